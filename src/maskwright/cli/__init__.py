@@ -1,0 +1,106 @@
+"""The command line: one thin file a command, imported when it is called.
+
+`maskwright --help` imports cyclopts and nothing else of weight.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App
+
+from maskwright.errors import MaskwrightError
+
+HELP = "From a folder of images and masks to a segmentation model you can trust."
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    # name: (module:function, help); kept here so that --help need not import the commands
+    "demo": ("maskwright.cli.demo:demo", "Make the embedded data, train, evaluate, report: offline, a few minutes."),
+    "train": ("maskwright.cli.train:train", "Train a model on images and masks."),
+    "evaluate": ("maskwright.cli.evaluate:evaluate", "Score a run on one of its splits."),
+    "predict": ("maskwright.cli.predict:predict", "Predict images of any size with a run."),
+    "report": ("maskwright.cli.report:report", "Write a run's self-contained report.html."),
+    "models": ("maskwright.cli.names:models", "List the models that can be named."),
+    "losses": ("maskwright.cli.names:losses", "List the losses that can be named."),
+    "doctor": ("maskwright.cli.doctor:doctor", "Check the environment, devices and known problems."),
+}
+GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
+    "data": ("Make data sets.", {"make": ("maskwright.cli.data:make", "Make a procedural data set: puzzle or landcover.")}),
+    "config": (
+        "Look at and check configurations.",
+        {
+            "show": ("maskwright.cli.config:show", "Print a configuration with every key and its value."),
+            "schema": ("maskwright.cli.config:schema", "Print the JSON schema, for editors."),
+            "check": ("maskwright.cli.config:check", "Check a configuration, its data and its model without training."),
+        },
+    ),
+}
+
+
+def build_app() -> App:
+    """The application with every command registered lazily."""
+    app = App(name="maskwright", help=HELP, version=_version, help_format="plaintext")
+    for name, (target, about) in COMMANDS.items():
+        app.command(target, name=name, help=about)
+    for name, (about, commands) in GROUPS.items():
+        group = App(name=name, help=about, help_format="plaintext")
+        for inner, (target, told) in commands.items():
+            group.command(target, name=inner, help=told)
+        app.command(group)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 the answer is no, 2 a mistake in the input, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [_with_dashes(word) for word in words if word != "--debug"]
+    try:
+        code = build_app()(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except MaskwrightError as error:
+        if debug:
+            raise
+        code = _tell(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        code = _tell("interrupted", 130)
+    except BrokenPipeError:  # the reader of our output has gone, as in `… | head`
+        sys.stderr.close()
+        code = 0
+    except Exception as error:
+        if debug or not _is_usage_error(error):
+            raise
+        code = _tell(_usage_sentence(error), 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _with_dashes(word: str) -> str:
+    """--batch_size is --batch-size; dotted keys keep their underscores, as in YAML."""
+    flag, equals, value = word.partition("=")
+    if not flag.startswith("--") or len(flag) < 3:
+        return word
+    plain = flag.replace("-", "_").replace("__", "--", 1) if "." in flag else flag.replace("_", "-")
+    return plain + equals + value
+
+
+def _tell(message: str, code: int) -> int:
+    print(f"maskwright: {message}", file=sys.stderr)
+    return code
+
+
+def _is_usage_error(error: Exception) -> bool:
+    from cyclopts import CycloptsError
+
+    return isinstance(error, CycloptsError)
+
+
+def _usage_sentence(error: Exception) -> str:
+    """cyclopts' message on one line; it already names the nearest option or command."""
+    text = " ".join(str(error).split())
+    return f"{text} See maskwright --help." if text else "the arguments could not be understood. See maskwright --help."
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("maskwright")

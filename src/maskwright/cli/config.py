@@ -1,0 +1,77 @@
+"""maskwright config show | schema | check"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+Keys = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
+
+
+def show(config: str | None = None, /, *keys: Keys, json: bool = False) -> None:
+    """Print a configuration with every key and its value; flags as for train.
+
+    Parameters
+    ----------
+    config
+        YAML file; without one, the defaults.
+    json
+        Print JSON instead of YAML.
+    """
+    from maskwright.cli.output import say, say_json
+    from maskwright.config_files import to_yaml
+
+    settled = _load(config, keys)
+    if json:
+        say_json(settled.model_dump(mode="json"))
+    else:
+        say(to_yaml(settled).rstrip())
+
+
+def schema() -> None:
+    """Print the JSON schema of the configuration, for editors."""
+    from maskwright.cli.output import say_json
+    from maskwright.config import Config
+
+    say_json(Config.model_json_schema())
+
+
+def check(config: str | None = None, /, *keys: Keys, json: bool = False) -> None:
+    """Check a configuration, its data and its model without training; flags as for train.
+
+    Parameters
+    ----------
+    config
+        YAML file; without one, the defaults.
+    json
+        Print one JSON document on stdout.
+    """
+    from maskwright.cli.output import say, say_json, stderr
+    from maskwright.cli.telling import tell_plan
+
+    settled = _load(config, keys)
+
+    from maskwright.losses import build_loss
+    from maskwright.models import build_model
+    from maskwright.training.fit import prepare
+
+    plan = prepare(settled)
+    build_loss(plan.config.loss)
+    model = build_model(plan.config.model, plan.opened.dataset.classes)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    if json:
+        say_json({"config": plan.config.model_dump(mode="json"), "reasons": plan.reasons, "parameters": parameters,
+                  "images": plan.opened.dataset.sizes(), "notes": list(plan.opened.dataset.notes)})  # fmt: skip
+        return
+    tell_plan(stderr())(plan)
+    say(f"the configuration fits: {parameters:,} parameters, {sum(plan.opened.dataset.sizes().values())} images")
+
+
+def _load(config: str | None, keys: tuple[str, ...]):  # noqa: ANN202 - Config is imported late
+    from maskwright.cli.flags import parse_overrides
+    from maskwright.config_files import load_config
+
+    words = [*([config] if config else []), *keys]
+    path = words.pop(0) if words and not words[0].startswith("-") else None
+    return load_config(path, parse_overrides(words))

@@ -1,0 +1,56 @@
+"""Short flags and dotted keys → overrides of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from maskwright.config_files import Override, known_keys
+from maskwright.errors import UsageError, closest
+
+# short name → dotted key; the seeds' own spellings stand beside ours
+SHORT = {
+    "--data": "data.root", "--data-path": "data.root", "--model": "model", "--weights": "model.weights",
+    "--epochs": "train.epochs", "--batch-size": "train.batch_size", "--lr": "optim.lr", "--learning-rate": "optim.lr",
+    "--weight-decay": "optim.weight_decay", "--wd": "optim.weight_decay", "--loss": "loss", "--seed": "train.seed",
+    "--precision": "train.precision", "--devices": "train.devices", "--augment": "augment", "--size": "data.size",
+    "--minutes": "train.minutes",
+}  # fmt: skip
+FREEZE = {"--freeze-encoder": "encoder", "--freeze-decoder": "decoder", "--freeze-head": "head"}
+
+
+def parse_overrides(words: Sequence[str]) -> list[Override]:
+    """Flag words → (key, value, flag); an unknown flag is told with the nearest known one.
+
+    >>> parse_overrides(["--lr", "1e-3", "--data.size=256"])
+    [('optim.lr', '1e-3', '--lr'), ('data.size', '256', '--data.size')]
+    """
+    found: list[Override] = []
+    frozen: list[str] = []
+    rest = list(words)
+    while rest:
+        flag, equals, value = rest.pop(0).partition("=")
+        if flag in FREEZE and not equals:
+            frozen.append(FREEZE[flag])
+            continue
+        key = _key(flag)
+        if not equals:
+            if not rest or (rest[0].startswith("--") and len(rest[0]) > 2):
+                raise UsageError(f"`{flag}` must be followed by a value; got nothing. Write {flag} VALUE.")
+            value = rest.pop(0)
+        found.append((key, value, flag))
+    return [*found, ("optim.freeze", frozen, "--freeze-…")] if frozen else found
+
+
+def _key(flag: str) -> str:
+    if flag in SHORT:
+        return SHORT[flag]
+    if flag.startswith("--") and flag[2:] in known_keys():
+        return flag[2:]
+    if flag.startswith("--") and "." in flag:
+        return flag[2:]  # the configuration tells the nearest key, with its reason
+    known = [*SHORT, *FREEZE, *(f"--{key}" for key in known_keys()), "--out", "--resume", "--json"]
+    if not flag.startswith("-"):
+        raise UsageError(f"only one CONFIG and flags are taken; got {flag!r}. Did you mean --data {flag}?")
+    near = closest(flag, known, limit=1)
+    hint = f"Did you mean {near[0]}?" if near else "See maskwright train --help."
+    raise UsageError(f"`{flag}` must be a known flag. {hint}")

@@ -1,0 +1,55 @@
+"""What commands print: a short human table on stdout, or one JSON document; all else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def stderr() -> Console:
+    """The console for progress and remarks."""
+    return Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """A line for a person, on stdout, not wrapped: paths stay whole."""
+    print(text)
+
+
+def say_json(value: Any) -> None:
+    """The one JSON document of --json."""
+    json.dump(value, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
+    print()
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns in a terminal with a rule under the head, plain aligned lines elsewhere."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+        for row in [columns, *rows]:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return
+    drawn = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        drawn.add_column(column)
+    for row in rows:
+        drawn.add_row(*row)
+    console.print(drawn)
+
+
+def counting(label: str) -> Callable[[int, int], None] | None:
+    """A count on stderr while images pass; nothing when stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        return None
+
+    def tell(done: int, total: int) -> None:
+        sys.stderr.write(f"\r{label} {done}/{total}" + ("\r\x1b[K" if done == total else ""))
+        sys.stderr.flush()
+
+    return tell

@@ -1,0 +1,43 @@
+"""maskwright predict"""
+
+from __future__ import annotations
+
+
+def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold: float | None = None, json: bool = False) -> int:
+    """Predict images of any size with a run.
+
+    Writes NAME.png (class numbers, with a palette) and NAME-overlay.jpg for each image. A file that
+    can't be read is told at the end, with exit code 2, and the rest is done.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    images
+        Image files, or folders of them.
+    out
+        Folder to write to.
+    mask_threshold
+        Two classes: from which probability a pixel is foreground.
+    json
+        Print one JSON document on stdout.
+    """
+    import sys
+
+    from maskwright.cli.output import counting, say, say_json
+    from maskwright.errors import UsageError
+    from maskwright.prediction.predictor import Predictor
+    from maskwright.prediction.writers import predict_files
+    from maskwright.runs import Run
+
+    if not images:
+        raise UsageError("`IMAGES` must name at least one file or folder; got none. Write: maskwright predict RUN IMAGES… --out DIR")
+    predictor = Predictor.from_run(Run.open(run))
+    written = predict_files(predictor, images, out, mask_threshold, counting("predicting"))
+    if json:
+        say_json({"out": str(written.out), "images": [str(path) for path in written.images], "problems": list(written.problems)})
+    else:
+        say(str(written))
+    for problem in written.problems:
+        print(f"maskwright: {problem}", file=sys.stderr)
+    return 2 if written.problems else 0

@@ -1,0 +1,39 @@
+"""What a person is told before training starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from maskwright.errors import listed
+
+if TYPE_CHECKING:
+    from maskwright.training.fit import Plan
+
+
+def tell_plan(console: Console) -> Callable[[Plan], None]:
+    """A teller for `fit.train`: data, classes, what was settled and why."""
+
+    def tell(plan: Plan) -> None:
+        dataset, config = plan.opened.dataset, plan.config
+        sizes = ", ".join(f"{count} {split}" for split, count in dataset.sizes().items())
+        shares = dataset.class_shares()
+        classes = ", ".join(f"{name} {share:.1%}" for name, share in zip(dataset.classes.names, shares, strict=True))
+        lines = [f"data    {dataset.reason}", f"images  {sizes}", f"classes {classes} ({dataset.classes.reason})"]
+        lines += [f"note    {note}" for note in dataset.notes]
+        train = config.train
+        lines.append(
+            f"train   {train.epochs} epochs of {train.repeats} x {dataset.sizes()['train']} inputs, {train.batch_size} a step, "
+            f"view {config.data.view} at {config.data.size}, {train.precision} on {train.devices}"
+        )
+        asked = [key for key in ("data.view", "data.size", "train.precision", "train.epochs") if key in plan.reasons]
+        lines += [f"why     {key}: {plan.reasons[key]}" for key in asked]
+        others = [key for key in plan.reasons if key not in asked]
+        if others:
+            lines.append(f"also settled, reasons in config.yaml: {listed(others, 'and', 12)}")
+        for line in lines:
+            console.print(line, soft_wrap=True, markup=False)
+
+    return tell

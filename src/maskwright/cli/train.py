@@ -1,0 +1,91 @@
+"""maskwright train"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from maskwright.training.fit import TrainResult
+
+
+def train(
+    config: str | None = None,
+    /,
+    *keys: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)],
+    out: str | None = None,
+    resume: str | None = None,
+    json: bool = False,
+) -> None:
+    """Train a model on images and masks.
+
+    maskwright train --data my_data
+    maskwright train my.yaml --model unet/resnet34 --epochs 20 --out runs/first
+    maskwright train --resume runs/first
+
+    Flags for common keys: --data --model --weights --epochs --minutes --batch-size --lr --weight-decay
+    --loss --augment --size --seed --precision --devices --freeze-encoder --freeze-decoder --freeze-head.
+    Any other key is reached by its dotted name, such as --data.size 256 or --model.width 16;
+    `maskwright config show` lists them all.
+
+    Parameters
+    ----------
+    config
+        YAML file; without one, every key has its default.
+    out
+        The new run folder. Default: runs/DATA-MODEL-NUMBER.
+    resume
+        A run folder to go on with, to the weights it would have reached uninterrupted.
+    json
+        Print one JSON document on stdout.
+    """
+    from maskwright.cli.flags import parse_overrides
+    from maskwright.cli.output import say, say_json, stderr
+    from maskwright.config_files import load_config
+    from maskwright.errors import UsageError
+
+    words = [*([config] if config else []), *keys]
+    path = words.pop(0) if words and not words[0].startswith("-") else None
+    overrides = parse_overrides(words)
+    if resume is not None and (path or overrides or out):
+        raise UsageError("`--resume` must stand alone: a run goes on as it began; got other arguments too. Leave them out.")
+    settled = None if resume else load_config(path, overrides)
+
+    from maskwright.cli.telling import tell_plan
+    from maskwright.training import fit
+
+    console = stderr()
+    if settled is None:
+        assert resume is not None
+        result = fit.resume(resume, console)
+    else:
+        result = fit.train(settled, out or default_out(settled.data.root, settled.model), console, tell=tell_plan(console))
+    if json:
+        say_json(document(result))
+        return
+    say(f"best epoch {result.best_epoch + 1}: val IoU {result.best_scores['val_iou']:.4f}, val loss {result.best_scores['val_loss']:.4f}")
+    say(f"run in {result.run.root}; next: maskwright evaluate {result.run.root}")
+
+
+def document(result: TrainResult) -> dict[str, object]:
+    """What --json prints."""
+    return {
+        "run": str(result.run.root),
+        "best_epoch": result.best_epoch,
+        "scores": {name: None if value != value else value for name, value in result.best_scores.items()},
+        "seconds": round(result.seconds, 1),
+        "stopped_early": result.stopped_early,
+    }
+
+
+def default_out(root: str | None, model: object, parent: Path = Path("runs")) -> Path:
+    """runs/DATA-MODEL-NUMBER, the first number that is free."""
+    name = getattr(model, "name", "model")
+    label = f"{model.arch}-{model.encoder}" if name == "smp" else name  # type: ignore[attr-defined]
+    base = f"{Path(root or 'data').resolve().stem}-{label}".replace("/", "-")
+    number = 1
+    while (parent / f"{base}-{number}").exists():
+        number += 1
+    return parent / f"{base}-{number}"

@@ -1,0 +1,183 @@
+"""Every key a YAML may hold: typed, frozen, resolved once. No torch in here.
+
+    config = load_config("my.yaml", [("train.epochs", "20", "--epochs")])
+    config.train.epochs            # 20
+
+A key that is not known, and a value that does not fit, is reported with its file and line (or
+flag) and the nearest valid key; all of them at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Label = Annotated[int, Field(ge=0, le=65535)]
+Auto = Literal["auto"]
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration that knows all its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SplitConfig(Section):
+    """How images without a split of their own are dealt into train, val and test."""
+
+    val: Annotated[Fraction, Field(description="share of the groups held out for validation")] = 0.2
+    test: Annotated[Fraction, Field(description="share of the groups held out for the test")] = 0.2
+    seed: Annotated[int, Field(ge=0, description="the same seed and files give the same split")] = 0
+    group: Annotated[
+        str | None, Field(description="regular expression on the image's name; what it finds stays on one side")
+    ] = None
+    stratify: Annotated[bool, Field(description="keep the classes' pixel shares alike on every side")] = True
+
+    @model_validator(mode="after")
+    def _leaves_something_to_train_on(self) -> SplitConfig:
+        if self.val + self.test >= 1:
+            raise ValueError(f"val + test must be below 1; got {self.val + self.test:g}")
+        return self
+
+
+class DataConfig(Section):
+    """Where the images and masks are, and what one training input is."""
+
+    root: Annotated[str | None, Field(description="folder of the data set, or a CSV of image,mask[,split][,group]")] = None
+    images: Annotated[str | None, Field(description="folder of images inside root, when it isn't found by name")] = None
+    masks: Annotated[str | None, Field(description="folder of masks inside root, when it isn't found by name")] = None
+    reader: Annotated[Literal["auto", "folders", "csv"], Field(description="how the folder is read")] = "auto"
+    view: Annotated[Literal["auto", "whole", "crop"], Field(description="one input: the image resized, or a window")] = "auto"
+    letterbox: Annotated[bool, Field(description="view whole: keep the aspect and fill the rest")] = False
+    size: Annotated[PositiveInt | Auto, Field(description="side of one training input, in pixels")] = "auto"
+    scale: Annotated[PositiveFloat | Auto, Field(description="view crop: images are scaled by this first")] = "auto"
+    classes: Annotated[
+        list[str] | dict[str, Label] | None, Field(description="class names in order, or name: value in the masks")
+    ] = None
+    ignore_index: Annotated[Label | None, Field(description="mask value that is neither scored nor learned")] = 255
+    foreground_from: Annotated[
+        int | None, Field(ge=1, le=65535, description="binary masks: read values from here up as foreground")
+    ] = None
+    outside: Annotated[Literal["reflect", "ignore"], Field(description="what lies beyond the image's border")] = "reflect"
+    cache: Annotated[Literal["auto", "ram", "disk", "none"], Field(description="where decoded pixels are kept")] = "auto"
+    split: SplitConfig = SplitConfig()
+
+    @model_validator(mode="after")
+    def _both_folders_or_neither(self) -> DataConfig:
+        if (self.images is None) != (self.masks is None):
+            raise ValueError("images and masks must be named together; got only one of them")
+        return self
+
+
+class UnetConfig(Section):
+    """The U-Net of the lab, from scratch."""
+
+    name: Literal["unet"] = "unet"
+    up: Annotated[Literal["transposed", "bilinear"], Field(description="how the decoder doubles a feature map")] = "transposed"
+    width: Annotated[PositiveInt, Field(description="channels of the first level")] = 64
+    depth: Annotated[int, Field(ge=1, le=8, description="how many times the map is halved")] = 4
+    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+    norm: Annotated[Literal["batch", "none"], Field(description="normalisation after each convolution")] = "batch"
+
+
+class SmpConfig(Section):
+    """An architecture and encoder of segmentation-models-pytorch."""
+
+    name: Literal["smp"] = "smp"
+    arch: Annotated[str, Field(description="unet, unetplusplus, fpn, deeplabv3plus, …")] = "unet"
+    encoder: Annotated[str, Field(description="resnet34, efficientnet-b0, …")] = "resnet34"
+    weights: Annotated[str, Field(description="pretrained weights of the encoder, or none")] = "imagenet"
+    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+
+
+class LossTerm(Section):
+    """One term of a mixed loss."""
+
+    name: str
+    weight: PositiveFloat = 1.0
+
+
+class AugmentOp(Section):
+    """One named augmentation: its strength and how often it is applied (both have defaults)."""
+
+    name: str
+    amount: Annotated[float, Field(ge=0)] | None = None
+    p: Probability | None = None
+
+
+class OptimConfig(Section):
+    """The optimiser and the learning rate over time."""
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: Annotated[PositiveFloat, Field(description="the highest learning rate")] = 2e-3
+    weight_decay: Annotated[float, Field(ge=0, description="on weight matrices only")] = 0.02
+    schedule: Annotated[Literal["cosine", "constant"], Field(description="cosine always reaches its end")] = "cosine"
+    warmup: Annotated[Fraction, Field(description="share of the steps over which the rate rises")] = 0.1
+    clip: Annotated[PositiveFloat | None, Field(description="largest norm of the gradient")] = 1.0
+    freeze: Annotated[list[str], Field(description="parts that do not learn: encoder, decoder, head")] = []
+
+
+class TrainConfig(Section):
+    """How long and on what training runs."""
+
+    epochs: Annotated[PositiveInt | Auto, Field(description="passes over the training images")] = "auto"
+    minutes: Annotated[
+        PositiveFloat | None, Field(description="epochs auto: as many as fit, by steps measured at the start")
+    ] = None
+    repeats: Annotated[PositiveInt | Auto, Field(description="inputs drawn from each image an epoch")] = "auto"
+    batch_size: Annotated[PositiveInt | Auto, Field(description="inputs a step")] = "auto"
+    seed: Annotated[int, Field(ge=0, description="decides the first weights and every random choice")] = 0
+    precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="arithmetic of the network")] = "auto"
+    devices: Annotated[Literal["auto", "cpu", "gpu"], Field(description="what the network runs on")] = "auto"
+    workers: Annotated[int, Field(ge=0)] | Auto = "auto"
+    monitor: Annotated[Literal["val_iou", "val_loss"], Field(description="what the best epoch is picked by")] = "val_iou"
+    early_stop: Annotated[PositiveInt | None, Field(description="stop after so many epochs without a better one")] = None
+    average: Annotated[Literal["ema", "none"], Field(description="average the weights over the last steps")] = "ema"
+
+
+def model_shorthand(value: object) -> object:
+    """`unet` → {name: unet}; `unet/resnet34` → {name: smp, arch: unet, encoder: resnet34}."""
+    if isinstance(value, str):
+        arch, slash, encoder = value.partition("/")
+        return {"name": "smp", "arch": arch, "encoder": encoder} if slash else {"name": value}
+    if isinstance(value, dict) and "name" not in value:
+        return {"name": "smp" if {"arch", "encoder"} & value.keys() else "unet", **value}
+    return value
+
+
+ModelConfig = Annotated[UnetConfig | SmpConfig, Field(discriminator="name"), BeforeValidator(model_shorthand)]
+AugmentPreset = Literal["none", "light", "standard", "heavy"]
+
+
+class Config(Section):
+    """Everything that decides a run.
+
+    >>> Config().model.name
+    'unet'
+    """
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = UnetConfig()
+    loss: Annotated[str | list[LossTerm], Field(description="auto, one name, or a weighted mix")] = "auto"
+    augment: Annotated[AugmentPreset | list[AugmentOp], Field(description="a preset, or a list of operations")] = "standard"
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+    log: Annotated[list[Literal["csv", "tensorboard"]], Field(description="csv is always written")] = ["csv", "tensorboard"]
+
+    def replace(self, changes: dict[str, Any]) -> Config:
+        """A copy with dotted keys changed, validated anew.
+
+        >>> Config().replace({"train.epochs": 3}).train.epochs
+        3
+        """
+        tree = self.model_dump()
+        for key, value in changes.items():
+            *parents, last = key.split(".")
+            node = tree
+            for part in parents:
+                node = node[part]
+            node[last] = value
+        return Config.model_validate(tree)

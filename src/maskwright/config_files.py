@@ -1,0 +1,210 @@
+"""From YAML text and flags to a `Config`, with errors that name key, file, line and nearest key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from maskwright.config import Config, SmpConfig, UnetConfig, model_shorthand
+from maskwright.errors import ConfigError, closest, listed
+
+Override = tuple[str, Any, str]  # dotted key, value (text is read as YAML), where it was given
+Sources = dict[tuple[str | int, ...], str]
+
+MODEL_SECTIONS: dict[str, type[BaseModel]] = {"unet": UnetConfig, "smp": SmpConfig}
+# what other tools call these keys
+SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "batch": "batch_size", "num_epochs": "epochs", "optimizer": "optim"}
+
+
+def load_config(path: str | Path | None = None, overrides: Iterable[Override] = ()) -> Config:
+    """Read a YAML file (or none), lay flags over it, and validate everything at once.
+
+    >>> load_config(None, [("model", "unet/resnet18", "--model")]).model.encoder
+    'resnet18'
+    """
+    tree: dict[str, Any] = {}
+    sources: Sources = {}
+    if path is not None:
+        tree, sources = _read_yaml(Path(path))
+    problems: list[str] = []
+    for key, value, source in overrides:
+        problem = _lay_over(tree, sources, key, value, source)
+        problems += [problem] if problem else []
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        problems += _sentences(error.errors(), tree, sources)
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return config
+
+
+def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """All dotted keys, those of every model included.
+
+    >>> "optim.lr" in known_keys()
+    True
+    """
+    keys: list[str] = []
+    for name, field in section.model_fields.items():
+        keys.append(prefix + name)
+        for inner in _sections(field.annotation):
+            keys += known_keys(inner, f"{prefix}{name}.")
+    return list(dict.fromkeys(keys))
+
+
+def to_yaml(config: Config, reasons: Mapping[str, str] | None = None) -> str:
+    """The configuration as YAML; each resolved `auto` is told in a comment with its reason."""
+    head = "".join(f"# {key} was auto: {why}\n" for key, why in (reasons or {}).items())
+    body = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    return head + body
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    parts = [part for part in get_args(annotation) if not isinstance(part, str)]
+    return [section for part in parts if getattr(part, "__name__", "") != "list" for section in _sections(part)]
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
+    if not path.is_file():
+        raise ConfigError([f"`CONFIG` must be a YAML file; got {path}, which is {_what(path)}. Check the path."])
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        tree = yaml.safe_load(text)
+    except UnicodeDecodeError:
+        raise ConfigError([f"`CONFIG` must be text; got {path}, which is not UTF-8. Save it as UTF-8."]) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it could not be parsed"
+        raise ConfigError([f"{path}{line}: must be valid YAML; {problem}. Check indentation and quotes."]) from None
+    if tree is None:
+        return {}, {}
+    if not isinstance(tree, dict):
+        raise ConfigError([f"{path}: must hold keys such as `data:` and `model:`; got a {type(tree).__name__}."])
+    sources: Sources = {}
+    _note_lines(node, (), path, sources)
+    return tree, sources
+
+
+def _what(path: Path) -> str:
+    return "a folder" if path.is_dir() else "not there"
+
+
+def _note_lines(node: Any, at: tuple[str | int, ...], path: Path, sources: Sources) -> None:
+    """Remember the file and line of every key below a YAML node."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*at, str(key.value))
+            sources[here] = f"{path}, line {key.start_mark.line + 1}"
+            _note_lines(value, here, path, sources)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            sources[(*at, index)] = f"{path}, line {value.start_mark.line + 1}"
+            _note_lines(value, (*at, index), path, sources)
+
+
+def _lay_over(tree: dict[str, Any], sources: Sources, key: str, value: Any, source: str) -> str | None:
+    if isinstance(value, str):
+        try:
+            value = _yaml_value(value)
+        except yaml.YAMLError:
+            return f"{source}: must be a YAML value; got {value!r}. Quote it."
+    parts = key.split(".")
+    if parts == ["model"] and isinstance(value, str):
+        value = model_shorthand(value)
+    node = tree
+    for part in parts[:-1]:
+        inner = node.get(part)
+        if part == "model" and isinstance(inner, str):  # the file used the shorthand
+            inner = model_shorthand(inner)
+        if not isinstance(inner, dict):
+            inner = {}
+        node[part] = inner
+        node = inner
+    node[parts[-1]] = value
+    for length in range(1, len(parts) + 1):
+        sources[tuple(parts[:length])] = source
+    return None
+
+
+def _yaml_value(text: str) -> Any:
+    """A flag's text as YAML would read it, and 1e-3 as the number everyone means by it."""
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        try:
+            return float(value)  # YAML 1.1 reads 1e-3 as text
+        except ValueError:
+            return value
+    return value
+
+
+def _sentences(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) -> list[str]:
+    """pydantic's errors as house sentences, the branches of a union told as one."""
+    constraints: dict[tuple[str, str], list[str]] = {}
+    sentences: list[str] = []
+    for item in errors:
+        loc = tuple(part for part in item["loc"] if not _is_union_tag(part, item["loc"]))
+        key = ".".join(str(part) for part in loc)
+        where = next((f"{sources[loc[:end]]}: " for end in range(len(loc), 0, -1) if loc[:end] in sources), "")
+        if item["type"] == "extra_forbidden":
+            sentences.append(f"{where}`{key}` must be a known key. {_key_hint(loc, tree)}")
+        elif item["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            got = (item.get("ctx") or {}).get("tag", "no name")
+            hint = "An architecture with an encoder is written arch/encoder, such as unet/resnet34."
+            sentences.append(f"{where}`{key}` must be {listed(list(MODEL_SECTIONS), 'or')}; got {got!r}. {hint}")
+        elif item["type"] == "value_error":
+            sentences.append(f"{where}`{key}`: {item['msg'].removeprefix('Value error, ')}.")
+        else:
+            constraints.setdefault((f"{where}`{key}`", repr(item["input"])), []).append(_constraint(item))
+    merged = [f"{key} must be {listed(dict.fromkeys(musts), 'or')}; got {got}." for (key, got), musts in constraints.items()]
+    return sentences + merged
+
+
+def _key_hint(loc: tuple[Any, ...], tree: dict[str, Any]) -> str:
+    """The nearest key of this section, else the same key in another section, else all keys here."""
+    siblings, name = _siblings(loc, tree), str(loc[-1])
+    near = closest(SYNONYMS.get(name, name), siblings, limit=1)
+    if near:
+        return f"Did you mean `{'.'.join([*map(str, loc[:-1]), near[0]])}`?"
+    elsewhere = [key for key in known_keys() if key.split(".")[-1] == SYNONYMS.get(name, name)]
+    if elsewhere:
+        return f"Did you mean `{elsewhere[0]}`?"
+    return f"Keys here are {listed(siblings, 'and', 12)}."
+
+
+def _is_union_tag(part: object, loc: tuple[Any, ...]) -> bool:
+    """pydantic puts the branch of a union into the path; a reader doesn't want it there."""
+    if not isinstance(part, str):
+        return False
+    if loc[0] == "model" and len(loc) > 1 and part in MODEL_SECTIONS:
+        return True
+    return part in ("int", "float", "str", "bool") or part.startswith("constrained") or "[" in part
+
+
+def _siblings(loc: tuple[Any, ...], tree: dict[str, Any]) -> list[str]:
+    section: type[BaseModel] | None = Config
+    for part in loc[:-1]:
+        if section is None or isinstance(part, int):
+            break
+        if section is Config and part == "model":
+            model = tree.get("model")
+            section = MODEL_SECTIONS.get(str(model.get("name", "unet"))) if isinstance(model, dict) else UnetConfig
+            continue
+        field = section.model_fields.get(str(part))
+        found = _sections(field.annotation) if field else []
+        section = found[0] if found else None
+    return list(section.model_fields) if section else []
+
+
+def _constraint(item: Any) -> str:
+    """What must hold, from pydantic's own wording."""
+    message = item["msg"].removeprefix("Input should be ").partition(", unable to parse")[0]
+    return message.replace("'", "").replace("a valid integer", "a whole number").replace("a valid ", "a ")

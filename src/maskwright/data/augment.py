@@ -1,0 +1,183 @@
+"""Joint augmentation: all geometry as one matrix, all colour as one look-up, blur and noise after.
+
+    plan = resolve("standard")
+    image, mask = augment(image, mask, view, plan, sample_rng(seed=0, epoch=3, sample=17))
+
+Random numbers come from (seed, epoch, sample) alone, so neither workers nor a resume change them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from maskwright.config import AugmentOp
+from maskwright.data.geometry import View, about_centre, perspective, rotation, warp_pair
+from maskwright.errors import ConfigError, unknown
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Op:
+    """One augmentation, its strength and how often it is applied."""
+
+    name: str
+    amount: float
+    p: float
+
+
+def _flip(x: float, y: float) -> Callable[[float, Rng, int], np.ndarray]:
+    return lambda amount, rng, size: np.diag([x, y, 1.0])
+
+
+def _zoom(amount: float, rng: Rng, size: int) -> np.ndarray:
+    factor = float(np.exp(rng.uniform(-1, 1) * np.log1p(amount)))  # as often larger as smaller
+    return np.diag([factor, factor, 1.0])
+
+
+def _move(amount: float, rng: Rng, size: int) -> np.ndarray:
+    dx, dy = rng.uniform(-amount, amount, 2) * size
+    return np.array([[1, 0, dx], [0, 1, dy], [0, 0, 1.0]])
+
+
+def _bend(amount: float, rng: Rng, size: int) -> np.ndarray:
+    centre = np.array([[1, 0, -size / 2], [0, 1, -size / 2], [0, 0, 1.0]])
+    return centre @ perspective(size, rng.uniform(-amount, amount, (4, 2))) @ np.linalg.inv(centre)
+
+
+# name → (matrix about the output's centre from amount, rng, size), default amount, default p
+GEOMETRIC: dict[str, tuple[Callable[[float, Rng, int], np.ndarray], float, float]] = {
+    "hflip": (_flip(-1, 1), 1.0, 0.5),
+    "vflip": (_flip(1, -1), 1.0, 0.5),
+    "rot90": (lambda amount, rng, size: rotation(90.0 * int(rng.integers(4))), 1.0, 1.0),
+    "rotate": (lambda amount, rng, size: rotation(float(rng.uniform(-amount, amount))), 15.0, 1.0),
+    "scale": (_zoom, 0.25, 1.0),
+    "shift": (_move, 0.1, 1.0),
+    "perspective": (_bend, 0.08, 0.5),
+}
+
+Curve = np.ndarray  # 256 3, values 0 … 1
+
+
+# name → (curve → curve), default amount, default p; they compose into one look-up table
+TONAL: dict[str, tuple[Callable[[Curve, float, Rng], Curve], float, float]] = {
+    "brightness": (lambda curve, amount, rng: curve + rng.uniform(-amount, amount), 0.2, 1.0),
+    "contrast": (lambda curve, amount, rng: (curve - 0.5) * (1 + rng.uniform(-amount, amount)) + 0.5, 0.2, 1.0),
+    "gamma": (lambda curve, amount, rng: np.clip(curve, 0, 1) ** np.exp(rng.uniform(-1, 1) * np.log1p(amount)), 0.25, 1.0),
+    "channel_shift": (lambda curve, amount, rng: curve + rng.uniform(-amount, amount, 3), 0.05, 1.0),
+}
+
+_GREY = np.array([0.299, 0.587, 0.114])
+
+
+def _saturation(amount: float, rng: Rng) -> np.ndarray:
+    factor = 1 + rng.uniform(-amount, amount)
+    return np.eye(3) * factor + np.outer(np.ones(3), _GREY) * (1 - factor)
+
+
+def _hue(amount: float, rng: Rng) -> np.ndarray:
+    """Turn colours about the grey axis (Rodrigues' formula); greys stay as they are."""
+    angle = np.radians(rng.uniform(-amount, amount))
+    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+    return np.cos(angle) * np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) / 3
+
+
+# name → 3×3 matrix on RGB, default amount, default p; they multiply into one
+COLOUR: dict[str, tuple[Callable[[float, Rng], np.ndarray], float, float]] = {
+    "saturation": (_saturation, 0.25, 0.5),
+    "hue": (_hue, 12.0, 0.5),
+}
+
+
+def _blur(image: np.ndarray, amount: float, rng: Rng) -> np.ndarray:
+    sigma = float(rng.uniform(0.3, max(0.3, amount)))
+    return cv2.GaussianBlur(image, (0, 0), sigma)
+
+
+def _noise(image: np.ndarray, amount: float, rng: Rng) -> np.ndarray:
+    bank = _noise_bank()
+    start = int(rng.integers(bank.size - image.size)) if image.size < bank.size else 0
+    grain = np.resize(bank[start : start + image.size], image.size).reshape(image.shape)
+    strength = float(rng.uniform(0, amount)) * 255 / 1024
+    return cv2.add(image, (grain * np.float32(strength)).astype(np.int16), dtype=cv2.CV_8U)
+
+
+@functools.cache
+def _noise_bank() -> np.ndarray:
+    """Gaussian noise drawn once (unit 1/1024): drawing it for each image would cost more than the warp."""
+    return (np.random.default_rng(0).standard_normal(1 << 22) * 1024).clip(-32000, 32000).astype(np.int16)
+
+
+# name → (image, amount, rng → image), default amount, default p; applied last, in this order
+AFTER: dict[str, tuple[Callable[[np.ndarray, float, Rng], np.ndarray], float, float]] = {
+    "blur": (_blur, 1.2, 0.2),
+    "noise": (_noise, 0.04, 0.3),
+}
+
+OPERATIONS = {**GEOMETRIC, **TONAL, **COLOUR, **AFTER}
+
+_LIGHT = [("hflip", None), ("scale", 0.1), ("brightness", 0.1), ("contrast", 0.1)]
+_STANDARD = [("hflip", None), ("rotate", 15.0), ("scale", 0.25), ("shift", 0.05), ("brightness", 0.15), ("contrast", 0.2),
+             ("gamma", 0.2), ("channel_shift", 0.03), ("saturation", 0.25), ("hue", 10.0)]  # fmt: skip
+_HEAVY = [("hflip", None), ("vflip", None), ("rotate", 180.0), ("scale", 0.5), ("shift", 0.1), ("perspective", 0.08),
+          ("brightness", 0.2), ("contrast", 0.3), ("gamma", 0.3), ("channel_shift", 0.06), ("saturation", 0.5), ("hue", 20.0),
+          ("blur", 1.2), ("noise", 0.04)]  # fmt: skip
+PRESETS: dict[str, list[tuple[str, float | None]]] = {"none": [], "light": _LIGHT, "standard": _STANDARD, "heavy": _HEAVY}
+
+
+def resolve(wish: str | Sequence[AugmentOp]) -> tuple[Op, ...]:
+    """A preset's name or a configured list as operations with all numbers filled in.
+
+    >>> [op.name for op in resolve("light")]
+    ['hflip', 'scale', 'brightness', 'contrast']
+    """
+    wanted = [AugmentOp(name=n, amount=a) for n, a in PRESETS[wish]] if isinstance(wish, str) else list(wish)
+    problems = [unknown("augment.name", op.name, OPERATIONS) for op in wanted if op.name not in OPERATIONS]
+    if problems:
+        raise ConfigError(problems)
+    plan: list[Op] = []
+    for op in wanted:
+        _, amount, p = OPERATIONS[op.name]
+        plan.append(Op(op.name, amount if op.amount is None else op.amount, p if op.p is None else op.p))
+    return tuple(plan)
+
+
+def sample_rng(seed: int, epoch: int, sample: int) -> Rng:
+    """The random numbers of one sample of one epoch."""
+    return np.random.default_rng((seed, epoch, sample))
+
+
+def augment(image: np.ndarray, mask: np.ndarray, view: View, plan: Sequence[Op], rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+    """One training input from a decoded pair. H W 3 and H W → size size 3 and size size."""
+    chosen = [op for op in plan if rng.random() < op.p]
+    matrix = view.base_matrix(*mask.shape, rng)
+    for op in chosen:
+        if op.name in GEOMETRIC:
+            matrix = matrix @ about_centre(GEOMETRIC[op.name][0](op.amount, rng, view.size), view.size)
+    image, mask = warp_pair(image, mask, matrix, view.size, view.outside)
+    return _recolour(image, chosen, rng), mask
+
+
+def _recolour(image: np.ndarray, chosen: Sequence[Op], rng: Rng) -> np.ndarray:
+    tonal = [op for op in chosen if op.name in TONAL]
+    if tonal:
+        curve = np.repeat(np.linspace(0, 1, 256)[:, None], 3, axis=1)
+        for op in tonal:
+            curve = TONAL[op.name][0](curve, op.amount, rng)
+        image = cv2.LUT(image, (np.clip(curve, 0, 1) * 255 + 0.5).astype(np.uint8)[None])
+    colour = [op for op in chosen if op.name in COLOUR]
+    if colour:
+        matrix = np.eye(3)
+        for op in colour:
+            matrix = COLOUR[op.name][0](op.amount, rng) @ matrix
+        image = cv2.transform(image, matrix)
+    for name, (apply, _, _) in AFTER.items():
+        for op in chosen:
+            if op.name == name:
+                image = apply(image, op.amount, rng)
+    return image

@@ -1,0 +1,140 @@
+"""One matrix, one warp: from the decoded source straight to the output crop.
+
+Coordinates are continuous: pixel i covers i … i+1, so its centre is i + 0.5. A 3×3 matrix maps
+places in the output to places in the source; geometric operations multiply into it, and the pixels
+are read once, at the end.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from maskwright.data.dataset import IGNORE
+
+_TO_CENTRES = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+_FROM_CENTRES = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+_AREA_FROM = 1.5  # source pixels an output pixel covers, from which averaging beats interpolating
+
+
+@dataclass(frozen=True)
+class View:
+    """What one training input shows: `whole` images resized, or `crop` windows at `scale`."""
+
+    kind: str
+    size: int
+    scale: float = 1.0
+    letterbox: bool = False
+    outside: str = "reflect"
+
+    def inner_size(self, height: int, width: int) -> tuple[int, int]:
+        """Size at which the network sees a whole image of this size when it predicts."""
+        if self.kind == "crop":
+            return max(1, round(height * self.scale)), max(1, round(width * self.scale))
+        if self.letterbox:
+            longest = max(height, width)
+            return max(1, round(height * self.size / longest)), max(1, round(width * self.size / longest))
+        return self.size, self.size
+
+    def windows(self, height: int, width: int) -> int:
+        """How many inputs cover an image about once; so many an epoch draws from it."""
+        if self.kind == "whole":
+            return 1
+        return max(1, round(height * width * self.scale**2 / self.size**2))
+
+    def base_matrix(self, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+        """Output square → source: the resize, or a window at a random place."""
+        size = self.size
+        if self.kind == "crop":
+            step = 1 / self.scale
+            left = _window_start(width, size * step, rng)
+            top = _window_start(height, size * step, rng)
+            return np.array([[step, 0, left], [0, step, top], [0, 0, 1.0]])
+        if self.letterbox:
+            step = max(height, width) / size
+            return np.array([[step, 0, (width - step * size) / 2], [0, step, (height - step * size) / 2], [0, 0, 1.0]])
+        return np.diag([width / size, height / size, 1.0])
+
+
+def _window_start(length: int, window: float, rng: np.random.Generator) -> float:
+    """A random start for a window that fits; centred when it does not fit."""
+    spare = length - window
+    return float(rng.uniform(0, spare)) if spare > 0 else spare / 2
+
+
+def about_centre(matrix: np.ndarray, size: int) -> np.ndarray:
+    """The same transformation about the centre of the output instead of its corner."""
+    centre = np.array([[1, 0, size / 2], [0, 1, size / 2], [0, 0, 1.0]])
+    corner = np.array([[1, 0, -size / 2], [0, 1, -size / 2], [0, 0, 1.0]])
+    return centre @ matrix @ corner
+
+
+def rotation(degrees: float) -> np.ndarray:
+    """Turn about the origin."""
+    angle = math.radians(degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
+    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
+
+
+def perspective(size: int, shifts: np.ndarray) -> np.ndarray:
+    """Move the output's four corners by `shifts` (4 2), a share of its side each."""
+    corners = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float32)
+    return cv2.getPerspectiveTransform(corners, (corners + shifts * size).astype(np.float32)).astype(np.float64)
+
+
+def warp_pair(image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: int, outside: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read the output crop from source image (linear, area when shrinking) and mask (nearest).
+
+    image H W 3 uint8, mask H W uint8 → size size 3, size size
+    """
+    border = cv2.BORDER_REFLECT_101 if outside == "reflect" else cv2.BORDER_CONSTANT
+    labels = _warp(mask, matrix, size, cv2.INTER_NEAREST, border, IGNORE)
+    source, inner = _shrink(image, matrix, size)
+    return _warp(source, inner, size, cv2.INTER_LINEAR, border, (0, 0, 0)), labels
+
+
+def shrink_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize a whole image: area when shrinking, linear when growing."""
+    if image.shape[:2] == (height, width):
+        return image
+    smaller = image.shape[0] * image.shape[1] > height * width
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def _warp(source: np.ndarray, matrix: np.ndarray, size: int, how: int, border: int, fill: object) -> np.ndarray:
+    centred = _FROM_CENTRES @ matrix @ _TO_CENTRES
+    flags = how | cv2.WARP_INVERSE_MAP
+    if abs(matrix[2, 0]) + abs(matrix[2, 1]) > 0:
+        return cv2.warpPerspective(source, centred, (size, size), flags=flags, borderMode=border, borderValue=fill)  # type: ignore[call-overload]
+    return cv2.warpAffine(source, centred[:2] / centred[2, 2], (size, size), flags=flags, borderMode=border, borderValue=fill)  # type: ignore[call-overload]
+
+
+def _shrink(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the output is much coarser than the source, average the source's part down first.
+
+    Linear interpolation reads four pixels; at a third of the size it would skip most of the source.
+    """
+    steps = np.hypot(matrix[:2, 0], matrix[:2, 1])  # source pixels along x and y an output pixel covers
+    if steps.max() < _AREA_FROM:
+        return image, matrix
+    height, width = image.shape[:2]
+    left, top, right, bottom = _part(matrix, size, height, width)
+    part = image[top:bottom, left:right]
+    new_width = max(1, round(part.shape[1] / max(1.0, steps[0])))
+    new_height = max(1, round(part.shape[0] / max(1.0, steps[1])))
+    small = cv2.resize(part, (new_width, new_height), interpolation=cv2.INTER_AREA)
+    fx, fy = new_width / part.shape[1], new_height / part.shape[0]
+    return small, np.array([[fx, 0, -left * fx], [0, fy, -top * fy], [0, 0, 1.0]]) @ matrix
+
+
+def _part(matrix: np.ndarray, size: int, height: int, width: int) -> tuple[int, int, int, int]:
+    """The source rectangle the output needs; all of it when the output reaches outside (reflection needs it)."""
+    corners = matrix @ np.array([[0, size, size, 0], [0, 0, size, size], [1, 1, 1, 1.0]])
+    xs, ys = corners[0] / corners[2], corners[1] / corners[2]
+    left, right, top, bottom = xs.min() - 2, xs.max() + 2, ys.min() - 2, ys.max() + 2
+    if left < 0 or top < 0 or right > width or bottom > height:
+        return 0, 0, width, height
+    return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)

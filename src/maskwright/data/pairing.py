@@ -1,0 +1,178 @@
+"""Which mask belongs to which image, by name: a proof or a refusal, never a guess.
+
+Names are cut into tokens (runs of letters, runs of digits, folders). A *template* says which
+tokens of an image's name and which of a mask's name must agree. A template counts only when it
+pairs every image with exactly one mask; two templates that disagree are an ambiguity. So
+`image-7.png` ↔ `mask-7_2.png` works: only the first number pairs all files one to one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from maskwright.errors import DataError, listed
+
+Key = tuple[str, ...]
+_TOKEN = re.compile(r"\d+|[^\W\d_]+|/")
+_MAX_TOKENS = 3  # how many varying tokens a template may use; names rarely need more than two
+_MAX_SPOTS = 24  # keeps names made of many tokens (hashes, time stamps) quick
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """For each image the index of its mask, and the rule that says so."""
+
+    masks: tuple[int, ...]
+    rule: str
+
+
+def pair(images: Sequence[str], masks: Sequence[str], where: str = "") -> Pairing:
+    """Pair image names with mask names (paths inside their folders, no suffix).
+
+    >>> pair(["image-0", "image-1"], ["mask-0_2", "mask-1_2"]).masks
+    (0, 1)
+    """
+    rules: tuple[tuple[str, Callable[[Sequence[str]], Sequence[object]]], ...] = (
+        ("the same name", list),
+        ("the same name, upper and lower case aside", lambda names: [name.lower() for name in names]),
+        ("the same name, a constant beginning and end aside", _without_constant_ends),
+    )
+    for rule, keys in rules:
+        found = _match(keys(images), keys(masks))
+        if found is not None:
+            return Pairing(found, rule)
+    candidates = _templates(images, masks)
+    different = {found for found, _ in candidates}
+    if len(different) == 1:
+        return Pairing(*candidates[0])
+    if len(different) > 1:
+        raise DataError(_ambiguous(images, masks, candidates, where))
+    raise DataError(_unpaired(images, masks, where))
+
+
+def _match(image_keys: Sequence[object], mask_keys: Sequence[object]) -> tuple[int, ...] | None:
+    """The mask of each image when the keys agree one to one, else None."""
+    places = {key: index for index, key in enumerate(mask_keys)}
+    if None in places or None in image_keys:
+        return None
+    if len(image_keys) != len(mask_keys) or len(places) != len(mask_keys) or len(set(image_keys)) != len(image_keys):
+        return None
+    found = [places.get(key) for key in image_keys]
+    return None if None in found else tuple(index for index in found if index is not None)
+
+
+def _tokens(name: str) -> Key:
+    """Letters are compared without case, numbers without leading zeros."""
+    return tuple(token.lower().lstrip("0") or "0" if token.isdigit() else token.lower() for token in _TOKEN.findall(name))
+
+
+def _without_constant_ends(names: Sequence[str]) -> list[object]:
+    """Each name's tokens, less those that all names begin with and those that all end with.
+
+    A name with nothing left, or a lone name, has no key of its own: None never pairs.
+    """
+    tokens = [_tokens(name) for name in names]
+    if len(tokens) < 2 or len(set(tokens)) < len(tokens):
+        return [None] * len(tokens)
+    shortest = min(map(len, tokens))
+    start = next((at for at in range(shortest) if len({name[at] for name in tokens}) > 1), shortest)
+    rest = shortest - start
+    end = next((at for at in range(rest) if len({name[-1 - at] for name in tokens}) > 1), rest)
+    return [name[start : len(name) - end] or None for name in tokens]
+
+
+def _templates(images: Sequence[str], masks: Sequence[str]) -> list[tuple[tuple[int, ...], str]]:
+    """Every template that pairs all files one to one."""
+    ours, theirs = [_tokens(name) for name in images], [_tokens(name) for name in masks]
+    # a template can pair everything only if each of its tokens takes the same values on both sides
+    spots = [(one, two) for one, two, left, right in _spot_values(ours, theirs) if left == right]
+    found: list[tuple[tuple[int, ...], str]] = []
+    for count in range(1, _MAX_TOKENS + 1):
+        for template in itertools.combinations(spots[:_MAX_SPOTS], count):
+            left, right = zip(*template, strict=True)
+            match = _match([_read(name, left) for name in ours], [_read(name, right) for name in theirs])
+            if match is not None:
+                found.append((match, f"{_example(ours[0], left)} in {images[0]!r} ↔ {masks[match[0]]!r}"))
+    return found
+
+
+def _spot_values(ours: Sequence[Key], theirs: Sequence[Key]) -> Iterator[tuple[int, int, Counter[str], Counter[str]]]:
+    """All pairs of a token position in images and one in masks, with the values seen there."""
+    left = [(spot, Counter(name[spot] for name in ours)) for spot in _varying(ours)]
+    right = [(spot, Counter(name[spot] for name in theirs)) for spot in _varying(theirs)]
+    for (one, values), (two, others) in itertools.product(left, right):
+        yield one, two, values, others
+
+
+def _varying(names: Sequence[Key]) -> list[int]:
+    """Token positions, counted from the left or (negative) from the right, where the names differ.
+
+    When all names have the same number of tokens, counting from the left is enough.
+    """
+    lengths = {len(tokens) for tokens in names}
+    if not lengths or min(lengths) == 0:
+        return []
+    shortest = min(lengths)
+    spots = list(range(shortest)) + ([] if len(lengths) == 1 else list(range(-shortest, 0)))
+    return [spot for spot in spots if len({tokens[spot] for tokens in names}) > 1 or len(names) == 1]
+
+
+def _read(tokens: Key, spots: Sequence[int]) -> Key:
+    return tuple(tokens[spot] for spot in spots)
+
+
+def _example(tokens: Key, spots: Sequence[int]) -> str:
+    return "matching " + "-".join(repr(tokens[spot]) for spot in spots)
+
+
+def _ambiguous(
+    images: Sequence[str], masks: Sequence[str], candidates: Sequence[tuple[tuple[int, ...], str]], where: str
+) -> str:
+    first, second = candidates[0][0], next(found for found, _ in candidates if found != candidates[0][0])
+    spot = next(index for index in range(len(images)) if first[index] != second[index])
+    partners = f"{masks[first[spot]]!r} or {masks[second[spot]]!r}"
+    return (
+        f"names must pair each image with one mask{where}; {images[spot]!r} could belong to {partners}, "
+        f"by different parts of the names. Write the pairs down in pairs.csv (image,mask)."
+    )
+
+
+def _unpaired(images: Sequence[str], masks: Sequence[str], where: str) -> str:
+    """Name the files that have no partner or several, by the reading that pairs most of them."""
+    ours, theirs = [_tokens(name) for name in images], [_tokens(name) for name in masks]
+    readings: list[tuple[Sequence[Any], Sequence[Any]]] = [(images, masks), (ours, theirs)]
+    readings.append((_without_constant_ends(images), _without_constant_ends(masks)))
+    for one, two, _, _ in _spot_values(ours, theirs):
+        readings.append(([name[one] for name in ours], [name[two] for name in theirs]))
+    best = max(readings, key=lambda keys: _agreement(*keys))
+    partners: dict[Any, list[str]] = defaultdict(list)
+    for key, name in zip(best[1], masks, strict=True):
+        partners[key].append(name)
+    doubled = Counter(best[0])
+    problems = [
+        _told("without a mask", [name for key, name in zip(best[0], images, strict=True) if key not in partners]),
+        _told("masks without an image", [name for key, name in zip(best[1], masks, strict=True) if key not in doubled]),
+        _told("with several masks", [f"{name} ({listed(partners[key])})" for key, name in zip(best[0], images, strict=True)
+                                     if len(partners.get(key, ())) > 1 and doubled[key] == 1]),  # fmt: skip
+        _told("several images for one mask", [name for key, name in zip(best[0], images, strict=True)
+                                              if doubled[key] > 1 and key in partners]),  # fmt: skip
+    ]
+    told = "; ".join(problem for problem in problems if problem) or "no part of the names agrees"
+    fix = "Rename or remove them, or write the pairs down in pairs.csv (image,mask)."
+    return f"names must pair each image with one mask{where}; {len(images)} images and {len(masks)} masks: {told}. {fix}"
+
+
+def _agreement(image_keys: Sequence[object], mask_keys: Sequence[object]) -> tuple[int, int]:
+    """How many images get exactly one mask by these keys, then how many get any."""
+    ours, theirs = Counter(image_keys), Counter(mask_keys)
+    single = sum(1 for key, count in ours.items() if count == 1 and theirs.get(key) == 1)
+    return single, sum(1 for key in ours if key in theirs)
+
+
+def _told(label: str, names: list[str]) -> str:
+    return f"{label}: {listed(names, 'and', 8)}" if names else ""

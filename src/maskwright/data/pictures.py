@@ -1,0 +1,69 @@
+"""Colours of classes, and drawing labels and outlines: shared by panels, overlays, reports and previews."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from maskwright.data.dataset import IGNORE
+
+IGNORED_COLOUR = (127, 127, 127)
+# background dark, then hues that stay apart for most colour-blind people (after Okabe and Ito), then more
+_FIRST = (
+    (24, 28, 36), (0, 158, 115), (230, 159, 0), (86, 180, 233), (213, 94, 0),
+    (204, 121, 167), (240, 228, 66), (0, 114, 178), (148, 103, 189), (140, 86, 75),
+)  # fmt: skip
+
+
+def palette(num_classes: int) -> np.ndarray:
+    """An RGB colour for each class and, at IGNORE, grey. → 256 3 uint8
+
+    >>> palette(2)[1].tolist()
+    [0, 158, 115]
+    """
+    colours = np.full((256, 3), IGNORED_COLOUR, np.uint8)
+    for index in range(min(num_classes, IGNORE)):
+        colours[index] = _FIRST[index] if index < len(_FIRST) else _further(index)
+    return colours
+
+
+def _further(index: int) -> tuple[int, ...]:
+    """Hues a golden angle apart, at three brightnesses."""
+    hue = int(index * 137.508 / 2) % 180
+    pixel = np.array([[[hue, 150 + 35 * (index % 3), 235 - 45 * (index % 4)]]], np.uint8)
+    return tuple(int(part) for part in cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0])
+
+
+def colourise(labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Labels as a picture. H W uint8 → H W 3 uint8"""
+    return colours[labels]
+
+
+def overlay(image: np.ndarray, labels: np.ndarray, colours: np.ndarray, strength: float = 0.45) -> np.ndarray:
+    """The image with every class but the first tinted, and its outline drawn. H W 3, H W → H W 3"""
+    tinted = cv2.addWeighted(image, 1 - strength, colourise(labels, colours), strength, 0)
+    shown = np.where((labels == 0)[..., None], image, tinted)
+    return outline(shown, labels, colours)
+
+
+def outline(image: np.ndarray, labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Draw the border of every class but the first, as wide as the picture's size asks for."""
+    drawn = image.copy()
+    width = max(1, round(max(image.shape[:2]) / 400))
+    for index in np.unique(labels):
+        if index not in (0, IGNORE):
+            found, _ = cv2.findContours((labels == index).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(drawn, found, -1, tuple(int(part) for part in colours[index]), width, cv2.LINE_AA)
+    return drawn
+
+
+def error_picture(image: np.ndarray, truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """What was missed in blue, what was added in orange, other confusions in purple, over a paler image."""
+    shown = cv2.addWeighted(image, 0.35, np.full_like(image, 255), 0.65, 0)
+    valid = truth != IGNORE
+    wrong = valid & (truth != labels)
+    shown[wrong & (labels == 0)] = (0, 114, 178)
+    shown[wrong & (truth == 0)] = (213, 94, 0)
+    shown[wrong & (truth != 0) & (labels != 0)] = (148, 80, 170)
+    shown[~valid] = IGNORED_COLOUR
+    return shown

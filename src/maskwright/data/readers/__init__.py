@@ -1,0 +1,45 @@
+"""One file a format; each turns a folder into the same `Listing` of records.
+
+To add one: a file here with `recognise(config, root)` and `read(config, root)`, and a line in `READERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskwright.config import DataConfig
+from maskwright.data.dataset import Listing
+from maskwright.data.readers import folders, pairs_csv
+from maskwright.errors import DataError
+
+
+@dataclass(frozen=True)
+class Reader:
+    """`recognise` says why this reader fits, or None; `read` lists the records."""
+
+    recognise: Callable[[DataConfig, Path], str | None]
+    read: Callable[[DataConfig, Path], Listing]
+
+
+# in the order they are asked: the explicit description first
+READERS: dict[str, Reader] = {
+    "csv": Reader(pairs_csv.recognise, pairs_csv.read),
+    "folders": Reader(folders.recognise, folders.read),
+}
+
+
+def list_records(config: DataConfig) -> Listing:
+    """Read the data set's listing with the named reader, or the first that recognises it."""
+    if config.root is None:
+        raise DataError("`data.root` must be named; got nothing. Pass --data FOLDER or set data: {root: FOLDER}.")
+    root = Path(config.root)
+    if not root.exists():
+        raise DataError(f"`data.root` must be a folder or a CSV of pairs; {root} is not there. Check the path.")
+    if config.reader != "auto":
+        return READERS[config.reader].read(config, root)
+    for reader in READERS.values():
+        if reader.recognise(config, root):
+            return reader.read(config, root)
+    raise DataError(f"`data.root` must be a folder or a CSV of pairs; got {root}, a file of another kind. Check the path.")

@@ -1,0 +1,85 @@
+"""Two folders paired by name, flat or already split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from maskwright.config import DataConfig
+from maskwright.data.dataset import Listing, Record
+from maskwright.data.layout import FolderPair, find_folder_pairs, image_files
+from maskwright.data.pairing import pair
+from maskwright.errors import DataError, listed
+
+CLASSES_FILE = "classes.yaml"
+
+
+def recognise(config: DataConfig, root: Path) -> str | None:
+    """Any folder may hold two folders; reading it says whether it does."""
+    return "a folder" if root.is_dir() else None
+
+
+def read(config: DataConfig, root: Path) -> Listing:
+    """Find the folders, pair their files, and note what was left aside."""
+    if not root.is_dir():
+        raise DataError(f"`data.root` must be a folder for reader folders; got {root}, a file. Check the path.")
+    if config.images and config.masks:
+        pairs = [FolderPair(_named(root, config.images, "images"), _named(root, config.masks, "masks"), None)]
+        layout = f"{config.images} beside {config.masks}, as named"
+    else:
+        pairs, layout = find_folder_pairs(root)
+    records: list[Record] = []
+    notes: list[str] = []
+    rules: list[str] = []
+    for folders in pairs:
+        found, rule, aside = _read_pair(root, folders)
+        records += found
+        rules.append(rule)
+        notes += aside
+    reason = f"{layout}, paired by {listed(sorted(set(rules)))}"
+    return Listing(tuple(records), "folders", reason, read_classes(root), tuple(notes))
+
+
+def read_classes(root: Path) -> dict[str, int] | None:
+    """Names and values of the classes, where the folder holds a classes.yaml (`name: value`)."""
+    path = root / CLASSES_FILE
+    if not path.is_file():
+        return None
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"`{path}` must be valid YAML; {str(error).splitlines()[0]}. Write one `name: value` a line.") from None
+    if isinstance(tree, list) and all(isinstance(name, str) for name in tree):
+        tree = {name: value for value, name in enumerate(tree)}
+    if not isinstance(tree, dict) or not all(isinstance(v, int) and 0 <= v <= 65535 for v in tree.values()):
+        raise DataError(f"`{path}` must hold one `name: value` a line, values 0 to 65535; got {str(tree)[:60]}. Mend it.")
+    return {str(name): value for name, value in tree.items()}
+
+
+def _named(root: Path, name: str, key: str) -> Path:
+    folder = root / name
+    if not folder.is_dir():
+        raise DataError(f"`data.{key}` must be a folder inside {root}; {folder} is not there. Check the spelling.")
+    return folder
+
+
+def _read_pair(root: Path, folders: FolderPair) -> tuple[list[Record], str, list[str]]:
+    images, other_images = image_files(folders.images)
+    masks, other_masks = image_files(folders.masks)
+    for kind, folder, files in (("image", folders.images, images), ("mask", folders.masks, masks)):
+        if not files:
+            raise DataError(f"`{folder}` must hold at least one {kind} file; got none. Check the path.")
+    image_names = [_name(path, folders.images) for path in images]
+    where = f" in {folders.images} and {folders.masks}"
+    found = pair(image_names, [_name(path, folders.masks) for path in masks], where)
+    records = [
+        Record(_name(image, root), image, masks[mask], folders.split) for image, mask in zip(images, found.masks, strict=True)
+    ]
+    aside = other_images + other_masks
+    notes = [f"{len(aside)} files that are no images were left aside: {listed(aside)}"] if aside else []
+    return records, found.rule, notes
+
+
+def _name(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()

@@ -1,0 +1,85 @@
+"""A CSV of image,mask[,split][,group]; paths are relative to it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from maskwright.config import DataConfig
+from maskwright.data.dataset import Listing, Record
+from maskwright.data.layout import SPLIT_NAMES
+from maskwright.data.readers.folders import read_classes
+from maskwright.errors import DataError, listed
+
+PAIRS_FILE = "pairs.csv"
+_COLUMNS = ("image", "mask", "split", "group")
+
+
+def recognise(config: DataConfig, root: Path) -> str | None:
+    """A CSV itself, or a folder holding pairs.csv."""
+    if root.is_file() and root.suffix.lower() == ".csv":
+        return "it is a CSV"
+    if (root / PAIRS_FILE).is_file() and not config.images:
+        return f"it holds {PAIRS_FILE}"
+    return None
+
+
+def read(config: DataConfig, root: Path) -> Listing:
+    """Read every row; all problems are told at once."""
+    path = root if root.is_file() else root / PAIRS_FILE
+    rows, columns = _rows(path)
+    problems: list[str] = []
+    records: list[Record] = []
+    lines: dict[Path, int] = {}
+    for line, row in enumerate(rows, start=2):
+        record = _record(path.parent, line, row, problems)
+        if record is None:
+            continue
+        if record.image in lines:
+            problems.append(f"line {line}: {row['image']} is listed already on line {lines[record.image]}")
+        lines.setdefault(record.image, line)
+        records.append(record)
+    if len({record.split is None for record in records}) == 2:
+        blank = [line for line, row in enumerate(rows, start=2) if not (row.get("split") or "").strip()]
+        problems.append(f"split must be named on every row or on none; it is empty on line {listed(blank)}")
+    if problems:
+        fix = "Mend these rows."
+        raise DataError(f"`{path}` must list existing images and masks once each; {listed(problems, 'and', 8)}. {fix}")
+    if not records:
+        raise DataError(f"`{path}` must list at least one image; it lists none. Add rows of image,mask.")
+    unknown = sorted(set(columns) - set(_COLUMNS))
+    notes = (f"columns {listed(unknown)} of {path.name} are not used",) if unknown else ()
+    return Listing(tuple(records), "csv", f"{path.name} lists {len(records)} pairs", read_classes(path.parent), notes)
+
+
+def _rows(path: Path) -> tuple[list[dict[str, str]], list[str]]:
+    if not path.is_file():
+        raise DataError(f"`data.root` must be a CSV or hold {PAIRS_FILE} for reader csv; {path} is not there. Check the path.")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = [(name or "").strip().lower() for name in reader.fieldnames or []]
+            reader.fieldnames = columns
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"`{path}` must be a CSV in UTF-8; {error}. Save it again as CSV UTF-8.") from None
+    if "image" not in columns or "mask" not in columns:
+        raise DataError(f"`{path}` must have the columns image and mask; it has {listed(columns)}. Add a first row: image,mask.")
+    return rows, columns
+
+
+def _record(folder: Path, line: int, row: dict[str, str], problems: list[str]) -> Record | None:
+    paths: dict[str, Path] = {}
+    for column in ("image", "mask"):
+        text = (row.get(column) or "").strip()
+        paths[column] = folder / text
+        if not text or not paths[column].is_file():
+            problems.append(f"line {line}: {column} {text or '(empty)'} is not there")
+    split = (row.get("split") or "").strip().lower()
+    if split and split not in SPLIT_NAMES:
+        problems.append(f"line {line}: split must be train, val or test; got {split!r}")
+    group = (row.get("group") or "").strip() or None
+    if not all(path.is_file() for path in paths.values()):
+        return None
+    name = Path((row["image"] or "").strip()).with_suffix("").as_posix()
+    return Record(name, paths["image"], paths["mask"], SPLIT_NAMES.get(split), group)

@@ -1,0 +1,72 @@
+"""data.json: what a run remembers of its data, and each split's pixels read back and verified."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskwright.data.dataset import SPLITS, ClassMap, Dataset, Item, Record
+from maskwright.data.opening import load_pair
+from maskwright.errors import DataError, UsageError, must, unknown
+
+
+def data_document(dataset: Dataset) -> dict[str, Any]:
+    """Fingerprint, class map, and each split as a list of files with content hashes."""
+    root = dataset.root if dataset.root.is_dir() else dataset.root.parent
+    return {
+        "root": str(root.resolve()),
+        "fingerprint": dataset.fingerprint,
+        "reader": dataset.reader,
+        "reason": dataset.reason,
+        "notes": list(dataset.notes),
+        "classes": dataset.classes.to_json(),
+        "class_shares": [round(share, 6) for share in dataset.class_shares()],
+        "splits": {split: [_entry(dataset.items[index], root) for index in dataset.split(split)] for split in SPLITS},
+    }
+
+
+def class_map(document: dict[str, Any]) -> ClassMap:
+    """The class map a run was trained with."""
+    return ClassMap.from_json(document["classes"])
+
+
+def split_entries(document: dict[str, Any], split: str) -> list[dict[str, Any]]:
+    """The files of one split, as the run remembers them."""
+    if split not in document["splits"]:
+        raise UsageError(unknown("split", split, document["splits"]))
+    entries = document["splits"][split]
+    if not entries:
+        have = [name for name, files in document["splits"].items() if files]
+        raise UsageError(must("split", f"one that has images ({', '.join(have)})", repr(split)))
+    return entries
+
+
+def read_split(document: dict[str, Any], split: str, root: Path | None = None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, image and mask (class numbers) of each record of a split, each file checked against its hash."""
+    root = root or Path(document["root"])
+    classes = class_map(document)
+    for entry in split_entries(document, split):
+        record = Record(entry["id"], root / entry["image"], root / entry["mask"], split)
+        image, mask, hashes = load_pair(record, classes)
+        for kind, now in zip(("image", "mask"), hashes, strict=True):
+            if now != entry[f"{kind}_sha256"]:
+                fix = "Put the file back as it was, or train a new run on the data of now."
+                raise DataError(f"`{root / entry[kind]}` must be the file the run was made with; its content changed. {fix}")
+        yield entry["id"], image, mask
+
+
+def _entry(item: Item, root: Path) -> dict[str, Any]:
+    record = item.record
+    return {
+        "id": record.id,
+        "image": Path(os.path.relpath(record.image, root)).as_posix(),
+        "mask": Path(os.path.relpath(record.mask, root)).as_posix(),
+        "group": record.group,
+        "size": [item.height, item.width],
+        "image_sha256": item.image_hash,
+        "mask_sha256": item.mask_hash,
+    }

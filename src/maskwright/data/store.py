@@ -1,0 +1,111 @@
+"""Decoded pixels, kept as uint8: in memory under a budget, else in a memory map on disk, else decoded anew."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from maskwright.data.dataset import ClassMap, Record
+from maskwright.data.images import decode_image, decode_mask
+from maskwright.data.masks import apply_classes, refuse_unknown_values, count_values
+
+Place = Literal["ram", "disk", "none"]
+RAM_SHARE = 0.4  # of the memory free at the start
+_DISK_SHARE = 0.5  # of the disk free at the start
+
+
+class PixelStore:
+    """Image (H W 3) and mask (H W) of each record, decoded once where there is room for them."""
+
+    def __init__(self, records: Sequence[Record], sizes: Sequence[tuple[int, int]], place: Place, folder: Path | None) -> None:
+        self.records, self.sizes, self.place = list(records), list(sizes), place
+        self.classes: ClassMap | None = None
+        self._images: list[np.ndarray | None] = [None] * len(records)
+        self._masks: list[np.ndarray | None] = [None] * len(records)
+        self._file = folder / "pixels.u8" if folder and place == "disk" else None
+        if self._file:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            total = sum(height * width * 4 for height, width in sizes)
+            self._map = np.memmap(self._file, np.uint8, "w+", shape=(max(1, total),))
+            self._starts = np.cumsum([0, *[height * width * 4 for height, width in sizes]]).tolist()
+
+    def put(self, index: int, image: np.ndarray, mask: np.ndarray) -> None:
+        """Keep one decoded pair; masks already hold class numbers."""
+        if self.place == "ram":
+            self._images[index], self._masks[index] = np.ascontiguousarray(image), np.ascontiguousarray(mask)
+        elif self.place == "disk":
+            height, width = self.sizes[index]
+            image_view, mask_view = self._views(index, height, width)
+            image_view[:], mask_view[:] = image, mask
+            self._images[index], self._masks[index] = image_view, mask_view
+
+    def get(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image and mask of a record."""
+        image, mask = self._images[index], self._masks[index]
+        if image is not None and mask is not None:
+            return image, mask
+        return self._decode(self.records[index])
+
+    def close(self) -> None:
+        """Remove the memory map's file."""
+        if self._file:
+            self._images = [None] * len(self.records)
+            self._masks = [None] * len(self.records)
+            del self._map
+            self._file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # leave no empty folders of ours behind
+                self._file.parent.rmdir()
+                self._file.parent.parent.rmdir()
+            self._file = None
+
+    def _views(self, index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        start, pixels = self._starts[index], height * width
+        image = self._map[start : start + 3 * pixels].reshape(height, width, 3)
+        return image, self._map[start + 3 * pixels : start + 4 * pixels].reshape(height, width)
+
+    def _decode(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
+        assert self.classes is not None, "classes are settled before pixels are asked for"
+        raw = decode_mask(record.mask.read_bytes(), record.mask)
+        refuse_unknown_values(self.classes, {record.mask.name: count_values(raw)})
+        return decode_image(record.image.read_bytes(), record.image), apply_classes(raw, self.classes)
+
+
+def choose_place(wish: str, sizes: Sequence[tuple[int, int]], folder: Path | None) -> tuple[Place, str]:
+    """Where decoded pixels go, and why."""
+    needed = sum(height * width * 4 for height, width in sizes)
+    told = f"{_gigabytes(needed)} decoded"
+    if wish != "auto":
+        return ("disk" if wish == "disk" and folder else "ram" if wish != "none" else "none"), "as configured"
+    free = free_memory()
+    if needed <= RAM_SHARE * free:
+        return "ram", f"{told}, {_gigabytes(free)} of memory free"
+    if folder is not None:
+        room = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+        if needed <= _DISK_SHARE * room:
+            return "disk", f"{told} is over {RAM_SHARE:.0%} of the {_gigabytes(free)} of memory free"
+    return "none", f"{told} fits neither into memory nor on the disk"
+
+
+def free_memory() -> int:
+    """Bytes this process may still take: what the machine has free, less if its container allows less."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 if hasattr(os, "sysconf") else 4 << 30
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        return max(0, min(free, limit - used))
+    except (OSError, ValueError):
+        return free
+
+
+def _gigabytes(amount: float) -> str:
+    return f"{amount / 2**30:.1f} GiB" if amount >= 2**29 else f"{amount / 2**20:.0f} MiB"

@@ -1,0 +1,102 @@
+"""Every error a user can meet, and how its sentence is built.
+
+    MaskwrightError          catch this one to catch them all; the command line exits with 2
+    ├── UsageError           an argument or flag is wrong
+    ├── ConfigError          one or more keys of a configuration are wrong
+    ├── DataError            images, masks or their pairing are wrong
+    ├── ModelError           a model, encoder or set of weights cannot be used
+    ├── RunError             a run folder is missing, taken, incomplete or cannot be written
+    └── TrainingError        training cannot go on (a loss that is not finite, say)
+
+A message is one sentence of three parts: what must hold, what was found, how to fix it.
+`assert` is kept for our own invariants; a user's mistake is always one of these.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class MaskwrightError(Exception):
+    """Base of all errors a user can cause and mend.
+
+    >>> issubclass(DataError, MaskwrightError)
+    True
+    """
+
+    exit_code = 2
+
+
+class UsageError(MaskwrightError):
+    """An argument or flag is wrong."""
+
+
+class ConfigError(MaskwrightError):
+    """One or more keys of a configuration are wrong; `problems` holds a sentence for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        head = "" if len(self.problems) == 1 else f"{len(self.problems)} problems in the configuration:\n  "
+        super().__init__(head + "\n  ".join(self.problems))
+
+
+class DataError(MaskwrightError):
+    """Images, masks or their pairing are wrong."""
+
+
+class ModelError(MaskwrightError):
+    """A model, encoder or set of weights cannot be used."""
+
+
+class RunError(MaskwrightError):
+    """A run folder is missing, taken, incomplete or cannot be written."""
+
+
+class TrainingError(MaskwrightError):
+    """Training cannot go on."""
+
+
+def must(name: str, constraint: str, got: object, fix: str = "") -> str:
+    """Build the house sentence.
+
+    >>> must("count", "at least 1", 0, "Pass --count 1 or more.")
+    '`count` must be at least 1; got 0. Pass --count 1 or more.'
+    """
+    return f"`{name}` must be {constraint}; got {got}.{' ' + fix if fix else ''}"
+
+
+def closest(name: str, known: Iterable[str], limit: int = 5) -> list[str]:
+    """The known names nearest to a mistyped one, best first, at most `limit`.
+
+    >>> closest("resnet43", ["resnet34", "vgg16"], limit=1)
+    ['resnet34']
+    """
+    known = list(known)
+    lower = {item.lower(): item for item in reversed(known)}
+    found = [lower[item] for item in difflib.get_close_matches(name.lower(), list(lower), n=limit, cutoff=0.6)]
+    return found
+
+
+def unknown(kind: str, name: object, known: Iterable[str], fix: str = "") -> str:
+    """The sentence for a name that is not known, with at most five close ones.
+
+    >>> unknown("loss", "dise", ["dice", "ce"])
+    "`loss` must be one that is known; got 'dise'. Did you mean dice or ce?"
+    """
+    known = list(known)
+    near = closest(str(name), known) or (known if len(known) <= 5 else [])
+    ask = f"Did you mean {listed(near, 'or')}?" if near else ""
+    return must(kind, "one that is known", repr(name), " ".join(part for part in (ask, fix) if part))
+
+
+def listed(items: Iterable[object], last: str = "and", limit: int = 5) -> str:
+    """Join for prose, cut after `limit`.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    words = [str(item) for item in items]
+    if len(words) > limit:
+        return ", ".join(words[:limit]) + f" {last} {len(words) - limit} more"
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" {last} {words[-1]}" if words else "none"

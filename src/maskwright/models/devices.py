@@ -1,0 +1,41 @@
+"""Which device and which arithmetic, and why."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AbstractContextManager
+
+import torch
+
+
+def choose_device() -> tuple[str, str]:
+    """The GPU when there is one."""
+    if torch.cuda.is_available():
+        return "gpu", f"found {torch.cuda.get_device_name()}"
+    if torch.backends.mps.is_available():
+        return "gpu", "found Apple's GPU"
+    return "cpu", "no GPU found"
+
+
+def choose_precision(device: str) -> tuple[str, str]:
+    """bf16 where the hardware multiplies it natively; elsewhere it is emulated, and slower than fp32."""
+    if device == "gpu":
+        if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16", f"{torch.cuda.get_device_name()} multiplies bf16 natively"
+        return "fp32", "this GPU has no native bf16"
+    for name, instructions in (("_is_amx_tile_supported", "AMX tiles"), ("_is_avx512_bf16_supported", "avx512_bf16")):
+        if getattr(torch.cpu, name, lambda: False)():
+            return "bf16", f"the processor has {instructions}"
+    return "fp32", "the processor has no bf16 instructions"
+
+
+def torch_device(device: str) -> torch.device:
+    """The torch device behind `cpu` or `gpu`."""
+    if device == "cpu":
+        return torch.device("cpu")
+    return torch.device("cuda" if torch.cuda.is_available() else "mps")
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """The context a network predicts in."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()

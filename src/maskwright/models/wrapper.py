@@ -1,0 +1,84 @@
+"""`Segmenter`: a network that takes uint8 images of any size and gives logits of every class at that size.
+
+Legend: N batch, K classes, H W sides.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from maskwright.data.geometry import View, shrink_to
+
+MEAN = (123.675, 116.28, 103.53)  # ImageNet's, which pretrained encoders expect and any other network tolerates
+STD = (58.395, 57.12, 57.375)
+
+
+class Segmenter(nn.Module):
+    """images N 3 H W uint8 → logits N K H W float32.
+
+    Normalises on the batch, pads to the network's stride by repeating the border, crops back. A
+    network with one output channel z becomes two logits (0, z): their softmax is its sigmoid, so
+    everything downstream knows a single form.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.stride = int(cast(int, net.stride))
+        # not in the weights file: they are constants
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        height, width = images.shape[-2:]
+        x = self.normalise(images)
+        pad_h, pad_w = -height % self.stride, -width % self.stride
+        if pad_h or pad_w:
+            x = functional.pad(x, (0, pad_w, 0, pad_h), mode="replicate")
+        logits = self.net(x)[..., :height, :width].float()
+        return torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 → floats of mean 0 and deviation 1, channels last in memory."""
+        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+    def part(self, name: str) -> list[nn.Module]:
+        """The modules of `encoder`, `decoder` or `head`."""
+        parts = cast(dict[str, list[nn.Module]], self.net.parts)
+        return parts[name]
+
+
+def logits_at_own_size(model: nn.Module, image: np.ndarray, view: View, device: torch.device) -> torch.Tensor:
+    """Logits of one image at its own size, seen by the network as `view` says. H W 3 uint8 → 1 K H W.
+
+    Where the view resized the image, the probabilities are brought back and given as their logarithm,
+    whose softmax they are: boundaries then fall where the classes are equally likely.
+    """
+    height, width = image.shape[:2]
+    inner = np.ascontiguousarray(shrink_to(image, *view.inner_size(height, width)))
+    logits = model(torch.from_numpy(inner).to(device).permute(2, 0, 1).unsqueeze(0))
+    if logits.shape[-2:] == (height, width):
+        return logits
+    # planes, not channels last: the CPU's bilinear kernel for few channels is much faster on them
+    planes = logits.softmax(dim=1).contiguous()
+    full = functional.interpolate(planes, size=(height, width), mode="bilinear", align_corners=False)
+    return full.clamp_min(1e-7).log()
+
+
+def labels_from_logits(logits: torch.Tensor) -> torch.Tensor:
+    """The most likely class of each pixel. N K H W → N H W uint8.
+
+    Two classes need one comparison; argmax over channels that lie next to each other in memory is
+    eight times faster than over planes, so the logits are asked to be channels last.
+    """
+    if logits.shape[1] == 2:
+        return (logits[:, 1] > logits[:, 0]).to(torch.uint8)
+    return logits.contiguous(memory_format=torch.channels_last).argmax(dim=1).to(torch.uint8)

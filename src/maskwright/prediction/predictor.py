@@ -1,0 +1,138 @@
+"""`Predictor`: a run's network, ready for images of any size; `Prediction`: what it says of one.
+
+    predictor = Predictor.from_run(Run.open("runs/first"))
+    predictor.predict("photo.jpg").labels          # H W uint8
+
+One image at a time, so that no other image, batch size or padding can change a result.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from maskwright import runtime
+from maskwright.data.dataset import ClassMap
+from maskwright.data.geometry import View
+from maskwright.data.images import decode_image
+from maskwright.data.pictures import overlay, palette
+from maskwright.data.record import class_map
+from maskwright.errors import DataError, RunError, must
+from maskwright.models import Segmenter, build_model
+from maskwright.models.devices import autocast, choose_device, choose_precision, torch_device
+from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
+from maskwright.runs import Run
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Labels and probabilities of one image at its own size.
+
+    image H W 3 uint8, labels H W uint8, probabilities K H W float32
+    """
+
+    image: np.ndarray = field(repr=False)
+    labels: np.ndarray = field(repr=False)
+    probabilities: np.ndarray = field(repr=False)
+    classes: tuple[str, ...]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the pixels each class has."""
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.classes))
+        return {name: float(counts[index] / self.labels.size) for index, name in enumerate(self.classes)}
+
+    def overlay(self) -> np.ndarray:
+        """The image with its classes tinted and outlined. H W 3 uint8"""
+        return overlay(self.image, self.labels, palette(len(self.classes)))
+
+    def __str__(self) -> str:
+        height, width = self.labels.shape
+        told = ", ".join(f"{name} {share:.1%}" for name, share in self.shares.items())
+        return f"Prediction {width}x{height}: {told}"
+
+    __repr__ = __str__
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(self.overlay()).save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network with its view and classes."""
+
+    model: Segmenter
+    view: View
+    classes: ClassMap
+    device: torch.device
+    precision: str
+
+    @classmethod
+    def from_run(cls, run: Run) -> Predictor:
+        """Load the best weights of a finished run; nothing outside its folder is needed."""
+        config, classes = run.config, class_map(run.data)
+        if not run.weights.is_file():
+            fix = f"Finish it first: maskwright train --resume {run.root}"
+            raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")
+        runtime.tune_allocator()
+        wanted = config.model if config.model.name != "smp" else config.model.model_copy(update={"weights": "none"})
+        model = build_model(wanted, classes)
+        try:
+            model.load_state_dict(load_file(run.weights))
+        except (RuntimeError, SafetensorError) as error:
+            first = str(error).splitlines()[0]
+            raise RunError(f"`{run.weights}` must hold the weights of this run's model; {first}. Restore the run folder.") from None
+        device_name = "cpu" if config.train.devices == "cpu" else choose_device()[0]
+        device = torch_device(device_name)
+        # the arithmetic it was validated with, where this machine has it
+        precision = "bf16" if config.train.precision == "bf16" and choose_precision(device_name)[0] == "bf16" else "fp32"
+        data = config.data
+        assert data.view != "auto" and data.size != "auto" and data.scale != "auto", "a run's configuration is resolved"
+        view = View(data.view, data.size, data.scale, data.letterbox, data.outside)
+        return cls(model.to(device, memory_format=torch.channels_last).eval(), view, classes, device, precision)
+
+    def predict(self, image: np.ndarray | str | Path, threshold: float | None = None) -> Prediction:
+        """Predict one image (a path, or H W 3 uint8 RGB); `threshold` is the foreground's, 0.5 when not given."""
+        pixels = _pixels(image)
+        logits = self.logits(pixels)
+        probabilities = logits.softmax(dim=1)[0].cpu().numpy()
+        return Prediction(pixels, self.labels(logits, threshold), probabilities, self.classes.names)
+
+    @torch.inference_mode()
+    def logits(self, pixels: np.ndarray) -> torch.Tensor:
+        """Logits at the image's own size. H W 3 uint8 → 1 K H W"""
+        with autocast(self.device, self.precision):
+            return logits_at_own_size(self.model, pixels, self.view, self.device)
+
+    def labels(self, logits: torch.Tensor, threshold: float | None = None) -> np.ndarray:
+        """Class numbers from logits. 1 K H W → H W uint8"""
+        if threshold is None:
+            return labels_from_logits(logits)[0].cpu().numpy()
+        if not self.classes.is_binary or not 0 < threshold < 1:
+            raise DataError(must("--mask-threshold", "between 0 and 1, with two classes", threshold, "Leave it out."))
+        return (logits.softmax(dim=1)[0, 1] >= threshold).to(torch.uint8).cpu().numpy()
+
+
+def _pixels(image: np.ndarray | str | Path) -> np.ndarray:
+    if isinstance(image, np.ndarray):
+        if image.ndim == 2 and image.dtype == np.uint8:
+            return np.repeat(image[..., None], 3, axis=2)
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+            got = f"shape {image.shape} of {image.dtype}"
+            raise DataError(must("image", "height × width × 3 of uint8 (RGB)", got, "Convert it first."))
+        return image
+    path = Path(image)
+    try:
+        return decode_image(path.read_bytes(), path)
+    except OSError as error:
+        reason = "it is not there" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
+        raise DataError(f"`{path}` must be a readable image; {reason}. Check the path.") from None

@@ -1,0 +1,91 @@
+"""Predictions as files: an indexed label PNG with a palette, and an overlay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from maskwright.data.layout import SUFFIXES
+from maskwright.data.pictures import palette
+from maskwright.errors import DataError, UsageError, listed
+from maskwright.prediction.predictor import Prediction, Predictor
+from maskwright.runs import write_atomically
+
+
+@dataclass(frozen=True)
+class Written:
+    """Files written for the images that could be read, and a sentence for each that couldn't."""
+
+    out: Path
+    images: tuple[Path, ...]
+    problems: tuple[str, ...]
+
+    def __str__(self) -> str:
+        told = f"{len(self.images)} images predicted into {self.out}"
+        return told + (f", {len(self.problems)} could not be read" if self.problems else "")
+
+
+def predict_files(
+    predictor: Predictor, paths: Sequence[str | Path], out: str | Path, threshold: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Written:  # fmt: skip
+    """Predict image files and folders of them; a bad file is told at the end and the rest is done."""
+    files = _expand(paths)
+    names = _names(files)
+    out = Path(out)
+    done: list[Path] = []
+    problems: list[str] = []
+    for index, (path, name) in enumerate(zip(files, names, strict=True)):
+        try:
+            prediction = predictor.predict(path, threshold)
+        except DataError as error:
+            problems.append(str(error))
+        else:
+            write_prediction(prediction, out, name)
+            done.append(path)
+        if progress:
+            progress(index + 1, len(files))
+    return Written(out, tuple(done), tuple(problems))
+
+
+def write_prediction(prediction: Prediction, out: Path, name: str) -> None:
+    """NAME.png holds class numbers with a palette to look at; NAME-overlay.jpg is for people."""
+    write_labels(out / f"{name}.png", prediction.labels, len(prediction.classes))
+    picture = Image.fromarray(prediction.overlay())
+    write_atomically(out / f"{name}-overlay.jpg", lambda path: picture.save(path, quality=90))
+
+
+def write_labels(path: Path, labels: np.ndarray, num_classes: int) -> None:
+    """An indexed PNG: its values are the class numbers."""
+    picture = Image.fromarray(labels)  # grey, which putpalette turns into an indexed picture
+    picture.putpalette(palette(num_classes).tobytes())
+    write_atomically(path, lambda temporary: picture.save(temporary))
+
+
+def _expand(paths: Iterable[str | Path]) -> list[Path]:
+    """Folders stand for the images in them."""
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES and item.is_file())
+            if not inside:
+                raise UsageError(f"`IMAGES` must be image files or folders of them; {path} holds none. Check the path.")
+            files += inside
+        else:
+            files.append(path)
+    return files
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """A file name for each image: its stem, with its suffix or folder where stems repeat."""
+    for name in (lambda path: path.stem, lambda path: path.name.replace(".", "-"),
+                 lambda path: "-".join([*path.parent.parts[-2:], path.name.replace(".", "-")]).strip("/")):  # fmt: skip
+        names = [name(path) for path in files]
+        if len(set(names)) == len(names):
+            return names
+    twice = listed(sorted({str(path) for path in files if files.count(path) > 1}) or [files[0].name])
+    raise UsageError(f"`IMAGES` must be different files; {twice} would be written twice. Name each once.")

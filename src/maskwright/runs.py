@@ -1,0 +1,235 @@
+"""The run folder: its names, atomic writes and provenance.
+
+    run = Run.open("runs/puzzle-1")
+    run.config.model.name, run.history[-1]["val_iou"]
+
+Every file is written beside its place under a temporary name and renamed, so whatever happens a
+reader finds the old file or the new one, whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from maskwright.config import Config
+from maskwright.config_files import load_config, to_yaml
+from maskwright.errors import RunError
+
+PACKAGES = ("maskwright", "torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm", "numpy",
+            "opencv-python-headless", "pillow", "pydantic")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder that explains itself; loading a run needs this folder and nothing else."""
+
+    root: Path
+
+    @classmethod
+    def create(cls, root: str | Path) -> Run:
+        """Make a new run folder, refusing one that already holds something."""
+        root = Path(root)
+        cls.refuse_taken(root)
+        with _told(root, "make the run folder"):
+            (root / "checkpoints").mkdir(parents=True, exist_ok=True)
+        return cls(root)
+
+    @classmethod
+    def refuse_taken(cls, root: str | Path) -> None:
+        """Stop when a folder can't become a run because it holds files (leftovers of a killed start aside)."""
+        root = Path(root)
+        if root.is_file():
+            raise RunError(f"`--out` must be a new or empty folder; got {root}, a file. Choose another with --out.")
+        if root.is_dir():
+            files = [path for path in root.rglob("*") if path.is_file() and path.parent.name != "cache" and path.name[0] != "."]
+            if files:
+                resumable = (root / "config.yaml").is_file()
+                fix = f"Choose another, or go on with that run: --resume {root}" if resumable else "Choose another."
+                raise RunError(f"`--out` must be a new or empty folder; got {root}, which holds {len(files)} files. {fix}")
+
+    @classmethod
+    def open(cls, root: str | Path) -> Run:
+        """Open an existing run folder."""
+        root = Path(root)
+        if not (root / "config.yaml").is_file():
+            what = "holds no config.yaml" if root.is_dir() else "is not there" if not root.exists() else "is a file"
+            raise RunError(f"`RUN` must be a run folder made by `maskwright train`; got {root}, which {what}. Check the path.")
+        return cls(root)
+
+    @property
+    def name(self) -> str:
+        return self.root.resolve().name
+
+    @property
+    def config(self) -> Config:
+        return load_config(self.root / "config.yaml")
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return self.read_json("data.json")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        return self.read_json("environment.json")
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One row an epoch, as in history.csv; empty before the first epoch ended."""
+        path = self.root / "history.csv"
+        if not path.is_file():
+            return []
+        with path.open(encoding="utf-8", newline="") as file:
+            return [{key: float(value) if value else float("nan") for key, value in row.items()} for row in csv.DictReader(file)]
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def weights(self) -> Path:
+        return self.root / "model.safetensors"
+
+    def read_json(self, name: str) -> Any:
+        """Read one of the run's JSON files."""
+        path = self.root / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(f"`RUN` must be complete; {self.root} holds no {name}. Train again, or --resume it.") from None
+        except json.JSONDecodeError as error:
+            raise RunError(f"`{path}` must be valid JSON; line {error.lineno}: {error.msg}. Restore it.") from None
+
+    def write_config(self, config: Config, reasons: Mapping[str, str]) -> None:
+        """Write the resolved configuration, each `auto` explained."""
+        self.write_text("config.yaml", to_yaml(config, reasons))
+
+    def write_json(self, name: str, value: Any) -> Path:
+        """Write one JSON document; NaN becomes null."""
+        return self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def write_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+        """Write a CSV whose columns are the first row's keys."""
+        lines = [",".join(rows[0])] if rows else []
+        lines += [",".join("" if v is None else repr(v) if isinstance(v, float) else str(v) for v in row.values()) for row in rows]
+        return self.write_text(name, "\n".join(lines) + "\n")
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a text file."""
+        return self.write(name, lambda path: path.write_text(text, encoding="utf-8"))
+
+    def write(self, name: str, writer: Callable[[Path], object]) -> Path:
+        """Let `writer` fill a temporary file, then rename it into place."""
+        path = self.root / name
+        write_atomically(path, writer)
+        return path
+
+
+def write_atomically(path: Path, writer: Callable[[Path], object]) -> None:
+    """Fill a temporary file beside `path`, flush it to disk, rename it; on failure leave the old file.
+
+    The temporary name keeps the suffix, because image writers choose the format by it.
+    """
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    with _told(path, "write"):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            writer(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+class _told:
+    """Turn the operating system's refusal to write into a sentence that says what is safe."""
+
+    def __init__(self, path: Path, verb: str) -> None:
+        self.path, self.verb = path, verb
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        # torch and safetensors wrap the system's error in their own
+        reason = os_reason(error)
+        if reason:
+            fix = "Free some space or choose another --out; files written before are unharmed, and --resume goes on from them."
+            raise RunError(f"could not {self.verb} {self.path}: {reason}. {fix}") from error
+
+
+def os_reason(error: BaseException | None) -> str | None:
+    """The system's reason behind an error while writing, or None when it is no such error."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    text = str(error)
+    known = ("No space left on device", "File too large", "Disk quota exceeded", "Read-only file system", "I/O error")
+    found = next((reason for reason in known if reason.lower() in text.lower()), None)
+    if found or not isinstance(error, RuntimeError):
+        return found if error else None
+    # torch's zip writer hides the errno behind "unexpected pos" and "file write failed"
+    hidden = "unexpected pos" in text or "file write failed" in text or "PytorchStreamWriter" in text
+    return "the disk took only a part of it (is it full?)" if hidden else None
+
+
+def provenance(command: Sequence[str], started: str, reasons: Mapping[str, str]) -> dict[str, Any]:
+    """Versions, machine, git state and command line, for environment.json."""
+    return {
+        "command": list(command),
+        "started": started,
+        "python": platform.python_version(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "machine": {"system": platform.platform(), "processor": processor_name(), "cores": usable_cores()},
+        "git": git_state(Path.cwd()),
+        "auto": dict(reasons),
+    }
+
+
+def usable_cores() -> int:
+    """Cores this process may use (fewer than the machine's inside a container)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor_name() -> str:
+    """The processor's own name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit and whether files differ from it; None outside a repository."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def command_line() -> list[str]:
+    """The command as typed, for provenance."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]

@@ -1,0 +1,95 @@
+"""Averaged weights, with batch-norm statistics that belong to them.
+
+Two things make validation jump from epoch to epoch when steps are few: the raw weights still move a
+lot with each step, and batch-norm's running statistics lag behind them. So the weights that are
+validated, saved and used are an exponential average over the last steps, and before each use their
+batch-norm statistics are measured afresh on training inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+WINDOW = 0.04  # the average reaches back over about this share of all steps
+_BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+class Average:
+    """Exponential average of a model's parameters.
+
+    average = Average(model, total_steps=1000)
+    average.update()                      # after each step
+    with average.in_place(settle): ...    # the model holds the average in here
+    """
+
+    def __init__(self, model: nn.Module, total_steps: int) -> None:
+        self.model = model
+        self.decay = 1 - 1 / max(4.0, WINDOW * total_steps)
+        self.steps = 0
+        self.weights = [parameter.detach().clone() for parameter in model.parameters()]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the average towards the weights of now; early on it follows them closely."""
+        self.steps += 1
+        decay = min(self.decay, self.steps / (self.steps + 4))
+        torch._foreach_lerp_(self.weights, [parameter.detach() for parameter in self.model.parameters()], 1 - decay)
+
+    @contextmanager
+    def in_place(self, settle: Callable[[], None]) -> Iterator[None]:
+        """Put the average into the model, settle its statistics, and put everything back afterwards."""
+        parameters = list(self.model.parameters())
+        raw = [parameter.data for parameter in parameters]
+        statistics = [buffer.clone() for buffer in self.model.buffers()]
+        try:
+            for parameter, mean in zip(parameters, self.weights, strict=True):
+                parameter.data = mean
+            settle()
+            yield
+        finally:
+            for parameter, weight in zip(parameters, raw, strict=True):
+                parameter.data = weight
+            for buffer, kept in zip(self.model.buffers(), statistics, strict=True):
+                buffer.data.copy_(kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps = state["steps"]
+        for mine, saved in zip(self.weights, state["weights"], strict=True):
+            mine.copy_(saved)
+
+
+def num_settle_batches(batches_an_epoch: int) -> int:
+    """How many batches measure the statistics: enough to be steady, at most a tenth of an epoch's work."""
+    return max(1, min(8, batches_an_epoch // 4))
+
+
+@torch.no_grad()
+def settle_batch_norm(model: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    """Measure batch-norm statistics as the plain mean over some batches of training inputs (N 3 H W each)."""
+    norms = [module for module in model.modules() if isinstance(module, _BATCH_NORM) and module.track_running_stats]
+    frozen = [module for module in norms if not any(p.requires_grad for p in module.parameters(recurse=False)) and module.affine]
+    norms = [module for module in norms if module not in frozen]
+    if not norms:
+        return
+    was_training = model.training
+    momenta = [module.momentum for module in norms]
+    model.eval()  # so that dropout stays out of the statistics
+    for module in norms:
+        module.reset_running_stats()
+        module.momentum = None  # cumulative mean
+        module.train()
+    try:
+        for images in batches:
+            model(images)
+    finally:
+        for module, momentum in zip(norms, momenta, strict=True):
+            module.momentum = momentum
+        model.train(was_training)

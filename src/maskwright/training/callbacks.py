@@ -1,0 +1,154 @@
+"""What happens beside the steps: the history, the checkpoints, early stopping, TensorBoard."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from safetensors.torch import save_file
+
+from maskwright.config import TrainConfig
+from maskwright.runs import Run
+from maskwright.training.module import SegmentationTraining
+
+_SAVE_SHARE = 0.03  # of the time may go into last.ckpt; an epoch of seconds isn't worth half a gigabyte each
+
+
+class History(pl.Callback):
+    """One row an epoch, kept with the checkpoint, so that a resumed run's history is the uninterrupted one's."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.rows: list[dict[str, Any]] = []
+        self._images = 0
+        self._seconds = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._started = self._since = time.perf_counter()
+        self._images, self._seconds = 0, 0.0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, index: int) -> None:
+        self._images += len(batch.items)
+        now = time.perf_counter()
+        self._seconds += now - self._since
+        self._since = now
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._since = time.perf_counter()  # images/s is of training alone
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, SegmentationTraining)
+        self.rows.append(
+            {
+                "epoch": trainer.current_epoch,
+                **module.epoch_scores,
+                "lr": trainer.optimizers[0].param_groups[0]["lr"],
+                "seconds": round(time.perf_counter() - self._started, 3),
+                "images_per_second": round(self._images / max(1e-9, self._seconds), 3),
+            }
+        )
+        self.write()
+
+    def write(self) -> None:
+        """Write history.csv as of now."""
+        self.run.write_rows("history.csv", self.rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+        self.write()  # rows after the checkpoint belong to epochs that will be trained again
+
+
+class Keeper(pl.Callback):
+    """Best and last checkpoints, and early stopping.
+
+    best.ckpt holds the weights that were validated (averaged, statistics settled); last.ckpt holds
+    everything a resume needs. Both are written when enough time has passed, and at the end. A run
+    killed in between is trained again from last.ckpt, to the same bits.
+    """
+
+    def __init__(self, run: Run, config: TrainConfig) -> None:
+        self.run, self.monitor, self.patience = run, config.monitor, config.early_stop
+        self.best: dict[str, Any] = {"score": None, "epoch": None}
+        self.stale = 0
+        self.stopped_early = False
+        self._unsaved = False
+        self._saved_at, self._save_took = time.perf_counter(), 0.0
+
+    def is_better(self, scores: dict[str, float]) -> bool:
+        """Whether these scores beat the best so far (a NaN never does, but anything beats none)."""
+        score = scores[self.monitor]
+        best = self.best["score"]
+        if best is None:
+            return True
+        if math.isnan(score) or math.isnan(best):
+            return math.isnan(best) and not math.isnan(score)
+        return score > best if self.monitor == "val_iou" else score < best
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, SegmentationTraining)
+        if self.is_better(module.epoch_scores):
+            self.best = {"score": module.epoch_scores[self.monitor], "epoch": trainer.current_epoch, **module.epoch_scores}
+            self.stale, self._unsaved = 0, True
+        else:
+            self.stale += 1
+        if self.patience is not None and self.stale >= self.patience:
+            trainer.should_stop = self.stopped_early = True
+
+    def maybe_save(self, trainer: pl.Trainer, module: SegmentationTraining) -> None:
+        """Save when it costs little of the time since the last save. Called after every callback has seen the epoch."""
+        since = time.perf_counter() - self._saved_at
+        if since * _SAVE_SHARE >= self._save_took:
+            self.save(trainer, module)
+
+    def save(self, trainer: pl.Trainer, module: SegmentationTraining) -> None:
+        """Write best.ckpt if it is new, then last.ckpt: a reader never finds a last without its best."""
+        started = time.perf_counter()
+        if self._unsaved and module.best_weights is not None:
+            best = {"state_dict": module.best_weights, **self.best}
+            self.run.write("checkpoints/best.ckpt", lambda path: torch.save(best, path))
+            self._unsaved = False
+        self.run.write("checkpoints/last.ckpt", lambda path: trainer.save_checkpoint(path))
+        self._saved_at = time.perf_counter()
+        self._save_took = self._saved_at - started
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "stale": self.stale}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.stale = state_dict["best"], state_dict["stale"]
+
+
+class SaveAfterEpoch(pl.Callback):
+    """The last callback: saves once history and keeper have taken the epoch in."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self.keeper = keeper
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, SegmentationTraining)
+        if trainer.is_global_zero:
+            self.keeper.maybe_save(trainer, module)
+
+
+def read_best(run: Run) -> dict[str, Any]:
+    """The best epoch's weights and scores."""
+    return torch.load(run.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
+
+
+def write_weights(run: Run, best: dict[str, Any]) -> Path:
+    """model.safetensors: the best weights, for use and sharing, with how good they were."""
+    weights = {name: value.contiguous() for name, value in best["state_dict"].items()}
+    told = {key: str(value) for key, value in best.items() if key != "state_dict"}
+
+    def write(path: Path) -> None:
+        save_file(weights, path, metadata=told)
+        path.chmod(0o644)  # safetensors writes for the owner alone; a run is meant to be shared
+
+    return run.write("model.safetensors", write)

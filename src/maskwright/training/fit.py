@@ -1,0 +1,276 @@
+"""From a configuration to a trained run: open the data, settle every `auto`, let Lightning train, keep the best.
+
+    result = train(load_config("my.yaml"), out="runs/first")
+    result.run.weights
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from rich.console import Console
+from torch.utils.data import DataLoader, Dataset
+
+from maskwright import runtime
+from maskwright.config import Config
+from maskwright.data.augment import resolve as resolve_augment
+from maskwright.data.loader import Batch, EpochKeys, TrainSamples, train_loader
+from maskwright.data.opening import Opened, open_dataset
+from maskwright.data.record import data_document
+from maskwright.errors import DataError, must
+from maskwright.losses import build_loss
+from maskwright.models import build_model
+from maskwright.models.devices import torch_device
+from maskwright.runs import Run, command_line, provenance
+from maskwright.training.average import num_settle_batches
+from maskwright.training.boards import TensorBoardLog
+from maskwright.training.callbacks import History, Keeper, SaveAfterEpoch, read_best, write_weights
+from maskwright.training.module import SegmentationTraining, ValItem
+from maskwright.training.progress import TrainingProgress
+from maskwright.training.resolve import resolve, view_of
+from maskwright.training.timing import epochs_within
+
+_SETTLE_EPOCH = 1 << 40  # never reached by training; batch-norm is settled on the same inputs every time
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What training came to."""
+
+    run: Run
+    best_epoch: int
+    best_scores: dict[str, float]
+    seconds: float
+    stopped_early: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything settled before the first step."""
+
+    config: Config
+    reasons: dict[str, str]
+    opened: Opened
+
+
+def prepare(config: Config, cache_folder: Path | None = None, console: Console | None = None) -> Plan:
+    """Open the data and settle every `auto`, without training or writing anything."""
+    opened = open_dataset(config.data, cache_folder, _reading(console))
+    empty = [split for split in ("train", "val") if not opened.dataset.split(split)]
+    if empty:
+        raise DataError(must("data.split", f"such that {empty[0]} has images", "none", "Name some, or set data.split.val above 0."))
+    settled, reasons = resolve(config, opened.dataset, (opened.cache, opened.cache_reason))
+    return Plan(settled, reasons, opened)
+
+
+def train(
+    config: Config, out: str | Path, console: Console | None = None, tell: Callable[[Plan], None] | None = None
+) -> TrainResult:
+    """Train a new run in the folder `out`; `tell` is called with the plan before the first step."""
+    runtime.tune_allocator()
+    Run.refuse_taken(out)
+    plan = prepare(config, Path(out) / "cache", console)
+    try:
+        return _train_new(plan, Path(out), console, tell)
+    finally:
+        plan.opened.store.close()
+
+
+def resume(root: str | Path, console: Console | None = None) -> TrainResult:
+    """Go on with a run that was stopped, to the same weights it would have reached uninterrupted."""
+    runtime.tune_allocator()
+    run = Run.open(root)
+    config = run.config
+    if run.weights.is_file():
+        return _finished(run)
+    plan = Plan(config, {}, open_dataset(config.data, run.root / "cache", _reading(console)))
+    try:
+        known, now = run.data["fingerprint"], plan.opened.dataset.fingerprint
+        if known != now:
+            fix = "Put the files back as they were, or train a new run."
+            raise DataError(f"the data must be what the run began with; files, labels or splits under {config.data.root} changed. {fix}")
+        last = run.checkpoints / "last.ckpt"
+        return _fit(run, plan, last if last.is_file() else None, console)
+    finally:
+        plan.opened.store.close()
+
+
+def _train_new(plan: Plan, out: Path, console: Console | None, tell: Callable[[Plan], None] | None) -> TrainResult:
+    config, reasons = plan.config, dict(plan.reasons)
+    model = _seeded_model(config, plan.opened)  # built here too, so that a model that can't be leaves no folder behind
+    if config.train.epochs == "auto":
+        samples, keys = _samples(config, plan.opened)
+        epochs, why = epochs_within(config, model, samples, keys, plan.opened)
+        config = config.replace({"train.epochs": epochs})
+        reasons["train.epochs"] = why
+    del model
+    run = Run.create(out)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    run.write_json("environment.json", provenance(command_line(), now, reasons))
+    run.write_json("data.json", data_document(plan.opened.dataset))
+    run.write_config(config, reasons)
+    plan = Plan(config, reasons, plan.opened)
+    if tell:
+        tell(plan)
+    return _fit(run, plan, None, console)
+
+
+def _fit(run: Run, plan: Plan, checkpoint: Path | None, console: Console | None) -> TrainResult:
+    started = time.perf_counter()
+    config, opened = plan.config, plan.opened
+    samples, keys = _samples(config, opened)
+    assert config.train.epochs != "auto" and config.train.workers != "auto"
+    module = _module(config, opened, samples, keys)
+    keeper = Keeper(run, config.train)
+    module.is_better = keeper.is_better
+    callbacks: list[pl.Callback] = [History(run), keeper]
+    if "tensorboard" in config.log:
+        callbacks.append(TensorBoardLog(run.root / "tensorboard", _panel_samples(opened), module.num_classes, config.train.epochs))
+    if console:
+        callbacks.append(TrainingProgress(console, module.total_steps))
+    callbacks.append(SaveAfterEpoch(keeper))
+    loader = train_loader(samples, keys, config.train.workers, pin=config.train.devices == "gpu" and torch.cuda.is_available())
+    val = DataLoader(_ValItems(opened), batch_size=None, collate_fn=_same)
+    with _quiet_lightning():
+        trainer = _trainer(config, callbacks)
+        _run_to_the_end(trainer, module, loader, val, checkpoint)
+    keeper.save(trainer, module)
+    best = read_best(run)
+    write_weights(run, best)
+    scores = {key: value for key, value in best.items() if key not in ("state_dict", "epoch", "score")}
+    return TrainResult(run, int(best["epoch"]), scores, time.perf_counter() - started, keeper.stopped_early)
+
+
+def _module(config: Config, opened: Opened, samples: TrainSamples, keys: EpochKeys) -> SegmentationTraining:
+    assert config.train.epochs != "auto"
+    records = opened.store.records
+    num_settle = num_settle_batches(len(keys))
+    settle_keys = EpochKeys(len(samples), keys.batch_size, config.train.seed)
+    settle_keys.set_epoch(_SETTLE_EPOCH)
+
+    def settle_batches() -> Iterable[Batch]:
+        return (samples.__getitems__(batch) for batch in itertools.islice(settle_keys, num_settle))
+
+    return SegmentationTraining(
+        model=_seeded_model(config, opened),
+        loss=build_loss(config.loss),
+        optim=config.optim,
+        view=view_of(config),
+        num_classes=opened.dataset.classes.num_classes,
+        total_steps=config.train.epochs * len(keys),
+        average=config.train.average == "ema",
+        seed=config.train.seed,
+        settle_batches=settle_batches,
+        name_of=lambda index: records[index].image.name,
+    )
+
+
+def _seeded_model(config: Config, opened: Opened) -> Any:
+    torch.manual_seed(config.train.seed)
+    return build_model(config.model, opened.dataset.classes).to(memory_format=torch.channels_last)
+
+
+def _samples(config: Config, opened: Opened) -> tuple[TrainSamples, EpochKeys]:
+    assert config.train.repeats != "auto" and config.train.batch_size != "auto"
+    plan = resolve_augment(config.augment)
+    indices = opened.dataset.split("train")
+    samples = TrainSamples(opened.store, indices, view_of(config), plan, config.train.seed, config.train.repeats)
+    return samples, EpochKeys(len(samples), config.train.batch_size, config.train.seed)
+
+
+def _trainer(config: Config, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+    device = torch_device(config.train.devices)
+    return pl.Trainer(
+        accelerator={"cpu": "cpu", "cuda": "cuda", "mps": "mps"}[device.type],
+        devices=1,
+        precision="bf16-mixed" if config.train.precision == "bf16" else "32-true",
+        max_epochs=config.train.epochs if config.train.epochs != "auto" else None,
+        callbacks=list(callbacks),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        inference_mode=False,  # averaged weights are swapped in while validating; inference tensors couldn't be
+    )
+
+
+def _run_to_the_end(trainer: pl.Trainer, module: Any, loader: Any, val: Any, checkpoint: Path | None) -> None:
+    try:
+        trainer.fit(module, loader, val, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as stop:  # how Lightning answers an interrupt
+        raise KeyboardInterrupt from stop
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _finished(run: Run) -> TrainResult:
+    best = read_best(run)
+    scores = {key: value for key, value in best.items() if key not in ("state_dict", "epoch", "score")}
+    return TrainResult(run, int(best["epoch"]), scores, 0.0, False)
+
+
+class _ValItems(Dataset[ValItem]):
+    """Validation images and masks at their own size."""
+
+    def __init__(self, opened: Opened) -> None:
+        self.store, self.indices = opened.store, opened.dataset.split("val")
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> ValItem:
+        return self.store.get(self.indices[index])
+
+
+def _same(item: ValItem) -> ValItem:
+    return item
+
+
+def _panel_samples(opened: Opened) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    indices = opened.dataset.split("val")[:4]
+    return [(opened.dataset.items[index].record.image.stem, *opened.store.get(index)) for index in indices]
+
+
+def _reading(console: Console | None) -> Any:
+    """A live count while files are read, where there is a terminal and enough of them to wait for."""
+    if console is None or not console.is_terminal:
+        return None
+    status = console.status("reading images")
+    status.start()
+
+    def tell(done: int, total: int) -> None:
+        status.update(f"reading images {done}/{total}")
+        if done == total:
+            status.stop()
+
+    return tell
+
+
+class _quiet_lightning(warnings.catch_warnings):
+    """Lightning's remarks on devices, workers and loggers say nothing we haven't said or decided."""
+
+    def __enter__(self) -> Any:
+        logger = logging.getLogger("lightning.pytorch")
+        self._level = logger.level
+        logger.setLevel(logging.ERROR)
+        entered = super().__enter__()
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+        return entered
+
+    def __exit__(self, *exc: Any) -> None:
+        super().__exit__(*exc)
+        logging.getLogger("lightning.pytorch").setLevel(self._level)

@@ -1,0 +1,163 @@
+"""The LightningModule: one step, one validation image, the epoch's scores. Lightning owns the loop."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+
+from maskwright.config import OptimConfig
+from maskwright.data.geometry import View
+from maskwright.data.loader import Batch
+from maskwright.errors import TrainingError, listed
+from maskwright.losses import Loss
+from maskwright.metrics.counts import confusion
+from maskwright.metrics.scores import headline_iou
+from maskwright.models import Segmenter
+from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
+from maskwright.training.average import Average, settle_batch_norm
+from maskwright.training.optim import build_optimizer, learning_rate_factor
+
+ValItem = tuple[np.ndarray, np.ndarray]
+_LOOK_BACK = 20  # on a GPU the loss is looked at every so many steps: each look waits for the device
+
+
+class SegmentationTraining(pl.LightningModule):
+    """Trains a `Segmenter`; `epoch_scores` holds the finished epoch's losses and IoUs."""
+
+    def __init__(
+        self, model: Segmenter, loss: Loss, optim: OptimConfig, view: View, num_classes: int, total_steps: int, average: bool, seed: int,
+        settle_batches: Callable[[], Iterable[Batch]], name_of: Callable[[int], str],
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.model, self.loss, self.optim, self.view = model, loss, optim, view
+        self.num_classes, self.total_steps, self.seed = num_classes, total_steps, seed
+        self.average = Average(model, total_steps) if average else None
+        self.settle_batches, self.name_of = settle_batches, name_of
+        self.epoch_scores: dict[str, float] = {}
+        self.best_weights: dict[str, torch.Tensor] | None = None
+        self.is_better: Callable[[dict[str, float]], bool] = lambda scores: True
+        self._unseen: list[tuple[torch.Tensor, tuple[int, ...]]] = []
+        self._swap = contextlib.ExitStack()
+        self._forget()
+
+    def configure_optimizers(self) -> Any:
+        self._freeze()
+        optimizer = build_optimizer(self.model, self.optim)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_factor(step, self.total_steps, self.optim)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        # not left to Lightning, which refuses to clip for fused optimisers; bf16 needs no unscaling first
+        if self.optim.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip, foreach=True)
+
+    def on_train_epoch_start(self) -> None:
+        # dropout and the like draw from torch; a seed an epoch makes a resumed epoch draw the same
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+        self._forget()
+
+    def on_train_start(self) -> None:
+        self._freeze()  # Lightning has just put everything into training mode
+
+    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
+        logits = self.model(batch.images)
+        loss = self.loss(logits, batch.masks)
+        self._unseen.append((loss.detach(), batch.items))
+        self._train_losses.append(loss.detach())
+        self._train_counts += self._confusion(logits.detach(), batch.masks)
+        if loss.device.type == "cpu" or len(self._unseen) >= _LOOK_BACK:
+            self.refuse_non_finite()
+        return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.average:
+            self.average.update()
+
+    def refuse_non_finite(self) -> None:
+        """Stop when a loss since the last look was not a number, naming the images of its batch."""
+        seen, self._unseen = self._unseen, []
+        for loss, items in seen:
+            if not bool(torch.isfinite(loss)):
+                files = listed(sorted({self.name_of(item) for item in items}), "and", 8)
+                raise TrainingError(
+                    f"the loss must stay a finite number; got {loss.item()} at step {self.global_step} on {files}. Look at these "
+                    "images and masks, or lower --lr; the last checkpoint is from before."
+                )
+
+    def on_validation_epoch_start(self) -> None:
+        self.refuse_non_finite()
+        self._val_losses: list[torch.Tensor] = []
+        self._val_counts = np.zeros((self.num_classes, self.num_classes), np.int64)
+        if self.average:
+            self._swap.enter_context(self.average.in_place(self._settle))
+        self.model.eval()
+
+    def validation_step(self, item: ValItem, _: int) -> None:
+        image, mask = item
+        logits = logits_at_own_size(self.model, image, self.view, self.device)
+        truth = torch.from_numpy(mask).to(self.device).unsqueeze(0)
+        self._val_losses.append(self.loss(logits, truth))
+        self._val_counts += confusion(mask, labels_from_logits(logits)[0].cpu().numpy(), self.num_classes)
+
+    def on_validation_epoch_end(self) -> None:
+        self.epoch_scores = {
+            "train_loss": _mean(self._train_losses),
+            "val_loss": _mean(self._val_losses),
+            "train_iou": headline_iou(_as_numpy(self._train_counts)),
+            "val_iou": headline_iou(self._val_counts),
+        }
+        if self.is_better(self.epoch_scores):
+            self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def on_validation_end(self) -> None:
+        # loggers and panels have seen the averaged weights by now; training goes on with the raw ones
+        self._swap.close()
+        self.model.train()
+        self._freeze()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["average"] = self.average.state_dict() if self.average else None
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.average:
+            self.average.load_state_dict(checkpoint["average"])
+
+    def _forget(self) -> None:
+        self._train_losses: list[torch.Tensor] = []
+        self._train_counts: Any = 0
+
+    def _settle(self) -> None:
+        precision = self.trainer.precision_plugin if self._trainer else None
+        with precision.forward_context() if precision else contextlib.nullcontext():
+            settle_batch_norm(self.model, (batch.images.to(self.device) for batch in self.settle_batches()))
+
+    def _freeze(self) -> None:
+        """Frozen parts neither learn nor move their batch-norm statistics."""
+        for name in self.optim.freeze:
+            for module in self.model.part(name):
+                module.requires_grad_(False)
+                module.eval()
+
+    def _confusion(self, logits: torch.Tensor, masks: torch.Tensor) -> Any:
+        labels = labels_from_logits(logits)
+        if labels.device.type == "cpu":
+            return confusion(masks.numpy(), labels.numpy(), self.num_classes)
+        # on a GPU the counting stays there, so that no step waits for it
+        codes = masks.long() * self.num_classes + labels
+        codes = torch.where(masks < self.num_classes, codes, self.num_classes**2)
+        return torch.bincount(codes.flatten(), minlength=self.num_classes**2 + 1)[:-1].view(self.num_classes, -1)
+
+
+def _mean(losses: list[torch.Tensor]) -> float:
+    return float(torch.stack(losses).double().mean()) if losses else float("nan")
+
+
+def _as_numpy(counts: Any) -> np.ndarray:
+    return counts.cpu().numpy() if isinstance(counts, torch.Tensor) else np.asarray(counts)

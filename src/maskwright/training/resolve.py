@@ -1,0 +1,113 @@
+"""Every `auto` of a configuration, settled once, each with its reason."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from maskwright.config import Config
+from maskwright.data.dataset import Dataset
+from maskwright.data.geometry import View
+from maskwright.losses import AUTO, AUTO_REASON
+from maskwright.models.devices import choose_device, choose_precision
+from maskwright.runs import usable_cores
+
+MOST_WHOLE = 1024  # longest side up to which an image is shown whole
+LEAST_INPUTS_EPOCH = 64  # so that validating stays a small part of an epoch on tiny sets
+LEAST_INPUTS = 3000  # below this, training from scratch has not converged
+LEAST_EPOCHS = 30
+
+
+class Resolver:
+    """Collects changes and reasons; `value` of a key that is not `auto` is left as configured."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.changes: dict[str, Any] = {}
+        self.reasons: dict[str, str] = {}
+
+    def settle(self, key: str, decide: Callable[[], tuple[Any, str]]) -> Any:
+        node: Any = self.config
+        for part in key.split("."):
+            node = getattr(node, part)
+        if node != "auto":
+            return node
+        value, why = decide()
+        self.changes[key] = value
+        self.reasons[key] = why
+        return value
+
+
+def resolve(config: Config, dataset: Dataset, cache: tuple[str, str]) -> tuple[Config, dict[str, str]]:
+    """The configuration with nothing left to decide but a time budget's epochs, and why."""
+    to = Resolver(config)
+    to.settle("data.reader", lambda: (dataset.reader, dataset.reason))
+    to.settle("data.cache", lambda: cache)
+    device = to.settle("train.devices", choose_device)
+    longest = statistics.median(max(item.height, item.width) for item in dataset.items)
+    kind = to.settle("data.view", lambda: _view(longest))
+    size = to.settle("data.size", lambda: _size(kind, longest, device))
+    to.settle("data.scale", lambda: (1.0, "images at their own scale"))
+    to.settle("train.precision", lambda: choose_precision(device))
+    to.settle("train.workers", lambda: _workers(device))
+    to.settle("loss", lambda: ([term.model_dump() for term in AUTO], AUTO_REASON))
+    settled = config.replace(to.changes)
+    per_image = to.settle("train.repeats", lambda: _repeats(settled, dataset))
+    inputs = per_image * len(dataset.split("train"))
+    to.settle("train.batch_size", lambda: _batch_size(size, device, inputs))
+    if config.train.minutes is None:
+        to.settle("train.epochs", lambda: _epochs(inputs))
+    return config.replace(to.changes), to.reasons
+
+
+def view_of(config: Config) -> View:
+    """The resolved view of a configuration."""
+    data = config.data
+    assert data.view != "auto" and data.size != "auto" and data.scale != "auto"
+    return View(data.view, data.size, data.scale, data.letterbox, data.outside)
+
+
+def _view(longest: float) -> tuple[str, str]:
+    if longest <= MOST_WHOLE:
+        return "whole", f"the images' longest side is {longest:.0f} pixels, at most {MOST_WHOLE}"
+    return "crop", f"the images' longest side is {longest:.0f} pixels, more than {MOST_WHOLE}"
+
+
+def _size(kind: str, longest: float, device: str) -> tuple[int, str]:
+    largest = 512 if device == "gpu" else 256
+    if kind == "crop" or longest >= largest:
+        return largest, f"{largest} pixels on a {device}"
+    size = max(32, math.ceil(longest / 32) * 32)
+    return size, f"the images' longest side is {longest:.0f} pixels"
+
+
+def _workers(device: str) -> tuple[int, str]:
+    cores = usable_cores()
+    if device == "cpu" or cores < 4:
+        return 0, "the network needs all cores, and a batch takes far less time than a step"
+    return min(8, cores - 1), f"{cores} cores keep the GPU fed"
+
+
+def _repeats(config: Config, dataset: Dataset) -> tuple[int, str]:
+    train = dataset.split("train")
+    view = view_of(config)
+    windows = statistics.mean(view.windows(dataset.items[i].height, dataset.items[i].width) for i in train)
+    if config.augment == "none" and view.kind == "whole":
+        return 1, "without augmentation every repeat would be the same"
+    least = LEAST_INPUTS_EPOCH / len(train)
+    if windows >= least:
+        return max(1, round(windows)), "windows that cover an image once"
+    return math.ceil(least), f"{len(train)} images make short epochs; {LEAST_INPUTS_EPOCH} inputs keep validation a small part"
+
+
+def _batch_size(size: int, device: str, inputs: int) -> tuple[int, str]:
+    pixels = (1 << 22) if device == "gpu" else (1 << 19)
+    batch = max(2, min(32, pixels // size**2, max(2, inputs)))
+    return batch, f"about {pixels // 1024} thousand pixels a step on a {device}"
+
+
+def _epochs(inputs: int) -> tuple[int, str]:
+    epochs = max(LEAST_EPOCHS, math.ceil(LEAST_INPUTS / inputs))
+    return epochs, f"at least {LEAST_EPOCHS} epochs and {LEAST_INPUTS} inputs"
