@@ -31,9 +31,9 @@ class SplitConfig(Section):
     val: Annotated[Fraction, Field(description="share of the groups held out for validation")] = 0.2
     test: Annotated[Fraction, Field(description="share of the groups held out for the test")] = 0.2
     seed: Annotated[int, Field(ge=0, description="the same seed and files give the same split")] = 0
-    group: Annotated[
-        str | None, Field(description="regular expression on the image's name; what it finds stays on one side")
-    ] = None
+    group: Annotated[str | None, Field(description="regular expression on the image's name; what it finds stays on one side")] = (
+        None
+    )
     stratify: Annotated[bool, Field(description="keep the classes' pixel shares alike on every side")] = True
 
     @model_validator(mode="after")
@@ -124,9 +124,9 @@ class TrainConfig(Section):
     """How long and on what training runs."""
 
     epochs: Annotated[PositiveInt | Auto, Field(description="passes over the training images")] = "auto"
-    minutes: Annotated[
-        PositiveFloat | None, Field(description="epochs auto: as many as fit, by steps measured at the start")
-    ] = None
+    minutes: Annotated[PositiveFloat | None, Field(description="epochs auto: as many as fit, by steps measured at the start")] = (
+        None
+    )
     repeats: Annotated[PositiveInt | Auto, Field(description="inputs drawn from each image an epoch")] = "auto"
     batch_size: Annotated[PositiveInt | Auto, Field(description="inputs a step")] = "auto"
     seed: Annotated[int, Field(ge=0, description="decides the first weights and every random choice")] = 0

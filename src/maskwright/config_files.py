@@ -34,6 +34,7 @@ def load_config(path: str | Path | None = None, overrides: Iterable[Override] = 
     for key, value, source in overrides:
         problem = _lay_over(tree, sources, key, value, source)
         problems += [problem] if problem else []
+    config = Config()
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
@@ -73,7 +74,10 @@ def _sections(annotation: Any) -> list[type[BaseModel]]:
 
 def _read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
     if not path.is_file():
-        raise ConfigError([f"`CONFIG` must be a YAML file; got {path}, which is {_what(path)}. Check the path."])
+        fix = f"Did you mean --data {path}?" if path.is_dir() or not path.suffix else "Check the path."
+        raise ConfigError(
+            [f"`CONFIG` must be a YAML file; got {path}, which is {'a folder' if path.is_dir() else 'not there'}. {fix}"]
+        )
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -92,10 +96,6 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
     sources: Sources = {}
     _note_lines(node, (), path, sources)
     return tree, sources
-
-
-def _what(path: Path) -> str:
-    return "a folder" if path.is_dir() else "not there"
 
 
 def _note_lines(node: Any, at: tuple[str | int, ...], path: Path, sources: Sources) -> None:

@@ -74,8 +74,7 @@ def closest(name: str, known: Iterable[str], limit: int = 5) -> list[str]:
     """
     known = list(known)
     lower = {item.lower(): item for item in reversed(known)}
-    found = [lower[item] for item in difflib.get_close_matches(name.lower(), list(lower), n=limit, cutoff=0.6)]
-    return found
+    return [lower[item] for item in difflib.get_close_matches(name.lower(), list(lower), n=limit, cutoff=0.6)]
 
 
 def unknown(kind: str, name: object, known: Iterable[str], fix: str = "") -> str:

@@ -120,7 +120,9 @@ class Run:
     def write_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
         """Write a CSV whose columns are the first row's keys."""
         lines = [",".join(rows[0])] if rows else []
-        lines += [",".join("" if v is None else repr(v) if isinstance(v, float) else str(v) for v in row.values()) for row in rows]
+        lines += [
+            ",".join("" if v is None else repr(v) if isinstance(v, float) else str(v) for v in row.values()) for row in rows
+        ]
         return self.write_text(name, "\n".join(lines) + "\n")
 
     def write_text(self, name: str, text: str) -> Path:
@@ -233,3 +235,14 @@ def _version(package: str) -> str | None:
 def command_line() -> list[str]:
     """The command as typed, for provenance."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
+def default_out(config: Config, parent: Path = Path("runs")) -> Path:
+    """runs/DATA-MODEL-NUMBER, the first number that is free."""
+    model = config.model
+    label = f"{model.arch}-{model.encoder}" if model.name == "smp" else model.name
+    base = f"{Path(config.data.root or 'data').resolve().stem}-{label}".replace("/", "-")
+    number = 1
+    while (parent / f"{base}-{number}").exists():
+        number += 1
+    return parent / f"{base}-{number}"

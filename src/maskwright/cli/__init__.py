@@ -36,6 +36,13 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
         },
     ),
 }
+# commands that take configuration keys as flags, with their own flags and whether each takes a value
+_OWN = {"--json": False, "--help": False, "-h": False}
+OPEN_COMMANDS: dict[tuple[str, ...], dict[str, bool]] = {
+    ("train",): {**_OWN, "--out": True, "--save-dir": True, "--resume": True},
+    ("config", "show"): _OWN,
+    ("config", "check"): _OWN,
+}
 
 
 def build_app() -> App:
@@ -55,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the answer is no, 2 a mistake in the input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = [_with_dashes(word) for word in words if word != "--debug"]
+    words = _keys_last([_with_dashes(word) for word in words if word != "--debug"])
     try:
         code = build_app()(words, exit_on_error=False, print_error=False, result_action="return_value")
     except MaskwrightError as error:
@@ -72,6 +79,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         code = _tell(_usage_sentence(error), 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _keys_last(words: list[str]) -> list[str]:
+    """For commands that take any configuration key: their own flags first, the rest after `--`, untouched.
+
+    The configuration knows the keys, and its errors name file, line and nearest key; cyclopts needn't learn them.
+    """
+    command = next((known for known in OPEN_COMMANDS if tuple(words[: len(known)]) == known), None)
+    if command is None:
+        return words
+    own: list[str] = []
+    rest: list[str] = []
+    left = words[len(command) :]
+    while left:
+        word = left.pop(0)
+        name, equals, _ = word.partition("=")
+        if name in OPEN_COMMANDS[command]:
+            takes_value = OPEN_COMMANDS[command][name] and not equals
+            own += [word, left.pop(0)] if takes_value and left else [word]
+        else:
+            rest.append(word)
+    return [*command, *own, *(["--", *rest] if rest else [])]
 
 
 def _with_dashes(word: str) -> str:
@@ -96,7 +125,7 @@ def _is_usage_error(error: Exception) -> bool:
 
 def _usage_sentence(error: Exception) -> str:
     """cyclopts' message on one line; it already names the nearest option or command."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).replace('"', "`").split())
     return f"{text} See maskwright --help." if text else "the arguments could not be understood. See maskwright --help."
 
 

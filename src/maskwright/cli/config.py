@@ -6,10 +6,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-Keys = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
+from maskwright.cli.types import Flag
+
+Keys = Annotated[str, Parameter(show=False)]
 
 
-def show(config: str | None = None, /, *keys: Keys, json: bool = False) -> None:
+def show(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None:
     """Print a configuration with every key and its value; flags as for train.
 
     Parameters
@@ -37,7 +39,7 @@ def schema() -> None:
     say_json(Config.model_json_schema())
 
 
-def check(config: str | None = None, /, *keys: Keys, json: bool = False) -> None:
+def check(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None:
     """Check a configuration, its data and its model without training; flags as for train.
 
     Parameters
@@ -69,8 +71,8 @@ def check(config: str | None = None, /, *keys: Keys, json: bool = False) -> None
 
 
 def _load(config: str | None, keys: tuple[str, ...]):  # noqa: ANN202 - Config is imported late
-    from maskwright.cli.flags import parse_overrides
     from maskwright.config_files import load_config
+    from maskwright.config_flags import parse_overrides
 
     words = [*([config] if config else []), *keys]
     path = words.pop(0) if words and not words[0].startswith("-") else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from maskwright.cli.types import Flag
 
-def make(kind: str, out: str, /, *, count: int | None = None, size: str | None = None, seed: int = 0, json: bool = False) -> None:
+
+def make(kind: str, out: str, /, *, count: int | None = None, size: str | None = None, seed: int = 0, json: Flag = False) -> None:
     """Make a procedural data set.
 
     maskwright data make puzzle my_puzzle
@@ -31,7 +33,15 @@ def make(kind: str, out: str, /, *, count: int | None = None, size: str | None =
 
     made = make_set(kind, Path(out), count, _size(size), seed, counting("drawing"))
     if json:
-        say_json({"kind": made.name, "root": str(made.root), "images": made.num_images, "splits": made.splits, "classes": list(made.class_names)})
+        say_json(
+            {
+                "kind": made.name,
+                "root": str(made.root),
+                "images": made.num_images,
+                "splits": made.splits,
+                "classes": list(made.class_names),
+            }
+        )
         return
     splits = ", ".join(f"{number} {split}" for split, number in made.splits.items())
     say(f"{made.num_images} images ({splits}) in {made.root}; next: maskwright train --data {made.root}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from maskwright.cli.types import Flag
 
-def doctor(*, json: bool = False) -> None:
+
+def doctor(*, json: Flag = False) -> None:
     """Check the environment, devices and known problems.
 
     Parameters

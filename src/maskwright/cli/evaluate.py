@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from maskwright.cli.types import Flag
 
-def evaluate(run: str, /, *, split: str = "test", data: str | None = None, mask_threshold: float | None = None, json: bool = False) -> None:
+
+def evaluate(
+    run: str, /, *, split: str = "test", data: str | None = None, mask_threshold: float | None = None, json: Flag = False
+) -> None:
     """Score a run on one of its splits, at each image's own size.
 
     Parameters
@@ -33,6 +37,9 @@ def evaluate(run: str, /, *, split: str = "test", data: str | None = None, mask_
     say(str(result))
     if len(result.classes) > 2:
         columns = ("iou", "f1", "precision", "recall", "boundary_iou")
-        rows = [[name, *("-" if row[c] != row[c] else f"{row[c]:.4f}" for c in columns)] for name, row in result.summary.per_class.items()]
+        rows = [
+            [name, *("-" if row[c] != row[c] else f"{row[c]:.4f}" for c in columns)]
+            for name, row in result.summary.per_class.items()
+        ]
         table(["class", *columns], rows)
     say(f"written to {opened.root / 'evaluation'}; next: maskwright report {opened.root}")

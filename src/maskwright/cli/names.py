@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from maskwright.cli.types import Flag
 
-def models(*, json: bool = False) -> None:
+
+def models(*, json: Flag = False) -> None:
     """List the models that can be named with --model.
 
     Parameters
@@ -25,7 +27,7 @@ def models(*, json: bool = False) -> None:
     table(["model", "what it is", "options (default)"], [[n, a, ", ".join(f"{k}={v}" for k, v in o.items())] for n, a, o in rows])
 
 
-def losses(*, json: bool = False) -> None:
+def losses(*, json: Flag = False) -> None:
     """List the losses that can be named with --loss.
 
     Parameters

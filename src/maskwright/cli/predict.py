@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from maskwright.cli.types import Flag
 
-def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold: float | None = None, json: bool = False) -> int:
+
+def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold: float | None = None, json: Flag = False) -> int:
     """Predict images of any size with a run.
 
     Writes NAME.png (class numbers, with a palette) and NAME-overlay.jpg for each image. A file that
@@ -31,7 +33,9 @@ def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold:
     from maskwright.runs import Run
 
     if not images:
-        raise UsageError("`IMAGES` must name at least one file or folder; got none. Write: maskwright predict RUN IMAGES… --out DIR")
+        raise UsageError(
+            "`IMAGES` must name at least one file or folder; got none. Write: maskwright predict RUN IMAGES… --out DIR"
+        )
     predictor = Predictor.from_run(Run.open(run))
     written = predict_files(predictor, images, out, mask_threshold, counting("predicting"))
     if json:

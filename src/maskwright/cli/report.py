@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from maskwright.cli.types import Flag
 
-def report(run: str, /, *, json: bool = False) -> None:
+
+def report(run: str, /, *, json: Flag = False) -> None:
     """Write a run's self-contained report.html.
 
     Parameters

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+
+from maskwright.cli.types import Flag
 
 if TYPE_CHECKING:
     from maskwright.training.fit import TrainResult
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
 def train(
     config: str | None = None,
     /,
-    *keys: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)],
-    out: str | None = None,
+    *keys: Annotated[str, Parameter(show=False)],
+    out: Annotated[str | None, Parameter(name=("--out", "--save-dir"))] = None,
     resume: str | None = None,
-    json: bool = False,
+    json: Flag = False,
 ) -> None:
     """Train a model on images and masks.
 
@@ -41,9 +42,9 @@ def train(
     json
         Print one JSON document on stdout.
     """
-    from maskwright.cli.flags import parse_overrides
     from maskwright.cli.output import say, say_json, stderr
     from maskwright.config_files import load_config
+    from maskwright.config_flags import parse_overrides
     from maskwright.errors import UsageError
 
     words = [*([config] if config else []), *keys]
@@ -54,6 +55,7 @@ def train(
     settled = None if resume else load_config(path, overrides)
 
     from maskwright.cli.telling import tell_plan
+    from maskwright.runs import default_out
     from maskwright.training import fit
 
     console = stderr()
@@ -61,11 +63,12 @@ def train(
         assert resume is not None
         result = fit.resume(resume, console)
     else:
-        result = fit.train(settled, out or default_out(settled.data.root, settled.model), console, tell=tell_plan(console))
+        result = fit.train(settled, out or default_out(settled), console, tell=tell_plan(console))
     if json:
         say_json(document(result))
         return
-    say(f"best epoch {result.best_epoch + 1}: val IoU {result.best_scores['val_iou']:.4f}, val loss {result.best_scores['val_loss']:.4f}")
+    scores = result.best_scores
+    say(f"best epoch {result.best_epoch + 1}: val IoU {scores['val_iou']:.4f}, val loss {scores['val_loss']:.4f}")
     say(f"run in {result.run.root}; next: maskwright evaluate {result.run.root}")
 
 
@@ -78,14 +81,3 @@ def document(result: TrainResult) -> dict[str, object]:
         "seconds": round(result.seconds, 1),
         "stopped_early": result.stopped_early,
     }
-
-
-def default_out(root: str | None, model: object, parent: Path = Path("runs")) -> Path:
-    """runs/DATA-MODEL-NUMBER, the first number that is free."""
-    name = getattr(model, "name", "model")
-    label = f"{model.arch}-{model.encoder}" if name == "smp" else name  # type: ignore[attr-defined]
-    base = f"{Path(root or 'data').resolve().stem}-{label}".replace("/", "-")
-    number = 1
-    while (parent / f"{base}-{number}").exists():
-        number += 1
-    return parent / f"{base}-{number}"

@@ -158,7 +158,8 @@ def augment(image: np.ndarray, mask: np.ndarray, view: View, plan: Sequence[Op],
     matrix = view.base_matrix(*mask.shape, rng)
     for op in chosen:
         if op.name in GEOMETRIC:
-            matrix = matrix @ about_centre(GEOMETRIC[op.name][0](op.amount, rng, view.size), view.size)
+            move, _, _ = GEOMETRIC[op.name]
+            matrix = matrix @ about_centre(move(op.amount, rng, view.size), view.size)
     image, mask = warp_pair(image, mask, matrix, view.size, view.outside)
     return _recolour(image, chosen, rng), mask
 
@@ -168,13 +169,15 @@ def _recolour(image: np.ndarray, chosen: Sequence[Op], rng: Rng) -> np.ndarray:
     if tonal:
         curve = np.repeat(np.linspace(0, 1, 256)[:, None], 3, axis=1)
         for op in tonal:
-            curve = TONAL[op.name][0](curve, op.amount, rng)
+            tone, _, _ = TONAL[op.name]
+            curve = tone(curve, op.amount, rng)
         image = cv2.LUT(image, (np.clip(curve, 0, 1) * 255 + 0.5).astype(np.uint8)[None])
     colour = [op for op in chosen if op.name in COLOUR]
     if colour:
         matrix = np.eye(3)
         for op in colour:
-            matrix = COLOUR[op.name][0](op.amount, rng) @ matrix
+            mix, _, _ = COLOUR[op.name]
+            matrix = mix(op.amount, rng) @ matrix
         image = cv2.transform(image, matrix)
     for name, (apply, _, _) in AFTER.items():
         for op in chosen:

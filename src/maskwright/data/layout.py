@@ -9,7 +9,9 @@ from pathlib import Path
 from maskwright.errors import DataError, listed
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"})
-IMAGE_NAMES = frozenset({"image", "images", "img", "imgs", "input", "inputs", "photo", "photos", "picture", "pictures", "rgb", "x"})
+IMAGE_NAMES = frozenset(
+    {"image", "images", "img", "imgs", "input", "inputs", "photo", "photos", "picture", "pictures", "rgb", "x"}
+)
 MASK_NAMES = frozenset({"mask", "masks", "label", "labels", "annotation", "annotations", "annot", "annots", "gt", "groundtruth",
                         "segmentation", "segmentations", "target", "targets", "truth", "manual", "1stmanual", "y"})  # fmt: skip
 SPLIT_NAMES = {

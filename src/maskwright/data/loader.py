@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,10 +42,12 @@ class Batch:
         return Batch(images, self.masks.to(device, non_blocking=non_blocking), self.items)
 
 
-class TrainSamples(TorchDataset[Batch]):
+class TrainSamples(TorchDataset[Any]):
     """Augmented inputs by key; a list of keys gives a whole batch, filled in place."""
 
-    def __init__(self, store: PixelStore, indices: Sequence[int], view: View, plan: Sequence[Op], seed: int, repeats: int) -> None:
+    def __init__(
+        self, store: PixelStore, indices: Sequence[int], view: View, plan: Sequence[Op], seed: int, repeats: int
+    ) -> None:
         self.store, self.view, self.plan, self.seed = store, view, tuple(plan), seed
         self.numbers = [index for index in indices for _ in range(repeats)]
 
@@ -103,7 +106,7 @@ def train_loader(samples: TrainSamples, keys: EpochKeys, workers: int, pin: bool
     )
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 

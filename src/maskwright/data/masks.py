@@ -105,8 +105,12 @@ def _from_names(named: Mapping[str, int], ignored: tuple[int, ...], source: str,
         raise DataError(f"`{source}` must name 2 to {_MAX_CLASSES} classes; got {len(values)}. Name background too.")
     if not set(values) & set(total):
         found = listed(sorted(total), "and", 8)
-        raise DataError(f"`{source}` must fit the masks; none of its values ({listed(values)}) occurs in them ({found}). Mend it.")
-    return ClassMap(tuple(named), tuple(values), tuple(value for value in ignored if value not in values), None, f"as in {source}")
+        raise DataError(
+            f"`{source}` must fit the masks; none of its values ({listed(values)}) occurs in them ({found}). Mend it."
+        )
+    return ClassMap(
+        tuple(named), tuple(values), tuple(value for value in ignored if value not in values), None, f"as in {source}"
+    )
 
 
 def _from_values(total: Counter[int], ignored: tuple[int, ...], values: Mapping[str, Mapping[int, int]]) -> ClassMap:
@@ -121,7 +125,9 @@ def _from_values(total: Counter[int], ignored: tuple[int, ...], values: Mapping[
     largest = max(labels, default=0)
     if largest == 0:
         only = listed(sorted(found))
-        raise DataError(f"masks must hold at least two classes; all {len(values)} of them hold only {only}. Check the folder of masks.")
+        raise DataError(
+            f"masks must hold at least two classes; all {len(values)} of them hold only {only}. Check the folder of masks."
+        )
     if largest >= _MAX_CLASSES or largest + 1 > 4 * len(labels) + 4:
         fix = "Say what they mean: --data.classes '{background: 0, name: value}'."
         raise DataError(f"mask values must be class numbers 0, 1, 2, …; got {listed(sorted(labels), 'and', 12)}. {fix}")

@@ -196,7 +196,9 @@ def _remarks(items: Sequence[Item], classes: ClassMap) -> list[str]:
     notes: list[str] = []
     for split in SPLITS:
         chosen = [item for item in items if item.record.split == split]
-        absent = [name for index, name in enumerate(classes.names) if chosen and not sum(item.class_pixels[index] for item in chosen)]
+        absent = [
+            name for index, name in enumerate(classes.names) if chosen and not sum(item.class_pixels[index] for item in chosen)
+        ]
         if absent:
             notes.append(f"{split} has no pixel of {listed(absent)}")
     ignored = sum(item.ignored_pixels for item in items)

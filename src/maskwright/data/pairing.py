@@ -130,9 +130,7 @@ def _example(tokens: Key, spots: Sequence[int]) -> str:
     return "matching " + "-".join(repr(tokens[spot]) for spot in spots)
 
 
-def _ambiguous(
-    images: Sequence[str], masks: Sequence[str], candidates: Sequence[tuple[tuple[int, ...], str]], where: str
-) -> str:
+def _ambiguous(images: Sequence[str], masks: Sequence[str], candidates: Sequence[tuple[tuple[int, ...], str]], where: str) -> str:
     first, second = candidates[0][0], next(found for found, _ in candidates if found != candidates[0][0])
     spot = next(index for index in range(len(images)) if first[index] != second[index])
     partners = f"{masks[first[spot]]!r} or {masks[second[spot]]!r}"
@@ -144,23 +142,23 @@ def _ambiguous(
 
 def _unpaired(images: Sequence[str], masks: Sequence[str], where: str) -> str:
     """Name the files that have no partner or several, by the reading that pairs most of them."""
-    ours, theirs = [_tokens(name) for name in images], [_tokens(name) for name in masks]
-    readings: list[tuple[Sequence[Any], Sequence[Any]]] = [(images, masks), (ours, theirs)]
+    left, right = [_tokens(name) for name in images], [_tokens(name) for name in masks]
+    readings: list[tuple[Sequence[Any], Sequence[Any]]] = [(images, masks), (left, right)]
     readings.append((_without_constant_ends(images), _without_constant_ends(masks)))
-    for one, two, _, _ in _spot_values(ours, theirs):
-        readings.append(([name[one] for name in ours], [name[two] for name in theirs]))
+    for one, two, _, _ in _spot_values(left, right):
+        readings.append(([name[one] for name in left], [name[two] for name in right]))
     best = max(readings, key=lambda keys: _agreement(*keys))
     partners: dict[Any, list[str]] = defaultdict(list)
     for key, name in zip(best[1], masks, strict=True):
         partners[key].append(name)
     doubled = Counter(best[0])
+    ours, theirs = list(zip(best[0], images, strict=True)), list(zip(best[1], masks, strict=True))
+    several = [f"{name} ({listed(partners[key])})" for key, name in ours if len(partners.get(key, ())) > 1 and doubled[key] == 1]
     problems = [
-        _told("without a mask", [name for key, name in zip(best[0], images, strict=True) if key not in partners]),
-        _told("masks without an image", [name for key, name in zip(best[1], masks, strict=True) if key not in doubled]),
-        _told("with several masks", [f"{name} ({listed(partners[key])})" for key, name in zip(best[0], images, strict=True)
-                                     if len(partners.get(key, ())) > 1 and doubled[key] == 1]),  # fmt: skip
-        _told("several images for one mask", [name for key, name in zip(best[0], images, strict=True)
-                                              if doubled[key] > 1 and key in partners]),  # fmt: skip
+        _told("without a mask", [name for key, name in ours if key not in partners]),
+        _told("masks without an image", [name for key, name in theirs if key not in doubled]),
+        _told("with several masks", several),
+        _told("several images for one mask", [name for key, name in ours if doubled[key] > 1 and key in partners]),
     ]
     told = "; ".join(problem for problem in problems if problem) or "no part of the names agrees"
     fix = "Rename or remove them, or write the pairs down in pairs.csv (image,mask)."

@@ -46,7 +46,9 @@ def group_of(record: Record, pattern: str | None) -> str:
         return record.group or record.id
     found = re.search(pattern, record.id)
     if found is None:
-        raise DataError(f"`data.split.group` must find something in every name; {pattern!r} finds nothing in {record.id!r}. Mend it.")
+        raise DataError(
+            f"`data.split.group` must find something in every name; {pattern!r} finds nothing in {record.id!r}. Mend it."
+        )
     return "|".join(part or "" for part in found.groups()) or found.group(0)
 
 

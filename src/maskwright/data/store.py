@@ -13,7 +13,7 @@ import numpy as np
 
 from maskwright.data.dataset import ClassMap, Record
 from maskwright.data.images import decode_image, decode_mask
-from maskwright.data.masks import apply_classes, refuse_unknown_values, count_values
+from maskwright.data.masks import apply_classes, count_values, refuse_unknown_values
 
 Place = Literal["ram", "disk", "none"]
 RAM_SHARE = 0.4  # of the memory free at the start

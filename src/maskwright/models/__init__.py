@@ -30,7 +30,9 @@ def build_model(config: UnetConfig | SmpConfig, classes: ClassMap) -> Segmenter:
     runtime.tune_allocator()
     if config.outputs == "sigmoid" and not classes.is_binary:
         fix = "Set model.outputs: softmax."
-        raise ModelError(f"`model.outputs` must be softmax for more than two classes; got sigmoid and {classes.num_classes}. {fix}")
+        raise ModelError(
+            f"`model.outputs` must be softmax for more than two classes; got sigmoid and {classes.num_classes}. {fix}"
+        )
     num_outputs = 1 if config.outputs == "sigmoid" else classes.num_classes
     return Segmenter(MODELS[config.name](config, num_outputs))
 

@@ -90,7 +90,9 @@ class Predictor:
             model.load_state_dict(load_file(run.weights))
         except (RuntimeError, SafetensorError) as error:
             first = str(error).splitlines()[0]
-            raise RunError(f"`{run.weights}` must hold the weights of this run's model; {first}. Restore the run folder.") from None
+            raise RunError(
+                f"`{run.weights}` must hold the weights of this run's model; {first}. Restore the run folder."
+            ) from None
         device_name = "cpu" if config.train.devices == "cpu" else choose_device()[0]
         device = torch_device(device_name)
         # the arithmetic it was validated with, where this machine has it
@@ -98,7 +100,8 @@ class Predictor:
         data = config.data
         assert data.view != "auto" and data.size != "auto" and data.scale != "auto", "a run's configuration is resolved"
         view = View(data.view, data.size, data.scale, data.letterbox, data.outside)
-        return cls(model.to(device, memory_format=torch.channels_last).eval(), view, classes, device, precision)
+        model = model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return cls(model.eval(), view, classes, device, precision)
 
     def predict(self, image: np.ndarray | str | Path, threshold: float | None = None) -> Prediction:
         """Predict one image (a path, or H W 3 uint8 RGB); `threshold` is the foreground's, 0.5 when not given."""

@@ -27,25 +27,27 @@ class History(pl.Callback):
         self._images = 0
         self._seconds = 0.0
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = self._since = time.perf_counter()
         self._images, self._seconds = 0, 0.0
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, index: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self._images += len(batch.items)
         now = time.perf_counter()
         self._seconds += now - self._since
         self._since = now
 
-    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._since = time.perf_counter()  # images/s is of training alone
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, SegmentationTraining)
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, SegmentationTraining)
         self.rows.append(
             {
                 "epoch": trainer.current_epoch,
-                **module.epoch_scores,
+                **pl_module.epoch_scores,
                 "lr": trainer.optimizers[0].param_groups[0]["lr"],
                 "seconds": round(time.perf_counter() - self._started, 3),
                 "images_per_second": round(self._images / max(1e-9, self._seconds), 3),
@@ -91,10 +93,10 @@ class Keeper(pl.Callback):
             return math.isnan(best) and not math.isnan(score)
         return score > best if self.monitor == "val_iou" else score < best
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, SegmentationTraining)
-        if self.is_better(module.epoch_scores):
-            self.best = {"score": module.epoch_scores[self.monitor], "epoch": trainer.current_epoch, **module.epoch_scores}
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, SegmentationTraining)
+        if self.is_better(pl_module.epoch_scores):
+            self.best = {"score": pl_module.epoch_scores[self.monitor], "epoch": trainer.current_epoch, **pl_module.epoch_scores}
             self.stale, self._unsaved = 0, True
         else:
             self.stale += 1
@@ -131,10 +133,10 @@ class SaveAfterEpoch(pl.Callback):
     def __init__(self, keeper: Keeper) -> None:
         self.keeper = keeper
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, SegmentationTraining)
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, SegmentationTraining)
         if trainer.is_global_zero:
-            self.keeper.maybe_save(trainer, module)
+            self.keeper.maybe_save(trainer, pl_module)
 
 
 def read_best(run: Run) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """From a configuration to a trained run: open the data, settle every `auto`, let Lightning train, keep the best.
 
-    result = train(load_config("my.yaml"), out="runs/first")
-    result.run.weights
+result = train(load_config("my.yaml"), out="runs/first")
+result.run.weights
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def prepare(config: Config, cache_folder: Path | None = None, console: Console |
     opened = open_dataset(config.data, cache_folder, _reading(console))
     empty = [split for split in ("train", "val") if not opened.dataset.split(split)]
     if empty:
-        raise DataError(must("data.split", f"such that {empty[0]} has images", "none", "Name some, or set data.split.val above 0."))
+        raise DataError(
+            must("data.split", f"such that {empty[0]} has images", "none", "Name some, or set data.split.val above 0.")
+        )
     settled, reasons = resolve(config, opened.dataset, (opened.cache, opened.cache_reason))
     return Plan(settled, reasons, opened)
 
@@ -99,7 +101,9 @@ def resume(root: str | Path, console: Console | None = None) -> TrainResult:
         known, now = run.data["fingerprint"], plan.opened.dataset.fingerprint
         if known != now:
             fix = "Put the files back as they were, or train a new run."
-            raise DataError(f"the data must be what the run began with; files, labels or splits under {config.data.root} changed. {fix}")
+            raise DataError(
+                f"the data must be what the run began with; files, labels or splits under {config.data.root} changed. {fix}"
+            )
         last = run.checkpoints / "last.ckpt"
         return _fit(run, plan, last if last.is_file() else None, console)
     finally:
@@ -136,7 +140,9 @@ def _fit(run: Run, plan: Plan, checkpoint: Path | None, console: Console | None)
     module.is_better = keeper.is_better
     callbacks: list[pl.Callback] = [History(run), keeper]
     if "tensorboard" in config.log:
-        callbacks.append(TensorBoardLog(run.root / "tensorboard", _panel_samples(opened), module.num_classes, config.train.epochs))
+        callbacks.append(
+            TensorBoardLog(run.root / "tensorboard", _panel_samples(opened), module.num_classes, config.train.epochs)
+        )
     if console:
         callbacks.append(TrainingProgress(console, module.total_steps))
     callbacks.append(SaveAfterEpoch(keeper))
@@ -178,7 +184,8 @@ def _module(config: Config, opened: Opened, samples: TrainSamples, keys: EpochKe
 
 def _seeded_model(config: Config, opened: Opened) -> Any:
     torch.manual_seed(config.train.seed)
-    return build_model(config.model, opened.dataset.classes).to(memory_format=torch.channels_last)
+    model = build_model(config.model, opened.dataset.classes)
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _samples(config: Config, opened: Opened) -> tuple[TrainSamples, EpochKeys]:
@@ -235,7 +242,7 @@ class _ValItems(Dataset[ValItem]):
         return self.store.get(self.indices[index])
 
 
-def _same(item: ValItem) -> ValItem:
+def _same(item: Any) -> Any:
     return item
 
 
@@ -259,7 +266,7 @@ def _reading(console: Console | None) -> Any:
     return tell
 
 
-class _quiet_lightning(warnings.catch_warnings):
+class _quiet_lightning(warnings.catch_warnings[None]):
     """Lightning's remarks on devices, workers and loggers say nothing we haven't said or decided."""
 
     def __enter__(self) -> Any:

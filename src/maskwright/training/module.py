@@ -30,8 +30,8 @@ class SegmentationTraining(pl.LightningModule):
     """Trains a `Segmenter`; `epoch_scores` holds the finished epoch's losses and IoUs."""
 
     def __init__(
-        self, model: Segmenter, loss: Loss, optim: OptimConfig, view: View, num_classes: int, total_steps: int, average: bool, seed: int,
-        settle_batches: Callable[[], Iterable[Batch]], name_of: Callable[[int], str],
+        self, model: Segmenter, loss: Loss, optim: OptimConfig, view: View, num_classes: int, total_steps: int, average: bool,
+        seed: int, settle_batches: Callable[[], Iterable[Batch]], name_of: Callable[[int], str],
     ) -> None:  # fmt: skip
         super().__init__()
         self.model, self.loss, self.optim, self.view = model, loss, optim, view
@@ -76,7 +76,7 @@ class SegmentationTraining(pl.LightningModule):
             self.refuse_non_finite()
         return loss
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.average:
             self.average.update()
 

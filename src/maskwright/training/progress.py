@@ -22,7 +22,7 @@ class TrainingProgress(pl.Callback):
         self.live = console.is_terminal or console.is_jupyter
         self._bar: Progress | None = None
 
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start, self._first = time.perf_counter(), trainer.global_step
         self._images, self._recent = 0, []
         self._told_at, self._told_epoch = self._start, -1
@@ -30,19 +30,25 @@ class TrainingProgress(pl.Callback):
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
                        TextColumn("{task.fields[left]}"), TimeElapsedColumn(), TextColumn("{task.fields[scores]}"))  # fmt: skip
             self._bar = Progress(*columns, console=self.console, transient=True)
-            self._task = self._bar.add_task("training", total=self.total_steps, completed=self._first, rate="", left="", scores="")
+            self._task = self._bar.add_task(
+                "training", total=self.total_steps, completed=self._first, rate="", left="", scores=""
+            )
             self._bar.start()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, index: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         now = time.perf_counter()
         self._recent = [*self._recent, (now, len(batch.items))][-30:]
         if self._bar:
             epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self._bar.update(self._task, completed=trainer.global_step, description=epoch, rate=self._rate(), left=self._left(trainer))
+            self._bar.update(
+                self._task, completed=trainer.global_step, description=epoch, rate=self._rate(), left=self._left(trainer)
+            )
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, SegmentationTraining)
-        scores = scores_line(module.epoch_scores)
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, SegmentationTraining)
+        scores = scores_line(pl_module.epoch_scores)
         if self._bar:
             self._bar.update(self._task, scores=scores)
             return
@@ -53,7 +59,7 @@ class TrainingProgress(pl.Callback):
             self.console.print(f"{epoch}  {self._rate()}  {self._left(trainer)}  {scores}", highlight=False, soft_wrap=True)
             self._told_at, self._told_epoch = now, trainer.current_epoch
 
-    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if self._bar:
             self._bar.stop()
             self._bar = None

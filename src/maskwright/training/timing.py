@@ -37,7 +37,7 @@ def measure(config: Config, model: Segmenter, samples: TrainSamples, keys: Epoch
     device = torch_device(config.train.devices)
     trial = copy.deepcopy(model).to(device).train()
     optimizer, loss = build_optimizer(trial, config.optim), build_loss(config.loss)
-    batches = [keys_of for keys_of in keys][:1] * _STEPS
+    batches = list(keys)[:1] * _STEPS
     steps: list[float] = []
     for batch_keys in batches:
         started = time.perf_counter()

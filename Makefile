@@ -1,0 +1,44 @@
+# Each target sets up what it needs: a fresh clone, Python 3.11+, pip and make are enough.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench install clean
+.DEFAULT_GOAL := demo
+
+demo: .venv/installed          ## make the embedded data, train, evaluate, report
+	@rm -rf demo
+	@$(BIN)/maskwright demo --out demo
+
+test: .venv/installed-dev      ## the whole test suite, slow and GPU tests aside
+	@$(BIN)/python -m pytest -m "not slow and not gpu"
+
+check: .venv/installed-dev     ## lint, formatting, types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check src tests benchmarks
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: .venv/installed-bench   ## the benchmarks of benchmarks/README.md; results in benchmarks/results
+	@$(BIN)/python benchmarks/run.py
+
+install: .venv/installed
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("maskwright needs Python 3.11 or newer; found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing maskwright into .venv (a minute or two, once)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch torchvision
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv/installed-bench: .venv/installed
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@
+
+clean:
+	rm -rf .venv demo runs build dist .pytest_cache .ruff_cache

@@ -1,0 +1,45 @@
+"""Maskwright: from a folder of images and masks to a segmentation model you can trust.
+
+    import maskwright as mw
+    run = mw.train("my_data", model="unet", epochs=20)
+    run.evaluate("test")
+    run.predict("photo.jpg")
+
+The names below are all that is public; each is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from maskwright.api import TrainedRun, load_run, resume, train
+    from maskwright.config import Config
+    from maskwright.errors import MaskwrightError
+    from maskwright.evaluation import Evaluation
+    from maskwright.prediction import Prediction
+
+__all__ = ["Config", "Evaluation", "MaskwrightError", "Prediction", "TrainedRun", "load_run", "resume", "train"]
+
+_HOMES = {
+    "Config": "config",
+    "Evaluation": "evaluation",
+    "MaskwrightError": "errors",
+    "Prediction": "prediction",
+    "TrainedRun": "api",
+    "load_run": "api",
+    "resume": "api",
+    "train": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'maskwright' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"maskwright.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,52 @@
+"""maskwright demo"""
+
+from __future__ import annotations
+
+from maskwright.cli.types import Flag
+
+
+def demo(*, out: str = "demo", minutes: float = 2.5, seed: int = 0, json: Flag = False) -> None:
+    """Make the embedded puzzle data, train a small U-Net, evaluate it and write the report.
+
+    Parameters
+    ----------
+    out
+        The new folder for data and run.
+    minutes
+        How long to train.
+    seed
+        Of the data and of training.
+    json
+        Print one JSON document on stdout.
+    """
+    from pathlib import Path
+
+    from maskwright.cli.output import counting, say, say_json, stderr
+    from maskwright.cli.telling import tell_plan
+    from maskwright.config_files import load_config
+    from maskwright.data.synthetic import make
+    from maskwright.runs import Run
+
+    root = Path(out)
+    Run.refuse_taken(root)
+    data, run_folder = root / "puzzle", root / "run"
+    made = make("puzzle", data, seed=seed, on_progress=counting("drawing"))
+    console = stderr()
+    console.print(f"made {made.num_images} images of jigsaw pieces in {data}")
+
+    from maskwright.evaluation import evaluate
+    from maskwright.reports import write_report
+    from maskwright.training import fit
+
+    keys = {"data.root": str(data), "model.width": 16, "augment": "heavy", "train.minutes": minutes, "train.seed": seed}
+    config = load_config(None, [(key, value, "demo") for key, value in keys.items()])
+    result = fit.train(config, run_folder, console, tell=tell_plan(console))
+    scores = evaluate(result.run, "test", progress=counting("evaluating"))
+    report = write_report(result.run)
+    if json:
+        say_json({"data": str(data), "run": str(run_folder), "report": str(report), "evaluation": scores.to_json()})
+        return
+    say(str(scores))
+    say(f"\nopen the report:        {report.resolve()}")
+    say("with your own images:   put them into my_data/images, their masks into my_data/masks, then")
+    say("                        maskwright train --data my_data")
