@@ -155,7 +155,8 @@ def sample_rng(seed: int, epoch: int, sample: int) -> Rng:
 def augment(image: np.ndarray, mask: np.ndarray, view: View, plan: Sequence[Op], rng: Rng) -> tuple[np.ndarray, np.ndarray]:
     """One training input from a decoded pair. H W 3 and H W → size size 3 and size size."""
     chosen = [op for op in plan if rng.random() < op.p]
-    matrix = view.base_matrix(*mask.shape, rng)
+    height, width = mask.shape
+    matrix = view.base_matrix(height, width, rng)
     for op in chosen:
         if op.name in GEOMETRIC:
             move, _, _ = GEOMETRIC[op.name]

@@ -11,7 +11,8 @@ import itertools
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -266,18 +267,16 @@ def _reading(console: Console | None) -> Any:
     return tell
 
 
-class _quiet_lightning(warnings.catch_warnings[None]):
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
     """Lightning's remarks on devices, workers and loggers say nothing we haven't said or decided."""
-
-    def __enter__(self) -> Any:
-        logger = logging.getLogger("lightning.pytorch")
-        self._level = logger.level
-        logger.setLevel(logging.ERROR)
-        entered = super().__enter__()
-        warnings.filterwarnings("ignore", module="lightning")
-        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
-        return entered
-
-    def __exit__(self, *exc: Any) -> None:
-        super().__exit__(*exc)
-        logging.getLogger("lightning.pytorch").setLevel(self._level)
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
+import statistics
 import time
 
 import torch
 
 from maskwright.config import Config
-from maskwright.data.loader import EpochKeys, TrainSamples
+from maskwright.data.loader import Batch, EpochKeys, TrainSamples
 from maskwright.data.opening import Opened
 from maskwright.losses import build_loss
 from maskwright.models import Segmenter
 from maskwright.models.devices import autocast, torch_device
 from maskwright.models.wrapper import logits_at_own_size
-from maskwright.training.average import num_settle_batches
+from maskwright.training.average import Average, num_settle_batches
 from maskwright.training.optim import build_optimizer
 from maskwright.training.resolve import view_of
 
@@ -35,19 +36,9 @@ def epochs_within(config: Config, model: Segmenter, samples: TrainSamples, keys:
 def measure(config: Config, model: Segmenter, samples: TrainSamples, keys: EpochKeys, opened: Opened) -> tuple[float, float]:
     """Seconds of a training step and of validating an image, on a throw-away copy of the model."""
     device = torch_device(config.train.devices)
-    trial = copy.deepcopy(model).to(device).train()
-    optimizer, loss = build_optimizer(trial, config.optim), build_loss(config.loss)
-    batches = list(keys)[:1] * _STEPS
-    steps: list[float] = []
-    for batch_keys in batches:
-        started = time.perf_counter()
-        batch = samples.__getitems__(batch_keys).to(device)
-        with autocast(device, config.train.precision):
-            value = loss(trial(batch.images), batch.masks)
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        steps.append(value.item() * 0 + time.perf_counter() - started)  # item() waits for a GPU
+    trial = copy.deepcopy(model).to(device)
+    batch = samples.__getitems__(next(iter(keys))).to(device)
+    steps = step_seconds(config, trial, batch, _STEPS)
     trial.eval()
     image, _ = opened.store.get(opened.dataset.split("val")[0])
     looks: list[float] = []
@@ -56,4 +47,26 @@ def measure(config: Config, model: Segmenter, samples: TrainSamples, keys: Epoch
             started = time.perf_counter()
             logits_at_own_size(trial, image, view_of(config), device).sum().item()
             looks.append(time.perf_counter() - started)
-    return sorted(steps[1:])[len(steps[1:]) // 2], looks[-1]
+    return statistics.median(steps[1:]), looks[-1]
+
+
+def step_seconds(config: Config, model: Segmenter, batch: Batch, num_steps: int) -> list[float]:
+    """Seconds of whole training steps on one batch that is there already: network, loss, clipping, optimiser, average."""
+    optimizer, loss = build_optimizer(model, config.optim), build_loss(config.loss)
+    average = Average(model, num_steps) if config.train.average == "ema" else None
+    model.train()
+    seconds: list[float] = []
+    for _ in range(num_steps):
+        started = time.perf_counter()
+        with autocast(batch.images.device, config.train.precision):
+            value = loss(model(batch.images), batch.masks)
+        optimizer.zero_grad()
+        value.backward()
+        if config.optim.clip is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip, foreach=True)
+        optimizer.step()
+        if average:
+            average.update()
+        value.item()  # waits for a GPU
+        seconds.append(time.perf_counter() - started)
+    return seconds

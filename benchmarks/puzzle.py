@@ -1,0 +1,97 @@
+"""The lab's own task: 10 / 4 / 4 real puzzle photographs, scratch U-Net, at most 20 minutes a variant.
+
+python benchmarks/puzzle.py                    both variants, 20 minutes each (MASKWRIGHT_REAL_DATA, default ../shared/data)
+python benchmarks/puzzle.py --minutes 5        shorter
+python benchmarks/puzzle.py --curve            the val curve with and without averaged weights, 4 minutes each
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from common import REAL_DATA, RESULTS, Figure, publish
+
+BAR = 0.97
+
+
+def main() -> bool:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=None)
+    parser.add_argument("--curve", action="store_true")
+    parser.add_argument("--out", type=Path, default=None)
+    asked = parser.parse_args()
+    if not (REAL_DATA / "puzzle" / "pairs.csv").is_file():
+        raise SystemExit(f"the real puzzle data must be in {REAL_DATA}/puzzle; set MASKWRIGHT_REAL_DATA")
+    out = asked.out or Path(tempfile.mkdtemp(prefix="maskwright-bench-"))
+    return curves(out, asked.minutes or 4.0) if asked.curve else variants(out, asked.minutes or 20.0)
+
+
+def variants(out: Path, minutes: float) -> bool:
+    """Defaults throughout but for the variant and the time; data, training and evaluation count into it."""
+    figures: list[Figure] = []
+    for up in ("transposed", "bilinear"):
+        evaluation, run, seconds = trained(out / up, {"model.up": up, "train.minutes": minutes * 0.95})
+        best = max(row["val_iou"] for row in run.history)
+        detail: dict[str, object] = {"val_iou": best, "minutes": seconds / 60, "epochs": len(run.history)}
+        detail["parameters_width"] = run.config.model.width
+        figures.append(Figure(f"puzzle, scratch U-Net {up}: test IoU", evaluation.metrics["iou"], f">= {BAR}",
+                              evaluation.metrics["iou"] >= BAR, detail))  # fmt: skip
+    return publish("puzzle", figures)
+
+
+def curves(out: Path, minutes: float) -> bool:
+    """How far val IoU falls from one epoch to the next, raw weights against averaged and settled ones."""
+    found: dict[str, list[float]] = {}
+    for average in ("none", "ema"):
+        _, run, _ = trained(out / average, {"train.average": average, "train.minutes": minutes, "model.width": 16})
+        found[average] = [row["val_iou"] for row in run.history]
+    falls = {name: max(max(0.0, a - b) for a, b in itertools.pairwise(line)) for name, line in found.items()}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "puzzle-curves.json").write_text(json.dumps(found, indent=1) + "\n")
+    draw(found, RESULTS / "puzzle-curves.png")
+    detail: dict[str, object] = {"raw": falls["none"], "averaged": falls["ema"], "figure": "puzzle-curves.png"}
+    return publish(
+        "puzzle-curve", [Figure("largest fall of val IoU between epochs", falls["ema"], "<= 0.1", falls["ema"] <= 0.1, detail)]
+    )
+
+
+def trained(out: Path, keys: dict[str, object]) -> tuple[Any, Any, float]:
+    import time
+
+    from rich.console import Console
+
+    from maskwright.config_files import load_config
+    from maskwright.evaluation import evaluate
+    from maskwright.training.fit import train
+
+    started = time.perf_counter()
+    keys = {"data.root": str(REAL_DATA / "puzzle"), **keys}
+    config = load_config(None, [(key, value, "benchmark") for key, value in keys.items()])
+    run = train(config, out, Console(stderr=True)).run
+    evaluation = evaluate(run, "test")
+    print(evaluation, flush=True)
+    return evaluation, run, time.perf_counter() - started
+
+
+def draw(found: dict[str, list[float]], path: Path) -> None:
+    from matplotlib.figure import Figure as Drawing
+
+    drawing = Drawing(figsize=(7, 3.6), layout="constrained")
+    axes = drawing.subplots()
+    labels = {"none": "before: raw weights, running statistics", "ema": "after: averaged weights, statistics settled"}
+    for name, colour in (("none", "#b0562b"), ("ema", "#0072b2")):
+        axes.plot(range(1, len(found[name]) + 1), found[name], color=colour, label=labels[name])
+    axes.set(xlabel="epoch", ylabel="val IoU (4 images)", ylim=(0, 1))
+    axes.legend(frameon=False, loc="lower right")
+    axes.spines[["top", "right"]].set_visible(False)
+    drawing.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main() else 1)

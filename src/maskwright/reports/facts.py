@@ -1,0 +1,118 @@
+"""What a report knows: a run's files read once, so that all else is a pure function of `Facts`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskwright.config import Config
+from maskwright.data.record import split_entries
+from maskwright.errors import RunError
+from maskwright.metrics.counts import Counts
+from maskwright.metrics.scores import headline_iou
+from maskwright.runs import Run
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """The IoU of one image; NaN where no scored class is in truth or prediction."""
+
+    name: str
+    iou: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A run and its scores on one split; `asked` differs from `split` when that one has no images."""
+
+    run: str
+    split: str
+    asked: str
+    config: Config
+    document: Mapping[str, Any] = field(repr=False)
+    environment: Mapping[str, Any] = field(repr=False)
+    history: Sequence[Mapping[str, float]] = field(repr=False)
+    evaluation: Mapping[str, Any] = field(repr=False)
+    counts: Counts = field(repr=False)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.evaluation["classes"])
+
+    @property
+    def is_binary(self) -> bool:
+        return len(self.classes) == 2
+
+    @property
+    def num_images(self) -> int:
+        return len(self.counts.images)
+
+    @property
+    def monitor(self) -> str:
+        return self.config.train.monitor
+
+    @property
+    def best(self) -> int | None:
+        """The row of the history the weights are from; None where it can't be told."""
+        return best_row(self.history, self.monitor)
+
+    def metric(self, name: str) -> float:
+        """A headline score of the split."""
+        return number(self.evaluation["metrics"][name])
+
+    def interval(self, name: str) -> tuple[float, float]:
+        """The 95 % interval of a headline score."""
+        low, high = self.evaluation["intervals"][name]
+        return number(low), number(high)
+
+    def images(self) -> list[ImageScore]:
+        """Every image of the split, worst first, those without a score last."""
+        rows = [
+            ImageScore(name, headline_iou(matrix)) for name, matrix in zip(self.counts.images, self.counts.matrix, strict=True)
+        ]
+        return sorted(rows, key=lambda row: (math.isnan(row.iou), row.iou, row.name))
+
+    def scored_images(self) -> list[ImageScore]:
+        """The images that have a score, worst first."""
+        return [row for row in self.images() if not math.isnan(row.iou)]
+
+
+def gather(run: Run, split: str = "test", data: Path | None = None) -> Facts:
+    """Read a run's files, evaluating the split first if it wasn't; validation stands in for a test split without images."""
+    document = run.data
+    splits = document["splits"]
+    chosen = "val" if split == "test" and not splits["test"] and splits["val"] else split
+    entries = split_entries(document, chosen)
+    scores, counted = (run.root / "evaluation" / f"{chosen}{end}" for end in (".json", "-counts.npz"))
+    if not (scores.is_file() and counted.is_file()):
+        from maskwright.evaluation import evaluate  # brings torch, which a run that is evaluated doesn't need
+
+        evaluate(run, chosen, data)
+    counts = Counts.load(counted)
+    if sorted(counts.images) != sorted(entry["id"] for entry in entries):
+        fix = f"Score it again: maskwright evaluate {run.root} --split {chosen}"
+        raise RunError(f"`{counted}` must count the images data.json lists for {chosen}; got others. {fix}")
+    evaluation = run.read_json(f"evaluation/{chosen}.json")
+    return Facts(run.name, chosen, split, run.config, document, run.environment, run.history, evaluation, counts)
+
+
+def best_row(history: Sequence[Mapping[str, float]], monitor: str) -> int | None:
+    """The first row with the best monitored score, as training picks it.
+
+    >>> best_row([{"val_iou": 0.5}, {"val_iou": 0.7}, {"val_iou": 0.7}], "val_iou")
+    1
+    """
+    scores = np.array([row[monitor] for row in history], float)
+    if not np.isfinite(scores).any():
+        return None
+    return int(np.nanargmax(scores) if monitor == "val_iou" else np.nanargmin(scores))
+
+
+def number(value: float | None) -> float:
+    """JSON's null back as NaN."""
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,115 @@
+"""How a run was made: data, training and machine as terms and descriptions."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+from typing import Any
+
+from maskwright.data.record import class_map
+from maskwright.errors import listed
+from maskwright.reports.facts import Facts
+from maskwright.reports.wording import DASH, counted, duration, share
+
+Terms = list[tuple[str, str]]
+_LISTED_CLASSES = 30
+
+
+def data_terms(facts: Facts) -> Terms:
+    """The data set as the run found it."""
+    document = facts.document
+    splits = {name: len(entries) for name, entries in document["splits"].items()}
+    dealt = ", ".join(f"{num} {name}" for name, num in splits.items())
+    terms = [
+        ("Folder", document["root"]),
+        ("Images", f"{sum(splits.values()):,} ({dealt}), {_sizes(document)}"),
+        ("Read as", f"{document['reader']}: {document['reason']}"),
+        ("Classes", _classes(facts)),
+        ("Class values", document["classes"]["reason"] or DASH),
+    ]
+    terms += [("Note", note) for note in document["notes"]]
+    return [*terms, ("Fingerprint", document["fingerprint"][:16])]
+
+
+def training_terms(facts: Facts) -> Terms:
+    """What was trained, how, and how long it took."""
+    config = facts.config
+    model = config.model.model_dump()
+    settings = ", ".join(f"{key} {value}" for key, value in model.items() if key != "name")
+    loss = config.loss if isinstance(config.loss, str) else " + ".join(_weighted(term.name, term.weight) for term in config.loss)
+    augment = config.augment if isinstance(config.augment, str) else listed([op.name for op in config.augment], limit=20)
+    optim, train = config.optim, config.train
+    frozen = f", {listed(optim.freeze)} frozen" if optim.freeze else ""
+    size = config.data.size
+    view = {"whole": f"whole images at {size} × {size}", "crop": f"windows of {size} × {size} at scale {config.data.scale}"}
+    terms = [
+        ("Model", f"{model['name']} ({settings})"),
+        ("Input", view.get(config.data.view, config.data.view)),
+        ("Augmentation", augment),
+        ("Loss", loss),
+        ("Optimiser", f"{optim.name}, learning rate {optim.lr:g}, {optim.schedule}, weight decay {optim.weight_decay:g}{frozen}"),
+        ("Epochs", f"{len(facts.history)} of batches of {train.batch_size}, {train.repeats} inputs from each image an epoch"),
+        ("Seed", str(train.seed)),
+        ("Arithmetic", f"{train.precision} on {train.devices}"),
+    ]
+    return [*terms, ("Time", _time(facts))]
+
+
+def machine_terms(facts: Facts) -> Terms:
+    """The command and what it ran on."""
+    environment = facts.environment
+    machine, git = environment["machine"], environment["git"]
+    changed = " with uncommitted changes" if git and git["changed"] else ""
+    packages = {"python": environment["python"], **environment["packages"]}
+    return [
+        ("Started", environment["started"].replace("T", " ").replace("+00:00", " UTC")),
+        ("Processor", f"{machine['processor']}, {counted(machine['cores'], 'core')}"),
+        ("System", machine["system"]),
+        ("Git commit", f"{git['commit']}{changed}" if git else "not in a git repository"),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in packages.items())),
+    ]
+
+
+def command(facts: Facts) -> str:
+    """The command as it can be typed again."""
+    return shlex.join(facts.environment["command"])
+
+
+def settled(facts: Facts) -> list[tuple[str, str, str]]:
+    """Every value that was `auto`: its key, what it became, and why."""
+    tree = facts.config.model_dump(mode="json")
+    return [(key, _value(tree, key), why) for key, why in facts.environment["auto"].items()]
+
+
+def _value(tree: dict[str, Any], key: str) -> str:
+    value: Any = tree
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if isinstance(value, list):
+        return " + ".join(_weighted(item["name"], item.get("weight") or 1) if isinstance(item, dict) else str(item) for item in value)
+    return DASH if value is None else str(value)
+
+
+def _weighted(name: str, weight: float) -> str:
+    return name if weight == 1 else f"{weight:g} × {name}"
+
+
+def _sizes(document: Any) -> str:
+    """Width × height of the smallest and the largest image."""
+    sizes = sorted({tuple(entry["size"]) for entries in document["splits"].values() for entry in entries}, key=lambda s: s[0] * s[1])
+    told = [f"{width} × {height}" for height, width in sizes]
+    return f"each {told[0]} pixels" if len(told) == 1 else f"{told[0]} to {told[-1]} pixels"
+
+
+def _classes(facts: Facts) -> str:
+    classes, shares = class_map(dict(facts.document)), facts.document["class_shares"]
+    parts = [f"{name} ({part})" for name, part in zip(classes.names, map(share, shares), strict=True)]
+    return listed(parts, limit=_LISTED_CLASSES)
+
+
+def _time(facts: Facts) -> str:
+    if not facts.history:
+        return DASH
+    seconds = [row["seconds"] for row in facts.history]
+    speed = statistics.median(row["images_per_second"] for row in facts.history)
+    return f"{duration(sum(seconds))} in {counted(len(seconds), 'epoch')}, {speed:.1f} images/s (median)"

@@ -1,0 +1,61 @@
+"""Numbers as a reader wants to see them; what is undefined is a dash everywhere."""
+
+from __future__ import annotations
+
+import math
+
+DASH = "–"
+SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def score(value: float | None, digits: int = 3) -> str:
+    """A score, or a dash when it is undefined.
+
+    >>> score(0.80499), score(None)
+    ('0.805', '–')
+    """
+    return DASH if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def brief(value: float | None) -> str:
+    """A score in prose: two digits, more where two would claim a perfect 1.
+
+    >>> brief(0.80499), brief(0.9987), brief(1.0)
+    ('0.80', '0.9987', '1.00')
+    """
+    return score(value, 4 if value is not None and 0.995 <= value < 1 else 2)
+
+
+def share(value: float | None) -> str:
+    """A share as per cent; a small one never reads as none.
+
+    >>> share(0.2428), share(0.0003), share(0.0)
+    ('24.3 %', '< 0.1 %', '0 %')
+    """
+    if value is None or not math.isfinite(value):
+        return DASH
+    if value == 0:
+        return "0 %"
+    return "< 0.1 %" if value < 0.001 else f"{100 * value:.1f} %"
+
+
+def counted(num: int, noun: str) -> str:
+    """A number and its noun.
+
+    >>> counted(1, "image"), counted(1200, "image")
+    ('1 image', '1,200 images')
+    """
+    return f"{num:,} {noun}{'' if num == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A time in the two units that matter.
+
+    >>> duration(233.8), duration(7.2)
+    ('3 min 54 s', '7.2 s')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"

@@ -1,0 +1,197 @@
+"""What the tests of configuration, training, prediction, evaluation and the command line share.
+
+Folders from `data()` and `finished()` are made once a session and must not be changed; `copy_of` gives one to spoil.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import csv
+import functools
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+PROGRAM = str(Path(sys.executable).with_name("maskwright"))
+EPOCHS = 4
+# a network and inputs so small that an epoch takes a tenth of a second
+TINY = ("--model.width", "2", "--model.depth", "2", "--size", "32", "--train.repeats", "2", "--batch-size", "4",
+        "--precision", "fp32", "--devices", "cpu", "--lr", "0.01")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command came to."""
+
+    code: Any
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def sentence(self) -> str:
+        """The one line on stderr that is no progress; fails when there are more or none."""
+        lines = [line for line in self.err.splitlines() if line.startswith("maskwright: ")]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        return lines[0].removeprefix("maskwright: ")
+
+
+def maskwright(*words: object) -> Outcome:
+    """Run a command in this process."""
+    from maskwright.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    code: Any = None
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main([str(word) for word in words])
+        except SystemExit as stop:
+            code = stop.code
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+@functools.cache
+def session_folder() -> Path:
+    """A folder that lives as long as the tests do."""
+    root = Path(tempfile.mkdtemp(prefix="maskwright-tests-"))
+    atexit.register(shutil.rmtree, root, True)
+    return root
+
+
+@functools.cache
+def data() -> Path:
+    """Eight puzzle images of 32 × 40 pixels, split 4/2/2. Not to be changed."""
+    from maskwright.data.synthetic import make
+
+    root = session_folder() / "puzzle"
+    make("puzzle", root, count=8, size=(32, 40))
+    return root
+
+
+@functools.cache
+def trained() -> Outcome:
+    """What `maskwright train --json` said when it trained `finished()`."""
+    return maskwright("train", "--data", data(), *TINY, "--epochs", EPOCHS, "--out", session_folder() / "run", "--json")
+
+
+def finished() -> Path:
+    """A run trained to its end. Not to be changed."""
+    assert trained().code == 0, trained().err
+    return session_folder() / "run"
+
+
+@functools.cache
+def evaluated() -> Outcome:
+    """What `maskwright evaluate --json` said of `finished()`."""
+    return maskwright("evaluate", finished(), "--json")
+
+
+def copy_of(folder: Path, to: Path) -> Path:
+    """A copy that a test may change."""
+    shutil.copytree(folder, to)
+    return to
+
+
+def columns(run: Path, without: Sequence[str] = ("seconds", "images_per_second")) -> list[dict[str, str]]:
+    """history.csv as text, less what a clock decides."""
+    with (run / "history.csv").open(newline="") as file:
+        return [{key: value for key, value in row.items() if key not in without} for row in csv.DictReader(file)]
+
+
+def picture(path: Path, pixels: np.ndarray) -> Path:
+    """Write an image file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A picture of coloured noise over a ramp."""
+    ramp = np.linspace(0, 200, width)[None, :, None]
+    return (np.random.default_rng(seed).uniform(0, 55, (height, width, 3)) + ramp).astype(np.uint8)
+
+
+def discs(height: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """An image with a bright disc, and its mask of 0 and 255."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    inside = (y - rng.uniform(0, height)) ** 2 + (x - rng.uniform(0, width)) ** 2 < (0.4 * min(height, width)) ** 2
+    image = np.where(inside[..., None], 200, 60) + rng.integers(0, 40, (height, width, 3))
+    return image.astype(np.uint8), np.where(inside, 255, 0).astype(np.uint8)
+
+
+def disc_data(root: Path, sizes: Sequence[tuple[int, int]], splits: Sequence[str] | None = None) -> Path:
+    """A data set of discs of the given sizes, with pairs.csv when splits are named."""
+    rows = ["image,mask,split"]
+    for index, (height, width) in enumerate(sizes):
+        image, mask = discs(height, width, index)
+        picture(root / "images" / f"{index}.png", image)
+        picture(root / "masks" / f"{index}.png", mask)
+        rows.append(f"images/{index}.png,masks/{index}.png,{splits[index] if splits else ''}")
+    if splits:
+        (root / "pairs.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def _in_child(words: list[str], log: str) -> None:
+    with Path(log).open("w", buffering=1) as file:
+        sys.stdout = sys.stderr = file
+        from maskwright.cli import main
+
+        main(words)
+
+
+@functools.cache
+def _server() -> Any:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["maskwright.cli.train", "maskwright.training.fit", "torch.utils.tensorboard", "torch._dynamo"])
+    return context
+
+
+def start(log: Path, *words: object) -> Any:
+    """A command in a process of its own, to be killed; forked from one that has torch imported, to save the seconds."""
+    child = _server().Process(target=_in_child, args=([str(word) for word in words], str(log)))
+    child.start()
+    return child
+
+
+def wait_until(what: Callable[[], bool], alive: Callable[[], bool], seconds: float = 120.0) -> None:
+    """Look every millisecond until it is so."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert alive(), "the process ended before it was so"
+        assert time.monotonic() < end, "it has not become so in time"
+        time.sleep(0.001)
+
+
+def rows(run: Path) -> int:
+    """How many epochs history.csv tells of."""
+    path = run / "history.csv"
+    return max(0, len(path.read_text().splitlines()) - 1) if path.is_file() else 0
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, for children whose stderr must be theirs alone."""
+    return {**os.environ, "PYTHONWARNINGS": "default"}
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Temporary files of atomic writes."""
+    return [str(path) for path in folder.rglob("*") if path.name.startswith(".")]

@@ -1,0 +1,290 @@
+"""The configuration: what is known, what is refused and in which words, and that it survives being written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from support import maskwright
+
+from maskwright.config import AugmentOp, Config, LossTerm, SmpConfig, UnetConfig
+from maskwright.config_files import known_keys, load_config, to_yaml
+from maskwright.errors import ConfigError
+
+
+def refused(tmp_path: Path, text: str) -> tuple[str, ...]:
+    """The problems told for a YAML text."""
+    path = tmp_path / "my.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    return tuple(problem.replace(str(path), "my.yaml") for problem in caught.value.problems)
+
+
+def loaded(tmp_path: Path, text: str) -> Config:
+    path = tmp_path / "my.yaml"
+    path.write_text(text)
+    return load_config(path)
+
+
+# ------------------------------------------------------------------ unknown keys and wrong values
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "key", "near"),
+    [
+        ("data:\n  sise: 3", "my.yaml, line 2", "data.sise", "data.size"),
+        ("modle: unet", "my.yaml, line 1", "modle", "model"),
+        ("train:\n  epochs: 3\n  batch: 4", "my.yaml, line 3", "train.batch", "train.batch_size"),
+        ("optim: {wd: 0.1}", "my.yaml, line 1", "optim.wd", "optim.weight_decay"),
+        ("learning_rate: 1", "my.yaml, line 1", "learning_rate", "optim.lr"),
+        ("data:\n  split:\n    tset: 0.2", "my.yaml, line 3", "data.split.tset", "data.split.test"),
+        ("model:\n  name: unet\n  widht: 8", "my.yaml, line 3", "model.widht", "model.width"),
+        ("model:\n  name: smp\n  encodr: resnet18", "my.yaml, line 3", "model.encodr", "model.encoder"),
+        ("loss:\n- name: ce\n  wieght: 2", "my.yaml, line 3", "loss.0.wieght", "loss.0.weight"),
+        ("augment:\n- name: hflip\n  amont: 2", "my.yaml, line 3", "augment.0.amont", "augment.0.amount"),
+    ],
+)
+def test_an_unknown_key_is_told_with_file_line_and_nearest_key(tmp_path, text, where, key, near):
+    problems = refused(tmp_path, text)
+    assert problems == (f"{where}: `{key}` must be a known key. Did you mean `{near}`?",)
+
+
+def test_a_key_of_another_model_is_not_offered_as_its_own_mending(tmp_path):
+    (problem,) = refused(tmp_path, "model: {name: smp, width: 8}")
+    assert "Did you mean `model.width`" not in problem
+    assert "encoder" in problem  # the keys this model has
+    (problem,) = refused(tmp_path, "model: {arch: unet, width: 8}")
+    assert "Did you mean `model.width`" not in problem
+
+
+def test_all_problems_are_told_at_once(tmp_path):
+    problems = refused(tmp_path, "modle: unet\ndata:\n  sise: 3\noptim:\n  lr: fast\ntrain:\n  epochs: -2\n")
+    assert len(problems) == 4
+    assert {problem.split(":")[0] for problem in problems} == {f"my.yaml, line {line}" for line in (1, 3, 5, 7)}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("optim:\n  lr: fast", "my.yaml, line 2: `optim.lr` must be a number; got 'fast'."),
+        ("train:\n  epochs: -2", "my.yaml, line 2: `train.epochs` must be greater than 0 or auto; got -2."),
+        ("model: {width: 0}", "my.yaml, line 1: `model.width` must be greater than 0; got 0."),
+        ("optim: {name: adamx}", "my.yaml, line 1: `optim.name` must be adamw, adam or sgd; got 'adamx'."),
+        ("log: [wandb]", "my.yaml, line 1: `log.0` must be csv or tensorboard; got 'wandb'."),
+        ("data: {split: {val: 0.6, test: 0.6}}", "my.yaml, line 1: `data.split`: val + test must be below 1; got 1.2."),
+        ("data: {images: x}", "my.yaml, line 1: `data`: images and masks must be named together; got only one of them."),
+        ("data: {classes: {a: 0, b: 70000}}", "my.yaml, line 1: `data.classes.b` must be less than or equal to 65535; got 70000."),
+        ("augment: hevy", "my.yaml, line 1: `augment` must be none, light, standard or heavy; got 'hevy'."),
+    ],
+)
+def test_a_wrong_value_is_told_once_with_what_must_hold(tmp_path, text, problem):
+    assert refused(tmp_path, text) == (problem,)
+
+
+@pytest.mark.parametrize("text", ["optim: 3", "augment: [hflip]", "loss: [ce]", "data: [a]", "1: 2"])
+def test_a_wrong_shape_is_told_in_words_for_people(tmp_path, text):
+    problems = refused(tmp_path, text)
+    assert len(problems) == 1
+    assert problems[0].startswith("my.yaml, line 1: ")
+    for jargon in ("instance of", "dictionary", "Config;", "AugmentOp", "LossTerm", "Keys should be", "valid list"):
+        assert jargon not in problems[0]
+
+
+def test_an_unknown_model_names_the_models_and_the_shorthand(tmp_path):
+    (problem,) = refused(tmp_path, "model: unett")
+    assert "`model` must be unet or smp; got 'unett'" in problem and "arch/encoder" in problem
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    (problem,) = refused(tmp_path, "train:\n  epochs: 2\n  epochs: 3\n")
+    assert "epochs" in problem and "line 3" in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("a: [1\nb: 2\n", "my.yaml, line 2: must be valid YAML"), ("- 1\n", "must hold keys such as `data:`"), ("just words", "got a str")],
+)
+def test_a_file_that_is_no_configuration_is_refused(tmp_path, text, told):
+    (problem,) = refused(tmp_path, text)
+    assert told in problem
+
+
+def test_a_file_that_is_not_text_or_not_there_is_refused(tmp_path):
+    (tmp_path / "latin.yaml").write_bytes(b"data: {root: \xe9\xff}")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load_config(tmp_path / "latin.yaml")
+    with pytest.raises(ConfigError, match="which is not there"):
+        load_config(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match=r"a folder.*Did you mean --data"):
+        load_config(tmp_path)
+
+
+# ------------------------------------------------------------------ what is understood
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "{}"])
+def test_an_empty_file_is_the_defaults(tmp_path, text):
+    assert loaded(tmp_path, text) == Config()
+
+
+@pytest.mark.parametrize("written", ["1e-3", "1.0e-3", "0.001", "1E-3", "'1e-3'"])
+def test_a_thousandth_is_a_number_however_it_is_written(tmp_path, written):
+    assert loaded(tmp_path, f"optim: {{lr: {written}}}").optim.lr == 0.001
+    assert load_config(None, [("optim.lr", written.strip("'"), "--lr")]).optim.lr == 0.001
+
+
+def test_the_shorthand_of_models(tmp_path):
+    smp = SmpConfig(arch="unet", encoder="resnet34")
+    assert loaded(tmp_path, "model: unet").model == UnetConfig()
+    assert loaded(tmp_path, "model: unet/resnet34").model == smp
+    assert loaded(tmp_path, "model: {arch: unet, encoder: resnet34}").model == smp
+    assert loaded(tmp_path, "model: {width: 8}").model == UnetConfig(width=8)
+    assert load_config(None, [("model", "fpn/resnet18", "--model"), ("model.weights", "none", "--weights")]).model == SmpConfig(
+        arch="fpn", encoder="resnet18", weights="none"
+    )
+
+
+def test_a_flag_lies_over_the_file_even_over_its_shorthand(tmp_path):
+    (tmp_path / "my.yaml").write_text("model: unet/resnet34\ntrain: {epochs: 3, seed: 5}\n")
+    flags = [("train.epochs", "9", "--epochs"), ("model.weights", "none", "--weights")]
+    config = load_config(tmp_path / "my.yaml", flags)
+    assert (config.train.epochs, config.train.seed) == (9, 5)
+    assert config.model == SmpConfig(encoder="resnet34", weights="none")
+
+
+def test_a_problem_of_a_flag_names_the_flag_not_the_file(tmp_path):
+    (tmp_path / "my.yaml").write_text("optim:\n  lr: 1\n")
+    with pytest.raises(ConfigError, match=r"^--lr: `optim.lr` must be a number; got 'fast'\.$"):
+        load_config(tmp_path / "my.yaml", [("optim.lr", "fast", "--lr")])
+
+
+def test_lists_and_mixes(tmp_path):
+    config = loaded(tmp_path, "loss: [{name: ce}, {name: dice, weight: 0.5}]\naugment: [{name: hflip, p: 1}]\nlog: [csv]\n")
+    assert config.loss == [LossTerm(name="ce"), LossTerm(name="dice", weight=0.5)]
+    assert config.augment == [AugmentOp(name="hflip", p=1)]
+    assert config.log == ["csv"]
+
+
+def test_nothing_can_be_changed_in_place():
+    config = Config()
+    for holder, name in ((config, "loss"), (config.optim, "lr"), (config.data.split, "val"), (config.model, "width")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(holder, name, 1)
+
+
+def test_replace_validates_and_leaves_the_original_alone():
+    config = Config()
+    assert config.replace({"train.epochs": 3, "data.split.val": 0.5}).data.split.val == 0.5
+    assert config == Config()
+    with pytest.raises(ValidationError):
+        config.replace({"train.epochs": 0})
+    with pytest.raises(ValidationError):
+        config.replace({"train.epoch": 1})
+
+
+# ------------------------------------------------------------------ keys, schema, round trip
+
+
+def leaves(tree: Any, prefix: str = "") -> list[str]:
+    """Dotted paths of a tree's values."""
+    if not isinstance(tree, dict):
+        return [prefix[:-1]]
+    return [leaf for key, value in tree.items() for leaf in leaves(value, f"{prefix}{key}.")]
+
+
+def test_known_keys_are_all_keys_of_every_model():
+    keys = known_keys()
+    for model in (UnetConfig(), SmpConfig()):
+        assert set(leaves(Config(model=model).model_dump())) <= set(keys)
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("key", [key for key in known_keys() if key not in ("data", "model", "optim", "train", "data.split")])
+def test_every_key_says_what_it_is(key):
+    """A name that has one value, and sections, which have a docstring, aside."""
+    section: Any = Config
+    *parents, last = key.split(".")
+    for part in parents:
+        inner = section.model_fields[part].annotation if part != "model" else (UnetConfig if last in UnetConfig.model_fields else SmpConfig)
+        section = inner
+    described = section.model_fields[last].description or (section.__doc__ if key == "model.name" else None)
+    assert described, f"{key} has no description"
+
+
+FLOATS = st.floats(1e-12, 1e6, allow_nan=False)
+NAMES = st.text(min_size=1, max_size=12)
+MODELS = st.one_of(
+    st.builds(UnetConfig, width=st.integers(1, 512), depth=st.integers(1, 8), up=st.sampled_from(["transposed", "bilinear"])),
+    st.builds(SmpConfig, arch=NAMES, encoder=NAMES, weights=NAMES, outputs=st.sampled_from(["softmax", "sigmoid"])),
+)
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "data.root": st.none() | NAMES,
+        "data.size": st.just("auto") | st.integers(1, 10000),
+        "data.scale": st.just("auto") | FLOATS,
+        "data.classes": st.none() | st.lists(NAMES) | st.dictionaries(NAMES, st.integers(0, 65535)),
+        "data.split.group": st.none() | NAMES,
+        "data.split.stratify": st.booleans(),
+        "optim.lr": FLOATS,
+        "optim.clip": st.none() | FLOATS,
+        "optim.freeze": st.lists(NAMES),
+        "train.minutes": st.none() | FLOATS,
+        "train.epochs": st.just("auto") | st.integers(1, 10**6),
+        "train.early_stop": st.none() | st.integers(1, 99),
+        "loss": NAMES | st.lists(st.builds(LossTerm, name=NAMES, weight=FLOATS).map(lambda term: term.model_dump())),
+        "augment": st.sampled_from(["none", "light", "standard", "heavy"])
+        | st.lists(st.builds(AugmentOp, name=NAMES, p=st.none() | st.floats(0, 1)).map(lambda op: op.model_dump())),
+        "log": st.lists(st.sampled_from(["csv", "tensorboard"])),
+    },
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(model=MODELS, changes=CHANGES)
+def test_what_is_written_loads_back_to_an_equal_configuration(tmp_path_factory, model, changes):
+    config = Config(model=model).replace(changes)
+    path = tmp_path_factory.getbasetemp() / "round.yaml"
+    path.write_text(to_yaml(config, {"data.size": "because"}), encoding="utf-8")
+    assert load_config(path) == config
+
+
+def test_config_show_loads_back_to_an_equal_configuration(tmp_path):
+    flags = ("--model", "unet/resnet34", "--lr", "1e-3", "--data", "my data", "--freeze-encoder", "--loss", "dice")
+    shown = maskwright("config", "show", *flags)
+    assert shown.code == 0
+    again = loaded(tmp_path, shown.out)
+    assert again.model_dump(mode="json") == maskwright("config", "show", *flags, "--json").json
+    assert again.optim.lr == 0.001 and again.data.root == "my data"
+
+
+def test_reasons_stand_as_comments():
+    text = to_yaml(Config(), {"data.size": "images are 40 pixels"})
+    assert text.startswith("# data.size was auto: images are 40 pixels\n")
+    assert yaml.safe_load(text) == Config().model_dump(mode="json")
+
+
+def test_the_schema_is_whole_and_knows_every_key():
+    schema = maskwright("config", "schema").json
+    known = set(schema["$defs"])
+    text = json.dumps(schema)
+    for part in text.split('"#/$defs/')[1:]:
+        assert part.partition('"')[0] in known, "a reference leads nowhere"
+    spelled = {f"{name}" for section in [schema, *schema["$defs"].values()] for name in section.get("properties", {})}
+    assert {key.split(".")[-1] for key in known_keys()} <= spelled
+    assert schema["additionalProperties"] is False
+    assert all(section["additionalProperties"] is False for section in schema["$defs"].values())
+    assert schema["$defs"]["OptimConfig"]["properties"]["lr"]["exclusiveMinimum"] == 0
+
+
+def test_the_schema_takes_the_shorthand_of_models_too():
+    """An editor must not underline `model: unet/resnet34`, which the program takes."""
+    model = maskwright("config", "schema").json["properties"]["model"]
+    assert any(branch.get("type") == "string" for branch in model.get("anyOf", model.get("oneOf", [])))

@@ -1,0 +1,91 @@
+"""Flags as overrides: our spellings, the seeds' spellings, dotted keys, and near names."""
+
+from __future__ import annotations
+
+import pytest
+from support import maskwright
+
+from maskwright.config_files import known_keys
+from maskwright.config_flags import FREEZE, SHORT, parse_overrides
+from maskwright.errors import UsageError
+
+
+def test_every_short_flag_leads_to_a_known_key():
+    assert set(SHORT.values()) <= set(known_keys())
+    assert set(FREEZE.values()) == {"encoder", "decoder", "head"}
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        (("--batch_size", "7"), "train.batch_size", 7),
+        (("--batch-size", "7"), "train.batch_size", 7),
+        (("--batch_size=7",), "train.batch_size", 7),
+        (("--weight_decay", "0.5"), "optim.weight_decay", 0.5),
+        (("--wd", "0.5"), "optim.weight_decay", 0.5),
+        (("--data_path", "here"), "data.root", "here"),
+        (("--data", "here"), "data.root", "here"),
+        (("--lr", "1e-3"), "optim.lr", 0.001),
+        (("--learning_rate", "1e-3"), "optim.lr", 0.001),
+        (("--freeze_encoder",), "optim.freeze", ["encoder"]),
+        (("--freeze-encoder", "--freeze_head"), "optim.freeze", ["encoder", "head"]),
+        (("--epochs", "5"), "train.epochs", 5),
+        (("--seed", "5"), "train.seed", 5),
+        (("--loss", "bce"), "loss", "bce"),
+        (("--precision", "bf16"), "train.precision", "bf16"),
+        (("--devices", "cpu"), "train.devices", "cpu"),
+        (("--model.width", "8"), "model.width", 8),
+        (("--data.split.val=0.3",), "data.split.val", 0.3),
+        (("--data.ignore_index", "null"), "data.ignore_index", None),
+        (("--train.early_stop", "4"), "train.early_stop", 4),
+        (("--train.early-stop", "4"), "train.early_stop", 4),
+        (("--data.classes", "{a: 0, b: 7}"), "data.classes", {"a": 0, "b": 7}),
+        (("--log", "[csv]"), "log", ["csv"]),
+        (("--data.root=a=b",), "data.root", "a=b"),
+    ],
+)
+def test_a_flag_reaches_its_key(words, key, value):
+    outcome = maskwright("config", "show", *words, "--json")
+    assert outcome.code == 0, outcome.err
+    node = outcome.json
+    for part in key.split("."):
+        node = node[part]
+    assert node == value
+
+
+def test_save_dir_is_out(tmp_path):
+    """Said by the refusal of a taken folder, which comes before any work."""
+    (tmp_path / "file").write_text("")
+    for flag in ("--save_dir", "--save-dir", "--out"):
+        assert f"got {tmp_path}" in maskwright("train", "--data", "x", flag, tmp_path).sentence
+
+
+def test_a_negative_number_is_a_value():
+    assert "must be greater than 0" in maskwright("config", "show", "--lr", "-1").sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--lrr", "3"], "`--lrr` must be a known flag. Did you mean --lr?"),
+        (["--batchsize", "3"], "Did you mean --batch-size?"),
+        (["--freeze-encodr"], "Did you mean --freeze-encoder?"),
+        (["--lr"], "`--lr` must be followed by a value; got nothing. Write --lr VALUE."),
+        (["--lr", "--epochs", "3"], "`--lr` must be followed by a value"),
+        (["my_data"], "Did you mean --data my_data?"),
+        (["--qqqqqqqq", "3"], "See maskwright train --help."),
+    ],
+)
+def test_a_flag_that_is_wrong_is_told_with_the_nearest(words, told):
+    with pytest.raises(UsageError) as caught:
+        parse_overrides(words)
+    assert told in str(caught.value)
+
+
+def test_an_unknown_dotted_key_is_told_by_the_configuration():
+    sentence = maskwright("config", "show", "--optim.lrr", "3").sentence
+    assert sentence == "--optim.lrr: `optim.lrr` must be a known key. Did you mean `optim.lr`?"
+
+
+def test_a_short_flag_given_twice_takes_the_last():
+    assert maskwright("config", "show", "--lr", "1", "--lr", "2", "--json").json["optim"]["lr"] == 2

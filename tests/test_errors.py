@@ -1,0 +1,59 @@
+"""The exception tree and how its sentences are built."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from maskwright import errors
+from maskwright.errors import ConfigError, MaskwrightError, closest, listed, must, unknown
+
+KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == "maskwright.errors"]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_error_is_caught_by_the_base_and_drawn_in_the_tree(kind):
+    assert issubclass(kind, MaskwrightError)
+    assert kind.exit_code == 2
+    assert kind.__name__ in (errors.__doc__ or "")
+    assert kind.__doc__
+
+
+def test_the_tree_names_no_error_that_is_not_there():
+    drawn = {line.split()[1] for line in (errors.__doc__ or "").splitlines() if "── " in line}
+    assert drawn == {kind.__name__ for kind in KINDS} - {"MaskwrightError"}
+
+
+def test_one_problem_of_a_configuration_is_one_line_and_more_are_counted():
+    assert str(ConfigError(["a"])) == "a"
+    assert str(ConfigError(["a", "b"])) == "2 problems in the configuration:\n  a\n  b"
+    assert ConfigError(["a", "b"]).problems == ("a", "b")
+
+
+def test_a_sentence_says_what_must_hold_what_was_found_and_the_fix():
+    assert must("count", "at least 1", 0) == "`count` must be at least 1; got 0."
+    assert must("count", "at least 1", 0, "Add one.").endswith("got 0. Add one.")
+
+
+def test_near_names_are_at_most_five_and_the_best_comes_first():
+    names = [f"resnet{number}" for number in range(18, 40)]
+    assert closest("resnet34", names)[0] == "resnet34"
+    assert len(closest("resnet3", names)) == 5
+    assert closest("zzz", names) == []
+    assert closest("RESNET34", names, limit=1) == ["resnet34"]
+
+
+def test_an_unknown_name_shows_close_ones_or_all_when_they_are_few():
+    assert "Did you mean dice?" in unknown("loss", "dcie", ["dice", "ce"])
+    assert "Did you mean a, b or c?" in unknown("loss", "zzz", ["a", "b", "c"])
+    assert "Did you mean" not in unknown("loss", "zzz", [f"name{i}" for i in range(9)])
+    assert unknown("loss", "zzz", [f"name{i}" for i in range(9)], "See the list.").endswith("See the list.")
+
+
+@pytest.mark.parametrize(
+    ("items", "text"),
+    [([], "none"), (["a"], "a"), (["a", "b"], "a and b"), (list("abcde"), "a, b, c, d and e"), (list("abcdefg"), "a, b, c, d, e and 2 more")],
+)
+def test_a_list_in_prose(items, text):
+    assert listed(items) == text
