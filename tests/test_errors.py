@@ -45,7 +45,7 @@ def test_near_names_are_at_most_five_and_the_best_comes_first():
 
 
 def test_an_unknown_name_shows_close_ones_or_all_when_they_are_few():
-    assert "Did you mean dice?" in unknown("loss", "dcie", ["dice", "ce"])
+    assert "Did you mean dice" in unknown("loss", "dcie", ["dice", "ce"])
     assert "Did you mean a, b or c?" in unknown("loss", "zzz", ["a", "b", "c"])
     assert "Did you mean" not in unknown("loss", "zzz", [f"name{i}" for i in range(9)])
     assert unknown("loss", "zzz", [f"name{i}" for i in range(9)], "See the list.").endswith("See the list.")

@@ -14,7 +14,6 @@ A message is one sentence of three parts: what must hold, what was found, how to
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 
@@ -72,6 +71,8 @@ def closest(name: str, known: Iterable[str], limit: int = 5) -> list[str]:
     >>> closest("resnet43", ["resnet34", "vgg16"], limit=1)
     ['resnet34']
     """
+    import difflib  # late: a command that makes no mistake needn't wait for it
+
     known = list(known)
     lower = {item.lower(): item for item in reversed(known)}
     return [lower[item] for item in difflib.get_close_matches(name.lower(), list(lower), n=limit, cutoff=0.6)]

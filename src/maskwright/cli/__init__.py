@@ -1,16 +1,18 @@
 """The command line: one thin file a command, imported when it is called.
 
-`maskwright --help` imports cyclopts and nothing else of weight.
+`maskwright --help` prints the tables below and imports nothing of weight, not even cyclopts.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-
-from cyclopts import App
+from typing import TYPE_CHECKING
 
 from maskwright.errors import MaskwrightError
+
+if TYPE_CHECKING:
+    from cyclopts import App
 
 HELP = "From a folder of images and masks to a segmentation model you can trust."
 
@@ -47,6 +49,8 @@ OPEN_COMMANDS: dict[tuple[str, ...], dict[str, bool]] = {
 
 def build_app() -> App:
     """The application with every command registered lazily."""
+    from cyclopts import App
+
     app = App(name="maskwright", help=HELP, version=_version, help_format="plaintext")
     for name, (target, about) in COMMANDS.items():
         app.command(target, name=name, help=about)
@@ -58,9 +62,22 @@ def build_app() -> App:
     return app
 
 
+def overview() -> str:
+    """What `maskwright --help` prints: every command with a line about it."""
+    rows = [(name, about) for name, (_, about) in COMMANDS.items()]
+    rows += [(f"{group} {name}", about) for group, (_, commands) in GROUPS.items() for name, (_, about) in commands.items()]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"  {name.ljust(width)}  {about}" for name, about in rows]
+    more = "maskwright COMMAND --help tells a command's options; --debug shows the traceback of an error; --version."
+    return "\n".join(["Usage: maskwright COMMAND …", "", HELP, "", *lines, "", more])
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the answer is no, 2 a mistake in the input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words in ([], ["-h"], ["--help"]):
+        print(overview())
+        sys.exit(0)
     debug = "--debug" in words
     words = _keys_last([_with_dashes(word) for word in words if word != "--debug"])
     try:

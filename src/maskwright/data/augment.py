@@ -100,17 +100,19 @@ def _blur(image: np.ndarray, amount: float, rng: Rng) -> np.ndarray:
 
 
 def _noise(image: np.ndarray, amount: float, rng: Rng) -> np.ndarray:
-    bank = _noise_bank()
-    start = int(rng.integers(bank.size - image.size)) if image.size < bank.size else 0
-    grain = np.resize(bank[start : start + image.size], image.size).reshape(image.shape)
-    strength = float(rng.uniform(0, amount)) * 255 / 1024
-    return cv2.add(image, (grain * np.float32(strength)).astype(np.int16), dtype=cv2.CV_8U)
+    sigma = round(float(rng.uniform(0, amount)) * 255)
+    if sigma == 0:
+        return image
+    bank = _noise_bank(sigma)
+    start = int(rng.integers(bank.size))
+    grain = bank[start:] if start + image.size <= bank.size else np.resize(np.roll(bank, -start), image.size)
+    return cv2.add(image, grain[: image.size].reshape(image.shape), dtype=cv2.CV_8U)
 
 
-@functools.cache
-def _noise_bank() -> np.ndarray:
-    """Gaussian noise drawn once (unit 1/1024): drawing it for each image would cost more than the warp."""
-    return (np.random.default_rng(0).standard_normal(1 << 22) * 1024).clip(-32000, 32000).astype(np.int16)
+@functools.lru_cache(maxsize=64)
+def _noise_bank(sigma: int) -> np.ndarray:
+    """Gaussian noise drawn once for each strength: drawing it for each image would cost more than the warp."""
+    return (np.random.default_rng(sigma).standard_normal(1 << 21) * sigma).round().clip(-255, 255).astype(np.int16)
 
 
 # name → (image, amount, rng → image), default amount, default p; applied last, in this order

@@ -89,8 +89,9 @@ def _pictures(facts: Facts, gallery: Gallery) -> dict[str, Any]:
 
 
 def _origin(facts: Facts) -> dict[str, Any]:
+    groups = (("Data", origin.data_terms), ("Training", origin.training_terms), ("Machine", origin.machine_terms))
     return {
-        "groups": [("Data", origin.data_terms(facts)), ("Training", origin.training_terms(facts)), ("Machine", origin.machine_terms(facts))],
+        "groups": [(title, terms(facts)) for title, terms in groups],
         "command": origin.command(facts),
         "settled": origin.settled(facts),
         "config": to_yaml(facts.config),

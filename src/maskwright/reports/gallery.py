@@ -105,9 +105,10 @@ def mistakes(matrix: np.ndarray) -> dict[str, float]:
     >>> mistakes(np.array([[6, 1], [2, 1]]))
     {'missed': 0.2, 'added': 0.1, 'confused': 0.0}
     """
-    total, wrong = max(1, matrix.sum()), matrix - np.diag(np.diag(matrix))
+    wrong = matrix - np.diag(np.diag(matrix))
     missed, added = wrong[:, 0].sum(), wrong[0].sum()
-    return {"missed": float(missed / total), "added": float(added / total), "confused": float((wrong.sum() - missed - added) / total)}
+    kinds = {"missed": missed, "added": added, "confused": wrong.sum() - missed - added}
+    return {kind: float(pixels / max(1, matrix.sum())) for kind, pixels in kinds.items()}
 
 
 def legend(facts: Facts, rows: Sequence[Row]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -125,6 +126,7 @@ def legend(facts: Facts, rows: Sequence[Row]) -> tuple[list[tuple[str, str]], li
 
 def encode(rows: Sequence[Row], budget: int = BUDGET) -> list[list[str]]:
     """Every panel as a JPEG data URI, at the best quality that keeps all of them within the budget."""
+    found: list[list[str]] = []
     for quality in _QUALITIES:
         found = [[_data_uri(panel.pixels, quality) for panel in row.panels] for row in rows]
         if sum(len(uri) for uris in found for uri in uris) <= budget:
@@ -182,7 +184,8 @@ def _labels(run: Run, facts: Facts, name: str, truth: np.ndarray) -> np.ndarray:
 def _areas(facts: Facts, pixels: np.ndarray) -> str:
     """The largest classes and their shares, in words."""
     order = [int(index) for index in np.argsort(-pixels, kind="stable") if pixels[index]]
-    return listed([f"{facts.classes[index]} {share(pixels[index] / pixels.sum())}" for index in order]) if order else "nothing scored"
+    parts = [f"{facts.classes[index]} {share(pixels[index] / pixels.sum())}" for index in order]
+    return listed(parts) if parts else "nothing scored"
 
 
 def _data_uri(pixels: np.ndarray, quality: int) -> str:

@@ -86,7 +86,7 @@ def _value(tree: dict[str, Any], key: str) -> str:
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     if isinstance(value, list):
-        return " + ".join(_weighted(item["name"], item.get("weight") or 1) if isinstance(item, dict) else str(item) for item in value)
+        return " + ".join(_weighted(item["name"], item.get("weight", 1)) for item in value)
     return DASH if value is None else str(value)
 
 
@@ -96,8 +96,8 @@ def _weighted(name: str, weight: float) -> str:
 
 def _sizes(document: Any) -> str:
     """Width × height of the smallest and the largest image."""
-    sizes = sorted({tuple(entry["size"]) for entries in document["splits"].values() for entry in entries}, key=lambda s: s[0] * s[1])
-    told = [f"{width} × {height}" for height, width in sizes]
+    sizes = {tuple(entry["size"]) for entries in document["splits"].values() for entry in entries}
+    told = [f"{width} × {height}" for height, width in sorted(sizes, key=lambda size: (size[0] * size[1], size))]
     return f"each {told[0]} pixels" if len(told) == 1 else f"{told[0]} to {told[-1]} pixels"
 
 

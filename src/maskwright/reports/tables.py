@@ -19,11 +19,6 @@ METRICS = {
     "boundary_iou": ("Boundary IoU", "IoU of narrow bands along the outlines"),
     "accuracy": ("Accuracy", "share of all pixels that are right"),
 }
-AVERAGES = {
-    "micro": "pixels of all scored classes pooled",
-    "macro": "mean over the classes of the split’s scores",
-    "imagewise": "mean over the images of each image’s mean over classes",
-}
 MATRIX_CLASSES = 12  # a larger confusion matrix is a wallpaper; the largest confusions are listed instead
 BAR_IMAGES = 24  # more images are told as a histogram
 BINS = 10
@@ -78,20 +73,20 @@ def score_rows(facts: Facts) -> list[ScoreRow]:
         if name == "accuracy":
             hint = f"{hint}; {_guess(facts)}"
         rows.append(ScoreRow(label, hint, value, low, high, math.isfinite(value + low + high)))
-    nan = float("nan")
-    return [*rows, ScoreRow("Loss", "what training made small; lower is better", number(facts.evaluation["loss"]), nan, nan, False)]
+    loss, nan = number(facts.evaluation["loss"]), float("nan")
+    return [*rows, ScoreRow("Loss", "what training made small; lower is better", loss, nan, nan, False)]
 
 
 def class_rows(facts: Facts) -> list[ClassRow]:
     """Every class, in the order of the class map."""
     pixels = facts.counts.total().sum(1)
     shares = pixels / max(1, pixels.sum())
-    rows = facts.evaluation["per_class"]
     names = [name for name in METRICS if name != "accuracy"]
-    return [
-        ClassRow(cls, css_colour(index, len(facts.classes)), float(shares[index]), tuple(number(rows[cls][name]) for name in names))
-        for index, cls in enumerate(facts.classes)
-    ]
+    rows = []
+    for index, cls in enumerate(facts.classes):
+        scores = tuple(number(facts.evaluation["per_class"][cls][name]) for name in names)
+        rows.append(ClassRow(cls, css_colour(index, len(facts.classes)), float(shares[index]), scores))
+    return rows
 
 
 def class_columns() -> list[str]:
@@ -99,10 +94,9 @@ def class_columns() -> list[str]:
     return [label for name, (label, _) in METRICS.items() if name != "accuracy"]
 
 
-def average_rows(facts: Facts) -> list[tuple[str, str, list[float]]]:
-    """Each way of averaging: its name, what it does, its scores."""
-    found = facts.evaluation["averages"]
-    return [(way, told, [number(found[way][name]) for name in average_metrics()]) for way, told in AVERAGES.items()]
+def average_rows(facts: Facts) -> list[tuple[str, list[float]]]:
+    """Each way of averaging and its scores."""
+    return [(way, [number(row[name]) for name in average_metrics()]) for way, row in facts.evaluation["averages"].items()]
 
 
 def average_metrics() -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from maskwright.errors import listed
 from maskwright.reports.facts import Facts
-from maskwright.reports.wording import SPLIT_WORDS, brief, counted
+from maskwright.reports.wording import PERCENT, SPLIT_WORDS, brief, counted, share
 
 FEW_IMAGES = 10  # below this, resampling images tends to give an interval that is too narrow
 WIDE = 0.1  # an interval wider than this can't tell most models apart
@@ -45,7 +45,7 @@ def _score(facts: Facts) -> str:
         return f"{where} is undefined: no scored class is in truth or prediction."
     if facts.num_images == 1 or math.isnan(low):
         return f"{where} is {brief(iou)}; a single image allows no interval."
-    return f"{where} is {brief(iou)} (95 % interval {brief(low)} to {brief(high)})."
+    return f"{where} is {brief(iou)} (95{PERCENT} interval {brief(low)} to {brief(high)})."
 
 
 def _best_epoch(facts: Facts) -> str | None:
@@ -104,8 +104,8 @@ def _beside_validation(facts: Facts) -> str | None:
     if facts.num_images == 1:
         return f"{told}; one image can't say why."
     if low <= validation <= high:
-        return f"{told}, which still lies in the interval: this may be chance."
-    return f"{told}, which lies outside the interval: the test images seem {'harder' if iou < validation else 'easier'}."
+        return f"{told}. That lies inside the interval, so it may be chance."
+    return f"{told}. That lies outside the interval: the test images seem {'harder' if iou < validation else 'easier'}."
 
 
 def _cut_short(facts: Facts) -> str | None:
@@ -128,7 +128,7 @@ def _still_improving(facts: Facts) -> str | None:
     if facts.monitor == "val_iou" and now - before > RISING_IOU:
         return f"Training ended while the validation IoU was still rising (by {brief(now - before)} {over}): train longer."
     if facts.monitor == "val_loss" and before > 0 and 1 - now / before > RISING_LOSS:
-        return f"Training ended while the validation loss was still falling (by {1 - now / before:.0%} {over}): train longer."
+        return f"Training ended while the validation loss was still falling (by {share(1 - now / before)} {over}): train longer."
     return None
 
 
@@ -140,8 +140,9 @@ def _fits_better(facts: Facts) -> str | None:
     if math.isnan(gap) or gap <= APART:
         return None
     num_train = counted(len(facts.document["splits"]["train"]), "training image")
-    told = f"At the best epoch the training IoU is {brief(gap)} above the validation IoU: it fits its {num_train} better than new ones"
-    return f"{told}, even though those were augmented." if facts.config.augment not in ("none", []) else f"{told}."
+    though = ", though training inputs are augmented" if facts.config.augment not in ("none", []) else ""
+    told = f"At the best epoch the training IoU is {brief(gap)} above the validation IoU{though}"
+    return f"{told}: the network fits its {num_train} better than new ones."
 
 
 def _loss_rises(facts: Facts) -> str | None:
@@ -152,7 +153,7 @@ def _loss_rises(facts: Facts) -> str | None:
     if losses[lowest] <= 0 or losses[-1] <= LOSS_RISE * losses[lowest]:
         return None
     rise = losses[-1] / losses[lowest] - 1
-    return f"The validation loss rose by {rise:.0%} after epoch {lowest + 1}, a sign of overfitting."
+    return f"The validation loss rose by {share(rise)} after epoch {lowest + 1}, a sign of overfitting."
 
 
 def _never_predicted(facts: Facts) -> str | None:

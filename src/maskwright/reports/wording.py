@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 DASH = "–"
+PERCENT = "\u00a0%"  # the number and its sign stay on one line
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -27,16 +28,17 @@ def brief(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """A share as per cent; a small one never reads as none.
+    """A share as per cent; a small one never reads as none, a large one never as all.
 
     >>> share(0.2428), share(0.0003), share(0.0)
-    ('24.3 %', '< 0.1 %', '0 %')
+    ('24.3\\xa0%', '<\\xa00.1\\xa0%', '0\\xa0%')
     """
     if value is None or not math.isfinite(value):
         return DASH
-    if value == 0:
-        return "0 %"
-    return "< 0.1 %" if value < 0.001 else f"{100 * value:.1f} %"
+    if value in (0, 1):
+        return f"{100 * value:.0f}{PERCENT}"
+    edge = "<\u00a00.1" if value < 0.001 else ">\u00a099.9" if 0.9995 <= value < 1 else ""
+    return f"{edge or format(100 * value, '.1f')}{PERCENT}"
 
 
 def counted(num: int, noun: str) -> str:

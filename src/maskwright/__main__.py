@@ -1,0 +1,5 @@
+"""`python -m maskwright` is `maskwright`."""
+
+from maskwright.cli import main
+
+main()

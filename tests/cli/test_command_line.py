@@ -1,0 +1,191 @@
+"""The command line in this process: help, JSON, exit codes, near names, and never a traceback for a mistake."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from support import EPOCHS, TINY, copy_of, data, evaluated, finished, maskwright, noise, picture, trained
+
+from maskwright.cli import COMMANDS, GROUPS, main
+from maskwright.errors import RunError
+
+ALL = [(name,) for name in COMMANDS] + [(name, inner) for name, (_, commands) in GROUPS.items() for inner in commands]
+
+
+def test_help_names_every_command_and_what_it_does():
+    outcome = maskwright("--help")
+    assert outcome.code == 0 and outcome.err == ""
+    for name, (_, about) in {**COMMANDS, **{group: (None, told) for group, (told, _) in GROUPS.items()}}.items():
+        assert f" {name} " in outcome.out
+        assert about.split()[0] in outcome.out
+    assert maskwright().out == outcome.out
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_every_commands_help_works(words):
+    outcome = maskwright(*words, "--help")
+    assert outcome.code == 0 and outcome.err == ""
+    assert outcome.out.startswith(f"Usage: maskwright {' '.join(words)}")
+    assert "``" not in outcome.out
+
+
+def test_the_version_is_the_distributions():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert maskwright("--version").out.strip() == version("maskwright") == project["version"]
+
+
+# ------------------------------------------------------------------ one JSON document and nothing else
+
+
+@pytest.mark.parametrize("words", [("models",), ("losses",), ("doctor",), ("config", "show"), ("config", "schema")], ids=" ".join)
+def test_lists_and_settings_as_json(words):
+    outcome = maskwright(*words, *([] if words[-1] == "schema" else ["--json"]))
+    assert outcome.code == 0
+    assert outcome.json
+    assert outcome.err == ""
+
+
+def test_data_make_as_json(tmp_path):
+    outcome = maskwright("data", "make", "landcover", tmp_path / "set", "--count", 5, "--size", "32x40", "--json")
+    assert outcome.json["images"] == 5 and sum(outcome.json["splits"].values()) == 5
+    assert len(outcome.json["classes"]) == 5 and outcome.json["root"] == str(tmp_path / "set")
+
+
+def test_train_as_json():
+    told = trained().json
+    assert told.keys() == {"run", "best_epoch", "scores", "seconds", "stopped_early"}
+    assert told["run"] == str(finished()) and told["stopped_early"] is False and told["seconds"] > 0
+    assert told["scores"].keys() == {"train_loss", "val_loss", "train_iou", "val_iou"}
+    assert "epoch 1/4" in trained().err
+
+
+def test_training_tells_its_plan_and_no_remarks_of_libraries():
+    lines = trained().err.splitlines()
+    assert all(line.startswith(("data ", "images ", "classes ", "train ", "why ", "note ", "also settled", "epoch ")) for line in lines)
+    assert "images  4 train, 2 val, 2 test" in lines
+
+
+def test_evaluate_and_predict_as_json(tmp_path):
+    assert evaluated().json["images"] == 2
+    image = picture(tmp_path / "x.png", noise(7, 5))
+    told = maskwright("predict", finished(), image, "--out", tmp_path / "out", "--json").json
+    assert told == {"out": str(tmp_path / "out"), "images": [str(image)], "problems": []}
+
+
+def test_config_check_as_json():
+    told = maskwright("config", "check", "--data", data(), *TINY, "--json").json
+    assert told["images"] == {"train": 4, "val": 2, "test": 2}
+    assert told["parameters"] > 100 and told["config"]["model"]["width"] == 2
+    assert "data.view" in told["reasons"]
+
+
+def test_report_as_json(tmp_path):
+    copy = copy_of(finished(), tmp_path / "run")
+    outcome = maskwright("report", copy, "--json")
+    assert outcome.code == 0, outcome.err
+    assert Path(outcome.json["report"]).is_file()
+
+
+# ------------------------------------------------------------------ for people
+
+
+def test_tables_are_plain_lines_where_there_is_no_terminal():
+    out = maskwright("losses").out
+    assert out.splitlines()[0].split() == ["loss", "what", "it", "is"]
+    assert {"ce", "dice", "bce", "auto"} <= {line.split()[0] for line in out.splitlines()}
+    assert "\x1b" not in out and "─" not in out
+    assert "unet" in maskwright("models").out
+
+
+def test_doctor_tells_the_environment():
+    out = maskwright("doctor").out
+    for part in ("processor", "memory", "device", "precision", "allocator", "torchvision", "packages", "missing"):
+        assert f"\n{part} " in out
+
+
+def test_train_and_evaluate_say_what_comes_next(tmp_path):
+    out = maskwright("train", "--data", data(), *TINY, "--epochs", 1, "--out", tmp_path / "run").out
+    assert out.startswith("best epoch 1: val IoU 0.") and f"next: maskwright evaluate {tmp_path / 'run'}" in out
+    assert f"next: maskwright report {tmp_path / 'run'}" in maskwright("evaluate", tmp_path / "run").out
+
+
+def test_config_check_without_json(tmp_path):
+    outcome = maskwright("config", "check", "--data", data(), *TINY)
+    assert outcome.code == 0 and outcome.out.startswith("the configuration fits: ") and "8 images" in outcome.out
+    assert "why     data.view: " in outcome.err
+
+
+# ------------------------------------------------------------------ mistakes
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("trian",), "Did you mean `train`?"),
+        (("config", "shwo"), "Did you mean `show`?"),
+        (("evaluate", "x", "--splt", "val"), "Did you mean --split?"),
+        (("evaluate",), "RUN"),
+        (("data", "make", "puzle", "x"), "Did you mean puzzle?"),
+        (("data", "make", "puzzle", "x", "--count", "many"), "--count"),
+        (("data", "make", "puzzle", "x", "--size", "big"), "`--size` must be HEIGHTxWIDTH or one number; got 'big'"),
+        (("train", "--epoch", "3"), "Did you mean --epochs?"),
+        (("train", "--resume", "x", "--lr", "1"), "`--resume` must stand alone"),
+        (("predict", "x"), "`IMAGES` must name at least one file or folder"),
+        (("evaluate", "x"), "`RUN` must be a run folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, words, told):
+    monkeypatch.chdir(tmp_path)
+    outcome = maskwright(*words)
+    assert outcome.code == 2
+    assert told in outcome.sentence
+    assert outcome.out == "" and outcome.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_problems_stand_one_a_line(tmp_path):
+    (tmp_path / "my.yaml").write_text("modle: a\ntrian: b\n")
+    err = maskwright("config", "show", tmp_path / "my.yaml").err
+    assert err.splitlines()[0] == "maskwright: 2 problems in the configuration:"
+    assert len(err.splitlines()) == 3
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(RunError, match="RUN"):
+        main(["evaluate", str(tmp_path), "--debug"])
+    with pytest.raises(Exception, match="trian"):
+        main(["--debug", "trian"])
+
+
+def test_an_error_of_our_own_is_not_dressed_up_as_the_users(monkeypatch):
+    """A command is replaced by one that fails: a bug must keep its traceback."""
+    monkeypatch.setattr("maskwright.cli.names.losses", lambda *, json=False: {}["gone"])
+    with pytest.raises(KeyError, match="gone"):
+        main(["losses"])
+
+
+def test_an_interrupt_exits_with_130(monkeypatch):
+    """A command is replaced by one that is interrupted at once."""
+
+    def interrupted(*, json: bool = False) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("maskwright.cli.names.losses", interrupted)
+    outcome = maskwright("losses")
+    assert outcome.code == 130 and outcome.sentence == "interrupted" and outcome.err.count("\n") == 1
+
+
+def test_the_plan_of_a_finished_run_stays_as_it_was(tmp_path):
+    copy = copy_of(finished(), tmp_path / "run")
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    outcome = maskwright("train", "--resume", copy)
+    assert outcome.code == 0
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+    assert any(word in (outcome.out + outcome.err).lower() for word in ("finished", "nothing left", "already"))
+    assert maskwright("train", "--resume", copy, "--json").json["best_epoch"] in range(EPOCHS)
+    assert json.loads(json.dumps(trained().json["scores"])) == maskwright("train", "--resume", copy, "--json").json["scores"]

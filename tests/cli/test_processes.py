@@ -1,0 +1,84 @@
+"""What only a process of its own can show: imports, signals, a reader that goes away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from support import PROGRAM, TINY, data, environment, leftovers, maskwright, rows, wait_until
+
+HEAVY = ("torch", "numpy", "lightning", "pydantic", "cv2", "PIL", "matplotlib", "timm", "rich.table")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["train", "--help"], ["evaluate", "--help"], ["config", "--help"], ["trian"]])
+def test_help_imports_nothing_of_weight(words):
+    program = f"""
+import sys
+from maskwright.cli import main
+try:
+    main({words!r})
+except SystemExit:
+    pass
+sys.stderr.write("IMPORTED " + " ".join(name for name in {HEAVY!r} if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr.rpartition("IMPORTED ")[2].split() == []
+
+
+def test_showing_a_configuration_does_not_import_torch():
+    program = """
+import sys
+from maskwright.cli import main
+try:
+    main(["config", "show", "--model", "unet/resnet34"])
+finally:
+    sys.stderr.write("IMPORTED " + " ".join(name for name in ("torch", "lightning") if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == "IMPORTED " and "resnet34" in done.stdout
+
+
+def test_the_installed_program_tells_a_mistake_without_a_traceback(tmp_path):
+    done = subprocess.run([PROGRAM, "evaluate", str(tmp_path)], capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("maskwright: `RUN` must be a run folder") and done.stderr.count("\n") == 1
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = subprocess.run([PROGRAM, "evaluate", str(tmp_path), "--debug"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr and "RunError" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["config", "show"], ["config", "schema"], ["--help"], ["models"]])
+def test_a_reader_that_goes_away_is_no_error(words):
+    """As in `maskwright config show | head -1`: the pipe has no reader from the start."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([PROGRAM, *words], stdout=writer, stderr=subprocess.PIPE, text=True, env=environment(), check=False)
+    os.close(writer)
+    assert done.stderr == ""
+    assert done.returncode in (0, 141)
+
+
+def test_an_interrupted_training_exits_with_130_and_goes_on_afterwards(tmp_path):
+    run = tmp_path / "run"
+    command = [PROGRAM, "train", "--data", str(data()), *TINY, "--epochs", "60", "--out", str(run)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    wait_until(lambda: rows(run) >= 2, lambda: child.poll() is None)
+    time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 130, err
+    assert "Traceback" not in err and "Error" not in err
+    sentence = err.splitlines()[-1]
+    assert sentence.startswith("maskwright: interrupted")
+    assert "--resume" in sentence and str(run) in sentence
+    assert out == "" and leftovers(run) == [] and not (run / "model.safetensors").exists()
+    outcome = maskwright("train", "--resume", run)
+    assert outcome.code == 0, outcome.err
+    assert rows(run) == 60

@@ -1,0 +1,67 @@
+"""Fixtures any test may use: images as files, and tiny data sets in the layout most people have.
+
+`write_image(path, array)` writes one file; `make_set(...)` a folder with images/ and masks/;
+`tiny_set` is such a folder, made once a session, that nobody changes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores; set before torch is imported
+
+import numpy as np
+import pytest
+from PIL import Image
+
+WriteImage = Callable[..., Path]
+MakeSet = Callable[..., Path]
+
+
+def _write_image(path: Path, pixels: np.ndarray, **options: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def _picture(rng: np.random.Generator, height: int, width: int, values: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Noise with a brighter rectangle for each value but the first; the mask holds the values."""
+    image = rng.integers(0, 80, (height, width, 3), np.uint8)
+    mask = np.full((height, width), values[0], np.uint8)
+    for place, value in enumerate(values[1:], start=1):
+        top, left = int(rng.integers(0, height // 2)), int(rng.integers(0, width // 2))
+        inside = np.s_[top : top + height // 3, left : left + width // 3]
+        mask[inside] = value
+        image[inside] += np.uint8(160 * place // len(values) + 20)
+    for place, value in enumerate(values):  # each value is in each mask, whatever the rectangles hide
+        mask[-1, place] = value
+    return image, mask
+
+
+@pytest.fixture(scope="session")
+def write_image() -> WriteImage:
+    """write_image(path, array, **options of Pillow's save): folders are made as needed."""
+    return _write_image
+
+
+@pytest.fixture(scope="session")
+def make_set(tmp_path_factory: pytest.TempPathFactory) -> MakeSet:
+    """make_set(count=6, size=(24, 32), values=(0, 1), seed=0) → a new folder with images/ and masks/."""
+
+    def make(count: int = 6, size: tuple[int, int] = (24, 32), values: Sequence[int] = (0, 1), seed: int = 0) -> Path:
+        root = tmp_path_factory.mktemp("set")
+        for index in range(count):
+            image, mask = _picture(np.random.default_rng((seed, index)), *size, values)
+            _write_image(root / "images" / f"{index:03d}.png", image)
+            _write_image(root / "masks" / f"{index:03d}.png", mask)
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_set(make_set: MakeSet) -> Path:
+    """Ten images of 24 × 32 with masks of 0 and 1. Read only: all tests share it."""
+    return make_set(10)

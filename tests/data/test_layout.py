@@ -1,0 +1,207 @@
+"""Every folder layout people use is read as they mean it; what is left aside is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from maskwright.config import DataConfig
+from maskwright.data.dataset import Listing
+from maskwright.data.readers import READERS, list_records
+from maskwright.errors import DataError
+
+Build = Callable[[Sequence[str]], Path]
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    """Empty files at these places: listing looks at names alone."""
+
+    def make(files: Sequence[str]) -> Path:
+        for file in files:
+            path = tmp_path / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path
+
+    return make
+
+
+def read(root: Path, **options: object) -> Listing:
+    return list_records(DataConfig.model_validate({"root": str(root), **options}))
+
+
+def told(listing: Listing, root: Path) -> list[tuple[str, str, str | None]]:
+    return [(r.image.relative_to(root).as_posix(), r.mask.relative_to(root).as_posix(), r.split) for r in listing.records]
+
+
+LAYOUTS: dict[str, tuple[list[str], list[tuple[str, str, str | None]]]] = {
+    "flat": (
+        ["images/a.jpg", "images/b.jpg", "masks/a.png", "masks/b.png"],
+        [("images/a.jpg", "masks/a.png", None), ("images/b.jpg", "masks/b.png", None)],
+    ),
+    "other names": (["Input/1.tif", "1st_manual/1.gif"], [("Input/1.tif", "1st_manual/1.gif", None)]),
+    "split outside": (
+        ["train/images/1.png", "train/masks/1.png", "val/images/1.png", "val/masks/1.png", "test/images/2.png", "test/masks/2.png"],
+        [
+            ("test/images/2.png", "test/masks/2.png", "test"),
+            ("train/images/1.png", "train/masks/1.png", "train"),
+            ("val/images/1.png", "val/masks/1.png", "val"),
+        ],
+    ),
+    "split inside": (
+        ["images/train/1.png", "images/validation/2.png", "labels/training/1.png", "labels/val/2.png"],
+        [
+            ("images/train/1.png", "labels/training/1.png", "train"),
+            ("images/validation/2.png", "labels/val/2.png", "val"),
+        ],
+    ),
+    "camvid": (
+        ["train/1.png", "trainannot/1.png", "val/2.png", "valannot/2.png", "test/3.png", "testannot/3.png"],
+        [("test/3.png", "testannot/3.png", "test"), ("train/1.png", "trainannot/1.png", "train"), ("val/2.png", "valannot/2.png", "val")],
+    ),
+    "train beside train_masks": (["train/1.jpg", "train_masks/1_mask.gif"], [("train/1.jpg", "train_masks/1_mask.gif", "train")]),
+    "nested": (
+        ["images/a/1.png", "images/b/1.png", "masks/a/1.png", "masks/b/1.png"],
+        [("images/a/1.png", "masks/a/1.png", None), ("images/b/1.png", "masks/b/1.png", None)],
+    ),
+    "pets": (
+        ["images/beagle_1.jpg", "images/beagle_2.jpg", "annotations/trimaps/beagle_1.png", "annotations/trimaps/beagle_2.png"],
+        [
+            ("images/beagle_1.jpg", "annotations/trimaps/beagle_1.png", None),
+            ("images/beagle_2.jpg", "annotations/trimaps/beagle_2.png", None),
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_are_recognised(layout: str, build: Build) -> None:
+    files, expected = LAYOUTS[layout]
+    root = build(files)
+    listing = read(root)
+    assert sorted(told(listing, root)) == expected
+    assert listing.reader == "folders"
+    assert "paired by" in listing.reason
+
+
+def test_explicit_folders(build: Build) -> None:
+    root = build(["left/1.png", "right/m1.png", "images/9.png", "masks/9.png"])
+    assert told(read(root, images="left", masks="right"), root) == [("left/1.png", "right/m1.png", None)]
+    with pytest.raises(DataError, match=r"data\.masks.*nowhere is not there"):
+        read(root, images="left", masks="nowhere")
+
+
+def test_explicit_folders_somewhere_else(build: Build) -> None:
+    """A path that leads out of the root is either followed or refused in a sentence, never a traceback."""
+    root = build(["set/images/1.png", "elsewhere/masks/1.png"])
+    try:
+        listing = read(root / "set", images="images", masks=str(root / "elsewhere" / "masks"))
+    except DataError:
+        return
+    assert listing.records[0].mask == root / "elsewhere" / "masks" / "1.png"
+
+
+def test_explicit_image_folder_somewhere_else(build: Build) -> None:
+    root = build(["elsewhere/images/1.png", "set/masks/1.png"])
+    try:
+        listing = read(root / "set", images=str(root / "elsewhere" / "images"), masks="masks")
+    except DataError:
+        return
+    assert listing.records[0].image == root / "elsewhere" / "images" / "1.png"
+
+
+def test_ids_are_paths_inside_the_set(build: Build) -> None:
+    root = build(LAYOUTS["split outside"][0])
+    assert sorted(record.id for record in read(root).records) == ["test/images/2", "train/images/1", "val/images/1"]
+
+
+def test_other_files_are_noted_and_system_files_are_not(build: Build) -> None:
+    root = build(["images/a.png", "images/readme.txt", "images/.DS_Store", "masks/a.png", "masks/Thumbs.db", "masks/._a.png", "masks/a.xml"])
+    listing = read(root)
+    assert len(listing.records) == 1
+    assert listing.notes == ("2 files that are no images were left aside: readme.txt and a.xml",)
+
+
+# layout, files, words of the sentence
+REFUSED: dict[str, tuple[list[str], str]] = {
+    "empty folder": ([], "holds nothing"),
+    "only images": (["images/a.png"], r"holds images/ \(1 images\)"),
+    "loose files": (["a.png", "a_mask.png"], "2 files"),
+    "unlabelled leftovers": (["images/a1.png", "images/a2.png", "masks/a1.png"], "without a mask: a2"),
+    "two folders of masks": (["images/a.png", "masks/a.png", "labels/a.png"], "one folder of masks; got labels and masks"),
+    "no image in images": (["images/readme.md", "masks/a.png"], "must hold at least one image file"),
+    "no mask in masks": (["images/a.png", "masks/a.json"], "must hold at least one mask file"),
+    "a split on one side": (["images/train/1.png", "images/test/1.png", "masks/train/1.png"], "only one of them has test"),
+    "one name, two suffixes": (["images/a.png", "images/a.jpg", "masks/a.png", "masks/b.png"], "several images for one mask"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_folders_that_say_too_little_are_refused(case: str, build: Build) -> None:
+    files, words = REFUSED[case]
+    with pytest.raises(DataError, match=words):
+        read(build(files))
+
+
+# split folders that would be lost without a word
+HALF: dict[str, list[str]] = {
+    "test without masks": ["train/images/1.png", "train/masks/1.png", "test/images/2.png"],
+    "camvid test without masks": ["train/1.png", "trainannot/1.png", "test/2.png"],
+    "two names of one split": ["images/train/1.png", "images/val/2.png", "images/validation/3.png",
+                               "masks/train/1.png", "masks/val/2.png", "masks/validation/3.png"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HALF)
+def test_no_split_is_dropped_in_silence(case: str, build: Build) -> None:
+    """All images are listed, or a note or a refusal names what isn't."""
+    root = build(HALF[case])
+    images = [file for file in HALF[case] if "mask" not in file and "annot" not in file]
+    try:
+        listing = read(root)
+    except DataError:
+        return
+    missing = set(images) - {image for image, _, _ in told(listing, root)}
+    assert all(any(Path(image).parent.name in note or "test" in note for note in listing.notes) for image in missing), missing
+
+
+def test_root_must_be_named_and_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"`data\.root` must be named"):
+        list_records(DataConfig())
+    with pytest.raises(DataError, match="is not there"):
+        read(tmp_path / "nowhere")
+    file = tmp_path / "a.png"
+    file.touch()
+    for reader in ("auto", "folders"):
+        with pytest.raises(DataError, match="a folder"):
+            read(file, reader=reader)
+
+
+def test_readers_can_be_asked_for_by_name(build: Build) -> None:
+    root = build(["images/a.png", "masks/a.png"])
+    (root / "pairs.csv").write_text("image,mask,split\nimages/a.png,masks/a.png,test\n", encoding="utf-8")
+    assert list(READERS) == ["csv", "folders"]
+    assert read(root).reader == "csv"  # the explicit description goes first
+    assert read(root).records[0].split == "test"
+    assert read(root, reader="folders").records[0].split is None
+    assert read(root, images="images", masks="masks").reader == "folders"
+
+
+@pytest.mark.parametrize("text", ["sky: 0\nroad: 7\n", "- sky\n- road\n"])
+def test_classes_file(text: str, build: Build) -> None:
+    root = build(["images/a.png", "masks/a.png"])
+    (root / "classes.yaml").write_text(text, encoding="utf-8")
+    assert read(root).classes == ({"sky": 0, "road": 7} if ":" in text else {"sky": 0, "road": 1})
+
+
+@pytest.mark.parametrize(
+    "text", ["sky: {", "just words", "sky: blue", "sky: -1", "sky: 70000", "- 1\n- 2", "", "sky: true\nroad: false"]
+)
+def test_a_classes_file_that_says_nothing_is_refused(text: str, build: Build) -> None:
+    root = build(["images/a.png", "masks/a.png"])
+    (root / "classes.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=r"classes\.yaml"):
+        read(root)

@@ -1,0 +1,145 @@
+"""The Python verbs: train, resume, load_run, evaluate, predict, and how their results print."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import copy_of, data, evaluated, finished, noise, picture
+
+import maskwright as mw
+from maskwright.errors import ConfigError, DataError, RunError, UsageError
+
+SMALL = {"model.width": 2, "model.depth": 1, "data.size": 32, "train.repeats": 1}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("api") / "run"
+    return mw.train(data(), model="unet", epochs=1, batch_size=2, lr=1e-3, out=out, progress=False, **SMALL)
+
+
+def test_importing_imports_nothing_of_weight():
+    program = "import sys, maskwright; print([name for name in ('torch', 'numpy', 'lightning', 'pydantic') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_the_public_names_are_all_there_and_no_others():
+    for name in mw.__all__:
+        assert getattr(mw, name).__name__ == name
+        assert getattr(mw, name).__doc__
+    assert set(mw.__all__) <= set(dir(mw))
+    with pytest.raises(AttributeError, match="no attribute 'wat'"):
+        _ = mw.wat
+
+
+def test_keys_reach_the_run(run):
+    config = run.config
+    assert (config.train.epochs, config.train.batch_size, config.optim.lr, config.model.width) == (1, 2, 1e-3, 2)
+    assert len(run.history) == 1
+
+
+def test_a_run_prints_as_one_line(run):
+    assert str(run) == repr(run)
+    assert str(run).startswith(f"Run {run.root}: 1 epochs, best 1 with val IoU 0.")
+    assert "\n" not in str(run)
+
+
+def test_a_run_that_was_not_trained_says_so(tmp_path):
+    copy = copy_of(finished(), tmp_path / "run")
+    (copy / "history.csv").unlink()
+    assert str(mw.load_run(copy)) == f"Run {copy}: not trained yet"
+
+
+def test_the_best_epoch_told_is_the_one_of_the_checkpoint():
+    from maskwright.runs import Run
+    from maskwright.training.callbacks import read_best
+
+    best = read_best(Run.open(finished()))
+    assert f"best {best['epoch'] + 1} with val IoU {best['val_iou']:.4f}" in str(mw.load_run(finished()))
+
+
+def test_an_evaluation_prints_as_a_few_lines():
+    result = mw.load_run(finished()).evaluate()
+    lines = str(result).splitlines()
+    assert repr(result) == str(result)
+    assert lines[0] == "run on test (2 images, foreground)"
+    assert len(lines) == 7
+    assert f"{result.metrics['iou']:.4f}" in str(result)
+    assert result.to_json() == evaluated().json
+
+
+def test_a_prediction_prints_and_shows_itself(run, tmp_path):
+    prediction = run.predict(picture(tmp_path / "x.png", noise(33, 47)))
+    assert str(prediction).startswith("Prediction 47x33: background ")
+    assert "\n" not in str(prediction) and repr(prediction) == str(prediction)
+    assert sum(prediction.shares.values()) == pytest.approx(1)
+    with Image.open(io.BytesIO(prediction._repr_png_())) as shown:
+        assert (shown.format, shown.size) == ("PNG", (47, 33))
+
+
+def test_an_array_and_its_file_are_predicted_alike(run, tmp_path):
+    pixels = noise(20, 31)
+    from_file, from_array = run.predict(str(picture(tmp_path / "x.png", pixels))), run.predict(pixels)
+    assert (from_file.probabilities == from_array.probabilities).all()
+    grey = run.predict(pixels[..., 0])
+    assert (grey.labels == run.predict(np.repeat(pixels[..., :1], 3, axis=2)).labels).all()
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), np.zeros(4, np.uint8)])
+def test_an_array_of_another_kind_is_refused(run, wrong):
+    with pytest.raises(DataError, match="height × width × 3 of uint8"):
+        run.predict(wrong)
+
+
+@pytest.mark.parametrize(
+    ("keys", "error", "told"),
+    [
+        ({"epoch": 1}, UsageError, "Did you mean epochs"),
+        ({"wat": 1}, UsageError, "got 'wat'"),
+        ({"optim": {"lrr": 1}}, ConfigError, "Did you mean `optim.lr`"),
+        ({"train.epoch": 1}, ConfigError, "Did you mean `train.epochs`"),
+        ({"epochs": 0}, ConfigError, r"`train\.epochs` must be greater than 0 or auto; got 0"),
+    ],
+)
+def test_a_wrong_keyword_is_told_with_the_nearest(tmp_path, keys, error, told):
+    with pytest.raises(error, match=told):
+        mw.train(data(), out=tmp_path / "run", progress=False, **keys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_whole_sections_are_taken(tmp_path):
+    (tmp_path / "my.yaml").write_text("train: {epochs: 1, repeats: 1}\nmodel: {width: 2, depth: 1}\ndata: {size: 32}\n")
+    run = mw.train(
+        data(), config=tmp_path / "my.yaml", out=tmp_path / "run", progress=False, optim={"lr": 0.5, "name": "sgd"}, log=["csv"], loss="ce"
+    )
+    assert (run.config.optim.name, run.config.optim.lr, run.config.model.width) == ("sgd", 0.5, 2)
+    assert not (tmp_path / "run" / "tensorboard").exists()
+
+
+@pytest.mark.parametrize("model", [{"name": "unet", "width": 3}, {"width": 3}])
+def test_a_model_may_be_a_section_too(tmp_path, model):
+    run = mw.train(data(), model=model, epochs=1, out=tmp_path / "run", progress=False, **{"data.size": 32, "model.depth": 1})
+    assert run.config.model.width == 3
+
+
+def test_progress_can_be_silenced(run, tmp_path, capfd):
+    mw.train(data(), epochs=1, out=tmp_path / "run", progress=False, **SMALL)
+    told = capfd.readouterr()
+    assert (told.out, told.err) == ("", "")
+
+
+def test_resuming_a_finished_run_gives_the_same_run(run):
+    before = run.weights.read_bytes()
+    assert str(mw.resume(run.root, progress=False)) == str(run)
+    assert run.weights.read_bytes() == before
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    for verb in (mw.load_run, mw.resume):
+        with pytest.raises(RunError, match="run folder made by `maskwright train`"):
+            verb(tmp_path)

@@ -1,0 +1,226 @@
+"""Inputs that cannot be used: exit code 2, one sentence, and nothing half written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import TINY, copy_of, data, finished, maskwright, noise, picture
+from PIL import Image
+
+
+@pytest.fixture
+def spoilt(tmp_path):
+    """A copy of the data, to be spoilt."""
+    return copy_of(data(), tmp_path / "data")
+
+
+def refused(tmp_path: Path, *words: object, out: str = "run") -> str:
+    """The sentence of a training that must not begin."""
+    outcome = maskwright("train", *words, *TINY, "--epochs", 1, "--out", tmp_path / out)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("maskwright: ")
+    assert not (tmp_path / out).exists()
+    return outcome.sentence
+
+
+def without_pairs(root: Path) -> Path:
+    (root / "pairs.csv").unlink()
+    return root
+
+
+def test_an_empty_folder(tmp_path):
+    (tmp_path / "data").mkdir()
+    assert "must hold a folder of images and a folder of masks; it holds nothing" in refused(tmp_path, "--data", tmp_path / "data")
+
+
+def test_a_missing_folder(tmp_path):
+    assert f"{tmp_path / 'none'} is not there" in refused(tmp_path, "--data", tmp_path / "none")
+
+
+def test_no_data_named(tmp_path):
+    assert "`data.root` must be named" in refused(tmp_path)
+
+
+def test_folders_without_images(tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    assert "must hold at least one image file; got none" in refused(tmp_path, "--data", tmp_path / "data")
+
+
+def test_a_missing_file_in_pairs_csv(tmp_path, spoilt):
+    (spoilt / "masks" / "mask-3.png").unlink()
+    assert "line 5: mask masks/mask-3.png is not there" in refused(tmp_path, "--data", spoilt)
+
+
+def test_a_file_with_no_partner(tmp_path, spoilt):
+    (without_pairs(spoilt) / "masks" / "mask-3.png").unlink()
+    sentence = refused(tmp_path, "--data", spoilt)
+    assert "8 images and 7 masks" in sentence and "image-3" in sentence
+
+
+def test_a_text_file_named_png(tmp_path, spoilt):
+    (spoilt / "images" / "image-2.png").write_text("no picture")
+    assert "image-2.png` must be a readable image; got something else under that name" in refused(tmp_path, "--data", spoilt)
+
+
+def test_an_empty_file_named_png(tmp_path, spoilt):
+    (spoilt / "masks" / "mask-2.png").write_bytes(b"")
+    assert "mask-2.png` must be a readable mask; got an empty file" in refused(tmp_path, "--data", spoilt)
+
+
+def test_a_truncated_jpeg(tmp_path, spoilt):
+    path = spoilt / "images" / "image-2.jpg"
+    Image.fromarray(noise(32, 40)).save(path, quality=95)
+    path.write_bytes(path.read_bytes()[:400])
+    (spoilt / "images" / "image-2.png").unlink()
+    pairs = spoilt / "pairs.csv"
+    pairs.write_text(pairs.read_text().replace("image-2.png", "image-2.jpg"))
+    assert "image-2.jpg` must be a whole, readable image" in refused(tmp_path, "--data", spoilt)
+
+
+def test_a_truncated_png(tmp_path, spoilt):
+    path = spoilt / "images" / "image-2.png"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "image-2.png` must be a whole, readable image" in refused(tmp_path, "--data", spoilt)
+
+
+def test_several_broken_files_are_told_together(tmp_path, spoilt):
+    for number in (1, 2):
+        (spoilt / "images" / f"image-{number}.png").write_text("no picture")
+    outcome = maskwright("train", "--data", spoilt, *TINY, "--out", tmp_path / "run")
+    assert outcome.code == 2 and not (tmp_path / "run").exists()
+    assert outcome.err.splitlines()[0] == "maskwright: 2 pairs cannot be used:"
+    assert "image-1.png" in outcome.err and "image-2.png" in outcome.err
+
+
+def test_a_mask_of_another_size(tmp_path, spoilt):
+    picture(spoilt / "masks" / "mask-2.png", np.zeros((32, 41), np.uint8))
+    assert "mask-2.png` must have its image's size; image and mask are 40x32 and 41x32" in refused(tmp_path, "--data", spoilt)
+
+
+def test_a_colour_picture_as_mask(tmp_path, spoilt):
+    picture(spoilt / "masks" / "mask-2.png", noise(32, 40))
+    assert "mask-2.png` must hold one value a pixel; got a colour picture" in refused(tmp_path, "--data", spoilt)
+
+
+def test_a_label_out_of_range(tmp_path, spoilt):
+    mask = np.asarray(Image.open(spoilt / "masks" / "mask-2.png")).copy()
+    mask[0, :3] = 7
+    picture(spoilt / "masks" / "mask-2.png", mask)
+    sentence = refused(tmp_path, "--data", spoilt, "--data.classes", "{background: 0, piece: 255}")
+    assert "(0 = background, 255 = piece)" in sentence and "3 pixels in all: mask-2.png (7)" in sentence
+    assert "--data.ignore_index 7" in sentence
+
+
+def test_a_class_map_that_does_not_fit(tmp_path):
+    sentence = refused(tmp_path, "--data", data(), "--data.classes", "{a: 3, b: 4}")
+    assert "none of its values (3 and 4) occurs in them (0 and 255)" in sentence
+
+
+def test_masks_of_one_class(tmp_path, spoilt):
+    for path in (spoilt / "masks").iterdir():
+        picture(path, np.zeros((32, 40), np.uint8))
+    assert "must hold at least two classes; all 8 of them hold only 0" in refused(tmp_path, "--data", spoilt)
+
+
+def test_a_run_folder_that_exists(tmp_path):
+    copy = copy_of(finished(), tmp_path / "run")
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    outcome = maskwright("train", "--data", data(), *TINY, "--out", copy)
+    assert outcome.code == 2 and outcome.out == ""
+    assert "`--out` must be a new or empty folder" in outcome.sentence and f"--resume {copy}" in outcome.sentence
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_a_typo_in_the_configuration(tmp_path):
+    (tmp_path / "my.yaml").write_text("optim:\n  lrr: 1\n")
+    assert "line 2: `optim.lrr` must be a known key. Did you mean `optim.lr`?" in refused(tmp_path, tmp_path / "my.yaml")
+
+
+def test_a_configuration_that_is_not_there(tmp_path):
+    assert "`CONFIG` must be a YAML file" in refused(tmp_path, tmp_path / "my.yaml", "--data", data())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--loss", "dise"), "`loss` must be one that is known; got 'dise'. Did you mean dice"),
+        (("--augment", "[{name: hflp}]"), "Did you mean hflip"),
+        (("--optim.freeze", "[encodr]"), "encoder"),
+        (("--model", "unet/resnet43", "--weights", "none"), "Did you mean resnet34"),
+        (("--model", "unett/resnet18", "--weights", "none"), "Did you mean unet"),
+        (("--data.split.group", "(", "--data.reader", "folders"), "regular expression"),
+        (("--data.images", "imags", "--data.masks", "masks"), "`data.images` must be a folder inside"),
+    ],
+    ids=["loss", "augment", "freeze", "encoder", "arch", "group", "images"],
+)
+def test_a_name_that_is_not_known(tmp_path, words, told):
+    sentence = refused(tmp_path, "--data", data(), *words[:2]) if words[0] != "--model" else ""
+    if not sentence:
+        outcome = maskwright("train", "--data", data(), *words, "--size", 32, "--epochs", 1, "--out", tmp_path / "run")
+        assert outcome.code == 2 and not (tmp_path / "run").exists()
+        sentence = outcome.sentence
+    assert told in sentence
+
+
+def test_too_few_images_for_a_split(tmp_path, spoilt):
+    pairs = without_pairs(spoilt)
+    for number in range(2, 8):
+        (pairs / "images" / f"image-{number}.png").unlink()
+        (pairs / "masks" / f"mask-{number}.png").unlink()
+    assert "a split needs at least 3 images; got 2" in refused(tmp_path, "--data", pairs)
+
+
+@pytest.mark.parametrize("words", [("evaluate",), ("predict", "x.png"), ("report",), ("train", "--resume")], ids=lambda words: words[0])
+def test_a_run_that_is_no_run(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    command = [words[0], "--resume", data()] if words[0] == "train" else [words[0], data(), *words[1:]]
+    before = sorted(path.name for path in data().iterdir())
+    outcome = maskwright(*command)
+    assert outcome.code == 2 and outcome.out == ""
+    assert "`RUN` must be a run folder made by `maskwright train`" in outcome.sentence
+    assert sorted(path.name for path in data().iterdir()) == before and list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_not_finished(tmp_path):
+    copy = copy_of(finished(), tmp_path / "run")
+    (copy / "model.safetensors").unlink()
+    for command in (["evaluate", copy], ["predict", copy, data() / "images", "--out", tmp_path / "out"]):
+        outcome = maskwright(*command)
+        assert outcome.code == 2 and f"maskwright train --resume {copy}" in outcome.sentence
+    assert not (tmp_path / "out").exists() and not (copy / "evaluation").exists()
+
+
+def test_weights_that_are_spoilt(tmp_path):
+    copy = copy_of(finished(), tmp_path / "run")
+    whole = (copy / "model.safetensors").read_bytes()
+    for spoilt in (whole[: len(whole) // 2], b"", b"x" * 100):
+        (copy / "model.safetensors").write_bytes(spoilt)
+        outcome = maskwright("evaluate", copy)
+        assert outcome.code == 2 and "must hold the weights of this run's model" in outcome.sentence
+    assert not (copy / "evaluation").exists()
+
+
+def test_a_checkpoint_that_is_spoilt(tmp_path):
+    copy = copy_of(finished(), tmp_path / "run")
+    (copy / "model.safetensors").unlink()
+    (copy / "checkpoints" / "last.ckpt").write_bytes(b"spoilt")
+    outcome = maskwright("train", "--resume", copy)
+    assert outcome.code == 2 and "last.ckpt" in outcome.sentence
+
+
+def test_no_images_to_predict(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for images in ([tmp_path / "empty"], []):
+        outcome = maskwright("predict", finished(), *images, "--out", tmp_path / "out")
+        assert outcome.code == 2 and outcome.out == "" and "`IMAGES` must" in outcome.sentence
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_data_set_drawn_into_a_folder_that_holds_something(tmp_path, spoilt):
+    before = {path: path.read_bytes() for path in spoilt.rglob("*") if path.is_file()}
+    assert maskwright("data", "make", "puzzle", spoilt, "--count", 5, "--size", 32).code == 2
+    assert {path: path.read_bytes() for path in spoilt.rglob("*") if path.is_file()} == before

@@ -1,0 +1,225 @@
+"""The run folder: atomic writes, refusals, provenance, and that it needs nothing but itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import EPOCHS, copy_of, data, disc_data, evaluated, finished, leftovers, maskwright, noise, picture
+
+import maskwright as mw
+from maskwright.config import Config
+from maskwright.errors import RunError
+from maskwright.runs import PACKAGES, Run, default_out, git_state, os_reason, provenance, write_atomically
+
+# ------------------------------------------------------------------ writing
+
+
+def test_a_file_is_written_whole_and_folders_are_made(tmp_path):
+    target = tmp_path / "a" / "b.txt"
+    write_atomically(target, lambda path: path.write_text("new"))
+    assert target.read_text() == "new"
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_a_writer_that_raises_leaves_the_old_file_and_no_temporary(tmp_path, error):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+
+    def writer(path: Path) -> None:
+        path.write_text("half")
+        raise error
+
+    with pytest.raises((ValueError, KeyboardInterrupt, RunError)):
+        write_atomically(target, writer)
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    seen = []
+
+    def writer(path: Path) -> None:
+        path.write_text("half")
+        seen.append(target.read_text())
+        path.write_text("new")
+
+    write_atomically(target, writer)
+    assert seen == ["old"] and target.read_text() == "new"
+
+
+def test_the_temporary_name_keeps_the_suffix_that_image_writers_go_by(tmp_path):
+    names = []
+    write_atomically(tmp_path / "a.png", lambda path: (names.append(path), path.write_bytes(b"x")))
+    assert names[0].suffix == ".png" and names[0].parent == tmp_path
+
+
+def test_a_refusal_of_the_system_is_one_sentence_that_says_what_is_safe(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"could not write .*file/a\.txt: .*unharmed.*--resume"):
+        write_atomically(tmp_path / "file" / "a.txt", lambda path: path.write_text(""))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (RuntimeError("... I/O error: No space left on device (os error 28)"), "No space left on device"),
+        (RuntimeError("[enforce fail at inline_container.cc:668] . unexpected pos 64 vs 0"), "the disk took only a part of it (is it full?)"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+        (ValueError("file write failed"), None),
+        (None, None),
+    ],
+)
+def test_the_systems_reason_is_found_behind_what_libraries_wrap_around_it(error, reason):
+    assert os_reason(error) == reason
+
+
+def test_rows_become_a_csv_that_reads_back_exactly(tmp_path):
+    run = Run(tmp_path)
+    run.write_rows("history.csv", [{"epoch": 0, "loss": 0.1 + 0.2, "iou": None}, {"epoch": 1, "loss": 1e-17, "iou": 1.0}])
+    first, second = run.history
+    assert first["loss"] == 0.1 + 0.2 and first["iou"] != first["iou"]
+    assert second == {"epoch": 1.0, "loss": 1e-17, "iou": 1.0}
+
+
+# ------------------------------------------------------------------ making and opening
+
+
+def test_a_new_or_empty_folder_is_taken_and_leftovers_of_a_killed_start_do_not_count(tmp_path):
+    (tmp_path / "run" / "cache").mkdir(parents=True)
+    (tmp_path / "run" / "cache" / "pixels.u8").write_bytes(b"x")
+    (tmp_path / "run" / ".123-config.yaml").write_text("half")
+    assert (Run.create(tmp_path / "run").root / "checkpoints").is_dir()
+    assert Run.create(tmp_path / "a" / "b").root.is_dir()
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"holds 1 files\. Choose another\.$"):
+        Run.create(tmp_path)
+    with pytest.raises(RunError, match="a file"):
+        Run.create(tmp_path / "notes.txt")
+    (tmp_path / "config.yaml").write_text("")
+    with pytest.raises(RunError, match=f"--resume {tmp_path}"):
+        Run.create(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_opening_what_is_no_run_says_what_it_is(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path, told in ((tmp_path, "holds no config.yaml"), (tmp_path / "none", "is not there"), (tmp_path / "file", "is a file")):
+        with pytest.raises(RunError, match=told):
+            Run.open(path)
+
+
+def test_a_json_that_is_missing_or_broken_is_told(tmp_path):
+    with pytest.raises(RunError, match=r"holds no data\.json"):
+        _ = Run(tmp_path).data
+    (tmp_path / "data.json").write_text("{\n'a': 1}")
+    with pytest.raises(RunError, match="line 2"):
+        _ = Run(tmp_path).data
+
+
+def test_the_default_folder_is_the_first_free_number(tmp_path):
+    config = Config().replace({"data.root": "sets/my_data", "model": {"name": "smp", "encoder": "tu-a/b"}})
+    assert default_out(config, tmp_path).name == "my_data-unet-tu-a-b-1"
+    (tmp_path / "my_data-unet-tu-a-b-1").mkdir()
+    assert default_out(config, tmp_path).name == "my_data-unet-tu-a-b-2"
+
+
+# ------------------------------------------------------------------ what a trained run tells
+
+
+def test_the_environment_tells_versions_machine_command_and_reasons():
+    told = Run.open(finished()).environment
+    assert told["packages"].keys() == set(PACKAGES)
+    assert told["packages"]["torch"].count(".") >= 2
+    assert told["machine"]["cores"] == len(os.sched_getaffinity(0))
+    assert told["machine"]["system"] and told["machine"]["processor"]
+    assert told["command"] and isinstance(told["command"], list)
+    assert told["started"][:2] == "20"
+    assert {"data.view", "data.reader", "loss"} <= told["auto"].keys()
+    assert all(len(why) > 8 for why in told["auto"].values())
+
+
+def test_the_git_state_is_that_of_the_folder_worked_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert provenance([], "", {})["git"] is None
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first", "--no-verify"]):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    state = git_state(tmp_path)
+    assert state is not None and len(state["commit"]) == 40 and state["changed"] is False
+    (tmp_path / "new").write_text("")
+    assert git_state(tmp_path) == {"commit": state["commit"], "changed": True}
+
+
+def test_data_json_holds_the_split_as_files_with_their_hashes():
+    document = json.loads((finished() / "data.json").read_text())
+    splits = document["splits"]
+    assert {name: len(entries) for name, entries in splits.items()} == {"train": 4, "val": 2, "test": 2}
+    for entry in (entry for entries in splits.values() for entry in entries):
+        for kind in ("image", "mask"):
+            assert hashlib.sha256((data() / entry[kind]).read_bytes()).hexdigest() == entry[f"{kind}_sha256"]
+        assert entry["size"] == [32, 40]
+    assert Path(document["root"]) == data().resolve()
+    assert document["classes"]["names"] == ["background", "foreground"]
+    assert len(document["fingerprint"]) == 64
+
+
+def test_config_yaml_leaves_nothing_to_decide():
+    text = (finished() / "config.yaml").read_text()
+    values = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    assert "auto" not in values
+    config = Run.open(finished()).config
+    assert (config.train.epochs, config.train.precision, config.train.devices) == (EPOCHS, "fp32", "cpu")
+    assert "# data.view was auto: " in text
+
+
+def test_weights_are_readable_for_others():
+    """A run is meant to be shared: every file has the permissions the umask gives."""
+    modes = {path.name: path.stat().st_mode & 0o044 for path in finished().rglob("*") if path.is_file()}
+    assert set(modes.values()) == {0o044}, modes
+
+
+def test_no_temporary_is_left_in_a_finished_run():
+    evaluated()
+    assert leftovers(finished()) == []
+
+
+# ------------------------------------------------------------------ moved elsewhere
+
+
+def test_a_moved_run_evaluates_and_predicts_as_before(tmp_path):
+    before = evaluated().json
+    moved = tmp_path / "elsewhere" / "renamed"
+    moved.parent.mkdir()
+    shutil.move(copy_of(finished(), tmp_path / "run"), moved)
+    again = maskwright("evaluate", moved, "--json").json
+    assert again == {**before, "run": "renamed"}
+    image = picture(tmp_path / "x.png", noise(33, 47))
+    ours, theirs = mw.load_run(moved).predict(image), mw.load_run(finished()).predict(image)
+    assert (ours.probabilities == theirs.probabilities).all()
+
+
+def test_run_and_data_may_both_move(tmp_path, monkeypatch):
+    root = disc_data(tmp_path / "data", [(32, 32)] * 6)
+    monkeypatch.chdir(tmp_path)
+    run = mw.train("data", out="run", epochs=1, progress=False, size=32, **{"model.width": 2, "model.depth": 1})
+    first = run.evaluate("test").to_json()
+    moved = shutil.move(root, tmp_path / "moved")
+    monkeypatch.chdir("/")
+    run = mw.load_run(tmp_path / "run")
+    with pytest.raises(mw.MaskwrightError, match="is missing"):
+        run.evaluate("test")
+    assert run.evaluate("test", data=moved).to_json() == first
