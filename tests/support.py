@@ -104,8 +104,8 @@ def evaluated() -> Outcome:
 
 
 def copy_of(folder: Path, to: Path) -> Path:
-    """A copy that a test may change."""
-    shutil.copytree(folder, to)
+    """A copy that a test may change; what other tests made of a run is left out."""
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns("evaluation", "report.html"))
     return to
 
 
@@ -188,8 +188,8 @@ def rows(run: Path) -> int:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, for children whose stderr must be theirs alone."""
-    return {**os.environ, "PYTHONWARNINGS": "default"}
+    """This process's environment, less what would change how a child writes to a pipe."""
+    return {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
 
 
 def leftovers(folder: Path) -> list[str]:

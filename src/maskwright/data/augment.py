@@ -123,12 +123,15 @@ AFTER: dict[str, tuple[Callable[[np.ndarray, float, Rng], np.ndarray], float, fl
 
 OPERATIONS = {**GEOMETRIC, **TONAL, **COLOUR, **AFTER}
 
-_LIGHT = [("hflip", None), ("scale", 0.1), ("brightness", 0.1), ("contrast", 0.1)]
-_STANDARD = [("hflip", None), ("rotate", 15.0), ("scale", 0.25), ("shift", 0.05), ("brightness", 0.15), ("contrast", 0.2),
-             ("gamma", 0.2), ("channel_shift", 0.03), ("saturation", 0.25), ("hue", 10.0)]  # fmt: skip
-_HEAVY = [("hflip", None), ("vflip", None), ("rotate", 180.0), ("scale", 0.5), ("shift", 0.1), ("perspective", 0.08),
-          ("brightness", 0.2), ("contrast", 0.3), ("gamma", 0.3), ("channel_shift", 0.06), ("saturation", 0.5), ("hue", 20.0),
-          ("blur", 1.2), ("noise", 0.04)]  # fmt: skip
+# Colour is kept mild: on ten photographs strong jitter took from the network the one cue that told piece from
+# table, and val IoU fell from 0.96 to 0.63 (docs/log.md, 2026-11-21). Geometry is cheap and rarely harms.
+_LIGHT = [("hflip", None), ("scale", 0.2), ("brightness", 0.05), ("contrast", 0.05)]
+_STANDARD = [("hflip", None), ("rotate", 25.0), ("scale", 0.4), ("shift", 0.1), ("brightness", 0.06), ("contrast", 0.1)]
+_HEAVY = [
+    ("hflip", None), ("vflip", None), ("rotate", 180.0), ("scale", 0.5), ("shift", 0.1), ("perspective", 0.08),
+    ("brightness", 0.1), ("contrast", 0.15), ("gamma", 0.15), ("channel_shift", 0.02), ("saturation", 0.15), ("hue", 5.0),
+    ("blur", 1.0), ("noise", 0.03),
+]  # fmt: skip
 PRESETS: dict[str, list[tuple[str, float | None]]] = {"none": [], "light": _LIGHT, "standard": _STANDARD, "heavy": _HEAVY}
 
 

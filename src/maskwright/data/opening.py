@@ -67,7 +67,7 @@ def open_dataset(config: DataConfig, cache_folder: Path | None = None, progress:
 
 def _open(config: DataConfig, listing: Listing, store: PixelStore, cache: tuple[str, str], progress: Progress | None) -> Opened:
     looks = _look_at_all(listing.records, store, progress)
-    classes = decide_classes(config, listing.classes, {look.record.mask.name: look.values for look in looks})
+    classes = decide_classes(config, listing.classes, {look.record.mask.as_posix(): look.values for look in looks})
     items = _settle(looks, store, classes)
     items, dealt = assign_splits(items, config.split)
     notes = (*listing.notes, *_remarks(items, classes))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -189,7 +188,10 @@ def _areas(facts: Facts, pixels: np.ndarray) -> str:
 
 
 def _data_uri(pixels: np.ndarray, quality: int) -> str:
-    buffer = io.BytesIO()
-    # full colour resolution: masks are all edges between strong colours
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    # full colour resolution: masks are all edges between strong colours. Not by Pillow, whose optimised
+    # JPEG fails on noise: https://github.com/python-pillow/Pillow/issues/148
+    options = (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1,
+               cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)  # fmt: skip
+    written, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
+    assert written, "an 8-bit picture always fits a JPEG"
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

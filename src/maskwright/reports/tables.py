@@ -9,7 +9,7 @@ import numpy as np
 
 from maskwright.data.pictures import palette
 from maskwright.reports.facts import Facts, ImageScore, number
-from maskwright.reports.wording import counted, score, share
+from maskwright.reports.wording import score, share
 
 METRICS = {
     "iou": ("IoU", "overlap of truth and prediction, divided by their union"),
@@ -128,7 +128,7 @@ def image_bars(images: list[ImageScore]) -> list[Bar]:
     first = int(np.flatnonzero(nums)[0]) if nums.any() else BINS
     largest = max(1, int(nums.max()))
     return [
-        Bar(f"{edges[index]:.1f} to {edges[index + 1]:.1f}", float(nums[index] / largest), counted(int(nums[index]), "image"))
+        Bar(f"{edges[index]:.1f} to {edges[index + 1]:.1f}", float(nums[index] / largest), f"{nums[index]:,}")
         for index in range(first, BINS)
     ]
 

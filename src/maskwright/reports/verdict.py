@@ -43,8 +43,10 @@ def _score(facts: Facts) -> str:
     where = f"On {counted(facts.num_images, f'{SPLIT_WORDS[facts.split]} image')} the {subject(facts)}"
     if math.isnan(iou):
         return f"{where} is undefined: no scored class is in truth or prediction."
-    if facts.num_images == 1 or math.isnan(low):
+    if facts.num_images == 1:
         return f"{where} is {brief(iou)}; a single image allows no interval."
+    if math.isnan(high - low):
+        return f"{where} is {brief(iou)}."
     return f"{where} is {brief(iou)} (95{PERCENT} interval {brief(low)} to {brief(high)})."
 
 

@@ -76,7 +76,7 @@ def _view(longest: float) -> tuple[str, str]:
 
 
 def _size(kind: str, longest: float, device: str) -> tuple[int, str]:
-    largest = 512 if device == "gpu" else 256
+    largest = 512 if device == "gpu" else 384
     if kind == "crop" or longest >= largest:
         return largest, f"{largest} pixels on a {device}"
     size = max(32, math.ceil(longest / 32) * 32)

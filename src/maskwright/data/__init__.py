@@ -1,0 +1,1 @@
+"""Reading, checking, splitting, caching and augmenting images and masks."""

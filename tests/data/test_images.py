@@ -1,0 +1,183 @@
+"""Decoding: every common kind of file comes out as RGB or raw labels, everything else as one sentence."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskwright.data.images import decode_image, decode_mask, image_size
+from maskwright.errors import DataError
+
+HERE = Path("somewhere/picture.png")
+EXIF_ORIENTATION = 0x0112
+
+
+def encoded(pixels: np.ndarray | Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def by_opencv(pixels: np.ndarray, suffix: str = ".png") -> bytes:
+    """Pillow can't write 16-bit colours; OpenCV can."""
+    done, data = cv2.imencode(suffix, pixels)
+    assert done
+    return data.tobytes()
+
+
+@pytest.fixture
+def rgb() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 4, (5, 7), np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
+def test_rgb_is_kept(kind: str, rgb: np.ndarray) -> None:
+    assert (decode_image(encoded(rgb, kind), HERE) == rgb).all()
+
+
+def test_grey_becomes_three_channels(rgb: np.ndarray) -> None:
+    assert (decode_image(encoded(rgb[..., 0]), HERE) == rgb[..., :1]).all()
+    black_and_white = np.array([[True, False]])
+    assert decode_image(encoded(black_and_white), HERE).tolist() == [[[255] * 3, [0] * 3]]
+
+
+def test_a_palette_is_looked_up_in_images(labels: np.ndarray) -> None:
+    picture = Image.fromarray(labels)
+    picture.putpalette([9, 8, 7, 1, 2, 3, 4, 5, 6, 10, 20, 30])
+    table = np.array([[9, 8, 7], [1, 2, 3], [4, 5, 6], [10, 20, 30]])
+    assert (decode_image(encoded(picture), HERE) == table[labels]).all()
+
+
+def test_transparency_is_dropped_not_blended(rgb: np.ndarray) -> None:
+    alpha = np.zeros((5, 7, 1), np.uint8)
+    assert (decode_image(encoded(np.concatenate([rgb, alpha], axis=2)), HERE) == rgb).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_turns_image_and_mask_alike(orientation: int, tmp_path: Path, rgb: np.ndarray, labels: np.ndarray) -> None:
+    turned = {
+        1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: lambda a: np.swapaxes(a, 0, 1),
+        6: lambda a: np.rot90(a, -1), 7: lambda a: np.swapaxes(np.rot90(a, 2), 0, 1), 8: np.rot90,
+    }[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    data = encoded(rgb, exif=exif)
+    image, mask = decode_image(data, HERE), decode_mask(encoded(labels, exif=exif), HERE)
+    assert (image == turned(rgb)).all()
+    assert (mask == turned(labels)).all()
+    (tmp_path / "a.png").write_bytes(data)
+    assert image_size(tmp_path / "a.png") == image.shape[:2]
+
+
+DEEP = np.random.default_rng(2).integers(0, 65536, (4, 6, 3)).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(encoded(DEEP[..., 0]), id="grey PNG"),
+        pytest.param(encoded(DEEP[..., 0], "TIFF"), id="grey TIFF"),
+        pytest.param(encoded(DEEP[..., 0].astype(np.int32), "TIFF"), id="32-bit TIFF"),
+        pytest.param(encoded(DEEP[..., 0].astype(np.float32), "TIFF"), id="float TIFF"),
+        pytest.param(by_opencv(DEEP), id="RGB PNG"),
+        pytest.param(by_opencv(np.concatenate([DEEP, DEEP[..., :1]], axis=2)), id="RGBA PNG"),
+        pytest.param(by_opencv(DEEP, ".tiff"), id="RGB TIFF"),
+    ],
+)
+def test_images_of_more_than_8_bits_are_refused(data: bytes) -> None:
+    """Pillow reads 16-bit colours as 8-bit ones without a word: the lower byte would be lost."""
+    with pytest.raises(DataError, match=r"picture\.png` must be"):
+        decode_image(data, HERE)
+
+
+def test_masks_keep_their_raw_values(labels: np.ndarray) -> None:
+    picture = Image.fromarray(labels)
+    picture.putpalette([9, 8, 7, 1, 2, 3, 4, 5, 6, 10, 20, 30])
+    grey_with_alpha = np.stack([labels, 255 - labels], axis=2)
+    grey_as_colours = np.repeat(labels[..., None], 3, axis=2)
+    with_alpha = np.concatenate([grey_as_colours, 255 - labels[..., None]], axis=2)
+    for data in (
+        encoded(labels), encoded(picture), encoded(labels, "TIFF"), encoded(grey_with_alpha), encoded(grey_as_colours),
+        encoded(with_alpha), encoded(labels.astype(np.uint16)), encoded(labels.astype(np.float32), "TIFF"),
+        encoded(picture, "GIF"),
+    ):  # fmt: skip
+        found = decode_mask(data, HERE)
+        assert found.dtype == np.uint8
+        assert (found == labels).all()
+
+
+def test_black_and_white_masks_are_0_and_255() -> None:
+    assert decode_mask(encoded(np.array([[True, False]])), HERE).tolist() == [[255, 0]]
+
+
+def test_sixteen_bit_masks_keep_large_labels() -> None:
+    labels = np.array([[0, 300, 65535]], np.uint16)
+    for kind in ("PNG", "TIFF"):
+        found = decode_mask(encoded(labels, kind), HERE)
+        assert found.dtype == np.uint16
+        assert (found == labels).all()
+
+
+def test_colour_masks_are_refused(rgb: np.ndarray) -> None:
+    with pytest.raises(DataError, match="one value a pixel; got a colour picture"):
+        decode_mask(encoded(rgb), HERE)
+
+
+def test_labels_that_are_no_labels_are_refused() -> None:
+    with pytest.raises(DataError, match="whole numbers"):
+        decode_mask(encoded(np.array([[0.5, 1]], np.float32), "TIFF"), HERE)
+    with pytest.raises(DataError, match="0 to 65535; got -3"):
+        decode_mask(encoded(np.array([[-3, 1]], np.int32), "TIFF"), HERE)
+    with pytest.raises(DataError, match="0 to 65535"):
+        decode_mask(encoded(np.array([[70000, 1]], np.int32), "TIFF"), HERE)
+    with pytest.raises(DataError, match=r"picture\.png` must hold"):
+        decode_mask(encoded(np.array([[np.nan, 1]], np.float32), "TIFF"), HERE)
+
+
+NOISE = np.random.default_rng(3).integers(0, 256, (40, 40, 3), np.uint8)
+BROKEN = {
+    "text": b"these are words",
+    "empty": b"",
+    "half a PNG": encoded(NOISE)[:2000],
+    "half a JPEG": encoded(NOISE, "JPEG")[:1000],
+    "a PNG's head": encoded(NOISE)[:20],
+    "a PNG with flipped bytes": encoded(NOISE)[:500] + b"\0" * 100 + encoded(NOISE)[600:],
+    "half a TIFF": encoded(NOISE, "TIFF")[:1000],
+    "half a GIF": encoded(NOISE[..., 0], "GIF")[:600],
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_files_are_one_sentence(case: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.png"
+    path.write_bytes(BROKEN[case])
+    for kind, decode in (("image", decode_image), ("mask", decode_mask)):
+        with pytest.raises(DataError, match=rf"broken\.png` must be .*readable {kind}; got .+ Replace or remove it\."):
+            decode(BROKEN[case], path)
+    if case in ("text", "empty", "a PNG's head"):
+        with pytest.raises(DataError, match=r"broken\.png"):
+            image_size(path)
+
+
+def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.touch()
+    with pytest.raises(DataError, match="an empty file"):
+        decode_image(b"", path)
+
+
+def test_size_of_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="it is not there") as refused:
+        image_size(tmp_path / "a.png")
+    assert "must be an image file" in str(refused.value)

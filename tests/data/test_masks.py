@@ -1,0 +1,143 @@
+"""What the values in masks mean: settled once over all of them, and never guessed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from maskwright.config import DataConfig
+from maskwright.data.dataset import IGNORE, ClassMap
+from maskwright.data.masks import apply_classes, count_values, decide_classes, lookup_table
+from maskwright.errors import DataError
+
+Named = dict[str, int] | None
+
+
+def decide(*masks: list[int] | np.ndarray, named: Named = None, **options: object) -> ClassMap:
+    values = {f"m{place}.png": count_values(np.asarray(mask)) for place, mask in enumerate(masks)}
+    return decide_classes(DataConfig.model_validate(options), named, values)
+
+
+BINARY = ("background", "foreground")
+
+
+def test_values_are_counted() -> None:
+    assert count_values(np.array([[0, 7], [7, 300]], np.uint16)) == {0: 1, 7: 2, 300: 1}
+
+
+# masks, options, names, values, ignored values
+UNDERSTOOD: dict[str, tuple[list[list[int]], dict[str, object], tuple[str, ...], tuple[int, ...], tuple[int, ...]]] = {
+    "0 and 1": ([[0, 1], [0]], {}, BINARY, (0, 1), (255,)),
+    "0 and 255": ([[0, 255], [0]], {}, BINARY, (0, 255), ()),
+    "only foreground": ([[255, 255]], {}, BINARY, (0, 255), ()),
+    "0, 1 and ignored 255": ([[0, 1, 255]], {}, BINARY, (0, 1), (255,)),
+    "0, 1 and nothing ignored": ([[0, 1]], {"ignore_index": None}, BINARY, (0, 1), ()),
+    "0, 255 and 2 ignored": ([[0, 255]], {"ignore_index": 2}, BINARY, (0, 255), ()),
+    "three classes": ([[0, 1], [2]], {}, ("class_0", "class_1", "class_2"), (0, 1, 2), (255,)),
+    "three classes and ignored": ([[0, 1, 2, 255]], {}, ("class_0", "class_1", "class_2"), (0, 1, 2), (255,)),
+    "a class that occurs nowhere": ([[0, 3]], {}, ("class_0", "class_1", "class_2", "class_3"), (0, 1, 2, 3), (255,)),
+    "camvid's 11 ignored": ([list(range(12))], {"ignore_index": 11}, tuple(f"class_{n}" for n in range(11)), tuple(range(11)), (11,)),
+    "2 ignored": ([[0, 1, 2]], {"ignore_index": 2}, BINARY, (0, 1), (2,)),
+    "list of names": ([[0, 1, 2]], {"classes": ["a", "b", "c"]}, ("a", "b", "c"), (0, 1, 2), (255,)),
+    "names and values": ([[0, 10, 300]], {"classes": {"a": 300, "b": 10, "c": 0}}, ("a", "b", "c"), (300, 10, 0), (255,)),
+    "a class at 255": ([[0, 255]], {"classes": {"a": 0, "b": 255}}, ("a", "b"), (0, 255), ()),
+    "pets": ([[1, 2, 3]], {"classes": {"bg": 2, "pet": 1}, "ignore_index": 3}, ("bg", "pet"), (2, 1), (3,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNDERSTOOD)
+def test_masks_are_understood(case: str) -> None:
+    masks, options, names, values, ignored = UNDERSTOOD[case]
+    classes = decide(*masks, **options)
+    assert (classes.names, classes.values, classes.ignore_values) == (names, values, ignored)
+    assert classes.reason
+    for mask in masks:
+        expected = [IGNORE if value in ignored else values.index(value) for value in mask]
+        assert apply_classes(np.asarray(mask, np.uint16), classes).tolist() == expected
+
+
+def test_a_classes_file_names_the_values() -> None:
+    classes = decide([0, 4], named={"sky": 0, "road": 4, "tree": 9})
+    assert (classes.names, classes.values, classes.reason) == (("sky", "road", "tree"), (0, 4, 9), "as in classes.yaml")
+
+
+def test_the_configuration_overrules_a_classes_file() -> None:
+    assert decide([0, 1], named={"x": 0, "y": 1}, classes=["a", "b"]).names == ("a", "b")
+
+
+def test_foreground_from_reads_every_value() -> None:
+    classes = decide([0, 3, 127, 128, 250, 255], foreground_from=128)
+    assert classes.names == BINARY
+    assert apply_classes(np.array([0, 3, 127, 128, 250, 255], np.uint8), classes).tolist() == [0, 0, 0, 1, 1, 1]
+    assert decide([0, 9], foreground_from=5, classes=["bg", "piece"]).names == ("bg", "piece")
+
+
+def test_sixteen_bit_labels() -> None:
+    classes = decide(np.array([0, 1000, 65535], np.uint16), classes={"a": 0, "b": 1000}, ignore_index=65535)
+    assert apply_classes(np.array([65535, 1000, 0], np.uint16), classes).tolist() == [IGNORE, 1, 0]
+
+
+def test_the_look_up_covers_exactly_what_has_a_meaning() -> None:
+    table = lookup_table(ClassMap(("a", "b"), (0, 7), (9,)), 300)
+    assert len(table) == 301
+    assert {value: int(table[value]) for value in np.flatnonzero(table != 65535)} == {0: 0, 7: 1, 9: IGNORE}
+
+
+def test_a_class_map_survives_json() -> None:
+    classes = ClassMap(("a", "b"), (0, 300), (255, 7), 128, "because")
+    assert ClassMap.from_json(classes.to_json()) == classes
+
+
+def ramp() -> np.ndarray:
+    """A 0/255 mask with a few pixels of smoothed edge."""
+    mask = np.zeros((40, 40), np.uint8)
+    mask[:, 20:] = 255
+    mask[:4, 20] = [3, 90, 200, 250]
+    return mask
+
+
+def test_smoothed_masks_are_refused_with_the_way_out() -> None:
+    with pytest.raises(DataError, match=r"m0\.png.*look smoothed.*--data\.foreground_from 128"):
+        decide(ramp())
+    labels = apply_classes(ramp(), decide(ramp(), foreground_from=128))
+    assert labels.mean() == pytest.approx(0.5, abs=0.01)
+
+
+# masks, options, words of the sentence
+REFUSED: dict[str, tuple[list[list[int]], dict[str, object], str]] = {
+    "only background": ([[0, 0], [0]], {}, "at least two classes; all 2 of them hold only 0"),
+    "only background and ignored": ([[0, 255, 1]], {"ignore_index": 1, "classes": ["a"]}, "name 2 to 255 classes; got 1"),
+    "only ignored": ([[7, 7]], {"ignore_index": 7}, "hold only 7"),
+    "a value with no name": ([[0, 1], [0, 5, 5]], {"classes": ["a", "b"]}, r"1 masks hold others, 2 pixels in all: m1\.png \(5\)"),
+    "an unnamed ignore value": ([[0, 1, 2, 2]], {"classes": ["a", "b"]}, r"add --data\.ignore_index 2"),
+    "several values with no name": ([[0, 1, 4, 6]], {"classes": ["a", "b"]}, r"4 and 6.*Name them in data\.classes"),
+    "a map that does not fit": ([[0, 1]], {"classes": {"a": 7, "b": 9}}, r"must fit the masks; none of its values \(7 and 9\)"),
+    "one value for two": ([[0, 1]], {"classes": {"a": 1, "b": 1}}, "1 stands twice"),
+    "scattered values": ([[0, 40, 90, 200]], {}, r"class numbers 0, 1, 2, …; got 0, 40, 90 and 200"),
+    "more classes than a byte": ([[0, 256, 300]], {}, "class numbers"),
+    "three names and a threshold": ([[0, 9]], {"classes": ["a", "b", "c"], "foreground_from": 5}, "must name two classes"),
+    "a file's 255 unnamed": ([[0, 1, 2, 3, 255]], {"ignore_index": None}, "class numbers"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_doubtful_masks_are_refused(case: str) -> None:
+    masks, options, words = REFUSED[case]
+    with pytest.raises(DataError, match=words):
+        decide(*masks, **options)
+
+
+@pytest.mark.parametrize("largest", [2, 3, 20])
+def test_class_numbers_with_ignored_outlines_are_no_smoothed_masks(largest: int) -> None:
+    """As in Pascal VOC: mostly background, some classes, 5 % of unlabelled outline at 255."""
+    mask = np.zeros(1000, np.uint8)
+    mask[: 10 * largest] = np.repeat(np.arange(1, largest + 1), 10)
+    mask[-50:] = 255
+    classes = decide(mask)
+    assert classes.values == tuple(range(largest + 1))
+    assert classes.ignore_values == (255,)
+
+
+def test_many_wrong_masks_are_listed_and_counted() -> None:
+    with pytest.raises(DataError, match=r"9 masks hold others, 9 pixels in all: m1\.png.* and 5 more"):
+        decide([0, 1], *([[0, 7]] * 9), classes=["a", "b"])

@@ -1,0 +1,224 @@
+"""Scores of a run: their document, an independent recount, and what they must not depend on."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn import metrics as sk
+from support import TINY, copy_of, disc_data, discs, evaluated, finished, leftovers, maskwright, picture
+
+import maskwright as mw
+from maskwright.errors import DataError
+from maskwright.metrics.counts import Counts
+
+SIZES = [(32, 40)] * 4 + [(24, 24), (40, 31), (33, 47), (7, 50), (64, 30), (32, 32)]
+SPLITS = ["train"] * 4 + ["val"] * 2 + ["test"] * 4
+NAMES = {"accuracy", "precision", "recall", "f1", "iou", "dice", "boundary_iou"}
+
+
+@pytest.fixture(scope="module", params=["whole", "crop", "letterbox"])
+def sizes_run(request, tmp_path_factory) -> mw.TrainedRun:
+    """A run on images of several sizes, in each way of looking at an image."""
+    root = tmp_path_factory.mktemp(request.param)
+    view = {"whole": (), "crop": ("--data.view", "crop"), "letterbox": ("--data.view", "whole", "--data.letterbox", "true")}
+    words = ("--data", disc_data(root / "data", SIZES, SPLITS), *TINY, "--epochs", 2, *view[request.param], "--out", root / "run")
+    assert maskwright("train", *words).code == 0
+    return mw.load_run(root / "run")
+
+
+def predictions(run: mw.TrainedRun, split: str = "test") -> dict[str, np.ndarray]:
+    folder = run.root / "evaluation" / "predictions" / split
+    entries = run.data["splits"][split]
+    assert len(list(folder.rglob("*.png"))) == len(entries)
+    return {entry["id"]: np.asarray(Image.open(folder / f"{entry['id']}.png")) for entry in entries}
+
+
+def truths(run: mw.TrainedRun, split: str = "test") -> dict[str, np.ndarray]:
+    root = Path(run.data["root"])
+    return {e["id"]: (np.asarray(Image.open(root / e["mask"])) == 255).astype(np.uint8) for e in run.data["splits"][split]}
+
+
+# ------------------------------------------------------------------ the document
+
+
+def test_the_document_has_exactly_the_keys_that_were_promised():
+    told = evaluated().json
+    assert list(told) == ["run", "split", "images", "classes", "policy", "metrics", "per_class", "averages", "intervals", "loss"]
+    assert set(told["metrics"]) == set(told["intervals"]) == NAMES
+    assert set(told["per_class"]) == {"background", "foreground"}
+    assert all(set(row) == NAMES for row in told["per_class"].values())
+    assert set(told["averages"]) == {"micro", "macro", "imagewise"}
+    assert (told["run"], told["split"], told["images"]) == ("run", "test", 2)
+    assert "null" in told["policy"]
+
+
+def test_what_is_printed_is_what_is_written():
+    assert json.loads((finished() / "evaluation" / "test.json").read_text()) == evaluated().json
+    assert leftovers(finished()) == []
+
+
+def test_intervals_hold_the_score_and_come_out_the_same_every_time(sizes_run):
+    first, again = sizes_run.evaluate().to_json(), sizes_run.evaluate().to_json()
+    assert first == again
+    for name, (low, high) in first["intervals"].items():
+        assert 0 <= low <= first["metrics"][name] <= high <= 1, name
+
+
+def test_counts_survive_the_file(sizes_run):
+    result = sizes_run.evaluate()
+    read = Counts.load(sizes_run.root / "evaluation" / "test-counts.npz")
+    assert read.images == result.counts.images == tuple(entry["id"] for entry in sizes_run.data["splits"]["test"])
+    for name in ("matrix", "boundary_overlap", "boundary_union"):
+        assert (getattr(read, name) == getattr(result.counts, name)).all()
+        assert getattr(read, name).dtype == np.int64
+    assert read.matrix.sum((1, 2)).tolist() == [height * width for height, width in SIZES[-4:]]
+
+
+# ------------------------------------------------------------------ an independent recount
+
+
+def test_scores_are_scikit_learns_on_the_written_predictions(sizes_run):
+    told = sizes_run.evaluate().to_json()
+    predicted, truth = predictions(sizes_run), truths(sizes_run)
+    y_pred, y_true = (np.concatenate([images[name].ravel() for name in truth]) for images in (predicted, truth))
+    oracle = {
+        "accuracy": sk.accuracy_score(y_true, y_pred),
+        "precision": sk.precision_score(y_true, y_pred, zero_division=np.nan),
+        "recall": sk.recall_score(y_true, y_pred, zero_division=np.nan),
+        "f1": sk.f1_score(y_true, y_pred),
+        "dice": sk.f1_score(y_true, y_pred),
+        "iou": sk.jaccard_score(y_true, y_pred),
+    }
+    for name, value in oracle.items():
+        assert told["metrics"][name] == pytest.approx(value, abs=1e-12), name
+    assert told["per_class"]["background"]["iou"] == pytest.approx(sk.jaccard_score(1 - y_true, 1 - y_pred), abs=1e-12)
+    assert told["averages"]["macro"]["iou"] == told["averages"]["micro"]["iou"] == told["metrics"]["iou"]
+    each = [sk.jaccard_score(truth[name].ravel(), predicted[name].ravel()) for name in truth]
+    assert told["averages"]["imagewise"]["iou"] == pytest.approx(np.mean(each), abs=1e-12)
+
+
+def test_multi_class_scores_are_scikit_learns(tmp_path):
+    maskwright("data", "make", "landcover", tmp_path / "set", "--count", 8, "--size", "32x40")
+    run = mw.train(tmp_path / "set", out=tmp_path / "run", epochs=2, progress=False, **{"model.width": 2, "data.size": 32, "train.repeats": 2})
+    told = run.evaluate().to_json()
+    root = Path(run.data["root"])
+    y_true = np.concatenate([np.asarray(Image.open(root / entry["mask"])).ravel() for entry in run.data["splits"]["test"]])
+    y_pred = np.concatenate([labels.ravel() for labels in predictions(run).values()])
+    present = sorted(set(y_true) | set(y_pred))
+    ious = dict(zip(present, sk.jaccard_score(y_true, y_pred, labels=present, average=None, zero_division=0), strict=True))
+    for number, name in enumerate(told["classes"]):
+        expected = ious.get(number)
+        assert told["per_class"][name]["iou"] == (pytest.approx(expected, abs=1e-12) if expected is not None else None)
+    assert told["metrics"]["iou"] == pytest.approx(np.mean(list(ious.values())), abs=1e-12)
+    assert told["metrics"]["accuracy"] == pytest.approx(sk.accuracy_score(y_true, y_pred), abs=1e-12)
+
+
+# ------------------------------------------------------------------ what scores must not depend on
+
+
+def test_each_image_alone_is_predicted_as_among_others(sizes_run):
+    sizes_run.evaluate()
+    root = Path(sizes_run.data["root"])
+    for entry in sizes_run.data["splits"]["test"]:
+        alone = mw.load_run(sizes_run.root).predict(root / entry["image"]).labels
+        assert alone.shape == tuple(entry["size"])
+        assert (alone == predictions(sizes_run)[entry["id"]]).all()
+
+
+def test_neither_order_nor_company_changes_an_images_counts(sizes_run, tmp_path):
+    whole = sizes_run.evaluate()
+    copy = mw.load_run(copy_of(sizes_run.root, tmp_path / "run"))
+    document = copy.data
+    for chosen in (slice(None, None, -1), slice(2, 3)):
+        changed = {**document, "splits": {**document["splits"], "test": document["splits"]["test"][chosen]}}
+        copy.write_json("data.json", changed)
+        result = copy.evaluate()
+        for name, matrix in zip(result.counts.images, result.counts.matrix, strict=True):
+            assert (matrix == whole.counts.matrix[whole.counts.images.index(name)]).all()
+    assert len(result.counts.images) == 1
+
+
+def test_batch_size_and_workers_of_training_do_not_reach_evaluation(sizes_run, tmp_path):
+    copy = copy_of(sizes_run.root, tmp_path / sizes_run.name)
+    text = (copy / "config.yaml").read_text()
+    assert "batch_size: 4" in text and "workers: 0" in text
+    (copy / "config.yaml").write_text(text.replace("batch_size: 4", "batch_size: 1").replace("workers: 0", "workers: 2"))
+    assert mw.load_run(copy).evaluate().to_json() == sizes_run.evaluate().to_json()
+
+
+# ------------------------------------------------------------------ the undefined
+
+
+def test_what_is_not_defined_is_null_and_left_out(tmp_path):
+    """No foreground in the test masks, and none predicted at such a threshold."""
+    root = disc_data(tmp_path / "data", [(32, 32)] * 7, ["train"] * 4 + ["val"] + ["test"] * 2)
+    for number in (5, 6):
+        picture(root / "masks" / f"{number}.png", np.zeros((32, 32), np.uint8))
+    assert maskwright("train", "--data", root, *TINY, "--epochs", 1, "--out", tmp_path / "run").code == 0
+    outcome = maskwright("evaluate", tmp_path / "run", "--json", "--mask_threshold", "0.999999")
+    told = outcome.json
+    assert "NaN" not in outcome.out and "Infinity" not in outcome.out
+    for name in ("iou", "f1", "precision", "recall", "dice", "boundary_iou"):
+        assert told["metrics"][name] is None and told["intervals"][name] == [None, None]
+        assert told["per_class"]["background"][name] == 1.0
+    assert told["metrics"]["accuracy"] == 1.0
+    assert told["averages"]["imagewise"]["iou"] is None
+    assert maskwright("evaluate", tmp_path / "run", "--mask_threshold", "0.999999").code == 0
+    assert math.isnan(mw.load_run(tmp_path / "run").evaluate("train").metrics["iou"]) is False
+
+
+# ------------------------------------------------------------------ refusals
+
+
+@pytest.fixture
+def own_run(tmp_path):
+    """A run and data of its own, to be spoilt."""
+    root = disc_data(tmp_path / "data", [(32, 32)] * 5, ["train"] * 2 + ["val"] + ["test"] * 2)
+    assert maskwright("train", "--data", root, *TINY, "--epochs", 1, "--out", tmp_path / "run").code == 0
+    return mw.load_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", ["image", "mask"])
+def test_a_changed_file_is_refused_by_name(own_run, kind):
+    image, mask = discs(32, 32, seed=99)
+    changed = picture(Path(own_run.data["root"]) / f"{kind}s" / "4.png", image if kind == "image" else mask)
+    outcome = maskwright("evaluate", own_run.root)
+    assert outcome.code == 2 and outcome.out == ""
+    assert str(changed) in outcome.sentence and "content changed" in outcome.sentence
+    assert not (own_run.root / "evaluation" / "test.json").exists()
+    assert own_run.evaluate("val").to_json()["images"] == 1  # other splits are as they were
+
+
+@pytest.mark.parametrize("kind", ["image", "mask"])
+def test_a_missing_file_is_refused_by_name(own_run, kind):
+    gone = Path(own_run.data["root"]) / f"{kind}s" / "3.png"
+    gone.unlink()
+    with pytest.raises(DataError, match=f"`{gone}` must be there; it is missing"):
+        own_run.evaluate()
+
+
+def test_a_split_that_is_not_known_or_empty_is_refused(own_run):
+    assert "Did you mean test?" in maskwright("evaluate", own_run.root, "--split", "tset").sentence
+    document = own_run.data
+    own_run.write_json("data.json", {**document, "splits": {**document["splits"], "test": []}})
+    assert "one that has images (train, val); got 'test'" in maskwright("evaluate", own_run.root).sentence
+
+
+@pytest.mark.parametrize("threshold", ["0", "7"])
+def test_a_threshold_that_is_none_is_refused(own_run, threshold):
+    assert "between 0 and 1" in maskwright("evaluate", own_run.root, "--mask-threshold", threshold).sentence
+    assert not (own_run.root / "evaluation").exists()
+
+
+def test_a_failed_evaluation_leaves_the_one_before(own_run):
+    own_run.evaluate()
+    before = {path: path.read_bytes() for path in (own_run.root / "evaluation").rglob("*") if path.is_file()}
+    (Path(own_run.data["root"]) / "masks" / "4.png").unlink()
+    with pytest.raises(DataError):
+        own_run.evaluate()
+    assert {path: path.read_bytes() for path in (own_run.root / "evaluation").rglob("*") if path.is_file()} == before

@@ -1,0 +1,123 @@
+"""The wrapper, and logits at an image's own size for each view."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from maskwright.config import UnetConfig
+from maskwright.data.dataset import ClassMap
+from maskwright.data.geometry import View
+from maskwright.models import build_model
+from maskwright.models.wrapper import MEAN, STD, Segmenter, labels_from_logits, logits_at_own_size
+
+CPU = torch.device("cpu")
+
+
+class Brightness(nn.Module):
+    """A network whose answer is known: the logit of class 1 is the normalised red channel, of class 0 its negative."""
+
+    stride = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, ...]] = []
+        self.parts = {"encoder": [], "decoder": [], "head": []}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append(tuple(x.shape))
+        assert x.shape[-2] % self.stride == 0 and x.shape[-1] % self.stride == 0
+        return torch.cat([-x[:, :1], x[:, :1]], dim=1)
+
+
+def test_pixels_are_normalised_as_imagenet() -> None:
+    model = Segmenter(Brightness())
+    image = torch.tensor([10, 128, 255], dtype=torch.uint8).view(1, 3, 1, 1)
+    expected = [(value - mean) / std for value, mean, std in zip([10, 128, 255], MEAN, STD, strict=True)]
+    assert model.normalise(image).flatten().tolist() == pytest.approx(expected)
+    assert [value / 255 for value in MEAN] == pytest.approx([0.485, 0.456, 0.406])
+    assert [value / 255 for value in STD] == pytest.approx([0.229, 0.224, 0.225])
+
+
+def test_networks_see_multiples_of_their_stride() -> None:
+    model = Segmenter(Brightness())
+    for height, width in ((1, 1), (8, 8), (9, 23)):
+        assert model(torch.zeros(2, 3, height, width, dtype=torch.uint8)).shape == (2, 2, height, width)
+    assert model.net.seen == [(2, 3, 8, 8), (2, 3, 8, 8), (2, 3, 16, 24)]
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 21])
+def test_labels_are_the_argmax(num_classes: int) -> None:
+    logits = torch.randn(2, num_classes, 13, 17, generator=torch.Generator().manual_seed(0))
+    for form in (logits, logits.contiguous(memory_format=torch.channels_last)):
+        labels = labels_from_logits(form)
+        assert labels.dtype == torch.uint8
+        assert torch.equal(labels, logits.argmax(dim=1).to(torch.uint8))
+
+
+def test_a_tie_is_the_first_class() -> None:
+    assert (labels_from_logits(torch.zeros(1, 2, 3, 3)) == 0).all()
+    assert (labels_from_logits(torch.zeros(1, 4, 3, 3)) == 0).all()
+
+
+def halves(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """An image whose right half is bright, and its labels."""
+    labels = np.zeros((height, width), np.uint8)
+    labels[:, width // 2 :] = 1
+    return np.repeat((labels * 255)[..., None], 3, axis=2), labels
+
+
+# view, what the network sees of 60 × 100
+VIEWS = {
+    "whole": (View("whole", 32), (32, 32)),
+    "letterbox": (View("whole", 32, letterbox=True), (19, 32)),
+    "crop": (View("crop", 32), (60, 100)),
+    "crop, half": (View("crop", 32, 0.5), (30, 50)),
+    "whole, larger": (View("whole", 128), (128, 128)),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@torch.no_grad()
+def test_logits_come_back_at_the_images_own_size(name: str) -> None:
+    view, inner = VIEWS[name]
+    model = Segmenter(Brightness())
+    image, labels = halves(60, 100)
+    logits = logits_at_own_size(model, image, view, CPU)
+    assert logits.shape == (1, 2, 60, 100)
+    assert torch.isfinite(logits).all()
+    padded = tuple(-(-side // 8) * 8 for side in inner)
+    assert model.net.seen == [(1, 3, *padded)]
+    wrong = labels_from_logits(logits)[0].numpy() != labels
+    assert not wrong[:, np.abs(np.arange(100) - 49.5) > 2].any()
+    probabilities = logits.softmax(dim=1)
+    assert torch.allclose(probabilities.sum(dim=1), torch.ones(1, 60, 100))
+
+
+@torch.no_grad()
+def test_an_unresized_image_keeps_its_logits() -> None:
+    model = Segmenter(Brightness())
+    image, _ = halves(24, 40)
+    expected = model(torch.from_numpy(image).permute(2, 0, 1)[None])
+    assert torch.equal(logits_at_own_size(model, image, View("crop", 32), CPU), expected)
+
+
+@torch.no_grad()
+def test_resized_answers_are_probabilities_brought_back() -> None:
+    """A flat image: whatever the size, each pixel has the probabilities it had."""
+    model = Segmenter(Brightness())
+    image = np.full((50, 70, 3), 140, np.uint8)
+    z = 2 * (140 - MEAN[0]) / STD[0]  # the difference of the two logits
+    found = logits_at_own_size(model, image, View("whole", 32), CPU).softmax(dim=1)[0, 1]
+    assert torch.allclose(found, torch.full((50, 70), 1 / (1 + np.exp(-z)), dtype=torch.float32), atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (200, 3)])
+@torch.no_grad()
+def test_odd_images_go_through_a_real_network(height: int, width: int) -> None:
+    model = build_model(UnetConfig(width=4, depth=3), ClassMap(("a", "b", "c"), (0, 1, 2))).eval()
+    for view, _ in VIEWS.values():
+        logits = logits_at_own_size(model, np.full((height, width, 3), 9, np.uint8), view, CPU)
+        assert logits.shape == (1, 3, height, width) and torch.isfinite(logits).all()

@@ -1,0 +1,117 @@
+"""`maskwright predict`: label PNGs and overlays, bad files among good ones, names that meet."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import data, finished, leftovers, maskwright, noise, picture
+
+import maskwright as mw
+from maskwright.data.pictures import palette
+from maskwright.prediction.writers import write_labels
+
+
+@pytest.mark.parametrize("size", [(33, 47), (7, 5)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_labels_are_an_indexed_png_of_class_numbers_and_an_overlay_is_beside(tmp_path, size):
+    image = picture(tmp_path / "photo.png", noise(*size))
+    outcome = maskwright("predict", finished(), image, "--out", tmp_path / "out")
+    assert outcome.code == 0 and outcome.out == f"1 images predicted into {tmp_path / 'out'}\n" and outcome.err == ""
+    prediction = mw.load_run(finished()).predict(image)
+    with Image.open(tmp_path / "out" / "photo.png") as written:
+        assert (written.mode, written.size) == ("P", (size[1], size[0]))
+        assert (np.asarray(written) == prediction.labels).all()
+        assert written.getpalette()[:6] == palette(2)[:2].ravel().tolist()
+    with Image.open(tmp_path / "out" / "photo-overlay.jpg") as overlay:
+        assert (overlay.format, overlay.mode, overlay.size) == ("JPEG", "RGB", (size[1], size[0]))
+        assert np.abs(np.asarray(overlay).astype(int) - prediction.overlay()).mean() < 30
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["photo-overlay.jpg", "photo.png"]
+
+
+@pytest.mark.parametrize("num_classes", [2, 5, 250])
+def test_every_class_number_survives_the_png(tmp_path, num_classes):
+    labels = np.arange(num_classes, dtype=np.uint8).reshape(-1, 1).repeat(3, axis=1)
+    write_labels(tmp_path / "x.png", labels, num_classes)
+    with Image.open(tmp_path / "x.png") as written:
+        assert written.mode == "P" and (np.asarray(written) == labels).all()
+
+
+def test_bad_files_are_told_at_the_end_and_the_rest_is_done(tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    good = [picture(tmp_path / name, noise(9, 9)) for name in ("b.png", "c.png")]
+    words = ("predict", finished(), tmp_path / "a.png", good[0], tmp_path / "none.png", good[1], "--out", tmp_path / "out")
+    outcome = maskwright(*words)
+    assert outcome.code == 2
+    assert outcome.out == f"2 images predicted into {tmp_path / 'out'}, 2 could not be read\n"
+    lines = outcome.err.splitlines()
+    assert len(lines) == 2 and all(line.startswith("maskwright: ") for line in lines)
+    assert "a.png" in lines[0] and "none.png" in lines[1]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["b.png", "c.png"]
+    assert leftovers(tmp_path / "out") == []
+    told = maskwright(*words, "--json").json
+    assert told["images"] == [str(path) for path in good] and len(told["problems"]) == 2
+
+
+def test_a_folder_stands_for_its_images(tmp_path):
+    picture(tmp_path / "in" / "x.PNG", noise(9, 9))
+    picture(tmp_path / "in" / "y.jpg", noise(9, 9))
+    (tmp_path / "in" / "notes.txt").write_text("left alone")
+    assert maskwright("predict", finished(), tmp_path / "in", "--out", tmp_path / "out").code == 0
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["x.png", "y.png"]
+
+
+def test_the_same_stems_do_not_overwrite_each_other(tmp_path):
+    first, second = noise(9, 9, 1), noise(11, 9, 2)
+    picture(tmp_path / "one" / "x.png", first)
+    picture(tmp_path / "two" / "x.png", second)
+    outcome = maskwright("predict", finished(), tmp_path / "one", tmp_path / "two", "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    written = sorted((tmp_path / "out").glob("*.png"))
+    assert len(written) == 2
+    assert {np.asarray(Image.open(path)).shape for path in written} == {(9, 9), (11, 9)}
+    picture(tmp_path / "three" / "x.png", first)
+    picture(tmp_path / "three" / "x.bmp", second)
+    assert maskwright("predict", finished(), tmp_path / "three", "--out", tmp_path / "more").code == 0
+    assert sorted(path.name for path in (tmp_path / "more").glob("*.png")) == ["x-bmp.png", "x-png.png"]
+
+
+def test_an_image_named_like_anothers_overlay_does_not_overwrite_it(tmp_path):
+    """`x` writes x-overlay.jpg, and `x-overlay` writes x-overlay.png: four files."""
+    images = [picture(tmp_path / name, noise(9, 9)) for name in ("x.png", "x-overlay.png")]
+    assert maskwright("predict", finished(), *images, "--out", tmp_path / "out").code == 0
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_the_same_file_twice_is_refused_before_anything_is_written(tmp_path):
+    image = picture(tmp_path / "x.png", noise(9, 9))
+    outcome = maskwright("predict", finished(), image, image, "--out", tmp_path / "out")
+    assert outcome.code == 2 and "would be written twice" in outcome.sentence and not (tmp_path / "out").exists()
+
+
+def test_images_are_not_written_over_by_their_predictions(tmp_path):
+    """--out is where the images are, and theirs are the names: the photographs must survive."""
+    image = picture(tmp_path / "x.png", noise(9, 9))
+    before = image.read_bytes()
+    outcome = maskwright("predict", finished(), image, "--out", tmp_path)
+    assert image.read_bytes() == before
+    assert outcome.code == 2 and "x.png" in outcome.sentence
+
+
+def test_a_threshold(tmp_path):
+    words = ("predict", finished(), data() / "images" / "image-0.png", "--out", tmp_path / "out")
+    assert maskwright(*words, "--mask_threshold", "0.001").code == 0
+    assert (np.asarray(Image.open(tmp_path / "out" / "image-0.png")) == 1).all()
+
+
+def test_a_threshold_that_is_none_is_told_once_and_nothing_is_written(tmp_path):
+    outcome = maskwright("predict", finished(), data() / "images", "--out", tmp_path / "out", "--mask-threshold", "7")
+    assert outcome.code == 2 and outcome.out == "" and "between 0 and 1" in outcome.sentence
+    assert not (tmp_path / "out").exists()
+
+
+def test_predicting_again_into_the_same_folder_replaces_what_was_there(tmp_path):
+    image = picture(tmp_path / "x.png", noise(9, 9))
+    for size in ((9, 9), (5, 6)):
+        picture(image, noise(*size))
+        assert maskwright("predict", finished(), image, "--out", tmp_path / "out").code == 0
+        assert np.asarray(Image.open(tmp_path / "out" / "x.png")).shape == size

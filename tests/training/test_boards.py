@@ -1,0 +1,66 @@
+"""TensorBoard's event files, read back with TensorBoard's own reader."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import EPOCHS, finished
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from maskwright.runs import Run
+
+
+@pytest.fixture(scope="module")
+def events() -> EventAccumulator:
+    accumulator = EventAccumulator(str(finished() / "tensorboard"), size_guidance={"images": 0, "scalars": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+@pytest.mark.parametrize(
+    ("tag", "column"),
+    [("loss/train", "train_loss"), ("loss/val", "val_loss"), ("iou/train", "train_iou"), ("iou/val", "val_iou"), ("lr", "lr")],
+)
+def test_scalars_are_those_of_the_history(events, tag, column):
+    found = events.Scalars(tag)
+    assert [event.step for event in found] == list(range(EPOCHS))
+    assert [event.value for event in found] == [float(np.float32(row[column])) for row in Run.open(finished()).history]
+
+
+def test_no_other_scalars_are_written(events):
+    assert set(events.Tags()["scalars"]) == {"loss/train", "loss/val", "iou/train", "iou/val", "lr"}
+
+
+def test_panels_show_image_truth_and_prediction(events):
+    entries = Run.open(finished()).data["splits"]["val"]
+    names = {Path(entry["image"]).stem: entry for entry in entries}
+    assert set(events.Tags()["images"]) == {f"val/{name}" for name in names}
+    for name, entry in names.items():
+        panels = events.Images(f"val/{name}")
+        assert [panel.step for panel in panels] == list(range(EPOCHS))
+        with Image.open(io.BytesIO(panels[-1].encoded_image_string)) as shown:
+            pixels = np.asarray(shown.convert("RGB"))
+        assert pixels.shape == (32, 3 * 40 + 2 * 4, 3)
+        root = Path(Run.open(finished()).data["root"])
+        assert (pixels[:, :40] == np.asarray(Image.open(root / entry["image"]).convert("RGB"))).all()
+        truth = np.asarray(Image.open(root / entry["mask"])) > 0
+        assert (pixels[:, 40:44] == 255).all()
+        assert ((pixels[:, 44:84] == (0, 158, 115)).all(axis=2) == truth).all()
+
+
+def test_the_last_panel_shows_what_the_best_weights_predict(events):
+    """Where the best epoch is the last, its panel is the prediction of the saved weights."""
+    import maskwright as mw
+    from maskwright.training.callbacks import read_best
+
+    run = mw.load_run(finished())
+    best = int(read_best(run)["epoch"])
+    for entry in run.data["splits"]["val"]:
+        image = Path(run.data["root"]) / entry["image"]
+        (panel,) = [panel for panel in events.Images(f"val/{image.stem}") if panel.step == best]
+        pixels = np.asarray(Image.open(io.BytesIO(panel.encoded_image_string)).convert("RGB"))
+        assert ((pixels[:, 88:] == (0, 158, 115)).all(axis=2) == (run.predict(image).labels == 1)).all()

@@ -1,0 +1,186 @@
+"""A run killed anywhere goes on to the same bits: killed with SIGKILL, in processes of its own."""
+
+from __future__ import annotations
+
+import functools
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from support import EPOCHS, TINY, columns, copy_of, data, finished, leftovers, maskwright, rows, session_folder, start, wait_until
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from maskwright.models.devices import choose_precision
+
+pytestmark = pytest.mark.xdist_group("resume")
+
+NUM_EPOCHS = 14
+BF16 = pytest.param("bf16", marks=pytest.mark.skipif(choose_precision("cpu")[0] != "bf16", reason="this processor has no bf16"))
+
+
+def command(out: Path, precision: str) -> list[object]:
+    """Epochs of eight steps, so that there is an inside to be killed in."""
+    return ["train", "--data", data(), *TINY, "--train.repeats", 8, "--epochs", NUM_EPOCHS, "--precision", precision, "--out", out]
+
+
+@functools.cache
+def uninterrupted(precision: str) -> Path:
+    run = session_folder() / f"uninterrupted-{precision}"
+    outcome = maskwright(*command(run, precision))
+    assert outcome.code == 0, outcome.err
+    return run
+
+
+def kill(run: Path, when: Callable[[], bool], delay: float, *words: object) -> None:
+    """Start a command and kill it so many seconds after something has become so."""
+    child = start(run.with_name("log"), *words)
+    wait_until(when, child.is_alive)
+    time.sleep(delay)
+    child.kill()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL, "it was too quick to be killed"
+    assert not (run / "model.safetensors").exists()
+
+
+def resumed(run: Path) -> Path:
+    outcome = maskwright("train", "--resume", run)
+    assert outcome.code == 0, outcome.err
+    return run
+
+
+def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
+    accumulator = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
+    accumulator.Reload()
+    return {tag: [(event.step, event.value) for event in accumulator.Scalars(tag)] for tag in accumulator.Tags()["scalars"]}
+
+
+def tensors(tree: object) -> list[torch.Tensor]:
+    """All tensors in a checkpoint, in order."""
+    if isinstance(tree, torch.Tensor):
+        return [tree]
+    inner = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list | tuple) else ()
+    return [tensor for item in inner for tensor in tensors(item)]
+
+
+def assert_same(run: Path, other: Path) -> None:
+    """Weights, history, checkpoints and curves are equal, bit for bit."""
+    assert columns(run) == columns(other)
+    assert (run / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+    for name in ("best.ckpt", "last.ckpt"):
+        ours, theirs = (torch.load(folder / "checkpoints" / name, weights_only=True) for folder in (run, other))
+        assert ours.keys() == theirs.keys()
+        one, two = tensors(ours), tensors(theirs)
+        assert len(one) == len(two) > 0
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True)), name
+        if name == "best.ckpt":
+            assert {k: v for k, v in ours.items() if k != "state_dict"} == {k: v for k, v in theirs.items() if k != "state_dict"}
+    assert scalars(run) == scalars(other)
+    assert (run / "data.json").read_bytes() == (other / "data.json").read_bytes()
+    assert (run / "config.yaml").read_bytes() == (other / "config.yaml").read_bytes()
+
+
+def test_two_uninterrupted_runs_are_the_same(tmp_path):
+    """Without this the tests below could not tell a resume that differs from training that does."""
+    run = tmp_path / "run"
+    assert maskwright(*command(run, "fp32")).code == 0
+    assert_same(run, uninterrupted("fp32"))
+
+
+def test_killed_before_the_first_checkpoint(tmp_path):
+    run, whole = tmp_path / "run", uninterrupted("fp32")
+    kill(run, (run / "config.yaml").is_file, 0, *command(run, "fp32"))
+    assert not (run / "checkpoints" / "last.ckpt").exists()
+    assert_same(resumed(run), whole)
+
+
+def test_killed_in_the_first_epoch_after_its_curves_were_drawn(tmp_path):
+    """A checkpoint that was never written is taken away, as if the kill had come just before it."""
+    run, whole = tmp_path / "run", uninterrupted("fp32")
+    kill(run, lambda: rows(run) >= 2, 0, *command(run, "fp32"))
+    for path in (run / "checkpoints").iterdir():
+        path.unlink()
+    assert_same(resumed(run), whole)
+
+
+def test_killed_between_epochs_with_best_newer_than_last(tmp_path):
+    """The best checkpoint of the end is put in place: a kill between the two writes leaves such a pair."""
+    run, whole = tmp_path / "run", uninterrupted("fp32")
+    kill(run, lambda: rows(run) >= 3, 0, *command(run, "fp32"))
+    shutil.copy(whole / "checkpoints" / "best.ckpt", run / "checkpoints" / "best.ckpt")
+    assert_same(resumed(run), whole)
+
+
+@pytest.mark.parametrize("precision", ["fp32", BF16])
+def test_killed_inside_epochs_three_times(tmp_path, precision):
+    run, whole = tmp_path / "run", uninterrupted(precision)
+    chance = random.Random(precision)
+    words = command(run, precision)
+    for _ in range(3):
+        before = rows(run)
+        kill(run, lambda before=before: rows(run) >= before + 2, chance.uniform(0, 0.08), *words)
+        assert rows(run) < NUM_EPOCHS
+        words = ["train", "--resume", run]
+    assert_same(resumed(run), whole)
+
+
+def test_killed_after_the_last_epoch(tmp_path):
+    """The weights file is taken away, as if the kill had come just before it was written."""
+    run = copy_of(finished(), tmp_path / "run")
+    (run / "model.safetensors").unlink()
+    assert_same(resumed(run), finished())
+
+
+def test_killed_after_stopping_early(tmp_path):
+    """Stopped for want of a better epoch: going on must not train another."""
+    whole = tmp_path / "whole"
+    words = ("--epochs", 20, "--train.early_stop", 2, "--lr", "1e-30", "--train.average", "none", "--model.norm", "none")
+    assert maskwright("train", "--data", data(), *TINY, *words, "--out", whole).code == 0
+    run = copy_of(whole, tmp_path / "run")
+    (run / "model.safetensors").unlink()
+    assert rows(resumed(run)) == rows(whole) == 3
+    assert_same(run, whole)
+
+
+def test_a_resume_from_elsewhere_finds_the_data(tmp_path, monkeypatch):
+    """The data were named by a path relative to the folder the training began in."""
+    copy_of(data(), tmp_path / "a" / "data")
+    monkeypatch.chdir(tmp_path / "a")
+    assert maskwright("train", "--data", "data", *TINY, "--epochs", EPOCHS, "--out", "run").code == 0
+    before = (tmp_path / "a" / "run" / "model.safetensors").read_bytes()
+    (tmp_path / "a" / "run" / "model.safetensors").unlink()
+    monkeypatch.chdir(tmp_path)
+    resumed(tmp_path / "a" / "run")
+    assert (tmp_path / "a" / "run" / "model.safetensors").read_bytes() == before
+
+
+def test_temporaries_of_a_killed_process_are_swept_up(tmp_path):
+    run = copy_of(finished(), tmp_path / "run")
+    (run / "model.safetensors").unlink()
+    (run / "checkpoints" / ".4194999-last.ckpt").write_bytes(b"half")
+    resumed(run)
+    assert leftovers(run) == []
+
+
+@pytest.mark.parametrize("change", ["pixels", "mask", "split", "fewer"])
+def test_a_resume_on_changed_data_is_refused(tmp_path, change):
+    root = copy_of(data(), tmp_path / "data")
+    assert maskwright("train", "--data", root, *TINY, "--epochs", 1, "--out", tmp_path / "run").code == 0
+    (tmp_path / "run" / "model.safetensors").unlink()
+    pairs = (root / "pairs.csv").read_text()
+    if change in ("pixels", "mask"):
+        kind = {"pixels": "image", "mask": "mask"}[change]
+        shutil.copy(root / f"{kind}s" / f"{kind}-0.png", root / f"{kind}s" / f"{kind}-1.png")
+    elif change == "split":
+        (root / "pairs.csv").write_text(pairs.replace("train", "test", 1))
+    else:
+        (root / "pairs.csv").write_text("\n".join(pairs.splitlines()[:-1]) + "\n")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    outcome = maskwright("train", "--resume", tmp_path / "run")
+    assert outcome.code == 2 and outcome.out == ""
+    assert "the data must be what the run began with" in outcome.sentence and str(root) in outcome.sentence
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
