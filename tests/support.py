@@ -161,7 +161,9 @@ def _in_child(words: list[str], log: str) -> None:
 @functools.cache
 def _server() -> Any:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["maskwright.cli.train", "maskwright.training.fit", "torch.utils.tensorboard", "torch._dynamo"])
+    context.set_forkserver_preload(
+        ["maskwright.cli.train", "maskwright.training.fit", "torch.utils.tensorboard", "torch._dynamo"]
+    )
     return context
 
 

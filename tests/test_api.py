@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from support import copy_of, data, evaluated, finished, noise, picture
 
 import maskwright as mw
 from maskwright.errors import ConfigError, DataError, RunError, UsageError
+from support import copy_of, data, evaluated, finished, noise, picture
 
 SMALL = {"model.width": 2, "model.depth": 1, "data.size": 32, "train.repeats": 1}
 
@@ -24,7 +24,9 @@ def run(tmp_path_factory):
 
 
 def test_importing_imports_nothing_of_weight():
-    program = "import sys, maskwright; print([name for name in ('torch', 'numpy', 'lightning', 'pydantic') if name in sys.modules])"
+    program = (
+        "import sys, maskwright; print([name for name in ('torch', 'numpy', 'lightning', 'pydantic') if name in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
@@ -90,7 +92,9 @@ def test_an_array_and_its_file_are_predicted_alike(run, tmp_path):
     assert (grey.labels == run.predict(np.repeat(pixels[..., :1], 3, axis=2)).labels).all()
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), np.zeros(4, np.uint8)])
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), np.zeros(4, np.uint8)]
+)
 def test_an_array_of_another_kind_is_refused(run, wrong):
     with pytest.raises(DataError, match="height × width × 3 of uint8"):
         run.predict(wrong)
@@ -115,7 +119,13 @@ def test_a_wrong_keyword_is_told_with_the_nearest(tmp_path, keys, error, told):
 def test_whole_sections_are_taken(tmp_path):
     (tmp_path / "my.yaml").write_text("train: {epochs: 1, repeats: 1}\nmodel: {width: 2, depth: 1}\ndata: {size: 32}\n")
     run = mw.train(
-        data(), config=tmp_path / "my.yaml", out=tmp_path / "run", progress=False, optim={"lr": 0.5, "name": "sgd"}, log=["csv"], loss="ce"
+        data(),
+        config=tmp_path / "my.yaml",
+        out=tmp_path / "run",
+        progress=False,
+        optim={"lr": 0.5, "name": "sgd"},
+        log=["csv"],
+        loss="ce",
     )
     assert (run.config.optim.name, run.config.optim.lr, run.config.model.width) == ("sgd", 0.5, 2)
     assert not (tmp_path / "run" / "tensorboard").exists()

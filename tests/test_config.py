@@ -11,11 +11,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from support import maskwright
 
 from maskwright.config import AugmentOp, Config, LossTerm, SmpConfig, UnetConfig
 from maskwright.config_files import known_keys, load_config, to_yaml
 from maskwright.errors import ConfigError
+from support import maskwright
 
 
 def refused(tmp_path: Path, text: str) -> tuple[str, ...]:
@@ -80,7 +80,10 @@ def test_all_problems_are_told_at_once(tmp_path):
         ("log: [wandb]", "my.yaml, line 1: `log.0` must be csv or tensorboard; got 'wandb'."),
         ("data: {split: {val: 0.6, test: 0.6}}", "my.yaml, line 1: `data.split`: val + test must be below 1; got 1.2."),
         ("data: {images: x}", "my.yaml, line 1: `data`: images and masks must be named together; got only one of them."),
-        ("data: {classes: {a: 0, b: 70000}}", "my.yaml, line 1: `data.classes.b` must be less than or equal to 65535; got 70000."),
+        (
+            "data: {classes: {a: 0, b: 70000}}",
+            "my.yaml, line 1: `data.classes.b` must be less than or equal to 65535; got 70000.",
+        ),
         ("augment: hevy", "my.yaml, line 1: `augment` must be none, light, standard or heavy; got 'hevy'."),
     ],
 )
@@ -109,7 +112,11 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("a: [1\nb: 2\n", "my.yaml, line 2: must be valid YAML"), ("- 1\n", "must hold keys such as `data:`"), ("just words", "got a str")],
+    [
+        ("a: [1\nb: 2\n", "my.yaml, line 2: must be valid YAML"),
+        ("- 1\n", "must hold keys such as `data:`"),
+        ("just words", "got a str"),
+    ],
 )
 def test_a_file_that_is_no_configuration_is_refused(tmp_path, text, told):
     (problem,) = refused(tmp_path, text)
@@ -212,7 +219,11 @@ def test_every_key_says_what_it_is(key):
     section: Any = Config
     *parents, last = key.split(".")
     for part in parents:
-        inner = section.model_fields[part].annotation if part != "model" else (UnetConfig if last in UnetConfig.model_fields else SmpConfig)
+        inner = (
+            section.model_fields[part].annotation
+            if part != "model"
+            else (UnetConfig if last in UnetConfig.model_fields else SmpConfig)
+        )
         section = inner
     described = section.model_fields[last].description or (section.__doc__ if key == "model.name" else None)
     assert described, f"{key} has no description"
@@ -235,7 +246,7 @@ CHANGES = st.fixed_dictionaries(
         "data.split.stratify": st.booleans(),
         "optim.lr": FLOATS,
         "optim.clip": st.none() | FLOATS,
-        "optim.freeze": st.lists(NAMES),
+        "optim.freeze": st.lists(st.sampled_from(["encoder", "decoder", "head"])),
         "train.minutes": st.none() | FLOATS,
         "train.epochs": st.just("auto") | st.integers(1, 10**6),
         "train.early_stop": st.none() | st.integers(1, 99),
@@ -247,7 +258,7 @@ CHANGES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(model=MODELS, changes=CHANGES)
 def test_what_is_written_loads_back_to_an_equal_configuration(tmp_path_factory, model, changes):
     config = Config(model=model).replace(changes)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from support import maskwright
 
 from maskwright.config_files import known_keys
 from maskwright.config_flags import FREEZE, SHORT, parse_overrides
 from maskwright.errors import UsageError
+from support import maskwright
 
 
 def test_every_short_flag_leads_to_a_known_key():

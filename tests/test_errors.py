@@ -53,7 +53,13 @@ def test_an_unknown_name_shows_close_ones_or_all_when_they_are_few():
 
 @pytest.mark.parametrize(
     ("items", "text"),
-    [([], "none"), (["a"], "a"), (["a", "b"], "a and b"), (list("abcde"), "a, b, c, d and e"), (list("abcdefg"), "a, b, c, d, e and 2 more")],
+    [
+        ([], "none"),
+        (["a"], "a"),
+        (["a", "b"], "a and b"),
+        (list("abcde"), "a, b, c, d and e"),
+        (list("abcdefg"), "a, b, c, d, e and 2 more"),
+    ],
 )
 def test_a_list_in_prose(items, text):
     assert listed(items) == text

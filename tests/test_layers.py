@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("reports",),
     ("api",),
     ("cli", "app"),
+    ("__main__",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FREE_WITHIN = (0, 3)  # layers whose members may import each other, in no circle

@@ -120,7 +120,7 @@ def score(run: Run, split: str, data: Path | None = None) -> None:
         parts.append(count_image(name, mask, labels, len(names)))
         write_labels(run.root / "evaluation" / "predictions" / split / f"{name}.png", labels, len(names))
     counts = Counts.join(parts)
-    found = Evaluation(run.name, split, names, summary(counts, names), intervals(counts, names), 0.25, counts)
+    found = Evaluation(run.name, split, names, summary(counts, names), intervals(counts), 0.25, counts)
     run.write(f"evaluation/{split}-counts.npz", counts.save)
     run.write_json(f"evaluation/{split}.json", found.to_json())
 
@@ -143,7 +143,7 @@ def scored(matrices: tuple[tuple[tuple[int, ...], ...], ...]) -> tuple[dict[str,
     names = ("background", "cat", "dog", "cow")[:size]
     nothing = np.zeros((num, size), np.int64)
     counts = Counts(tuple("abcdefghijklmnop"[:num]), matrix, nothing, nothing)
-    return Evaluation("r", "test", names, summary(counts, names), intervals(counts, names), 0.3, counts).to_json(), counts
+    return Evaluation("r", "test", names, summary(counts, names), intervals(counts), 0.3, counts).to_json(), counts
 
 
 def image_of(hits: int, missed: int, added: int = 0) -> list[list[int]]:
@@ -450,7 +450,7 @@ def test_undefined_scores_are_dashes(tmp_path: Path) -> None:
     truth = np.zeros((32, 32), np.uint8)
     counts = count_image("images/2", truth, truth, 3)
     names = ("background", "cat", "unicorn")
-    found = Evaluation(run.name, "test", names, summary(counts, names), intervals(counts, names), float("nan"), counts)
+    found = Evaluation(run.name, "test", names, summary(counts, names), intervals(counts), float("nan"), counts)
     run.write("evaluation/test-counts.npz", counts.save)
     run.write_json("evaluation/test.json", found.to_json())
     page = Page.read(write_report(run))

@@ -10,12 +10,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import EPOCHS, copy_of, data, disc_data, evaluated, finished, leftovers, maskwright, noise, picture
 
 import maskwright as mw
 from maskwright.config import Config
 from maskwright.errors import RunError
 from maskwright.runs import PACKAGES, Run, default_out, git_state, os_reason, provenance, write_atomically
+from support import EPOCHS, copy_of, data, disc_data, evaluated, finished, leftovers, maskwright, noise, picture
 
 # ------------------------------------------------------------------ writing
 
@@ -73,7 +73,10 @@ def test_a_refusal_of_the_system_is_one_sentence_that_says_what_is_safe(tmp_path
     [
         (OSError(28, "No space left on device"), "No space left on device"),
         (RuntimeError("... I/O error: No space left on device (os error 28)"), "No space left on device"),
-        (RuntimeError("[enforce fail at inline_container.cc:668] . unexpected pos 64 vs 0"), "the disk took only a part of it (is it full?)"),
+        (
+            RuntimeError("[enforce fail at inline_container.cc:668] . unexpected pos 64 vs 0"),
+            "the disk took only a part of it (is it full?)",
+        ),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (ValueError("file write failed"), None),
         (None, None),

@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from support import environment
 
 from maskwright.runtime import tune_allocator
+from support import environment
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")

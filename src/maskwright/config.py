@@ -77,7 +77,7 @@ class UnetConfig(Section):
 
     name: Literal["unet"] = "unet"
     up: Annotated[Literal["transposed", "bilinear"], Field(description="how the decoder doubles a feature map")] = "transposed"
-    width: Annotated[PositiveInt, Field(description="channels of the first level")] = 64
+    width: Annotated[PositiveInt | Auto, Field(description="channels of the first level; the lab's are 64")] = "auto"
     depth: Annotated[int, Field(ge=1, le=8, description="how many times the map is halved")] = 4
     outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
     norm: Annotated[Literal["batch", "none"], Field(description="normalisation after each convolution")] = "batch"

@@ -8,10 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from support import EPOCHS, TINY, copy_of, data, evaluated, finished, maskwright, noise, picture, trained
 
 from maskwright.cli import COMMANDS, GROUPS, main
 from maskwright.errors import RunError
+from support import EPOCHS, TINY, copy_of, data, evaluated, finished, maskwright, noise, picture, trained
 
 ALL = [(name,) for name in COMMANDS] + [(name, inner) for name, (_, commands) in GROUPS.items() for inner in commands]
 
@@ -67,7 +67,9 @@ def test_train_as_json():
 def test_training_tells_its_plan():
     lines = trained().err.splitlines()
     assert "images  4 train, 2 val, 2 test" in lines
-    assert lines[0].startswith("data    pairs.csv lists 8 pairs") and any(line.startswith("why     data.view: ") for line in lines)
+    assert lines[0].startswith("data    pairs.csv lists 8 pairs") and any(
+        line.startswith("why     data.view: ") for line in lines
+    )
 
 
 def test_evaluate_and_predict_as_json(tmp_path):

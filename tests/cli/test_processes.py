@@ -10,12 +10,15 @@ import sys
 import time
 
 import pytest
+
 from support import PROGRAM, TINY, data, environment, leftovers, maskwright, rows, wait_until
 
 HEAVY = ("torch", "numpy", "lightning", "pydantic", "cv2", "PIL", "matplotlib", "timm")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["train", "--help"], ["evaluate", "--help"], ["config", "--help"], ["trian"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["train", "--help"], ["evaluate", "--help"], ["config", "--help"], ["trian"]]
+)
 def test_help_imports_nothing_of_weight(words):
     program = f"""
 import sys
@@ -56,7 +59,9 @@ def test_debug_shows_the_traceback(tmp_path):
 
 
 @pytest.mark.parametrize("buffering", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
-@pytest.mark.parametrize("words", [["config", "show"], ["config", "schema"], ["--help"], ["train", "--help"], ["models"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["config", "show"], ["config", "schema"], ["--help"], ["train", "--help"], ["models"]], ids=" ".join
+)
 def test_a_reader_that_goes_away_is_no_error(words, buffering):
     """As in `maskwright config show | head -1`: the pipe has no reader from the start."""
     reader, writer = os.pipe()

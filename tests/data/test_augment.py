@@ -8,7 +8,16 @@ import pytest
 from maskwright.config import AugmentOp
 from maskwright.data import augment as augment_module
 from maskwright.data.augment import (
-    AFTER, COLOUR, GEOMETRIC, OPERATIONS, PRESETS, TONAL, Op, augment, resolve, sample_rng,
+    AFTER,
+    COLOUR,
+    GEOMETRIC,
+    OPERATIONS,
+    PRESETS,
+    TONAL,
+    Op,
+    augment,
+    resolve,
+    sample_rng,
 )  # fmt: skip
 from maskwright.data.dataset import IGNORE
 from maskwright.data.geometry import View
@@ -186,7 +195,10 @@ def test_presets_resolve_with_all_numbers(preset: str) -> None:
 
 
 def test_a_list_takes_defaults_and_keeps_what_is_set() -> None:
-    assert resolve([AugmentOp(name="hue"), AugmentOp(name="hue", amount=3.0, p=0.1)]) == (Op("hue", 12.0, 0.5), Op("hue", 3.0, 0.1))
+    assert resolve([AugmentOp(name="hue"), AugmentOp(name="hue", amount=3.0, p=0.1)]) == (
+        Op("hue", 12.0, 0.5),
+        Op("hue", 3.0, 0.1),
+    )
     assert resolve([]) == ()
 
 

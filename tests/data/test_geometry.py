@@ -104,7 +104,11 @@ def test_one_warp_of_the_product_is_one_after_the_other() -> None:
     """Coordinates as pixels: the image holds its own x and y, so the warp can be read off and computed."""
     ys, xs = np.mgrid[0:SIZE, 0:SIZE]
     image = np.stack([xs * 8, ys * 8, np.zeros_like(xs)], axis=2).astype(np.uint8)
-    moves = [about_centre(rotation(20), SIZE), about_centre(np.diag([0.8, 0.8, 1]), SIZE), np.array([[1, 0, 2.5], [0, 1, -1.5], [0, 0, 1]])]
+    moves = [
+        about_centre(rotation(20), SIZE),
+        about_centre(np.diag([0.8, 0.8, 1]), SIZE),
+        np.array([[1, 0, 2.5], [0, 1, -1.5], [0, 0, 1]]),
+    ]
     product = moves[0] @ moves[1] @ moves[2]
     found, _ = warp_pair(image, np.zeros((SIZE, SIZE), np.uint8), product, SIZE, "ignore")
     places = np.stack([xs + 0.5, ys + 0.5, np.ones_like(xs)]).reshape(3, -1).astype(float)
@@ -182,7 +186,7 @@ def test_crops_lie_inside_and_everywhere() -> None:
     view = View("crop", 32, 0.5)  # a window of 64 source pixels
     starts = np.array([corners(view.base_matrix(100, 200, RNG(seed)), 32) for seed in range(300)])
     assert (starts[:, 0] >= 0).all() and (starts[:, 1] <= [200, 100]).all()
-    assert (starts[:, 1] - starts[:, 0] == pytest.approx(64))
+    assert starts[:, 1] - starts[:, 0] == pytest.approx(64)
     assert starts[:, 0].min(0).max() < 4 and starts[:, 0, 0].max() > 130 and starts[:, 0, 1].max() > 32
     small = corners(view.base_matrix(40, 200, RNG(0)), 32)
     assert small[:, 1].tolist() == [-12, 52]  # centred where it does not fit

@@ -44,7 +44,7 @@ LAYOUTS: dict[str, tuple[list[str], list[tuple[str, str, str | None]]]] = {
     ),
     "other names": (["Input/1.tif", "1st_manual/1.gif"], [("Input/1.tif", "1st_manual/1.gif", None)]),
     "split outside": (
-        ["train/images/1.png", "train/masks/1.png", "val/images/1.png", "val/masks/1.png", "test/images/2.png", "test/masks/2.png"],
+        [f"{split}/{kind}/{name}.png" for split, name in (("train", 1), ("val", 1), ("test", 2)) for kind in ("images", "masks")],
         [
             ("test/images/2.png", "test/masks/2.png", "test"),
             ("train/images/1.png", "train/masks/1.png", "train"),
@@ -60,7 +60,7 @@ LAYOUTS: dict[str, tuple[list[str], list[tuple[str, str, str | None]]]] = {
     ),
     "camvid": (
         ["train/1.png", "trainannot/1.png", "val/2.png", "valannot/2.png", "test/3.png", "testannot/3.png"],
-        [("test/3.png", "testannot/3.png", "test"), ("train/1.png", "trainannot/1.png", "train"), ("val/2.png", "valannot/2.png", "val")],
+        [(f"{split}/{name}.png", f"{split}annot/{name}.png", split) for split, name in (("test", 3), ("train", 1), ("val", 2))],
     ),
     "train beside train_masks": (["train/1.jpg", "train_masks/1_mask.gif"], [("train/1.jpg", "train_masks/1_mask.gif", "train")]),
     "nested": (
@@ -119,7 +119,17 @@ def test_ids_are_paths_inside_the_set(build: Build) -> None:
 
 
 def test_other_files_are_noted_and_system_files_are_not(build: Build) -> None:
-    root = build(["images/a.png", "images/readme.txt", "images/.DS_Store", "masks/a.png", "masks/Thumbs.db", "masks/._a.png", "masks/a.xml"])
+    root = build(
+        [
+            "images/a.png",
+            "images/readme.txt",
+            "images/.DS_Store",
+            "masks/a.png",
+            "masks/Thumbs.db",
+            "masks/._a.png",
+            "masks/a.xml",
+        ]
+    )
     listing = read(root)
     assert len(listing.records) == 1
     assert listing.notes == ("2 files that are no images were left aside: readme.txt and a.xml",)
@@ -163,10 +173,13 @@ def test_no_split_is_dropped_in_silence(case: str, build: Build) -> None:
     files, folder = HALF[case]
     root = build(files)
     images = {file for file in files if "mask" not in file and "annot" not in file}
+    refusal = ""
     try:
         listing = read(root)
     except DataError as error:
-        assert folder in str(error)
+        refusal = str(error)
+    if refusal:
+        assert folder in refusal
         return
     assert {image for image, _, _ in told(listing, root)} == images or any(folder in note for note in listing.notes)
 

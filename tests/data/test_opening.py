@@ -69,7 +69,15 @@ def test_all_broken_files_are_told_together(make_set, write_image) -> None:
         opened(root)
     told = str(refused.value)
     assert told.startswith("4 pairs cannot be used:")
-    for words in ("masks/001.png", "an empty file", "images/003.png", "masks/005.png", "32x24 and 31x24", "masks/006.png", "colour"):
+    for words in (
+        "masks/001.png",
+        "an empty file",
+        "images/003.png",
+        "masks/005.png",
+        "32x24 and 31x24",
+        "masks/006.png",
+        "colour",
+    ):
         assert words in told
 
 
@@ -85,7 +93,7 @@ def test_more_than_twenty_problems_are_counted(make_set) -> None:
     root = make_set(25)
     for path in (root / "masks").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="(?s)25 pairs cannot be used.*and 5 more"):
+    with pytest.raises(DataError, match=r"(?s)25 pairs cannot be used.*and 5 more"):
         opened(root)
 
 

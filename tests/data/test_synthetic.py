@@ -186,9 +186,7 @@ def test_an_empty_or_nested_folder_is_fine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("no"), KeyboardInterrupt()])
-def test_an_interrupted_make_leaves_nothing(
-    failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_make_leaves_nothing(failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         calls.append(height)
         if len(calls) == 3:

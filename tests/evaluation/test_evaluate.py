@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn import metrics as sk
-from support import TINY, copy_of, disc_data, discs, evaluated, finished, leftovers, maskwright, picture
 
 import maskwright as mw
 from maskwright.errors import DataError
 from maskwright.metrics.counts import Counts
+from support import TINY, copy_of, disc_data, discs, evaluated, finished, leftovers, maskwright, picture
 
 SIZES = [(32, 40)] * 4 + [(24, 24), (40, 31), (33, 47), (7, 50), (64, 30), (32, 32)]
 SPLITS = ["train"] * 4 + ["val"] * 2 + ["test"] * 4
@@ -104,7 +104,13 @@ def test_scores_are_scikit_learns_on_the_written_predictions(sizes_run):
 
 def test_multi_class_scores_are_scikit_learns(tmp_path):
     maskwright("data", "make", "landcover", tmp_path / "set", "--count", 8, "--size", "32x40")
-    run = mw.train(tmp_path / "set", out=tmp_path / "run", epochs=2, progress=False, **{"model.width": 2, "data.size": 32, "train.repeats": 2})
+    run = mw.train(
+        tmp_path / "set",
+        out=tmp_path / "run",
+        epochs=2,
+        progress=False,
+        **{"model.width": 2, "data.size": 32, "train.repeats": 2},
+    )
     told = run.evaluate().to_json()
     root = Path(run.data["root"])
     y_true = np.concatenate([np.asarray(Image.open(root / entry["mask"])).ravel() for entry in run.data["splits"]["test"]])

@@ -43,7 +43,8 @@ def test_bce_of_more_classes_is_one_against_the_rest() -> None:
     logits, masks = batch(4)
     valid = masks != IGNORE
     of_class = [
-        functional.binary_cross_entropy_with_logits(logits[:, index][valid], (masks[valid] == index).float()) for index in range(4)
+        functional.binary_cross_entropy_with_logits(logits[:, index][valid], (masks[valid] == index).float())
+        for index in range(4)
     ]
     assert torch.allclose(binary_cross_entropy(logits, masks), torch.stack(of_class).mean())
 

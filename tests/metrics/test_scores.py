@@ -136,7 +136,9 @@ def test_the_headline_of_more_classes_is_the_macro_mean() -> None:
     scores = [row["iou"] for row in told.per_class.values()]
     assert np.isnan(scores[3])
     assert told.metrics["iou"] == pytest.approx(np.mean(scores[:3]))
-    assert told.metrics["boundary_iou"] == pytest.approx(nanmean(np.array([row["boundary_iou"] for row in told.per_class.values()])))
+    assert told.metrics["boundary_iou"] == pytest.approx(
+        nanmean(np.array([row["boundary_iou"] for row in told.per_class.values()]))
+    )
     assert headline_iou(counts.total()) == pytest.approx(told.metrics["iou"])
     assert set(told.metrics) == {*METRICS, "boundary_iou"}
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support import data, finished, noise, picture
 
 from maskwright.errors import DataError, RunError, UsageError
 from maskwright.prediction import Predictor
 from maskwright.runs import Run
+from support import data, finished, noise, picture
 
 SIZES = [(33, 47), (7, 5), (1, 1), (32, 40), (32, 32), (90, 20)]
 
@@ -95,7 +95,11 @@ def test_files_of_every_kind_are_read_as_people_see_them(predictor, tmp_path):
 
 def test_what_is_no_image_is_refused(predictor, tmp_path):
     (tmp_path / "x.png").write_text("no picture")
-    for path, told in ((tmp_path / "x.png", "something else"), (tmp_path / "none.png", "it is not there"), (tmp_path, "directory")):
+    for path, told in (
+        (tmp_path / "x.png", "something else"),
+        (tmp_path / "none.png", "it is not there"),
+        (tmp_path, "directory"),
+    ):
         with pytest.raises(DataError, match=told):
             predictor.predict(path)
     picture(tmp_path / "deep.png", np.zeros((4, 4), np.uint16))

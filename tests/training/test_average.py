@@ -14,7 +14,9 @@ from maskwright.training.average import Average, num_settle_batches, settle_batc
 def network() -> nn.Sequential:
     """A convolution, batch-norm and dropout, seeded."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Conv2d(4, 2, 1), nn.BatchNorm2d(2, affine=False))
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Conv2d(4, 2, 1), nn.BatchNorm2d(2, affine=False)
+    )
 
 
 def bits(model: nn.Module) -> dict[str, bytes]:
@@ -38,7 +40,9 @@ def test_the_average_follows_the_recurrence():
         step(model, number)
         average.update()
         decay = min(1 - 1 / 40, number / (number + 4))
-        expected = [decay * mean + (1 - decay) * p.detach().double() for mean, p in zip(expected, model.parameters(), strict=True)]
+        expected = [
+            decay * mean + (1 - decay) * p.detach().double() for mean, p in zip(expected, model.parameters(), strict=True)
+        ]
     for mean, want in zip(average.weights, expected, strict=True):
         torch.testing.assert_close(mean.double(), want, rtol=1e-4, atol=1e-4)
 
@@ -84,9 +88,13 @@ def test_in_place_puts_everything_back_when_something_raises(where):
         if where == "settling":
             raise RuntimeError("stop")
 
-    with pytest.raises(RuntimeError, match="stop"), average.in_place(settle):
-        model[4].running_mean.add_(1)
-        raise RuntimeError("stop")
+    def use() -> None:
+        with average.in_place(settle):
+            model[4].running_mean.add_(1)
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        use()
     assert bits(model) == before
     assert all(torch.equal(now, then) for now, then in zip(average.weights, mean_before, strict=True))
 

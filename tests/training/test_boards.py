@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import EPOCHS, finished
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from maskwright.runs import Run
+from support import EPOCHS, finished
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import TINY, columns, data, leftovers, maskwright, rows, start, wait_until
+
+from support import TINY, columns, data, disc_data, leftovers, maskwright, rows, start, wait_until
 
 pytestmark = [
     pytest.mark.xdist_group("resume"),
@@ -16,9 +17,8 @@ pytestmark = [
 ]
 
 
-def train(out: Path) -> list[object]:
-    """With a network whose checkpoints are larger than all else that is written."""
-    return ["train", "--data", data(), *TINY, "--train.repeats", 8, "--model.width", 8, "--epochs", 12, "--out", out]
+def train(root: Path, out: Path, width: int) -> list[object]:
+    return ["train", "--data", root, *TINY, "--train.repeats", 8, "--model.width", width, "--epochs", 12, "--out", out]
 
 
 def limited(run: Path, limit: int, *words: object) -> tuple[int, str]:
@@ -32,10 +32,12 @@ def limited(run: Path, limit: int, *words: object) -> tuple[int, str]:
     return child.exitcode, log.read_text()
 
 
-@pytest.mark.parametrize("limit", [100_000, 4_000], ids=["checkpoint", "event file"])
-def test_a_full_disk_stops_with_a_sentence_and_the_run_goes_on_later(tmp_path, limit):
+@pytest.mark.parametrize(("width", "limit"), [(8, 150_000), (2, 150_000)], ids=["checkpoint", "event file"])
+def test_a_full_disk_stops_with_a_sentence_and_the_run_goes_on_later(tmp_path, width, limit):
+    """A network whose checkpoints are larger than all else, and one whose event file outgrows them."""
+    root = data() if width == 8 else disc_data(tmp_path / "data", [(96, 96)] * 6, ["train"] * 4 + ["val"] * 2)
     run = tmp_path / "run"
-    code, said = limited(run, limit, *train(run))
+    code, said = limited(run, limit, *train(root, run, width))
     assert code == 2, said
     sentences = [line for line in said.splitlines() if line.startswith("maskwright: ")]
     assert len(sentences) == 1 and "Traceback" not in said, said
@@ -47,6 +49,6 @@ def test_a_full_disk_stops_with_a_sentence_and_the_run_goes_on_later(tmp_path, l
 
     assert maskwright("train", "--resume", run).code == 0
     whole = tmp_path / "whole"
-    assert maskwright(*train(whole)).code == 0
+    assert maskwright(*train(root, whole, width)).code == 0
     assert columns(run) == columns(whole)
     assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()

@@ -10,7 +10,6 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from support import EPOCHS, TINY, columns, data, finished, leftovers, maskwright, trained
 
 import maskwright as mw
 from maskwright.config_files import load_config
@@ -19,6 +18,7 @@ from maskwright.models import build_model
 from maskwright.models.devices import choose_precision
 from maskwright.runs import Run
 from maskwright.training.callbacks import Keeper, read_best
+from support import EPOCHS, TINY, columns, data, finished, leftovers, maskwright, trained
 
 COLUMNS = ["epoch", "train_loss", "val_loss", "train_iou", "val_iou", "lr", "seconds", "images_per_second"]
 BINARY = ClassMap(("background", "foreground"), (0, 255))
@@ -117,7 +117,9 @@ def test_what_counts_as_better(monitor, scores, better):
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_files_of_its_batch(tmp_path):
-    outcome = maskwright("train", "--data", data(), *TINY, "--lr", "1e30", "--optim.warmup", 0, "--epochs", 5, "--out", tmp_path / "run")
+    outcome = maskwright(
+        "train", "--data", data(), *TINY, "--lr", "1e30", "--optim.warmup", 0, "--epochs", 5, "--out", tmp_path / "run"
+    )
     assert outcome.code == 2 and outcome.out == ""
     sentence = outcome.sentence
     assert "the loss must stay a finite number; got nan at step" in sentence or "got inf at step" in sentence
@@ -186,7 +188,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path):
     assert runs[1].weights.read_bytes() != runs[0].weights.read_bytes()
 
 
-@pytest.mark.parametrize("words", [("--data.cache", "none"), ("--data.cache", "disk"), ("--log", "[csv]"), ("--train.workers", "2")], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("--data.cache", "none"), ("--data.cache", "disk"), ("--log", "[csv]"), ("--train.workers", "2")], ids=" ".join
+)
 def test_what_must_not_matter_does_not(tmp_path, words):
     run = train(tmp_path / "run", "--epochs", EPOCHS, *words)
     assert run.weights.read_bytes() == (finished() / "model.safetensors").read_bytes()
@@ -196,7 +200,9 @@ def test_what_must_not_matter_does_not(tmp_path, words):
 
 @pytest.mark.parametrize("words", list(itertools.product(("sgd", "adam"), ("cosine", "constant"))), ids=" ".join)
 def test_other_optimisers_and_schedules_learn(tmp_path, words):
-    rows = train(tmp_path / "run", "--epochs", 3, "--optim.name", words[0], "--optim.schedule", words[1], "--log", "[csv]").history
+    rows = train(
+        tmp_path / "run", "--epochs", 3, "--optim.name", words[0], "--optim.schedule", words[1], "--log", "[csv]"
+    ).history
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
     assert (rows[-1]["lr"] == 0) == (words[1] == "cosine")
 
@@ -211,7 +217,9 @@ def test_views_crop_and_letterbox_train_and_are_remembered(tmp_path):
 
 def test_every_class_of_a_multi_class_set_is_learned_of(tmp_path):
     maskwright("data", "make", "landcover", tmp_path / "set", "--count", 6, "--size", 32)
-    run = mw.train(tmp_path / "set", out=tmp_path / "run", epochs=1, progress=False, **{"model.width": 2, "model.depth": 1, "data.size": 32})
+    run = mw.train(
+        tmp_path / "set", out=tmp_path / "run", epochs=1, progress=False, **{"model.width": 2, "model.depth": 1, "data.size": 32}
+    )
     scores = run.evaluate("val")
     assert len(scores.classes) == 5 and json.loads(json.dumps(scores.to_json()))["classes"] == list(scores.classes)
     assert scores.loss == pytest.approx(read_best(run)["val_loss"], rel=1e-6)

@@ -90,7 +90,7 @@ def warp_pair(image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: int
 
     image H W 3 uint8, mask H W uint8 → size size 3, size size
     """
-    border = cv2.BORDER_REFLECT_101 if outside == "reflect" else cv2.BORDER_CONSTANT
+    border = cv2.BORDER_REFLECT if outside == "reflect" else cv2.BORDER_CONSTANT
     labels = _warp(mask, matrix, size, cv2.INTER_NEAREST, border, IGNORE)
     source, inner = _shrink(image, matrix, size)
     return _warp(source, inner, size, cv2.INTER_LINEAR, border, (0, 0, 0)), labels

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +48,26 @@ def decode_mask(data: bytes, path: Path) -> np.ndarray:
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width from the file's head, turned upright, without decoding pixels."""
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        with quiet(), Image.open(path) as image:
+            turned = Image.Image.getexif(image).get(0x0112, 1) in (5, 6, 7, 8)
             return (image.width, image.height) if turned else (image.height, image.width)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(_unreadable(path, "image", error)) from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Pillow's remarks on odd EXIF and palettes change nothing here.
+
+    Filters belong to the process, and threads that set and restore them leave each other's behind
+    (https://docs.python.org/3.11/library/warnings.html#temporarily-suppressing-warnings): only the main thread does.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class _opened:
@@ -61,9 +78,11 @@ class _opened:
 
     def __enter__(self) -> Image.Image:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow's remarks on odd EXIF and palettes change nothing here
+            with quiet():
                 self.image = Image.open(io.BytesIO(self.data))
+                if self.kind == "image" and any("16" in str(tile[3]) for tile in self.image.tile):
+                    # Pillow would cut 16-bit colours to 8 bits without a word
+                    raise DataError(f"`{self.path}` must be an 8-bit image; got 16 bits a channel. Convert it to 8 bits first.")
                 self.image.load()
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
             raise DataError(_unreadable(self.path, self.kind, error)) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,18 @@ def find_folder_pairs(root: Path) -> tuple[list[FolderPair], str]:
     raise DataError(_not_recognised(root))
 
 
+def left_aside(root: Path, pairs: Sequence[FolderPair]) -> list[str]:
+    """Folders with images that no pair takes in, such as a test folder without masks."""
+    used = [folder for found in pairs for folder in (found.images, found.masks)]
+    inside = [inner for folder in _folders(root) for inner in [folder, *_folders(folder)]]
+    leaves = [folder for folder in inside if any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())]
+    return [
+        folder.relative_to(root).as_posix()
+        for folder in leaves
+        if not any(folder == one or one in folder.parents or folder in one.parents for one in used)
+    ]
+
+
 def image_files(folder: Path) -> tuple[list[Path], list[str]]:
     """Image files below a folder in a stable order, and the names of files that are something else."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_loose(path))
@@ -88,6 +100,10 @@ def _split_inside(images: Path, masks: Path) -> list[FolderPair]:
     """images/train beside masks/train, when every subfolder is a split."""
     ours = {SPLIT_NAMES.get(_plain(folder)): folder for folder in _folders(images)}
     theirs = {SPLIT_NAMES.get(_plain(folder)): folder for folder in _folders(masks)}
+    for parent, named in ((images, ours), (masks, theirs)):
+        if None not in named and len(named) < len(_folders(parent)):
+            names = listed([folder.name for folder in _folders(parent)])
+            raise DataError(f"`{parent}` must hold one folder a split; got {names}. Put those of one split together.")
     if not ours or None in ours or any(path.suffix.lower() in SUFFIXES for path in images.iterdir()):
         return []
     if set(ours) != set(theirs):

@@ -79,6 +79,7 @@ class EpochKeys(Sampler[list[Key]]):
     def __init__(self, num_samples: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
         self.num_samples, self.batch_size, self.seed = num_samples, batch_size, seed
         self.rank, self.world, self.epoch = rank, world, 0
+        self.sampler = self  # Lightning calls set_epoch on a loader's batch_sampler.sampler, not on the batch sampler itself
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch

@@ -139,7 +139,8 @@ def _from_values(total: Counter[int], ignored: tuple[int, ...], values: Mapping[
 def _looks_like_a_ramp(total: Counter[int]) -> bool:
     """Mostly 0 and 255 with a few greys between: smoothed or JPEG-compressed 0/255 masks."""
     ends = sum(n for value, n in total.items() if value < 16 or value > 239)
-    return total[255] > 0 and len(total) > 2 and ends > 0.97 * sum(total.values()) and total[0] + total[255] > 0.5 * ends
+    high = any(127 < value < 255 for value in total)  # class numbers beside an ignored 255 have none
+    return high and total[255] > 0 and ends > 0.97 * sum(total.values()) and total[0] + total[255] > 0.5 * ends
 
 
 def _fix(classes: ClassMap, odd: Mapping[str, Mapping[int, int]]) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 
 from maskwright.config import DataConfig
 from maskwright.data.dataset import IGNORE, SPLITS, ClassMap, Dataset, Item, Listing, Record
-from maskwright.data.images import decode_image, decode_mask, image_size
+from maskwright.data.images import decode_image, decode_mask, image_size, quiet
 from maskwright.data.masks import apply_classes, count_values, decide_classes, refuse_unknown_values
 from maskwright.data.readers import list_records
 from maskwright.data.splits import assign_splits
@@ -93,15 +93,13 @@ def fingerprint(items: Iterable[Item], classes: ClassMap) -> str:
 
 
 def _sizes(records: Sequence[Record]) -> list[tuple[int, int]]:
-    """Heights and widths from the files' heads; files without one are told together."""
+    """Heights and widths from the files' heads."""
     sizes: list[tuple[int, int]] = []
-    problems: list[str] = []
     for record in records:
         try:
             sizes.append(image_size(record.image))
-        except DataError as error:
-            problems.append(str(error))
-    _refuse(problems)
+        except DataError:
+            sizes.append((0, 0))  # told with everything else that is wrong, when the files are looked at
     return sizes
 
 
@@ -109,7 +107,8 @@ def _look_at_all(records: Sequence[Record], store: PixelStore, progress: Progres
     """Read every file once, on all cores; what the cache has room for stays decoded."""
     looks: list[_Look] = []
     problems: list[str] = []
-    with ThreadPoolExecutor(usable_cores()) as pool:  # Pillow decodes outside the interpreter's lock
+    # filters for warnings belong to the whole process: set here, not by each thread
+    with quiet(), ThreadPoolExecutor(usable_cores()) as pool:  # Pillow decodes outside the interpreter's lock
         for index, outcome in enumerate(pool.map(_try_look, records)):
             if isinstance(outcome, str):
                 problems.append(outcome)

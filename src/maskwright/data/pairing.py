@@ -18,6 +18,8 @@ from typing import Any
 from maskwright.errors import DataError, listed
 
 Key = tuple[str, ...]
+Template = tuple[tuple[int, int], ...]
+Candidate = tuple[tuple[int, ...], str, Template]  # the mask of each image, how it is told, what must agree
 _TOKEN = re.compile(r"\d+|[^\W\d_]+|/")
 _MAX_TOKENS = 3  # how many varying tokens a template may use; names rarely need more than two
 _MAX_SPOTS = 24  # keeps names made of many tokens (hashes, time stamps) quick
@@ -47,9 +49,12 @@ def pair(images: Sequence[str], masks: Sequence[str], where: str = "") -> Pairin
         if found is not None:
             return Pairing(found, rule)
     candidates = _templates(images, masks)
-    different = {found for found, _ in candidates}
+    different = {found for found, _, _ in candidates}
     if len(different) == 1:
-        return Pairing(*candidates[0])
+        contradiction = _contradiction(images, masks, [template for _, _, template in candidates])
+        if contradiction:
+            raise DataError(f"names must pair each image with one mask{where}; {candidates[0][1]} pairs all, but {contradiction}")
+        return Pairing(*candidates[0][:2])
     if len(different) > 1:
         raise DataError(_ambiguous(images, masks, candidates, where))
     raise DataError(_unpaired(images, masks, where))
@@ -86,19 +91,37 @@ def _without_constant_ends(names: Sequence[str]) -> list[object]:
     return [name[start : len(name) - end] or None for name in tokens]
 
 
-def _templates(images: Sequence[str], masks: Sequence[str]) -> list[tuple[tuple[int, ...], str]]:
+def _templates(images: Sequence[str], masks: Sequence[str]) -> list[Candidate]:
     """Every template that pairs all files one to one."""
     ours, theirs = [_tokens(name) for name in images], [_tokens(name) for name in masks]
     # a template can pair everything only if each of its tokens takes the same values on both sides
     spots = [(one, two) for one, two, left, right in _spot_values(ours, theirs) if left == right]
-    found: list[tuple[tuple[int, ...], str]] = []
+    found: list[Candidate] = []
     for count in range(1, _MAX_TOKENS + 1):
         for template in itertools.combinations(spots[:_MAX_SPOTS], count):
             left, right = zip(*template, strict=True)
             match = _match([_read(name, left) for name in ours], [_read(name, right) for name in theirs])
             if match is not None:
-                found.append((match, f"{_example(ours[0], left)} in {images[0]!r} ↔ {masks[match[0]]!r}"))
+                found.append((match, f"{_example(ours[0], left)} in {images[0]!r} ↔ {masks[match[0]]!r}", template))
     return found
+
+
+def _contradiction(images: Sequence[str], masks: Sequence[str], templates: Sequence[Template]) -> str:
+    """Parts no template uses that nearly pair the files too: a running number beside ids of which one is missing or doubled."""
+    used = [{pair[side] for template in templates for pair in template} for side in (0, 1)]
+    ours, theirs = [_tokens(name) for name in images], [_tokens(name) for name in masks]
+    for one, two, left, right in _spot_values(ours, theirs):
+        shared = (left & right).total()
+        if one in used[0] or two in used[1] or not len(images) <= 2 * shared < 2 * len(images):
+            continue
+        if 2 * min(len(left), len(right)) <= len(images):  # few values, often repeated: an annotator, a camera, a day
+            continue
+        odd = [repr(name) for name, tokens in zip(images, ours, strict=True) if tokens[one] not in right]
+        odd += [repr(name) for name, tokens in zip(masks, theirs, strict=True) if tokens[two] not in left]
+        odd = odd or [repr(name) for name, tokens in zip(images, ours, strict=True) if left[tokens[one]] != right[tokens[one]]]
+        fix = "Rename or remove them, or write the pairs down in pairs.csv (image,mask)."
+        return f"another part of the names agrees for most files and not for {listed(odd)}. {fix}"
+    return ""
 
 
 def _spot_values(ours: Sequence[Key], theirs: Sequence[Key]) -> Iterator[tuple[int, int, Counter[str], Counter[str]]]:
@@ -130,8 +153,8 @@ def _example(tokens: Key, spots: Sequence[int]) -> str:
     return "matching " + "-".join(repr(tokens[spot]) for spot in spots)
 
 
-def _ambiguous(images: Sequence[str], masks: Sequence[str], candidates: Sequence[tuple[tuple[int, ...], str]], where: str) -> str:
-    first, second = candidates[0][0], next(found for found, _ in candidates if found != candidates[0][0])
+def _ambiguous(images: Sequence[str], masks: Sequence[str], candidates: Sequence[Candidate], where: str) -> str:
+    first, second = candidates[0][0], next(found for found, _, _ in candidates if found != candidates[0][0])
     spot = next(index for index in range(len(images)) if first[index] != second[index])
     partners = f"{masks[first[spot]]!r} or {masks[second[spot]]!r}"
     return (
@@ -144,7 +167,9 @@ def _unpaired(images: Sequence[str], masks: Sequence[str], where: str) -> str:
     """Name the files that have no partner or several, by the reading that pairs most of them."""
     left, right = [_tokens(name) for name in images], [_tokens(name) for name in masks]
     readings: list[tuple[Sequence[Any], Sequence[Any]]] = [(images, masks), (left, right)]
-    readings.append((_without_constant_ends(images), _without_constant_ends(masks)))
+    bare = (_without_constant_ends(images), _without_constant_ends(masks))
+    if None not in bare[0] and None not in bare[1]:  # None is no key: it must not look like agreement
+        readings.append(bare)
     for one, two, _, _ in _spot_values(left, right):
         readings.append(([name[one] for name in left], [name[two] for name in right]))
     best = max(readings, key=lambda keys: _agreement(*keys))

@@ -81,7 +81,9 @@ def choose_place(wish: str, sizes: Sequence[tuple[int, int]], folder: Path | Non
     needed = sum(height * width * 4 for height, width in sizes)
     told = f"{_gigabytes(needed)} decoded"
     if wish != "auto":
-        return ("disk" if wish == "disk" and folder else "ram" if wish != "none" else "none"), "as configured"
+        if wish == "disk" and folder is None:
+            return "ram", "there is no folder for a cache on disk"
+        return wish, "as configured"  # pyright: ignore[reportReturnType]
     free = free_memory()
     if needed <= RAM_SHARE * free:
         return "ram", f"{told}, {_gigabytes(free)} of memory free"

@@ -91,7 +91,7 @@ def evaluate(
             progress(index + 1, len(entries))
     counts = Counts.join(parts)
     scores = summary(counts, names)
-    result = Evaluation(run.name, split, names, scores, intervals(counts, names), sum(losses) / len(losses), counts)
+    result = Evaluation(run.name, split, names, scores, intervals(counts), sum(losses) / len(losses), counts)
     run.write(f"evaluation/{split}-counts.npz", counts.save)
     run.write_json(f"evaluation/{split}.json", result.to_json())
     return result

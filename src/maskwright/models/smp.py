@@ -23,6 +23,9 @@ def build_smp(config: SmpConfig, num_outputs: int) -> nn.Module:
     if config.encoder not in encoders and not config.encoder.startswith("tu-"):
         raise ModelError(unknown("model.encoder", config.encoder, encoders, "Any timm encoder is tu-NAME."))
     weights = None if config.weights == "none" else config.weights
+    offered = list(smp.encoders.encoders.get(config.encoder, {}).get("pretrained_settings", {}))
+    if weights and offered and weights not in offered:
+        raise ModelError(unknown("model.weights", weights, [*offered, "none"]))
     try:
         model = architectures[config.arch.lower()](
             encoder_name=config.encoder, encoder_weights=weights, in_channels=3, classes=num_outputs

@@ -81,4 +81,5 @@ def _doubling(channels: int, up: str) -> nn.Module:
 
 def build_unet(config: UnetConfig, num_outputs: int) -> Unet:
     """The U-Net a configuration asks for."""
+    assert config.width != "auto", "auto is resolved before a model is built"
     return Unet(3, num_outputs, config.width, config.depth, config.up, config.norm)

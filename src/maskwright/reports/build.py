@@ -1,6 +1,6 @@
 """Write a run's report: one HTML file that needs nothing beside it, and the two curves as PNG.
 
-    write_report(Run.open("runs/first"))       # → runs/first/report.html
+write_report(Run.open("runs/first"))       # → runs/first/report.html
 """
 
 from __future__ import annotations

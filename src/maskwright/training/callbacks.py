@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from pathlib import Path
@@ -147,7 +148,8 @@ def read_best(run: Run) -> dict[str, Any]:
 def write_weights(run: Run, best: dict[str, Any]) -> Path:
     """model.safetensors: the best weights, for use and sharing, with how good they were."""
     weights = {name: value.contiguous() for name, value in best["state_dict"].items()}
-    told = {key: str(value) for key, value in best.items() if key != "state_dict"}
+    # one entry: safetensors writes several in random order, and equal runs must give equal files
+    told = {"maskwright": json.dumps({key: value for key, value in best.items() if key != "state_dict"})}
 
     def write(path: Path) -> None:
         save_file(weights, path, metadata=told)

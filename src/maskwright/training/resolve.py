@@ -53,6 +53,8 @@ def resolve(config: Config, dataset: Dataset, cache: tuple[str, str]) -> tuple[C
     to.settle("train.precision", lambda: choose_precision(device))
     to.settle("train.workers", lambda: _workers(device))
     to.settle("loss", lambda: ([term.model_dump() for term in AUTO], AUTO_REASON))
+    if config.model.name == "unet":
+        to.settle("model.width", lambda: _width(device))
     settled = config.replace(to.changes)
     per_image = to.settle("train.repeats", lambda: _repeats(settled, dataset))
     inputs = per_image * len(dataset.split("train"))
@@ -76,11 +78,17 @@ def _view(longest: float) -> tuple[str, str]:
 
 
 def _size(kind: str, longest: float, device: str) -> tuple[int, str]:
-    largest = 512 if device == "gpu" else 384
+    largest = (512 if device == "gpu" else 256) if kind == "crop" else 512
     if kind == "crop" or longest >= largest:
-        return largest, f"{largest} pixels on a {device}"
+        return largest, f"{largest} pixels show texture and enough around it at a cost a {device} can bear"
     size = max(32, math.ceil(longest / 32) * 32)
     return size, f"the images' longest side is {longest:.0f} pixels"
+
+
+def _width(device: str) -> tuple[int, str]:
+    if device == "gpu":
+        return 64, "the lab's width, which a GPU can bear"
+    return 16, "at equal time on a CPU, 16 wide and 16 times as many inputs won over the lab's 64"
 
 
 def _workers(device: str) -> tuple[int, str]:

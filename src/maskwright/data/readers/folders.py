@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import yaml
 
 from maskwright.config import DataConfig
 from maskwright.data.dataset import Listing, Record
-from maskwright.data.layout import FolderPair, find_folder_pairs, image_files
+from maskwright.data.layout import FolderPair, find_folder_pairs, image_files, left_aside
 from maskwright.data.pairing import pair
 from maskwright.errors import DataError, listed
 
@@ -24,13 +25,15 @@ def read(config: DataConfig, root: Path) -> Listing:
     """Find the folders, pair their files, and note what was left aside."""
     if not root.is_dir():
         raise DataError(f"`data.root` must be a folder for reader folders; got {root}, a file. Check the path.")
+    notes: list[str] = []
     if config.images and config.masks:
         pairs = [FolderPair(_named(root, config.images, "images"), _named(root, config.masks, "masks"), None)]
         layout = f"{config.images} beside {config.masks}, as named"
     else:
         pairs, layout = find_folder_pairs(root)
+        unread = left_aside(root, pairs)
+        notes += [f"folders with images that no masks belong to were left aside: {listed(unread)}"] if unread else []
     records: list[Record] = []
-    notes: list[str] = []
     rules: list[str] = []
     for folders in pairs:
         found, rule, aside = _read_pair(root, folders)
@@ -52,7 +55,7 @@ def read_classes(root: Path) -> dict[str, int] | None:
         raise DataError(f"`{path}` must be valid YAML; {str(error).splitlines()[0]}. Write one `name: value` a line.") from None
     if isinstance(tree, list) and all(isinstance(name, str) for name in tree):
         tree = {name: value for value, name in enumerate(tree)}
-    if not isinstance(tree, dict) or not all(isinstance(v, int) and 0 <= v <= 65535 for v in tree.values()):
+    if not isinstance(tree, dict) or not all(type(v) is int and 0 <= v <= 65535 for v in tree.values()):
         raise DataError(f"`{path}` must hold one `name: value` a line, values 0 to 65535; got {str(tree)[:60]}. Mend it.")
     return {str(name): value for name, value in tree.items()}
 
@@ -82,4 +85,4 @@ def _read_pair(root: Path, folders: FolderPair) -> tuple[list[Record], str, list
 
 
 def _name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).with_suffix("").as_posix()
+    return Path(os.path.relpath(path, folder)).with_suffix("").as_posix()

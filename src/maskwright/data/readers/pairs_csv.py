@@ -31,7 +31,7 @@ def read(config: DataConfig, root: Path) -> Listing:
     problems: list[str] = []
     records: list[Record] = []
     lines: dict[Path, int] = {}
-    for line, row in enumerate(rows, start=2):
+    for line, row in rows:
         record = _record(path.parent, line, row, problems)
         if record is None:
             continue
@@ -40,8 +40,9 @@ def read(config: DataConfig, root: Path) -> Listing:
         lines.setdefault(record.image, line)
         records.append(record)
     if len({record.split is None for record in records}) == 2:
-        blank = [line for line, row in enumerate(rows, start=2) if not (row.get("split") or "").strip()]
-        problems.append(f"split must be named on every row or on none; it is empty on line {listed(blank)}")
+        blank = [line for line, row in rows if not (row.get("split") or "").strip()]
+        if blank:
+            problems.append(f"split must be named on every row or on none; it is empty on line {listed(blank)}")
     if problems:
         fix = "Mend these rows."
         raise DataError(f"`{path}` must list existing images and masks once each; {listed(problems, 'and', 8)}. {fix}")
@@ -52,7 +53,7 @@ def read(config: DataConfig, root: Path) -> Listing:
     return Listing(tuple(records), "csv", f"{path.name} lists {len(records)} pairs", read_classes(path.parent), notes)
 
 
-def _rows(path: Path) -> tuple[list[dict[str, str]], list[str]]:
+def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     if not path.is_file():
         raise DataError(f"`data.root` must be a CSV or hold {PAIRS_FILE} for reader csv; {path} is not there. Check the path.")
     try:
@@ -60,7 +61,7 @@ def _rows(path: Path) -> tuple[list[dict[str, str]], list[str]]:
             reader = csv.DictReader(file)
             columns = [(name or "").strip().lower() for name in reader.fieldnames or []]
             reader.fieldnames = columns
-            rows = list(reader)
+            rows = [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"`{path}` must be a CSV in UTF-8; {error}. Save it again as CSV UTF-8.") from None
     if "image" not in columns or "mask" not in columns:
