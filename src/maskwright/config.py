@@ -111,13 +111,15 @@ class AugmentOp(Section):
 class OptimConfig(Section):
     """The optimiser and the learning rate over time."""
 
-    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    name: Annotated[Literal["adamw", "adam", "sgd"], Field(description="the rule of each step")] = "adamw"
     lr: Annotated[PositiveFloat, Field(description="the highest learning rate")] = 2e-3
     weight_decay: Annotated[float, Field(ge=0, description="on weight matrices only")] = 0.02
     schedule: Annotated[Literal["cosine", "constant"], Field(description="cosine always reaches its end")] = "cosine"
     warmup: Annotated[Fraction, Field(description="share of the steps over which the rate rises")] = 0.1
     clip: Annotated[PositiveFloat | None, Field(description="largest norm of the gradient")] = 1.0
-    freeze: Annotated[list[str], Field(description="parts that do not learn: encoder, decoder, head")] = []
+    freeze: Annotated[
+        list[Literal["encoder", "decoder", "head"]], Field(description="parts that do not learn: encoder, decoder, head")
+    ] = []
 
 
 class TrainConfig(Section):
@@ -132,7 +134,7 @@ class TrainConfig(Section):
     seed: Annotated[int, Field(ge=0, description="decides the first weights and every random choice")] = 0
     precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="arithmetic of the network")] = "auto"
     devices: Annotated[Literal["auto", "cpu", "gpu"], Field(description="what the network runs on")] = "auto"
-    workers: Annotated[int, Field(ge=0)] | Auto = "auto"
+    workers: Annotated[Annotated[int, Field(ge=0)] | Auto, Field(description="processes that prepare inputs")] = "auto"
     monitor: Annotated[Literal["val_iou", "val_loss"], Field(description="what the best epoch is picked by")] = "val_iou"
     early_stop: Annotated[PositiveInt | None, Field(description="stop after so many epochs without a better one")] = None
     average: Annotated[Literal["ema", "none"], Field(description="average the weights over the last steps")] = "ema"
@@ -148,7 +150,11 @@ def model_shorthand(value: object) -> object:
     return value
 
 
-ModelConfig = Annotated[UnetConfig | SmpConfig, Field(discriminator="name"), BeforeValidator(model_shorthand)]
+ModelConfig = Annotated[
+    UnetConfig | SmpConfig,
+    Field(discriminator="name"),
+    BeforeValidator(model_shorthand, json_schema_input_type=UnetConfig | SmpConfig | str),
+]
 AugmentPreset = Literal["none", "light", "standard", "heavy"]
 
 

@@ -65,11 +65,11 @@ def to_yaml(config: Config, reasons: Mapping[str, str] | None = None) -> str:
     return head + body
 
 
-def _sections(annotation: Any) -> list[type[BaseModel]]:
+def _sections(annotation: Any, lists: bool = False) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     parts = [part for part in get_args(annotation) if not isinstance(part, str)]
-    return [section for part in parts if getattr(part, "__name__", "") != "list" for section in _sections(part)]
+    return [section for part in parts if lists or getattr(part, "__name__", "") != "list" for section in _sections(part, lists)]
 
 
 def _read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
@@ -103,6 +103,9 @@ def _note_lines(node: Any, at: tuple[str | int, ...], path: Path, sources: Sourc
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             here = (*at, str(key.value))
+            if here in sources:
+                twice = f"{path}, line {key.start_mark.line + 1}: `{'.'.join(map(str, here))}` must stand once"
+                raise ConfigError([f"{twice}; it stands also on {sources[here].removeprefix(f'{path}, ')}. Remove one."])
             sources[here] = f"{path}, line {key.start_mark.line + 1}"
             _note_lines(value, here, path, sources)
     elif isinstance(node, yaml.SequenceNode):
@@ -150,11 +153,14 @@ def _sentences(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) ->
     """pydantic's errors as house sentences, the branches of a union told as one."""
     constraints: dict[tuple[str, str], list[str]] = {}
     sentences: list[str] = []
-    for item in errors:
+    for item in _of_the_branch_meant(errors):
         loc = tuple(part for part in item["loc"] if not _is_union_tag(part, item["loc"]))
         key = ".".join(str(part) for part in loc)
         where = next((f"{sources[loc[:end]]}: " for end in range(len(loc), 0, -1) if loc[:end] in sources), "")
-        if item["type"] == "extra_forbidden":
+        if item["type"] == "invalid_key":
+            line = next((told for at, told in sources.items() if at[-1] == key), "")
+            sentences.append(f"{line}{': ' if line else ''}`{key}` must be a known key. {_key_hint((key,), tree)}")
+        elif item["type"] == "extra_forbidden":
             sentences.append(f"{where}`{key}` must be a known key. {_key_hint(loc, tree)}")
         elif item["type"] in ("union_tag_invalid", "union_tag_not_found"):
             got = (item.get("ctx") or {}).get("tag", "no name")
@@ -168,13 +174,31 @@ def _sentences(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) ->
     return sentences + merged
 
 
+def _of_the_branch_meant(errors: Sequence[Any]) -> list[Any]:
+    """Of a union's branches, those alone that the value was meant for: a list isn't told that it is no text."""
+    deepest: dict[tuple[Any, ...], int] = {}
+    for item in errors:
+        for length, part in enumerate(item["loc"]):
+            if _is_union_tag(part, item["loc"]):
+                at = item["loc"][:length]
+                deepest[at] = max(deepest.get(at, 0), len(item["loc"]) - length)
+    kept = []
+    for item in errors:
+        tags = [length for length, part in enumerate(item["loc"]) if _is_union_tag(part, item["loc"])]
+        wrong_kind = item["type"] in ("list_type", "dict_type")  # `augment: hevy` was meant as a name
+        if all(len(item["loc"]) - length == deepest[item["loc"][:length]] for length in tags) and not (tags and wrong_kind):
+            kept.append(item)
+    return kept or list(errors)
+
+
 def _key_hint(loc: tuple[Any, ...], tree: dict[str, Any]) -> str:
     """The nearest key of this section, else the same key in another section, else all keys here."""
     siblings, name = _siblings(loc, tree), str(loc[-1])
     near = closest(SYNONYMS.get(name, name), siblings, limit=1)
     if near:
         return f"Did you mean `{'.'.join([*map(str, loc[:-1]), near[0]])}`?"
-    elsewhere = [key for key in known_keys() if key.split(".")[-1] == SYNONYMS.get(name, name)]
+    mine = ".".join(map(str, loc))
+    elsewhere = [key for key in known_keys() if key.split(".")[-1] == SYNONYMS.get(name, name) and key != mine]
     if elsewhere:
         return f"Did you mean `{elsewhere[0]}`?"
     return f"Keys here are {listed(siblings, 'and', 12)}."
@@ -192,19 +216,23 @@ def _is_union_tag(part: object, loc: tuple[Any, ...]) -> bool:
 def _siblings(loc: tuple[Any, ...], tree: dict[str, Any]) -> list[str]:
     section: type[BaseModel] | None = Config
     for part in loc[:-1]:
-        if section is None or isinstance(part, int):
+        if section is None:
             break
+        if isinstance(part, int):  # in a list of sections, which _sections was asked for
+            continue
         if section is Config and part == "model":
-            model = tree.get("model")
-            section = MODEL_SECTIONS.get(str(model.get("name", "unet"))) if isinstance(model, dict) else UnetConfig
+            model = model_shorthand(tree.get("model"))
+            section = MODEL_SECTIONS.get(str(model["name"])) if isinstance(model, dict) else UnetConfig
             continue
         field = section.model_fields.get(str(part))
-        found = _sections(field.annotation) if field else []
+        found = _sections(field.annotation, lists=True) if field else []
         section = found[0] if found else None
     return list(section.model_fields) if section else []
 
 
 def _constraint(item: Any) -> str:
     """What must hold, from pydantic's own wording."""
+    if item["type"] in ("model_type", "model_attributes_type"):
+        return "a section of keys, such as {name: …}" if isinstance(item["loc"][-1], int) else "a section of keys"
     message = item["msg"].removeprefix("Input should be ").partition(", unable to parse")[0]
     return message.replace("'", "").replace("a valid integer", "a whole number").replace("a valid ", "a ")

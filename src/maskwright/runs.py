@@ -40,7 +40,7 @@ class Run:
         """Make a new run folder, refusing one that already holds something."""
         root = Path(root)
         cls.refuse_taken(root)
-        with _told(root, "make the run folder"):
+        with writing(root, "make the run folder"):
             (root / "checkpoints").mkdir(parents=True, exist_ok=True)
         return cls(root)
 
@@ -142,7 +142,7 @@ def write_atomically(path: Path, writer: Callable[[Path], object]) -> None:
     The temporary name keeps the suffix, because image writers choose the format by it.
     """
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    with _told(path, "write"):
+    with writing(path, "write"):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             writer(temporary)
@@ -153,7 +153,7 @@ def write_atomically(path: Path, writer: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-class _told:
+class writing:
     """Turn the operating system's refusal to write into a sentence that says what is safe."""
 
     def __init__(self, path: Path, verb: str) -> None:

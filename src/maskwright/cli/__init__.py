@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ def build_app() -> App:
     """The application with every command registered lazily."""
     from cyclopts import App
 
-    app = App(name="maskwright", help=HELP, version=_version, help_format="plaintext")
+    app = App(name="maskwright", help=HELP, version=_version, help_format="plaintext", suppress_keyboard_interrupt=False)
     for name, (target, about) in COMMANDS.items():
         app.command(target, name=name, help=about)
     for name, (about, commands) in GROUPS.items():
@@ -75,13 +76,15 @@ def overview() -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the answer is no, 2 a mistake in the input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words in ([], ["-h"], ["--help"]):
-        print(overview())
-        sys.exit(0)
     debug = "--debug" in words
     words = _keys_last([_with_dashes(word) for word in words if word != "--debug"])
     try:
-        code = build_app()(words, exit_on_error=False, print_error=False, result_action="return_value")
+        if words in ([], ["-h"], ["--help"]):
+            print(overview())
+            code = 0
+        else:
+            code = build_app()(words, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
     except MaskwrightError as error:
         if debug:
             raise
@@ -89,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = _tell("interrupted", 130)
     except BrokenPipeError:  # the reader of our output has gone, as in `… | head`
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer has nowhere to go
         code = 0
     except Exception as error:
         if debug or not _is_usage_error(error):

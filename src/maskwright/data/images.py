@@ -24,7 +24,7 @@ def decode_image(data: bytes, path: Path) -> np.ndarray:
         if image.mode in _DEEP_MODES:
             raise DataError(f"`{path}` must be an 8-bit image; got mode {image.mode}. Convert it to 8 bits first.")
         upright = ImageOps.exif_transpose(image)
-        return np.asarray(upright.convert("RGB"))
+        return np.array(upright.convert("RGB"))  # a copy, because Pillow's own cannot be written to and torch warns of that
 
 
 def decode_mask(data: bytes, path: Path) -> np.ndarray:

@@ -24,7 +24,7 @@ from maskwright.data.geometry import View
 from maskwright.data.images import decode_image
 from maskwright.data.pictures import overlay, palette
 from maskwright.data.record import class_map
-from maskwright.errors import DataError, RunError, must
+from maskwright.errors import DataError, RunError, UsageError, must
 from maskwright.models import Segmenter, build_model
 from maskwright.models.devices import autocast, choose_device, choose_precision, torch_device
 from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
@@ -110,6 +110,11 @@ class Predictor:
         probabilities = logits.softmax(dim=1)[0].cpu().numpy()
         return Prediction(pixels, self.labels(logits, threshold), probabilities, self.classes.names)
 
+    def refuse_threshold(self, threshold: float | None) -> None:
+        """Stop when a threshold means nothing here."""
+        if threshold is not None and not (self.classes.is_binary and 0 < threshold < 1):
+            raise UsageError(must("--mask-threshold", "between 0 and 1, with two classes", threshold, "Leave it out."))
+
     @torch.inference_mode()
     def logits(self, pixels: np.ndarray) -> torch.Tensor:
         """Logits at the image's own size. H W 3 uint8 → 1 K H W"""
@@ -120,8 +125,7 @@ class Predictor:
         """Class numbers from logits. 1 K H W → H W uint8"""
         if threshold is None:
             return labels_from_logits(logits)[0].cpu().numpy()
-        if not self.classes.is_binary or not 0 < threshold < 1:
-            raise DataError(must("--mask-threshold", "between 0 and 1, with two classes", threshold, "Leave it out."))
+        self.refuse_threshold(threshold)
         return (logits.softmax(dim=1)[0, 1] >= threshold).to(torch.uint8).cpu().numpy()
 
 

@@ -37,6 +37,11 @@ def predict_files(
     files = _expand(paths)
     names = _names(files)
     out = Path(out)
+    predictor.refuse_threshold(threshold)
+    mine = {path.resolve() for path in files}
+    over = [name for name in names if any((out / f"{name}{end}").resolve() in mine for end in (".png", "-overlay.jpg"))]
+    if over:
+        raise UsageError(f"`--out` must be a folder where no image is written over; {out} holds {listed(over)}. Choose another.")
     done: list[Path] = []
     problems: list[str] = []
     for index, (path, name) in enumerate(zip(files, names, strict=True)):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,50 @@ import torch
 from maskwright.data.geometry import shrink_to
 from maskwright.data.pictures import colourise, palette
 from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
+from maskwright.runs import writing
 from maskwright.training.module import SegmentationTraining
 
 _PANEL_HEIGHT = 256
 _NUM_PANELS = 4
 _PANELS_SHOWN = 12  # times over a run; more would only fill the disk
+
+
+class EventFile:
+    """An event file, written at once and in this thread: a full disk is then told as for any other file.
+
+    TensorBoard's own writer hands events to a thread, which prints a traceback when the disk refuses them.
+    """
+
+    def __init__(self, folder: Path, first_epoch: int) -> None:
+        # importing the writer must not start TensorFlow where it happens to be installed
+        sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
+        from tensorboard.compat.proto import event_pb2
+        from tensorboard.summary.writer.record_writer import RecordWriter
+        from torch.utils.tensorboard import summary
+
+        self._event, self._summary = event_pb2, summary
+        self.path = folder / f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"  # read in this order
+        with writing(self.path, "write"):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("wb", buffering=0)
+        self._records = RecordWriter(self._file)
+        self._write(first_epoch, file_version="brain.Event:2")
+        # what a killed process drew of these epochs is hidden
+        log: Any = vars(event_pb2)["SessionLog"]  # protobuf makes it when it is imported
+        self._write(first_epoch, session_log=log(status=log.START))
+
+    def scalar(self, tag: str, value: float, epoch: int) -> None:
+        self._write(epoch, summary=self._summary.scalar(tag, value))
+
+    def image(self, tag: str, pixels: np.ndarray, epoch: int) -> None:
+        self._write(epoch, summary=self._summary.image(tag, pixels, dataformats="HWC"))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, epoch: int, **content: Any) -> None:
+        with writing(self.path, "write"):
+            self._records.write(self._event.Event(wall_time=time.time(), step=epoch, **content).SerializeToString())
 
 
 class TensorBoardLog(pl.Callback):
@@ -30,36 +72,34 @@ class TensorBoardLog(pl.Callback):
         self.folder, self.samples = folder, list(samples[:_NUM_PANELS])
         self.colours = palette(num_classes)
         self.every = max(1, epochs // _PANELS_SHOWN)
-        self._writer: Any = None
+        self._events: EventFile | None = None
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # importing the writer must not start TensorFlow where it happens to be installed
-        sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer = SummaryWriter(str(self.folder), purge_step=trainer.current_epoch or None)
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._events = EventFile(self.folder, trainer.current_epoch)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Panels are drawn while the averaged weights are still in place."""
-        assert isinstance(pl_module, SegmentationTraining)
+        assert isinstance(pl_module, SegmentationTraining) and self._events
         epoch = trainer.current_epoch
         if epoch % self.every == 0 or epoch + 1 == trainer.max_epochs:
             for name, image, mask in self.samples:
-                self._writer.add_image(f"val/{name}", self._panel(pl_module, image, mask), epoch, dataformats="HWC")
+                self._events.image(f"val/{name}", self._panel(pl_module, image, mask), epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, SegmentationTraining)
+        assert isinstance(pl_module, SegmentationTraining) and self._events
         epoch, scores = trainer.current_epoch, pl_module.epoch_scores
         for kind in ("loss", "iou"):
             for split in ("train", "val"):
-                self._writer.add_scalar(f"{kind}/{split}", scores[f"{split}_{kind}"], epoch)
-        self._writer.add_scalar("lr", trainer.optimizers[0].param_groups[0]["lr"], epoch)
-        self._writer.flush()
+                self._events.scalar(f"{kind}/{split}", scores[f"{split}_{kind}"], epoch)
+        self._events.scalar("lr", trainer.optimizers[0].param_groups[0]["lr"], epoch)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self.teardown(trainer, pl_module, "fit")  # which Lightning leaves out then
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if self._writer:
-            self._writer.close()
-            self._writer = None
+        if self._events:
+            self._events.close()
+            self._events = None
 
     @torch.no_grad()
     def _panel(self, module: SegmentationTraining, image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -117,9 +117,13 @@ class Keeper(pl.Callback):
             best = {"state_dict": module.best_weights, **self.best}
             self.run.write("checkpoints/best.ckpt", lambda path: torch.save(best, path))
             self._unsaved = False
-        self.run.write("checkpoints/last.ckpt", lambda path: trainer.save_checkpoint(path))
+        self.run.write("checkpoints/last.ckpt", lambda path: trainer.save_checkpoint(path, weights_only=False))
         self._saved_at = time.perf_counter()
         self._save_took = self._saved_at - started
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.patience is not None and self.stale >= self.patience:  # killed after stopping early
+            trainer.should_stop = self.stopped_early = True
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "stale": self.stale}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import logging
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +30,7 @@ from maskwright.data.augment import resolve as resolve_augment
 from maskwright.data.loader import Batch, EpochKeys, TrainSamples, train_loader
 from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.record import data_document
-from maskwright.errors import DataError, must
+from maskwright.errors import DataError, RunError, must
 from maskwright.losses import build_loss
 from maskwright.models import build_model
 from maskwright.models.devices import torch_device
@@ -96,7 +97,12 @@ def resume(root: str | Path, console: Console | None = None) -> TrainResult:
     run = Run.open(root)
     config = run.config
     if run.weights.is_file():
+        if console:
+            console.print(f"{run.root} is finished already; nothing was changed")
         return _finished(run)
+    for left in run.root.rglob(".*-*"):  # temporaries of the process that was killed
+        if left.is_file() and re.match(r"\.\d+-", left.name):
+            left.unlink()
     plan = Plan(config, {}, open_dataset(config.data, run.root / "cache", _reading(console)))
     try:
         known, now = run.data["fingerprint"], plan.opened.dataset.fingerprint
@@ -106,6 +112,8 @@ def resume(root: str | Path, console: Console | None = None) -> TrainResult:
                 f"the data must be what the run began with; files, labels or splits under {config.data.root} changed. {fix}"
             )
         last = run.checkpoints / "last.ckpt"
+        if last.is_file():
+            _refuse_spoilt(last)
         return _fit(run, plan, last if last.is_file() else None, console)
     finally:
         plan.opened.store.close()
@@ -113,6 +121,10 @@ def resume(root: str | Path, console: Console | None = None) -> TrainResult:
 
 def _train_new(plan: Plan, out: Path, console: Console | None, tell: Callable[[Plan], None] | None) -> TrainResult:
     config, reasons = plan.config, dict(plan.reasons)
+    if config.data.root is not None:  # so that a resume from another folder finds it
+        config = config.replace({"data.root": str(Path(config.data.root).absolute())})
+    build_loss(config.loss)  # a name that isn't known leaves no folder behind, either
+    resolve_augment(config.augment)
     model = _seeded_model(config, plan.opened)  # built here too, so that a model that can't be leaves no folder behind
     if config.train.epochs == "auto":
         samples, keys = _samples(config, plan.opened)
@@ -222,6 +234,15 @@ def _run_to_the_end(trainer: pl.Trainer, module: Any, loader: Any, val: Any, che
         raise KeyboardInterrupt from stop
     if trainer.interrupted:
         raise KeyboardInterrupt
+
+
+def _refuse_spoilt(last: Path) -> None:
+    """A checkpoint that can't be read, told before anything begins."""
+    try:
+        torch.load(last, map_location="cpu", mmap=True, weights_only=True)
+    except Exception as error:  # noqa: BLE001 - torch raises whatever its unpickler stumbles over
+        fix = "Restore it, or remove it to train the run from its start."
+        raise RunError(f"`{last}` must be a whole checkpoint; {str(error).splitlines()[0][:120] or 'it is not'}. {fix}") from None
 
 
 def _finished(run: Run) -> TrainResult:
