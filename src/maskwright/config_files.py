@@ -95,7 +95,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
         raise ConfigError([f"{path}: must hold keys such as `data:` and `model:`; got a {type(tree).__name__}."])
     sources: Sources = {}
     _note_lines(node, (), path, sources)
-    return tree, sources
+    return {key: value for key, value in tree.items() if value is not None}, sources  # `optim:` with nothing below: defaults
 
 
 def _note_lines(node: Any, at: tuple[str | int, ...], path: Path, sources: Sources) -> None:

@@ -51,9 +51,11 @@ class Run:
         if root.is_file():
             raise RunError(f"`--out` must be a new or empty folder; got {root}, a file. Choose another with --out.")
         if root.is_dir():
+            resumable = (root / "config.yaml").is_file()
             files = [path for path in root.rglob("*") if path.is_file() and path.parent.name != "cache" and path.name[0] != "."]
+            if not resumable:  # config.yaml is written last; what came before it is the leftover of a killed start
+                files = [path for path in files if path.name not in ("environment.json", "data.json")]
             if files:
-                resumable = (root / "config.yaml").is_file()
                 fix = f"Choose another, or go on with that run: --resume {root}" if resumable else "Choose another."
                 raise RunError(f"`--out` must be a new or empty folder; got {root}, which holds {len(files)} files. {fix}")
 

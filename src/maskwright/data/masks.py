@@ -144,9 +144,9 @@ def _looks_like_a_ramp(total: Counter[int]) -> bool:
 
 
 def _fix(classes: ClassMap, odd: Mapping[str, Mapping[int, int]]) -> str:
-    if classes.values == (0, 255):
-        return "They look smoothed; to read values from 128 up as foreground add --data.foreground_from 128."
     others: Sequence[int] = sorted({value for found in odd.values() for value in found})
+    if classes.values == (0, 255) and len(others) > 2:
+        return "They look smoothed; to read values from 128 up as foreground add --data.foreground_from 128."
     if len(others) == 1:
         return f"If {others[0]} marks unlabelled pixels add --data.ignore_index {others[0]}, else name it in data.classes."
     return "Name them in data.classes, or mend the masks."

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskwright.config import DataConfig
+from maskwright.config import DataConfig, SplitConfig
 from maskwright.data.dataset import IGNORE, SPLITS, ClassMap, Dataset, Item, Listing, Record
 from maskwright.data.images import decode_image, decode_mask, image_size, quiet
 from maskwright.data.masks import apply_classes, count_values, decide_classes, refuse_unknown_values
@@ -70,7 +70,7 @@ def _open(config: DataConfig, listing: Listing, store: PixelStore, cache: tuple[
     classes = decide_classes(config, listing.classes, {look.record.mask.as_posix(): look.values for look in looks})
     items = _settle(looks, store, classes)
     items, dealt = assign_splits(items, config.split)
-    notes = (*listing.notes, *_remarks(items, classes))
+    notes = (*listing.notes, *_without_effect(config, listing), *_remarks(items, classes))
     dataset = Dataset(Path(config.root or ""), tuple(items), classes, listing.reader,
                       f"{listing.reason}; split {dealt}", fingerprint(items, classes), notes)  # fmt: skip
     return Opened(dataset, store, *cache)
@@ -188,6 +188,17 @@ def _refuse(problems: Sequence[str]) -> None:
         shown = "\n  ".join(problems[:20])
         more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
         raise DataError(f"{len(problems)} pairs cannot be used:\n  {shown}{more}")
+
+
+def _without_effect(config: DataConfig, listing: Listing) -> list[str]:
+    """Options somebody set that change nothing here."""
+    named = {record.split for record in listing.records}
+    found: list[str] = []
+    if config.split != SplitConfig() and {"train", "val"} <= named:
+        found.append("data.split has no effect: the data set names its own splits")
+    if config.letterbox and config.view == "crop":
+        found.append("data.letterbox has no effect with view crop")
+    return found
 
 
 def _remarks(items: Sequence[Item], classes: ClassMap) -> list[str]:
