@@ -1,6 +1,6 @@
 """Training and validation images/s: `train` beside its own step on resident tensors, and beside the tutorial loop.
 
-python benchmarks/training.py                 all sides, interleaved, each in a process of its own
+python benchmarks/training.py [ROUNDS]        all sides, interleaved, each in a process of its own
 python benchmarks/training.py part SIDE MODEL ROOT     one side
 """
 
@@ -18,17 +18,18 @@ from common import Figure, made, part, publish
 
 MODELS = {"unet": ("unet", 2), "unet-resnet34": ("unet/resnet34", 8)}
 NUM_CLASSES = 5
-ROUNDS = 3
+STEPS = 6  # timed steps a side, after two of warm-up
+NUM_IMAGES = 36
 
 
-def main() -> bool:
-    root = made("landcover", 48, 512, 512)
-    small = made("landcover", 48, 256, 256)
+def main(rounds: int = 1) -> bool:
+    root = made("landcover", NUM_IMAGES, 512, 512)
+    small = made("landcover", NUM_IMAGES, 256, 256)
     figures: list[Figure] = []
     for name in MODELS:
         sides = ("train", "resident", "tutorial", "train-val", "tutorial-val")
         found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for side in sides:
                 where = small if side.endswith("val") else root
                 found[side].append(part(__file__, "part", side, name, str(where)))
@@ -54,7 +55,7 @@ def one_side(side: str, name: str, root: Path) -> dict[str, float]:
     if side == "tutorial":
         import tutorial
 
-        return {"rate": tutorial.train_rate(root, name, batch_size, NUM_CLASSES, 40 // batch_size)}
+        return {"rate": tutorial.train_rate(root, name, batch_size, NUM_CLASSES, STEPS)}
     if side == "tutorial-val":
         import tutorial
 
@@ -96,7 +97,7 @@ def resident_rate(model: str, batch_size: int, root: Path) -> float:
     samples = TrainSamples(plan.opened.store, plan.opened.dataset.split("train"), view_of(plan.config), resolve("standard"), 0, 1)
     batch = samples.__getitems__(next(iter(EpochKeys(len(samples), batch_size, 0))))
     net = build_model(plan.config.model, plan.opened.dataset.classes).to(memory_format=torch.channels_last)
-    return len(batch.items) / statistics.median(step_seconds(plan.config, net, batch, 40 // batch_size + 2)[2:])
+    return len(batch.items) / statistics.median(step_seconds(plan.config, net, batch, STEPS + 2)[2:])
 
 
 def our_val_rate(model: str, batch_size: int, root: Path) -> float:
@@ -132,4 +133,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["part"]:
         print(json.dumps(one_side(sys.argv[2], sys.argv[3], Path(sys.argv[4]))))
     else:
-        sys.exit(0 if main() else 1)
+        sys.exit(0 if main(int(sys.argv[1]) if sys.argv[1:] else 1) else 1)

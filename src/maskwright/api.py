@@ -17,7 +17,7 @@ from rich.console import Console
 
 from maskwright.config_files import Override, load_config
 from maskwright.config_flags import SHORT
-from maskwright.errors import UsageError, unknown
+from maskwright.errors import UsageError, closest, must
 from maskwright.runs import Run, default_out
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def train(
     `keys` are the flags of `maskwright train` (model, epochs, lr, batch_size, …) or whole sections
     (`optim={"lr": 1e-3}`); dotted keys go into `**{"data.size": 256}`.
 
-    >>> train("my_data", wat=1)
+    >>> train("my_data", epoch=1)
     Traceback (most recent call last):
-    maskwright.errors.UsageError: `train()` must be one that is known; got 'wat'. Did you mean data?
+    maskwright.errors.UsageError: `train()` must be given a keyword that is known; got 'epoch'. Did you mean epochs?
     """
     overrides: list[Override] = [("data.root", str(data), "data")] if data is not None else []
     for name, value in keys.items():
@@ -104,7 +104,8 @@ def _overrides(name: str, value: Any) -> list[Override]:
         return [(name, value, name)]
     if name in ("data", "optim", "train") and isinstance(value, dict):
         return [(f"{name}.{key}", inner, f"{name}.{key}") for key, inner in value.items()]
-    raise UsageError(unknown("train()", name, [*_SHORT_NAMES, "optim", "augment", "log"]))
+    near = closest(name, [*_SHORT_NAMES, "optim", "augment", "log", "config", "out"], limit=1)
+    raise UsageError(must("train()", "given a keyword that is known", repr(name), f"Did you mean {near[0]}?" if near else "See its docs."))
 
 
 @functools.lru_cache(maxsize=2)

@@ -82,7 +82,7 @@ def unknown(kind: str, name: object, known: Iterable[str], fix: str = "") -> str
     """The sentence for a name that is not known, with at most five close ones.
 
     >>> unknown("loss", "dise", ["dice", "ce"])
-    "`loss` must be one that is known; got 'dise'. Did you mean dice or ce?"
+    "`loss` must be one that is known; got 'dise'. Did you mean dice?"
     """
     known = list(known)
     near = closest(str(name), known) or (known if len(known) <= 5 else [])
