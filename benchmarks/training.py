@@ -68,7 +68,7 @@ def our_config(model: str, batch_size: int, root: Path) -> Any:
 
     keys = {"data.root": str(root), "data.view": "crop", "data.size": 256, "model": model, "train.batch_size": batch_size,
             "train.epochs": 3, "train.repeats": 1, "data.split.val": 0.1}  # fmt: skip
-    keys |= {"model.weights": "none"} if "/" in model else {}
+    keys |= {"model.weights": "none"} if "/" in model else {"model.width": 64}
     return load_config(None, [(key, value, "benchmark") for key, value in keys.items()])
 
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from maskwright import runtime
 
+runtime.ensure_torchvision()  # on a CPU-only torch, torchmetrics could not be imported otherwise
+
 
 def build(model: str, num_classes: int) -> Any:
     """The network, as both sides use it."""
-    runtime.ensure_torchvision()
     if model == "unet":
         from maskwright.models.unet import Unet
 

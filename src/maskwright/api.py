@@ -105,7 +105,9 @@ def _overrides(name: str, value: Any) -> list[Override]:
     if name in ("data", "optim", "train") and isinstance(value, dict):
         return [(f"{name}.{key}", inner, f"{name}.{key}") for key, inner in value.items()]
     near = closest(name, [*_SHORT_NAMES, "optim", "augment", "log", "config", "out"], limit=1)
-    raise UsageError(must("train()", "given a keyword that is known", repr(name), f"Did you mean {near[0]}?" if near else "See its docs."))
+    raise UsageError(
+        must("train()", "given a keyword that is known", repr(name), f"Did you mean {near[0]}?" if near else "See its docs.")
+    )
 
 
 @functools.lru_cache(maxsize=2)

@@ -76,9 +76,10 @@ def logits_at_own_size(model: nn.Module, image: np.ndarray, view: View, device: 
 def labels_from_logits(logits: torch.Tensor) -> torch.Tensor:
     """The most likely class of each pixel. N K H W → N H W uint8.
 
-    Two classes need one comparison; argmax over channels that lie next to each other in memory is
-    eight times faster than over planes, so the logits are asked to be channels last.
+    Two classes need one comparison. For more, the maximum over channels that lie next to each other in
+    memory (as a channels_last network gives them) is several times faster than over planes, and
+    `max` a third faster than `argmax`, which finds the same first index.
     """
     if logits.shape[1] == 2:
         return (logits[:, 1] > logits[:, 0]).to(torch.uint8)
-    return logits.contiguous(memory_format=torch.channels_last).argmax(dim=1).to(torch.uint8)
+    return logits.permute(0, 2, 3, 1).contiguous().max(dim=-1).indices.to(torch.uint8)
