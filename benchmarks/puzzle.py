@@ -1,7 +1,7 @@
 """The lab's own task: 10 / 4 / 4 real puzzle photographs, scratch U-Net, at most 20 minutes a variant.
 
 python benchmarks/puzzle.py                    both variants, 20 minutes each (MASKWRIGHT_REAL_DATA, default ../shared/data)
-python benchmarks/puzzle.py --minutes 5        shorter
+python benchmarks/puzzle.py --minutes 5 --up bilinear   shorter, one of them
 python benchmarks/puzzle.py --curve            the val curve with and without averaged weights, 4 minutes each
 """
 
@@ -24,32 +24,39 @@ def main() -> bool:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=None)
     parser.add_argument("--curve", action="store_true")
+    parser.add_argument("--up", choices=["transposed", "bilinear"], default=None)
+    parser.add_argument("--epochs", type=int, default=None, help="instead of minutes, where other work shares the machine")
     parser.add_argument("--out", type=Path, default=None)
     asked = parser.parse_args()
     if not (REAL_DATA / "puzzle" / "pairs.csv").is_file():
         raise SystemExit(f"the real puzzle data must be in {REAL_DATA}/puzzle; set MASKWRIGHT_REAL_DATA")
     out = asked.out or Path(tempfile.mkdtemp(prefix="maskwright-bench-"))
-    return curves(out, asked.minutes or 4.0) if asked.curve else variants(out, asked.minutes or 20.0)
+    return (
+        curves(out, asked.minutes or 4.0)
+        if asked.curve
+        else variants(out, asked.minutes or 20.0, [asked.up] if asked.up else ["transposed", "bilinear"], asked.epochs)
+    )
 
 
-def variants(out: Path, minutes: float) -> bool:
+def variants(out: Path, minutes: float, ups: list[str], epochs: int | None) -> bool:
     """Defaults throughout but for the variant and the time; data, training and evaluation count into it."""
     figures: list[Figure] = []
-    for up in ("transposed", "bilinear"):
-        evaluation, run, seconds = trained(out / up, {"model.up": up, "train.minutes": minutes * 0.95})
+    length: dict[str, object] = {"train.epochs": epochs} if epochs else {"train.minutes": minutes * 0.95}
+    for up in ups:
+        evaluation, run, seconds = trained(out / up, {"model.up": up, **length})
         best = max(row["val_iou"] for row in run.history)
         detail: dict[str, object] = {"val_iou": best, "minutes": seconds / 60, "epochs": len(run.history)}
         detail["parameters_width"] = run.config.model.width
         figures.append(Figure(f"puzzle, scratch U-Net {up}: test IoU", evaluation.metrics["iou"], f">= {BAR}",
                               evaluation.metrics["iou"] >= BAR, detail))  # fmt: skip
-    return publish("puzzle", figures)
+    return publish("puzzle" if len(ups) > 1 else f"puzzle-{ups[0]}", figures)
 
 
 def curves(out: Path, minutes: float) -> bool:
     """How far val IoU falls from one epoch to the next, raw weights against averaged and settled ones."""
     found: dict[str, list[float]] = {}
     for average in ("none", "ema"):
-        _, run, _ = trained(out / average, {"train.average": average, "train.minutes": minutes, "model.width": 16})
+        _, run, _ = trained(out / average, {"train.average": average, "train.minutes": minutes, "data.size": 256})
         found[average] = [row["val_iou"] for row in run.history]
     falls = {name: max(max(0.0, a - b) for a, b in itertools.pairwise(line)) for name, line in found.items()}
     RESULTS.mkdir(exist_ok=True)
