@@ -13,7 +13,7 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     out
         The new folder for data and run.
     epochs
-        How long to train; 20 take two to three minutes on 2 cores.
+        How long to train; 20 take about three minutes on 2 cores.
     seed
         Of the data and of training.
     json
@@ -30,7 +30,7 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     root = Path(out)
     Run.refuse_taken(root)
     data, run_folder = root / "puzzle", root / "run"
-    made = make("puzzle", data, seed=seed, on_progress=counting("drawing"))
+    made = make("puzzle", data, 150, seed=seed, on_progress=counting("drawing"))
     console = stderr()
     console.print(f"made {made.num_images} images of jigsaw pieces in {data}")
 
@@ -38,7 +38,7 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     from maskwright.reports import write_report
     from maskwright.training import fit
 
-    keys = {"data.root": str(data), "data.size": 256, "model.width": 16, "augment": "heavy", "train.epochs": epochs, "train.seed": seed}
+    keys = {"data.root": str(data), "data.size": 256, "model.width": 16, "augment": "standard", "train.epochs": epochs, "train.seed": seed}
     config = load_config(None, [(key, value, "demo") for key, value in keys.items()])
     result = fit.train(config, run_folder, console, tell=tell_plan(console))
     scores = evaluate(result.run, "test", progress=counting("evaluating"))
