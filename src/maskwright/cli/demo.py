@@ -38,7 +38,14 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     from maskwright.reports import write_report
     from maskwright.training import fit
 
-    keys = {"data.root": str(data), "data.size": 256, "model.width": 16, "augment": "standard", "train.epochs": epochs, "train.seed": seed}
+    keys = {
+        "data.root": str(data),
+        "data.size": 256,
+        "model.width": 16,
+        "augment": "standard",
+        "train.epochs": epochs,
+        "train.seed": seed,
+    }
     config = load_config(None, [(key, value, "demo") for key, value in keys.items()])
     result = fit.train(config, run_folder, console, tell=tell_plan(console))
     scores = evaluate(result.run, "test", progress=counting("evaluating"))
