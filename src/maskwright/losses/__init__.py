@@ -60,7 +60,7 @@ LOSSES: dict[str, Loss] = {
     "dice": dice,
 }
 AUTO = (LossTerm(name="ce"), LossTerm(name="dice"))
-AUTO_REASON = "cross-entropy settles every pixel, Dice keeps small classes in sight; together they won at equal time"
+AUTO_REASON = "cross-entropy settles every pixel, Dice keeps small classes in sight"
 
 
 def build_loss(wish: str | Sequence[LossTerm]) -> Loss:
