@@ -82,7 +82,7 @@ def test_all_problems_are_told_at_once(tmp_path):
         ("data: {images: x}", "my.yaml, line 1: `data`: images and masks must be named together; got only one of them."),
         (
             "data: {classes: {a: 0, b: 70000}}",
-            "my.yaml, line 1: `data.classes.b` must be less than or equal to 65535; got 70000.",
+            "my.yaml, line 1: `data.classes.b`: must be 0 to 65535, '#rrggbb' or [r, g, b]; got 70000.",
         ),
         ("augment: hevy", "my.yaml, line 1: `augment` must be none, light, standard or heavy; got 'hevy'."),
     ],

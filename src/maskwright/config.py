@@ -9,6 +9,7 @@ flag) and the nearest valid key; all of them at once.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
@@ -16,6 +17,21 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloa
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Label = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _mask_value(value: object) -> object:
+    """One sentence for whatever is neither a label nor a colour."""
+    if type(value) is int and 0 <= value <= 65535:
+        return value
+    if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
+        return value
+    if isinstance(value, list | tuple) and len(value) == 3 and all(type(part) is int and 0 <= part <= 255 for part in value):
+        return tuple(value)
+    raise ValueError(f"must be 0 to 65535, '#rrggbb' or [r, g, b]; got {value!r}")
+
+
+# what a class is in the mask files: a number, or a colour as '#rrggbb' or [r, g, b]
+MaskValue = Annotated[int | str | tuple[int, int, int], BeforeValidator(_mask_value)]
 Auto = Literal["auto"]
 
 
@@ -23,6 +39,9 @@ class Section(BaseModel):
     """A frozen part of the configuration that knows all its keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+ReaderName = Literal["auto", "folders", "csv", "oxford-pet", "workshop", "voc", "cvat", "coco", "labelme", "instances", "geotiff"]
 
 
 class SplitConfig(Section):
@@ -49,15 +68,33 @@ class DataConfig(Section):
     root: Annotated[str | None, Field(description="folder of the data set, or a CSV of image,mask[,split][,group]")] = None
     images: Annotated[str | None, Field(description="folder of images inside root, when it isn't found by name")] = None
     masks: Annotated[str | None, Field(description="folder of masks inside root, when it isn't found by name")] = None
-    reader: Annotated[Literal["auto", "folders", "csv"], Field(description="how the folder is read")] = "auto"
+    reader: Annotated[
+        ReaderName, Field(description="how the folder is read; auto asks each reader whether it knows the layout")
+    ] = "auto"
+    target: Annotated[
+        Literal["foreground", "trimap", "species", "breed"], Field(description="reader oxford-pet: what is segmented")
+    ] = "foreground"
+    boundary: Annotated[
+        Literal["ignore", "foreground", "class"], Field(description="reader oxford-pet: what the band around the pet is")
+    ] = "ignore"
+    window: Annotated[
+        PositiveInt | Literal["none"] | Auto, Field(description="rasters: side of the windows large scenes are read in")
+    ] = "auto"
+    bands: Annotated[
+        list[PositiveInt] | None, Field(description="which bands of the images the network sees, counted from 1")
+    ] = None
+    tones: Annotated[
+        tuple[float, float] | None, Field(description="images of more than 8 bits: values that become black and white")
+    ] = None
     view: Annotated[Literal["auto", "whole", "crop"], Field(description="one input: the image resized, or a window")] = "auto"
     letterbox: Annotated[bool, Field(description="view whole: keep the aspect and fill the rest")] = False
     size: Annotated[PositiveInt | Auto, Field(description="side of one training input, in pixels")] = "auto"
     scale: Annotated[PositiveFloat | Auto, Field(description="view crop: images are scaled by this first")] = "auto"
     classes: Annotated[
-        list[str] | dict[str, Label] | None, Field(description="class names in order, or name: value in the masks")
+        list[str] | dict[str, MaskValue] | None,
+        Field(description="class names in order, or name: value in the masks (a number, '#rrggbb' or [r, g, b])"),
     ] = None
-    ignore_index: Annotated[Label | None, Field(description="mask value that is neither scored nor learned")] = 255
+    ignore_index: Annotated[MaskValue | None, Field(description="mask value that is neither scored nor learned")] = 255
     foreground_from: Annotated[
         int | None, Field(ge=1, le=65535, description="binary masks: read values from here up as foreground")
     ] = None
@@ -70,6 +107,23 @@ class DataConfig(Section):
         if (self.images is None) != (self.masks is None):
             raise ValueError("images and masks must be named together; got only one of them")
         return self
+
+
+def is_colour(value: MaskValue) -> bool:
+    """Whether a mask value is written as a colour."""
+    return not isinstance(value, int)
+
+
+def parse_value(value: MaskValue) -> int:
+    """A mask value as a number; colours are 0xRRGGBB.
+
+    >>> hex(parse_value("#ff8000")), hex(parse_value((255, 128, 0)))
+    ('0xff8000', '0xff8000')
+    """
+    if isinstance(value, int):
+        return value
+    red, green, blue = bytes.fromhex(value[1:]) if isinstance(value, str) else value
+    return (red << 16) | (green << 8) | blue
 
 
 class UnetConfig(Section):

@@ -8,9 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from maskwright.data.images import decode_image, decode_mask, image_size
+from maskwright.data.dataset import Bands
+from maskwright.data.images import decode_image, decode_mask, decode_raw, image_head
 from maskwright.errors import DataError
 
 HERE = Path("somewhere/picture.png")
@@ -77,28 +79,53 @@ def test_orientation_turns_image_and_mask_alike(orientation: int, tmp_path: Path
     assert (image == turned(rgb)).all()
     assert (mask == turned(labels)).all()
     (tmp_path / "a.png").write_bytes(data)
-    assert image_size(tmp_path / "a.png") == image.shape[:2]
+    head = image_head(tmp_path / "a.png")
+    assert ((head.height, head.width), head.orientation) == (image.shape[:2], orientation)
 
 
 DEEP = np.random.default_rng(2).integers(0, 65536, (4, 6, 3)).astype(np.uint16)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(encoded(DEEP[..., 0]), id="grey PNG"),
-        pytest.param(encoded(DEEP[..., 0], "TIFF"), id="grey TIFF"),
-        pytest.param(encoded(DEEP[..., 0].astype(np.int32), "TIFF"), id="32-bit TIFF"),
-        pytest.param(encoded(DEEP[..., 0].astype(np.float32), "TIFF"), id="float TIFF"),
-        pytest.param(by_opencv(DEEP), id="RGB PNG"),
-        pytest.param(by_opencv(np.concatenate([DEEP, DEEP[..., :1]], axis=2)), id="RGBA PNG"),
-        pytest.param(by_opencv(DEEP, ".tiff"), id="RGB TIFF"),
-    ],
-)
-def test_images_of_more_than_8_bits_are_refused(data: bytes) -> None:
+BGR = DEEP[..., ::-1]
+DEEP_FILES = {
+    "grey PNG": (encoded(DEEP[..., 0]), DEEP[..., :1]),
+    "grey TIFF": (encoded(DEEP[..., 0], "TIFF"), DEEP[..., :1]),
+    "32-bit TIFF": (encoded(DEEP[..., 0].astype(np.int32), "TIFF"), DEEP[..., :1]),
+    "float TIFF": (encoded(DEEP[..., 0].astype(np.float32), "TIFF"), DEEP[..., :1]),
+    "RGB PNG": (by_opencv(BGR), DEEP),
+    "RGBA PNG": (by_opencv(np.concatenate([BGR, BGR[..., :1]], axis=2)), DEEP),
+    "RGB TIFF": (by_opencv(BGR, ".tiff"), DEEP),
+}
+
+
+@pytest.mark.parametrize("case", DEEP_FILES)
+def test_images_of_more_than_8_bits_keep_them(case: str, tmp_path: Path) -> None:
     """Pillow reads 16-bit colours as 8-bit ones without a word: the lower byte would be lost."""
-    with pytest.raises(DataError, match=r"picture\.png` must be"):
+    data, expected = DEEP_FILES[case]
+    assert (decode_raw(data, HERE) == expected).all()
+    with pytest.raises(DataError, match=r"picture\.png` must be an 8-bit image like the others"):
         decode_image(data, HERE)
+    (tmp_path / "a.png").write_bytes(data)
+    head = image_head(tmp_path / "a.png")
+    assert (head.height, head.width, head.channels) == expected.shape
+    assert head.dtype != "uint8"
+
+
+def test_tones_are_spread_band_by_band() -> None:
+    bands = Bands((0, 1, 2), (0, 1000, 0), (65535, 2000, 100))
+    pixels = np.array([[[0, 1000, 50], [65535, 3000, 100], [32768, 1500, 0]]], np.uint16)
+    found = decode_image(by_opencv(pixels[..., ::-1]), HERE, bands)
+    assert found.tolist() == [[[0, 0, 128], [255, 255, 255], [128, 128, 0]]]
+
+
+def test_bands_are_chosen_and_counted() -> None:
+    many = np.random.default_rng(4).integers(0, 256, (6, 5, 7)).astype(np.uint8)
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, many, photometric="minisblack", planarconfig="contig")
+    assert (decode_raw(buffer.getvalue(), HERE) == many).all()
+    assert (decode_image(buffer.getvalue(), HERE, Bands((6, 0))) == many[..., [6, 0]]).all()
+    with pytest.raises(DataError, match="must have the bands 8; it has 7"):
+        decode_image(buffer.getvalue(), HERE, Bands((7,)))
 
 
 def test_masks_keep_their_raw_values(labels: np.ndarray) -> None:
@@ -167,7 +194,7 @@ def test_broken_files_are_one_sentence(case: str, tmp_path: Path) -> None:
             decode(BROKEN[case], path)
     if case in ("text", "empty", "a PNG's head"):
         with pytest.raises(DataError, match=r"broken\.png"):
-            image_size(path)
+            image_head(path)
 
 
 def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
@@ -179,5 +206,5 @@ def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
 
 def test_size_of_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="it is not there") as refused:
-        image_size(tmp_path / "a.png")
+        image_head(tmp_path / "a.png")
     assert "must be an image file" in str(refused.value)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from maskwright.config import DataConfig
-from maskwright.data.dataset import IGNORE, ClassMap
-from maskwright.data.masks import apply_classes, count_values, decide_classes, lookup_table
+from maskwright.data.dataset import IGNORE, ClassMap, Listing, Record
+from maskwright.data.masks import decide_classes, labels_of
+from maskwright.data.raw import NO_DATA, code_labels, compact
 from maskwright.errors import DataError
 
 Named = dict[str, int] | None
@@ -15,9 +18,20 @@ Named = dict[str, int] | None
 
 def decide(*masks: list[int] | np.ndarray, named: Named = None, **options: object) -> ClassMap:
     values = {f"m{place}.png": count_values(np.asarray(mask)) for place, mask in enumerate(masks)}
-    return decide_classes(DataConfig.model_validate(options), named, values)
+    return decide_classes(DataConfig.model_validate(options), Listing((), "folders", "", named), values)
 
 
+def count_values(raw: np.ndarray) -> dict[int, int]:
+    _, values, pixels = compact(raw, None, HERE)
+    return {value: count for value, count in zip(values, pixels, strict=True) if count}
+
+
+def apply_classes(raw: np.ndarray, classes: ClassMap) -> np.ndarray:
+    codes, values, _ = compact(raw, None, HERE)
+    return code_labels(classes, values)[codes]
+
+
+HERE = Record("a", Path("a.png"), Path("a_mask.png"))
 BINARY = ("background", "foreground")
 
 
@@ -83,10 +97,33 @@ def test_sixteen_bit_labels() -> None:
     assert apply_classes(np.array([65535, 1000, 0], np.uint16), classes).tolist() == [IGNORE, 1, 0]
 
 
-def test_the_look_up_covers_exactly_what_has_a_meaning() -> None:
-    table = lookup_table(ClassMap(("a", "b"), (0, 7), (9,)), 300)
-    assert len(table) == 301
-    assert {value: int(table[value]) for value in np.flatnonzero(table != 65535)} == {0: 0, 7: 1, 9: IGNORE}
+def test_labels_of_values() -> None:
+    classes = ClassMap(("a", "b"), (0, 7), (9,))
+    assert labels_of(classes, [0, 7, 9, NO_DATA, 5]).tolist() == [0, 1, IGNORE, IGNORE, IGNORE]
+    assert labels_of(ClassMap(("a", "b"), (0, 5), foreground_from=5), [0, 4, 5, NO_DATA]).tolist() == [0, 0, 1, IGNORE]
+
+
+def test_codes_stand_for_any_values() -> None:
+    raw = np.array([[0xFF0000, 0xFF0000, 7], [7, 0, 0xFF0000]], np.uint32)
+    codes, values, pixels = compact(raw, None, HERE)
+    assert (np.array(values)[codes] == raw).all()
+    assert dict(zip(values, pixels, strict=True)) == {0: 1, 7: 2, 0xFF0000: 3}
+    valid = np.array([[True, False, True], [True, True, True]])
+    codes, values, pixels = compact(raw.astype(np.uint8), valid, HERE)
+    assert np.array(values)[codes].tolist() == [[0, NO_DATA, 7], [7, 0, 0]]
+    with pytest.raises(DataError, match="at most 256 different values; got 300"):
+        compact(np.arange(300, dtype=np.uint16).reshape(10, 30), None, HERE)
+
+
+def test_colours_are_classes() -> None:
+    classes = decide(np.array([0xFF0000, 0, 0x00FF00]), classes={"sky": [0, 0, 0], "road": "#ff0000", "tree": "#00FF00"})
+    assert (classes.values, classes.ignore_values, classes.colours) == ((0, 0xFF0000, 0x00FF00), (), True)
+    with pytest.raises(DataError, match="#0000ff"):
+        decide(np.array([0xFF0000, 0, 255]), classes={"sky": "#000000", "road": "#ff0000"})
+    ignoring = decide(np.array([0xFF0000, 0, 255]), classes={"a": "#000000", "b": "#ff0000"}, ignore_index="#0000ff")
+    assert ignoring.ignore_values == (255,)
+    with pytest.raises(DataError, match="a number or every class a colour"):
+        decide([0, 1], classes={"a": 0, "b": "#000001"})
 
 
 def test_a_class_map_survives_json() -> None:

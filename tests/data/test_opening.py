@@ -132,7 +132,7 @@ def test_opening_leaves_the_filters_for_warnings_alone(make_set) -> None:
 def test_a_pair_is_loaded_as_opened(tiny_set: Path) -> None:
     found = opened(tiny_set)
     item = found.dataset.items[4]
-    image, mask, hashes = load_pair(item.record, found.dataset.classes)
+    image, mask, hashes = load_pair(item.record, found.dataset.classes, found.dataset.bands)
     assert (image == found.store.get(4)[0]).all()
     assert (mask == found.store.get(4)[1]).all()
     assert hashes == (item.image_hash, item.mask_hash)

@@ -97,25 +97,25 @@ def test_auto_takes_the_first_place_with_room(
     """4 MiB of pixels. The machine's free memory and disk stand in, in MiB: at most 40 % and half of them are used."""
     monkeypatch.setattr(store_module, "free_memory", lambda: free * MIB)
     monkeypatch.setattr(store_module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": room * MIB}))
-    assert choose_place("auto", [(1024, 1024)], tmp_path / "not" / "there")[0] == place
-    assert choose_place("auto", [(1024, 1024)], None)[0] == ("ram" if place == "ram" else "none")
+    assert choose_place("auto", [(1024, 1024)], 3, tmp_path / "not" / "there")[0] == place
+    assert choose_place("auto", [(1024, 1024)], 3, None)[0] == ("ram" if place == "ram" else "none")
 
 
 def test_auto_stays_within_its_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As above; one pixel over 40 % of the memory is over."""
     monkeypatch.setattr(store_module, "free_memory", lambda: 10 * MIB)
-    assert choose_place("auto", [(1024, 1024)], tmp_path)[0] == "ram"
-    assert choose_place("auto", [(1024, 1024), (1, 1)], tmp_path)[0] == "disk"
+    assert choose_place("auto", [(1024, 1024)], 3, tmp_path)[0] == "ram"
+    assert choose_place("auto", [(1024, 1024), (1, 1)], 3, tmp_path)[0] == "disk"
 
 
 @pytest.mark.parametrize("wish", ["ram", "disk", "none"])
 def test_a_configured_place_is_taken(wish: str, tmp_path: Path) -> None:
-    assert choose_place(wish, [(8, 8)], tmp_path) == (wish, "as configured")
+    assert choose_place(wish, [(8, 8)], 3, tmp_path) == (wish, "as configured")
 
 
 def test_a_reason_is_true_where_the_wish_cannot_be_met() -> None:
     """Without a folder nothing can lie on disk; then it must not be called configured."""
-    place, why = choose_place("disk", [(8, 8)], None)
+    place, why = choose_place("disk", [(8, 8)], 3, None)
     assert place == "disk" or why != "as configured"
 
 

@@ -41,7 +41,7 @@ def test_the_shorthand_names_both() -> None:
 )
 def test_unknown_names_are_told_with_near_ones(options: dict[str, str], words: str) -> None:
     with pytest.raises(ModelError, match=words) as refused:
-        build_smp(smp(**options), 2)
+        build_smp(smp(**options), 3, 2)
     assert len(str(refused.value).splitlines()) == 1
     assert len(str(refused.value)) < 400
 
@@ -55,7 +55,7 @@ def test_weights_out_of_reach_are_one_sentence(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(ModelError) as refused:
-        build_smp(smp(weights="imagenet"), 2)
+        build_smp(smp(weights="imagenet"), 3, 2)
     told = str(refused.value)
     assert told.startswith("`model.weights` must be at hand or within reach; imagenet of resnet18 could not be loaded")
     assert "--weights none" in told
@@ -65,6 +65,6 @@ def test_weights_out_of_reach_are_one_sentence(monkeypatch: pytest.MonkeyPatch, 
 def test_weights_of_a_wrong_name_are_not_blamed_on_the_network() -> None:
     """resnet18 has imagenet, ssl and swsl; going online would not help with `imagenett`."""
     with pytest.raises(ModelError, match="imagenett") as refused:
-        build_smp(smp(weights="imagenett"), 2)
+        build_smp(smp(weights="imagenett"), 3, 2)
     assert "Go online" not in str(refused.value)
     assert "imagenet" in str(refused.value).replace("imagenett", "")

@@ -17,7 +17,7 @@ def on_paper(**options: object) -> Unet:
     """A network without numbers: shapes alone, so that the largest is instant. The lab's, where nothing else is said."""
     lab = {"up": "transposed", "norm": "batch", "width": 64, "depth": 4}
     with torch.device("meta"):
-        return build_unet(UnetConfig.model_validate({**lab, **options}), 2)
+        return build_unet(UnetConfig.model_validate({**lab, **options}), 3, 2)
 
 
 @pytest.mark.parametrize("up", ["transposed", "bilinear"])
@@ -109,7 +109,7 @@ def test_width_and_depth(up: str, norm: str, width: int, depth: int) -> None:
 
 
 def test_every_parameter_belongs_to_one_part() -> None:
-    net = build_unet(UnetConfig(width=4, depth=2), 2)
+    net = build_unet(UnetConfig(width=4, depth=2), 3, 2)
     parts = [parameter for modules in net.parts.values() for module in modules for parameter in module.parameters()]
     assert len(parts) == len({id(parameter) for parameter in parts}) == len(list(net.parameters()))
 
@@ -117,7 +117,7 @@ def test_every_parameter_belongs_to_one_part() -> None:
 def test_first_weights_keep_the_signal() -> None:
     """He's initialisation: with ReLU after each layer and no normalisation, deep maps keep the input's scale."""
     torch.manual_seed(0)
-    net = build_unet(UnetConfig(width=16, depth=3, norm="none"), 2)
+    net = build_unet(UnetConfig(width=16, depth=3, norm="none"), 3, 2)
     spread: list[float] = []
     for block in net.encoder:
         block.register_forward_hook(lambda module, inputs, output: spread.append(float(output.pow(2).mean().sqrt())))
@@ -128,6 +128,6 @@ def test_first_weights_keep_the_signal() -> None:
 
 
 def test_every_parameter_learns() -> None:
-    net = build_unet(UnetConfig(width=4, depth=2), 2)
+    net = build_unet(UnetConfig(width=4, depth=2), 3, 2)
     net(torch.randn(2, 3, 16, 16)).pow(2).sum().backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in net.parameters())

@@ -16,7 +16,7 @@ KINDS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.opti
 
 @pytest.mark.parametrize("name", KINDS)
 def test_weight_decay_goes_to_matrices_alone(name):
-    model = build_unet(UnetConfig(width=2, depth=1), 2)
+    model = build_unet(UnetConfig(width=2, depth=1), 3, 2)
     optimizer = build_optimizer(model, OptimConfig(name=name, lr=0.25, weight_decay=0.125))
     assert isinstance(optimizer, KINDS[name])
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
@@ -27,7 +27,7 @@ def test_weight_decay_goes_to_matrices_alone(name):
 
 
 def test_frozen_parameters_are_not_in_the_optimiser():
-    model = build_unet(UnetConfig(width=2, depth=1), 2)
+    model = build_unet(UnetConfig(width=2, depth=1), 3, 2)
     model.encoder.requires_grad_(False)
     held = {id(p) for group in build_optimizer(model, OptimConfig()).param_groups for p in group["params"]}
     assert held == {id(p) for p in model.parameters() if p.requires_grad}

@@ -60,7 +60,7 @@ def check(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None
 
     plan = prepare(settled)
     build_loss(plan.config.loss)
-    model = build_model(plan.config.model, plan.opened.dataset.classes)
+    model = build_model(plan.config.model, plan.opened.dataset.classes, plan.opened.dataset.bands.num_channels)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if json:
         say_json({"config": plan.config.model_dump(mode="json"), "reasons": plan.reasons, "parameters": parameters,

@@ -61,7 +61,7 @@ GEOMETRIC: dict[str, tuple[Callable[[float, Rng, int], np.ndarray], float, float
     "perspective": (_bend, 0.08, 0.5),
 }
 
-Curve = np.ndarray  # the tones 0 … 1 come out as, for each channel; 256 3, or 2 3 for a straight line
+Curve = np.ndarray  # the tones 0 … 1 come out as, for each channel; 256 C, or 2 C for a straight line
 
 
 # name → (curve → curve), default amount, default p; they compose into one line, or one look-up table with gamma
@@ -69,7 +69,7 @@ TONAL: dict[str, tuple[Callable[[Curve, float, Rng], Curve], float, float]] = {
     "brightness": (lambda curve, amount, rng: curve + rng.uniform(-amount, amount), 0.2, 1.0),
     "contrast": (lambda curve, amount, rng: (curve - 0.5) * (1 + rng.uniform(-amount, amount)) + 0.5, 0.2, 1.0),
     "gamma": (lambda curve, amount, rng: np.clip(curve, 0, 1) ** np.exp(rng.uniform(-1, 1) * np.log1p(amount)), 0.25, 1.0),
-    "channel_shift": (lambda curve, amount, rng: curve + rng.uniform(-amount, amount, 3), 0.05, 1.0),
+    "channel_shift": (lambda curve, amount, rng: curve + rng.uniform(-amount, amount, curve.shape[1]), 0.05, 1.0),
 }
 
 _GREY = np.array([0.299, 0.587, 0.114])
@@ -174,10 +174,13 @@ def _recolour(image: np.ndarray, chosen: Sequence[Op], rng: Rng) -> np.ndarray:
     """Tones, then colours, as one 3×4 matrix; gamma alone is no straight line and makes the tones a look-up table."""
     tonal = [op for op in chosen if op.name in TONAL]
     curved = any(op.name == "gamma" for op in tonal)
-    curve = np.repeat(np.linspace(0, 1, 256 if curved else 2)[:, None], 3, axis=1)
+    channels = image.shape[2]
+    curve = np.repeat(np.linspace(0, 1, 256 if curved else 2)[:, None], channels, axis=1)
     for op in tonal:
         tone, _, _ = TONAL[op.name]
         curve = tone(curve, op.amount, rng)
+    if channels != 3:
+        return _retone(image, curve, tonal, chosen, rng)
     straight = np.hstack([np.diag(curve[-1] - curve[0]), 255 * curve[:1].T])  # 3 4
     if curved:
         image = cv2.LUT(image, (np.clip(curve, 0, 1) * 255 + 0.5).astype(np.uint8)[None])
@@ -189,8 +192,23 @@ def _recolour(image: np.ndarray, chosen: Sequence[Op], rng: Rng) -> np.ndarray:
         matrix = mix(op.amount, rng) @ matrix
     if colour or (tonal and not curved):
         image = cv2.transform(image, matrix @ straight)  # five times faster than a look-up
+    return _finish(image, chosen, rng)
+
+
+def _retone(image: np.ndarray, curve: Curve, tonal: Sequence[Op], chosen: Sequence[Op], rng: Rng) -> np.ndarray:
+    """Bands that are no RGB have tones but no hue: one look-up a band."""
+    if tonal:
+        levels = np.linspace(0, len(curve) - 1, 256)
+        table = np.stack([np.interp(levels, range(len(curve)), band) for band in curve.T], axis=1)  # 256 C
+        table = (np.clip(table, 0, 1) * 255 + 0.5).astype(np.uint8)
+        image = np.stack([table[:, band][image[..., band]] for band in range(image.shape[2])], axis=2)
+    return _finish(image, chosen, rng)
+
+
+def _finish(image: np.ndarray, chosen: Sequence[Op], rng: Rng) -> np.ndarray:
+    """Blur and noise, in that order."""
     for name, (apply, _, _) in AFTER.items():
         for op in chosen:
             if op.name == name:
-                image = apply(image, op.amount, rng)
+                image = apply(image, op.amount, rng).reshape(image.shape)
     return image

@@ -1,27 +1,51 @@
-"""The nouns of this layer: `Record`, `ClassMap`, `Dataset`.
+"""The nouns of this layer: `Record`, `ClassMap`, `Bands`, `Dataset`.
 
 A record is one image with its mask, split and group. Inside the program a mask holds class numbers
-0 … num_classes-1 and `IGNORE`; what values the files use is the `ClassMap`'s business alone.
+0 … num_classes-1 and `IGNORE`; what values the files use is the `ClassMap`'s business alone. An image
+is uint8 inside the program; how its files' bands and tones become that is the business of `Bands`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 IGNORE = 255  # in decoded masks, whatever the files use; so at most 255 classes
 SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
+class MaskForm:
+    """How a mask is kept in its file: `kind` is a name in `data.forms.FORMS`.
+
+    key: which part of a file that holds many masks (an image's id in a COCO file)
+    remap: value in the file → value meant, for masks whose values mean less than the record does (a breed's trimap)
+    """
+
+    kind: str = "picture"
+    key: str = ""
+    remap: tuple[tuple[int, int], ...] = ()
+
+
+PICTURE = MaskForm()
+Window = tuple[int, int, int, int]  # first row, first column, height, width: the part of a large scene a record is
+
+
+@dataclass(frozen=True)
 class Record:
-    """One image, its mask, and where it belongs. `id` is its path inside the data set, without suffix."""
+    """One image, its mask, and where it belongs. `id` is its path inside the data set, without suffix.
+
+    `mask` is the file (or folder) the mask is in; `form` says how. `window` is set for a part of a large raster.
+    """
 
     id: str
     image: Path
     mask: Path
     split: str | None = None
     group: str | None = None
+    form: MaskForm = PICTURE
+    window: Window | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +61,7 @@ class ClassMap:
     ignore_values: tuple[int, ...] = ()
     foreground_from: int | None = None
     reason: str = ""
+    colours: bool = False  # values are colours, 0xRRGGBB
 
     @property
     def num_classes(self) -> int:
@@ -53,23 +78,66 @@ class ClassMap:
             "ignore_values": list(self.ignore_values),
             "foreground_from": self.foreground_from,
             "reason": self.reason,
+            "colours": self.colours,
         }
 
     @classmethod
-    def from_json(cls, tree: dict[str, object]) -> ClassMap:
-        names, values, ignored = (tuple(tree[key]) for key in ("names", "values", "ignore_values"))  # type: ignore[arg-type]
-        return cls(names, values, ignored, tree["foreground_from"], str(tree["reason"]))  # type: ignore[arg-type]
+    def from_json(cls, tree: dict[str, Any]) -> ClassMap:
+        names, values, ignored = (tuple(tree[key]) for key in ("names", "values", "ignore_values"))
+        return cls(names, values, ignored, tree["foreground_from"], tree["reason"], tree.get("colours", False))
+
+    def told(self, value: int) -> str:
+        """A mask value as a person writes it: a number, or a colour's hexadecimal form.
+
+        >>> ClassMap(("a", "b"), (0, 0xFF0000), colours=True).told(0xFF0000)
+        '#ff0000'
+        """
+        return f"#{value:06x}" if self.colours else str(value)
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Which bands of the files the network sees, and the tones that become 0 and 255 in each.
+
+    Without `low` and `high` the files are 8 bits already and are taken as they are.
+    """
+
+    chosen: tuple[int, ...] = (0, 1, 2)
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    reason: str = "8-bit pictures"
+
+    @property
+    def num_channels(self) -> int:
+        return len(self.chosen)
+
+    def to_json(self) -> dict[str, object]:
+        return {"chosen": list(self.chosen), "low": list(self.low), "high": list(self.high), "reason": self.reason}
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> Bands:
+        return cls(tuple(tree["chosen"]), tuple(tree["low"]), tuple(tree["high"]), tree["reason"])
+
+
+RGB = Bands()
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a reader found: records, names of classes where the folder tells them, and remarks."""
+    """What a reader found: records, values (or colours, 0xRRGGBB) of classes where the folder tells them, and remarks.
+
+    `ignore` are values the format itself says mean nothing, whatever `data.ignore_index` is. `classes_from` names
+    the file the classes were read from, for messages.
+    """
 
     records: tuple[Record, ...]
     reader: str
     reason: str
     classes: dict[str, int] | None = None
     notes: tuple[str, ...] = ()
+    ignore: tuple[int, ...] = ()
+    colours: bool = False
+    classes_from: str = "classes.yaml"
 
 
 @dataclass(frozen=True)
@@ -96,6 +164,7 @@ class Dataset:
     reason: str
     fingerprint: str
     notes: tuple[str, ...] = field(default=())
+    bands: Bands = RGB
 
     def split(self, name: str) -> list[int]:
         """Indices of the items of one split, in order."""

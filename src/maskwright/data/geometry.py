@@ -89,13 +89,20 @@ def perspective(size: int, shifts: np.ndarray) -> np.ndarray:
 def warp_pair(image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: int, outside: str) -> tuple[np.ndarray, np.ndarray]:
     """Read the output crop from source image (linear, area when shrinking) and mask (nearest).
 
-    image H W 3 uint8, mask H W uint8 → size size 3, size size
+    image H W C uint8, mask H W uint8 → size size C, size size
     """
     border = cv2.BORDER_REFLECT if outside == "reflect" else cv2.BORDER_CONSTANT
     labels = _warp(mask, matrix, size, cv2.INTER_NEAREST, border, IGNORE)
     source, inner = _shrink(image, matrix, size)
-    if source.shape[0] * source.shape[1] > _FOUR_UP_TO * size * size:
+    if image.shape[2] == 3 and source.shape[0] * source.shape[1] > _FOUR_UP_TO * size * size:
         return _warp(source, inner, size, cv2.INTER_LINEAR, border, (0, 0, 0)), labels
+    if image.shape[2] != 3:
+        # at most four channels at a time: OpenCV's border values have no more
+        parts = [
+            _warp(np.ascontiguousarray(source[..., at : at + 4]), inner, size, cv2.INTER_LINEAR, border, (0, 0, 0, 0))
+            for at in range(0, source.shape[2], 4)
+        ]
+        return np.concatenate([part.reshape(size, size, -1) for part in parts], axis=2), labels
     # OpenCV warps four channels more than twice as fast as three; adding and dropping one costs little
     four = _warp(cv2.cvtColor(source, cv2.COLOR_RGB2RGBA), inner, size, cv2.INTER_LINEAR, border, (0, 0, 0, 0))
     return cv2.cvtColor(four, cv2.COLOR_RGBA2RGB), labels
@@ -106,7 +113,8 @@ def shrink_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if image.shape[:2] == (height, width):
         return image
     smaller = image.shape[0] * image.shape[1] > height * width
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=how).reshape(height, width, -1)
 
 
 def _warp(source: np.ndarray, matrix: np.ndarray, size: int, how: int, border: int, fill: object) -> np.ndarray:
@@ -130,7 +138,7 @@ def _shrink(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarra
     part = image[top:bottom, left:right]
     new_width = max(1, round(part.shape[1] / max(1.0, steps[0])))
     new_height = max(1, round(part.shape[0] / max(1.0, steps[1])))
-    small = cv2.resize(part, (new_width, new_height), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(part, (new_width, new_height), interpolation=cv2.INTER_AREA).reshape(new_height, new_width, -1)
     fx, fy = new_width / part.shape[1], new_height / part.shape[0]
     return small, np.array([[fx, 0, -left * fx], [0, fy, -top * fy], [0, 0, 1.0]]) @ matrix
 

@@ -1,10 +1,8 @@
-"""Decoding image files to RGB uint8 and mask files to raw label values, whole or not at all."""
+"""Decoding picture files: images to uint8 as `Bands` says, masks to raw label values; whole or not at all."""
 
 from __future__ import annotations
 
 import io
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,24 +10,57 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from maskwright.errors import DataError
+from maskwright.data.dataset import RGB, Bands
+from maskwright.data.deep import TIFF_STARTS, TURNED, Head, decode_deep, decode_tiff, quiet, tiff_head
+from maskwright.errors import DataError, listed
 
-_GREY_MODES = {"1", "L", "LA", "P", "PA"}
 _DEEP_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 
 
-def decode_image(data: bytes, path: Path) -> np.ndarray:
-    """Bytes of an image file → H W 3 uint8 RGB, turned upright as its EXIF says."""
+def decode_image(data: bytes, path: Path, bands: Bands = RGB) -> np.ndarray:
+    """Bytes of an image file → H W C uint8, turned upright as its EXIF says."""
+    return to_uint8(decode_raw(data, path), bands, path)
+
+
+def decode_raw(data: bytes, path: Path) -> np.ndarray:
+    """Bytes of an image file → H W C in the file's own depth: RGB for ordinary pictures, every band of a many-band TIFF."""
+    if data[:4] in TIFF_STARTS and (head := tiff_head(data, path)) and (head.dtype != "uint8" or head.channels not in (1, 3)):
+        return decode_tiff(data, path)
     with _opened(data, path, "image") as image:
-        if image.mode in _DEEP_MODES:
-            raise DataError(f"`{path}` must be an 8-bit image; got mode {image.mode}. Convert it to 8 bits first.")
+        if image.mode in _DEEP_MODES or _has_deep_tiles(image):
+            return decode_deep(data, path, image.getexif().get(0x0112, 1))  # Pillow would cut 16-bit colours to 8 without a word
+        image.load()
         upright = ImageOps.exif_transpose(image)
         return np.array(upright.convert("RGB"))  # a copy, because Pillow's own cannot be written to and torch warns of that
+
+
+def _has_deep_tiles(image: Image.Image) -> bool:
+    return any("16" in str(tile[3]) for tile in getattr(image, "tile", []))
+
+
+def to_uint8(raw: np.ndarray, bands: Bands, path: Path) -> np.ndarray:
+    """The chosen bands with their tones spread over 0 to 255. H W C any depth → H W C uint8"""
+    if raw.shape[2] == 1 and not bands.low and bands.num_channels == 3:
+        raw = np.repeat(raw, 3, axis=2)
+    if max(bands.chosen) >= raw.shape[2]:
+        wanted = listed([band + 1 for band in bands.chosen], "and", 12)
+        raise DataError(f"`{path}` must have the bands {wanted}; it has {raw.shape[2]}. Set data.bands, or replace the file.")
+    if bands.chosen != tuple(range(raw.shape[2])):
+        raw = raw[..., list(bands.chosen)]
+    if not bands.low:
+        if raw.dtype != np.uint8:
+            fix = "Convert it, or set data.tones to the values that become black and white."
+            raise DataError(f"`{path}` must be an 8-bit image like the others; got {raw.dtype}. {fix}")
+        return np.ascontiguousarray(raw)
+    low, high = np.array(bands.low, np.float32), np.array(bands.high, np.float32)
+    spread = (raw.astype(np.float32) - low) * (255 / (high - low))
+    return np.clip(np.nan_to_num(spread, nan=0.0) + 0.5, 0, 255).astype(np.uint8)
 
 
 def decode_mask(data: bytes, path: Path) -> np.ndarray:
     """Bytes of a mask file → H W raw values (uint8 or uint16): palette indices, grey values, never colours."""
     with _opened(data, path, "mask") as image:
+        image.load()
         image = ImageOps.exif_transpose(image)
         if image.mode in ("P", "L", "1"):
             return np.asarray(image if image.mode != "1" else image.convert("L"))
@@ -45,51 +76,40 @@ def decode_mask(data: bytes, path: Path) -> np.ndarray:
         return np.ascontiguousarray(channels[..., 0])
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Height and width from the file's head, turned upright, without decoding pixels."""
+def decode_colours(data: bytes, path: Path) -> np.ndarray:
+    """Bytes of a colour mask → H W uint32, each colour as 0xRRGGBB."""
+    with _opened(data, path, "mask") as image:
+        image.load()
+        rgb = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).astype(np.uint32)
+        return (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
+
+
+def image_head(path: Path) -> Head:
+    """Size, bands and depth from the file's head, without decoding pixels."""
     try:
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start in TIFF_STARTS and (head := tiff_head(path, path)):
+            return head
         with quiet(), Image.open(path) as image:
-            turned = Image.Image.getexif(image).get(0x0112, 1) in (5, 6, 7, 8)
-            return (image.width, image.height) if turned else (image.height, image.width)
+            orientation = Image.Image.getexif(image).get(0x0112, 1)
+            deep = image.mode in _DEEP_MODES or _has_deep_tiles(image)
+            channels = 1 if image.mode in _DEEP_MODES or image.mode in ("1", "L", "LA") else 3
+            turned = orientation in TURNED
+            height, width = (image.width, image.height) if turned else (image.height, image.width)
+            return Head(height, width, channels, "uint16" if deep else "uint8", orientation)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(_unreadable(path, "image", error)) from None
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Pillow's remarks on odd EXIF and palettes change nothing here.
-
-    Filters belong to the process, and threads that set and restore them leave each other's behind
-    (https://docs.python.org/3.11/library/warnings.html#temporarily-suppressing-warnings): only the main thread does.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-class _opened:
-    """Open and fully load an image, every way of being broken told as one sentence."""
-
-    def __init__(self, data: bytes, path: Path, kind: str) -> None:
-        self.data, self.path, self.kind = data, path, kind
-
-    def __enter__(self) -> Image.Image:
-        try:
-            with quiet():
-                self.image = Image.open(io.BytesIO(self.data))
-                if self.kind == "image" and any("16" in str(tile[3]) for tile in self.image.tile):
-                    # Pillow would cut 16-bit colours to 8 bits without a word
-                    raise DataError(f"`{self.path}` must be an 8-bit image; got 16 bits a channel. Convert it to 8 bits first.")
-                self.image.load()
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-            raise DataError(_unreadable(self.path, self.kind, error)) from None
-        return self.image
-
-    def __exit__(self, *_: object) -> None:
-        self.image.close()
+def _opened(data: bytes, path: Path, kind: str) -> Iterator[Image.Image]:
+    """Open an image and turn every way of being broken into one sentence."""
+    try:
+        with quiet(), Image.open(io.BytesIO(data)) as image:
+            yield image
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise DataError(_unreadable(path, kind, error)) from None
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> str:

@@ -27,7 +27,7 @@ Key = tuple[int, int]  # epoch, number of the sample within it
 class Batch:
     """Training inputs of one step.
 
-    images N 3 H W uint8 (channels last in memory), masks N H W uint8, items: which records they show
+    images N C H W uint8 (channels last in memory), masks N H W uint8, items: which records they show
     """
 
     images: torch.Tensor
@@ -61,7 +61,7 @@ class TrainSamples(TorchDataset[Any]):
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch:
         size = self.view.size
-        images = torch.empty((len(keys), size, size, 3), dtype=torch.uint8)
+        images = torch.empty((len(keys), size, size, self.store.bands.num_channels), dtype=torch.uint8)
         masks = torch.empty((len(keys), size, size), dtype=torch.uint8)
         for place, key in enumerate(keys):
             image, mask = self[key]

@@ -1,4 +1,4 @@
-"""From the values in mask files to class numbers: what the values mean, and the look-up that applies it.
+"""From the values in mask files to class numbers: what each value means.
 
 The meaning is settled once over all masks (`decide_classes`), kept in the run, and never guessed
 anew: a value that has no meaning stops with the files that hold it.
@@ -11,21 +11,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from maskwright.config import DataConfig
-from maskwright.data.dataset import IGNORE, ClassMap
+from maskwright.config import DataConfig, MaskValue, is_colour, parse_value
+from maskwright.data.dataset import IGNORE, ClassMap, Listing
 from maskwright.errors import DataError, listed
 
 _MAX_CLASSES = IGNORE
-_UNKNOWN = 65535  # in a look-up table: a value with no meaning
 
 
-def count_values(raw: np.ndarray) -> dict[int, int]:
-    """How many pixels have each raw value."""
-    counts = np.bincount(raw.ravel())
-    return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
-
-
-def decide_classes(config: DataConfig, named: dict[str, int] | None, values: Mapping[str, Mapping[int, int]]) -> ClassMap:
+def decide_classes(config: DataConfig, listing: Listing, values: Mapping[str, Mapping[int, int]]) -> ClassMap:
     """What each mask value means: as configured, as the folder says, or as the values themselves show.
 
     `values` holds, for each mask's name, how many pixels have each value.
@@ -33,18 +26,41 @@ def decide_classes(config: DataConfig, named: dict[str, int] | None, values: Map
     total: Counter[int] = Counter()
     for found in values.values():
         total.update(found)
-    ignored = () if config.ignore_index is None else (config.ignore_index,)
+    colours = uses_colours(config, listing)
+    ignored = tuple(dict.fromkeys([*_ignored(config, colours), *listing.ignore]))
     if config.foreground_from is not None:
-        return _from_threshold(config, named, config.foreground_from)
+        return _from_threshold(config, listing.classes, config.foreground_from)
     if config.classes is not None:
-        named = config.classes if isinstance(config.classes, dict) else {name: v for v, name in enumerate(config.classes)}
-        classes = _from_names(named, ignored, "data.classes", total)
-    elif named is not None:
-        classes = _from_names(named, ignored, "classes.yaml", total)
+        named = {name: parse_value(value) for name, value in named_values(config.classes).items()}
+        classes = _from_names(named, ignored, "data.classes", total, colours)
+    elif listing.classes is not None:
+        classes = _from_names(listing.classes, ignored, listing.classes_from, total, colours)
     else:
         classes = _from_values(total, ignored, values)
     refuse_unknown_values(classes, values)
     return classes
+
+
+def uses_colours(config: DataConfig, listing: Listing) -> bool:
+    """Whether classes are told apart by colours: as configured, else as the folder says."""
+    if config.classes is None:
+        return listing.colours
+    coloured = {is_colour(value) for value in named_values(config.classes).values()}
+    if len(coloured) > 1:
+        raise DataError("`data.classes` must give every class a number or every class a colour; got both. Choose one.")
+    return coloured == {True}
+
+
+def named_values(classes: Sequence[str] | Mapping[str, MaskValue]) -> dict[str, MaskValue]:
+    """Names alone stand for 0, 1, 2, …"""
+    return dict(classes) if isinstance(classes, Mapping) else {name: value for value, name in enumerate(classes)}
+
+
+def _ignored(config: DataConfig, colours: bool) -> tuple[int, ...]:
+    """The configured value; a number says nothing where masks hold colours."""
+    if config.ignore_index is None or is_colour(config.ignore_index) != colours:
+        return ()
+    return (parse_value(config.ignore_index),)
 
 
 def refuse_unknown_values(classes: ClassMap, values: Mapping[str, Mapping[int, int]]) -> None:
@@ -57,37 +73,28 @@ def refuse_unknown_values(classes: ClassMap, values: Mapping[str, Mapping[int, i
     if not odd:
         return
     pixels = sum(sum(found.values()) for found in odd.values())
-    told = [f"{name} ({listed(sorted(found), 'and', 4)})" for name, found in odd.items()]
-    meaning = ", ".join(f"{value} = {name}" for name, value in zip(classes.names, classes.values, strict=True))
-    ignoring = f", {listed(classes.ignore_values)} = ignored" if classes.ignore_values else ""
+    told = [f"{name} ({listed(map(classes.told, sorted(found)), 'and', 4)})" for name, found in odd.items()]
+    meaning = ", ".join(f"{classes.told(value)} = {name}" for name, value in zip(classes.names, classes.values, strict=True))
+    ignoring = f", {listed(map(classes.told, classes.ignore_values))} = ignored" if classes.ignore_values else ""
     raise DataError(
         f"mask values must be known ({meaning}{ignoring}); {len(odd)} masks hold others, {pixels} pixels in all: "
         f"{listed(told, 'and', 4)}. {_fix(classes, odd)}"
     )
 
 
-def lookup_table(classes: ClassMap, largest: int) -> np.ndarray:
-    """Raw value → class number or IGNORE, for values 0 … largest."""
-    table = np.full(max(largest, 255) + 1, _UNKNOWN, np.uint16)
+def labels_of(classes: ClassMap, values: Sequence[int]) -> np.ndarray:
+    """The class number each raw value stands for, or IGNORE: for nodata and for values without a meaning. → uint8
+
+    >>> labels_of(ClassMap(("a", "b"), (0, 255)), [0, 255]).tolist()
+    [0, 1]
+    """
     if classes.foreground_from is not None:
-        table[: classes.foreground_from] = 0
-        table[classes.foreground_from :] = 1
-    for value in classes.ignore_values:
-        table[value : value + 1] = IGNORE
-    for index, value in enumerate(classes.values if classes.foreground_from is None else ()):
-        table[value : value + 1] = index
-    return table
+        return np.array([IGNORE if value < 0 else int(value >= classes.foreground_from) for value in values], np.uint8)
+    meaning = dict.fromkeys(classes.ignore_values, IGNORE) | {value: index for index, value in enumerate(classes.values)}
+    return np.array([meaning.get(value, IGNORE) for value in values], np.uint8)
 
 
-def apply_classes(raw: np.ndarray, classes: ClassMap) -> np.ndarray:
-    """Raw mask values → class numbers as uint8."""
-    table = lookup_table(classes, int(raw.max(initial=0)))
-    labels = table[raw]
-    assert (labels != _UNKNOWN).all(), "refuse_unknown_values must have run before"
-    return labels.astype(np.uint8)
-
-
-def _from_threshold(config: DataConfig, named: dict[str, int] | None, threshold: int) -> ClassMap:
+def _from_threshold(config: DataConfig, named: Mapping[str, int] | None, threshold: int) -> ClassMap:
     names = config.classes if config.classes is not None else named
     labels = tuple(names) if names is not None else ("background", "foreground")
     if len(labels) != 2:
@@ -96,21 +103,24 @@ def _from_threshold(config: DataConfig, named: dict[str, int] | None, threshold:
     return ClassMap(labels, (0, threshold), (), threshold, f"values from {threshold} up are {labels[1]}, as configured")
 
 
-def _from_names(named: Mapping[str, int], ignored: tuple[int, ...], source: str, total: Counter[int]) -> ClassMap:
+def _from_names(
+    named: Mapping[str, int], ignored: tuple[int, ...], source: str, total: Counter[int], colours: bool = False
+) -> ClassMap:
     values = list(named.values())
+    told = ClassMap((), (), colours=colours).told
     twice = sorted({value for value in values if values.count(value) > 1})
     if twice:
+        twice = [told(value) for value in twice]
         raise DataError(f"`{source}` must give each class its own value; {listed(twice)} stands twice. Renumber them.")
     if not 2 <= len(values) <= _MAX_CLASSES:
         raise DataError(f"`{source}` must name 2 to {_MAX_CLASSES} classes; got {len(values)}. Name background too.")
     if not set(values) & set(total):
-        found = listed(sorted(total), "and", 8)
+        found = listed(map(told, sorted(total)), "and", 8)
         raise DataError(
-            f"`{source}` must fit the masks; none of its values ({listed(values)}) occurs in them ({found}). Mend it."
+            f"`{source}` must fit the masks; none of its values ({listed(map(told, values))}) occurs in them ({found}). Mend it."
         )
-    return ClassMap(
-        tuple(named), tuple(values), tuple(value for value in ignored if value not in values), None, f"as in {source}"
-    )
+    spare = tuple(value for value in ignored if value not in values)
+    return ClassMap(tuple(named), tuple(values), spare, None, f"as in {source}", colours)
 
 
 def _from_values(total: Counter[int], ignored: tuple[int, ...], values: Mapping[str, Mapping[int, int]]) -> ClassMap:

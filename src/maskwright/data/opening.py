@@ -18,9 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from maskwright.config import DataConfig, SplitConfig
-from maskwright.data.dataset import IGNORE, SPLITS, ClassMap, Dataset, Item, Listing, Record
-from maskwright.data.images import decode_image, decode_mask, image_size, quiet
-from maskwright.data.masks import apply_classes, count_values, decide_classes, refuse_unknown_values
+from maskwright.data.bands import decide_bands, read_heads
+from maskwright.data.dataset import IGNORE, SPLITS, Bands, ClassMap, Dataset, Item, Listing, Record
+from maskwright.data.deep import quiet
+from maskwright.data.masks import decide_classes, refuse_unknown_values, uses_colours
+from maskwright.data.raw import Raw, code_labels, read_record
 from maskwright.data.readers import list_records
 from maskwright.data.splits import assign_splits
 from maskwright.data.store import PixelStore, choose_place
@@ -42,22 +44,24 @@ class Opened:
 
 @dataclass(frozen=True)
 class _Look:
-    """What one record's files held; the mask is kept raw until the classes are settled."""
+    """What one record's files held; `values` and `pixels` belong to the codes the cache keeps."""
 
     record: Record
-    image: np.ndarray | None
-    raw: np.ndarray | None
     size: tuple[int, int]
     hashes: tuple[str, str]
-    values: dict[int, int]
+    values: tuple[int, ...]
+    pixels: tuple[int, ...]
+    counts: dict[int, int]
 
 
 def open_dataset(config: DataConfig, cache_folder: Path | None = None, progress: Progress | None = None) -> Opened:
     """Open a data set for training: everything is looked at, dealt into splits and cached."""
-    listing = list_records(config)
-    sizes = _sizes(listing.records)
-    place, why = choose_place(config.cache, sizes, cache_folder)
-    store = PixelStore(listing.records, sizes, place, cache_folder)
+    config, listing = list_data(config)
+    heads = read_heads(listing.records)
+    bands = decide_bands(config, listing.records, heads)
+    sizes = [(head.height, head.width) if head else (0, 0) for head in heads]
+    place, why = choose_place(config.cache, sizes, bands.num_channels, cache_folder)
+    store = PixelStore(listing.records, sizes, bands, place, cache_folder)
     try:
         return _open(config, listing, store, (place, why), progress)
     except BaseException:
@@ -65,120 +69,84 @@ def open_dataset(config: DataConfig, cache_folder: Path | None = None, progress:
         raise
 
 
+def list_data(config: DataConfig) -> tuple[DataConfig, Listing]:
+    """The listing of a data set, masks read as colours where classes are colours; and the configuration it settled."""
+    listing = list_records(config)
+    if uses_colours(config, listing):
+        records = [
+            replace(record, form=replace(record.form, kind="colour")) if record.form.kind == "picture" else record
+            for record in listing.records
+        ]
+        listing = replace(listing, records=tuple(records))
+    return config, listing
+
+
 def _open(config: DataConfig, listing: Listing, store: PixelStore, cache: tuple[str, str], progress: Progress | None) -> Opened:
     looks = _look_at_all(listing.records, store, progress)
-    classes = decide_classes(config, listing.classes, {look.record.mask.as_posix(): look.values for look in looks})
+    classes = decide_classes(config, listing, {look.record.mask.as_posix(): look.counts for look in looks})
     items = _settle(looks, store, classes)
     items, dealt = assign_splits(items, config.split)
     notes = (*listing.notes, *_without_effect(config, listing), *_remarks(items, classes))
-    dataset = Dataset(Path(config.root or ""), tuple(items), classes, listing.reader,
-                      f"{listing.reason}; split {dealt}", fingerprint(items, classes), notes)  # fmt: skip
+    dataset = Dataset(Path(config.root or ""), tuple(items), classes, listing.reader, f"{listing.reason}; split {dealt}",
+                      fingerprint(items, classes, store.bands), notes, store.bands)  # fmt: skip
     return Opened(dataset, store, *cache)
 
 
-def load_pair(record: Record, classes: ClassMap) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+def load_pair(record: Record, classes: ClassMap, bands: Bands) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
     """One image, its mask as class numbers, and the hashes of both files, read now."""
-    look = _look(record)
-    assert look.image is not None and look.raw is not None
-    refuse_unknown_values(classes, {record.mask.name: look.values})
-    return look.image, apply_classes(look.raw, classes), look.hashes
+    raw = read_record(record, bands)
+    refuse_unknown_values(classes, {record.mask.name: raw.counts})
+    return raw.image, code_labels(classes, raw.values)[raw.codes], raw.hashes
 
 
-def fingerprint(items: Iterable[Item], classes: ClassMap) -> str:
-    """One hash over all files, splits and class values: equal when and only when the data are."""
-    digest = hashlib.sha256(repr((classes.names, classes.values, classes.foreground_from)).encode())
+def fingerprint(items: Iterable[Item], classes: ClassMap, bands: Bands) -> str:
+    """One hash over all files, splits, class values and bands: equal when and only when the data are."""
+    meaning = (classes.names, classes.values, classes.ignore_values, classes.foreground_from, classes.colours)
+    digest = hashlib.sha256(repr((*meaning, bands.chosen, bands.low, bands.high)).encode())
     for item in sorted(items, key=lambda item: item.record.id):
         digest.update(f"{item.record.id}|{item.record.split}|{item.image_hash}|{item.mask_hash}\n".encode())
     return digest.hexdigest()
 
 
-def _sizes(records: Sequence[Record]) -> list[tuple[int, int]]:
-    """Heights and widths from the files' heads."""
-    sizes: list[tuple[int, int]] = []
-    for record in records:
-        try:
-            sizes.append(image_size(record.image))
-        except DataError:
-            sizes.append((0, 0))  # told with everything else that is wrong, when the files are looked at
-    return sizes
-
-
 def _look_at_all(records: Sequence[Record], store: PixelStore, progress: Progress | None) -> list[_Look]:
-    """Read every file once, on all cores; what the cache has room for stays decoded."""
+    """Read every file once, on all cores; what the cache has room for stays decoded, masks as codes until they have a meaning."""
     looks: list[_Look] = []
     problems: list[str] = []
     # filters for warnings belong to the whole process: set here, not by each thread
-    with quiet(), ThreadPoolExecutor(usable_cores()) as pool:  # Pillow decodes outside the interpreter's lock
-        for index, outcome in enumerate(pool.map(_try_look, records)):
+    with quiet(), ThreadPoolExecutor(usable_cores()) as pool:  # decoders work outside the interpreter's lock
+        for index, outcome in enumerate(pool.map(lambda record: _try_read(record, store.bands), records)):
             if isinstance(outcome, str):
                 problems.append(outcome)
             else:
-                looks.append(_hand_over(outcome, index, store))
+                store.put(index, outcome.image, outcome.codes)
+                size = outcome.codes.shape
+                looks.append(_Look(records[index], size, outcome.hashes, outcome.values, outcome.pixels, outcome.counts))  # type: ignore[arg-type]
             if progress:
                 progress(index + 1, len(records))
     _refuse(problems)
     return looks
 
 
-def _hand_over(look: _Look, index: int, store: PixelStore) -> _Look:
-    """Give the pixels to the store at once, so that memory stays within its budget."""
-    assert look.image is not None and look.raw is not None
-    if look.raw.max(initial=0) <= 255:
-        store.put(index, look.image, look.raw)
-    elif store.place != "none":  # 16-bit labels are mapped to uint8 later and fit then
-        return replace(look, image=None)
-    return replace(look, image=None, raw=None)
-
-
 def _settle(looks: Sequence[_Look], store: PixelStore, classes: ClassMap) -> list[Item]:
-    """Turn cached raw masks into class numbers, and count pixels by class."""
+    """Turn cached codes into class numbers, and count pixels by class."""
     store.classes = classes
     items: list[Item] = []
     for index, look in enumerate(looks):
-        if look.raw is not None:
-            image = decode_image(look.record.image.read_bytes(), look.record.image)
-            store.put(index, image, apply_classes(look.raw, classes))
-        elif store.place != "none":
-            image, raw = store.get(index)
-            store.put(index, image, apply_classes(raw, classes))
-        items.append(_item(look, classes))
+        table = code_labels(classes, look.values)
+        if store.place != "none":
+            image, codes = store.get(index)
+            store.put(index, image, table[codes])
+        pixels, labels = np.array(look.pixels, np.int64), table[: len(look.values)]
+        counts = tuple(int(pixels[labels == label].sum()) for label in range(classes.num_classes))
+        items.append(Item(look.record, *look.size, *look.hashes, counts, int(pixels[labels == IGNORE].sum())))
     return items
 
 
-def _item(look: _Look, classes: ClassMap) -> Item:
-    values = np.array(list(look.values), np.int64)
-    labels = apply_classes(values.astype(np.uint16), classes)
-    pixels = np.array(list(look.values.values()), np.int64)
-    counts = tuple(int(pixels[labels == index].sum()) for index in range(classes.num_classes))
-    ignored = int(pixels[labels == IGNORE].sum())
-    return Item(look.record, *look.size, *look.hashes, counts, ignored)
-
-
-def _try_look(record: Record) -> _Look | str:
+def _try_read(record: Record, bands: Bands) -> Raw | str:
     try:
-        return _look(record)
+        return read_record(record, bands)
     except DataError as error:
         return str(error)
-
-
-def _look(record: Record) -> _Look:
-    image_bytes, mask_bytes = _read(record.image), _read(record.mask)
-    image, raw = decode_image(image_bytes, record.image), decode_mask(mask_bytes, record.mask)
-    if image.shape[:2] != raw.shape:
-        sizes = f"{image.shape[1]}x{image.shape[0]} and {raw.shape[1]}x{raw.shape[0]}"
-        fix = "Make the mask anew at the image's size."
-        raise DataError(f"`{record.mask}` must have its image's size; image and mask are {sizes}. {fix}")
-    hashes = (hashlib.sha256(image_bytes).hexdigest(), hashlib.sha256(mask_bytes).hexdigest())
-    return _Look(record, image, raw, raw.shape, hashes, count_values(raw))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"`{path}` must be there; it is missing. Put it back, or remove its partner from the data set.") from None
-    except OSError as error:
-        raise DataError(f"`{path}` must be readable; {error.strerror}. Check its permissions.") from None
 
 
 def _refuse(problems: Sequence[str]) -> None:

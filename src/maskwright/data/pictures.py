@@ -34,6 +34,15 @@ def _further(index: int) -> tuple[int, ...]:
     return tuple(int(part) for part in cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0])
 
 
+def shown(image: np.ndarray) -> np.ndarray:
+    """Three of an image's bands, for people to look at. H W C → H W 3"""
+    return (
+        image
+        if image.shape[2] == 3
+        else np.ascontiguousarray(image[..., [0, min(1, image.shape[2] - 1), min(2, image.shape[2] - 1)]])
+    )
+
+
 def colourise(labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Labels as a picture. H W uint8 → H W 3 uint8"""
     return colours[labels]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.data.dataset import SPLITS, ClassMap, Dataset, Item, Record
+from maskwright.data.dataset import SPLITS, Bands, ClassMap, Dataset, Item, MaskForm, Record
 from maskwright.data.opening import load_pair
 from maskwright.errors import DataError, UsageError, must, unknown
 
@@ -24,6 +24,7 @@ def data_document(dataset: Dataset) -> dict[str, Any]:
         "reason": dataset.reason,
         "notes": list(dataset.notes),
         "classes": dataset.classes.to_json(),
+        "bands": dataset.bands.to_json(),
         "class_shares": [round(share, 6) for share in dataset.class_shares()],
         "splits": {split: [_entry(dataset.items[index], root) for index in dataset.split(split)] for split in SPLITS},
     }
@@ -32,6 +33,11 @@ def data_document(dataset: Dataset) -> dict[str, Any]:
 def class_map(document: dict[str, Any]) -> ClassMap:
     """The class map a run was trained with."""
     return ClassMap.from_json(document["classes"])
+
+
+def bands_of(document: dict[str, Any]) -> Bands:
+    """The bands and tones a run was trained with."""
+    return Bands.from_json(document["bands"])
 
 
 def split_entries(document: dict[str, Any], split: str) -> list[dict[str, Any]]:
@@ -48,15 +54,21 @@ def split_entries(document: dict[str, Any], split: str) -> list[dict[str, Any]]:
 def read_split(document: dict[str, Any], split: str, root: Path | None = None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Name, image and mask (class numbers) of each record of a split, each file checked against its hash."""
     root = root or Path(document["root"])
-    classes = class_map(document)
+    classes, bands = class_map(document), bands_of(document)
     for entry in split_entries(document, split):
-        record = Record(entry["id"], root / entry["image"], root / entry["mask"], split)
-        image, mask, hashes = load_pair(record, classes)
+        image, mask, hashes = load_pair(_record(entry, root, split), classes, bands)
         for kind, now in zip(("image", "mask"), hashes, strict=True):
             if now != entry[f"{kind}_sha256"]:
                 fix = "Put the file back as it was, or train a new run on the data of now."
                 raise DataError(f"`{root / entry[kind]}` must be the file the run was made with; its content changed. {fix}")
         yield entry["id"], image, mask
+
+
+def _record(entry: dict[str, Any], root: Path, split: str) -> Record:
+    kind, key, remap = entry["form"]
+    form = MaskForm(kind, key, tuple((value, meant) for value, meant in remap))
+    window = tuple(entry["window"]) if entry["window"] else None
+    return Record(entry["id"], root / entry["image"], root / entry["mask"], split, entry["group"], form, window)
 
 
 def _entry(item: Item, root: Path) -> dict[str, Any]:
@@ -65,6 +77,8 @@ def _entry(item: Item, root: Path) -> dict[str, Any]:
         "id": record.id,
         "image": Path(os.path.relpath(record.image, root)).as_posix(),
         "mask": Path(os.path.relpath(record.mask, root)).as_posix(),
+        "form": [record.form.kind, record.form.key, [list(pair) for pair in record.form.remap]],
+        "window": list(record.window) if record.window else None,
         "group": record.group,
         "size": [item.height, item.width],
         "image_sha256": item.image_hash,

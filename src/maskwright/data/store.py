@@ -11,9 +11,9 @@ from typing import Literal
 
 import numpy as np
 
-from maskwright.data.dataset import ClassMap, Record
-from maskwright.data.images import decode_image, decode_mask
-from maskwright.data.masks import apply_classes, count_values, refuse_unknown_values
+from maskwright.data.dataset import Bands, ClassMap, Record
+from maskwright.data.masks import refuse_unknown_values
+from maskwright.data.raw import code_labels, read_record
 
 Place = Literal["ram", "disk", "none"]
 RAM_SHARE = 0.4  # of the memory free at the start
@@ -21,19 +21,22 @@ _DISK_SHARE = 0.5  # of the disk free at the start
 
 
 class PixelStore:
-    """Image (H W 3) and mask (H W) of each record, decoded once where there is room for them."""
+    """Image (H W C) and mask (H W) of each record, decoded once where there is room for them."""
 
-    def __init__(self, records: Sequence[Record], sizes: Sequence[tuple[int, int]], place: Place, folder: Path | None) -> None:
-        self.records, self.sizes, self.place = list(records), list(sizes), place
+    def __init__(
+        self, records: Sequence[Record], sizes: Sequence[tuple[int, int]], bands: Bands, place: Place, folder: Path | None
+    ) -> None:
+        self.records, self.sizes, self.bands, self.place = list(records), list(sizes), bands, place
         self.classes: ClassMap | None = None
         self._images: list[np.ndarray | None] = [None] * len(records)
         self._masks: list[np.ndarray | None] = [None] * len(records)
         self._file = folder / "pixels.u8" if folder and place == "disk" else None
         if self._file:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            total = sum(height * width * 4 for height, width in sizes)
+            deep = bands.num_channels + 1
+            total = sum(height * width * deep for height, width in sizes)
             self._map = np.memmap(self._file, np.uint8, "w+", shape=(max(1, total),))
-            self._starts = np.cumsum([0, *[height * width * 4 for height, width in sizes]]).tolist()
+            self._starts = np.cumsum([0, *[height * width * deep for height, width in sizes]]).tolist()
 
     def put(self, index: int, image: np.ndarray, mask: np.ndarray) -> None:
         """Keep one decoded pair; masks already hold class numbers."""
@@ -65,20 +68,20 @@ class PixelStore:
             self._file = None
 
     def _views(self, index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        start, pixels = self._starts[index], height * width
-        image = self._map[start : start + 3 * pixels].reshape(height, width, 3)
-        return image, self._map[start + 3 * pixels : start + 4 * pixels].reshape(height, width)
+        start, pixels, channels = self._starts[index], height * width, self.bands.num_channels
+        image = self._map[start : start + channels * pixels].reshape(height, width, channels)
+        return image, self._map[start + channels * pixels : start + (channels + 1) * pixels].reshape(height, width)
 
     def _decode(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
         assert self.classes is not None, "classes are settled before pixels are asked for"
-        raw = decode_mask(record.mask.read_bytes(), record.mask)
-        refuse_unknown_values(self.classes, {record.mask.name: count_values(raw)})
-        return decode_image(record.image.read_bytes(), record.image), apply_classes(raw, self.classes)
+        raw = read_record(record, self.bands)
+        refuse_unknown_values(self.classes, {record.mask.name: raw.counts})
+        return raw.image, code_labels(self.classes, raw.values)[raw.codes]
 
 
-def choose_place(wish: str, sizes: Sequence[tuple[int, int]], folder: Path | None) -> tuple[Place, str]:
+def choose_place(wish: str, sizes: Sequence[tuple[int, int]], channels: int, folder: Path | None) -> tuple[Place, str]:
     """Where decoded pixels go, and why."""
-    needed = sum(height * width * 4 for height, width in sizes)
+    needed = sum(height * width * (channels + 1) for height, width in sizes)
     told = f"{_gigabytes(needed)} decoded"
     if wish != "auto":
         if wish == "disk" and folder is None:

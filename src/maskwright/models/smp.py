@@ -11,7 +11,7 @@ from maskwright.config import SmpConfig
 from maskwright.errors import ModelError, unknown
 
 
-def build_smp(config: SmpConfig, num_outputs: int) -> nn.Module:
+def build_smp(config: SmpConfig, num_channels: int, num_outputs: int) -> nn.Module:
     """Build `arch` on `encoder`; without a network, pretrained weights must be in the cache."""
     runtime.ensure_torchvision()
     import segmentation_models_pytorch as smp
@@ -28,7 +28,7 @@ def build_smp(config: SmpConfig, num_outputs: int) -> nn.Module:
         raise ModelError(unknown("model.weights", weights, [*offered, "none"]))
     try:
         model = architectures[config.arch.lower()](
-            encoder_name=config.encoder, encoder_weights=weights, in_channels=3, classes=num_outputs
+            encoder_name=config.encoder, encoder_weights=weights, in_channels=num_channels, classes=num_outputs
         )
     except Exception as error:
         raise ModelError(_sentence(config, weights, error)) from error

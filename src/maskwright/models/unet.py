@@ -79,7 +79,7 @@ def _doubling(channels: int, up: str) -> nn.Module:
     )
 
 
-def build_unet(config: UnetConfig, num_outputs: int) -> Unet:
+def build_unet(config: UnetConfig, num_channels: int, num_outputs: int) -> Unet:
     """The U-Net a configuration asks for."""
     assert config.width != "auto", "auto is resolved before a model is built"
-    return Unet(3, num_outputs, config.width, config.depth, config.up, config.norm)
+    return Unet(num_channels, num_outputs, config.width, config.depth, config.up, config.norm)

@@ -19,7 +19,7 @@ STD = (58.395, 57.12, 57.375)
 
 
 class Segmenter(nn.Module):
-    """images N 3 H W uint8 → logits N K H W float32.
+    """images N C H W uint8 → logits N K H W float32.
 
     Normalises on the batch, pads to the network's stride by repeating the border, crops back. A
     network with one output channel z becomes two logits (0, z): their softmax is its sigmoid, so
@@ -29,13 +29,14 @@ class Segmenter(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, num_channels: int = 3) -> None:
         super().__init__()
         self.net = net
         self.stride = int(cast(int, net.stride))
+        mean, std = (MEAN, STD) if num_channels == 3 else ((np.mean(MEAN),) * num_channels, (np.mean(STD),) * num_channels)
         # not in the weights file: they are constants
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[-2:]

@@ -19,11 +19,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from maskwright import runtime
-from maskwright.data.dataset import ClassMap
+from maskwright.data.dataset import Bands, ClassMap
 from maskwright.data.geometry import View
 from maskwright.data.images import decode_image
-from maskwright.data.pictures import overlay, palette
-from maskwright.data.record import class_map
+from maskwright.data.pictures import overlay, palette, shown
+from maskwright.data.record import bands_of, class_map
 from maskwright.errors import DataError, RunError, UsageError, must
 from maskwright.models import Segmenter, build_model
 from maskwright.models.devices import autocast, choose_device, choose_precision, torch_device
@@ -51,7 +51,7 @@ class Prediction:
 
     def overlay(self) -> np.ndarray:
         """The image with its classes tinted and outlined. H W 3 uint8"""
-        return overlay(self.image, self.labels, palette(len(self.classes)))
+        return overlay(shown(self.image), self.labels, palette(len(self.classes)))
 
     def __str__(self) -> str:
         height, width = self.labels.shape
@@ -73,19 +73,20 @@ class Predictor:
     model: Segmenter
     view: View
     classes: ClassMap
+    bands: Bands
     device: torch.device
     precision: str
 
     @classmethod
     def from_run(cls, run: Run) -> Predictor:
         """Load the best weights of a finished run; nothing outside its folder is needed."""
-        config, classes = run.config, class_map(run.data)
+        config, classes, bands = run.config, class_map(run.data), bands_of(run.data)
         if not run.weights.is_file():
             fix = f"Finish it first: maskwright train --resume {run.root}"
             raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")
         runtime.tune_allocator()
         wanted = config.model if config.model.name != "smp" else config.model.model_copy(update={"weights": "none"})
-        model = build_model(wanted, classes)
+        model = build_model(wanted, classes, bands.num_channels)
         try:
             model.load_state_dict(load_file(run.weights))
         except (RuntimeError, SafetensorError) as error:
@@ -101,11 +102,11 @@ class Predictor:
         assert data.view != "auto" and data.size != "auto" and data.scale != "auto", "a run's configuration is resolved"
         view = View(data.view, data.size, data.scale, data.letterbox, data.outside)
         model = model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        return cls(model.eval(), view, classes, device, precision)
+        return cls(model.eval(), view, classes, bands, device, precision)
 
     def predict(self, image: np.ndarray | str | Path, threshold: float | None = None) -> Prediction:
         """Predict one image (a path, or H W 3 uint8 RGB); `threshold` is the foreground's, 0.5 when not given."""
-        pixels = _pixels(image)
+        pixels = _pixels(image, self.bands)
         logits = self.logits(pixels)
         probabilities = logits.softmax(dim=1)[0].cpu().numpy()
         return Prediction(pixels, self.labels(logits, threshold), probabilities, self.classes.names)
@@ -129,17 +130,19 @@ class Predictor:
         return (logits.softmax(dim=1)[0, 1] >= threshold).to(torch.uint8).cpu().numpy()
 
 
-def _pixels(image: np.ndarray | str | Path) -> np.ndarray:
+def _pixels(image: np.ndarray | str | Path, bands: Bands) -> np.ndarray:
     if isinstance(image, np.ndarray):
-        if image.ndim == 2 and image.dtype == np.uint8:
+        channels = bands.num_channels
+        if image.ndim == 2 and image.dtype == np.uint8 and channels == 3:
             return np.repeat(image[..., None], 3, axis=2)
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        if image.ndim != 3 or image.shape[2] != channels or image.dtype != np.uint8 or 0 in image.shape:
             got = f"shape {image.shape} of {image.dtype}"
-            raise DataError(must("image", "height × width × 3 of uint8 (RGB)", got, "Convert it first."))
+            kind = "RGB" if channels == 3 else "the run's bands"
+            raise DataError(must("image", f"height × width × {channels} of uint8 ({kind})", got, "Convert it first."))
         return image
     path = Path(image)
     try:
-        return decode_image(path.read_bytes(), path)
+        return decode_image(path.read_bytes(), path, bands)
     except OSError as error:
         reason = "it is not there" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
         raise DataError(f"`{path}` must be a readable image; {reason}. Check the path.") from None

@@ -197,7 +197,7 @@ def _module(config: Config, opened: Opened, samples: TrainSamples, keys: EpochKe
 
 def _seeded_model(config: Config, opened: Opened) -> Any:
     torch.manual_seed(config.train.seed)
-    model = build_model(config.model, opened.dataset.classes)
+    model = build_model(config.model, opened.dataset.classes, opened.dataset.bands.num_channels)
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 

@@ -44,6 +44,7 @@ def resolve(config: Config, dataset: Dataset, cache: tuple[str, str]) -> tuple[C
     """The configuration with nothing left to decide but a time budget's epochs, and why."""
     to = Resolver(config)
     to.settle("data.reader", lambda: (dataset.reader, dataset.reason))
+    to.settle("data.window", lambda: _window(dataset))
     to.settle("data.cache", lambda: cache)
     device = to.settle("train.devices", choose_device)
     longest = statistics.median(max(item.height, item.width) for item in dataset.items)
@@ -69,6 +70,11 @@ def view_of(config: Config) -> View:
     data = config.data
     assert data.view != "auto" and data.size != "auto" and data.scale != "auto"
     return View(data.view, data.size, data.scale, data.letterbox, data.outside)
+
+
+def _window(dataset: Dataset) -> tuple[int | str, str]:
+    sides = [max(item.record.window[2:]) for item in dataset.items if item.record.window]
+    return (max(sides), "scenes are larger than one window") if sides else ("none", "every image is read whole")
 
 
 def _view(longest: float) -> tuple[str, str]:

@@ -1,0 +1,35 @@
+"""How masks are kept: one file a form, each giving the same raw values and a hash of what they came from.
+
+To add one: a file here with `load(record, size) -> LoadedMask`, and a line in `FORMS`. Readers name the form of
+each record; `values` says what the raw values mean, as for any picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from maskwright.data.dataset import Record
+from maskwright.data.forms import pictures
+from maskwright.data.forms.loaded import LoadedMask
+
+# name → (record, (height, width) of its upright image) → raw values and hash
+FORMS: dict[str, Callable[[Record, tuple[int, int]], LoadedMask]] = {
+    "picture": pictures.load,
+    "colour": pictures.load_colours,
+}
+
+
+def load_mask(record: Record, size: tuple[int, int]) -> LoadedMask:
+    """The raw values of a record's mask, with its own remapping done. → H W uint8, uint16 or uint32 (colours)"""
+    loaded = FORMS[record.form.kind](record, size)
+    if not record.form.remap:
+        return loaded
+    raw = loaded.raw.copy()
+    for value, meant in record.form.remap:
+        raw[loaded.raw == value] = meant
+    return LoadedMask(raw.astype(np.uint16) if max(meant for _, meant in record.form.remap) > 255 else raw, loaded.digest)
+
+
+__all__ = ["FORMS", "LoadedMask", "load_mask"]
