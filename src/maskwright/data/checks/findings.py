@@ -1,0 +1,143 @@
+"""Findings are data: a code, how grave it is, the files, the evidence, and what could be done.
+
+    audit.findings[0].code, audit.findings[0].files, audit.findings[0].proposal
+
+A rule makes findings; a page, a table or a JSON document shows them; `--fix` carries out what is `proposal`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Severity = Literal["error", "warning", "note"]  # error: train refuses; warning: a person should look; note: good to know
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a finding's code stands for. `cheap` ones are looked for before every training."""
+
+    severity: Severity
+    title: str
+    cheap: bool = True
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A change `--fix` can make to the named files: `op` is a name in `repair.OPERATIONS`, `values` what it needs.
+
+    `question` is set where a person has to decide first; then nothing is done, and `--fix` stops with it.
+    """
+
+    op: str
+    values: dict[str, Any] = field(default_factory=dict)
+    told: str = ""
+    question: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing an audit found. Files are relative to the data set's root."""
+
+    code: str
+    files: tuple[str, ...]
+    evidence: str
+    severity: Severity
+    proposal: Repair | None = None
+    details: dict[str, Any] = field(default_factory=dict)  # numbers behind the evidence, for JSON and pages
+
+    def to_json(self) -> dict[str, Any]:
+        proposal = self.proposal
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "title": CODES[self.code].title,
+            "files": list(self.files),
+            "evidence": self.evidence,
+            "details": self.details,
+            "proposal": None if proposal is None else {
+                "op": proposal.op, "values": proposal.values, "told": proposal.told, "question": proposal.question or None,
+            },
+        }  # fmt: skip
+
+
+CODES: dict[str, Code] = {
+    # files
+    "unreadable": Code("error", "files that cannot be read whole"),
+    "unpaired": Code("error", "images or masks without a partner"),
+    "listed-twice": Code("error", "the same item listed in two splits"),
+    "size-mismatch": Code("error", "masks of another size than their image"),
+    "orientation": Code("error", "image and mask turned differently (EXIF)"),
+    "offset": Code("error", "masks a row or column larger or smaller than their image"),
+    # what masks hold
+    "unknown-values": Code("error", "mask values outside the class map"),
+    "off-by-one": Code("error", "labels that begin at 1"),
+    "void-after-last": Code("warning", "a value right after the last class, probably void"),
+    "smoothed": Code("error", "0/255 masks with greys between (JPEG or anti-aliasing)"),
+    "colour-masks": Code("error", "colour masks without a map of colours"),
+    "zero-255": Code("note", "masks of 0 and 255"),
+    "palette": Code("note", "palette masks, read by index"),
+    "inverted": Code("warning", "foreground and background may be swapped"),
+    "empty-masks": Code("warning", "masks with background alone"),
+    "one-class": Code("error", "masks that hold one value only, all of them"),
+    # what images hold
+    "mixed-channels": Code("note", "images of different channels"),
+    "mixed-depth": Code("error", "images of different bit depth"),
+    "constant-image": Code("warning", "images of one colour"),
+    # the set as a whole
+    "class-missing": Code("warning", "a class that a split lacks"),
+    "imbalance": Code("note", "classes of very different size"),
+    "exact-duplicates": Code("warning", "the same picture twice in a split"),
+    "exact-leak": Code("error", "the same picture in two splits"),
+    "near-duplicates": Code("note", "nearly the same picture twice in a split", cheap=False),
+    "near-leak": Code("warning", "nearly the same picture in two splits", cheap=False),
+    "different-masks": Code("warning", "the same picture with different masks"),
+    "groups": Code("warning", "groups in the names that the split tears apart"),
+}
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a data set holds and every finding about it.
+
+    `pairs` are small facts of each pair, for pages: {"id", "image", "mask", "split", "height", "width", "pixels": {class: n}}
+    """
+
+    root: str
+    reader: str
+    reason: str
+    num_images: int
+    splits: dict[str, int]
+    classes: tuple[str, ...]
+    class_shares: tuple[float, ...]
+    classes_reason: str
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+    pairs: tuple[dict[str, Any], ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    @property
+    def clean(self) -> bool:
+        """Nothing that stops training."""
+        return not self.errors
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "root": self.root,
+            "reader": self.reader,
+            "reason": self.reason,
+            "images": self.num_images,
+            "splits": self.splits,
+            "classes": [
+                {"name": name, "share": round(share, 6)} for name, share in zip(self.classes, self.class_shares, strict=True)
+            ],
+            "classes_reason": self.classes_reason,
+            "notes": list(self.notes),
+            "findings": [finding.to_json() for finding in self.findings],
+            "clean": self.clean,
+            "seconds": round(self.seconds, 3),
+        }
