@@ -166,6 +166,13 @@ def test_a_flag_lies_over_the_file_even_over_its_shorthand(tmp_path):
     assert config.model == SmpConfig(encoder="resnet34", weights="none")
 
 
+def test_the_order_of_a_section_and_its_keys_does_not_matter():
+    flags = [("model.width", "3", "--model.width"), ("model", "unet", "--model")]
+    assert load_config(None, flags).model.width == load_config(None, flags[::-1]).model.width == 3
+    with pytest.raises(ConfigError, match=r"--model\.width: `model\.width` must be a known key"):
+        load_config(None, [flags[0], ("model", "unet/resnet18", "--model")])
+
+
 def test_a_problem_of_a_flag_names_the_flag_not_the_file(tmp_path):
     (tmp_path / "my.yaml").write_text("optim:\n  lr: 1\n")
     with pytest.raises(ConfigError, match=r"^--lr: `optim.lr` must be a number; got 'fast'\.$"):

@@ -31,7 +31,8 @@ def load_config(path: str | Path | None = None, overrides: Iterable[Override] = 
     if path is not None:
         tree, sources = _read_yaml(Path(path))
     problems: list[str] = []
-    for key, value, source in overrides:
+    # whole sections first: `--model.width 16 --model unet` and the other order mean the same, and no key is lost
+    for key, value, source in sorted(overrides, key=lambda override: override[0].count(".")):
         problem = _lay_over(tree, sources, key, value, source)
         problems += [problem] if problem else []
     config = Config()
