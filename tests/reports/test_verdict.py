@@ -1,0 +1,145 @@
+"""The report: its sentences."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+
+from report_making import ALIKE, facts_of, history, image_of
+
+from maskwright.reports.facts import Facts
+from maskwright.reports.verdict import remarks, verdict
+
+
+def test_verdict_of_a_usual_run() -> None:
+    facts = facts_of([image_of(30, 10), image_of(20, 0), image_of(36, 0, 4)], history(20))
+    low, high = facts.interval("iou")
+    assert [text.replace("\xa0", " ") for text in verdict(facts)] == [
+        f"On 3 test images the cat IoU is 0.86 (95 % interval {low:.2f} to {high:.2f}).",
+        "The best epoch was 19 of 20, by validation IoU.",
+        "The weakest image is a (0.75), the strongest b (1.00).",
+    ]
+
+
+def test_verdict_of_one_image_and_one_epoch() -> None:
+    facts = facts_of([image_of(32, 8)], history(1))
+    assert verdict(facts) == ("On 1 test image the cat IoU is 0.80; a single image allows no interval.",
+                              "It was trained for a single epoch.")  # fmt: skip
+    assert remarks(facts) == (
+        "One image says little about the next.",
+        "At the best epoch the training IoU is 0.10 above the validation IoU, though training inputs are augmented: "
+        "the network fits its 10 training images better than new ones.",
+    )
+
+
+def test_verdict_without_a_score_or_an_epoch() -> None:
+    facts = facts_of([image_of(0, 0), image_of(0, 0)])
+    assert verdict(facts) == ("On 2 test images the cat IoU is undefined: no scored class is in truth or prediction.",
+                              "No epoch was recorded.")  # fmt: skip
+    assert remarks(facts) == ()
+
+
+def test_verdict_names_the_mean_over_the_classes_that_have_a_score() -> None:
+    facts = facts_of([[[50, 0, 0], [10, 40, 0], [0, 0, 0]]] * 2, history(5))
+    assert "the mean IoU over 2 classes is" in verdict(facts)[0]
+    assert remarks(facts)[-1] == "dog is in neither truth nor prediction and has no score."
+
+
+def test_verdict_is_silent_about_a_best_epoch_it_cannot_tell() -> None:
+    nothing = history(3, val_iou=[math.nan] * 3, val_loss=[math.nan] * 3)
+    facts = facts_of([image_of(30, 10)] * 2, nothing)
+    assert facts.best is None
+    assert len(verdict(facts)) == 2
+    assert not any("validation" in text for text in remarks(facts))
+
+
+def settled_history(val: float, epochs: int = 20) -> list[dict[str, float]]:
+    """A run that reached its validation IoU early and stayed."""
+    flat = [val] * epochs
+    return history(epochs, val_iou=flat, train_iou=[val + 0.01] * epochs, val_loss=[0.3] * epochs)
+
+
+def one_remark(facts: Facts) -> str:
+    found = remarks(facts)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_nothing_to_remark_on_a_sound_run() -> None:
+    assert remarks(facts_of(ALIKE, settled_history(0.75))) == ()
+
+
+def test_few_images_are_told() -> None:
+    text = one_remark(facts_of([image_of(30, 10), image_of(20, 5)], settled_history(0.76)))
+    assert text == "2 test images are few: the interval is 0.05 wide, and from so few images it tends to come out too narrow."
+
+
+def test_a_wide_interval_of_many_images_is_told() -> None:
+    text = one_remark(facts_of([image_of(30, 10), image_of(10, 30)] * 6, settled_history(0.5)))
+    assert re.fullmatch(r"The interval is 0\.\d\d wide; more test images would narrow it\.", text)
+
+
+def test_a_gap_to_validation_is_told() -> None:
+    outside = one_remark(facts_of(ALIKE, settled_history(0.9)))
+    assert outside == ("The test IoU is 0.15 below the validation IoU of 0.90. "
+                       "That lies outside the interval: the test images seem harder.")  # fmt: skip
+    easier = one_remark(facts_of(ALIKE, settled_history(0.6)))
+    assert easier.endswith("above the validation IoU of 0.60. That lies outside the interval: the test images seem easier.")
+    inside = remarks(facts_of([image_of(30, 10), image_of(10, 30)] * 6, settled_history(0.56)))
+    assert inside[-1].endswith("That lies inside the interval, so it may be chance.")
+    alone = remarks(facts_of([image_of(30, 10)], settled_history(0.9)))
+    assert alone[-1].endswith("0.90; one image can't say why.")
+
+
+def test_scores_of_images_seen_in_training_are_told() -> None:
+    assert one_remark(facts_of(ALIKE, settled_history(0.9), split="val", asked="val")).startswith("The best epoch was picked by")
+    assert one_remark(facts_of(ALIKE, settled_history(0.9), split="train", asked="train")).startswith("The network learned from")
+    assert one_remark(facts_of(ALIKE, settled_history(0.9), split="val")).startswith("The run has no test images")
+
+
+def test_a_run_that_was_still_improving_is_told() -> None:
+    rising = settled_history(0.75)
+    for row, value in zip(rising[-3:], (0.70, 0.73, 0.76)):
+        row["val_iou"] = value
+    rising[-1]["train_iou"] = 0.77
+    for row in rising[:-3]:
+        row["val_iou"] = 0.6
+    assert one_remark(facts_of(ALIKE, rising)) == (
+        "Training ended while the validation IoU was still rising (by 0.06 over its last 2 epochs): train longer."
+    )
+    falling = settled_history(0.75, 5)
+    for row, value in zip(falling, (0.9, 0.8, 0.7, 0.6, 0.48)):
+        row["val_loss"] = value
+    assert one_remark(facts_of(ALIKE, falling, monitor="val_loss")).replace("\xa0", " ") == (
+        "Training ended while the validation loss was still falling (by 20.0 % in its last epoch): train longer."
+    )
+
+
+def test_overfitting_is_told() -> None:
+    rows = settled_history(0.75)
+    for row in rows[5:]:
+        row["val_loss"] = 0.45
+    assert one_remark(facts_of(ALIKE, rows)).replace("\xa0", " ") == (
+        "The validation loss rose by 50.0 % after epoch 1, a sign of overfitting."
+    )
+    rows = settled_history(0.75)
+    for row in rows:
+        row["train_iou"] = 0.95
+    assert one_remark(facts_of(ALIKE, rows, augment="none", num_train=1)) == (
+        "At the best epoch the training IoU is 0.20 above the validation IoU: "
+        "the network fits its 1 training image better than new ones."
+    )
+
+
+def test_a_run_cut_short_is_told() -> None:
+    facts = facts_of(ALIKE, settled_history(0.75))
+    longer = replace(facts, config=facts.config.replace({"train.epochs": 50}))
+    assert one_remark(longer) == "Only 20 of 50 planned epochs are recorded."
+    early = replace(facts, config=facts.config.replace({"train.epochs": 50, "train.early_stop": 5}))
+    assert one_remark(early) == "Training stopped early, after 20 of 50 epochs."
+
+
+def test_a_class_never_predicted_is_told() -> None:
+    text = remarks(facts_of([image_of(0, 40)] * 12, settled_history(0.01)))
+    assert "cat is in the truth but never predicted." in text
