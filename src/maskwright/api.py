@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from maskwright.evaluation import Evaluation
     from maskwright.prediction import Prediction, Predictor
 
-_SHORT_NAMES = {flag[2:].replace("-", "_"): key for flag, key in SHORT.items()}
+_SHORT_NAMES = {flag[2:].replace("-", "_"): key for flag, key in SHORT.items()} | {"allow": "train.allow"}
 
 
 class TrainedRun(Run):

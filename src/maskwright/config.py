@@ -12,7 +12,17 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -47,18 +57,29 @@ ReaderName = Literal["auto", "folders", "csv", "oxford-pet", "workshop", "voc", 
 class SplitConfig(Section):
     """How images without a split of their own are dealt into train, val and test."""
 
-    val: Annotated[Fraction, Field(description="share of the groups held out for validation")] = 0.2
-    test: Annotated[Fraction, Field(description="share of the groups held out for the test")] = 0.2
+    val: Annotated[Fraction, Field(description="share of the images held out for validation; with folds, 1 / folds is")] = 0.2
+    test: Annotated[Fraction, Field(description="share of the images held out for the test, the same for every fold")] = 0.2
     seed: Annotated[int, Field(ge=0, description="the same seed and files give the same split")] = 0
-    group: Annotated[str | None, Field(description="regular expression on the image's name; what it finds stays on one side")] = (
-        None
-    )
+    group: Annotated[
+        str | None,
+        Field(
+            description="what stays on one side. auto: groups the data set names, else those its file names plainly show, and "
+            "images that are nearly the same; a regular expression: images in whose names it finds the same, and images that "
+            "are nearly the same; null: only groups the data set names"
+        ),
+    ] = "auto"
     stratify: Annotated[bool, Field(description="keep the classes' pixel shares alike on every side")] = True
+    folds: Annotated[
+        int | None, Field(ge=2, le=1000, description="cross-validation: deal all that is not test into so many folds")
+    ] = None
+    fold: Annotated[int, Field(ge=0, description="with folds: which fold is val, counted from 0")] = 0
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> SplitConfig:
-        if self.val + self.test >= 1:
+        if self.folds is None and self.val + self.test >= 1:
             raise ValueError(f"val + test must be below 1; got {self.val + self.test:g}")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold must be below folds, {self.folds}; got {self.fold}. Folds are counted from 0")
         return self
 
 
@@ -99,6 +120,12 @@ class DataConfig(Section):
         int | None, Field(ge=1, le=65535, description="binary masks: read values from here up as foreground")
     ] = None
     outside: Annotated[Literal["reflect", "ignore"], Field(description="what lies beyond the image's border")] = "reflect"
+    sampling: Annotated[
+        Literal["auto", "uniform", "balanced"], Field(description="train images: drawn alike, or more often with rare classes")
+    ] = "auto"
+    crop_focus: Annotated[
+        Probability | Auto, Field(description="view crop: share of the windows aimed at a rare class, 0 to 1")
+    ] = "auto"
     cache: Annotated[Literal["auto", "ram", "disk", "none"], Field(description="where decoded pixels are kept")] = "auto"
     split: SplitConfig = SplitConfig()
 
@@ -162,6 +189,37 @@ class AugmentOp(Section):
     p: Probability | None = None
 
 
+def _transforms(value: object) -> object:
+    """The shape alone: names and arguments are the business of the installed Albumentations."""
+    for one in value if isinstance(value, list) and value else [value]:
+        if not isinstance(one, dict) or not isinstance(one.get("name"), str) or not all(isinstance(key, str) for key in one):
+            raise ValueError(f"must be {{name: …}} with the transform's arguments, or a list of them; got {one!r}")
+        if "transforms" in one:  # OneOf and its like
+            _transforms(one["transforms"])
+    return value
+
+
+class AlbumentationsOp(Section):
+    """One transform of Albumentations with its arguments, or a list of them; applied after all operations of ours."""
+
+    albumentations: Annotated[
+        dict[str, Any] | list[dict[str, Any]],
+        BeforeValidator(_transforms),
+        Field(description="{name: ShiftScaleRotate, shift_limit: 0.1, p: 0.5}, or a list (extra albumentations)"),
+    ]
+
+
+def kind_of_step(value: object) -> str:
+    """Which form of step is meant, by its keys: so that errors tell of that one alone."""
+    foreign = isinstance(value, dict) and any(str(key).startswith("albument") for key in value)
+    return "AlbumentationsOp" if foreign or isinstance(value, AlbumentationsOp) else "AugmentOp"
+
+
+AugmentStep = Annotated[
+    Annotated[AugmentOp, Tag("AugmentOp")] | Annotated[AlbumentationsOp, Tag("AlbumentationsOp")], Discriminator(kind_of_step)
+]
+
+
 class OptimConfig(Section):
     """The optimiser and the learning rate over time."""
 
@@ -183,6 +241,9 @@ class TrainConfig(Section):
     minutes: Annotated[PositiveFloat | None, Field(description="epochs auto: as many as fit, by steps measured at the start")] = (
         None
     )
+    grow: Annotated[
+        Fraction | Auto, Field(description="share of the epochs, the first ones, trained on inputs of half the size")
+    ] = "auto"
     repeats: Annotated[PositiveInt | Auto, Field(description="inputs drawn from each image an epoch")] = "auto"
     batch_size: Annotated[PositiveInt | Auto, Field(description="inputs a step")] = "auto"
     seed: Annotated[int, Field(ge=0, description="decides the first weights and every random choice")] = 0
@@ -192,6 +253,11 @@ class TrainConfig(Section):
     monitor: Annotated[Literal["val_iou", "val_loss"], Field(description="what the best epoch is picked by")] = "val_iou"
     early_stop: Annotated[PositiveInt | None, Field(description="stop after so many epochs without a better one")] = None
     average: Annotated[Literal["ema", "none"], Field(description="average the weights over the last steps")] = "ema"
+    allow: Annotated[
+        list[str],
+        BeforeValidator(lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=list[str] | str),
+        Field(description="codes of errors that maskwright check finds and that training goes on in spite of"),
+    ] = []
 
 
 def model_shorthand(value: object) -> object:
@@ -222,7 +288,7 @@ class Config(Section):
     data: DataConfig = DataConfig()
     model: ModelConfig = UnetConfig()
     loss: Annotated[str | list[LossTerm], Field(description="auto, one name, or a weighted mix")] = "auto"
-    augment: Annotated[AugmentPreset | list[AugmentOp], Field(description="a preset, or a list of operations")] = "standard"
+    augment: Annotated[AugmentPreset | list[AugmentStep], Field(description="a preset, or a list of operations")] = "standard"
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     log: Annotated[list[Literal["csv", "tensorboard"]], Field(description="csv is always written")] = ["csv", "tensorboard"]

@@ -9,7 +9,16 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from maskwright.config import Config, SmpConfig, UnetConfig, model_shorthand
+from maskwright.config import (
+    AlbumentationsOp,
+    AugmentOp,
+    Config,
+    DataConfig,
+    SmpConfig,
+    UnetConfig,
+    kind_of_step,
+    model_shorthand,
+)
 from maskwright.errors import ConfigError, closest, listed
 
 Override = tuple[str, Any, str]  # dotted key, value (text is read as YAML), where it was given
@@ -43,6 +52,23 @@ def load_config(path: str | Path | None = None, overrides: Iterable[Override] = 
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     return config
+
+
+def read_keys(path: Path) -> dict[str, int]:
+    """The outermost keys of a YAML file and the line each stands on."""
+    tree, sources = _read_yaml(path)
+    return {str(key): int(sources[(str(key),)].rpartition(" ")[2]) for key in tree}
+
+
+def load_data_keys(path: Path) -> DataConfig:
+    """A YAML file of `data:` keys, without the `data:` over them."""
+    tree, sources = _read_yaml(path)
+    try:
+        return Config.model_validate({"data": tree}).data
+    except ValidationError as error:
+        below = {("data", *at): source for at, source in sources.items()}
+        problems = _sentences(error.errors(), {"data": tree}, below)
+        raise ConfigError([problem.replace("`data.", "`") for problem in dict.fromkeys(problems)]) from None
 
 
 def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
@@ -177,17 +203,19 @@ def _sentences(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) ->
 
 def _of_the_branch_meant(errors: Sequence[Any]) -> list[Any]:
     """Of a union's branches, those alone that the value was meant for: a list isn't told that it is no text."""
-    deepest: dict[tuple[Any, ...], int] = {}
+    deepest: dict[tuple[Any, ...], int] = {}  # at a union
+    reached: dict[tuple[Any, ...], int] = {}  # in a branch of it
     for item in errors:
         for length, part in enumerate(item["loc"]):
             if _is_union_tag(part, item["loc"]):
-                at = item["loc"][:length]
-                deepest[at] = max(deepest.get(at, 0), len(item["loc"]) - length)
+                at, branch, depth = item["loc"][:length], item["loc"][: length + 1], len(item["loc"]) - length
+                deepest[at], reached[branch] = max(deepest.get(at, 0), depth), max(reached.get(branch, 0), depth)
     kept = []
     for item in errors:
         tags = [length for length, part in enumerate(item["loc"]) if _is_union_tag(part, item["loc"])]
         wrong_kind = item["type"] in ("list_type", "dict_type")  # `augment: hevy` was meant as a name
-        if all(len(item["loc"]) - length == deepest[item["loc"][:length]] for length in tags) and not (tags and wrong_kind):
+        meant = all(reached[item["loc"][: length + 1]] == deepest[item["loc"][:length]] for length in tags)
+        if meant and not (tags and wrong_kind):
             kept.append(item)
     return kept or list(errors)
 
@@ -211,7 +239,8 @@ def _is_union_tag(part: object, loc: tuple[Any, ...]) -> bool:
         return False
     if loc[0] == "model" and len(loc) > 1 and part in MODEL_SECTIONS:
         return True
-    return part in ("int", "float", "str", "bool") or part.startswith("constrained") or "[" in part
+    known = ("int", "float", "str", "bool", AugmentOp.__name__, AlbumentationsOp.__name__)
+    return part in known or part.startswith("constrained") or "[" in part
 
 
 def _siblings(loc: tuple[Any, ...], tree: dict[str, Any]) -> list[str]:
@@ -220,6 +249,8 @@ def _siblings(loc: tuple[Any, ...], tree: dict[str, Any]) -> list[str]:
         if section is None:
             break
         if isinstance(part, int):  # in a list of sections, which _sections was asked for
+            if section is AugmentOp and kind_of_step(tree["augment"][part]) == AlbumentationsOp.__name__:
+                section = AlbumentationsOp
             continue
         if section is Config and part == "model":
             model = model_shorthand(tree.get("model"))
@@ -235,5 +266,7 @@ def _constraint(item: Any) -> str:
     """What must hold, from pydantic's own wording."""
     if item["type"] in ("model_type", "model_attributes_type"):
         return "a section of keys, such as {name: …}" if isinstance(item["loc"][-1], int) else "a section of keys"
+    if item["type"] == "missing":
+        return "given"
     message = item["msg"].removeprefix("Input should be ").partition(", unable to parse")[0]
     return message.replace("'", "").replace("a valid integer", "a whole number").replace("a valid ", "a ")

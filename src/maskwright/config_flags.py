@@ -15,6 +15,7 @@ SHORT = {
     "--precision": "train.precision", "--devices": "train.devices", "--augment": "augment", "--size": "data.size",
     "--minutes": "train.minutes",
 }  # fmt: skip
+ALLOW = "--allow"  # once for each code
 FREEZE = {"--freeze-encoder": "encoder", "--freeze-decoder": "decoder", "--freeze-head": "head"}
 
 
@@ -26,6 +27,7 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
     """
     found: list[Override] = []
     frozen: list[str] = []
+    allowed: list[str] = []
     rest = list(words)
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
@@ -37,18 +39,24 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
             if not rest or (rest[0].startswith("--") and len(rest[0]) > 2):
                 raise UsageError(f"`{flag}` must be followed by a value; got nothing. Write {flag} VALUE.")
             value = rest.pop(0)
-        found.append((key, value, flag))
+        if flag == ALLOW:
+            allowed.append(value)
+        else:
+            found.append((key, value, flag))
+    found += [("train.allow", allowed, ALLOW)] if allowed else []
     return [*found, ("optim.freeze", frozen, "--freeze-…")] if frozen else found
 
 
 def _key(flag: str) -> str:
     if flag in SHORT:
         return SHORT[flag]
+    if flag == ALLOW:
+        return "train.allow"
     if flag.startswith("--") and flag[2:] in known_keys():
         return flag[2:]
     if flag.startswith("--") and "." in flag:
         return flag[2:]  # the configuration tells the nearest key, with its reason
-    known = [*SHORT, *FREEZE, *(f"--{key}" for key in known_keys()), "--out", "--resume", "--json"]
+    known = [*SHORT, *FREEZE, ALLOW, *(f"--{key}" for key in known_keys()), "--out", "--resume", "--json"]
     if not flag.startswith("-"):
         raise UsageError(f"only one CONFIG and flags are taken; got {flag!r}. Did you mean --data {flag}?")
     near = closest(flag, known, limit=1)

@@ -18,8 +18,9 @@ from maskwright.data.augment import (
     augment,
     resolve,
     sample_rng,
+    without_effect,
 )  # fmt: skip
-from maskwright.data.dataset import IGNORE
+from maskwright.data.dataset import IGNORE, RGB, Bands
 from maskwright.data.geometry import View
 from maskwright.errors import ConfigError
 
@@ -205,11 +206,57 @@ def test_a_list_takes_defaults_and_keeps_what_is_set() -> None:
 def test_unknown_operations_are_told_together_with_near_names() -> None:
     with pytest.raises(ConfigError) as refused:
         resolve([AugmentOp(name="rotat"), AugmentOp(name="hue"), AugmentOp(name="brigthness")])
-    assert len(refused.value.problems) == 2
+    assert [problem.split("`")[1] for problem in refused.value.problems] == ["augment.0.name", "augment.2.name"]
     assert "rotate" in refused.value.problems[0] and "brightness" in refused.value.problems[1]
+
+
+GREY = Bands((0, 0, 0))
+FIVE = Bands((0, 1, 2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("steps", "bands", "told"),
+    [
+        ([AugmentOp(name="hue"), AugmentOp(name="blur"), AugmentOp(name="saturation")], FIVE,
+         "augment hue and saturation: no effect on images of 5 bands"),
+        ("heavy", FIVE, "augment saturation and hue: no effect on images of 5 bands"),
+        ("heavy", GREY, "augment saturation and hue: no effect on grey images"),
+        ([AugmentOp(name="hflip", amount=3), AugmentOp(name="rotate", amount=3)], RGB, "augment hflip: amount has no effect"),
+        ([AugmentOp(name="noise", p=0)], RGB, "augment noise: no effect with p 0"),
+    ],
+)  # fmt: skip
+def test_what_changes_nothing_is_told_once(steps, bands: Bands, told: str) -> None:
+    (note,) = without_effect(steps, bands)
+    assert note.startswith(told)
+
+
+def test_what_is_said_to_change_nothing_changes_nothing() -> None:
+    rng = np.random.default_rng(0)
+    many = rng.integers(0, 256, (SIZE, SIZE, 5), np.uint8)
+    grey = np.repeat(many[..., :1], 3, axis=2)
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    for sample in range(5):
+        for image in (many, grey):
+            found, _ = augment(image, mask, VIEW, [*plan("hue"), *plan("saturation")], sample_rng(0, 0, sample))
+            assert np.abs(found.astype(int) - image).max() <= 1
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_say_nothing_on_pictures(preset: str) -> None:
+    assert without_effect(preset, RGB) == []
 
 
 def test_every_operation_has_one_table() -> None:
     tables = [GEOMETRIC, TONAL, COLOUR, AFTER]
     assert sum(len(table) for table in tables) == len(OPERATIONS)
     assert {name for steps in PRESETS.values() for name, _ in steps} <= set(OPERATIONS)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5, 9])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_each_operation_takes_any_number_of_bands(name: str, channels: int) -> None:
+    rng = np.random.default_rng(0)
+    image, mask = rng.integers(0, 256, (70, 50, channels), np.uint8), np.zeros((70, 50), np.uint8)
+    for size in (SIZE, 80):
+        found, _ = augment(image, mask, View("whole", size), plan(name), sample_rng(0, 0, 1))
+        assert found.shape == (size, size, channels) and found.dtype == np.uint8

@@ -212,3 +212,18 @@ def test_shrink_to() -> None:
     assert shrink_to(board, 64, 64) is board
     assert np.abs(shrink_to(board, 16, 32).astype(int) - 127).max() <= 1
     assert shrink_to(board, 100, 90).shape == (100, 90, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 5, 9])
+def test_any_number_of_bands_shrinks_as_its_bands_do_alone(channels: int) -> None:
+    """OpenCV averages at most four channels at a time; each band must come out as if it were the only one."""
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, channels), np.uint8)
+    mask = np.zeros((60, 80), np.uint8)
+    together = shrink_to(image, 24, 32)
+    matrix = np.diag([2.5, 2.5, 1.0])
+    warped, _ = warp_pair(image, mask, matrix, 24, "reflect")
+    assert together.shape == (24, 32, channels) and warped.shape == (24, 24, channels)
+    for band in range(channels):
+        alone = image[..., band : band + 1]
+        assert (together[..., band : band + 1] == shrink_to(alone, 24, 32)).all()
+        assert (warped[..., band : band + 1] == warp_pair(alone, mask, matrix, 24, "reflect")[0]).all()

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from maskwright.data.dataset import Bands
-from maskwright.data.images import decode_image, decode_mask, decode_raw, image_head
+from maskwright.data.images import decode_colours, decode_image, decode_mask, decode_raw, image_head
 from maskwright.errors import DataError
 
 HERE = Path("somewhere/picture.png")
@@ -208,3 +208,61 @@ def test_size_of_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="it is not there") as refused:
         image_head(tmp_path / "a.png")
     assert "must be an image file" in str(refused.value)
+
+
+def frames(kind: str, pictures: list[np.ndarray]) -> bytes:
+    """Several pictures in one file."""
+    first, *others = [Image.fromarray(picture) for picture in pictures]
+    return encoded(first, kind, save_all=True, append_images=others)
+
+
+def tiff(*pages: tuple[np.ndarray, dict[str, object]]) -> bytes:
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for pixels, options in pages:
+            writer.write(pixels, photometric="rgb" if pixels.ndim == 3 else "minisblack", **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
+def test_files_of_several_pages_are_refused(kind: str, rgb: np.ndarray) -> None:
+    """Pillow gives the first page and says nothing of the others."""
+    data = frames(kind, [rgb[..., 0], rgb[..., 1], rgb[..., 2]])
+    for decode in (decode_mask, decode_colours, *([decode_image] if kind != "TIFF" else [])):
+        with pytest.raises(DataError, match=r"picture\.png` must hold one picture; got 3 pages\. Save"):
+            decode(data, HERE)
+    assert decode_mask(frames(kind, [rgb[..., 0]]), HERE).shape == (5, 7)
+
+
+def test_pages_of_colours_are_refused(rgb: np.ndarray) -> None:
+    with pytest.raises(DataError, match="got 2 pages"):
+        decode_image(tiff((rgb, {}), (rgb, {})), HERE)
+    deep = rgb.astype(np.uint16)
+    with pytest.raises(DataError, match="must hold one picture; got 2 of different kinds"):
+        decode_raw(tiff((deep[..., 0], {}), (deep[:3, :, 0], {})), HERE)
+
+
+def test_a_band_a_page_is_one_picture_however_many_bands(rgb: np.ndarray) -> None:
+    for bands in (2, 3, 4):
+        stack = np.stack([rgb[..., band % 3] + np.uint8(band) for band in range(bands)])
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, stack, photometric="minisblack")
+        assert (decode_raw(buffer.getvalue(), HERE) == np.moveaxis(stack, 0, -1)).all()
+
+
+def test_smaller_copies_behind_a_map_are_no_pages(rgb: np.ndarray, labels: np.ndarray) -> None:
+    reduced: dict[str, object] = {"subfiletype": 1}
+    assert (decode_image(tiff((rgb, {}), (rgb[::2, ::2], reduced)), HERE) == rgb).all()
+    assert (decode_mask(tiff((labels, {}), (labels[::2, ::2], reduced)), HERE) == labels).all()
+    deep = rgb.astype(np.uint16)
+    assert (decode_raw(tiff((deep, {}), (deep[::2, ::2], reduced)), HERE) == deep).all()
+
+
+def test_previews_behind_a_photograph_are_no_pages() -> None:
+    """Telephones write JPEGs with a second, smaller picture behind the first (MPO)."""
+    large, small = np.full((16, 24, 3), 200, np.uint8), np.full((8, 8, 3), 10, np.uint8)
+    data = frames("MPO", [large, small])
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.n_frames == 2
+    assert decode_image(data, HERE).shape == (16, 24, 3)
+    assert decode_image(data, HERE).min() > 190

@@ -199,7 +199,7 @@ def test_root_must_be_named_and_there(tmp_path: Path) -> None:
 def test_readers_can_be_asked_for_by_name(build: Build) -> None:
     root = build(["images/a.png", "masks/a.png"])
     (root / "pairs.csv").write_text("image,mask,split\nimages/a.png,masks/a.png,test\n", encoding="utf-8")
-    assert list(READERS) == ["csv", "folders"]
+    assert list(READERS)[-1] == "folders"
     assert read(root).reader == "csv"  # the explicit description goes first
     assert read(root).records[0].split == "test"
     assert read(root, reader="folders").records[0].split is None
@@ -221,3 +221,23 @@ def test_a_classes_file_that_says_nothing_is_refused(text: str, build: Build) ->
     (root / "classes.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"classes\.yaml"):
         read(root)
+
+
+def test_folders_of_editors_hold_nothing_that_is_meant(build: Build) -> None:
+    """Notebooks keep copies of what they opened in .ipynb_checkpoints, under names that pair with nothing."""
+    files = ["images/a.png", "images/.ipynb_checkpoints/a-checkpoint.png", "masks/a.png", "masks/.cache/deep/b.png"]
+    root = build([*files, "images/.ipynb_checkpoints/notes.txt"])
+    listing = read(root)
+    assert told(listing, root) == [("images/a.png", "masks/a.png", None)]
+    assert listing.notes == ()
+
+
+def test_a_set_inside_a_hidden_folder_is_read(build: Build) -> None:
+    """What is hidden inside a folder is left aside, not what is inside a hidden folder."""
+    root = build([".cache/set/images/a.png", ".cache/set/masks/a.png"])
+    assert len(read(root / ".cache" / "set").records) == 1
+
+
+def test_copies_of_other_systems_do_not_hide_the_splits(build: Build) -> None:
+    root = build(["images/train/1.png", "images/test/2.png", "images/._train.png", "masks/train/1.png", "masks/test/2.png"])
+    assert {split for _, _, split in told(read(root), root)} == {"train", "test"}

@@ -15,6 +15,7 @@ from maskwright.data.augment import resolve
 from maskwright.data.geometry import View
 from maskwright.data.loader import Batch, EpochKeys, TrainSamples, train_loader
 from maskwright.data.opening import Opened, open_dataset
+from maskwright.errors import DataError
 
 VIEW = View("whole", 16)
 
@@ -67,7 +68,7 @@ def test_order_hangs_on_seed_and_epoch() -> None:
 def test_a_batch_holds_what_its_keys_say(opened: Opened) -> None:
     source = samples(opened)
     assert len(source) == 2 * len(opened.dataset.split("train"))
-    batch = source.__getitems__([(1, 5), (1, 0)])
+    batch = source.batch([(1, 5), (1, 0)])
     assert batch.images.shape == (2, 3, 16, 16) and batch.masks.shape == (2, 16, 16)
     assert batch.images.dtype == batch.masks.dtype == torch.uint8
     assert batch.images.is_contiguous(memory_format=torch.channels_last)
@@ -82,7 +83,7 @@ def test_a_batch_holds_what_its_keys_say(opened: Opened) -> None:
 
 def test_repeats_of_an_image_differ(opened: Opened) -> None:
     source = samples(opened)
-    assert source.numbers[0] == source.numbers[1]
+    assert source.items(0)[0] == source.items(0)[1]
     assert (source[(0, 0)][0] != source[(0, 1)][0]).any()
 
 
@@ -142,3 +143,15 @@ def test_every_epoch_of_a_training_shows_other_inputs(opened: Opened) -> None:
         trainer.fit(Watch(), train_loader(source, EpochKeys(len(source), 6, 0), 0, pin=False))
     assert Counter(epoch for epoch, _ in seen) == {0: 2, 1: 2, 2: 2}
     assert len({pixels for _, pixels in seen}) == 6
+
+
+def test_what_a_worker_finds_wrong_is_raised_as_one_sentence(make_set) -> None:
+    """A file spoilt after it was looked at, decoded anew for each input: from a worker as from this process."""
+    root = make_set(6)
+    spoilt = open_dataset(DataConfig(root=str(root), cache="none"))
+    for path in (root / "images").iterdir():
+        path.write_bytes(b"no picture")
+    for workers in (0, 1):
+        with pytest.raises(DataError) as refused:
+            list(train_loader(samples(spoilt), EpochKeys(4, 2, 0), workers, pin=False))
+        assert "images/" in str(refused.value) and "Traceback" not in str(refused.value)

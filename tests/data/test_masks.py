@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from maskwright.config import DataConfig
-from maskwright.data.dataset import IGNORE, ClassMap, Listing, Record
+from maskwright.data.dataset import IGNORE, ClassMap, Listing, MaskForm, Record
+from maskwright.data.forms import load_mask
 from maskwright.data.masks import decide_classes, labels_of
 from maskwright.data.raw import NO_DATA, code_labels, compact
 from maskwright.errors import DataError
@@ -184,3 +185,22 @@ def test_class_numbers_with_ignored_outlines_are_no_smoothed_masks(largest: int)
 def test_many_wrong_masks_are_listed_and_counted() -> None:
     with pytest.raises(DataError, match=r"9 masks hold others, 9 pixels in all: m1\.png.* and 5 more"):
         decide([0, 1], *([[0, 7]] * 9), classes=["a", "b"])
+
+
+def test_a_records_own_remapping_may_lead_beyond_8_bits(write_image, tmp_path: Path) -> None:
+    mask = write_image(tmp_path / "m.png", np.array([[1, 2], [3, 1]], np.uint8))
+    record = Record("a", mask, mask, form=MaskForm(remap=((1, 700), (2, 1))))
+    assert load_mask(record, (2, 2)).raw.tolist() == [[700, 1], [3, 700]]
+
+
+def test_a_formats_usual_names_hold_where_the_values_fit() -> None:
+    usual = {f"usual_{value}": value for value in range(5)}
+
+    def names(*values: int, **options: object) -> tuple[str, ...]:
+        listing = Listing((), "voc", "", ignore=(255,), classes_from="the format", usual_classes=usual)
+        return decide_classes(DataConfig.model_validate(options), listing, {"m": dict.fromkeys(values, 9)}).names
+
+    assert names(0, 2, 255) == names(0, 1, 4) == tuple(usual)
+    assert names(0, 1, 5)[0] == "class_0"  # a value the format has not
+    assert names(0, 1, 255) == BINARY  # nobody means the format's first two classes by that
+    assert names(0, 1, 2, classes=["a", "b", "c"]) == ("a", "b", "c")

@@ -10,7 +10,8 @@ import pytest
 
 from maskwright.config import SplitConfig
 from maskwright.data.dataset import Item, Record
-from maskwright.data.splits import assign_splits, group_of
+from maskwright.data.grouping import group_of
+from maskwright.data.splits import assign_splits
 from maskwright.errors import DataError
 
 
@@ -23,7 +24,7 @@ def items(count: int) -> list[Item]:
 
 
 def deal(found: Sequence[Item], **options: object) -> dict[str, str]:
-    dealt, _ = assign_splits(found, SplitConfig.model_validate(options))
+    dealt = assign_splits(found, SplitConfig.model_validate(options)).items
     assert [one.record.id for one in dealt] == [one.record.id for one in found]
     return {one.record.id: str(one.record.split) for one in dealt}
 
@@ -79,9 +80,9 @@ def test_a_pattern_must_find_something_and_be_one() -> None:
 
 def test_splits_of_the_data_set_are_kept() -> None:
     found = [item("a", "train"), item("b", "val"), item("c", "test")]
-    dealt, why = assign_splits(found, SplitConfig())
-    assert [one.record.split for one in dealt] == ["train", "val", "test"]
-    assert why == "as the data set has it"
+    dealt = assign_splits(found, SplitConfig())
+    assert [one.record.split for one in dealt.items] == ["train", "val", "test"]
+    assert dealt.dealing.reason == "as the data set has it"
 
 
 def test_val_is_dealt_from_train_where_test_is_given() -> None:

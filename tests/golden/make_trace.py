@@ -59,7 +59,7 @@ def losses(folder: Path) -> list[float]:
         while len(found) < STEPS:
             keys.set_epoch(epoch)
             for batch_keys in list(keys)[: STEPS - len(found)]:
-                batch = samples.__getitems__(batch_keys)
+                batch = samples.batch(batch_keys)
                 value = loss(model(batch.images), batch.masks)
                 optimizer.zero_grad()
                 value.backward()

@@ -35,6 +35,8 @@ def command(out: Path, precision: str) -> list[object]:
         8,
         "--epochs",
         NUM_EPOCHS,
+        "--train.grow",  # so that runs are killed among small and among full inputs
+        0.5,
         "--precision",
         precision,
         "--out",

@@ -20,6 +20,7 @@ HELP = "From a folder of images and masks to a segmentation model you can trust.
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:function, help); kept here so that --help need not import the commands
     "demo": ("maskwright.cli.demo:demo", "Make the embedded data, train, evaluate, report: offline, a few minutes."),
+    "check": ("maskwright.cli.check:check", "Audit a data set, and write a repaired copy if asked."),
     "train": ("maskwright.cli.train:train", "Train a model on images and masks."),
     "evaluate": ("maskwright.cli.evaluate:evaluate", "Score a run on one of its splits."),
     "predict": ("maskwright.cli.predict:predict", "Predict images of any size with a run."),
@@ -29,7 +30,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("maskwright.cli.doctor:doctor", "Check the environment, devices and known problems."),
 }
 GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
-    "data": ("Make data sets.", {"make": ("maskwright.cli.data:make", "Make a procedural data set: puzzle or landcover.")}),
+    "data": (
+        "Make, get and look at data sets.",
+        {
+            "make": ("maskwright.cli.data:make", "Make a procedural data set: puzzle or landcover."),
+            "get": ("maskwright.cli.get:get", "Download a public data set, verified and unpacked: oxford-pet."),
+            "preview": ("maskwright.cli.data:preview", "Draw a sheet of inputs as training would see them."),
+        },
+    ),
     "config": (
         "Look at and check configurations.",
         {
@@ -42,7 +50,9 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
 # commands that take configuration keys as flags, with their own flags and whether each takes a value
 _OWN = {"--json": False, "--help": False, "-h": False}
 OPEN_COMMANDS: dict[tuple[str, ...], dict[str, bool]] = {
+    ("check",): {**_OWN, "--html": True, "--fix": True, "--leave": True, "--write": False},
     ("train",): {**_OWN, "--out": True, "--save-dir": True, "--resume": True},
+    ("data", "preview"): {**_OWN, "--out": True, "--count": True, "--draws": True},
     ("config", "show"): _OWN,
     ("config", "check"): _OWN,
 }

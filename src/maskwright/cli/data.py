@@ -1,8 +1,16 @@
-"""maskwright data make"""
+"""maskwright data make | preview"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
 from maskwright.cli.types import Flag
+
+if TYPE_CHECKING:
+    from maskwright.data.augment import Op
+    from maskwright.training.fit import Plan
 
 
 def make(kind: str, out: str, /, *, count: int | None = None, size: str | None = None, seed: int = 0, json: Flag = False) -> None:
@@ -45,6 +53,88 @@ def make(kind: str, out: str, /, *, count: int | None = None, size: str | None =
         return
     splits = ", ".join(f"{number} {split}" for split, number in made.splits.items())
     say(f"{made.num_images} images ({splits}) in {made.root}; next: maskwright train --data {made.root}")
+
+
+def preview(
+    data: str | None = None,
+    /,
+    *keys: Annotated[str, Parameter(show=False)],
+    count: int = 8,
+    draws: int = 5,
+    out: str | None = None,
+    json: Flag = False,
+) -> None:
+    """Draw a sheet of inputs as training would see them: each image as it is, then some draws, with mask outlines.
+
+    maskwright data preview my_data
+    maskwright data preview my_data --augment heavy --size 256
+    maskwright data preview my_data --augment '[{name: hflip}, {name: rotate, amount: 45}]' --out sheet.png
+
+    --augment, --size, --seed and any dotted key (--data.view crop, --data.crop_focus 0.5) are as for train.
+
+    Parameters
+    ----------
+    data
+        The data set's folder, or a YAML configuration as for train.
+    count
+        How many images, spread over the training split.
+    draws
+        How many inputs of each.
+    out
+        The picture, a PNG. Default: DATA-preview.png in this folder.
+    json
+        Print one JSON document on stdout.
+    """
+    from pathlib import Path
+
+    from maskwright.cli.output import say, say_json, stderr
+    from maskwright.config_files import load_config
+    from maskwright.config_flags import parse_overrides
+    from maskwright.errors import UsageError, must
+
+    for flag, value, most in (("--count", count, 64), ("--draws", draws, 12)):
+        if not 1 <= value <= most:
+            raise UsageError(must(flag, f"1 to {most}", value))
+    words = [*([data] if data else []), *keys]
+    first = words.pop(0) if words and not words[0].startswith("-") else None
+    is_config = first is not None and Path(first).suffix in (".yaml", ".yml")
+    given = [("data.root", first, "DATA")] if first is not None and not is_config else []
+    config = load_config(first if is_config else None, [*given, *parse_overrides(words)])
+    if config.data.root is None:
+        raise UsageError("`DATA` must be a data set's folder; got none. Write: maskwright data preview my_data")
+    path = Path(out or f"{Path(config.data.root).absolute().stem}-preview.png")
+
+    from maskwright.data.preview import draw_sheet, preview_rows, refuse_taken, save_sheet
+    from maskwright.training.fit import prepare, training_inputs
+
+    refuse_taken(path)  # before minutes are spent
+    plan = prepare(config, console=stderr())
+    try:
+        samples, _ = training_inputs(plan.config, plan.opened)
+        rows = preview_rows(samples, plan.opened.dataset, count, draws)
+        heading = _heading(plan, samples.plan, len(rows), config.augment if isinstance(config.augment, str) else "a list")
+        save_sheet(path, draw_sheet(rows, plan.opened.dataset, heading))
+    finally:
+        plan.opened.store.close()
+    if json:
+        say_json({"sheet": str(path), "images": [row.name for row in rows], "draws": draws,
+                  "config": plan.config.model_dump(mode="json"), "notes": list(plan.opened.dataset.notes)})  # fmt: skip
+        return
+    for note in plan.opened.dataset.notes:
+        stderr().print(f"note    {note}", soft_wrap=True, markup=False)
+    say(f"{len(rows)} images, {draws} draws each, in {path}")
+
+
+def _heading(plan: Plan, operations: tuple[Op, ...], num_rows: int, augment: str) -> list[str]:
+    """What the sheet shows: the set, what is done to it, and how it is drawn."""
+    config, dataset = plan.config, plan.opened.dataset
+    told = [op.told for op in operations]
+    focus = config.data.crop_focus
+    aimed = f", {focus:.0%} of the windows aimed at rare classes" if focus and config.data.view == "crop" else ""
+    shown = f"{num_rows} of {len(dataset.split('train'))} training images"
+    drawn = f"view {config.data.view} at {config.data.size}{aimed}, {config.data.sampling} sampling, seed {config.train.seed}"
+    return [f"{dataset.root.absolute().name}: inputs as training draws them", f"{shown}; {drawn}",
+            f"augment {augment}: {', '.join(told) or 'nothing'}"]  # fmt: skip
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

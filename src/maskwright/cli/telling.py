@@ -10,6 +10,7 @@ from rich.console import Console
 from maskwright.errors import listed
 
 if TYPE_CHECKING:
+    from maskwright.config import Config
     from maskwright.training.fit import Plan
 
 
@@ -22,13 +23,17 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
         shares = dataset.class_shares()
         classes = ", ".join(f"{name} {share:.1%}" for name, share in zip(dataset.classes.names, shares, strict=True))
         lines = [f"data    {dataset.reason}", f"images  {sizes}", f"classes {classes} ({dataset.classes.reason})"]
-        lines += [f"note    {note}" for note in dataset.notes]
+        lines += [f"note    {note}" for note in (*dataset.notes, *plan.passed.notes)]
+        lines += [f"allowed {finding.code}: {finding.evidence}" for finding in plan.passed.allowed]
+        lines += [f"warning {finding.code}: {finding.evidence} (maskwright check tells more)" for finding in plan.passed.warnings]
         train = config.train
         lines.append(
             f"train   {train.epochs} epochs of {train.repeats} x {dataset.sizes()['train']} inputs, {train.batch_size} a step, "
-            f"view {config.data.view} at {config.data.size}, {train.precision} on {train.devices}"
+            f"view {config.data.view} at {config.data.size}{_growing(config)}, {train.precision} on {train.devices}"
         )
         asked = [key for key in ("data.view", "data.size", "train.precision", "train.epochs") if key in plan.reasons]
+        is_on = {"data.sampling": config.data.sampling == "balanced", "data.crop_focus": config.data.crop_focus != 0}
+        asked += [key for key in is_on if is_on[key] and key in plan.reasons]
         lines += [f"why     {key}: {plan.reasons[key]}" for key in asked]
         others = [key for key in plan.reasons if key not in asked]
         if others:
@@ -37,3 +42,8 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
             console.print(line, soft_wrap=True, markup=False)
 
     return tell
+
+
+def _growing(config: Config) -> str:
+    grow, size = config.train.grow, config.data.size
+    return f" ({grow:.0%} of the epochs at {size // 2} first)" if grow != "auto" and grow > 0 and size != "auto" else ""

@@ -3,6 +3,8 @@
     plan = resolve("standard")
     image, mask = augment(image, mask, view, plan, sample_rng(seed=0, epoch=3, sample=17))
 
+A step `albumentations: …` is applied after all of ours, as a part of the same plan.
+
 Random numbers come from (seed, epoch, sample) alone, so neither workers nor a resume change them.
 """
 
@@ -15,20 +17,38 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from maskwright.config import AugmentOp
-from maskwright.data.geometry import View, about_centre, perspective, rotation, warp_pair
-from maskwright.errors import ConfigError, unknown
+from maskwright.config import AlbumentationsOp, AugmentOp
+from maskwright.data import albumentations
+from maskwright.data.dataset import Bands
+from maskwright.data.geometry import Aim, View, about_centre, perspective, rotation, warp_pair
+from maskwright.errors import ConfigError, listed, unknown
 
 Rng = np.random.Generator
 
 
+Joint = Callable[[np.ndarray, np.ndarray, Rng], tuple[np.ndarray, np.ndarray]]  # image, mask, rng → image, mask
+
+
 @dataclass(frozen=True)
 class Op:
-    """One augmentation, its strength and how often it is applied."""
+    """One augmentation, its strength and how often it is applied. `joint` is set for what comes from another package."""
 
     name: str
     amount: float
     p: float
+    joint: Joint | None = None
+
+    @property
+    def told(self) -> str:
+        """In words.
+
+        >>> Op("hflip", 1.0, 0.5).told, Op("rotate", 25.0, 1.0).told
+        ('hflip (p 0.5)', 'rotate 25')
+        """
+        if self.joint is not None:
+            return str(self.joint)
+        amount = "" if self.name in FIXED else f" {self.amount:g}"
+        return self.name + amount + ("" if self.p == 1 else f" (p {self.p:g})")
 
 
 def _flip(x: float, y: float) -> Callable[[float, Rng, int], np.ndarray]:
@@ -121,6 +141,7 @@ AFTER: dict[str, tuple[Callable[[np.ndarray, float, Rng], np.ndarray], float, fl
     "noise": (_noise, 0.04, 0.3),
 }
 
+FIXED = ("hflip", "vflip", "rot90")  # there is no more or less of these
 OPERATIONS = {**GEOMETRIC, **TONAL, **COLOUR, **AFTER}
 
 # Colour is kept mild: on ten photographs strong jitter took from the network the one cue that told piece from
@@ -135,21 +156,62 @@ _HEAVY = [
 PRESETS: dict[str, list[tuple[str, float | None]]] = {"none": [], "light": _LIGHT, "standard": _STANDARD, "heavy": _HEAVY}
 
 
-def resolve(wish: str | Sequence[AugmentOp]) -> tuple[Op, ...]:
+def resolve(wish: str | Sequence[AugmentOp | AlbumentationsOp]) -> tuple[Op, ...]:
     """A preset's name or a configured list as operations with all numbers filled in.
 
     >>> [op.name for op in resolve("light")]
     ['hflip', 'scale', 'brightness', 'contrast']
     """
     wanted = [AugmentOp(name=n, amount=a) for n, a in PRESETS[wish]] if isinstance(wish, str) else list(wish)
-    problems = [unknown("augment.name", op.name, OPERATIONS) for op in wanted if op.name not in OPERATIONS]
+    problems: list[str] = []
+    plan: list[Op] = []
+    foreign: list[tuple[str, AlbumentationsOp]] = []
+    for place, op in enumerate(wanted):
+        if isinstance(op, AlbumentationsOp):
+            foreign.append((f"augment.{place}", op))
+        elif op.name not in OPERATIONS:
+            problems.append(unknown(f"augment.{place}.name", op.name, OPERATIONS))
+        else:
+            _, amount, p = OPERATIONS[op.name]
+            plan.append(Op(op.name, amount if op.amount is None else op.amount, p if op.p is None else op.p))
+    if foreign:
+        try:
+            plan.append(Op("albumentations", 0.0, 1.0, albumentations.build(foreign)))
+        except ConfigError as error:
+            problems += error.problems
     if problems:
         raise ConfigError(problems)
-    plan: list[Op] = []
-    for op in wanted:
-        _, amount, p = OPERATIONS[op.name]
-        plan.append(Op(op.name, amount if op.amount is None else op.amount, p if op.p is None else op.p))
     return tuple(plan)
+
+
+def refuse_unfit(plan: Sequence[Op], size: int, num_channels: int, num_classes: int) -> None:
+    """Stop where a transform of another package can't be applied to such inputs, or changes their form."""
+    for op in plan:
+        if isinstance(op.joint, albumentations.Pipeline):
+            op.joint.refuse_unfit(size, num_channels, num_classes)
+
+
+def without_effect(wish: str | Sequence[AugmentOp | AlbumentationsOp], bands: Bands) -> list[str]:
+    """Operations and numbers somebody set that change nothing on these images, in words."""
+    plan = resolve(wish)
+    notes: list[str] = []
+    idle = [op.name for op in plan if op.name in COLOUR]
+    if idle and bands.num_channels != 3:
+        told = f"{bands.num_channels} band{'s' if bands.num_channels > 1 else ''}"
+        notes.append(f"augment {listed(dict.fromkeys(idle))}: no effect on images of {told}, which have no hue")
+    elif idle and len(set(bands.chosen)) == 1:
+        notes.append(f"augment {listed(dict.fromkeys(idle))}: no effect on grey images")
+    steps = [] if isinstance(wish, str) else list(wish)
+    fixed = [step.name for step in steps if isinstance(step, AugmentOp) and step.name in FIXED and step.amount is not None]
+    if fixed:
+        notes.append(f"augment {listed(dict.fromkeys(fixed))}: amount has no effect")
+    never = [op.name for op in plan if op.p == 0]
+    if never:
+        notes.append(f"augment {listed(dict.fromkeys(never))}: no effect with p 0")
+    kinds = [isinstance(step, AlbumentationsOp) for step in steps]
+    if kinds != sorted(kinds):
+        notes.append("augment: steps of albumentations are applied after all others, whatever their place in the list")
+    return notes
 
 
 def sample_rng(seed: int, epoch: int, sample: int) -> Rng:
@@ -157,17 +219,31 @@ def sample_rng(seed: int, epoch: int, sample: int) -> Rng:
     return np.random.default_rng((seed, epoch, sample))
 
 
-def augment(image: np.ndarray, mask: np.ndarray, view: View, plan: Sequence[Op], rng: Rng) -> tuple[np.ndarray, np.ndarray]:
-    """One training input from a decoded pair. H W 3 and H W → size size 3 and size size."""
+def augment(
+    image: np.ndarray, mask: np.ndarray, view: View, plan: Sequence[Op], rng: Rng, aim: Aim | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """One training input from a decoded pair. H W C and H W → size size C and size size."""
+    chosen, matrix = place(mask.shape, view, plan, rng, aim)
+    image, mask = warp_pair(image, mask, matrix, view.size, view.outside)
+    image = _recolour(image, chosen, rng)
+    for op in chosen:
+        if op.joint is not None:
+            image, mask = op.joint(image, mask, rng)
+    return image, mask
+
+
+def place(
+    shape: tuple[int, ...], view: View, plan: Sequence[Op], rng: Rng, aim: Aim | None = None
+) -> tuple[list[Op], np.ndarray]:
+    """Which operations are applied, and the matrix from the input to the source of this shape (H W)."""
     chosen = [op for op in plan if rng.random() < op.p]
-    height, width = mask.shape
-    matrix = view.base_matrix(height, width, rng)
+    height, width = shape
+    matrix = view.base_matrix(height, width, rng, aim)
     for op in chosen:
         if op.name in GEOMETRIC:
             move, _, _ = GEOMETRIC[op.name]
             matrix = matrix @ about_centre(move(op.amount, rng, view.size), view.size)
-    image, mask = warp_pair(image, mask, matrix, view.size, view.outside)
-    return _recolour(image, chosen, rng), mask
+    return chosen, matrix
 
 
 def _recolour(image: np.ndarray, chosen: Sequence[Op], rng: Rng) -> np.ndarray:

@@ -127,7 +127,8 @@ class Listing:
     """What a reader found: records, values (or colours, 0xRRGGBB) of classes where the folder tells them, and remarks.
 
     `ignore` are values the format itself says mean nothing, whatever `data.ignore_index` is. `classes_from` names
-    the file the classes were read from, for messages.
+    the file the classes were read from, for messages. `usual_classes` are the format's own, which hold where the masks'
+    values fit them.
     """
 
     records: tuple[Record, ...]
@@ -138,6 +139,7 @@ class Listing:
     ignore: tuple[int, ...] = ()
     colours: bool = False
     classes_from: str = "classes.yaml"
+    usual_classes: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,20 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Dealing:
+    """How images were dealt into splits: what data.json keeps of it. A seed of None: the data set itself says."""
+
+    reason: str = ""
+    seed: int | None = None
+    folds: int | None = None
+    fold: int | None = None
+    group: str | None = None  # the pattern that found groups in the names
+
+    def to_json(self) -> dict[str, object]:
+        return {"reason": self.reason, "seed": self.seed, "folds": self.folds, "fold": self.fold, "group": self.group}
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Every record looked at once, dealt into splits. Pixels are in the `PixelStore`."""
 
@@ -165,6 +181,7 @@ class Dataset:
     fingerprint: str
     notes: tuple[str, ...] = field(default=())
     bands: Bands = RGB
+    dealing: Dealing = Dealing()
 
     def split(self, name: str) -> list[int]:
         """Indices of the items of one split, in order."""

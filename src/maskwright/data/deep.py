@@ -27,6 +27,7 @@ class Head:
     channels: int = 3
     dtype: str = "uint8"
     orientation: int = 1
+    pages: int = 1  # of a TIFF that keeps a band a page
 
 
 @contextmanager
@@ -60,9 +61,20 @@ def tiff_head(source: bytes | Path, path: Path) -> Head | None:
             if orientation in TURNED:
                 height, width = width, height
             dtype = str(page.dtype or "uint8")  # pyright: ignore
-            return Head(height, width, channels, "uint8" if dtype == "bool" else dtype, orientation)
+            return Head(height, width, channels, "uint8" if dtype == "bool" else dtype, orientation, several)
     except Exception:  # noqa: BLE001 - tifffile raises whatever it stumbles over; Pillow then says what is wrong
         return None
+
+
+def num_pictures(data: bytes) -> int:
+    """How many pictures a TIFF holds; smaller copies and masks of one, as maps have them, do not count. 0: unknown"""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+            return sum(not page.subfiletype & 5 for page in tiff.pages)  # pyright: ignore
+    except Exception:  # noqa: BLE001 - tifffile raises whatever it stumbles over; Pillow's count stands then
+        return 0
 
 
 def decode_tiff(data: bytes, path: Path) -> np.ndarray:
@@ -73,8 +85,11 @@ def decode_tiff(data: bytes, path: Path) -> np.ndarray:
         with quiet(), tifffile.TiffFile(io.BytesIO(data)) as tiff:
             series, orientation = tiff.series[0], tiff.pages[0].tags.get("Orientation")  # pyright: ignore
             values, axes = series.asarray(), series.axes
+            pictures = sum(not one.keyframe.subfiletype & 5 for one in tiff.series)  # pyright: ignore
     except Exception as error:  # noqa: BLE001 - compressions tifffile lacks a decoder for, and whatever else it stumbles over
         return decode_deep(data, path, 1, error)
+    if pictures > 1:
+        raise DataError(f"`{path}` must hold one picture; got {pictures} of different kinds. Save the one that is meant alone.")
     if values.ndim == 2:
         values = values[..., None]
     elif values.ndim == 3 and axes[-1] not in "SC" and values.shape[0] < values.shape[-1]:

@@ -8,7 +8,7 @@ are read once, at the end.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -21,6 +21,9 @@ _FOUR_UP_TO = 4  # times the output's area: above, adding a channel to the sourc
 _AREA_FROM = 1.5  # source pixels an output pixel covers, from which averaging beats interpolating
 
 
+Aim = tuple[float, float]  # x, y in the source: a window is laid so that this place is in its middle half
+
+
 @dataclass(frozen=True)
 class View:
     """What one training input shows: `whole` images resized, or `crop` windows at `scale`."""
@@ -30,6 +33,11 @@ class View:
     scale: float = 1.0
     letterbox: bool = False
     outside: str = "reflect"
+
+    def halved(self) -> View:
+        """The same picture, or a window of the same extent, at half the size."""
+        size = max(1, self.size // 2)
+        return replace(self, size=size, scale=self.scale * size / self.size)
 
     def inner_size(self, height: int, width: int) -> tuple[int, int]:
         """Size at which the network sees a whole image of this size when it predicts."""
@@ -46,13 +54,14 @@ class View:
             return 1
         return max(1, round(height * width * self.scale**2 / self.size**2))
 
-    def base_matrix(self, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-        """Output square → source: the resize, or a window at a random place."""
+    def base_matrix(self, height: int, width: int, rng: np.random.Generator, aim: Aim | None = None) -> np.ndarray:
+        """Output square → source: the resize, or a window at a random place or about `aim`."""
         size = self.size
         if self.kind == "crop":
             step = 1 / self.scale
-            left = _window_start(width, size * step, rng)
-            top = _window_start(height, size * step, rng)
+            x, y = aim or (None, None)
+            left = _window_start(width, size * step, rng, x)
+            top = _window_start(height, size * step, rng, y)
             return np.array([[step, 0, left], [0, step, top], [0, 0, 1.0]])
         if self.letterbox:
             step = max(height, width) / size
@@ -60,10 +69,14 @@ class View:
         return np.diag([width / size, height / size, 1.0])
 
 
-def _window_start(length: int, window: float, rng: np.random.Generator) -> float:
-    """A random start for a window that fits; centred when it does not fit."""
+def _window_start(length: int, window: float, rng: np.random.Generator, aim: float | None = None) -> float:
+    """A random start for a window that fits, with `aim` in its middle half as far as the border allows; else centred."""
     spare = length - window
-    return float(rng.uniform(0, spare)) if spare > 0 else spare / 2
+    if spare <= 0:
+        return spare / 2
+    if aim is None:
+        return float(rng.uniform(0, spare))
+    return min(max(0.0, aim - window * float(rng.uniform(0.25, 0.75))), spare)
 
 
 def about_centre(matrix: np.ndarray, size: int) -> np.ndarray:
@@ -114,7 +127,18 @@ def shrink_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
         return image
     smaller = image.shape[0] * image.shape[1] > height * width
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return cv2.resize(image, (width, height), interpolation=how).reshape(height, width, -1)
+    return _resize(image, height, width, how)
+
+
+def _resize(image: np.ndarray, height: int, width: int, how: int) -> np.ndarray:
+    """Resize with any number of channels: OpenCV averages at most four at a time. H W C → h w C"""
+    if image.shape[2] <= 4:
+        return cv2.resize(image, (width, height), interpolation=how).reshape(height, width, -1)
+    parts = [
+        cv2.resize(np.ascontiguousarray(image[..., at : at + 4]), (width, height), interpolation=how).reshape(height, width, -1)
+        for at in range(0, image.shape[2], 4)
+    ]
+    return np.concatenate(parts, axis=2)
 
 
 def _warp(source: np.ndarray, matrix: np.ndarray, size: int, how: int, border: int, fill: object) -> np.ndarray:
@@ -138,7 +162,7 @@ def _shrink(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarra
     part = image[top:bottom, left:right]
     new_width = max(1, round(part.shape[1] / max(1.0, steps[0])))
     new_height = max(1, round(part.shape[0] / max(1.0, steps[1])))
-    small = cv2.resize(part, (new_width, new_height), interpolation=cv2.INTER_AREA).reshape(new_height, new_width, -1)
+    small = _resize(part, new_height, new_width, cv2.INTER_AREA)
     fx, fy = new_width / part.shape[1], new_height / part.shape[0]
     return small, np.array([[fx, 0, -left * fx], [0, fy, -top * fy], [0, 0, 1.0]]) @ matrix
 

@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from maskwright.data.dataset import RGB, Bands
-from maskwright.data.deep import TIFF_STARTS, TURNED, Head, decode_deep, decode_tiff, quiet, tiff_head
+from maskwright.data.deep import TIFF_STARTS, TURNED, Head, decode_deep, decode_tiff, num_pictures, quiet, tiff_head
 from maskwright.errors import DataError, listed
 
+_PAGED = {"GIF", "TIFF", "WEBP", "PNG"}  # not JPEG: what cameras put behind the picture are previews of it
 _DEEP_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 
 
@@ -24,14 +25,22 @@ def decode_image(data: bytes, path: Path, bands: Bands = RGB) -> np.ndarray:
 
 def decode_raw(data: bytes, path: Path) -> np.ndarray:
     """Bytes of an image file → H W C in the file's own depth: RGB for ordinary pictures, every band of a many-band TIFF."""
-    if data[:4] in TIFF_STARTS and (head := tiff_head(data, path)) and (head.dtype != "uint8" or head.channels not in (1, 3)):
+    head = tiff_head(data, path) if data[:4] in TIFF_STARTS else None
+    if head and (head.dtype != "uint8" or head.channels not in (1, 3) or head.pages > 1):
         return decode_tiff(data, path)
     with _opened(data, path, "image") as image:
         if image.mode in _DEEP_MODES or _has_deep_tiles(image):
             return decode_deep(data, path, image.getexif().get(0x0112, 1))  # Pillow would cut 16-bit colours to 8 without a word
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        return np.array(upright.convert("RGB"))  # a copy, because Pillow's own cannot be written to and torch warns of that
+        upright = _upright(image)
+        colours = upright if upright.mode == "RGB" else upright.convert("RGB")  # convert copies even what is RGB already
+        return np.array(colours)  # a copy, because Pillow's own cannot be written to and torch warns of that
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF says; what needs no turning is not copied."""
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _has_deep_tiles(image: Image.Image) -> bool:
@@ -61,14 +70,14 @@ def decode_mask(data: bytes, path: Path) -> np.ndarray:
     """Bytes of a mask file → H W raw values (uint8 or uint16): palette indices, grey values, never colours."""
     with _opened(data, path, "mask") as image:
         image.load()
-        image = ImageOps.exif_transpose(image)
+        image = _upright(image)
         if image.mode in ("P", "L", "1"):
             return np.asarray(image if image.mode != "1" else image.convert("L"))
         if image.mode in ("PA", "LA"):
             return np.asarray(image)[..., 0]
         values = np.asarray(image)
         if values.ndim == 2:
-            return _whole_numbers(values, path)
+            return whole_numbers(values, path)
         channels = values[..., :3]
         if not (channels == channels[..., :1]).all():
             fix = "Save each class as one grey or palette value (0, 1, 2, …)."
@@ -80,7 +89,7 @@ def decode_colours(data: bytes, path: Path) -> np.ndarray:
     """Bytes of a colour mask → H W uint32, each colour as 0xRRGGBB."""
     with _opened(data, path, "mask") as image:
         image.load()
-        rgb = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).astype(np.uint32)
+        rgb = np.asarray(_upright(image).convert("RGB")).astype(np.uint32)
         return (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
 
 
@@ -107,9 +116,19 @@ def _opened(data: bytes, path: Path, kind: str) -> Iterator[Image.Image]:
     """Open an image and turn every way of being broken into one sentence."""
     try:
         with quiet(), Image.open(io.BytesIO(data)) as image:
+            _refuse_pages(image, data, path)
             yield image
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(_unreadable(path, kind, error)) from None
+
+
+def _refuse_pages(image: Image.Image, data: bytes, path: Path) -> None:
+    """Of several pages or frames only the first would be read, without a word."""
+    count = getattr(image, "n_frames", 1) if image.format in _PAGED else 1
+    if count > 1 and image.format == "TIFF":
+        count = num_pictures(data) or count
+    if count > 1:
+        raise DataError(f"`{path}` must hold one picture; got {count} pages. Save the one that is meant as a file of its own.")
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> str:
@@ -121,7 +140,8 @@ def _unreadable(path: Path, kind: str, error: Exception) -> str:
     return f"`{path}` must be a whole, readable {kind}; got {str(error) or type(error).__name__}. Replace or remove it."
 
 
-def _whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
+def whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
+    """Values as uint8 or uint16, if they are labels: whole numbers from 0 to 65535."""
     if values.dtype.kind == "f" and not (values == np.round(values)).all():
         raise DataError(f"`{path}` must hold whole numbers as labels; got fractions. Save labels as integers.")
     if values.min() < 0 or values.max() > 65535:

@@ -9,6 +9,7 @@ from pathlib import Path
 from maskwright.errors import DataError, listed
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"})
+ARRAY_SUFFIXES = frozenset({".npy", ".npz", ".mat"})  # masks may be arrays
 IMAGE_NAMES = frozenset(
     {"image", "images", "img", "imgs", "input", "inputs", "photo", "photos", "picture", "pictures", "rgb", "x"}
 )
@@ -32,7 +33,7 @@ class FolderPair:
 
 def find_folder_pairs(root: Path) -> tuple[list[FolderPair], str]:
     """All pairs of image and mask folders below `root`, and the layout's name."""
-    flat = _image_and_mask(root)
+    flat = image_and_mask(root)
     if flat:
         inner = _split_inside(*flat)
         if inner:
@@ -41,7 +42,7 @@ def find_folder_pairs(root: Path) -> tuple[list[FolderPair], str]:
     outer = [
         FolderPair(*found, SPLIT_NAMES[_plain(folder)])
         for folder in _folders(root)
-        if _plain(folder) in SPLIT_NAMES and (found := _image_and_mask(folder))
+        if _plain(folder) in SPLIT_NAMES and (found := image_and_mask(folder))
     ]
     if outer:
         return outer, f"SPLIT/{outer[0].images.name} beside SPLIT/{outer[0].masks.name}"
@@ -55,7 +56,7 @@ def left_aside(root: Path, pairs: Sequence[FolderPair]) -> list[str]:
     """Folders with images that no pair takes in, such as a test folder without masks."""
     used = [folder for found in pairs for folder in (found.images, found.masks)]
     inside = [inner for folder in _folders(root) for inner in [folder, *_folders(folder)]]
-    leaves = [folder for folder in inside if any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())]
+    leaves = [folder for folder in inside if _holds_images(folder)]
     return [
         folder.relative_to(root).as_posix()
         for folder in leaves
@@ -65,14 +66,30 @@ def left_aside(root: Path, pairs: Sequence[FolderPair]) -> list[str]:
 
 def image_files(folder: Path) -> tuple[list[Path], list[str]]:
     """Image files below a folder in a stable order, and the names of files that are something else."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_loose(path))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_loose(path.relative_to(folder)))
     images = [path for path in files if path.suffix.lower() in SUFFIXES]
     return images, [path.name for path in files if path.suffix.lower() not in SUFFIXES]
 
 
+def mask_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """Mask files below a folder, and the names of other files; arrays are masks where no pictures are."""
+    pictures, others = image_files(folder)
+    if pictures:
+        return pictures, others
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_loose(path.relative_to(folder)))
+    arrays = [path for path in files if path.suffix.lower() in ARRAY_SUFFIXES]
+    return arrays, [path.name for path in files if path not in set(arrays)]
+
+
 def _is_loose(path: Path) -> bool:
-    """Files that operating systems strew about and nobody means."""
-    return path.name.lower() in _LOOSE_FILES or path.name.startswith("._")
+    """Files that operating systems and editors strew about and nobody means: .DS_Store, .ipynb_checkpoints/…"""
+    hidden = any(part.startswith(".") for part in path.parent.parts)
+    return hidden or path.name.lower() in _LOOSE_FILES or path.name.startswith("._")
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether images lie in the folder itself."""
+    return any(path.suffix.lower() in SUFFIXES and not _is_loose(path.relative_to(folder)) for path in folder.iterdir())
 
 
 def _folders(root: Path) -> list[Path]:
@@ -83,7 +100,7 @@ def _plain(folder: Path) -> str:
     return "".join(char for char in folder.name.lower() if char.isalnum())
 
 
-def _image_and_mask(root: Path) -> tuple[Path, Path] | None:
+def image_and_mask(root: Path) -> tuple[Path, Path] | None:
     """The one image folder and the one mask folder directly inside `root`."""
     images = [folder for folder in _folders(root) if _plain(folder) in IMAGE_NAMES]
     masks = [folder for folder in _folders(root) if _plain(folder) in MASK_NAMES]
@@ -104,7 +121,7 @@ def _split_inside(images: Path, masks: Path) -> list[FolderPair]:
         if None not in named and len(named) < len(_folders(parent)):
             names = listed([folder.name for folder in _folders(parent)])
             raise DataError(f"`{parent}` must hold one folder a split; got {names}. Put those of one split together.")
-    if not ours or None in ours or any(path.suffix.lower() in SUFFIXES for path in images.iterdir()):
+    if not ours or None in ours or _holds_images(images):
         return []
     if set(ours) != set(theirs):
         odd = [str(split) for split in set(ours) ^ set(theirs)]

@@ -13,12 +13,14 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from maskwright.data.augment import Op, augment, sample_rng
-from maskwright.data.geometry import View
+from maskwright.data.geometry import Aim, View
+from maskwright.data.sampling import Aimer, draw_images
 from maskwright.data.store import PixelStore
+from maskwright.errors import DataError, MaskwrightError
 
 Key = tuple[int, int]  # epoch, number of the sample within it
 
@@ -42,32 +44,84 @@ class Batch:
         return Batch(images, self.masks.to(device, non_blocking=non_blocking), self.items)
 
 
+@dataclass(frozen=True)
+class Draw:
+    """Everything random about one input but its augmentation: the image it shows, and what its window is aimed at."""
+
+    item: int
+    image: np.ndarray
+    mask: np.ndarray
+    label: int | None  # the class aimed at
+    aim: Aim | None
+    rng: np.random.Generator  # gives the rest of the input's random numbers
+
+
 class TrainSamples(TorchDataset[Any]):
-    """Augmented inputs by key; a list of keys gives a whole batch, filled in place."""
+    """Augmented inputs by key; a list of keys gives a whole batch, filled in place.
+
+    `weights` says how often each of `indices` is drawn (None: alike), `aimer` where windows are aimed (None: nowhere).
+    The first `small_epochs` epochs show inputs of half the size: most is learned there, at a quarter of the cost.
+    """
 
     def __init__(
-        self, store: PixelStore, indices: Sequence[int], view: View, plan: Sequence[Op], seed: int, repeats: int
-    ) -> None:
+        self, store: PixelStore, indices: Sequence[int], view: View, plan: Sequence[Op], seed: int, repeats: int,
+        weights: Sequence[float] | None = None, aimer: Aimer | None = None, small_epochs: int = 0,
+    ) -> None:  # fmt: skip
         self.store, self.view, self.plan, self.seed = store, view, tuple(plan), seed
-        self.numbers = [index for index in indices for _ in range(repeats)]
+        self.indices, self.weights, self.aimer = list(indices), weights, aimer
+        self.small_epochs = small_epochs
+        self._uniform = [index for index in indices for _ in range(repeats)]
+        self._drawn: tuple[int, list[int]] = (-1, [])
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self._uniform)
+
+    def items(self, epoch: int) -> list[int]:
+        """The record each of an epoch's inputs shows, by the input's number."""
+        if self.weights is None:
+            return self._uniform
+        if self._drawn[0] != epoch:
+            places = draw_images(self.weights, len(self), self.seed, epoch)
+            self._drawn = (epoch, [self.indices[place] for place in places])
+        return self._drawn[1]
+
+    def view_at(self, epoch: int) -> View:
+        """What an epoch's inputs show."""
+        return self.view.halved() if epoch < self.small_epochs else self.view
+
+    def draw(self, key: Key) -> Draw:
+        """The pixels an input is made from, and where its window is aimed."""
+        epoch, number = key
+        item = self.items(epoch)[number]
+        image, mask = self.store.get(item)
+        rng = sample_rng(self.seed, epoch, number)
+        found = self.aimer.aim(item, mask, rng) if self.aimer else None
+        label, aim = found or (None, None)
+        return Draw(item, image, mask, label, aim, rng)
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, np.ndarray]:
-        epoch, number = key
-        image, mask = self.store.get(self.numbers[number])
-        return augment(image, mask, self.view, self.plan, sample_rng(self.seed, epoch, number))
+        drawn = self.draw(key)
+        return augment(drawn.image, drawn.mask, self.view_at(key[0]), self.plan, drawn.rng, drawn.aim)
 
-    def __getitems__(self, keys: Sequence[Key]) -> Batch:
-        size = self.view.size
+    def __getitems__(self, keys: Sequence[Key]) -> Batch | DataError:
+        """The batch; from a worker process also the error that says why there is none, to be raised where it can be told."""
+        try:
+            return self.batch(keys)
+        except MaskwrightError as error:
+            if get_worker_info() is None:
+                raise
+            return DataError(str(error))  # raised in a worker, torch would wrap it into the text of a traceback
+
+    def batch(self, keys: Sequence[Key]) -> Batch:
+        """The inputs of these keys, side by side."""
+        size = self.view_at(keys[0][0]).size
         images = torch.empty((len(keys), size, size, self.store.bands.num_channels), dtype=torch.uint8)
         masks = torch.empty((len(keys), size, size), dtype=torch.uint8)
         for place, key in enumerate(keys):
             image, mask = self[key]
             images[place] = torch.from_numpy(image)
             masks[place] = torch.from_numpy(mask)
-        return Batch(images.permute(0, 3, 1, 2), masks, tuple(self.numbers[number] for _, number in keys))
+        return Batch(images.permute(0, 3, 1, 2), masks, tuple(self.items(epoch)[number] for epoch, number in keys))
 
 
 class EpochKeys(Sampler[list[Key]]):
@@ -93,10 +147,20 @@ class EpochKeys(Sampler[list[Key]]):
             yield [(self.epoch, int(number)) for number in chunk]
 
 
+class _Loader(DataLoader[Batch]):
+    """A loader that raises what its workers found wrong."""
+
+    def __iter__(self) -> Iterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for batch in super().__iter__():
+            if isinstance(batch, MaskwrightError):
+                raise batch
+            yield batch
+
+
 def train_loader(samples: TrainSamples, keys: EpochKeys, workers: int, pin: bool) -> DataLoader[Batch]:
     """A loader over whole batches; without workers the batch is made in this process."""
     cv2.setNumThreads(1)  # one sample is too small a job to share; the network needs the cores
-    return DataLoader(
+    return _Loader(
         samples,
         batch_sampler=keys,
         num_workers=workers,

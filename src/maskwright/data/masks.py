@@ -35,10 +35,18 @@ def decide_classes(config: DataConfig, listing: Listing, values: Mapping[str, Ma
         classes = _from_names(named, ignored, "data.classes", total, colours)
     elif listing.classes is not None:
         classes = _from_names(listing.classes, ignored, listing.classes_from, total, colours)
+    elif listing.usual_classes is not None and _fits(listing.usual_classes, total, ignored):
+        classes = _from_names(listing.usual_classes, ignored, listing.classes_from, total)
     else:
         classes = _from_values(total, ignored, values)
     refuse_unknown_values(classes, values)
     return classes
+
+
+def _fits(named: Mapping[str, int], total: Counter[int], ignored: tuple[int, ...]) -> bool:
+    """Whether masks hold these values and no others; 0 and 1 alone are background and foreground to anybody."""
+    found = set(total) - set(ignored)
+    return found <= set(named.values()) and not found <= {0, 1}
 
 
 def uses_colours(config: DataConfig, listing: Listing) -> bool:
@@ -129,7 +137,7 @@ def _from_values(total: Counter[int], ignored: tuple[int, ...], values: Mapping[
         return ClassMap(("background", "foreground"), (0, 1), tuple(v for v in ignored if v > 1), None, "masks hold 0 and 1")
     if found <= {0, 255} and 255 in found:
         return ClassMap(("background", "foreground"), (0, 255), (), None, "masks hold 0 and 255")
-    if _looks_like_a_ramp(total):
+    if looks_like_a_ramp(total):
         refuse_unknown_values(ClassMap(("background", "foreground"), (0, 255)), values)
     labels = found - set(ignored)
     largest = max(labels, default=0)
@@ -146,7 +154,7 @@ def _from_values(total: Counter[int], ignored: tuple[int, ...], values: Mapping[
     return ClassMap(names, tuple(range(largest + 1)), tuple(v for v in ignored if v > largest), None, reason)
 
 
-def _looks_like_a_ramp(total: Counter[int]) -> bool:
+def looks_like_a_ramp(total: Counter[int]) -> bool:
     """Mostly 0 and 255 with a few greys between: smoothed or JPEG-compressed 0/255 masks."""
     ends = sum(n for value, n in total.items() if value < 16 or value > 239)
     high = any(127 < value < 255 for value in total)  # class numbers beside an ignored 255 have none

@@ -14,32 +14,45 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from maskwright.config import DataConfig, SplitConfig
+from maskwright.config import DataConfig
 from maskwright.data.bands import decide_bands, read_heads
+from maskwright.data.checks.duplicates import nearly_the_same
+from maskwright.data.checks.signatures import Signature, signature
 from maskwright.data.dataset import IGNORE, SPLITS, Bands, ClassMap, Dataset, Item, Listing, Record
-from maskwright.data.deep import quiet
+from maskwright.data.deep import Head, quiet
+from maskwright.data.description import described
+from maskwright.data.forms.loaded import CLAIMS
 from maskwright.data.masks import decide_classes, refuse_unknown_values, uses_colours
 from maskwright.data.raw import Raw, code_labels, read_record
 from maskwright.data.readers import list_records
-from maskwright.data.splits import assign_splits
+from maskwright.data.splits import Dealt, assign_splits, to_deal
 from maskwright.data.store import PixelStore, choose_place
 from maskwright.errors import DataError, listed
 from maskwright.runs import usable_cores
 
 Progress = Callable[[int, int], None]  # done, total
+# called once a record, by several threads, while its pixels are at hand
+Inspect = Callable[[Record, Raw, Head | None, Signature], Any]
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A data set with its pixels, and why the pixels are where they are."""
+    """A data set with its pixels, and why the pixels are where they are.
+
+    `config` is what was asked for, with what dataset.yaml says; `inspected` what `inspect` made of each record.
+    """
 
     dataset: Dataset
     store: PixelStore
     cache: str
     cache_reason: str
+    config: DataConfig
+    listing: Listing
+    inspected: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,9 +65,14 @@ class _Look:
     values: tuple[int, ...]
     pixels: tuple[int, ...]
     counts: dict[int, int]
+    inspected: Any = None
+    claimed_twice: int = 0
+    signature: Signature | None = None  # of images that have to be dealt
 
 
-def open_dataset(config: DataConfig, cache_folder: Path | None = None, progress: Progress | None = None) -> Opened:
+def open_dataset(
+    config: DataConfig, cache_folder: Path | None = None, progress: Progress | None = None, inspect: Inspect | None = None
+) -> Opened:
     """Open a data set for training: everything is looked at, dealt into splits and cached."""
     config, listing = list_data(config)
     heads = read_heads(listing.records)
@@ -63,7 +81,10 @@ def open_dataset(config: DataConfig, cache_folder: Path | None = None, progress:
     place, why = choose_place(config.cache, sizes, bands.num_channels, cache_folder)
     store = PixelStore(listing.records, sizes, bands, place, cache_folder)
     try:
-        return _open(config, listing, store, (place, why), progress)
+        dealt = set(to_deal(listing.records, config.split))
+        signed = [index in dealt for index in range(len(listing.records))]
+        looks = _look_at_all(listing.records, heads, signed, store, progress, inspect)
+        return _open(config, listing, store, (place, why), looks)
     except BaseException:
         store.close()
         raise
@@ -71,25 +92,30 @@ def open_dataset(config: DataConfig, cache_folder: Path | None = None, progress:
 
 def list_data(config: DataConfig) -> tuple[DataConfig, Listing]:
     """The listing of a data set, masks read as colours where classes are colours; and the configuration it settled."""
+    config, notes = described(config)
     listing = list_records(config)
+    listing = replace(listing, notes=(*notes, *listing.notes))
+    return config, as_colours(config, listing)
+
+
+def as_colours(config: DataConfig, listing: Listing) -> Listing:
+    """The listing with pictures read as colours, where classes are colours."""
     if uses_colours(config, listing):
-        records = [
-            replace(record, form=replace(record.form, kind="colour")) if record.form.kind == "picture" else record
-            for record in listing.records
-        ]
+        coloured = {"picture": {"kind": "colour"}, "raster": {"key": "colour"}}
+        records = [replace(record, form=replace(record.form, **coloured.get(record.form.kind, {}))) for record in listing.records]
         listing = replace(listing, records=tuple(records))
-    return config, listing
+    return listing
 
 
-def _open(config: DataConfig, listing: Listing, store: PixelStore, cache: tuple[str, str], progress: Progress | None) -> Opened:
-    looks = _look_at_all(listing.records, store, progress)
-    classes = decide_classes(config, listing, {look.record.mask.as_posix(): look.counts for look in looks})
+def _open(config: DataConfig, listing: Listing, store: PixelStore, cache: tuple[str, str], looks: list[_Look]) -> Opened:
+    classes = decide_classes(config, listing, {mask_name(look.record): look.counts for look in looks})
     items = _settle(looks, store, classes)
-    items, dealt = assign_splits(items, config.split)
-    notes = (*listing.notes, *_without_effect(config, listing), *_remarks(items, classes))
-    dataset = Dataset(Path(config.root or ""), tuple(items), classes, listing.reader, f"{listing.reason}; split {dealt}",
-                      fingerprint(items, classes, store.bands), notes, store.bands)  # fmt: skip
-    return Opened(dataset, store, *cache)
+    dealt = assign_splits(items, config.split, nearly_the_same([look.signature for look in looks]), classes.names)
+    items = dealt.items
+    notes = (*listing.notes, *dealt.notes, *_without_effect(config, listing), *_remarks(dealt, classes), *_claims(looks))
+    dataset = Dataset(Path(config.root or ""), items, classes, listing.reader, f"{listing.reason}; split {dealt.dealing.reason}",
+                      fingerprint(items, classes, store.bands), notes, store.bands, dealt.dealing)  # fmt: skip
+    return Opened(dataset, store, *cache, config, listing, tuple(look.inspected for look in looks))
 
 
 def load_pair(record: Record, classes: ClassMap, bands: Bands) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
@@ -108,19 +134,33 @@ def fingerprint(items: Iterable[Item], classes: ClassMap, bands: Bands) -> str:
     return digest.hexdigest()
 
 
-def _look_at_all(records: Sequence[Record], store: PixelStore, progress: Progress | None) -> list[_Look]:
+def _look_at_all(
+    records: Sequence[Record], heads: Sequence[Head | None], signed: Sequence[bool], store: PixelStore,
+    progress: Progress | None, inspect: Inspect | None,
+) -> list[_Look]:  # fmt: skip
     """Read every file once, on all cores; what the cache has room for stays decoded, masks as codes until they have a meaning."""
     looks: list[_Look] = []
     problems: list[str] = []
+
+    def read(record: Record, head: Head | None, sign: bool) -> tuple[Raw, Any, Signature | None] | str:
+        try:
+            raw = read_record(record, store.bands)
+        except DataError as error:
+            return str(error)
+        signed_as = signature(raw.image) if sign or inspect else None
+        return raw, inspect(record, raw, head, signed_as) if inspect and signed_as else None, signed_as
+
     # filters for warnings belong to the whole process: set here, not by each thread
     with quiet(), ThreadPoolExecutor(usable_cores()) as pool:  # decoders work outside the interpreter's lock
-        for index, outcome in enumerate(pool.map(lambda record: _try_read(record, store.bands), records)):
+        for index, outcome in enumerate(pool.map(read, records, heads, signed)):
             if isinstance(outcome, str):
                 problems.append(outcome)
             else:
-                store.put(index, outcome.image, outcome.codes)
-                size = outcome.codes.shape
-                looks.append(_Look(records[index], size, outcome.hashes, outcome.values, outcome.pixels, outcome.counts))  # type: ignore[arg-type]
+                raw, inspected, signed_as = outcome
+                store.put(index, raw.image, raw.codes)
+                size = (raw.codes.shape[0], raw.codes.shape[1])
+                looks.append(_Look(records[index], size, raw.hashes, raw.values, raw.pixels, raw.counts, inspected,
+                                   raw.claimed_twice, signed_as))  # fmt: skip
             if progress:
                 progress(index + 1, len(records))
     _refuse(problems)
@@ -142,11 +182,19 @@ def _settle(looks: Sequence[_Look], store: PixelStore, classes: ClassMap) -> lis
     return items
 
 
-def _try_read(record: Record, bands: Bands) -> Raw | str:
-    try:
-        return read_record(record, bands)
-    except DataError as error:
-        return str(error)
+def mask_name(record: Record) -> str:
+    """A mask as a person finds it, and unlike all others: its file, and which part of it where a file holds several."""
+    shared = record.window is not None or record.form.kind in ("coco", "instances")
+    return f"{record.mask.as_posix()} ({record.id})" if shared else record.mask.as_posix()
+
+
+def _claims(looks: Sequence[_Look]) -> list[str]:
+    """Pixels that several objects claim, and which of them has them."""
+    notes: list[str] = []
+    for form, told in CLAIMS.items():
+        found = [look.claimed_twice for look in looks if look.claimed_twice and look.record.form.kind == form]
+        notes += [f"{sum(found)} pixels in {len(found)} masks are claimed by {told}"] if found else []
+    return notes
 
 
 def _refuse(problems: Sequence[str]) -> None:
@@ -160,27 +208,33 @@ def _refuse(problems: Sequence[str]) -> None:
 
 def _without_effect(config: DataConfig, listing: Listing) -> list[str]:
     """Options somebody set that change nothing here."""
-    named = {record.split for record in listing.records}
     found: list[str] = []
-    if config.split != SplitConfig() and {"train", "val"} <= named:
-        found.append("data.split has no effect: the data set names its own splits")
     if config.letterbox and config.view == "crop":
         found.append("data.letterbox has no effect with view crop")
+    for key in ("target", "boundary"):
+        if getattr(config, key) != DataConfig.model_fields[key].default and listing.reader != "oxford-pet":
+            found.append(f"data.{key} has no effect: only reader oxford-pet knows it, and this is {listing.reader}")
+    if config.images and listing.reader != "folders":
+        found.append(f"data.images and data.masks have no effect: reader {listing.reader} finds its own folders")
     return found
 
 
-def _remarks(items: Sequence[Item], classes: ClassMap) -> list[str]:
-    """What a person should know before training on this."""
+def _remarks(dealt: Dealt, classes: ClassMap) -> list[str]:
+    """What a person should know before training on this, and was not told of the splits."""
     notes: list[str] = []
+    items = dealt.items
     for split in SPLITS:
         chosen = [item for item in items if item.record.split == split]
         absent = [
-            name for index, name in enumerate(classes.names) if chosen and not sum(item.class_pixels[index] for item in chosen)
+            name
+            for index, name in enumerate(classes.names)
+            if chosen and (split, index) not in dealt.explained and not sum(item.class_pixels[index] for item in chosen)
         ]
         if absent:
             notes.append(f"{split} has no pixel of {listed(absent)}")
     ignored = sum(item.ignored_pixels for item in items)
     if ignored:
         total = sum(item.height * item.width for item in items)
-        notes.append(f"{ignored / total:.1%} of the pixels are ignored (value {listed(classes.ignore_values)})")
+        told = f" (value {listed(map(classes.told, classes.ignore_values))})" if classes.ignore_values else ""
+        notes.append(f"{ignored / total:.1%} of the pixels are ignored{told}")
     return notes

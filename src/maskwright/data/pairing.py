@@ -60,6 +60,32 @@ def pair(images: Sequence[str], masks: Sequence[str], where: str = "") -> Pairin
     raise DataError(_unpaired(images, masks, where))
 
 
+def certain(images: Sequence[str], masks: Sequence[str]) -> dict[int, int]:
+    """Of names that cannot all be paired, the image → mask pairs nothing speaks against.
+
+    The reading that pairs most files is followed, where every reading that pairs half as many agrees with it.
+
+    >>> certain(["image-1", "image-2", "image-3"], ["mask-1", "mask-3"])
+    {0: 0, 2: 1}
+    """
+    readings = [(_agreement(*keys)[0], _one_to_one(*keys)) for keys in _readings(images, masks)]
+    most, best = max(readings, key=lambda reading: reading[0])
+    if 2 * most < min(len(images), len(masks)):
+        return {}
+    for count, other in readings:
+        if 2 * count >= most:
+            best = {image: mask for image, mask in best.items() if other.get(image, mask) == mask}
+    return best
+
+
+def _one_to_one(image_keys: Sequence[object], mask_keys: Sequence[object]) -> dict[int, int]:
+    """Pairs whose key no other image and no other mask has."""
+    ours, theirs = Counter(image_keys), Counter(mask_keys)
+    places = {key: index for index, key in enumerate(mask_keys)}
+    single = [(index, key) for index, key in enumerate(image_keys) if ours[key] == theirs.get(key) == 1]
+    return {index: places[key] for index, key in single}
+
+
 def _match(image_keys: Sequence[object], mask_keys: Sequence[object]) -> tuple[int, ...] | None:
     """The mask of each image when the keys agree one to one, else None."""
     places = {key: index for index, key in enumerate(mask_keys)}
@@ -165,13 +191,7 @@ def _ambiguous(images: Sequence[str], masks: Sequence[str], candidates: Sequence
 
 def _unpaired(images: Sequence[str], masks: Sequence[str], where: str) -> str:
     """Name the files that have no partner or several, by the reading that pairs most of them."""
-    left, right = [_tokens(name) for name in images], [_tokens(name) for name in masks]
-    readings: list[tuple[Sequence[Any], Sequence[Any]]] = [(images, masks), (left, right)]
-    bare = (_without_constant_ends(images), _without_constant_ends(masks))
-    if None not in bare[0] and None not in bare[1]:  # None is no key: it must not look like agreement
-        readings.append(bare)
-    for one, two, _, _ in _spot_values(left, right):
-        readings.append(([name[one] for name in left], [name[two] for name in right]))
+    readings = _readings(images, masks)
     best = max(readings, key=lambda keys: _agreement(*keys))
     partners: dict[Any, list[str]] = defaultdict(list)
     for key, name in zip(best[1], masks, strict=True):
@@ -188,6 +208,18 @@ def _unpaired(images: Sequence[str], masks: Sequence[str], where: str) -> str:
     told = "; ".join(problem for problem in problems if problem) or "no part of the names agrees"
     fix = "Rename or remove them, or write the pairs down in pairs.csv (image,mask)."
     return f"names must pair each image with one mask{where}; {len(images)} images and {len(masks)} masks: {told}. {fix}"
+
+
+def _readings(images: Sequence[str], masks: Sequence[str]) -> list[tuple[Sequence[Any], Sequence[Any]]]:
+    """Keys of images and masks by every way one part of the names can be read."""
+    left, right = [_tokens(name) for name in images], [_tokens(name) for name in masks]
+    readings: list[tuple[Sequence[Any], Sequence[Any]]] = [(images, masks), (left, right)]
+    bare = (_without_constant_ends(images), _without_constant_ends(masks))
+    if None not in bare[0] and None not in bare[1]:  # None is no key: it must not look like agreement
+        readings.append(bare)
+    for one, two, _, _ in _spot_values(left, right):
+        readings.append(([name[one] for name in left], [name[two] for name in right]))
+    return readings
 
 
 def _agreement(image_keys: Sequence[object], mask_keys: Sequence[object]) -> tuple[int, int]:

@@ -15,8 +15,9 @@ from maskwright.data.dataset import IGNORE, RGB, Bands, ClassMap, Record
 from maskwright.data.deep import Head
 from maskwright.data.forms import load_mask
 from maskwright.data.forms.loaded import read_bytes
-from maskwright.data.images import decode_image, decode_raw, image_head
+from maskwright.data.images import decode_image, decode_raw, image_head, to_uint8
 from maskwright.data.masks import labels_of
+from maskwright.data.rasters import pixels_digest, raster_facts, raster_pixels
 from maskwright.errors import DataError, listed
 
 NO_DATA = -1  # among a mask's values: the image says that there is nothing here
@@ -32,6 +33,7 @@ class Raw:
     values: tuple[int, ...]
     pixels: tuple[int, ...]
     hashes: tuple[str, str]
+    claimed_twice: int = 0
 
     @property
     def counts(self) -> dict[int, int]:
@@ -47,30 +49,46 @@ def read_record(record: Record, bands: Bands = RGB) -> Raw:
         sizes = f"{image.shape[1]}x{image.shape[0]} and {mask.raw.shape[1]}x{mask.raw.shape[0]}"
         fix = "Make the mask anew at the image's size."
         raise DataError(f"`{record.mask}` must have its image's size; image and mask are {sizes}. {fix}")
+    if mask.valid is not None:
+        valid = mask.valid if valid is None else valid & mask.valid
     codes, values, pixels = compact(mask.raw, valid, record)
-    return Raw(image, codes, values, pixels, (image_hash, mask.digest))
+    return Raw(image, codes, values, pixels, (image_hash, mask.digest), mask.claimed_twice)
 
 
 def read_image(record: Record, bands: Bands = RGB) -> tuple[np.ndarray, np.ndarray | None, str]:
     """Image H W C uint8, which pixels hold data (None: all), and the file's hash."""
+    if record.form.kind == "raster":
+        raw, valid = raster_pixels(record.image, record.window)
+        return to_uint8(raw, bands, record.image), valid, pixels_digest(raw, valid)
     data = read_bytes(record.image)
     return decode_image(data, record.image, bands), None, hashlib.sha256(data).hexdigest()
 
 
 def read_raw_image(record: Record) -> tuple[np.ndarray, np.ndarray | None]:
     """Image H W C in its own depth with all bands, and which pixels hold data (None: all)."""
+    if record.form.kind == "raster":
+        return raster_pixels(record.image, record.window)
     return decode_raw(read_bytes(record.image), record.image), None
 
 
 def read_head(record: Record) -> Head:
     """Size, bands and depth of a record's image."""
+    if record.form.kind == "raster":
+        return raster_facts(record.image, record.window).head
     return image_head(record.image)
+
+
+def _counted(raw: np.ndarray) -> np.ndarray:
+    """Pixels of each of the 256 values: of each run its length, as in `compact`. H W uint8"""
+    flat = raw.ravel()
+    ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1) if flat.size else np.zeros(0, np.int64)
+    return np.bincount(flat[ends], weights=np.diff(ends, prepend=-1), minlength=256).astype(np.int64)
 
 
 def compact(raw: np.ndarray, valid: np.ndarray | None, record: Record) -> tuple[np.ndarray, tuple[int, ...], tuple[int, ...]]:
     """Raw values as codes of one byte, the value of each code and its number of pixels."""
     if raw.dtype == np.uint8 and valid is None:
-        return raw, tuple(range(256)), tuple(np.bincount(raw.ravel(), minlength=256).tolist())
+        return raw, tuple(range(256)), tuple(_counted(raw).tolist())
     numbers = raw.astype(np.int64) if valid is None else np.where(valid, raw.astype(np.int64), NO_DATA)
     flat = numbers.ravel()
     # masks are made of long runs: sorting one value a run instead of every pixel is many times faster

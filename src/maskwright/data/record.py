@@ -25,6 +25,7 @@ def data_document(dataset: Dataset) -> dict[str, Any]:
         "notes": list(dataset.notes),
         "classes": dataset.classes.to_json(),
         "bands": dataset.bands.to_json(),
+        "split": dataset.dealing.to_json(),
         "class_shares": [round(share, 6) for share in dataset.class_shares()],
         "splits": {split: [_entry(dataset.items[index], root) for index in dataset.split(split)] for split in SPLITS},
     }
@@ -54,6 +55,9 @@ def split_entries(document: dict[str, Any], split: str) -> list[dict[str, Any]]:
 def read_split(document: dict[str, Any], split: str, root: Path | None = None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Name, image and mask (class numbers) of each record of a split, each file checked against its hash."""
     root = root or Path(document["root"])
+    if not root.exists():
+        fix = "Pass --data FOLDER with where it is now."
+        raise DataError(f"`{root}` must be the folder of the run's data; it is not there. {fix}")
     classes, bands = class_map(document), bands_of(document)
     for entry in split_entries(document, split):
         image, mask, hashes = load_pair(_record(entry, root, split), classes, bands)

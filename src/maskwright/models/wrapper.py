@@ -35,8 +35,8 @@ class Segmenter(nn.Module):
         self.stride = int(cast(int, net.stride))
         mean, std = (MEAN, STD) if num_channels == 3 else ((np.mean(MEAN),) * num_channels, (np.mean(STD),) * num_channels)
         # not in the weights file: they are constants
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[-2:]

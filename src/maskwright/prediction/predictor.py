@@ -19,10 +19,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from maskwright import runtime
-from maskwright.data.dataset import Bands, ClassMap
+from maskwright.data.dataset import IGNORE, Bands, ClassMap
 from maskwright.data.geometry import View
-from maskwright.data.images import decode_image
+from maskwright.data.images import decode_image, to_uint8
 from maskwright.data.pictures import overlay, palette, shown
+from maskwright.data.rasters import Georeference, georeferenced, raster_pixels, read_georeference
 from maskwright.data.record import bands_of, class_map
 from maskwright.errors import DataError, RunError, UsageError, must
 from maskwright.models import Segmenter, build_model
@@ -35,19 +36,21 @@ from maskwright.runs import Run
 class Prediction:
     """Labels and probabilities of one image at its own size.
 
-    image H W 3 uint8, labels H W uint8, probabilities K H W float32
+    image H W 3 uint8, labels H W uint8 (IGNORE where a raster holds no data), probabilities K H W float32;
+    `georeference` says where a georeferenced raster lies.
     """
 
     image: np.ndarray = field(repr=False)
     labels: np.ndarray = field(repr=False)
     probabilities: np.ndarray = field(repr=False)
     classes: tuple[str, ...]
+    georeference: Georeference | None = None
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of the pixels each class has."""
+        """Share of the labelled pixels each class has."""
         counts = np.bincount(self.labels.ravel(), minlength=len(self.classes))
-        return {name: float(counts[index] / self.labels.size) for index, name in enumerate(self.classes)}
+        return {name: float(counts[index] / max(1, counts[: len(self.classes)].sum())) for index, name in enumerate(self.classes)}
 
     def overlay(self) -> np.ndarray:
         """The image with its classes tinted and outlined. H W 3 uint8"""
@@ -106,10 +109,13 @@ class Predictor:
 
     def predict(self, image: np.ndarray | str | Path, threshold: float | None = None) -> Prediction:
         """Predict one image (a path, or H W 3 uint8 RGB); `threshold` is the foreground's, 0.5 when not given."""
-        pixels = _pixels(image, self.bands)
+        pixels, valid, place = _pixels(image, self.bands)
         logits = self.logits(pixels)
         probabilities = logits.softmax(dim=1)[0].cpu().numpy()
-        return Prediction(pixels, self.labels(logits, threshold), probabilities, self.classes.names)
+        labels = self.labels(logits, threshold)
+        if valid is not None:
+            labels[~valid] = IGNORE
+        return Prediction(pixels, labels, probabilities, self.classes.names, place)
 
     def refuse_threshold(self, threshold: float | None) -> None:
         """Stop when a threshold means nothing here."""
@@ -130,19 +136,23 @@ class Predictor:
         return (logits.softmax(dim=1)[0, 1] >= threshold).to(torch.uint8).cpu().numpy()
 
 
-def _pixels(image: np.ndarray | str | Path, bands: Bands) -> np.ndarray:
+def _pixels(image: np.ndarray | str | Path, bands: Bands) -> tuple[np.ndarray, np.ndarray | None, Georeference | None]:
+    """The image as the network sees it, where it holds data (None: everywhere), and where it lies if it says so."""
     if isinstance(image, np.ndarray):
         channels = bands.num_channels
         if image.ndim == 2 and image.dtype == np.uint8 and channels == 3:
-            return np.repeat(image[..., None], 3, axis=2)
+            return np.repeat(image[..., None], 3, axis=2), None, None
         if image.ndim != 3 or image.shape[2] != channels or image.dtype != np.uint8 or 0 in image.shape:
             got = f"shape {image.shape} of {image.dtype}"
             kind = "RGB" if channels == 3 else "the run's bands"
             raise DataError(must("image", f"height × width × {channels} of uint8 ({kind})", got, "Convert it first."))
-        return image
+        return image, None, None
     path = Path(image)
+    if georeferenced(path):
+        raw, valid = raster_pixels(path)
+        return to_uint8(raw, bands, path), valid, read_georeference(path)
     try:
-        return decode_image(path.read_bytes(), path, bands)
+        return decode_image(path.read_bytes(), path, bands), None, None
     except OSError as error:
         reason = "it is not there" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
         raise DataError(f"`{path}` must be a readable image; {reason}. Check the path.") from None

@@ -1,4 +1,4 @@
-"""Predictions as files: an indexed label PNG with a palette, and an overlay."""
+"""Predictions as files: an indexed label PNG with a palette (a GeoTIFF for georeferenced images), and an overlay."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from PIL import Image
 
 from maskwright.data.layout import SUFFIXES
 from maskwright.data.pictures import palette
+from maskwright.data.rasters import write_labels_geotiff
 from maskwright.errors import DataError, UsageError, listed
 from maskwright.prediction.predictor import Prediction, Predictor
 from maskwright.runs import write_atomically
@@ -39,7 +40,7 @@ def predict_files(
     out = Path(out)
     predictor.refuse_threshold(threshold)
     mine = {path.resolve() for path in files}
-    over = [name for name in names if any((out / f"{name}{end}").resolve() in mine for end in (".png", "-overlay.jpg"))]
+    over = [name for name in names if any((out / f"{name}{end}").resolve() in mine for end in (".png", ".tif", "-overlay.jpg"))]
     if over:
         raise UsageError(f"`--out` must be a folder where no image is written over; {out} holds {listed(over)}. Choose another.")
     done: list[Path] = []
@@ -58,8 +59,14 @@ def predict_files(
 
 
 def write_prediction(prediction: Prediction, out: Path, name: str) -> None:
-    """NAME.png holds class numbers with a palette to look at; NAME-overlay.jpg is for people."""
-    write_labels(out / f"{name}.png", prediction.labels, len(prediction.classes))
+    """NAME.png holds class numbers with a palette to look at; NAME-overlay.jpg is for people.
+
+    What lies somewhere on Earth stays there: labels of a georeferenced raster are a GeoTIFF, NAME.tif, with nodata 255.
+    """
+    if prediction.georeference:
+        write_labels_geotiff(out / f"{name}.tif", prediction.labels, prediction.georeference, palette(len(prediction.classes)))
+    else:
+        write_labels(out / f"{name}.png", prediction.labels, len(prediction.classes))
     picture = Image.fromarray(prediction.overlay())
     write_atomically(out / f"{name}-overlay.jpg", lambda path: picture.save(path, quality=90))
 

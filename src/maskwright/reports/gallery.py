@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from maskwright.data.dataset import IGNORE
-from maskwright.data.pictures import IGNORED_COLOUR, colourise, error_picture, palette
+from maskwright.data.pictures import IGNORED_COLOUR, colourise, error_picture, palette, shown
 from maskwright.data.record import read_split, split_entries
 from maskwright.errors import DataError, MaskwrightError, listed
 from maskwright.metrics.counts import confusion
@@ -146,7 +146,8 @@ def shrink(pixels: np.ndarray, longest: int = LONGEST) -> np.ndarray:
 def _row(run: Run, facts: Facts, pick: Pick, root: Path) -> Row:
     entry = next(entry for entry in split_entries(dict(facts.document), facts.split) if entry["id"] == pick.name)
     only = {**facts.document, "splits": {facts.split: [entry]}}  # the rest of the split needn't be read
-    _, image, truth = next(read_split(only, facts.split, root))
+    _, pixels, truth = next(read_split(only, facts.split, root))
+    image = shown(pixels)
     num_classes = len(facts.classes)
     labels = _labels(run, facts, pick.name, truth)
     counts = confusion(truth, labels, num_classes)

@@ -28,6 +28,7 @@ def data_terms(facts: Facts) -> Terms:
         ("Class values", document["classes"]["reason"] or DASH),
     ]
     terms += [("Note", note) for note in document["notes"]]
+    terms += [("Allowed error", f"{one['code']}: {one['evidence']}") for one in facts.environment.get("allowed", [])]
     return [*terms, ("Fingerprint", document["fingerprint"][:16])]
 
 

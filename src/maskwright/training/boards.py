@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from maskwright.data.geometry import shrink_to
-from maskwright.data.pictures import colourise, palette
+from maskwright.data.pictures import colourise, palette, shown
 from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
 from maskwright.runs import writing
 from maskwright.training.module import SegmentationTraining
@@ -107,7 +107,7 @@ class TensorBoardLog(pl.Callback):
         labels = labels_from_logits(logits_at_own_size(module.model, image, module.view, module.device))[0].cpu().numpy()
         height, width = mask.shape
         size = (min(_PANEL_HEIGHT, height), max(1, round(width * min(_PANEL_HEIGHT, height) / height)))
-        pictures = [image, colourise(mask, self.colours), colourise(labels, self.colours)]
+        pictures = [shown(image), colourise(mask, self.colours), colourise(labels, self.colours)]
         gap = np.full((size[0], 4, 3), 255, np.uint8)
-        shown = [shrink_to(picture, *size) for picture in pictures]
-        return np.concatenate([shown[0], gap, shown[1], gap, shown[2]], axis=1)
+        small = [shrink_to(picture, *size) for picture in pictures]
+        return np.concatenate([small[0], gap, small[1], gap, small[2]], axis=1)

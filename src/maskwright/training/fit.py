@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from maskwright import runtime
 from maskwright.config import Config
+from maskwright.data.augment import refuse_unfit
 from maskwright.data.augment import resolve as resolve_augment
+from maskwright.data.augment import without_effect as augment_without_effect
+from maskwright.data.geometry import View
 from maskwright.data.loader import Batch, EpochKeys, TrainSamples, train_loader
 from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.record import data_document
+from maskwright.data.sampling import aimer, image_weights
+from maskwright.data.sampling import without_effect as sampling_without_effect
 from maskwright.errors import DataError, RunError, must
 from maskwright.losses import build_loss
 from maskwright.models import build_model
@@ -38,6 +43,7 @@ from maskwright.runs import Run, command_line, provenance
 from maskwright.training.average import num_settle_batches
 from maskwright.training.boards import TensorBoardLog
 from maskwright.training.callbacks import History, Keeper, SaveAfterEpoch, read_best, write_weights
+from maskwright.training.gate import Passed, open_checked
 from maskwright.training.module import SegmentationTraining, ValItem
 from maskwright.training.progress import TrainingProgress
 from maskwright.training.resolve import resolve, view_of
@@ -64,18 +70,35 @@ class Plan:
     config: Config
     reasons: dict[str, str]
     opened: Opened
+    passed: Passed = field(default_factory=Passed)
 
 
 def prepare(config: Config, cache_folder: Path | None = None, console: Console | None = None) -> Plan:
     """Open the data and settle every `auto`, without training or writing anything."""
-    opened = open_dataset(config.data, cache_folder, _reading(console))
-    empty = [split for split in ("train", "val") if not opened.dataset.split(split)]
-    if empty:
-        raise DataError(
-            must("data.split", f"such that {empty[0]} has images", "none", "Name some, or set data.split.val above 0.")
-        )
-    settled, reasons = resolve(config, opened.dataset, (opened.cache, opened.cache_reason))
-    return Plan(settled, reasons, opened)
+    resolve_augment(config.augment)  # a name that isn't known is told before all files are read
+    opened, passed = open_checked(config, cache_folder, _reading(console))
+    config = config.model_copy(update={"data": opened.config})  # with what dataset.yaml says
+    try:
+        empty = [split for split in ("train", "val") if not opened.dataset.split(split)]
+        if empty:
+            fix = "Name some, or set data.split.val above 0."
+            raise DataError(must("data.split", f"such that {empty[0]} has images", "none", fix))
+        settled, reasons = resolve(config, opened.dataset, (opened.cache, opened.cache_reason))
+        return Plan(settled, reasons, _with_notes(opened, config, view_of(settled)), passed)
+    except BaseException:
+        opened.store.close()
+        raise
+
+
+def _with_notes(opened: Opened, config: Config, view: View) -> Opened:
+    """Refuse augmentation that can't be applied to these inputs; note what was asked for and changes nothing."""
+    dataset, data = opened.dataset, config.data
+    refuse_unfit(resolve_augment(config.augment), view.size, dataset.bands.num_channels, dataset.classes.num_classes)
+    notes = [
+        *augment_without_effect(config.augment, dataset.bands),
+        *sampling_without_effect(data.sampling, data.crop_focus, view.kind, dataset),
+    ]
+    return replace(opened, dataset=replace(dataset, notes=(*dataset.notes, *notes)))
 
 
 def train(
@@ -124,20 +147,20 @@ def _train_new(plan: Plan, out: Path, console: Console | None, tell: Callable[[P
     if config.data.root is not None:  # so that a resume from another folder finds it
         config = config.replace({"data.root": str(Path(config.data.root).absolute())})
     build_loss(config.loss)  # a name that isn't known leaves no folder behind, either
-    resolve_augment(config.augment)
     model = _seeded_model(config, plan.opened)  # built here too, so that a model that can't be leaves no folder behind
     if config.train.epochs == "auto":
-        samples, keys = _samples(config, plan.opened)
+        samples, keys = training_inputs(config, plan.opened)
         epochs, why = epochs_within(config, model, samples, keys, plan.opened)
         config = config.replace({"train.epochs": epochs})
         reasons["train.epochs"] = why
     del model
     run = Run.create(out)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    run.write_json("environment.json", provenance(command_line(), now, reasons))
+    allowed = [{"code": one.code, "files": list(one.files), "evidence": one.evidence} for one in plan.passed.allowed]
+    run.write_json("environment.json", {**provenance(command_line(), now, reasons), "allowed": allowed})
     run.write_json("data.json", data_document(plan.opened.dataset))
     run.write_config(config, reasons)
-    plan = Plan(config, reasons, plan.opened)
+    plan = replace(plan, config=config, reasons=reasons)
     if tell:
         tell(plan)
     return _fit(run, plan, None, console)
@@ -146,7 +169,7 @@ def _train_new(plan: Plan, out: Path, console: Console | None, tell: Callable[[P
 def _fit(run: Run, plan: Plan, checkpoint: Path | None, console: Console | None) -> TrainResult:
     started = time.perf_counter()
     config, opened = plan.config, plan.opened
-    samples, keys = _samples(config, opened)
+    samples, keys = training_inputs(config, opened)
     assert config.train.epochs != "auto" and config.train.workers != "auto"
     module = _module(config, opened, samples, keys)
     keeper = Keeper(run, config.train)
@@ -179,7 +202,7 @@ def _module(config: Config, opened: Opened, samples: TrainSamples, keys: EpochKe
     settle_keys.set_epoch(_SETTLE_EPOCH)
 
     def settle_batches() -> Iterable[Batch]:
-        return (samples.__getitems__(batch) for batch in itertools.islice(settle_keys, num_settle))
+        return (samples.batch(step) for step in itertools.islice(settle_keys, num_settle))
 
     return SegmentationTraining(
         model=_seeded_model(config, opened),
@@ -201,12 +224,18 @@ def _seeded_model(config: Config, opened: Opened) -> Any:
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
-def _samples(config: Config, opened: Opened) -> tuple[TrainSamples, EpochKeys]:
+def training_inputs(config: Config, opened: Opened) -> tuple[TrainSamples, EpochKeys]:
+    """The inputs a settled configuration trains on, and their keys by batch."""
     assert config.train.repeats != "auto" and config.train.batch_size != "auto"
-    plan = resolve_augment(config.augment)
-    indices = opened.dataset.split("train")
-    samples = TrainSamples(opened.store, indices, view_of(config), plan, config.train.seed, config.train.repeats)
-    return samples, EpochKeys(len(samples), config.train.batch_size, config.train.seed)
+    plan, view = resolve_augment(config.augment), view_of(config)
+    indices, focus = opened.dataset.split("train"), config.data.crop_focus
+    weights = image_weights(opened.dataset, indices) if config.data.sampling == "balanced" else None
+    aiming = aimer(opened.dataset, indices, focus) if view.kind == "crop" and focus != "auto" and focus > 0 else None
+    seed, repeats = config.train.seed, config.train.repeats
+    grow, epochs = config.train.grow, config.train.epochs
+    small = 0 if epochs == "auto" or grow == "auto" else int(grow * epochs)
+    samples = TrainSamples(opened.store, indices, view, plan, seed, repeats, weights, aiming, small)
+    return samples, EpochKeys(len(samples), config.train.batch_size, seed)
 
 
 def _trainer(config: Config, callbacks: Sequence[pl.Callback]) -> pl.Trainer:

@@ -7,15 +7,18 @@ A rule makes findings; a page, a table or a JSON document shows them; `--fix` ca
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from maskwright.data.dataset import RGB, Bands, ClassMap, Record
 
 Severity = Literal["error", "warning", "note"]  # error: train refuses; warning: a person should look; note: good to know
 
 
 @dataclass(frozen=True)
 class Code:
-    """What a finding's code stands for. `cheap` ones are looked for before every training."""
+    """What a finding's code stands for, and how grave it mostly is. `cheap` ones are looked for before every training."""
 
     severity: Severity
     title: str
@@ -65,12 +68,14 @@ CODES: dict[str, Code] = {
     # files
     "unreadable": Code("error", "files that cannot be read whole"),
     "unpaired": Code("error", "images or masks without a partner"),
+    "unlisted": Code("error", "parts of the listing that say nothing usable"),
     "listed-twice": Code("error", "the same item listed in two splits"),
     "size-mismatch": Code("error", "masks of another size than their image"),
     "orientation": Code("error", "image and mask turned differently (EXIF)"),
     "offset": Code("error", "masks a row or column larger or smaller than their image"),
     # what masks hold
     "unknown-values": Code("error", "mask values outside the class map"),
+    "unclear-classes": Code("error", "mask values that do not say which class they are"),
     "off-by-one": Code("error", "labels that begin at 1"),
     "void-after-last": Code("warning", "a value right after the last class, probably void"),
     "smoothed": Code("error", "0/255 masks with greys between (JPEG or anti-aliasing)"),
@@ -85,6 +90,7 @@ CODES: dict[str, Code] = {
     "mixed-depth": Code("error", "images of different bit depth"),
     "constant-image": Code("warning", "images of one colour"),
     # the set as a whole
+    "no-split": Code("error", "splits that cannot be made"),
     "class-missing": Code("warning", "a class that a split lacks"),
     "imbalance": Code("note", "classes of very different size"),
     "exact-duplicates": Code("warning", "the same picture twice in a split"),
@@ -94,13 +100,22 @@ CODES: dict[str, Code] = {
     "different-masks": Code("warning", "the same picture with different masks"),
     "groups": Code("warning", "groups in the names that the split tears apart"),
 }
+_GRAVITY: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
+
+
+def grave_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors, warnings, notes; within each in the order of `CODES`."""
+    place = {code: index for index, code in enumerate(CODES)}
+    return tuple(sorted(findings, key=lambda finding: (_GRAVITY[finding.severity], place[finding.code])))
 
 
 @dataclass(frozen=True)
 class Audit:
     """What a data set holds and every finding about it.
 
-    `pairs` are small facts of each pair, for pages: {"id", "image", "mask", "split", "height", "width", "pixels": {class: n}}
+    `pairs` are small facts of each pair, for pages: {"id", "image", "mask", "split", "height", "width", "pixels": {class: n}}.
+    `records` are the pairs themselves, as listed and in the splits they were dealt; `class_map` is None while nobody can say
+    what the masks' values mean. Neither is part of the JSON.
     """
 
     root: str
@@ -115,6 +130,9 @@ class Audit:
     notes: tuple[str, ...] = ()
     pairs: tuple[dict[str, Any], ...] = ()
     seconds: float = 0.0
+    records: tuple[Record, ...] = ()
+    class_map: ClassMap | None = None
+    bands: Bands = RGB
 
     @property
     def errors(self) -> tuple[Finding, ...]:

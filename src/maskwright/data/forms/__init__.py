@@ -7,17 +7,22 @@ each record; `values` says what the raw values mean, as for any picture.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from maskwright.data.dataset import Record
-from maskwright.data.forms import pictures
+from maskwright.data.forms import coco, instances, labelme, pictures, rasters
 from maskwright.data.forms.loaded import LoadedMask
 
 # name → (record, (height, width) of its upright image) → raw values and hash
 FORMS: dict[str, Callable[[Record, tuple[int, int]], LoadedMask]] = {
     "picture": pictures.load,
     "colour": pictures.load_colours,
+    "coco": coco.load,
+    "labelme": labelme.load,
+    "instances": instances.load,
+    "raster": rasters.load,
 }
 
 
@@ -26,10 +31,11 @@ def load_mask(record: Record, size: tuple[int, int]) -> LoadedMask:
     loaded = FORMS[record.form.kind](record, size)
     if not record.form.remap:
         return loaded
-    raw = loaded.raw.copy()
+    wide = loaded.raw.dtype == np.uint8 and max(meant for _, meant in record.form.remap) > 255
+    raw = loaded.raw.astype(np.uint16) if wide else loaded.raw.copy()
     for value, meant in record.form.remap:
         raw[loaded.raw == value] = meant
-    return LoadedMask(raw.astype(np.uint16) if max(meant for _, meant in record.form.remap) > 255 else raw, loaded.digest)
+    return replace(loaded, raw=raw)
 
 
 __all__ = ["FORMS", "LoadedMask", "load_mask"]

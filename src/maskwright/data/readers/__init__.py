@@ -11,7 +11,7 @@ from pathlib import Path
 
 from maskwright.config import DataConfig
 from maskwright.data.dataset import Listing
-from maskwright.data.readers import folders, pairs_csv
+from maskwright.data.readers import coco, cvat, folders, geotiff, instances, labelme, oxford_pet, pairs_csv, voc, workshop
 from maskwright.errors import DataError
 
 
@@ -25,7 +25,15 @@ class Reader:
 
 # in the order they are asked: the explicit description first
 READERS: dict[str, Reader] = {
+    "geotiff": Reader(geotiff.recognise, geotiff.read),  # reads pairs.csv too, but keeps what a georeference says
     "csv": Reader(pairs_csv.recognise, pairs_csv.read),
+    "oxford-pet": Reader(oxford_pet.recognise, oxford_pet.read),
+    "workshop": Reader(workshop.recognise, workshop.read),
+    "cvat": Reader(cvat.recognise, cvat.read),
+    "voc": Reader(voc.recognise, voc.read),
+    "coco": Reader(coco.recognise, coco.read),
+    "labelme": Reader(labelme.recognise, labelme.read),
+    "instances": Reader(instances.recognise, instances.read),
     "folders": Reader(folders.recognise, folders.read),
 }
 

@@ -9,8 +9,9 @@ import yaml
 
 from maskwright.config import DataConfig
 from maskwright.data.dataset import Listing, Record
-from maskwright.data.layout import FolderPair, find_folder_pairs, image_files, left_aside
-from maskwright.data.pairing import pair
+from maskwright.data.layout import FolderPair, find_folder_pairs, image_files, left_aside, mask_files
+from maskwright.data.pairing import certain, pair
+from maskwright.data.partial import Gap, PartialListing
 from maskwright.errors import DataError, listed
 
 CLASSES_FILE = "classes.yaml"
@@ -35,13 +36,20 @@ def read(config: DataConfig, root: Path) -> Listing:
         notes += [f"folders with images that no masks belong to were left aside: {listed(unread)}"] if unread else []
     records: list[Record] = []
     rules: list[str] = []
+    gaps: list[Gap] = []
     for folders in pairs:
-        found, rule, aside = _read_pair(root, folders)
+        found, rule, aside, missing = read_pair(root, folders)
         records += found
         rules.append(rule)
         notes += aside
+        gaps += missing
+    if gaps and not records:
+        raise DataError(gaps[0].told)
     reason = f"{layout}, paired by {listed(sorted(set(rules)))}"
-    return Listing(tuple(records), "folders", reason, read_classes(root), tuple(notes))
+    listing = Listing(tuple(records), "folders", reason, read_classes(root), tuple(notes))
+    if gaps:
+        raise PartialListing(gaps[0].told, listing, gaps)
+    return listing
 
 
 def read_classes(root: Path) -> dict[str, int] | None:
@@ -67,21 +75,27 @@ def _named(root: Path, name: str, key: str) -> Path:
     return folder
 
 
-def _read_pair(root: Path, folders: FolderPair) -> tuple[list[Record], str, list[str]]:
+def read_pair(root: Path, folders: FolderPair) -> tuple[list[Record], str, list[str], list[Gap]]:
+    """Records of a folder pair, the rule that paired them, remarks, and what has no partner."""
     images, other_images = image_files(folders.images)
-    masks, other_masks = image_files(folders.masks)
+    masks, other_masks = mask_files(folders.masks)
     for kind, folder, files in (("image", folders.images, images), ("mask", folders.masks, masks)):
         if not files:
             raise DataError(f"`{folder}` must hold at least one {kind} file; got none. Check the path.")
-    image_names = [_name(path, folders.images) for path in images]
-    where = f" in {folders.images} and {folders.masks}"
-    found = pair(image_names, [_name(path, folders.masks) for path in masks], where)
-    records = [
-        Record(_name(image, root), image, masks[mask], folders.split) for image, mask in zip(images, found.masks, strict=True)
-    ]
+    image_names, mask_names = [_name(path, folders.images) for path in images], [_name(path, folders.masks) for path in masks]
+    gaps: list[Gap] = []
+    try:
+        found = pair(image_names, mask_names, f" in {folders.images} and {folders.masks}")
+        paired, rule = dict(enumerate(found.masks)), found.rule
+    except DataError as refused:
+        paired, rule = certain(image_names, mask_names), "names, where they are clear"
+        odd = [path for index, path in enumerate(images) if index not in paired]
+        odd += [path for index, path in enumerate(masks) if index not in paired.values()]
+        gaps.append(Gap("unpaired", tuple(odd), str(refused)))
+    records = [Record(_name(images[image], root), images[image], masks[mask], folders.split) for image, mask in paired.items()]
     aside = other_images + other_masks
     notes = [f"{len(aside)} files that are no images were left aside: {listed(aside)}"] if aside else []
-    return records, found.rule, notes
+    return records, rule, notes, gaps
 
 
 def _name(path: Path, folder: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from maskwright.config import DataConfig
 from maskwright.data.dataset import Listing, Record
 from maskwright.data.layout import SPLIT_NAMES
+from maskwright.data.partial import Gap, PartialListing
 from maskwright.data.readers.folders import read_classes
 from maskwright.errors import DataError, listed
 
@@ -28,29 +29,33 @@ def read(config: DataConfig, root: Path) -> Listing:
     """Read every row; all problems are told at once."""
     path = root if root.is_file() else root / PAIRS_FILE
     rows, columns = _rows(path)
-    problems: list[str] = []
+    gaps: list[Gap] = []
     records: list[Record] = []
     lines: dict[Path, int] = {}
     for line, row in rows:
-        record = _record(path.parent, line, row, problems)
+        record = _record(path.parent, line, row, gaps)
         if record is None:
             continue
         if record.image in lines:
-            problems.append(f"line {line}: {row['image']} is listed already on line {lines[record.image]}")
-        lines.setdefault(record.image, line)
+            told = f"line {line}: {row['image']} is listed already on line {lines[record.image]}"
+            gaps.append(Gap("listed-twice", (record.image,), told))
+            continue
+        lines[record.image] = line
         records.append(record)
     if len({record.split is None for record in records}) == 2:
         blank = [line for line, row in rows if not (row.get("split") or "").strip()]
         if blank:
-            problems.append(f"split must be named on every row or on none; it is empty on line {listed(blank)}")
-    if problems:
-        fix = "Mend these rows."
-        raise DataError(f"`{path}` must list existing images and masks once each; {listed(problems, 'and', 8)}. {fix}")
-    if not records:
-        raise DataError(f"`{path}` must list at least one image; it lists none. Add rows of image,mask.")
+            told = f"split must be named on every row or on none; it is empty on line {listed(blank)}"
+            gaps.append(Gap("unlisted", (path,), told))
     unknown = sorted(set(columns) - set(_COLUMNS))
     notes = (f"columns {listed(unknown)} of {path.name} are not used",) if unknown else ()
-    return Listing(tuple(records), "csv", f"{path.name} lists {len(records)} pairs", read_classes(path.parent), notes)
+    listing = Listing(tuple(records), "csv", f"{path.name} lists {len(records)} pairs", read_classes(path.parent), notes)
+    if gaps:
+        told = listed([gap.told for gap in gaps], "and", 8)
+        raise PartialListing(f"`{path}` must list existing images and masks once each; {told}. Mend these rows.", listing, gaps)
+    if not records:
+        raise DataError(f"`{path}` must list at least one image; it lists none. Add rows of image,mask.")
+    return listing
 
 
 def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
@@ -69,18 +74,23 @@ def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     return rows, columns
 
 
-def _record(folder: Path, line: int, row: dict[str, str], problems: list[str]) -> Record | None:
+def _record(folder: Path, line: int, row: dict[str, str], gaps: list[Gap]) -> Record | None:
     paths: dict[str, Path] = {}
+    there: list[Path] = []
+    missing: list[str] = []
     for column in ("image", "mask"):
         text = (row.get(column) or "").strip()
         paths[column] = folder / text
-        if not text or not paths[column].is_file():
-            problems.append(f"line {line}: {column} {text or '(empty)'} is not there")
+        if text and paths[column].is_file():
+            there.append(paths[column])
+        else:
+            missing.append(f"line {line}: {column} {text or '(empty)'} is not there")
+    gaps += [Gap("unpaired", tuple(there) or tuple(paths.values()), told) for told in missing]
     split = (row.get("split") or "").strip().lower()
     if split and split not in SPLIT_NAMES:
-        problems.append(f"line {line}: split must be train, val or test; got {split!r}")
+        gaps.append(Gap("unlisted", tuple(there), f"line {line}: split must be train, val or test; got {split!r}"))
     group = (row.get("group") or "").strip() or None
-    if not all(path.is_file() for path in paths.values()):
+    if missing:
         return None
     name = Path((row["image"] or "").strip()).with_suffix("").as_posix()
     return Record(name, paths["image"], paths["mask"], SPLIT_NAMES.get(split), group)

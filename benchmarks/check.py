@@ -1,0 +1,138 @@
+"""The whole audit of 2,000 pairs at 512 × 512 beside decoding them once on the same cores, and its memory.
+
+python benchmarks/check.py [--count 200]
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from common import Figure, part, publish
+
+SIDE, SCENES, REPEATS = 512, 50, 5
+KINDS = {"jpeg": ".jpg", "png": ".png"}
+
+
+def main() -> bool:
+    from maskwright.runs import usable_cores
+
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--count", type=int, default=2000)
+    count = arguments.parse_args().count
+    figures: list[Figure] = []
+    place = Path(tempfile.mkdtemp(prefix="maskwright-bench-"))
+    try:
+        for kind in KINDS:
+            make_set(place / kind, count, kind)
+            both = _both_sides(place / kind)
+            ratio = statistics.median(both["audit"]) / statistics.median(both["decode"])
+            detail: dict[str, object] = {
+                "audit_s": statistics.median(both["audit"]),
+                "decode_s": statistics.median(both["decode"]),
+                "pairs": count,
+                "cores": usable_cores(),
+            }
+            figures.append(Figure(f"check, {kind} images: audit / decoding", ratio, "<= 1.5", ratio <= 1.5, detail))
+        few = max(1, count // 4)
+        make_set(place / "few", few, "jpeg")
+        peaks = {number: part(__file__, "--side", str(place / name)) for name, number in (("few", few), ("jpeg", count))}
+        decoded = (count - few) * SIDE * SIDE * 4 / 2**20
+        grown = 1024 * (peaks[count]["peak_gib"] - peaks[few]["peak_gib"])
+        detail = {"grown_mib": grown, "decoded_mib": decoded, **{f"peak_mib_{n}": 1024 * p["peak_gib"] for n, p in peaks.items()}}
+        figures.append(Figure("check, memory grown / pixels added", grown / decoded, "<= 0.05", grown <= 0.05 * decoded, detail))
+    finally:
+        shutil.rmtree(place)
+    return publish("check", figures)
+
+
+def make_set(root: Path, count: int, kind: str) -> None:
+    """Pictures cut, turned by any angle and tinted from a few drawn scenes: alike in kind, and no two alike."""
+    from maskwright.data.synthetic import GENERATORS
+
+    cv2.setNumThreads(1)
+    draw = GENERATORS["landcover"].draw
+    scenes = [draw(np.random.default_rng((1, index)), SIDE, SIDE) for index in range(min(SCENES, count))]
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+
+    def write(index: int) -> None:
+        rng = np.random.default_rng((2, index))
+        image, mask = changed(rng, scenes[index % len(scenes)], scenes[int(rng.integers(len(scenes)))])
+        picture, labels = Image.fromarray(image), Image.fromarray(mask)
+        options: dict[str, object] = {"quality": 92} if kind == "jpeg" else {}
+        picture.save(root / "images" / f"{index:05d}{KINDS[kind]}", **options)  # type: ignore[arg-type]
+        labels.save(root / "masks" / f"{index:05d}.png")
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, range(count)))
+
+
+def changed(rng: np.random.Generator, *scenes: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Two scenes turned by any angle, zoomed, and laid side by side along a crooked line."""
+    parts = [_turned(rng, *scene) for scene in scenes]
+    line = cv2.resize(rng.standard_normal((6, 6)).astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) > 0
+    image = np.where(line[..., None], parts[0][0], parts[1][0])
+    return image, np.where(line, parts[0][1], parts[1][1])
+
+
+def _turned(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    matrix = cv2.getRotationMatrix2D((float(rng.uniform(100, 412)), float(rng.uniform(100, 412))), float(rng.uniform(0, 360)),
+                                     float(rng.uniform(0.8, 1.8)))  # fmt: skip
+    turned = cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    tint = np.clip(np.arange(256)[:, None] * rng.uniform(0.75, 1.2, 3) + rng.uniform(-15, 15, 3), 0, 255).astype(np.uint8)
+    return cv2.LUT(turned, tint[None]), cv2.warpAffine(mask, matrix, (SIDE, SIDE), flags=cv2.INTER_NEAREST,
+                                                       borderMode=cv2.BORDER_REFLECT)  # fmt: skip
+
+
+def audited(root: Path) -> None:
+    """One full audit, near duplicates too."""
+    from maskwright.config import DataConfig
+    from maskwright.data.checks.audit import audit
+
+    audit(DataConfig(root=str(root)))
+
+
+def decoded(root: Path) -> None:
+    """Every file read and decoded whole, on as many threads as the audit has."""
+    from maskwright.runs import usable_cores
+
+    def decode(file: Path) -> None:
+        with Image.open(io.BytesIO(file.read_bytes())) as picture:
+            np.asarray(picture)
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        list(pool.map(decode, sorted(root.glob("*/*.*"))))
+
+
+def _both_sides(root: Path) -> dict[str, list[float]]:
+    """Seconds of both in turns, after one of each that warms up."""
+    sides = {"audit": audited, "decode": decoded}
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(REPEATS + 1):
+        for name, work in sides.items():
+            started = time.perf_counter()
+            work(root)
+            if turn:
+                found[name].append(time.perf_counter() - started)
+    return found
+
+
+if __name__ == "__main__":
+    if "--side" in sys.argv:  # one audit in a process of its own, for its memory
+        audited(Path(sys.argv[-1]))
+        print(json.dumps({}))
+    else:
+        sys.exit(0 if main() else 1)

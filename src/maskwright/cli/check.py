@@ -1,0 +1,178 @@
+"""maskwright check"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from maskwright.cli.types import Flag
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from maskwright.data.checks.findings import Audit, Finding
+
+_FILES = 4
+
+
+def check(
+    data: str | None = None,
+    /,
+    *keys: Annotated[str, Parameter(show=False)],
+    html: str | None = None,
+    fix: str | None = None,
+    leave: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    write: Flag = False,
+    json: Flag = False,
+) -> int:
+    """Audit a data set: what is wrong with it, and what could be done. Nothing is changed.
+
+    maskwright check my_data
+    maskwright check my_data --html audit.html
+    maskwright check my_data --fix my_data_repaired
+
+    Flags for data keys are those of train, such as --data.classes '{background: 0, pet: 1}' or --data.ignore_index 11;
+    they answer the questions a finding asks. Exit code 0: nothing that stops training; 1: errors were found.
+
+    Parameters
+    ----------
+    data
+        Folder of the data set, or a CSV of pairs.
+    html
+        Write one self-contained page of all findings, with pictures.
+    fix
+        Write a repaired copy into this new folder, with repairs.json; the source is never changed.
+    leave
+        With --fix: code of a finding to leave as it is. May be given several times.
+    write
+        Write DATA/dataset.yaml, the data set's explicit description.
+    json
+        Print one JSON document on stdout.
+    """
+    from pathlib import Path
+
+    from maskwright.cli.output import counting, say, say_json
+    from maskwright.config_files import load_config
+    from maskwright.config_flags import parse_overrides
+    from maskwright.data.checks.audit import audit
+    from maskwright.data.checks.writing import place_for, write_description
+    from maskwright.errors import UsageError
+
+    words = [*([data] if data else []), *keys]
+    root = words.pop(0) if words and not words[0].startswith("-") else None
+    overrides = parse_overrides(words)
+    config = load_config(None, [*([("data.root", root, "DATA")] if root else []), *overrides]).data
+    if leave and not fix:
+        raise UsageError("`--leave` must stand with --fix; got it alone. Add --fix OUT, or leave it out.")
+    if write:
+        place_for(config)  # what would be refused is refused before the work
+    found = audit(config, counting("looking at pairs"))
+    document = found.to_json()
+    done: list[str] = []
+    if html:
+        from maskwright.reports.audit_page import write_audit_page
+
+        write_audit_page(found, config, Path(html))
+        document["html"] = html
+        done.append(f"page in {html}")
+    if write:
+        path = write_description(found, config)
+        document["description"] = str(path)
+        done.append(f"description in {path}")
+    if not json:
+        for line in told(found):
+            say(line)
+    if fix:
+        from maskwright.data.checks.repair import fix as repair
+
+        fixed = repair(found, config, Path(fix), counting("repairing"), leave)
+        document["fixed"] = fixed.to_json()
+        done.append(str(fixed))
+    if json:
+        say_json(document)
+    else:
+        for line in [*done, next_step(found, found.root, _without_root(words), fix)]:
+            say(line)
+    return 0 if found.clean or fix else 1
+
+
+def told(audit: Audit) -> list[str]:
+    """The audit for a person: what was recognised, classes, and the findings, errors first."""
+    splits = ", ".join(f"{number} {split}" for split, number in audit.splits.items() if number)
+    images = f"{audit.num_images}{f' ({splits})' if splits else ''}{_sizes(audit)}"
+    lines = [f"reader   {audit.reader}: {audit.reason}", f"images   {images}"]
+    if audit.classes:
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in zip(audit.classes, audit.class_shares, strict=True))
+        lines.append(f"classes  {shares} ({audit.classes_reason})")
+    lines += [f"note     {note}" for note in audit.notes]
+    for finding in audit.findings:
+        lines += ["", *_finding(finding)]
+    return [*lines, ""]
+
+
+def next_step(audit: Audit, root: str, flags: Sequence[str], fixed: str | None) -> str:
+    """The last line: what to type next, with the flags that were given."""
+    import shlex
+
+    more = f" {shlex.join(flags)}" if flags else ""
+    if fixed:
+        return f"next: maskwright check {fixed}"
+    if audit.clean:
+        number = sum(finding.severity == "warning" for finding in audit.findings)
+        looks = f"no errors, {number} {'warning' if number == 1 else 'warnings'} to look at" if number else "no errors"
+        return f"{looks}; next: maskwright train --data {root}{more}"
+    errors = audit.errors
+    number = f"{len(errors)} {'error' if len(errors) == 1 else 'errors'}"
+    if any(finding.proposal is None for finding in errors):
+        return f"{number}; mend what is named above, then: maskwright check {root}{more}"
+    if any(finding.proposal and finding.proposal.question for finding in errors):
+        return f"{number}; answer the questions above with the flags they name, or mend the files, then check again"
+    asked = [finding.code for finding in audit.findings if finding.proposal and finding.proposal.question]
+    leave = "".join(f" --leave {code}" for code in dict.fromkeys(asked))
+    return f"{number}; next: maskwright check {root}{more} --fix {_beside(root)}{leave}"
+
+
+def _beside(root: str) -> str:
+    return root.rstrip("/").removesuffix(".csv") + "_repaired"
+
+
+def _without_root(words: Sequence[str]) -> list[str]:
+    """The flags as given, less the one that names the data set."""
+    kept, left = [], list(words)
+    while left:
+        word = left.pop(0)
+        if word.partition("=")[0] not in ("--data", "--data-path", "--data.root"):
+            kept.append(word)
+        elif "=" not in word and left:
+            left.pop(0)
+    return kept
+
+
+def _sizes(audit: Audit) -> str:
+    """Width × height of the smallest and the largest image."""
+    sizes = {(pair["height"] * pair["width"], pair["width"], pair["height"]) for pair in audit.pairs if pair["height"]}
+    if not sizes:
+        return ""
+    (_, width, height), (_, wide, high) = min(sizes), max(sizes)
+    return f", {width}x{height}" if len(sizes) == 1 else f", {width}x{height} to {wide}x{high}"
+
+
+def _finding(finding: Finding) -> list[str]:
+    from maskwright.data.checks.findings import CODES
+
+    number = f" ({len(finding.files)} files)" if len(finding.files) > 1 else ""
+    lines = [f"{finding.severity.ljust(8)} {finding.code}: {CODES[finding.code].title}{number}", f"  {finding.evidence}"]
+    if finding.files:
+        lines.append(f"  files: {_some(finding.files)}")
+    proposal = finding.proposal
+    if proposal and proposal.question:
+        lines.append(f"  question: {proposal.question}")
+    elif proposal:
+        lines.append(f"  repair: {proposal.told or proposal.op}")
+    return lines
+
+
+def _some(files: Sequence[str]) -> str:
+    more = f" and {len(files) - _FILES} more" if len(files) > _FILES else ""
+    return ", ".join(files[:_FILES]) + more

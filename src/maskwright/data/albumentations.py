@@ -1,0 +1,264 @@
+"""Albumentations' transforms as a step of augmentation: built from the configuration, checked, drawn from our random numbers.
+
+    - albumentations: {name: ShiftScaleRotate, shift_limit: 0.1, p: 0.5}
+    - albumentations: [{name: HorizontalFlip}, {name: OneOf, transforms: [{name: Blur}, {name: GaussNoise}]}]
+
+They are applied in their order after every operation of ours, on the network's input as uint8 and its mask together.
+Masks are read nearest, and what a transform would fill in a mask is IGNORE unless the configuration says otherwise.
+Size and normalisation stay ours. Which names and arguments exist is asked of the installed package.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import random
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from maskwright.config import AlbumentationsOp
+from maskwright.data.dataset import IGNORE
+from maskwright.errors import ConfigError, DataError, closest, listed, unknown
+
+# what we do ourselves, and where: such a transform in a pipeline would do it twice or differently
+OURS = {
+    "Normalize": "Normalisation is done on the batch, in the model",
+    "ToFloat": "Inputs stay uint8 until the model normalises them",
+    "FromFloat": "Inputs are uint8 from the start",
+    "ToTensorV2": "Inputs become tensors in the loader",
+    "Resize": "The size of an input is data.size",
+    "LongestMaxSize": "The size of an input is data.size, and data.letterbox keeps the aspect",
+    "SmallestMaxSize": "The size of an input is data.size",
+}
+# name → arguments besides transforms; OneOf and its like hold other transforms
+_HOLDERS = {
+    "Compose": ("p",),
+    "Sequential": ("p",),
+    "OneOf": ("p",),
+    "SomeOf": ("n", "replace", "p"),
+    "RandomOrder": ("n", "replace", "p"),
+}
+_NOT_FROM_YAML = {"Lambda", "BasicTransform", "DualTransform", "ImageOnlyTransform", "Transform3D"}
+_TRIALS = 8
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Transforms in their order, each with its key in the configuration; (image, mask, rng) → image, mask."""
+
+    transforms: tuple[Any, ...] = field(repr=False)
+    keys: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"albumentations ({', '.join(type(transform).__name__ for transform in self.transforms)})"
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """All transforms, with random numbers from `rng` alone. H W C uint8 and H W uint8, both keep their shape."""
+        python_random = random.Random(int(rng.integers(1 << 62)))
+        found, labels = image, mask
+        try:
+            with _quiet():
+                for transform in self.transforms:
+                    transform.set_random_state(rng, python_random)
+                    made = transform(image=found, mask=labels)
+                    found, labels = made["image"], made["mask"]
+        except Exception as error:  # whatever a foreign package stumbles over
+            raise DataError(_failed(listed(self.keys), error)) from error
+        if found.shape[:2] != mask.shape or labels.shape[:2] != mask.shape or found.size != image.size:
+            raise DataError(_resized(listed(self.keys), mask.shape[0], found.shape))
+        return found.reshape(image.shape), labels.reshape(mask.shape)
+
+    def refuse_unfit(self, size: int, num_channels: int, num_classes: int) -> None:
+        """Try every transform on made-up inputs of this form; what fails or changes their form is a `ConfigError`."""
+        rng = np.random.default_rng(0)
+        image = rng.integers(0, 256, (size, size, num_channels), np.uint8)
+        mask = np.arange(size * size, dtype=np.int64).reshape(size, size) // 7 % num_classes
+        blamed = ""  # the first that changed the size: a later one may mend that
+        found, labels = image, mask.astype(np.uint8)
+        for key, transform in zip(self.keys, self.transforms, strict=True):
+            found, labels = _forced(key, transform, found, labels, rng)
+            problem = _unfit(key, found, labels, num_channels, num_classes)
+            if problem:
+                raise ConfigError([problem])
+            blamed = blamed or (key if found.shape[:2] != (size, size) else "")
+        if found.shape[:2] != (size, size):
+            raise ConfigError([_resized(blamed, size, found.shape)])
+        for _ in range(_TRIALS):  # as they are drawn, with their probabilities
+            try:
+                self(image, mask.astype(np.uint8), rng)
+            except DataError as error:
+                raise ConfigError([str(error)]) from None
+
+
+def build(steps: Sequence[tuple[str, AlbumentationsOp]]) -> Pipeline:
+    """The transforms of all steps in a row; every name and argument that isn't known is told, all at once."""
+    package = _package()
+    problems: list[str] = []
+    built: list[tuple[str, Any]] = []
+    for at, step in steps:
+        key = f"{at}.albumentations"
+        several = isinstance(step.albumentations, list)
+        wanted = step.albumentations if isinstance(step.albumentations, list) else [step.albumentations]
+        for place, tree in enumerate(wanted):
+            here = f"{key}.{place}" if several else key
+            built.append((here, _transform(package, here, tree, problems)))
+    if problems:
+        raise ConfigError(problems)
+    return Pipeline(tuple(transform for _, transform in built), tuple(key for key, _ in built))
+
+
+def _package() -> Any:
+    """Albumentations, imported without its look at the network for a newer version."""
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    try:
+        with _quiet():
+            import albumentations
+    except ImportError:
+        raise ConfigError(
+            ["`augment` must hold operations that are installed; got albumentations. pip install 'maskwright[albumentations]'"]
+        ) from None
+    if not hasattr(albumentations.Compose, "set_random_state"):
+        fix = "pip install 'maskwright[albumentations]'"
+        raise ConfigError([f"`albumentations` must be version 2.0.8; got {albumentations.__version__}. {fix}"])
+    return albumentations
+
+
+def _transform(package: Any, key: str, tree: Mapping[str, Any], problems: list[str]) -> Any:
+    """One transform, or None with what is wrong added to `problems`."""
+    name, arguments = str(tree["name"]), {argument: value for argument, value in tree.items() if argument != "name"}
+    if name in OURS:
+        problems.append(f"`{key}.name` must be a transform that is not done already; got {name}. {OURS[name]}. Drop it.")
+        return None
+    if name in _HOLDERS:
+        return _holder(package, key, name, arguments, problems)
+    known = _names(package)
+    if name not in known:
+        problems.append(unknown(f"{key}.name", name, [*known, *_HOLDERS]))
+        return None
+    cls = getattr(package, name)
+    parameters = inspect.signature(cls.__init__).parameters
+    wrong = _unknown_arguments(key, name, arguments, [known for known in parameters if known not in ("self", "strict")])
+    how = arguments.get("mask_interpolation", 0)
+    if how != 0:
+        wrong.append(f"`{key}.mask_interpolation` must be 0 (nearest: labels can't be mixed); got {how}. Leave it out.")
+    if wrong:
+        problems += wrong
+        return None
+    fill = parameters.get("fill_mask")
+    if fill is not None and isinstance(fill.default, int | float):  # None, as in dropout, leaves the mask as it is
+        arguments = {"fill_mask": IGNORE, **arguments}
+    return _made(cls, key, arguments, problems)
+
+
+def _holder(package: Any, key: str, name: str, arguments: dict[str, Any], problems: list[str]) -> Any:
+    """OneOf, SomeOf and their like, with the transforms they hold."""
+    if "transforms" not in arguments:
+        problems.append(f"`{key}.transforms` must be given: {name} chooses from a list of them.")
+        return None
+    wrong = _unknown_arguments(key, name, arguments, ["transforms", *_HOLDERS[name]])
+    inner = arguments["transforms"] if isinstance(arguments["transforms"], list) else [arguments["transforms"]]
+    before = len(problems)
+    held = [_transform(package, f"{key}.transforms.{place}", tree, problems) for place, tree in enumerate(inner)]
+    problems += wrong
+    if len(problems) > before:
+        return None
+    return _made(getattr(package, name), key, {**arguments, "transforms": held}, problems)
+
+
+def _made(cls: Any, key: str, arguments: dict[str, Any], problems: list[str]) -> Any:
+    """Construct it; a value that doesn't fit is told in a sentence, never replaced by a default as the package would."""
+    owner = next(one for one in cls.__mro__ if "__init__" in vars(one))
+    strict = {"strict": True} if "InitSchema" in vars(owner) else {}  # the others' constructors don't take it
+    try:
+        with _quiet():
+            return cls(**arguments, **strict)
+    except Exception as error:  # noqa: BLE001 - pydantic's, or whatever a constructor raises
+        told = getattr(error.__cause__, "errors", list)()
+        places = {str(item["loc"][0]): item for item in reversed(told) if item["loc"]}  # the first of each argument
+        if not places:
+            says = told[0]["msg"].removeprefix("Value error, ").strip(" .") if told else _one_line(error)
+            problems.append(f"`{key}` must have values {cls.__name__} can use; it says: {says}.")
+        for argument, item in reversed(places.items()):
+            if item["type"] == "missing" or (item["input"] is None and argument not in arguments):
+                problems.append(f"`{key}.{argument}` must be given: {cls.__name__} needs it.")
+            else:
+                message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ").strip(" .")
+                problems.append(f"`{key}.{argument}` must fit {cls.__name__} ({message}); got {item['input']!r}.")
+        return None
+
+
+def _names(package: Any) -> list[str]:
+    """Transforms of pictures that a YAML can name."""
+    classes = {name: getattr(package, name) for name in dir(package) if name not in _NOT_FROM_YAML and not name.endswith("3D")}
+    return [
+        name
+        for name, cls in classes.items()
+        if inspect.isclass(cls) and issubclass(cls, package.BasicTransform) and not issubclass(cls, package.Transform3D)
+    ]
+
+
+def _unknown_arguments(key: str, name: str, arguments: Mapping[str, Any], known: Sequence[str]) -> list[str]:
+    problems = []
+    for argument in arguments:
+        if argument not in known:
+            near = closest(argument, known, limit=1)
+            hint = f"Did you mean {near[0]}?" if near else f"Its arguments are {listed(known, 'and', 12)}."
+            problems.append(f"`{key}.{argument}` must be an argument of {name}. {hint}")
+    return problems
+
+
+def _forced(key: str, transform: Any, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Apply one transform whatever its probability."""
+    chance, transform.p = transform.p, 1.0
+    try:
+        with _quiet():
+            transform.set_random_state(rng, random.Random(0))
+            made = transform(image=image, mask=mask)
+        return made["image"], made["mask"]
+    except Exception as error:  # noqa: BLE001 - whatever a foreign package stumbles over
+        raise ConfigError([_failed(key, error)]) from None
+    finally:
+        transform.p = chance
+
+
+def _unfit(key: str, image: Any, mask: Any, num_channels: int, num_classes: int) -> str:
+    """Why a result can't be an input, if it can't."""
+    if getattr(image, "dtype", None) != np.uint8:
+        return f"`{key}` must give images of uint8; got {getattr(image, 'dtype', type(image).__name__)}. Drop it."
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if channels != num_channels:
+        return f"`{key}` must keep the {num_channels} channels of an image; got {channels}. Drop it."
+    odd = sorted(set(np.unique(mask).tolist()) - {*range(num_classes), IGNORE})
+    if odd:
+        meant = f"class numbers 0 to {num_classes - 1}, or {IGNORE} for ignored"
+        return f"`{key}` must fill masks with {meant}; got {listed(odd)}. Mend fill_mask or its like."
+    return ""
+
+
+def _resized(key: str, size: int, shape: Sequence[int]) -> str:
+    return (
+        f"`{key}` must give inputs of {size}x{size}, which is data.size; got {shape[1]}x{shape[0]}. "
+        "Set its size to data.size, or drop it: data.view and the operation scale choose what an input shows."
+    )
+
+
+def _failed(key: str, error: Exception) -> str:
+    return f"`{key}` must be a transform that works on these inputs; it says: {_one_line(error)}."
+
+
+def _one_line(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error)).strip(" .")[:200] or type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Its remarks (that a transform has a successor, say) are nothing a user of ours can act on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

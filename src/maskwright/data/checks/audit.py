@@ -1,0 +1,195 @@
+"""The audit: list tolerantly, look at every pair once on all cores, settle what can be settled, ask every rule.
+
+    audit = audit(config.data)
+    audit.clean, [finding.code for finding in audit.findings]
+
+Only small facts of each pair are kept, so memory does not grow with the pictures; and nothing is changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from maskwright import runtime
+from maskwright.config import DataConfig
+from maskwright.data.bands import decide_bands, read_heads
+from maskwright.data.checks import rules_files, rules_images, rules_masks, rules_meaning, rules_set
+from maskwright.data.checks.duplicates import Clusters, Pair, duplicate_findings, equal_pairs, near_pairs
+from maskwright.data.checks.facts import PairFacts
+from maskwright.data.checks.findings import Audit, Finding, grave_first
+from maskwright.data.checks.looks import look
+from maskwright.data.checks.rules_set import class_shares
+from maskwright.data.checks.survey import Survey
+from maskwright.data.dataset import IGNORE, RGB, SPLITS, Bands, ClassMap, Item, Listing
+from maskwright.data.deep import Head, quiet
+from maskwright.data.description import described
+from maskwright.data.masks import decide_classes, labels_of
+from maskwright.data.opening import Progress, as_colours, mask_name
+from maskwright.data.partial import Gap, PartialListing
+from maskwright.data.readers import list_records
+from maskwright.data.splits import assign_splits, to_deal
+from maskwright.errors import DataError
+from maskwright.runs import usable_cores
+
+RULES = (*rules_files.RULES, *rules_masks.RULES, *rules_meaning.RULES, *rules_images.RULES, *rules_set.RULES)
+
+
+def audit(config: DataConfig, progress: Progress | None = None, cheap_only: bool = False) -> Audit:
+    """Look at a data set and say everything that is wrong with it; `cheap_only` leaves near-duplicates aside."""
+    started = time.perf_counter()
+    runtime.tune_allocator()  # pictures come and go: faulting their memory in anew takes a third of the time
+    config, listing, gaps = list_tolerantly(config)
+    heads = read_heads(listing.records)
+    bands, troubles = RGB, {}
+    try:
+        bands = decide_bands(config, listing.records, heads)
+    except DataError as error:
+        troubles["bands"] = str(error)
+    root = folder_of(config)
+    facts = _look_at_all(listing, root, None if troubles else bands, heads, progress)
+    # looked for once, before dealing, which keeps together what is nearly the same
+    near = [] if cheap_only and not _deals(listing, config) else near_pairs(facts)
+    survey = settle(Survey(config, listing, root, tuple(facts), None, gaps, troubles), near)
+    findings = judge(survey, None if cheap_only else near)
+    classes = survey.classes
+    return Audit(
+        root=str(config.root),
+        reader=listing.reader,
+        reason="; ".join(part for part in (listing.reason, survey.dealt) if part),
+        num_images=len(listing.records),
+        splits={split: sum(one.record.split == split for one in survey.facts) for split in SPLITS},
+        classes=classes.names if classes else (),
+        class_shares=tuple(class_shares(survey, classes)) if classes else (),
+        classes_reason=classes.reason if classes else survey.troubles.get("classes", ""),
+        findings=findings,
+        notes=(*listing.notes, *survey.notes),
+        pairs=tuple(_page_facts(one, classes) for one in survey.facts),
+        seconds=time.perf_counter() - started,
+        records=tuple(one.record for one in survey.facts),
+        class_map=classes,
+        bands=bands,
+    )
+
+
+def judge(survey: Survey, near: Sequence[Pair] | None = None) -> tuple[Finding, ...]:
+    """Ask every rule, and for duplicates; errors come first. Without `near`, near-duplicates are left aside."""
+    found = [finding for rule in RULES for finding in rule(survey)]
+    told = {finding.code for finding in found}
+    named = {record.split for record in survey.listing.records if record.split}
+    doubles = duplicate_findings(survey.facts, near is None, named, near)
+    return grave_first([*found, *(finding for finding in doubles if finding.code not in told)])
+
+
+def list_tolerantly(config: DataConfig) -> tuple[DataConfig, Listing, tuple[Gap, ...]]:
+    """The listing as far as it is certain, and what is missing; where nothing can be listed, the reader's error."""
+    config, notes = described(config)
+    gaps: tuple[Gap, ...] = ()
+    try:
+        listing = list_records(config)
+    except PartialListing as partial:
+        listing, gaps = partial.listing, partial.gaps
+    listing = replace(listing, notes=(*notes, *listing.notes))
+    return config, as_colours(config, listing), gaps
+
+
+def folder_of(config: DataConfig) -> Path:
+    """The folder that files are told relative to."""
+    root = Path(config.root or "")
+    return root.parent if root.is_file() else root
+
+
+def settle(survey: Survey, near: Sequence[Pair] = ()) -> Survey:
+    """Classes and splits, where they can be settled; where not, the sentence why."""
+    troubles = dict(survey.troubles)
+    classes = None
+    if survey.valued:
+        values = {mask_name(one.record): one.values for one in survey.valued}
+        try:
+            classes = decide_classes(survey.config, survey.listing, values)
+        except DataError as error:
+            troubles["classes"] = str(error)
+    facts = survey.facts
+    if facts:
+        try:
+            items = [_item(one, classes) for one in facts]
+            dealt = assign_splits(items, survey.config.split, _alike(facts, near), classes.names if classes else ())
+            facts = tuple(replace(one, record=item.record) for one, item in zip(facts, dealt.items, strict=True))
+            survey = replace(survey, dealt=f"split {dealt.dealing.reason}", notes=dealt.notes)
+            troubles |= _without_images(facts)
+        except DataError as error:
+            troubles["split"] = str(error)
+    return replace(survey, facts=facts, classes=classes, troubles=troubles)
+
+
+def _deals(listing: Listing, config: DataConfig) -> bool:
+    """Whether any image's split is ours to deal; what cannot be dealt is told when it is tried."""
+    try:
+        return bool(to_deal(listing.records, config.split))
+    except DataError:
+        return False
+
+
+def _alike(facts: Sequence[PairFacts], near: Sequence[Pair]) -> list[list[int]]:
+    """Sets of pictures that dealing keeps together."""
+    clusters = Clusters()
+    for pair in (*equal_pairs(facts), *near):
+        clusters.join(pair.first, pair.second)
+    return clusters.lists()
+
+
+def _without_images(facts: Sequence[PairFacts]) -> dict[str, str]:
+    """Training needs something to learn from and something to be judged by."""
+    splits = {one.record.split for one in facts}
+    empty = [split for split in ("train", "val") if split not in splits]
+    fix = "Name some, or set data.split.val above 0."
+    return {"split": f"`data.split` must be such that {empty[0]} has images; got none. {fix}"} if empty else {}
+
+
+def _look_at_all(
+    listing: Listing, root: Path, bands: Bands | None, heads: Sequence[Head | None], progress: Progress | None
+) -> list[PairFacts]:
+    """Decode every pair once, on all cores, and keep its facts."""
+    found: list[PairFacts] = []
+    with quiet(), ThreadPoolExecutor(usable_cores()) as pool:
+        looks = pool.map(lambda record, head: look(record, root, bands, head), listing.records, heads)
+        for one in looks:
+            found.append(one)
+            if progress:
+                progress(len(found), len(listing.records))
+    return found
+
+
+def _item(facts: PairFacts, classes: ClassMap | None) -> Item:
+    """What dealing into splits asks of a pair."""
+    height, width = (facts.head.height, facts.head.width) if facts.head else (0, 0)
+    pixels = _pixels(facts, classes) if classes else {}
+    counts = tuple(pixels.get(label, 0) for label in range(classes.num_classes)) if classes else (0,)
+    return Item(facts.record, height, width, *facts.hashes, counts, pixels.get(IGNORE, 0))
+
+
+def _pixels(facts: PairFacts, classes: ClassMap) -> dict[int, int]:
+    """Pixels by class number."""
+    found: dict[int, int] = {}
+    values = list(facts.values)
+    for value, label in zip(values, labels_of(classes, values).tolist(), strict=True):
+        found[label] = found.get(label, 0) + facts.values[value]
+    return found
+
+
+def _page_facts(facts: PairFacts, classes: ClassMap | None) -> dict[str, object]:
+    """The small facts of a pair that pages show."""
+    pixels = _pixels(facts, classes) if classes else {}
+    names = dict(enumerate(classes.names)) if classes else {}
+    return {
+        "id": facts.record.id,
+        "image": facts.image_file,
+        "mask": facts.mask_file,
+        "split": facts.record.split,
+        "height": facts.head.height if facts.head else 0,
+        "width": facts.head.width if facts.head else 0,
+        "pixels": {names[label]: count for label, count in pixels.items() if label in names},
+    }

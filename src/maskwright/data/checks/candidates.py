@@ -1,0 +1,151 @@
+"""Pairs of pictures worth a closer look: landmarks that meet in a bucket and agree on one turn and one shift."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from maskwright.data.checks.landmarks import Landmarks, turn_between, turned
+from maskwright.data.checks.signatures import SIDE
+
+_TABLES = 5  # ways of dealing landmarks into buckets; one alone misses neighbours across a border
+_BITS = 2  # beyond one bucket a landmark: a bucket then holds hardly more than what is alike
+_NEAR = 0.86  # landmarks less alike than this are two things
+_NEXT = 24  # in a crowded bucket (grass, bricks), how many of the others a landmark meets
+_TOLERANCE = 4  # pixels of the thumbnail within which shifts agree
+_AGREEING = 2  # landmarks that must agree
+_LOOKS_EACH = 8  # pairs looked at, as a multiple of the pictures: the best supported ones
+_PASSING = 0.45  # correlation on a coarse grid that is worth laying over exactly
+_PASSING_WHOLE = 0.35  # the same where nearly all is shared: a change of scale, not seen yet, may lower it
+_WHOLE, _SHARED = 0.8, 0.37  # shares of the smaller picture: nearly all of it, and the least that is looked at
+_LOT = 2048  # pairs worked on at once
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """One entry a pair, best supported first: the first picture after `turn`, moved by rows and columns, may be the second."""
+
+    first: np.ndarray
+    second: np.ndarray
+    turn: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    votes: np.ndarray
+
+    def chosen(self, which: np.ndarray | slice) -> Candidates:
+        """Those at the places (or under the mask) given."""
+        return Candidates(*(getattr(self, field.name)[which] for field in fields(self)))
+
+
+def promising(marks: Landmarks, detail: np.ndarray, sizes: np.ndarray, pool: Executor) -> Candidates:
+    """Pairs whose landmarks agree and whose thumbnails, laid over each other coarsely, do so too."""
+    voted = _voted(marks, *_met(marks, pool))
+    voted = voted.chosen(np.arange(min(len(voted.first), _LOOKS_EACH * len(detail))))
+    lots = [voted.chosen(slice(start, start + _LOT)) for start in range(0, len(voted.first), _LOT)]
+    if not lots:
+        return voted
+    return voted.chosen(np.concatenate(list(pool.map(lambda lot: _agrees_coarsely(detail, sizes, lot), lots))))
+
+
+def _met(marks: Landmarks, pool: Executor) -> tuple[np.ndarray, np.ndarray]:
+    """Entries of different pictures that are alike; the earlier picture's first."""
+    number = len(marks.form)
+    if number < 2:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    even = _evened(marks.form)
+    bits = min(28, max(8, int(np.log2(number)) + _BITS))
+    powers = (1 << np.arange(bits)).astype(np.float64)  # exact in floats, whose matrix product is the quicker one
+
+    def table(seed: int) -> np.ndarray:
+        sides = even @ np.random.default_rng(seed).standard_normal((even.shape[1], bits)).astype(np.float32)
+        one, two = _within(((sides > 0) @ powers).astype(np.int32))
+        apart = marks.picture[one] != marks.picture[two]
+        one, two = one[apart], two[apart]
+        near = np.einsum("ij,ij->i", marks.form[one], marks.form[two]) >= _NEAR
+        one, two = one[near], two[near]
+        swap = marks.picture[one] > marks.picture[two]
+        return np.where(swap, two, one) * number + np.where(swap, one, two)
+
+    pairs = np.unique(np.concatenate(list(pool.map(table, range(_TABLES)))))  # fixed seeds: the same pictures, the same findings
+    return pairs // number, pairs % number
+
+
+def _evened(form: np.ndarray) -> np.ndarray:
+    """Forms on axes of equal weight, around their mean, so that buckets fill evenly."""
+    centred = form - form.mean(0)
+    strength, axes = np.linalg.eigh(centred.T @ centred / len(form))
+    return centred @ (axes / np.sqrt(np.sqrt(np.maximum(strength, strength.max() * 1e-3 + 1e-12)))).astype(np.float32)
+
+
+def _within(bucket: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of entries in one bucket, each with at most _NEXT of those that come after it."""
+    order = np.argsort(bucket)
+    ordered = bucket[order]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    lengths = np.diff(np.append(starts, len(ordered)))
+    later = np.repeat(starts + lengths, lengths) - np.arange(len(ordered)) - 1
+    later = np.minimum(later, _NEXT)
+    one = np.repeat(np.arange(len(ordered)), later)
+    step = np.arange(len(one)) - np.repeat(np.cumsum(later) - later, later) + 1
+    return order[one], order[one + step]
+
+
+def _voted(marks: Landmarks, one: np.ndarray, two: np.ndarray) -> Candidates:
+    """The turn and shift most landmarks of a pair of pictures agree on, at least _AGREEING; best supported pairs first."""
+    turn = turn_between()[marks.turn[one], marks.turn[two]]
+    spots, number = [np.unique(marks.spot[index], return_inverse=True)[1] for index in (one, two)], len(one) + 1
+    # two readings of one place count once
+    _, once = np.unique((spots[0] * number + spots[1]) * 8 + turn, return_index=True)
+    one, two, turn = one[once], two[once], turn[once]
+    y, x = turned(turn, marks.y[one], marks.x[one])
+    rows, columns = marks.y[two] - y, marks.x[two] - x
+    picture = int(marks.picture.max(initial=0)) + 1
+    pair = marks.picture[one].astype(np.int64) * picture + marks.picture[two]
+    found = [_agreeing(pair, turn, rows, columns, down, right) for down in (0, _TOLERANCE / 2) for right in (0, _TOLERANCE / 2)]
+    pairs, turns, votes, shifts_y, shifts_x = (np.concatenate(parts) for parts in zip(*found))
+    order = np.lexsort((shifts_x, shifts_y, turns, -votes, pairs))
+    best = order[np.append(True, pairs[order][1:] != pairs[order][:-1])] if len(order) else order
+    best = best[np.lexsort((pairs[best], -votes[best]))]
+    return Candidates(pairs[best] // picture, pairs[best] % picture, turns[best], shifts_y[best], shifts_x[best], votes[best])
+
+
+def _agreeing(
+    pair: np.ndarray, turn: np.ndarray, rows: np.ndarray, columns: np.ndarray, down: float, right: float
+) -> tuple[np.ndarray, ...]:
+    """Votes counted on one grid of shifts; four grids, each half a step on, leave no two close shifts apart."""
+    reach = 2 * SIDE // _TOLERANCE + 4
+    cell = np.floor((rows + down) / _TOLERANCE).astype(np.int64) + reach // 2
+    cell = cell * reach + np.floor((columns + right) / _TOLERANCE).astype(np.int64) + reach // 2
+    key = (pair * 8 + turn) * reach * reach + cell
+    order = np.argsort(key)
+    key = key[order]
+    starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])) if len(key) else np.zeros(0, np.int64)
+    votes = np.diff(np.append(starts, len(key)))
+    means = [np.add.reduceat(shift[order], starts) / votes if len(starts) else shift[order] for shift in (rows, columns)]
+    kept, first = votes >= _AGREEING, order[starts]
+    return pair[first][kept], turn[first][kept], votes[kept], means[0][kept], means[1][kept]
+
+
+def _agrees_coarsely(detail: np.ndarray, sizes: np.ndarray, lot: Candidates) -> np.ndarray:
+    """Whether each pair correlates on every second pixel of every second row, at whole shifts."""
+    grid = np.arange(0, SIDE, 2)
+    second = sizes[lot.second]
+    y = (grid - (second[:, :1] - 1) / 2 - lot.rows[:, None])[:, :, None]  # from the middle of the first, turned
+    x = (grid - (second[:, 1:] - 1) / 2 - lot.columns[:, None])[:, None, :]
+    turn = lot.turn[:, None, None]
+    swap = (turn & 4) > 0
+    y, x = np.where(swap, x, y), np.where(swap, y, x)  # a turn undone: swapped first, then mirrored
+    first = sizes[lot.first][:, :, None, None]
+    y = np.rint(np.where(turn & 2, -y, y) + (first[:, 0] - 1) / 2).astype(np.int64)
+    x = np.rint(np.where(turn & 1, -x, x) + (first[:, 1] - 1) / 2).astype(np.int64)
+    both = (y >= 0) & (x >= 0) & (y < first[:, 0]) & (x < first[:, 1])
+    both &= (grid[:, None] < second[:, 0, None, None]) & (grid < second[:, 1, None, None])
+    one = detail[lot.first[:, None, None], np.clip(y, 0, SIDE - 1), np.clip(x, 0, SIDE - 1)] * both.astype(np.float32)
+    two = detail[:, ::2, ::2][lot.second] * both.astype(np.float32)
+    power = np.einsum("nyx,nyx->n", one, one) * np.einsum("nyx,nyx->n", two, two)
+    agreed = np.einsum("nyx,nyx->n", one, two) / np.sqrt(np.maximum(power, 1e-6))
+    smaller = np.minimum(sizes[lot.first].prod(1), sizes[lot.second].prod(1))
+    shared = both.sum((1, 2)) * 4 / smaller
+    return (shared >= _SHARED) & (agreed >= np.where(shared >= _WHOLE, _PASSING_WHOLE, _PASSING))

@@ -1,0 +1,302 @@
+"""Pictures that are there twice: equal, nearly equal or overlapping, within a split and across splits.
+
+    pairs = near_pairs(facts)                        # once: it looks at every thumbnail
+    findings = duplicate_findings(facts, pairs=pairs)
+    near_duplicate_groups(facts, pairs)              # {id: group}: what a split has to keep together
+
+A pair is told under the code it belongs to; of pictures that are all alike only as many pairs are kept as join them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+from maskwright.data.checks.facts import PairFacts
+from maskwright.data.checks.findings import CODES, Finding, Repair
+from maskwright.data.checks.likeness import Likeness, likenesses
+from maskwright.data.checks.likeness_words import Kind, kind_of, told
+from maskwright.data.checks.signatures import Signature
+from maskwright.errors import listed
+
+_SHOWN = 3  # pairs named in the evidence; all are in the details
+_OTHER_MASK = 0.01  # share of the pixels by which masks of nearly equal pictures must differ to be called different
+_CLOSE: tuple[Kind, ...] = ("turned", "copy")  # likenesses in which every pixel has its counterpart
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two facts (by their places), what the second is of the first, in a word and in words, and how alike they are."""
+
+    first: int
+    second: int
+    kind: Kind
+    told: str
+    score: float = 1.0
+
+
+class Clusters:
+    """Things that belong together: joined in pairs, found as lists (union-find)."""
+
+    def __init__(self) -> None:
+        self._above: dict[int, int] = {}
+
+    def head(self, one: int) -> int:
+        """The one that stands for a thing's cluster."""
+        path = []
+        while (above := self._above.get(one, one)) != one:
+            path.append(one)
+            one = above
+        self._above.update(dict.fromkeys(path, one))
+        return one
+
+    def join(self, one: int, two: int) -> None:
+        """The two and all that belong to them now belong together."""
+        low, high = sorted((self.head(one), self.head(two)))
+        self._above[low], self._above[high] = low, low
+
+    def together(self, one: int, two: int) -> bool:
+        """Whether they belong together already."""
+        return self.head(one) == self.head(two)
+
+    def lists(self) -> list[list[int]]:
+        """All clusters of two or more, in order."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for one in sorted(self._above):
+            found[self.head(one)].append(one)
+        return [cluster for cluster in found.values() if len(cluster) > 1]
+
+
+def duplicate_findings(
+    facts: Sequence[PairFacts], cheap: bool = False, named: Collection[str] | None = None, pairs: Sequence[Pair] | None = None
+) -> list[Finding]:
+    """Every finding about pictures that are there twice; `cheap` leaves near duplicates aside.
+
+    named: splits the data set itself names (None: those of the records). What lies in two of them is for a person to
+    decide; what only our own dealing tore apart is to be grouped. pairs: what `near_pairs` found, if it was asked before.
+    """
+    own = {split for one in facts if (split := one.record.split)} if named is None else set(named)
+    same = equal_pairs(facts)
+    near = [] if cheap else list(near_pairs(facts) if pairs is None else pairs)
+    groups = _groups(facts, [*same, *near])
+    findings = [_listed_twice(facts)]
+    for code, pairs_of in (("exact-leak", same), ("exact-duplicates", same), ("near-leak", near), ("near-duplicates", near)):
+        chosen = [pair for pair in pairs_of if _crosses(facts, pair) == code.endswith("-leak")]
+        finding = _finding(code, chosen, facts, own, groups)
+        if finding and finding.proposal and finding.proposal.op == "regroup":
+            for name in finding.proposal.values["groups"]:  # each record is regrouped by one finding alone
+                groups.pop(name)
+        findings.append(finding)
+    findings.append(_different_masks(facts, [*_all_equal(facts), *near]))
+    return [finding for finding in findings if finding]
+
+
+def equal_pairs(facts: Sequence[PairFacts]) -> list[Pair]:
+    """Pictures of equal pixels, joined to the first of them; one that is listed in two splits is not its own duplicate."""
+    return [
+        Pair(first, second, "equal", _told_equal(facts[first], facts[second]))
+        for first, second in ((pair.first, pair.second) for pair in _all_equal(facts))
+        if _item(facts[first]) != _item(facts[second]) or facts[first].record.split == facts[second].record.split
+    ]
+
+
+def near_pairs(facts: Sequence[PairFacts]) -> list[Pair]:
+    """Pictures that are turned, changed, cropped or overlapping ones of others. Equal ones are looked at once."""
+    seen = {pair.second for pair in _all_equal(facts)}
+    places = [place for place, one in enumerate(facts) if place not in seen and one.signature and not one.constant]
+    signatures = [signature for place in places if (signature := facts[place].signature)]
+    splits = [facts[place].record.split for place in places]
+
+    def told_of(likeness: Likeness) -> Pair:
+        first, second = places[likeness.first], places[likeness.second]
+        both = signatures[likeness.first], signatures[likeness.second]
+        words = told(likeness, (facts[first].image_file, facts[second].image_file), both)
+        return Pair(first, second, kind_of(likeness, both), words, round(likeness.score, 3))
+
+    found = [told_of(likeness) for likeness in _joining(signatures, lambda one, two: splits[one] != splits[two])]
+    return sorted(found, key=lambda pair: (pair.first, pair.second))
+
+
+def nearly_the_same(signatures: Sequence[Signature | None]) -> list[list[int]]:
+    """Sets of pictures (by their places) that a split has to keep together: equal, nearly equal or overlapping.
+
+    Pictures without anything on them are left aside, as are those that have no signature.
+    """
+    clusters, first_of = Clusters(), {}
+    places = []
+    for place, signature in enumerate(signatures):
+        if signature is None or signature.blank:
+            continue
+        first = first_of.setdefault(signature.exact, place)
+        if first == place:
+            places.append(place)
+        else:
+            clusters.join(first, place)
+    chosen = [signature for place in places if (signature := signatures[place])]
+    for likeness in _joining(chosen, lambda one, two: False):
+        clusters.join(places[likeness.first], places[likeness.second])
+    return clusters.lists()
+
+
+def near_duplicate_groups(facts: Sequence[PairFacts], pairs: Sequence[Pair] | None = None) -> dict[str, str]:
+    """For each record that has duplicates or near ones: the group it must be in, by its id. Groups it has are kept whole."""
+    return _groups(facts, [*_all_equal(facts), *(near_pairs(facts) if pairs is None else pairs)])
+
+
+def _joining(signatures: Sequence[Signature], apart: Callable[[int, int], bool]) -> Iterable[Likeness]:
+    """Likenesses that join what was not joined before, those `apart` (in two splits) and the others each for themselves."""
+    clusters = {True: Clusters(), False: Clusters()}
+    for likeness in likenesses(signatures, lambda one, two: clusters[apart(one, two)].together(one, two)):
+        clusters[apart(likeness.first, likeness.second)].join(likeness.first, likeness.second)
+        yield likeness
+
+
+def _all_equal(facts: Sequence[PairFacts]) -> list[Pair]:
+    first_of: dict[Hashable, int] = {}
+    found: list[Pair] = []
+    for place, one in enumerate(facts):
+        key = one.signature.exact if one.signature else (one.hashes[0], one.record.window) if one.hashes[0] else None
+        if key is None or one.constant:  # white tiles are no duplicates
+            continue
+        first = first_of.setdefault(key, place)
+        if first != place:
+            found.append(Pair(first, place, "equal", ""))
+    return found
+
+
+def _item(facts: PairFacts) -> Hashable:
+    return facts.image_file, facts.record.window
+
+
+def _told_equal(first: PairFacts, second: PairFacts) -> str:
+    if _item(first) == _item(second):
+        return f"{second.image_file} is listed twice"
+    same_file = first.hashes[0] and first.hashes[0] == second.hashes[0]
+    what = "the same file as" if same_file else "the same picture, pixel by pixel, as"
+    return f"{second.image_file} is {what} {first.image_file}"
+
+
+def _crosses(facts: Sequence[PairFacts], pair: Pair) -> bool:
+    return facts[pair.first].record.split != facts[pair.second].record.split
+
+
+def _groups(facts: Sequence[PairFacts], pairs: Iterable[Pair]) -> dict[str, str]:
+    """id → group, for records in pairs and for those of the groups they have; a group is called as its first by name."""
+    own = [one.record.group or one.record.id for one in facts]
+    number = {name: place for place, name in enumerate(sorted(set(own)))}
+    clusters = Clusters()
+    for pair in pairs:
+        clusters.join(number[own[pair.first]], number[own[pair.second]])
+    names = sorted(number)
+    of = {names[one]: names[cluster[0]] for cluster in clusters.lists() for one in cluster}
+    return {one.record.id: of[name] for one, name in zip(facts, own, strict=True) if name in of}
+
+
+def _listed_twice(facts: Sequence[PairFacts]) -> Finding | None:
+    """The same image file listed in two splits."""
+    splits: dict[Hashable, dict[str, None]] = defaultdict(dict)
+    for one in facts:
+        if one.record.split:
+            splits[_item(one)][one.record.split] = None
+    twice = {item: list(names) for item, names in splits.items() if len(names) > 1}
+    if not twice:
+        return None
+    chosen = [one for one in facts if _item(one) in twice]
+    files = tuple(dict.fromkeys(one.image_file for one in chosen))
+    told = {one.image_file: f"{one.image_file} is listed in {listed(twice[_item(one)])}" for one in chosen}
+    question = f"{_counted(len(files), 'image is', 'images are')} listed in two splits. List each in one."
+    repair = Repair("leave-out", {"files": list(files)}, question=question)
+    details = {"listed": {one.image_file: twice[_item(one)] for one in chosen}}
+    return Finding("listed-twice", files, _some(list(told.values())), CODES["listed-twice"].severity, repair, details)
+
+
+def _finding(
+    code: str, pairs: Sequence[Pair], facts: Sequence[PairFacts], named: Collection[str], groups: dict[str, str]
+) -> Finding | None:
+    if not pairs:
+        return None
+    clusters = Clusters()
+    for pair in pairs:
+        clusters.join(pair.first, pair.second)
+    lists = [[facts[place].image_file for place in cluster] for cluster in clusters.lists()]
+    files = tuple(dict.fromkeys(file for cluster in lists for file in cluster))
+    number = sum(map(len, lists))
+    evidence = f"{_counted(number, 'picture')} in {_counted(len(lists), 'cluster')}: {_some([pair.told for pair in pairs])}"
+    details = {"clusters": lists, "pairs": [_detail(pair, facts) for pair in pairs]}
+    places = [place for cluster in clusters.lists() for place in cluster]
+    repair = _repair(code, pairs, places, facts, named, groups)
+    return Finding(code, files, evidence, CODES[code].severity, repair, details)
+
+
+def _repair(
+    code: str,
+    pairs: Sequence[Pair],
+    places: Sequence[int],
+    facts: Sequence[PairFacts],
+    named: Collection[str],
+    groups: dict[str, str],
+) -> Repair | None:
+    """A question where the data set's own splits share pictures; groups where the splits are ours to deal."""
+    if code.endswith("-leak"):
+        given = [pair for pair in pairs if {facts[pair.first].record.split, facts[pair.second].record.split} <= set(named)]
+        if given:
+            sides: dict[str, list[str]] = defaultdict(list)
+            for place in sorted({place for pair in given for place in (pair.first, pair.second)}):
+                sides[str(facts[place].record.split)].append(facts[place].image_file)
+            counts = listed([f"{len(files)} in {split}" for split, files in sides.items()])
+            question = (
+                f"The same pictures are in several splits ({counts}). Decide which side goes without, and remove them there."
+            )
+            return Repair("leave-out", {"sides": dict(sides)}, question=question)
+    elif named:
+        return None
+    inside = {groups.get(facts[place].record.id) for place in places}
+    ids = {name: group for name, group in groups.items() if group in inside}
+    return Repair("regroup", {"groups": ids}, "written down as groups, which a split keeps together") if ids else None
+
+
+def _different_masks(facts: Sequence[PairFacts], pairs: Sequence[Pair]) -> Finding | None:
+    """Equal pictures whose masks differ at all, and close copies whose masks differ by a hundredth and more."""
+    told: dict[tuple[int, int], str] = {}
+    for pair in pairs:
+        one, two = facts[pair.first], facts[pair.second]
+        if not (one.mask_hash and two.mask_hash and one.fits and two.fits) or one.mask_hash == two.mask_hash:
+            continue
+        share = _values_apart(one.values, two.values)
+        if pair.kind == "equal" or (pair.kind in _CLOSE and share >= _OTHER_MASK):
+            elsewhere = "hold the same values in other places"
+            differ = f"differ in at least {share:.1%} of the pixels" if share >= 0.0005 else elsewhere
+            told[pair.first, pair.second] = f"masks of {one.image_file} and {two.image_file} {differ}"
+    if not told:
+        return None
+    files = tuple(dict.fromkeys(facts[place].mask_file for pair in told for place in pair))
+    shown = [[facts[place].mask_file for place in pair] for pair in told]
+    evidence = f"{_counted(len(told), 'pair of pictures', 'pairs of pictures')} alike: {_some(list(told.values()))}"
+    return Finding("different-masks", files, evidence, CODES["different-masks"].severity, None, {"pairs": shown})
+
+
+def _values_apart(one: dict[int, int], two: dict[int, int]) -> float:
+    """The least share of pixels that must differ, for the values to be as often as they are."""
+    totals = max(1, sum(one.values())), max(1, sum(two.values()))
+    return sum(abs(one.get(value, 0) / totals[0] - two.get(value, 0) / totals[1]) for value in one.keys() | two.keys()) / 2
+
+
+def _detail(pair: Pair, facts: Sequence[PairFacts]) -> dict[str, object]:
+    one, two = facts[pair.first], facts[pair.second]
+    return {
+        "files": [one.image_file, two.image_file],
+        "splits": [one.record.split, two.record.split],
+        "kind": pair.kind,
+        "score": pair.score,
+        "told": pair.told,
+    }
+
+
+def _some(sentences: Sequence[str]) -> str:
+    more = len(sentences) - _SHOWN
+    return "; ".join(sentences[:_SHOWN]) + (f"; and {more:,} more." if more > 0 else ".")
+
+
+def _counted(number: int, word: str, words: str = "") -> str:
+    return f"{number:,} {word if number == 1 else words or word + 's'}"

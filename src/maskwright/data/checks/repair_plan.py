@@ -1,0 +1,248 @@
+"""What is to be done to each pair, read from an audit's findings; or the questions a person has to answer first.
+
+    plan = plan_repairs(audit, config, leave=["inverted"])
+    plan.steps[0]              # what is done to the first record, in order
+
+Nothing is decided here that a finding does not say: a proposal with a question, an error without a proposal, and
+proposals that contradict each other all stop the repair, unless the configuration answers or `leave` says to leave them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from maskwright.config import DataConfig, is_colour, parse_value
+from maskwright.data.checks.findings import CODES, Audit, Finding, Repair
+from maskwright.data.checks.repair_masks import OF_SIZE, OF_VALUES, OPERATIONS, cut_at, numbers
+from maskwright.data.dataset import IGNORE, Record
+from maskwright.data.masks import named_values
+from maskwright.errors import DataError, UsageError, listed, unknown
+
+
+class RepairQuestion(DataError):
+    """A person has to decide before anything is repaired; `questions` holds a sentence for each."""
+
+    def __init__(self, questions: Sequence[str]) -> None:
+        self.questions = tuple(questions)
+        head = "" if len(self.questions) == 1 else f"{len(self.questions)} questions before anything is repaired:\n  "
+        super().__init__(head + "\n  ".join(self.questions))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation on one pair, and the finding that asked for it."""
+
+    op: str
+    values: dict[str, Any]
+    code: str
+    told: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """steps: for each record (by its place), in the order they are applied; lone: files of no pair that are left out."""
+
+    steps: dict[int, tuple[Step, ...]] = field(default_factory=dict)
+    lone: dict[str, Step] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def plan_repairs(audit: Audit, config: DataConfig, leave: Collection[str] = (), named: Mapping[int, int] | None = None) -> Plan:
+    """Sort out an audit's proposals by pair; stops with every question at once.
+
+    `named` holds the class number of each value that has a name: what a rule proposes is such a value, or 255 for ignored.
+    """
+    _refuse_unknown(leave)
+    questions: list[str] = []
+    steps: dict[int, list[Step]] = defaultdict(list)
+    lone: dict[str, Step] = {}
+    places = _Places(audit)
+    for finding in audit.findings:
+        if finding.code in leave:
+            continue
+        proposal = finding.proposal
+        if proposal is not None and proposal.question:
+            proposal = answered(proposal, config)
+        elif proposal is not None and proposal.op == "threshold" and named and set(named) not in ({0, 1}, {0, IGNORE}):
+            proposal = None  # classes with other values cannot be told apart by being black or white
+        elif proposal is not None:
+            proposal = replace(proposal, values=in_numbers(proposal, named or {}))
+        if proposal is None:
+            questions += _question(finding)
+            continue
+        step = Step(proposal.op, proposal.values, finding.code, proposal.told)
+        found, others = places.of(finding, proposal)
+        for place in found:
+            if step not in steps[place]:
+                steps[place].append(step)
+        lone.update({file: step for file in others if step.op == "leave-out"})
+    order = {op: place for place, op in enumerate(OPERATIONS)}
+    ready = {place: tuple(sorted(done, key=lambda step: order[step.op])) for place, done in sorted(steps.items()) if done}
+    questions += _contradictions(ready, audit.records)
+    if questions:
+        raise RepairQuestion(list(dict.fromkeys(questions)))
+    found_codes = {finding.code for finding in audit.findings}
+    idle = [code for code in leave if code not in found_codes]
+    notes = (f"--leave {listed(idle)} has no effect: there is no such finding",) if idle else ()
+    return Plan(ready, lone, notes)
+
+
+def answered(proposal: Repair, config: DataConfig) -> Repair | None:
+    """What a proposal with a question comes to by the configuration, or None where that doesn't answer it.
+
+    Naming what the values in question mean (data.classes, data.ignore_index, data.foreground_from) is an answer.
+    """
+    if proposal.op not in OF_VALUES:
+        return None
+    if config.foreground_from is not None and proposal.op != "colours":
+        told = f"values from {config.foreground_from} up are foreground, as configured"
+        return Repair("threshold", {"at": config.foreground_from}, told)
+    if proposal.op == "threshold" or (config.classes is None and config.ignore_index == DataConfig().ignore_index):
+        return None
+    named = named_values(config.classes or [])
+    meaning = {parse_value(value): label for label, value in enumerate(named.values())}
+    coloured = proposal.op == "colours"
+    if config.ignore_index is not None and is_colour(config.ignore_index) == coloured:
+        meaning.setdefault(parse_value(config.ignore_index), IGNORE)
+    if any(is_colour(value) != coloured for value in named.values()) or not set(numbers(proposal.values["table"])) <= set(
+        meaning
+    ):
+        return None
+    table = {f"#{value:06x}" if coloured else str(value): label for value, label in meaning.items()}
+    return Repair(
+        proposal.op, {"table": table, **({"names": list(named)} if named else {})}, "values mean what data.classes says"
+    )
+
+
+def in_numbers(proposal: Repair, named: Mapping[int, int]) -> dict[str, Any]:
+    """What an operation needs, with class numbers where the proposal has the values of named classes.
+
+    >>> in_numbers(Repair("remap", {"table": {255: 1, 7: 255}}), {1: 0, 0: 1})
+    {'table': {255: 0, 7: 255}}
+    """
+    values = dict(proposal.values)
+    if not named:
+        return values
+    if proposal.op == "remap":
+        table = numbers(values["table"])
+        values["table"] = {value: label if label == IGNORE else named[label] for value, label in table.items()}
+    if proposal.op == "threshold":
+        values |= {"low": named[0], "high": named[1] if 1 in named else named[IGNORE]}
+    return values
+
+
+def relative(path: Path, root: Path) -> str:
+    """A file as findings name it."""
+    return Path(os.path.relpath(path, root)).as_posix()
+
+
+def source_folder(audit: Audit) -> Path:
+    """The folder files are relative to: the root, or the folder a CSV lies in."""
+    root = Path(audit.root)
+    return root.parent if root.is_file() else root
+
+
+class _Places:
+    """Where each file of the data set stands among the records."""
+
+    def __init__(self, audit: Audit) -> None:
+        root = source_folder(audit)
+        self.ids = {record.id: place for place, record in enumerate(audit.records)}
+        self.files: dict[str, list[int]] = defaultdict(list)
+        self.shared: set[str] = set()  # files of many masks, each of which stands for none of its images
+        for place, record in enumerate(audit.records):
+            self.files[relative(record.image, root)].append(place)
+            mask = relative(record.mask, root)
+            if record.form.key:
+                self.shared.add(mask)
+            else:
+                self.files[mask].append(place)
+
+    def of(self, finding: Finding, proposal: Repair) -> tuple[list[int], list[str]]:
+        """The records a proposal is about, and files that belong to none."""
+        if proposal.op == "regroup":
+            return [self.ids[name] for name in proposal.values["groups"] if name in self.ids], []
+        files = list(proposal.values.get("files", finding.files))
+        if self.shared & set(files):  # which of its masks are meant, the details say by image
+            files = [file for file in files if file not in self.shared] + list(finding.details.get("problems", ()))
+        places = [place for file in files for place in self.files.get(file, ())]
+        return list(dict.fromkeys(places)), [file for file in files if file not in self.files]
+
+
+def _question(finding: Finding) -> list[str]:
+    """The sentence for what cannot be repaired without a person; nothing for a remark that proposes nothing."""
+    leave = f"leave it as it is with --leave {finding.code}"
+    proposal = finding.proposal
+    if proposal is None or not proposal.question:
+        if finding.severity != "error":
+            return []
+        files = f" ({listed(finding.files)})" if finding.files else ""
+        return [f"`{finding.code}` must be mended by hand: {finding.evidence.rstrip('.')}{files}. Mend the source, or {leave}."]
+    question = proposal.question.strip()
+    flags = "" if "--data." in question else _flags(proposal)
+    return [f"`{finding.code}`: {question} {flags}{'Or' if flags or question.endswith('.') else 'Answer, or'} {leave}."]
+
+
+def _flags(proposal: Repair) -> str:
+    """Which flags say what the values in question mean."""
+    if proposal.op == "threshold":
+        return f"Say from which value up pixels are foreground: --data.foreground_from {proposal.values.get('at', 128)}. "
+    if proposal.op in OF_VALUES:
+        shown = ", ".join(f"name: {key!r}" if proposal.op == "colours" else f"name: {key}" for key in proposal.values["table"])
+        return f'Say what the values mean: --data.classes "{{{shown}}}". '
+    return ""
+
+
+def _contradictions(steps: dict[int, tuple[Step, ...]], records: Sequence[Record]) -> list[str]:
+    """Proposals for one pair that cannot all be done."""
+    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for place, planned in steps.items():
+        for codes in _clashes(planned, records[place]):
+            found[codes].append(records[place].mask.name)
+    return [
+        f"repairs must agree; {listed(dict.fromkeys(codes))} ask for different things in {listed(names)}. "
+        f"Leave one of them as it is: --leave {codes[-1]}."
+        for codes, names in found.items()
+    ]
+
+
+def _clashes(planned: tuple[Step, ...], record: Record) -> Iterator[tuple[str, ...]]:
+    """Codes of the findings that contradict each other: one turn, one size and one group a pair, one meaning a value."""
+    if any(step.op == "leave-out" for step in planned):
+        return
+    turns, sizes, meanings, groups = (
+        [step for step in planned if step.op in ops] for ops in (("turn-mask",), OF_SIZE, OF_VALUES, ("regroup",))
+    )
+    mixed = len({step.op == "colours" for step in meanings}) > 1
+    different = len({step.values["groups"][record.id] for step in groups}) > 1
+    for some, clash in (
+        (turns, len(turns) > 1),
+        (sizes, len(sizes) > 1),
+        (meanings, mixed or _differ(planned)),
+        (groups, different),
+    ):
+        if clash:
+            yield tuple(step.code for step in some)
+
+
+def _differ(planned: tuple[Step, ...]) -> bool:
+    """Whether two tables of one mask give a value two meanings."""
+    said: dict[int, int] = {}
+    for step in planned:
+        if step.op in OF_VALUES and "table" in step.values:
+            for value, label in numbers(step.values["table"]).items():
+                if said.setdefault(value, label) != label:
+                    return True
+    cuts = [step.values for step in planned if step.op == "threshold"]
+    return any(cut != cuts[0] for cut in cuts) or any(label != cut_at(cuts[0], value) for value, label in said.items() if cuts)
+
+
+def _refuse_unknown(leave: Collection[str]) -> None:
+    for code in leave:
+        if code not in CODES:
+            raise UsageError(unknown("--leave", code, CODES))

@@ -1,0 +1,58 @@
+"""Rules on what images hold: bands, depth, and pictures of nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from maskwright.data.checks.facts import PairFacts
+from maskwright.data.checks.findings import Finding
+from maskwright.data.checks.survey import Survey, counted, image_files
+from maskwright.errors import listed
+
+
+def mixed_channels(survey: Survey) -> list[Finding]:
+    """Grey among colour is remarked; bands that cannot be brought together stop."""
+    kinds = _by(survey, "channels")
+    if len(kinds) < 2:
+        return []
+    rare = min(kinds.values(), key=len)
+    counts = listed([f"{len(some)} of {kind} {'band' if kind == '1' else 'bands'}" for kind, some in sorted(kinds.items())])
+    details = {"channels": {kind: len(some) for kind, some in kinds.items()}}
+    trouble = survey.troubles.get("bands", "")
+    if trouble and len(_by(survey, "dtype")) < 2:
+        return [Finding("mixed-channels", image_files(rare), trouble, "error", None, details)]
+    if survey.config.bands is not None:
+        return []
+    evidence = f"there are images {counts}; grey ones are read as three equal bands."
+    return [Finding("mixed-channels", image_files(rare), evidence, "note", None, details)]
+
+
+def mixed_depth(survey: Survey) -> list[Finding]:
+    """8 and 16 bits in one set have no common black and white, unless data.tones says so."""
+    kinds = _by(survey, "dtype")
+    trouble = survey.troubles.get("bands", "")
+    if len(kinds) < 2 or not trouble:
+        return []
+    rare = min(kinds.values(), key=len)
+    details = {"depths": {kind: len(some) for kind, some in kinds.items()}}
+    return [Finding("mixed-depth", image_files(rare), trouble, "error", None, details)]
+
+
+def constant_image(survey: Survey) -> list[Finding]:
+    """Images all of one colour: a failed export, a covered lens."""
+    found = [facts for facts in survey.readable if facts.constant]
+    if not found:
+        return []
+    evidence = f"{counted(len(found), 'image has', 'images have')} the same colour in every pixel: {listed(image_files(found))}."
+    return [Finding("constant-image", image_files(found), evidence, "warning", None, {"images": len(found)})]
+
+
+RULES = (mixed_channels, mixed_depth, constant_image)
+
+
+def _by(survey: Survey, attribute: str) -> dict[str, list[PairFacts]]:
+    kinds: dict[str, list[PairFacts]] = defaultdict(list)
+    for facts in survey.readable:
+        if facts.head is not None:
+            kinds[str(getattr(facts.head, attribute))].append(facts)
+    return kinds

@@ -1,0 +1,113 @@
+"""Writing dataset.yaml: what an audit recognised, as the data set's explicit description with its reasons."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from maskwright.config import DataConfig
+from maskwright.data.checks.findings import Audit
+from maskwright.data.dataset import ClassMap, Record
+from maskwright.data.description import FILE, description_file
+from maskwright.data.layout import SPLIT_NAMES
+from maskwright.errors import DataError
+from maskwright.runs import write_atomically
+
+_OTHERS = ("target", "boundary", "foreground_from", "bands", "tones")  # written where they were given
+
+
+def place_for(config: DataConfig) -> Path:
+    """Where the description goes; one that is there already is not overwritten."""
+    path = description_file(config.root)
+    if path is None:
+        raise DataError("`data.root` must be named; got nothing. Pass --data FOLDER.")
+    if path.exists():
+        raise DataError(
+            f"`{path}` must not be there yet; it holds a description already. Change it, or remove it and write anew."
+        )
+    return path
+
+
+def write_description(audit: Audit, config: DataConfig) -> Path:
+    """Write dataset.yaml into the data set's folder; nothing else there is touched."""
+    path = place_for(config)
+    write_atomically(path, lambda temporary: temporary.write_text(description(audit, config), encoding="utf-8"))
+    return path
+
+
+def description(audit: Audit, config: DataConfig) -> str:
+    """The text of dataset.yaml: each key with why it is so."""
+    parts = ["# What this data set is, written by `maskwright check --write`; keys are those of `data:` in a configuration."]
+    parts.append(_key("reader", audit.reader, audit.reason))
+    folders = _folders(audit.records, Path(config.root or "")) if audit.reader == "folders" else None
+    if folders:
+        parts += [_key("images", folders[0], "where the images are"), _key("masks", folders[1], "where the masks are")]
+    said = [key for key in _OTHERS if key in config.model_fields_set and getattr(config, key) is not None]
+    parts += [_key(key, getattr(config, key), "as configured") for key in said]
+    parts += _classes(audit.class_map, config) if audit.class_map else _proposed_classes(audit)
+    parts += _groups(audit, config)
+    return "\n".join(parts) + "\n"
+
+
+def _key(name: str, value: Any, why: str) -> str:
+    text = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=1000).rstrip()
+    return f"\n# {_one_line(why)}\n{text}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _folders(records: tuple[Record, ...], root: Path) -> tuple[str, str] | None:
+    """The two folders all pairs lie in; None where folders tell more than that, such as splits."""
+    places = [{record.image.parent for record in records}, {record.mask.parent for record in records}]
+    if any(len(some) != 1 for some in places) or places[0] == places[1]:
+        return None
+    images, masks = (Path(os.path.relpath(some.pop(), root)) for some in places)
+    if any(part.lower() in SPLIT_NAMES or part in ("..", "") for part in (*images.parts, *masks.parts)):
+        return None
+    return images.as_posix(), masks.as_posix()
+
+
+def _classes(classes: ClassMap, config: DataConfig) -> list[str]:
+    if classes.foreground_from is not None:
+        return [_key("classes", list(classes.names), "names; the values are told by foreground_from")]
+    named = {
+        name: classes.told(value) if classes.colours else value for name, value in zip(classes.names, classes.values, strict=True)
+    }
+    parts = [_key("classes", named, classes.reason or "as the data set says")]
+    if "ignore_index" in config.model_fields_set:
+        parts.append(_key("ignore_index", config.ignore_index, "as configured"))
+    elif len(classes.ignore_values) == 1:
+        value = classes.told(classes.ignore_values[0]) if classes.colours else classes.ignore_values[0]
+        parts.append(_key("ignore_index", value, "mask value that is neither scored nor learned"))
+    return parts
+
+
+def _proposed_classes(audit: Audit) -> list[str]:
+    """A proposal to fill in, where nobody can say yet what the values mean."""
+    tables = [finding.proposal for finding in audit.findings if finding.proposal and finding.proposal.op in ("colours", "remap")
+              and finding.severity == "error" and finding.proposal.question]  # fmt: skip
+    if not tables:
+        return [f"\n# classes: {{name: value}}   to be named: {_one_line(audit.classes_reason)}"]
+    table = {f"class_{label}": value for value, label in tables[0].values["table"].items()}
+    text = yaml.safe_dump({"classes": table}, sort_keys=False, width=1000).rstrip()
+    return [f"\n# {_one_line(tables[0].question)} Give the classes their names and take out the `# `:"] + [
+        f"# {line}" for line in text.splitlines()
+    ]
+
+
+def _groups(audit: Audit, config: DataConfig) -> list[str]:
+    """The pattern of groups that the names show, where the split is ours to deal."""
+    if "split" in config.model_fields_set and "group" in config.split.model_fields_set:
+        return [_key("split", {"group": config.split.group}, "as configured")]
+    found = next((finding for finding in audit.findings if finding.code == "groups" and "pattern" in finding.details), None)
+    if found is None or found.details.get("strength") != "strong":
+        return []
+    return [_key("split", {"group": found.details["pattern"]}, found.evidence)]
+
+
+__all__ = ["FILE", "description", "place_for", "write_description"]

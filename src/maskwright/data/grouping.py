@@ -1,0 +1,138 @@
+"""What stays on one side of a split: groups the data set names, groups its file names show, near-duplicates.
+
+    for grouping in groupings(records, "auto", near):     # the most careful first
+        grouping.groups                                   # the group of each record
+
+`near` are sets of indices of records whose images are nearly the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from maskwright.data.dataset import Record
+from maskwright.data.groups import Guess, guess_groups, torn
+from maskwright.errors import DataError, listed
+
+AUTO = "auto"
+Near = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """The group of each record; the pattern and the guess it rests on; near-duplicates it keeps together.
+
+    named: the data set or a person named the groups.
+    """
+
+    groups: tuple[str, ...]
+    pattern: str | None = None
+    guess: Guess | None = None
+    near: Near = ()
+    named: bool = False
+
+    @property
+    def told(self) -> str:
+        """For the reason of a split; empty where every record is on its own."""
+        if self.guess:
+            return f"{len(set(self.groups))} groups, by the file names"
+        return f"{len(set(self.groups))} groups" if self.named else ""
+
+
+def group_of(record: Record, pattern: str | None) -> str:
+    """The group a record stays with: what the pattern finds in its name, its own group, or itself."""
+    if pattern is None:
+        return record.group or record.id
+    found = re.search(pattern, record.id)
+    if found is None:
+        raise DataError(
+            f"`data.split.group` must find something in every name; {pattern!r} finds nothing in {record.id!r}. Mend it."
+        )
+    return "|".join(part or "" for part in found.groups()) or found.group(0)
+
+
+def groupings(records: Sequence[Record], group: str | None, near: Near) -> list[Grouping]:
+    """Ways to group the records, the most careful first. The last is what the data set or a person says, and must do."""
+    pattern = None if group == AUTO else group
+    own = Grouping(_groups(records, pattern), pattern, named=pattern is not None or any(record.group for record in records))
+    if group is None:
+        return [own]
+    guess = _guess(records, group)
+    bases = [own] if guess is None or guess.strength == "weak" else [Grouping(guess.groups, guess.pattern, guess), own]
+    found: list[Grouping] = []
+    for base in bases:
+        parted = parted_by(base.groups, near)
+        if parted:
+            found.append(replace(base, groups=_join(base.groups, near), near=parted))
+        found.append(base)
+    return found
+
+
+def grouping_notes(records: Sequence[Record], group: str | None, near: Near, chosen: Grouping, sides: Sequence[str]) -> list[str]:
+    """What a person should know of the groups a split was dealt by, those that were given up among them."""
+    notes: list[str] = []
+    guess = _guess(records, group)
+    if guess and guess.strength == "weak":
+        notes.append(f"groups may show in {guess.evidence}; to keep them whole set data.split.group to {guess.pattern!r}")
+    elif guess and chosen.guess:
+        notes.append(f"groups were guessed from {guess.evidence}; to deal image by image set data.split.group to null")
+    elif guess:
+        notes.append(
+            f"groups show in {guess.evidence}, but kept whole they leave a side too few images, so they were torn apart: "
+            "scores on val and test will be better than on new groups"
+        )
+    if chosen.near:
+        num = sum(map(len, chosen.near))
+        notes.append(f"{num} images were kept together because they are nearly the same ({_example(records, chosen.near)})")
+    parted = parted_by(sides, near)
+    if parted:
+        num, why = sum(map(len, parted)), "" if group is None else "; kept together they would leave a side too few images"
+        fix = ". Set data.split.group to auto to keep them together" if group is None else ""
+        notes.append(
+            f"{num} images are nearly the same as one in another split ({_example(records, parted)}){why}: "
+            f"scores will be better than on new images{fix}"
+        )
+    return notes
+
+
+def parted_by(groups: Sequence[str], near: Near) -> list[list[int]]:
+    """The sets of near-duplicates that are in several groups (or splits)."""
+    return [list(alike) for alike in near if torn(["alike"] * len(alike), [groups[index] for index in alike])]
+
+
+def _guess(records: Sequence[Record], group: str | None) -> Guess | None:
+    """What the names show; a data set that names groups of its own has said what counts."""
+    if group != AUTO or any(record.group for record in records):
+        return None
+    return guess_groups([record.id for record in records])
+
+
+def _groups(records: Sequence[Record], pattern: str | None) -> tuple[str, ...]:
+    try:
+        return tuple(group_of(record, pattern) for record in records)
+    except re.error as error:
+        raise DataError(f"`data.split.group` must be a regular expression; got {pattern!r} ({error}). Mend it.") from None
+
+
+def _join(groups: Sequence[str], near: Near) -> tuple[str, ...]:
+    """Groups that share near-duplicates become one, named after the first of them by name."""
+    leader = {group: group for group in groups}
+
+    def lead(group: str) -> str:
+        while leader[group] != group:
+            leader[group] = leader[leader[group]]
+            group = leader[group]
+        return group
+
+    for alike in near:
+        leads = sorted({lead(groups[index]) for index in alike})
+        leader.update(dict.fromkeys(leads, leads[0]))
+    return tuple(lead(group) for group in groups)
+
+
+def _example(records: Sequence[Record], near: Near) -> str:
+    """The first set by name."""
+    first = min((sorted(records[index].id for index in alike) for alike in near), default=[])
+    return listed(first, "and", 3)

@@ -1,0 +1,168 @@
+"""LabelMe: a JSON of shapes for each image, beside it or in a folder of its own.
+
+Classes are the labels in alphabetical order from 1 on, or as data.classes or classes.yaml number them; background is 0.
+The picture embedded in a file (imageData) is never read: images are those on the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from maskwright.config import DataConfig, is_colour
+from maskwright.data.dataset import Listing, MaskForm, Record
+from maskwright.data.forms.labelme import BACKGROUND_NAMES, IGNORE_NAME, IGNORED, LabelMeFile, parse
+from maskwright.data.layout import IMAGE_NAMES, SPLIT_NAMES, SUFFIXES
+from maskwright.data.masks import named_values
+from maskwright.data.partial import Gap, PartialListing
+from maskwright.data.readers.folders import CLASSES_FILE, read_classes
+from maskwright.errors import DataError, listed
+
+_LOOKED_AT = 8  # files that may be something else before the first of LabelMe
+
+
+def recognise(config: DataConfig, root: Path) -> str | None:
+    """A JSON with shapes and imagePath."""
+    if not root.is_dir() or config.images:
+        return None
+    found = next((path for _, path in zip(range(_LOOKED_AT), _json_files(root), strict=False) if _is_one(path)), None)
+    return f"{found.name} is a LabelMe file" if found else None
+
+
+def read(config: DataConfig, root: Path) -> Listing:
+    """Every LabelMe file with its image, and the value of each label."""
+    if not root.is_dir():
+        raise DataError(f"`data.root` must be a folder for reader labelme; got {root}, a file. Check the path.")
+    paths = sorted(_json_files(root))
+    ours = [path for path in paths if _is_one(path)]
+    if not ours:
+        raise DataError(f"`{root}` must hold LabelMe files (.json with shapes); it holds none. Check the path.")
+    files, images = _parsed(ours, root)
+    values, source = _values(config, root, files)
+    key = json.dumps(values, ensure_ascii=False)
+    records = [
+        Record(_name(image, root), image, file.path, _split(file.path, root), form=MaskForm("labelme", key))
+        for file, image in zip(files, images, strict=True)
+    ]
+    _refuse_twice(records)
+    reason = f"LabelMe files of {len(files)} images"
+    notes = tuple(_notes(paths, files))
+    listing = Listing(tuple(records), "labelme", reason, values, notes, (IGNORED,), classes_from=source)
+    if unlabelled := _unlabelled(images):
+        names = listed([path.relative_to(root).as_posix() for path in unlabelled], "and", 8)
+        fix = "Save those that are background without shapes, and move the others elsewhere."
+        told = f"`{root}` must hold a LabelMe file for each image; {len(unlabelled)} have none: {names}. {fix}"
+        raise PartialListing(told, listing, [Gap("unpaired", tuple(unlabelled), told)])
+    return listing
+
+
+def _parsed(paths: list[Path], root: Path) -> tuple[list[LabelMeFile], list[Path]]:
+    """All files and their images; everything wrong with them is told together."""
+    files: list[LabelMeFile] = []
+    images: list[Path] = []
+    problems: list[str] = []
+    for path in paths:
+        try:
+            file = parse(path)
+            images.append(_image(file, root))
+            files.append(file)
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        more = f"\n  and {len(problems) - 8} more" if len(problems) > 8 else ""
+        head = f"{len(problems)} LabelMe files cannot be used:\n  " if len(problems) > 1 else ""
+        raise DataError(head + "\n  ".join(problems[:8]) + more)
+    return files, images
+
+
+def _image(file: LabelMeFile, root: Path) -> Path:
+    """The image a file names, or the one of its own name: beside it, or in a folder of images."""
+    folder = file.path.parent
+    places = [folder, *(base / name for base in dict.fromkeys((folder.parent, folder, root)) for name in sorted(IMAGE_NAMES)
+                        if base == root or root in base.parents)]  # fmt: skip
+    name = Path(file.image_path).name
+    for place in (folder / file.image_path, *(place / name for place in places)):
+        if place.is_file():
+            return place
+    for place in places:
+        for suffix in sorted(SUFFIXES):
+            if (found := place / f"{file.path.stem}{suffix}").is_file():
+                return found
+    embedded = " (the picture embedded in it is not read: images are files here)" if file.embedded else ""
+    fix = f"Put it there{', or save it from LabelMe' if file.embedded else ''}."
+    raise DataError(f"`{file.path}` must name an image that is there; {file.image_path} is not{embedded}. {fix}")
+
+
+def _values(config: DataConfig, root: Path, files: list[LabelMeFile]) -> tuple[dict[str, int], str]:
+    """Each class's value, background first, and where it was told."""
+    labels = sorted({label for file in files for label in file.labels})
+    told = read_classes(root)
+    source = CLASSES_FILE if told is not None else "the labels in alphabetical order"
+    if config.classes is not None:
+        named = named_values(config.classes)
+        if any(is_colour(value) for value in named.values()):
+            raise DataError("`data.classes` must give LabelMe's labels numbers; got colours. Name the labels alone, in order.")
+        told, source = {name: int(value) for name, value in named.items() if isinstance(value, int)}, "data.classes"
+    if told is None:
+        told = {label: value for value, label in enumerate(labels, start=1)}
+    unknown = sorted(set(labels) - told.keys())
+    if unknown:
+        fix = f"Add them, or mend the labels in LabelMe ({IGNORE_NAME} is ignored)."
+        raise DataError(f"`{source}` must name every label; {listed(unknown)} is not in it. {fix}")
+    if any(name in told for name in BACKGROUND_NAMES):
+        return told, source
+    if 0 in told.values():
+        taken = next(name for name, value in told.items() if value == 0)
+        fix = "Name background too, or number from 1 on."
+        raise DataError(f"`{source}` must leave 0 for background; {taken} has it. {fix}")
+    return {"background": 0, **told}, source
+
+
+def _notes(paths: list[Path], files: list[LabelMeFile]) -> Iterator[str]:
+    points = sum(file.num_points for file in files)
+    if points:
+        yield f"{points} points have no area and were left out"
+    empty = sum(not file.shapes for file in files)
+    if empty:
+        yield f"{empty} images have no shapes: all of them is background"
+    others = [path.name for path in paths if path not in {file.path for file in files}]
+    if others:
+        yield f"{len(others)} JSON files are not LabelMe's and were left aside: {listed(others)}"
+
+
+def _unlabelled(images: list[Path]) -> list[Path]:
+    """Pictures beside those that have a LabelMe file: nobody knows whether they are background or not done yet."""
+    used = {image.resolve() for image in images}
+    folders = sorted({image.parent for image in images})
+    return [path for folder in folders for path in sorted(folder.iterdir())
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.resolve() not in used]  # fmt: skip
+
+
+def _json_files(root: Path) -> Iterator[Path]:
+    return (path for path in root.rglob("*.json") if path.is_file() and not path.name.startswith("."))
+
+
+def _is_one(path: Path) -> bool:
+    try:
+        data = path.read_bytes()  # its text is enough: a file that is cut off is one too, and reading it says what is wrong
+        return b'"shapes"' in data and (b'"imagePath"' in data or b'"version"' in data)
+    except OSError:
+        return False
+
+
+def _split(path: Path, root: Path) -> str | None:
+    return next((SPLIT_NAMES[part.lower()] for part in path.relative_to(root).parts[:-1] if part.lower() in SPLIT_NAMES), None)
+
+
+def _name(path: Path, root: Path) -> str:
+    return Path(os.path.relpath(path, root)).with_suffix("").as_posix()
+
+
+def _refuse_twice(records: list[Record]) -> None:
+    first: dict[Path, Record] = {}
+    twice = [f"{record.mask.name} and {first[record.image].mask.name}" for record in records
+             if first.setdefault(record.image.resolve(), record) is not record]  # fmt: skip
+    if twice:
+        raise DataError(f"each image must have one LabelMe file; {listed(twice)} name the same. Mend imagePath, or remove one.")

@@ -1,0 +1,74 @@
+"""Lists of names, as older formats keep their splits, and the files those names stand for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from maskwright.data.dataset import Listing
+from maskwright.data.layout import image_files
+from maskwright.data.partial import Gap, PartialListing
+from maskwright.errors import DataError, listed
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a text file that say something, with their numbers; `#` begins a remark.
+
+    A name may hold spaces, so only the ends are cut.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"`{path}` must be text in UTF-8; byte {error.start} is not. Save it again as UTF-8.") from None
+    except OSError as error:
+        raise DataError(f"`{path}` must be readable; {error.strerror}. Put it back, or check its permissions.") from None
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
+    return [(number, line) for number, line in lines if line and not line.startswith("#")]
+
+
+def files_by_name(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """Image files below a folder by their path in it without suffix, and the names of other files there."""
+    files: dict[str, Path] = {}
+    paths, others = image_files(folder)
+    for path in paths:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in files:
+            both = f"{files[name].name} and {path.name}"
+            raise DataError(f"`{folder}` must hold one file a name; got {both}. Remove or rename one of them.")
+        files[name] = path
+    return files, others
+
+
+def record_id(path: Path, root: Path) -> str:
+    """A record's name: its image's path inside the data set, without suffix."""
+    return Path(os.path.relpath(path, root)).with_suffix("").as_posix()
+
+
+def missing_files(where: str, names: Sequence[str], folders: dict[Path, dict[str, Path]]) -> list[Gap]:
+    """The gap a list leaves whose names have no file in one of the folders. `folders` holds each folder's files by name."""
+    lacking = {folder: [name for name in names if name not in files] for folder, files in folders.items()}
+    told = [f"{folder.name} lacks {listed(short, 'and', 8)}" for folder, short in lacking.items() if short]
+    if not told:
+        return []
+    short = dict.fromkeys(name for names in lacking.values() for name in names)
+    partners = [files[name] for name in short for files in folders.values() if name in files]
+    expected = [folder / name for folder, names in lacking.items() for name in names]
+    fix = "Put the files there, or take the names out of the list."
+    sentence = f"`{where}` must name files that are there; {' and '.join(told)}. {fix}"
+    return [Gap("unpaired", tuple(partners or expected), sentence)]
+
+
+def whole(listing: Listing, gaps: Sequence[Gap]) -> Listing:
+    """The listing, where nothing is missing; else the refusal, with what is certain for those who want to look at it."""
+    if not gaps:
+        return listing
+    told = " ".join(gap.told for gap in gaps)
+    if not listing.records:
+        raise DataError(told)
+    raise PartialListing(told, listing, gaps)
+
+
+def others_note(others: list[str]) -> list[str]:
+    """The remark about files that are no images, if there are any."""
+    return [f"{len(others)} files that are no images were left aside: {listed(others)}"] if others else []

@@ -1,0 +1,90 @@
+"""The gate before training: the cheap checks of an audit, on the files that were just read, and what was allowed.
+
+The facts are taken while opening has each pair decoded, so nothing is read twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from maskwright.config import Config
+from maskwright.data.checks.audit import folder_of, judge
+from maskwright.data.checks.facts import PairFacts
+from maskwright.data.checks.findings import CODES, Finding
+from maskwright.data.checks.looks import facts_of
+from maskwright.data.checks.signatures import Signature
+from maskwright.data.checks.survey import Survey
+from maskwright.data.dataset import Record
+from maskwright.data.deep import Head
+from maskwright.data.opening import Opened, Progress, open_dataset
+from maskwright.data.raw import Raw
+from maskwright.errors import ConfigError, DataError, listed, unknown
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What the gate let through: errors that were allowed, and warnings a person should look at."""
+
+    allowed: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def open_checked(config: Config, cache_folder: Path | None, progress: Progress | None) -> tuple[Opened, Passed]:
+    """Open the data for training; stops at errors that `train.allow` does not name."""
+    refuse_unknown(config.train.allow)
+    root = folder_of(config.data)
+
+    def inspect(record: Record, raw: Raw, head: Head | None, signed: Signature) -> PairFacts:
+        return facts_of(record, raw, root, head, signed)
+
+    try:
+        opened = open_dataset(config.data, cache_folder, progress, inspect)
+    except DataError as error:
+        raise DataError(f"{error}{_hint(config)}") from error
+    try:
+        return opened, _pass(config, opened, root)
+    except BaseException:
+        opened.store.close()
+        raise
+
+
+def refuse_unknown(allowed: list[str]) -> None:
+    """Codes that no finding has."""
+    problems = [unknown("train.allow", code, CODES) for code in allowed if code not in CODES]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _pass(config: Config, opened: Opened, root: Path) -> Passed:
+    records = [item.record for item in opened.dataset.items]
+    facts = tuple(replace(one, record=record) for one, record in zip(opened.inspected, records, strict=True))
+    survey = Survey(opened.config, opened.listing, root, facts, opened.dataset.classes)
+    findings = judge(survey)
+    allow = config.train.allow
+    errors = [finding for finding in findings if finding.severity == "error"]
+    refused = [finding for finding in errors if finding.code not in allow]
+    if refused:
+        told = listed([f"{finding.code}{_files(finding)}" for finding in refused], "and", 8)
+        flags = " ".join(f"--allow {code}" for code in dict.fromkeys(finding.code for finding in refused))
+        data = config.data.root
+        fix = f"See maskwright check {data}, or go on in spite of it with {flags}."
+        raise DataError(f"`{data}` must hold no errors to be trained on; found {told}. {fix}")
+    idle = [code for code in allow if code not in {finding.code for finding in errors}]
+    notes = (f"train.allow {listed(idle)} has no effect: no such error was found",) if idle else ()
+    warnings = [finding for finding in findings if finding.severity == "warning" and finding.code != "class-missing"]
+    return Passed(tuple(errors), tuple(warnings), notes)  # opening notes missing classes itself
+
+
+def _files(finding: Finding) -> str:
+    return f" ({listed(finding.files, 'and', 4)})" if finding.files else ""
+
+
+def _hint(config: Config) -> str:
+    """Where to look next, when there is a data set to look at."""
+    root = config.data.root
+    if root is None or not Path(root).exists():
+        return ""
+    more = " What cannot be read cannot be allowed either." if config.train.allow else ""
+    return f"{more} maskwright check {root} tells more."

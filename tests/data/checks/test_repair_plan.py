@@ -1,0 +1,219 @@
+"""From findings to what is done to each pair: questions stop, answers and --leave let it go on, contradictions are seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maskwright.config import DataConfig
+from maskwright.data.checks.findings import Audit, Finding, Repair, Severity
+from maskwright.data.checks.repair_plan import Plan, RepairQuestion, plan_repairs
+from maskwright.data.dataset import MaskForm, Record
+from maskwright.errors import MaskwrightError, UsageError
+
+ROOT = Path("/set")
+NAMES = ("a", "b", "c")
+
+
+def finding(code: str, op: str | None = None, files: tuple[str, ...] = ("masks/a.png",), question: str = "",
+            severity: Severity = "error", **values: object) -> Finding:  # fmt: skip
+    proposal = Repair(op, values, "told", question) if op else None
+    return Finding(code, files, f"evidence of {code}.", severity, proposal)
+
+
+def plan(*findings: Finding, leave: tuple[str, ...] = (), records: tuple[Record, ...] | None = None, **config: object) -> Plan:
+    if records is None:
+        records = tuple(Record(f"images/{n}", ROOT / f"images/{n}.png", ROOT / f"masks/{n}.png") for n in NAMES)
+    audit = Audit(str(ROOT), "folders", "", len(records), {}, (), (), "", findings, records=records)
+    return plan_repairs(audit, DataConfig.model_validate({"root": str(ROOT), **config}), leave)
+
+
+def steps(made: Plan) -> dict[int, list[tuple[str, str]]]:
+    return {place: [(step.op, step.code) for step in done] for place, done in made.steps.items()}
+
+
+def questions(*findings: Finding, **more: object) -> tuple[str, ...]:
+    with pytest.raises(RepairQuestion) as refused:
+        plan(*findings, **more)  # type: ignore[arg-type]
+    assert refused.value.exit_code == 2
+    return refused.value.questions
+
+
+SWAP = finding("inverted", "remap", question="Is 1 the background?", severity="warning", table={"0": 1, "1": 0})
+COLOURS = finding(
+    "colour-masks", "colours", question="What are the colours?", table={"#000000": 0, "#ff0000": 1}, names=["a", "b"]
+)
+
+
+def test_several_repairs_of_a_mask_are_put_in_order_turn_size_values() -> None:
+    both = ("masks/a.png", "masks/c.png")
+    made = plan(
+        finding("zero-255", "remap", both, table={"0": 0, "255": 1}),
+        finding("size-mismatch", "resize-mask", both),
+        finding("orientation", "turn-mask", orientation=6),
+    )
+    assert steps(made) == {
+        0: [("turn-mask", "orientation"), ("resize-mask", "size-mismatch"), ("remap", "zero-255")],
+        2: [("resize-mask", "size-mismatch"), ("remap", "zero-255")],
+    }
+
+
+def test_image_and_mask_of_one_pair_are_one_repair() -> None:
+    assert steps(plan(finding("size-mismatch", "resize-mask", ("images/b.png", "masks/b.png")))) == {
+        1: [("resize-mask", "size-mismatch")]
+    }
+
+
+def test_left_out_are_pairs_and_files_of_no_pair() -> None:
+    made = plan(finding("unpaired", "leave-out", ("images/lost.png",)), finding("unreadable", "leave-out", ("masks/b.png",)))
+    assert steps(made) == {1: [("leave-out", "unreadable")]}
+    assert {file: step.code for file, step in made.lone.items()} == {"images/lost.png": "unpaired"}
+
+
+def test_values_can_name_fewer_files_than_the_finding() -> None:
+    """Of duplicates all are shown and all but one are left out."""
+    proposal = Repair("leave-out", {"files": ["images/b.png"]})
+    made = plan(Finding("exact-duplicates", ("images/a.png", "images/b.png"), "", "warning", proposal))
+    assert steps(made) == {1: [("leave-out", "exact-duplicates")]}
+
+
+def test_a_file_of_many_masks_stands_for_the_images_the_details_name() -> None:
+    records = tuple(
+        Record(n, ROOT / f"{n}.png", ROOT / "all.json", form=MaskForm("coco", key=str(k))) for k, n in enumerate(NAMES, 1)
+    )
+    broken = Finding("unreadable", ("all.json",), "", "error", Repair("leave-out"), {"problems": {"b.png": "what is wrong"}})
+    assert steps(plan(broken, records=records)) == {1: [("leave-out", "unreadable")]}
+
+
+def test_a_question_stops_and_names_the_flags() -> None:
+    (asked,) = questions(SWAP)
+    assert asked == (
+        '`inverted`: Is 1 the background? Say what the values mean: --data.classes "{name: 0, name: 1}". '
+        "Or leave it as it is with --leave inverted."
+    )
+
+
+def test_all_questions_are_told_at_once() -> None:
+    asked = questions(SWAP, COLOURS, finding("mixed-depth"))
+    assert len(asked) == 3
+    assert "--data.classes \"{name: '#000000', name: '#ff0000'}\"" in asked[1]
+    assert asked[2] == (
+        "`mixed-depth` must be mended by hand: evidence of mixed-depth (masks/a.png). "
+        "Mend the source, or leave it as it is with --leave mixed-depth."
+    )
+
+
+def test_a_question_that_names_its_flags_is_told_as_it_is() -> None:
+    (asked,) = questions(
+        finding("void-after-last", "remap", question="Is 11 void? Then --data.ignore_index 11.", table={"11": 255})
+    )
+    assert (
+        asked == "`void-after-last`: Is 11 void? Then --data.ignore_index 11. Or leave it as it is with --leave void-after-last."
+    )
+
+
+def test_what_is_left_is_not_asked_and_not_done() -> None:
+    assert plan(SWAP, COLOURS, finding("mixed-depth"), leave=("inverted", "colour-masks", "mixed-depth")) == Plan()
+
+
+def test_remarks_without_a_proposal_are_passed_over() -> None:
+    assert plan(finding("imbalance", severity="note"), finding("groups", severity="warning")) == Plan()
+
+
+def test_leave_without_its_finding_is_remarked_and_a_wrong_code_refused() -> None:
+    assert plan(leave=("smoothed",)).notes == ("--leave smoothed has no effect: there is no such finding",)
+    with pytest.raises(UsageError, match="Did you mean smoothed"):
+        plan(leave=("smoothd",))
+
+
+def test_named_classes_answer_what_values_mean() -> None:
+    (step,) = plan(SWAP, classes={"pet": 1, "rest": 0}).steps[0]
+    assert (step.op, step.values, step.code) == (
+        "remap",
+        {"table": {"1": 0, "0": 1, "255": 255}, "names": ["pet", "rest"]},
+        "inverted",
+    )
+
+
+def test_named_colours_answer_what_colours_mean() -> None:
+    (step,) = plan(COLOURS, classes={"x": "#ff0000", "y": [0, 0, 0]}).steps[0]
+    assert (step.op, step.values) == ("colours", {"table": {"#ff0000": 0, "#000000": 1}, "names": ["x", "y"]})
+
+
+def test_an_ignored_value_answers_what_it_means() -> None:
+    void = finding("void-after-last", "remap", question="Is 11 void?", table={"11": 255})
+    (step,) = plan(void, ignore_index=11).steps[0]
+    assert step.values == {"table": {"11": 255}}
+
+
+def test_a_threshold_answers_greys() -> None:
+    (step,) = plan(finding("smoothed", "threshold", question="From where?", at=128), foreground_from=100).steps[0]
+    assert (step.op, step.values) == ("threshold", {"at": 100})
+
+
+@pytest.mark.parametrize(
+    "config", [{"classes": {"x": "#ff0000", "y": "#00ff00"}}, {"classes": ["x", "y"]}, {"foreground_from": 9}]
+)
+def test_an_answer_that_leaves_a_colour_open_is_none(config: dict[str, object]) -> None:
+    assert len(questions(COLOURS, **config)) == 1
+
+
+def test_several_classes_are_not_cut_in_two() -> None:
+    audit = Audit(str(ROOT), "", "", 1, {}, (), (), "", (finding("smoothed", "threshold", at=128),),
+                  records=(Record("a", ROOT / "images/a.png", ROOT / "masks/a.png"),))  # fmt: skip
+    with pytest.raises(RepairQuestion, match="`smoothed` must be mended by hand"):
+        plan_repairs(audit, DataConfig(), (), {0: 0, 1: 1, 2: 2})
+    assert plan_repairs(audit, DataConfig(), (), {255: 0, 0: 1}).steps[0][0].values == {"at": 128, "low": 1, "high": 0}
+
+
+def test_which_way_to_turn_is_not_answered_by_classes() -> None:
+    asked = questions(finding("orientation", "turn-mask", question="Left or right?", orientation=6), classes=["a", "b"])
+    assert asked == ("`orientation`: Left or right? Answer, or leave it as it is with --leave orientation.",)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (("turn-mask", {"orientation": 6}), ("turn-mask", {"orientation": 8})),
+        (("resize-mask", {}), ("fit-mask", {"rows": 1, "columns": 0})),
+        (("remap", {"table": {"12": 11}}), ("remap", {"table": {"12": 255}})),
+        (("remap", {"table": {"255": 255}}), ("threshold", {"at": 128})),
+        (("remap", {"table": {"0": 1}}), ("colours", {"table": {"#000000": 0}})),
+        (("threshold", {"at": 100}), ("threshold", {"at": 128})),
+    ],
+)
+def test_repairs_that_contradict_each_other_are_a_question(one, two) -> None:
+    (asked,) = questions(finding("smoothed", one[0], **one[1]), finding("offset", two[0], **two[1]))
+    assert "repairs must agree; smoothed and offset ask for different things in a.png" in asked or "offset and smoothed" in asked
+    assert "--leave" in asked
+
+
+def test_repairs_that_agree_go_together() -> None:
+    made = plan(finding("zero-255", "remap", table={"0": 0, "255": 1}), finding("smoothed", "threshold", at=128))
+    assert steps(made) == {0: [("remap", "zero-255"), ("threshold", "smoothed")]}
+
+
+def test_a_pair_left_out_asks_nothing_more() -> None:
+    made = plan(
+        finding("unreadable", "leave-out"), finding("smoothed", "threshold", at=100), finding("offset", "threshold", at=128)
+    )
+    assert made.steps[0][0].op == "leave-out"
+
+
+def test_groups_go_to_the_records_they_name() -> None:
+    made = plan(finding("groups", "regroup", severity="warning", groups={"images/a": "x", "images/c": "y", "gone": "z"}))
+    assert steps(made) == {0: [("regroup", "groups")], 2: [("regroup", "groups")]}
+
+
+def test_one_pair_has_one_group() -> None:
+    one, same, other = ({"images/a": "x"}, {"images/a": "x", "images/b": "y"}, {"images/a": "z"})
+    made = plan(finding("near-leak", "regroup", groups=one), finding("near-duplicates", "regroup", groups=same))
+    assert steps(made)[0] == [("regroup", "near-leak"), ("regroup", "near-duplicates")]
+    (asked,) = questions(finding("near-leak", "regroup", groups=one), finding("groups", "regroup", groups=other))
+    assert "near-leak and groups ask for different things in a.png" in asked
+
+
+def test_the_question_is_a_mistake_in_the_input() -> None:
+    assert issubclass(RepairQuestion, MaskwrightError)
+    assert str(RepairQuestion(["one", "two"])) == "2 questions before anything is repaired:\n  one\n  two"

@@ -1,0 +1,196 @@
+"""What a split tells of itself: guessed groups, near-duplicates, scarce classes, uneven sides, options without effect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maskwright.config import SplitConfig
+from maskwright.data.dataset import Item, Record
+from maskwright.data.splits import Dealt, assign_splits
+
+
+def item(name: str, split: str | None = None, group: str | None = None, pixels: tuple[int, ...] = (50, 50)) -> Item:
+    return Item(Record(name, Path(f"{name}.png"), Path(f"{name}_m.png"), split, group), 10, 10, "", "", pixels, 0)
+
+
+def deal(
+    found: list[Item], near: list[list[int]] | None = None, names: tuple[str, ...] = ("ground", "crack"), **options
+) -> Dealt:
+    return assign_splits(found, SplitConfig.model_validate(options), near or [], names)
+
+
+def side(dealt: Dealt, index: int) -> str | None:
+    return dealt.items[index].record.split
+
+
+VIDEOS = [item(f"images/vid{v:02d}_f{n:04d}") for v in range(10) for n in range(4)]
+PLAIN = [item(f"image-{n}") for n in range(30)]
+
+
+def test_guessed_groups_are_kept_whole_and_told() -> None:
+    dealt = deal(VIDEOS)
+    assert all(len({side(dealt, 4 * v + n) for n in range(4)}) == 1 for v in range(10))
+    assert dealt.dealing.reason == "dealt with seed 0, 10 groups, by the file names"
+    assert len(dealt.notes) == 1
+    assert dealt.notes[0].startswith("groups were guessed from names such as 'images/vid00_f0000'")
+    assert dealt.notes[0].endswith("to deal image by image set data.split.group to null")
+    assert dealt.dealing.group is not None and "vid" in dealt.dealing.group
+    again = deal(VIDEOS, group=dealt.dealing.group)  # what was guessed can be written down
+    assert [one.record.split for one in again.items] == [one.record.split for one in dealt.items]
+    assert again.notes == ()
+
+
+def test_with_null_images_are_dealt_one_by_one() -> None:
+    dealt = deal(VIDEOS, group=None)
+    assert dealt.notes == () and dealt.dealing.reason == "dealt with seed 0"
+    assert any(len({side(dealt, 4 * v + n) for n in range(4)}) > 1 for v in range(10))
+
+
+def test_groups_the_data_set_names_go_before_its_names() -> None:
+    found = [item(f"vid{v:02d}_f{n}", group=f"camera{n}") for v in range(10) for n in range(5)]
+    dealt = deal(found)
+    assert all(len({side(dealt, 5 * v + n) for v in range(10)}) == 1 for n in range(5))
+    assert dealt.dealing.reason == "dealt with seed 0, 5 groups" and dealt.dealing.group is None
+
+
+def test_weak_hints_are_told_and_not_followed() -> None:
+    found = [item(f"IMG_202001{day:02d}_{n:03d}") for day in range(1, 9) for n in range(5)]
+    dealt = deal(found)
+    assert dealt.dealing.reason == "dealt with seed 0"
+    assert len(dealt.notes) == 1 and "hold a date that several share" in dealt.notes[0]
+    assert "to keep them whole set data.split.group to '" in dealt.notes[0]
+
+
+def test_too_few_guessed_groups_are_torn_with_a_warning() -> None:
+    dealt = deal([item(f"vid{v}_f{n:02d}") for v in range(2) for n in range(20)])
+    assert dealt.dealing.reason == "dealt with seed 0"
+    assert sum(one.record.split == "val" for one in dealt.items) == 8
+    assert len(dealt.notes) == 1 and "so they were torn apart: scores on val and test will be better" in dealt.notes[0]
+
+
+def test_near_duplicates_stay_together_and_are_counted() -> None:
+    near = [[0, 11, 22], [5, 6]]
+    for seed in range(10):
+        dealt = deal(PLAIN, near, seed=seed)
+        assert side(dealt, 0) == side(dealt, 11) == side(dealt, 22)
+        assert side(dealt, 5) == side(dealt, 6)
+        told = "5 images were kept together because they are nearly the same (image-0, image-11 and image-22)"
+        assert dealt.notes == (told,)
+        assert dealt.items[11].record.group == dealt.items[0].record.group == "image-0"
+        assert dealt.items[7].record.group is None
+
+
+def test_near_duplicates_join_groups_too() -> None:
+    dealt = deal(VIDEOS, [[3, 4]])  # the last frame of the first video and the first of the second
+    assert len({side(dealt, index) for index in range(8)}) == 1
+    assert any(note.startswith("2 images were kept together") for note in dealt.notes)
+    inside = deal(VIDEOS, [[0, 1]])  # one video holds both: nothing to tell
+    assert not any("nearly the same" in note for note in inside.notes)
+    by_pattern = deal(VIDEOS, [[3, 4]], group=r"vid\d+")
+    assert len({side(by_pattern, index) for index in range(8)}) == 1
+
+
+def test_with_null_torn_near_duplicates_are_told() -> None:
+    dealt = deal(PLAIN, [[n, n + 15] for n in range(15)], group=None)
+    torn = sum(side(dealt, n) != side(dealt, n + 15) for n in range(15))
+    assert torn > 0
+    note = f"{2 * torn} images are nearly the same as one in another split"
+    assert dealt.notes[0].startswith(note) and dealt.notes[0].endswith("Set data.split.group to auto to keep them together")
+
+
+def test_too_many_near_duplicates_are_told_and_not_kept() -> None:
+    dealt = deal(PLAIN, [list(range(29))])
+    assert [sum(one.record.split == name for one in dealt.items) for name in ("train", "val", "test")] == [18, 6, 6]
+    assert len(dealt.notes) == 1
+    assert dealt.notes[0].startswith("29 images are nearly the same as one in another split")
+    assert "kept together they would leave a side too few images" in dealt.notes[0]
+
+
+def test_near_duplicates_outside_what_is_dealt_are_left_aside() -> None:
+    """The first two are the data set's own test; of the pair across, one alone is dealt."""
+    found = [item(f"image-{n}", "test" if n < 2 else "train") for n in range(20)]
+    dealt = deal(found, [[0, 7], [8, 9]])
+    assert side(dealt, 0) == side(dealt, 1) == "test" and side(dealt, 8) == side(dealt, 9)
+    assert dealt.notes == ("2 images were kept together because they are nearly the same (image-8 and image-9)",)
+
+
+def test_a_class_in_one_image_only_is_told() -> None:
+    found = [item(f"image-{n}", pixels=(90, 10 * (n == 4))) for n in range(20)]
+    dealt = deal(found)
+    assert side(dealt, 4) == "train"  # where it can at least be learned
+    assert dealt.notes == ("crack is in 1 image only, in train: val and test cannot be scored on it",)
+    assert dealt.explained == {("val", 1), ("test", 1)}
+
+
+def test_a_class_in_one_group_only_is_told_with_its_images() -> None:
+    found = [item(f"image-{n}", group=f"p{n // 4}", pixels=(90, 10 * (n in (4, 5)))) for n in range(40)]
+    assert deal(found).notes == ("crack is in 2 images of 1 group only, in train: val and test cannot be scored on it",)
+
+
+def test_a_class_in_two_images_only_is_told() -> None:
+    found = [item(f"image-{n}", pixels=(90, 10 * (n in (4, 9)))) for n in range(20)]
+    (note,) = deal(found).notes
+    assert note.startswith("crack is in 2 images only, in train and ") and note.endswith(" cannot be scored on it")
+    assert deal(found, test=0).notes == ()  # two sides, two images: nothing to tell
+
+
+def test_a_class_nobody_shows_or_that_all_sides_have_is_not_told() -> None:
+    assert deal([item(f"image-{n}", pixels=(90, 0)) for n in range(20)]).notes == ()
+    assert deal([item(f"image-{n}", pixels=(90, 5 * (n < 3))) for n in range(20)]).notes == ()
+
+
+def test_a_class_a_side_has_little_of_is_told() -> None:
+    """Nearly all of the class lies in one image: two sides must do with the rest."""
+    found = [item(f"image-{n}", pixels=(90, 10000 if n == 7 else 10 * (n < 7))) for n in range(20)]
+    (note,) = deal(found).notes
+    assert "of the pixels of crack and 20% of the images" in note and "rest on little" in note
+
+
+def test_uneven_groups_are_told_with_counts() -> None:
+    sizes = [30, 6, 6]
+    found = [item(f"image-{g}-{n}", group=f"p{g}") for g, size in enumerate(sizes) for n in range(size)]
+    dealt = deal(found)
+    assert dealt.notes == ()  # 30, 6 and 6 of 42 are what was asked for, near enough
+    lopsided = deal([item(f"image-{g}-{n}", group=f"p{g}") for g, size in enumerate((20, 20, 2)) for n in range(size)])
+    (note,) = lopsided.notes
+    assert note.startswith("groups are kept whole and of unequal size: ") and "20 images, 8 asked for" in note
+
+
+@pytest.mark.parametrize(
+    ("splits", "options", "reason", "notes"),
+    [
+        (["train", "val", "test"], {}, "as the data set has it", ()),
+        (["train", "val"], {}, "as the data set has it", ()),
+        (
+            ["train", "val"],
+            {"test": 0.3},
+            "as the data set has it",
+            ("data.split has no effect: the data set names its own splits",),
+        ),
+        (["train", "test"], {}, "test as the data set has it, val dealt from train with seed 0", ()),
+        (
+            ["train", "test"],
+            {"test": 0.4, "seed": 2},
+            "test as the data set has it, val dealt from train with seed 2",
+            ("data.split.test has no effect: the data set names its own splits",),
+        ),
+        (["train", "test"], {"val": 0}, "as the data set has it", ()),
+        (["train"], {}, "val dealt from train with seed 0", ("there is no test: the data set names train for every image",)),
+        ([None], {"test": 0}, "dealt with seed 0", ()),
+        ([None], {"val": 0}, "dealt with seed 0", ()),
+        ([None], {"val": 0, "test": 0}, "dealt with seed 0", ()),
+    ],
+)
+def test_partial_splits(splits: list[str | None], options: dict[str, Any], reason: str, notes: tuple[str, ...]) -> None:
+    found = [item(f"image-{n}", splits[n % len(splits)]) for n in range(30)]
+    dealt = deal(found, **options)
+    assert (dealt.dealing.reason, dealt.notes) == (reason, notes)
+    sizes = {name: sum(one.record.split == name for one in dealt.items) for name in ("train", "val", "test")}
+    assert sum(sizes.values()) == 30 and sizes["train"] > 0
+    if splits == [None]:
+        assert sizes == {name: round(30 * options.get(name, 0.2)) for name in ("val", "test")} | {"train": sizes["train"]}
+    assert all(one.record.split == was.record.split for one, was in zip(dealt.items, found, strict=True)
+               if was.record.split in ("val", "test"))  # fmt: skip

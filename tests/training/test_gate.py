@@ -1,0 +1,139 @@
+"""The gate before training: errors stop it with codes and files, allowed ones are written down, and nothing is read twice."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import maskwright as mw
+from maskwright.config import Config
+from maskwright.data import raw
+from maskwright.errors import ConfigError, DataError
+from maskwright.training.fit import prepare
+from support import TINY, copy_of, data, maskwright, picture
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A copy of the puzzle set, to be spoilt."""
+    return copy_of(data(), tmp_path / "mine")
+
+
+@pytest.fixture
+def leaking(mine: Path) -> Path:
+    """One of the pictures to train on is in the test, too."""
+    rows = [row.split(",") for row in (mine / "pairs.csv").read_text().split()]
+    columns = {name: place for place, name in enumerate(rows[0])}
+    files = {row[columns["split"]]: mine / row[columns["image"]] for row in rows[1:]}
+    files["test"].write_bytes(files["train"].read_bytes())
+    return mine
+
+
+def train(root: Path, out: Path, *words: object):
+    return maskwright("train", "--data", root, *TINY, "--epochs", 1, "--out", out, *words)
+
+
+def test_an_error_is_one_sentence_with_code_files_and_what_to_type(leaking, tmp_path):
+    outcome = train(leaking, tmp_path / "run")
+    assert outcome.code == 2 and outcome.out == "" and not (tmp_path / "run").exists()
+    assert outcome.sentence.startswith(f"`{leaking}` must hold no errors to be trained on; found exact-leak (images/image-")
+    assert f"See maskwright check {leaking}, or go on in spite of it with --allow exact-leak." in outcome.sentence
+
+
+def test_several_errors_are_told_together(leaking, tmp_path):
+    for path in (leaking / "masks").iterdir():
+        picture(path, (np.asarray(Image.open(path)) // 255 + 1).astype(np.uint8))
+    (leaking / "classes.yaml").unlink(missing_ok=True)
+    sentence = train(leaking, tmp_path / "run").sentence
+    assert "found off-by-one (masks/mask-" in sentence and "exact-leak (" in sentence
+    assert "--allow off-by-one --allow exact-leak" in sentence
+    assert "off-by-one" not in train(leaking, tmp_path / "run", "--allow", "off-by-one").sentence
+
+
+def test_what_is_allowed_goes_on_and_is_written_down(leaking, tmp_path):
+    out = tmp_path / "run"
+    outcome = train(leaking, out, "--allow", "exact-leak")
+    assert outcome.code == 0, outcome.err
+    assert "allowed exact-leak: " in outcome.err
+    allowed = json.loads((out / "environment.json").read_text())["allowed"]
+    assert [one["code"] for one in allowed] == ["exact-leak"] and len(allowed[0]["files"]) == 2 and allowed[0]["evidence"]
+    assert yaml.safe_load((out / "config.yaml").read_text())["train"]["allow"] == ["exact-leak"]
+    assert maskwright("report", out).code == 0
+    assert "Allowed error" in (out / "report.html").read_text()
+
+
+def test_codes_can_be_allowed_in_a_file_and_from_python(leaking, tmp_path):
+    (tmp_path / "my.yaml").write_text("train: {allow: exact-leak}\n")
+    words = [tmp_path / "my.yaml", "--data", leaking, *TINY, "--epochs", 1, "--out", tmp_path / "run"]
+    assert maskwright("train", *words).code == 0
+    keys = {"model.width": 2, "model.depth": 2}
+    run = mw.train(leaking, out=tmp_path / "other", progress=False, epochs=1, size=32, allow=["exact-leak"], **keys)
+    assert run.config.train.allow == ["exact-leak"]
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [("exact-leek", "Did you mean exact-leak"), ("xyz", "`train.allow` must be one that is known")]
+)
+def test_a_code_that_is_not_known_is_told_before_anything_is_read(code, told, tmp_path):
+    assert told in train(tmp_path / "nowhere", tmp_path / "run", "--allow", code).sentence
+    with pytest.raises(ConfigError, match=r"train\.allow"):
+        prepare(Config.model_validate({"train": {"allow": [code]}}))
+
+
+def test_an_allowance_nobody_needs_is_told(tmp_path):
+    outcome = train(data(), tmp_path / "run", "--allow", "exact-leak")
+    assert outcome.code == 0 and "note    train.allow exact-leak has no effect: no such error was found" in outcome.err
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["allowed"] == []
+
+
+def test_what_cannot_be_read_cannot_be_allowed(mine, tmp_path):
+    (mine / "masks" / "mask-2.png").write_bytes(b"")
+    sentence = train(mine, tmp_path / "run", "--allow", "unreadable").sentence
+    assert "got an empty file" in sentence and "What cannot be read cannot be allowed either." in sentence
+    assert sentence.endswith(f"maskwright check {mine} tells more.")
+
+
+def test_a_warning_is_told_and_training_goes_on(mine, tmp_path):
+    picture(mine / "images" / "image-0.png", np.full((32, 40, 3), 7, np.uint8))
+    outcome = train(mine, tmp_path / "run")
+    assert outcome.code == 0 and "warning constant-image: 1 image has the same colour in every pixel" in outcome.err
+
+
+def test_every_file_is_decoded_once(monkeypatch):
+    """Readers are wrapped to count: the gate takes its facts from what opening has in memory."""
+    seen: Counter[str] = Counter()
+    image, mask = raw.decode_image, raw.load_mask
+
+    def counting_image(data: bytes, path: Path, *more: object):
+        seen[str(path)] += 1
+        return image(data, path, *more)
+
+    def counting_mask(record, size):
+        seen[str(record.mask)] += 1
+        return mask(record, size)
+
+    monkeypatch.setattr(raw, "decode_image", counting_image)
+    monkeypatch.setattr(raw, "load_mask", counting_mask)
+    plan = prepare(Config.model_validate({"data": {"root": str(data())}}))
+    plan.opened.store.close()
+    assert len(seen) == 16 and set(seen.values()) == {1}
+    assert len(plan.opened.inspected) == 8
+
+
+def test_a_run_that_began_goes_on_without_the_gate(leaking, tmp_path):
+    out = tmp_path / "run"
+    assert train(leaking, out, "--allow", "exact-leak").code == 0
+    (out / "model.safetensors").unlink()
+    assert maskwright("train", "--resume", out).code == 0
+
+
+def test_errors_without_a_data_set_give_no_hint_to_check_it(tmp_path):
+    with pytest.raises(DataError) as refused:
+        prepare(Config.model_validate({"data": {"root": str(tmp_path / "nowhere")}}))
+    assert "maskwright check" not in str(refused.value)
