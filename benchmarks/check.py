@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,7 @@ from PIL import Image
 
 from common import Figure, part, publish
 
-SIDE, SCENES, REPEATS = 512, 50, 5
+SIDE, SCENES, REPEATS = 512, 50, 3
 KINDS = {"jpeg": ".jpg", "png": ".png"}
 
 
@@ -60,11 +61,8 @@ def main() -> bool:
 
 def make_set(root: Path, count: int, kind: str) -> None:
     """Pictures cut, turned by any angle and tinted from a few drawn scenes: alike in kind, and no two alike."""
-    from maskwright.data.synthetic import GENERATORS
-
     cv2.setNumThreads(1)
-    draw = GENERATORS["landcover"].draw
-    scenes = [draw(np.random.default_rng((1, index)), SIDE, SIDE) for index in range(min(SCENES, count))]
+    scenes = _scenes()
     for name in ("images", "masks"):
         (root / name).mkdir(parents=True)
 
@@ -78,6 +76,13 @@ def make_set(root: Path, count: int, kind: str) -> None:
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(write, range(count)))
+
+
+@cache
+def _scenes() -> list[tuple[np.ndarray, np.ndarray]]:
+    from maskwright.data.synthetic import GENERATORS
+
+    return [GENERATORS["landcover"].draw(np.random.default_rng((1, index)), SIDE, SIDE) for index in range(SCENES)]
 
 
 def changed(rng: np.random.Generator, *scenes: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

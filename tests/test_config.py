@@ -102,7 +102,8 @@ def test_a_wrong_shape_is_told_in_words_for_people(tmp_path, text):
 
 def test_an_unknown_model_names_the_models_and_the_shorthand(tmp_path):
     (problem,) = refused(tmp_path, "model: unett")
-    assert "`model` must be unet or smp; got 'unett'" in problem and "arch/encoder" in problem
+    told = "`model` must be unet, resnet34_unet, smp, torchvision or hf; got 'unett'. Did you mean unet?"
+    assert told in problem and "arch/encoder" in problem
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path):

@@ -10,7 +10,7 @@ flag) and the nearest valid key; all of them at once.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -162,6 +162,14 @@ class UnetConfig(Section):
     depth: Annotated[int, Field(ge=1, le=8, description="how many times the map is halved")] = 4
     outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
     norm: Annotated[Literal["batch", "none"], Field(description="normalisation after each convolution")] = "batch"
+    weights: Annotated[str, Field(description="what to start from: none, a weights file or a run folder")] = "none"
+
+
+class PixelsConfig(Section):
+    """What is subtracted from each band's 0 to 255 and what it is then divided by."""
+
+    mean: list[Annotated[float, Field(allow_inf_nan=False)]]
+    std: list[PositiveFloat]
 
 
 class SmpConfig(Section):
@@ -169,9 +177,84 @@ class SmpConfig(Section):
 
     name: Literal["smp"] = "smp"
     arch: Annotated[str, Field(description="unet, unetplusplus, fpn, deeplabv3plus, …")] = "unet"
-    encoder: Annotated[str, Field(description="resnet34, efficientnet-b0, …")] = "resnet34"
-    weights: Annotated[str, Field(description="pretrained weights of the encoder, or none")] = "imagenet"
+    encoder: Annotated[str, Field(description="resnet34, efficientnet-b0, tu-NAME for any of timm, …")] = "resnet34"
+    weights: Annotated[
+        str, Field(description="what to start from: none, imagenet or another set of the encoder's, a weights file or a run folder")
+    ] = "imagenet"
+    pixels: Annotated[PixelsConfig | Auto, Field(description="how bands are normalised; auto: as the weights expect")] = "auto"
     outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+
+
+class Resnet34UnetConfig(Section):
+    """A ResNet34 encoder with a U-Net's decoder, written out here."""
+
+    name: Literal["resnet34_unet"] = "resnet34_unet"
+    up: Annotated[Literal["transposed", "bilinear"], Field(description="how the decoder doubles a feature map")] = "transposed"
+    width: Annotated[int, Field(ge=2, multiple_of=2, description="channels of the first block; ResNet34's are 64")] = 64
+    weights: Annotated[str, Field(description="imagenet: the encoder starts from torchvision's resnet34; or none")] = "none"
+    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+
+
+TorchvisionArch = Literal[
+    "deeplabv3_resnet50", "deeplabv3_resnet101", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large",
+    "fcn_resnet50", "fcn_resnet101",
+]  # fmt: skip
+
+
+class TorchvisionConfig(Section):
+    """A segmentation network of torchvision: DeepLabV3, FCN or LR-ASPP."""
+
+    name: Literal["torchvision"] = "torchvision"
+    arch: Annotated[TorchvisionArch, Field(description="deeplabv3_resnet50, fcn_resnet50, lraspp_mobilenet_v3_large, …")] = (
+        "deeplabv3_resnet50"
+    )
+    weights: Annotated[str, Field(description="COCO_WITH_VOC_LABELS_V1, imagenet-backbone or none")] = "COCO_WITH_VOC_LABELS_V1"
+    aux_weight: Annotated[
+        float | None, Field(ge=0, description="weight of the auxiliary head's loss; 0.4 where there is one, 0 leaves it out")
+    ] = None
+    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle_aux_weight(cls, keys: Any) -> Any:
+        if isinstance(keys, dict) and keys.get("aux_weight") is None:
+            return {**keys, "aux_weight": 0.0 if str(keys.get("arch")).startswith("lraspp") else 0.4}
+        return keys
+
+    @model_validator(mode="after")
+    def _auxiliary_head_is_there(self) -> TorchvisionConfig:
+        if self.arch.startswith("lraspp") and self.aux_weight:
+            raise ValueError(f"aux_weight must be 0 for {self.arch}, which has no auxiliary head; got {self.aux_weight:g}")
+        return self
+
+
+HF_SIZES = {"segformer": ("b0", "b1", "b2", "b3", "b4", "b5"), "mask2former": ("tiny", "small", "base", "large")}
+HfArch = Literal["segformer", "mask2former"]
+HfSize = Literal["b0", "b1", "b2", "b3", "b4", "b5", "tiny", "small", "base", "large"]
+
+
+class HfConfig(Section):
+    """SegFormer or Mask2Former of transformers (extra hf)."""
+
+    name: Literal["hf"] = "hf"
+    arch: Annotated[HfArch, Field(description="segformer or mask2former")] = "segformer"
+    size: Annotated[HfSize | None, Field(description="segformer: b0 to b5; mask2former: tiny, small, base or large")] = None
+    weights: Annotated[str, Field(description="a model of the hub, a folder made by save_pretrained, or none")] = "none"
+    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle_size(cls, keys: Any) -> Any:
+        arch = keys.get("arch", "segformer") if isinstance(keys, dict) else None
+        return {**keys, "size": HF_SIZES[arch][0]} if arch in get_args(HfArch) and keys.get("size") is None else keys
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> HfConfig:
+        if self.size not in HF_SIZES[self.arch]:
+            raise ValueError(f"size must be {' or '.join(HF_SIZES[self.arch])} for {self.arch}; got {self.size}")
+        if self.arch == "mask2former" and self.outputs == "sigmoid":
+            raise ValueError("outputs must be softmax for mask2former, whose classes are compared with each other; got sigmoid")
+        return self
 
 
 class LossTerm(Section):
@@ -220,17 +303,73 @@ AugmentStep = Annotated[
 ]
 
 
+Part = Literal["encoder", "decoder", "head"]
+Schedule = Literal["constant", "step", "exponential", "cyclic", "cosine", "one-cycle", "poly", "plateau"]
+PARTS = get_args(Part)
+_THAW = "an epoch to thaw after (5, or 5 epochs) or always"
+
+
+def _freeze(value: object) -> object:
+    """`[encoder]` as it is; in `{encoder: 5 epochs}` the number alone."""
+    named = value if isinstance(value, list | tuple | dict) else [value]
+    strange = [name for name in named if name not in PARTS]
+    if strange:
+        raise ValueError(f"must name encoder, decoder or head; got {strange[0]!r}")
+    if not isinstance(value, dict):
+        return list(dict.fromkeys(named))
+    return {part: _epochs_frozen(part, until) for part, until in value.items()}
+
+
+def _epochs_frozen(part: str, until: object) -> object:
+    found = re.fullmatch(r"(\d+)( epochs?)?", until.strip()) if isinstance(until, str) else None
+    number = int(found[1]) if found else until
+    if until == "always" or (type(number) is int and number > 0):
+        return number
+    raise ValueError(f"must give {part} {_THAW}; got {until!r}")
+
+
+def _numbers(value: object) -> object:
+    """Texts that are numbers as numbers: YAML 1.1 reads 1e-8 as text."""
+    if isinstance(value, dict):
+        return {key: _numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_numbers(inner) for inner in value]
+    if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value):
+        return float(value)
+    return value
+
+
 class OptimConfig(Section):
     """The optimiser and the learning rate over time."""
 
-    name: Annotated[Literal["adamw", "adam", "sgd"], Field(description="the rule of each step")] = "adamw"
-    lr: Annotated[PositiveFloat, Field(description="the highest learning rate")] = 2e-3
+    name: Annotated[str, Field(description="adamw, adam, sgd, or any other of torch.optim: radam, rmsprop, …")] = "adamw"
+    options: Annotated[
+        dict[str, Any],
+        BeforeValidator(_numbers),
+        Field(description="further arguments of the optimiser, such as {betas: [0.9, 0.98]}"),
+    ] = {}
+    lr: Annotated[PositiveFloat | Auto, Field(description="the highest learning rate; auto: found by a range test")] = 2e-3
+    encoder_scale: Annotated[PositiveFloat, Field(description="the encoder's rate is lr times this; 0.1 spares its weights")] = 1.0
     weight_decay: Annotated[float, Field(ge=0, description="on weight matrices only")] = 0.02
-    schedule: Annotated[Literal["cosine", "constant"], Field(description="cosine always reaches its end")] = "cosine"
-    warmup: Annotated[Fraction, Field(description="share of the steps over which the rate rises")] = 0.1
+    momentum: Annotated[Fraction, Field(description="sgd: share of the last step that is kept")] = 0.9
+    nesterov: Annotated[bool, Field(description="sgd: look ahead along the momentum")] = True
+    schedule: Annotated[Schedule, Field(description="how the rate changes; cosine always reaches its end")] = "cosine"
+    warmup: Annotated[Fraction, Field(description="share of the steps over which the rate rises; one-cycle: usually 0.3")] = 0.1
+    every: Annotated[PositiveInt | Auto, Field(description="step: epochs from one drop to the next")] = "auto"
+    gamma: Annotated[
+        Annotated[float, Field(gt=0, le=1)] | Auto,
+        Field(description="step: what each drop multiplies the rate by; exponential: what each epoch does"),
+    ] = "auto"
+    period: Annotated[PositiveFloat | Auto, Field(description="cyclic: epochs from one low to the next")] = "auto"
+    low: Annotated[Probability, Field(description="cyclic: the lowest rate, as a share of lr")] = 0.1
+    power: Annotated[PositiveFloat, Field(description="poly: the rate falls as this power of what is left")] = 0.9
+    patience: Annotated[PositiveInt, Field(description="plateau: epochs without a better one before the rate drops")] = 5
+    factor: Annotated[float, Field(gt=0, lt=1, description="plateau: what a drop multiplies the rate by")] = 0.5
     clip: Annotated[PositiveFloat | None, Field(description="largest norm of the gradient")] = 1.0
     freeze: Annotated[
-        list[Literal["encoder", "decoder", "head"]], Field(description="parts that do not learn: encoder, decoder, head")
+        list[Part] | dict[Part, PositiveInt | Literal["always"]],
+        BeforeValidator(_freeze, json_schema_input_type=list[Part] | dict[Part, int | str] | Part),
+        Field(description="parts that do not learn: [encoder, decoder, head], or {encoder: 5 epochs} to thaw later"),
     ] = []
 
 
@@ -245,7 +384,8 @@ class TrainConfig(Section):
         Fraction | Auto, Field(description="share of the epochs, the first ones, trained on inputs of half the size")
     ] = "auto"
     repeats: Annotated[PositiveInt | Auto, Field(description="inputs drawn from each image an epoch")] = "auto"
-    batch_size: Annotated[PositiveInt | Auto, Field(description="inputs a step")] = "auto"
+    batch_size: Annotated[PositiveInt | Auto, Field(description="inputs the network sees at once")] = "auto"
+    accumulate: Annotated[PositiveInt, Field(description="batches whose gradients make one step")] = 1
     seed: Annotated[int, Field(ge=0, description="decides the first weights and every random choice")] = 0
     precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="arithmetic of the network")] = "auto"
     devices: Annotated[Literal["auto", "cpu", "gpu"], Field(description="what the network runs on")] = "auto"
@@ -261,19 +401,30 @@ class TrainConfig(Section):
 
 
 def model_shorthand(value: object) -> object:
-    """`unet` → {name: unet}; `unet/resnet34` → {name: smp, arch: unet, encoder: resnet34}."""
+    """`unet` → {name: unet}; `unet/resnet34` → {name: smp, arch: unet, encoder: resnet34}; other families by their own names.
+
+    >>> model_shorthand("deeplabv3_resnet50"), model_shorthand("segformer/b2")["name"], model_shorthand("segformer/mit_b2")["name"]
+    ({'name': 'torchvision', 'arch': 'deeplabv3_resnet50'}, 'hf', 'smp')
+    """
     if isinstance(value, str):
-        arch, slash, encoder = value.partition("/")
-        return {"name": "smp", "arch": arch, "encoder": encoder} if slash else {"name": value}
+        arch, slash, rest = value.partition("/")
+        if not slash and arch in get_args(TorchvisionArch):
+            return {"name": "torchvision", "arch": arch}
+        if arch in HF_SIZES and (not slash or rest in HF_SIZES[arch]):
+            return {"name": "hf", "arch": arch, **({"size": rest} if slash else {})}
+        return {"name": "smp", "arch": arch, "encoder": rest} if slash else {"name": value}
     if isinstance(value, dict) and "name" not in value:
+        if value.get("arch") in get_args(TorchvisionArch):
+            return {"name": "torchvision", **value}
         return {"name": "smp" if {"arch", "encoder"} & value.keys() else "unet", **value}
     return value
 
 
+AnyModelConfig = UnetConfig | Resnet34UnetConfig | SmpConfig | TorchvisionConfig | HfConfig
 ModelConfig = Annotated[
-    UnetConfig | SmpConfig,
+    AnyModelConfig,
     Field(discriminator="name"),
-    BeforeValidator(model_shorthand, json_schema_input_type=UnetConfig | SmpConfig | str),
+    BeforeValidator(model_shorthand, json_schema_input_type=AnyModelConfig | str),
 ]
 AugmentPreset = Literal["none", "light", "standard", "heavy"]
 

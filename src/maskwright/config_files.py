@@ -10,11 +10,16 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from maskwright.config import (
+    HF_SIZES,
     AlbumentationsOp,
     AugmentOp,
     Config,
     DataConfig,
+    HfConfig,
+    Resnet34UnetConfig,
     SmpConfig,
+    TorchvisionArch,
+    TorchvisionConfig,
     UnetConfig,
     kind_of_step,
     model_shorthand,
@@ -24,7 +29,13 @@ from maskwright.errors import ConfigError, closest, listed
 Override = tuple[str, Any, str]  # dotted key, value (text is read as YAML), where it was given
 Sources = dict[tuple[str | int, ...], str]
 
-MODEL_SECTIONS: dict[str, type[BaseModel]] = {"unet": UnetConfig, "smp": SmpConfig}
+MODEL_SECTIONS: dict[str, type[BaseModel]] = {
+    "unet": UnetConfig,
+    "resnet34_unet": Resnet34UnetConfig,
+    "smp": SmpConfig,
+    "torchvision": TorchvisionConfig,
+    "hf": HfConfig,
+}
 # what other tools call these keys
 SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "batch": "batch_size", "num_epochs": "epochs", "optimizer": "optim"}
 
@@ -191,7 +202,9 @@ def _sentences(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) ->
             sentences.append(f"{where}`{key}` must be a known key. {_key_hint(loc, tree)}")
         elif item["type"] in ("union_tag_invalid", "union_tag_not_found"):
             got = (item.get("ctx") or {}).get("tag", "no name")
-            hint = "An architecture with an encoder is written arch/encoder, such as unet/resnet34."
+            near = closest(got, [*MODEL_SECTIONS, *get_args(TorchvisionArch), *HF_SIZES], limit=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            hint += "An architecture with an encoder is written arch/encoder, such as unet/resnet34."
             sentences.append(f"{where}`{key}` must be {listed(list(MODEL_SECTIONS), 'or')}; got {got!r}. {hint}")
         elif item["type"] == "value_error":
             sentences.append(f"{where}`{key}`: {item['msg'].removeprefix('Value error, ')}.")

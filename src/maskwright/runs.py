@@ -241,8 +241,8 @@ def command_line() -> list[str]:
 
 def default_out(config: Config, parent: Path = Path("runs")) -> Path:
     """runs/DATA-MODEL-NUMBER, the first number that is free."""
-    model = config.model
-    label = f"{model.arch}-{model.encoder}" if model.name == "smp" else model.name
+    parts = [getattr(config.model, key, None) for key in ("arch", "encoder", "size")]
+    label = "-".join(part for part in parts if part) or config.model.name
     base = f"{Path(config.data.root or 'data').resolve().stem}-{label}".replace("/", "-")
     number = 1
     while (parent / f"{base}-{number}").exists():

@@ -217,6 +217,13 @@ def test_a_repair_with_an_open_question_is_refused(mine, tmp_path):
     assert not (tmp_path / "repaired").exists()
 
 
+def test_a_page_that_would_cost_a_file_is_refused_before_the_work(halved, tmp_path):
+    (tmp_path / "mine.html").write_text("my own")
+    outcome = maskwright("check", halved, "--html", tmp_path / "mine.html")
+    assert outcome.code == 2 and outcome.out == "" and "`--html` must be a new file" in outcome.sentence
+    assert (tmp_path / "mine.html").read_text() == "my own"
+
+
 def test_the_page_is_written(halved, tmp_path):
     outcome = maskwright("check", halved, "--html", tmp_path / "audit.html")
     assert outcome.code == 1 and f"page in {tmp_path / 'audit.html'}" in outcome.out

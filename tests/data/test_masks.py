@@ -52,6 +52,8 @@ UNDERSTOOD: dict[str, tuple[list[list[int]], dict[str, object], tuple[str, ...],
     "three classes and ignored": ([[0, 1, 2, 255]], {}, ("class_0", "class_1", "class_2"), (0, 1, 2), (255,)),
     "a class that occurs nowhere": ([[0, 3]], {}, ("class_0", "class_1", "class_2", "class_3"), (0, 1, 2, 3), (255,)),
     "three ignored": ([[0, 1, 2, 3]], {"ignore_index": 3}, ("class_0", "class_1", "class_2"), (0, 1, 2), (3,)),
+    "0 ignored": ([[0, 1, 2]], {"ignore_index": 0}, ("class_1", "class_2"), (1, 2), (0,)),
+    "1 ignored": ([[0, 1, 2]], {"ignore_index": 1}, ("class_0", "class_2"), (0, 2), (1,)),
     "2 ignored": ([[0, 1, 2]], {"ignore_index": 2}, BINARY, (0, 1), (2,)),
     "list of names": ([[0, 1, 2]], {"classes": ["a", "b", "c"]}, ("a", "b", "c"), (0, 1, 2), (255,)),
     "names and values": ([[0, 10, 300]], {"classes": {"a": 300, "b": 10, "c": 0}}, ("a", "b", "c"), (300, 10, 0), (255,)),
@@ -204,3 +206,8 @@ def test_a_formats_usual_names_hold_where_the_values_fit() -> None:
     assert names(0, 1, 5)[0] == "class_0"  # a value the format has not
     assert names(0, 1, 255) == BINARY  # nobody means the format's first two classes by that
     assert names(0, 1, 2, classes=["a", "b", "c"]) == ("a", "b", "c")
+
+
+def test_one_class_beside_what_is_ignored_is_none() -> None:
+    with pytest.raises(DataError, match="only 1 beside the ignored 0"):
+        decide([0, 1], ignore_index=0)

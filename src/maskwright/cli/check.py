@@ -67,6 +67,10 @@ def check(
         raise UsageError("`--leave` must stand with --fix; got it alone. Add --fix OUT, or leave it out.")
     if write:
         place_for(config)  # what would be refused is refused before the work
+    if html:
+        from maskwright.reports.audit_page import place_for_page
+
+        place_for_page(Path(html))
     found = audit(config, counting("looking at pairs"))
     document = found.to_json()
     done: list[str] = []

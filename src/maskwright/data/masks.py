@@ -133,7 +133,7 @@ def _from_names(
 
 def _from_values(total: Counter[int], ignored: tuple[int, ...], values: Mapping[str, Mapping[int, int]]) -> ClassMap:
     found = set(total)
-    if found <= {0, 1} | set(ignored) and 1 in found:
+    if found <= {0, 1} | set(ignored) and 1 in found and not {0, 1} & set(ignored):
         return ClassMap(("background", "foreground"), (0, 1), tuple(v for v in ignored if v > 1), None, "masks hold 0 and 1")
     if found <= {0, 255} and 255 in found:
         return ClassMap(("background", "foreground"), (0, 255), (), None, "masks hold 0 and 255")
@@ -149,9 +149,14 @@ def _from_values(total: Counter[int], ignored: tuple[int, ...], values: Mapping[
     if largest >= _MAX_CLASSES or largest + 1 > 4 * len(labels) + 4:
         fix = "Say what they mean: --data.classes '{background: 0, name: value}'."
         raise DataError(f"mask values must be class numbers 0, 1, 2, …; got {listed(sorted(labels), 'and', 12)}. {fix}")
-    names = tuple(f"class_{value}" for value in range(largest + 1))
-    reason = f"masks hold values 0 to {largest}"
-    return ClassMap(names, tuple(range(largest + 1)), tuple(v for v in ignored if v > largest), None, reason)
+    numbers = tuple(value for value in range(largest + 1) if value not in ignored)
+    if len(numbers) < 2:
+        raise DataError(
+            f"masks must hold at least two classes; they hold only {listed(numbers)} beside the ignored {listed(ignored)}. "
+            "Name another --data.ignore_index, or none."
+        )
+    names = tuple(f"class_{value}" for value in numbers)
+    return ClassMap(names, numbers, ignored, None, f"masks hold values {numbers[0]} to {largest}")
 
 
 def looks_like_a_ramp(total: Counter[int]) -> bool:

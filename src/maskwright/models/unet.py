@@ -32,12 +32,12 @@ class Unet(nn.Module):
         super().__init__()
         channels = [width * 2**level for level in range(depth + 1)]
         self.encoder = nn.ModuleList(
-            [_two_convolutions(before, after, norm) for before, after in zip([in_channels, *channels], channels, strict=False)]
+            [two_convolutions(before, after, norm) for before, after in zip([in_channels, *channels], channels, strict=False)]
         )
         self.pool = nn.MaxPool2d(kernel_size=2, stride=2)
-        self.ups = nn.ModuleList([_doubling(channels[level], up) for level in range(depth, 0, -1)])
+        self.ups = nn.ModuleList([doubling(channels[level], up) for level in range(depth, 0, -1)])
         self.decoder = nn.ModuleList(
-            [_two_convolutions(channels[level], channels[level - 1], norm) for level in range(depth, 0, -1)]
+            [two_convolutions(channels[level], channels[level - 1], norm) for level in range(depth, 0, -1)]
         )
         self.head = nn.Conv2d(width, out_channels, kernel_size=1)
         self.stride = 2**depth
@@ -59,7 +59,8 @@ class Unet(nn.Module):
         return self.head(x)
 
 
-def _two_convolutions(before: int, after: int, norm: str) -> nn.Sequential:
+def two_convolutions(before: int, after: int, norm: str) -> nn.Sequential:
+    """A level's block: 3×3 convolution, normalisation and ReLU, twice."""
     layers: list[nn.Module] = []
     for channels in (before, after):
         layers.append(nn.Conv2d(channels, after, kernel_size=3, padding=(1, 1), bias=norm == "none"))
@@ -69,7 +70,7 @@ def _two_convolutions(before: int, after: int, norm: str) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _doubling(channels: int, up: str) -> nn.Module:
+def doubling(channels: int, up: str) -> nn.Module:
     """Twice the side, half the channels."""
     if up == "transposed":
         return nn.ConvTranspose2d(channels, channels // 2, kernel_size=2, stride=2)

@@ -5,7 +5,7 @@ Legend: N batch, K classes, H W sides.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 from maskwright.data.geometry import View, shrink_to
+from maskwright.models.weights import Loaded
+from maskwright.errors import ModelError
 
 MEAN = (123.675, 116.28, 103.53)  # ImageNet's, which pretrained encoders expect and any other network tolerates
 STD = (58.395, 57.12, 57.375)
@@ -21,8 +23,9 @@ STD = (58.395, 57.12, 57.375)
 class Segmenter(nn.Module):
     """images N C H W uint8 → logits N K H W float32.
 
-    Normalises on the batch, pads to the network's stride by repeating the border, crops back. A
-    network with one output channel z becomes two logits (0, z): their softmax is its sigmoid, so
+    Normalises on the batch (with the network's own `mean` and `std` where it has them, on the scale of
+    0 to 255), pads to the network's stride, and to its `smallest` side where it needs more than one
+    stride, by repeating the border; crops back. A network with one output channel z becomes two logits (0, z): their softmax is its sigmoid, so
     everything downstream knows a single form.
     """
 
@@ -33,19 +36,43 @@ class Segmenter(nn.Module):
         super().__init__()
         self.net = net
         self.stride = int(cast(int, net.stride))
-        mean, std = (MEAN, STD) if num_channels == 3 else ((np.mean(MEAN),) * num_channels, (np.mean(STD),) * num_channels)
+        self.smallest = int(getattr(net, "smallest", self.stride))
+        self.loaded: Loaded | None = getattr(net, "loaded", None)
+        default = (MEAN, STD) if num_channels == 3 else ((np.mean(MEAN),) * num_channels, (np.mean(STD),) * num_channels)
+        mean, std = getattr(net, "mean", default[0]), getattr(net, "std", default[1])
+        self.pixels = ([float(value) for value in mean], [float(value) for value in std])
         # not in the weights file: they are constants
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return _one_form(self.net(self._padded(images)), images)
+
+    def training_logits(self, images: torch.Tensor) -> list[tuple[float, torch.Tensor]]:
+        """(weight, logits) of all that the loss is taken of in training: the network's own first, auxiliary heads after.
+
+        A network with auxiliary heads has `training_outputs(x)`; elsewhere this is `forward` alone.
+        """
+        try:
+            if not hasattr(self.net, "training_outputs"):
+                return [(1.0, self(images))]
+            outputs = cast(Any, self.net).training_outputs(self._padded(images))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            fix = "Set train.batch_size to 2 or more, or larger inputs."
+            got = f"{len(images)} of {images.shape[-2]} × {images.shape[-1]}"
+            raise ModelError(
+                f"`train.batch_size` must leave batch-norm more than one value; got {got}, a map of 1 × 1. {fix}"
+            ) from None
+        return [(weight, _one_form(logits, images)) for weight, logits in outputs]
+
+    def _padded(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised, and padded to the stride by repeating the border."""
         height, width = images.shape[-2:]
         x = self.normalise(images)
-        pad_h, pad_w = -height % self.stride, -width % self.stride
-        if pad_h or pad_w:
-            x = functional.pad(x, (0, pad_w, 0, pad_h), mode="replicate")
-        logits = self.net(x)[..., :height, :width].float()
-        return torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits
+        pad_h, pad_w = (max(-side % self.stride, self.smallest - side) for side in (height, width))
+        return functional.pad(x, (0, pad_w, 0, pad_h), mode="replicate") if pad_h or pad_w else x
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 → floats of mean 0 and deviation 1, channels last in memory."""
@@ -55,6 +82,13 @@ class Segmenter(nn.Module):
         """The modules of `encoder`, `decoder` or `head`."""
         parts = cast(dict[str, list[nn.Module]], self.net.parts)
         return parts[name]
+
+
+def _one_form(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """A network's output, cut to the images' size; of one channel, two."""
+    height, width = images.shape[-2:]
+    logits = logits[..., :height, :width].float()
+    return torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits
 
 
 def logits_at_own_size(model: nn.Module, image: np.ndarray, view: View, device: torch.device) -> torch.Tensor:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from maskwright.config_files import to_yaml
@@ -17,10 +16,9 @@ from maskwright.reports import origin, tables, wording
 from maskwright.reports.curves import Curve, curves, inline_svg, save_png
 from maskwright.reports.facts import Facts, gather
 from maskwright.reports.gallery import SHOW_ALL, Gallery, choose, encode, legend, make_gallery
+from maskwright.reports.pages import template
 from maskwright.reports.verdict import remarks, subject, verdict
 from maskwright.runs import Run
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(run: Run, split: str = "test", data: Path | None = None) -> Path:
@@ -42,11 +40,7 @@ def write_report(run: Run, split: str = "test", data: Path | None = None) -> Pat
 
 def render(facts: Facts, plots: tuple[Curve, ...], gallery: Gallery) -> str:
     """The page; the same facts and pictures give the same text."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"score": wording.score, "share": wording.share, "counted": wording.counted}
-    page = environment.get_template("report.html.j2")
+    page = template("report.html.j2")
     return page.render(**_scores(facts), **_pictures(facts, gallery), **_origin(facts),
                        plots=[(curve, Markup(inline_svg(curve))) for curve in plots]) + "\n"  # fmt: skip
 

@@ -127,7 +127,7 @@ def encode(rows: Sequence[Row], budget: int = BUDGET) -> list[list[str]]:
     """Every panel as a JPEG data URI, at the best quality that keeps all of them within the budget."""
     found: list[list[str]] = []
     for quality in _QUALITIES:
-        found = [[_data_uri(panel.pixels, quality) for panel in row.panels] for row in rows]
+        found = [[data_uri(panel.pixels, quality) for panel in row.panels] for row in rows]
         if sum(len(uri) for uris in found for uri in uris) <= budget:
             break
     return found
@@ -188,7 +188,8 @@ def _areas(facts: Facts, pixels: np.ndarray) -> str:
     return listed(parts) if parts else "nothing scored"
 
 
-def _data_uri(pixels: np.ndarray, quality: int) -> str:
+def data_uri(pixels: np.ndarray, quality: int) -> str:
+    """A picture as a JPEG inside the page's own text."""
     # full colour resolution: masks are all edges between strong colours. Not by Pillow, whose optimised
     # JPEG fails on noise: https://github.com/python-pillow/Pillow/issues/148
     options = (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1,

@@ -67,8 +67,7 @@ class SegmentationTraining(pl.LightningModule):
         self._freeze()  # Lightning has just put everything into training mode
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
-        logits = self.model(batch.images)
-        loss = self.loss(logits, batch.masks)
+        loss, logits = training_loss(self.model, self.loss, batch)
         self._unseen.append((loss.detach(), batch.items))
         self._train_losses.append(loss.detach())
         self._train_counts += self._confusion(logits.detach(), batch.masks)
@@ -153,6 +152,15 @@ class SegmentationTraining(pl.LightningModule):
         codes = masks.long() * self.num_classes + labels
         codes = torch.where(masks < self.num_classes, codes, self.num_classes**2)
         return torch.bincount(codes.flatten(), minlength=self.num_classes**2 + 1)[:-1].view(self.num_classes, -1)
+
+
+def training_loss(model: Segmenter, loss: Loss, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of a batch, auxiliary heads' shares included, and the network's own logits."""
+    (_, logits), *auxiliary = model.training_logits(batch.images)
+    value = loss(logits, batch.masks)
+    for weight, others in auxiliary:
+        value = value + weight * loss(others, batch.masks)
+    return value, logits
 
 
 def _mean(losses: list[torch.Tensor]) -> float:

@@ -15,6 +15,7 @@ from maskwright.models import Segmenter
 from maskwright.models.devices import autocast, torch_device
 from maskwright.models.wrapper import logits_at_own_size
 from maskwright.training.average import Average, num_settle_batches
+from maskwright.training.module import training_loss
 from maskwright.training.optim import build_optimizer
 from maskwright.training.resolve import view_of
 
@@ -62,7 +63,7 @@ def step_seconds(config: Config, model: Segmenter, batch: Batch, num_steps: int)
     for _ in range(num_steps):
         started = time.perf_counter()
         with autocast(batch.images.device, config.train.precision):
-            value = loss(model(batch.images), batch.masks)
+            value, _ = training_loss(model, loss, batch)
         optimizer.zero_grad()
         value.backward()
         if config.optim.clip is not None:

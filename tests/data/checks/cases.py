@@ -155,6 +155,14 @@ CASES = (
         name="anti-aliased",
     ),
     Case(
+        "lossy-masks",
+        masks_by(lambda index: mask(index, (0, 90)), ".jpg", quality=80),
+        masks_by(lambda index: np.full((HEIGHT, WIDTH), 0 if index % 2 else 1, np.uint8), ".jpg", quality=100),
+        files=("masks/apple.jpg",),
+        op="threshold",
+        asks=True,
+    ),
+    Case(
         "colour-masks",
         masks_by(coloured),
         lambda root: {**masks_by(coloured)(root), "classes": {"none": "#000000", "cat": "#dc143c", "dog": [0, 128, 0]}},

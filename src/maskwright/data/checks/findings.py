@@ -79,6 +79,7 @@ CODES: dict[str, Code] = {
     "off-by-one": Code("error", "labels that begin at 1"),
     "void-after-last": Code("warning", "a value right after the last class, probably void"),
     "smoothed": Code("error", "0/255 masks with greys between (JPEG or anti-aliasing)"),
+    "lossy-masks": Code("error", "masks of class numbers kept as JPEG, which changes them"),
     "colour-masks": Code("error", "colour masks without a map of colours"),
     "zero-255": Code("note", "masks of 0 and 255"),
     "palette": Code("note", "palette masks, read by index"),

@@ -43,8 +43,9 @@ class Landmarks:
 
 
 def joined(parts: list[Landmarks]) -> Landmarks:
-    """Landmarks of several lots of pictures as one."""
-    return Landmarks(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Landmarks)))
+    """Landmarks of several lots of pictures as one, in the order of the pictures."""
+    order = np.argsort(np.concatenate([part.picture for part in parts]), kind="stable")
+    return Landmarks(*(np.concatenate([getattr(part, field.name) for part in parts])[order] for field in fields(Landmarks)))
 
 
 def details(small: np.ndarray) -> np.ndarray:
@@ -81,8 +82,10 @@ def landmarks(detail: np.ndarray, sizes: np.ndarray) -> Landmarks:
     forms = forms.reshape(len(forms), _WAVES * _WAVES)[:, 1:]  # without the mean
     forms /= np.linalg.norm(forms, axis=1, keepdims=True) + 1e-6
     picture, y, x = picture[entry], y[entry], x[entry]
+    spot = (picture * SIDE + y) * SIDE + x
     middle = (sizes[picture] - 1) / 2
-    return Landmarks(picture, (picture * SIDE + y) * SIDE + x, y - middle[:, 0], x - middle[:, 1], turn, forms)
+    y, x = y - middle[:, 0], x - middle[:, 1]
+    return Landmarks(picture, spot, y.astype(np.float32), x.astype(np.float32), turn, forms)
 
 
 def turned(turn: np.ndarray, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -57,7 +57,8 @@ def _cropped(likeness: Likeness, names: tuple[str, str], signatures: tuple[Signa
         small, large = (second, first) if sizes[1] <= sizes[0] else (first, second)
         return f"{small} is cut out of {large}{after}"
     if abs(likeness.scale - 1) <= _SAME_SCALE:
-        return f"{second} shows what {first}{' ' + turned if turned else ''} shows, shifted by {_moved(likeness, signatures[1].size)}"
+        moved = _moved(likeness, signatures[1].size)
+        return f"{second} shows what {first}{' ' + turned if turned else ''} shows, shifted by {moved}"
     small, large, scale = (second, first, 1 / likeness.scale) if likeness.scale > 1 else (first, second, likeness.scale)
     return f"{small} shows what {large} shows, cropped to about {100 * scale:.0f} % of its sides{after}"
 

@@ -14,6 +14,7 @@ from maskwright.errors import listed
 _LEAST_COLOUR = 0.0005  # of the pixels; rarer colours are borders that JPEG or anti-aliasing mixed
 _SHOWN_COLOURS = 12
 _LEAST_GREYS = 4  # between black and white: fewer may be classes
+_LOSSY = (".jpg", ".jpeg")
 _ENDS = 0.8  # of the pixels are black or white
 
 
@@ -56,6 +57,26 @@ def smoothed(survey: Survey) -> list[Finding]:
     repair = Repair("threshold", {"at": 128}, "values from 128 up become foreground, the others background", question)
     details = {"values": len(survey.totals), "pixels": odd, "between": between}
     return [Finding("smoothed", mask_files(found), evidence, "error", repair, details)]
+
+
+def lossy_masks(survey: Survey) -> list[Finding]:
+    """JPEG changes values: masks of class numbers kept in it hold numbers that nobody drew."""
+    if survey.named is not None or survey.has_colours or survey.config.foreground_from is not None or smoothed(survey):
+        return []
+    found = [facts for facts in survey.valued if facts.mask_file.lower().endswith(_LOSSY) and len(facts.values) > 2]
+    if not found:
+        return []
+    total: Counter[int] = Counter()
+    for facts in found:
+        total.update(facts.values)
+    common = [value for value, count in total.most_common(4) if count >= _LEAST_COLOUR * sum(total.values())]
+    evidence = (
+        f"{counted(len(found), 'mask is', 'masks are')} JPEG and hold {len(total)} values in all, most often {listed(common)}: "
+        "JPEG changes values, so most of them are no labels."
+    )
+    question = "Can the masks be made anew as PNG? If they mean two classes say --data.foreground_from VALUE."
+    repair = Repair("threshold", {"at": 128}, "", question)
+    return [Finding("lossy-masks", mask_files(found), evidence, "error", repair, {"values": len(total)})]
 
 
 def has_ramp(survey: Survey) -> bool:
@@ -206,7 +227,7 @@ def next_value(survey: Survey) -> int:
 def unclear_classes(survey: Survey) -> list[Finding]:
     """Whatever else keeps the classes from being settled."""
     trouble = survey.troubles.get("classes", "")
-    others = (colour_masks, smoothed, off_by_one, one_class, unknown_values, zero_255)
+    others = (colour_masks, smoothed, lossy_masks, off_by_one, one_class, unknown_values, zero_255)
     explained = any(finding.severity == "error" for rule in others for finding in rule(survey))
     if not trouble or explained or odd_values(survey) or not survey.valued:
         return []
@@ -224,4 +245,4 @@ def pairs_with(survey: Survey, value: int) -> list[PairFacts]:
     return [facts for facts in survey.valued if facts.values.get(value)]
 
 
-RULES = (colour_masks, smoothed, zero_255, palette, off_by_one, one_class, unknown_values, unclear_classes)
+RULES = (colour_masks, smoothed, lossy_masks, zero_255, palette, off_by_one, one_class, unknown_values, unclear_classes)

@@ -1,0 +1,275 @@
+"""What a network starts from: a library's pretrained weights, a file, or an own run; which tensors were taken, with what licence.
+
+    model = build_model(config, classes)
+    model.loaded.sentences()     # ["weights imagenet of resnet34 (smp-hub/resnet34.imagenet); licence …", …]
+
+Names are matched whatever stands before them (`net.`, `model.`, `module.`, `encoder.`): a file may hold a
+whole run, a plain state dict, or an encoder alone. A head of other classes stays fresh; a first convolution
+of other bands takes the file's bands in turns, scaled so that the sums stay, as SMP and timm do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from maskwright.data.dataset import ClassMap
+from maskwright.data.record import class_map
+from maskwright.errors import ModelError, listed, must
+from maskwright.runs import Run
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+UNKNOWN = "unknown: its source names none; ask there before you share or sell what you train"
+_WRAPPED = ("state_dict", "model_state_dict", "model", "net", "weights")  # where checkpoints of others keep their tensors
+_LEAST_SHARE = 0.5  # of the encoder's tensors must be found, else it is another network's file
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Which weights a network started from, and what became of each tensor."""
+
+    source: str
+    licence: str
+    loaded: int
+    adapted: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def sentences(self) -> list[str]:
+        """What a person is told: source, licence, counts, and what was not simply taken."""
+        counts = f"{self.loaded} tensors loaded, {len(self.skipped)} skipped, {len(self.fresh)} fresh"
+        told = [f"{self.source}; {counts}; licence {self.licence}"]
+        told += [f"adapted {one}" for one in self.adapted]
+        told += [f"skipped, of no place here: {_grouped(self.skipped)}"] if self.skipped else []
+        told += [f"fresh, not from these weights: {_grouped(self.fresh)}"] if self.fresh else []
+        return [*told, *self.notes]
+
+
+def own_weights(weights: str) -> Path | None:
+    """The file or run folder that `model.weights` names; None when it is the name of a set, or none.
+
+    >>> own_weights("imagenet") is None, own_weights("old/model.safetensors")
+    (True, PosixPath('old/model.safetensors'))
+    """
+    path = Path(weights)
+    if path.suffix.lower() in SUFFIXES or "/" in weights or os.sep in weights or (path / "config.yaml").is_file():
+        return path
+    return None
+
+
+def load_own(model: nn.Module, path: Path, classes: ClassMap, num_channels: int) -> Loaded:
+    """Take a file's or run's tensors into a `Segmenter`; what cannot fit is told, what must not differ is refused."""
+    run = _run_of(path)
+    tensors = read_tensors(run.weights if run else path)
+    head = _names_of(model, "head")
+    other_classes = ""
+    if run is not None:
+        names = class_map(run.data).names
+        if names != classes.names:
+            other_classes = f"its classes are {listed(names, 'and', 4)}, here they are {listed(classes.names, 'and', 4)}: a new head"
+    found = _matched(tensors, model.state_dict())
+    _refuse_another_network(path, model, found, run)
+    return _take(model, tensors, found, _Plan(path, run, head, other_classes, num_channels))
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a .safetensors file, or of a torch file that holds tensors alone."""
+    if not path.is_file():
+        what = "is a folder without config.yaml" if path.is_dir() else "is not there"
+        fix = "Check the path, or start from scratch with --weights none."
+        raise ModelError(must("model.weights", "none, a set of the model's, a weights file or a run folder", f"{path}, which {what}", fix))
+    try:
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
+        tree: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(must("model.weights", "a whole weights file", f"{path} ({_first_line(error)})", "Copy it anew.")) from None
+    except Exception as error:  # noqa: BLE001 - torch raises whatever its unpickler stumbles over
+        fix = "Save it with torch.save(model.state_dict(), …) or as safetensors."
+        raise ModelError(must("model.weights", "a whole file of tensors alone", f"{path} ({_first_line(error)})", fix)) from None
+    if isinstance(tree, Mapping):
+        tree = next((tree[key] for key in _WRAPPED if isinstance(tree.get(key), Mapping)), tree)
+        tensors = {str(name): value for name, value in tree.items() if isinstance(value, torch.Tensor)}
+        if tensors:
+            return tensors
+    raise ModelError(must("model.weights", "a file that holds named tensors", f"{path}, which holds none", "Check the path."))
+
+
+def pretrained(net: nn.Module, source: str, licence: str, notes: Iterable[str] = ()) -> Loaded:
+    """The record of a library's own weights, which fill the encoder."""
+    inside = sum(len(module.state_dict()) for module in _part(net, "encoder"))
+    kept = {id(value) for module in _part(net, "encoder") for value in module.state_dict(keep_vars=True).values()}
+    fresh = tuple(name for name, value in net.state_dict(keep_vars=True).items() if id(value) not in kept)
+    return Loaded(source, licence, inside, fresh=fresh, notes=tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What `_take` needs to know of where tensors come from."""
+
+    path: Path
+    run: Run | None
+    head: set[str]
+    other_classes: str
+    num_channels: int
+
+
+def _take(model: nn.Module, tensors: dict[str, torch.Tensor], found: dict[str, str], plan: _Plan) -> Loaded:
+    """Copy each matched tensor; `found` says for a name here the name there."""
+    taken: dict[str, torch.Tensor] = {}
+    adapted: list[str] = []
+    left: list[str] = []
+    heads: list[str] = []
+    for name, mine in model.state_dict().items():
+        if name not in found:
+            continue
+        theirs = tensors[found[name]]
+        if name in plan.head and (plan.other_classes or theirs.shape != mine.shape):
+            left.append(found[name])
+            if theirs.shape != mine.shape and not heads:
+                heads.append(f"the head gives {theirs.shape[0]} outputs there and {mine.shape[0]} here: a new head")
+        elif theirs.shape == mine.shape:
+            taken[name] = theirs
+        elif _only_bands_differ(theirs, mine, plan.num_channels):
+            taken[name] = bands_in_turn(theirs, plan.num_channels)
+            adapted.append(f"{name}: {theirs.shape[1]} bands there, {plan.num_channels} here, taken in turns and scaled")
+        else:
+            raise ModelError(_other_shape(plan, name, theirs, mine))
+    model.load_state_dict(taken, strict=False)
+    used = {found[name] for name in taken}
+    skipped = tuple(name for name in tensors if name not in used)
+    fresh = tuple(name for name in model.state_dict() if name not in taken)
+    notes = [plan.other_classes] if plan.other_classes else heads
+    licence = UNKNOWN
+    source = f"file {plan.path}"
+    if plan.run is not None:
+        licence = str((plan.run.environment.get("weights") or {}).get("licence", "yours: the run started from nothing of others"))
+        source = f"run {plan.run.root}"
+    return Loaded(source, licence, len(taken), tuple(adapted), skipped, fresh, tuple(notes))
+
+
+def bands_in_turn(weight: torch.Tensor, num_channels: int) -> torch.Tensor:
+    """A first convolution for other bands: band i takes the kernel of band i mod n, and sums stay as they were.
+
+    >>> bands_in_turn(torch.ones(1, 3, 1, 1), 4).flatten().tolist()
+    [0.75, 0.75, 0.75, 0.75]
+    """
+    num_before = weight.shape[1]
+    if num_channels == 1:
+        return weight.sum(dim=1, keepdim=True)
+    return weight[:, [band % num_before for band in range(num_channels)]] * (num_before / num_channels)
+
+
+def _matched(tensors: Mapping[str, torch.Tensor], mine: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """Name here → name there, by the pair of prefixes under which most names and shapes agree."""
+    best: tuple[int, int] = (0, 0)
+    found: dict[str, str] = {}
+    for there in _prefixes(tensors):
+        rest = {name[len(there) :]: name for name in tensors if name.startswith(there)}
+        for here in _prefixes(mine):
+            pairs = {here + name: full for name, full in rest.items() if here + name in mine}
+            fitting = sum(mine[name].shape == tensors[full].shape for name, full in pairs.items())
+            if (fitting, len(pairs)) > best:
+                best, found = (fitting, len(pairs)), pairs
+    return found
+
+
+def _prefixes(names: Iterable[str]) -> list[str]:
+    """What many names begin with, up to four parts, shortest first."""
+    names = list(names)
+    count: Counter[str] = Counter()
+    for name in names:
+        parts = name.split(".")
+        count.update(".".join(parts[:length]) + "." for length in range(1, min(5, len(parts))))
+    return ["", *sorted((prefix for prefix, times in count.items() if times >= 0.2 * len(names)), key=len)]
+
+
+def _refuse_another_network(path: Path, model: nn.Module, found: dict[str, str], run: Run | None) -> None:
+    encoder = _names_of(model, "encoder")
+    inside = len(encoder & found.keys())
+    if inside < _LEAST_SHARE * len(encoder):
+        made = f"; it was trained as {_model_words(run)}" if run else ""
+        fix = "Name the model it belongs to with --model, or start from scratch with --weights none."
+        got = f"{path}, in which {inside} of the encoder's {len(encoder)} tensors are found{made}"
+        raise ModelError(must("model.weights", "weights of this model", got, fix))
+
+
+def _other_shape(plan: _Plan, name: str, theirs: torch.Tensor, mine: torch.Tensor) -> str:
+    made = f"; it was trained as {_model_words(plan.run)}" if plan.run else ""
+    got = f"{plan.path}, where {name} is {_shape(theirs)} and not {_shape(mine)}{made}"
+    fix = "Name the model it belongs to, width and depth included, or start from scratch with --weights none."
+    return must("model.weights", "weights of this model", got, fix)
+
+
+def _model_words(run: Run | None) -> str:
+    assert run is not None
+    told = run.config.model.model_dump(exclude={"weights", "pixels", "outputs"})
+    return ", ".join(f"{key} {value}" for key, value in told.items())
+
+
+def _run_of(path: Path) -> Run | None:
+    folder = path.parent if path.name == "model.safetensors" else path
+    if not (folder / "config.yaml").is_file():
+        return None
+    run = Run.open(folder)
+    if not run.weights.is_file():
+        fix = f"Finish it first: maskwright train --resume {folder}"
+        raise ModelError(must("model.weights", "a finished run", f"{folder}, which has no {run.weights.name} yet", fix))
+    return run
+
+
+def _only_bands_differ(theirs: torch.Tensor, mine: torch.Tensor, num_channels: int) -> bool:
+    same = theirs.ndim == mine.ndim == 4 and theirs.shape[0] == mine.shape[0] and theirs.shape[2:] == mine.shape[2:]
+    return same and mine.shape[1] == num_channels and theirs.shape[1] <= 64
+
+
+def _names_of(model: nn.Module, part: str) -> set[str]:
+    """The state's names that belong to a part; the model is a `Segmenter`, its network in `net`."""
+    net = model.get_submodule("net")
+    wanted = {id(value) for module in _part(net, part) for value in module.state_dict(keep_vars=True).values()}
+    return {name for name, value in model.state_dict(keep_vars=True).items() if id(value) in wanted}
+
+
+def _part(net: nn.Module, part: str) -> list[nn.Module]:
+    parts: Any = net.parts
+    return parts[part]
+
+
+def _grouped(names: Iterable[str]) -> str:
+    """Tensor names by the module they are in: decoder (24), head (2)."""
+    groups = Counter(".".join([part for part in name.split(".") if part not in ("net", "model")][:1]) for name in names)
+    return listed([f"{group} ({times})" for group, times in groups.items()], "and", 6)
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "a single number"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:120] if lines else type(error).__name__
+
+
+def without_weights(config: Any) -> Any:
+    """The same model section, starting from nothing: what a finished run is loaded into.
+
+    >>> from maskwright.config import SmpConfig
+    >>> without_weights(SmpConfig()).weights
+    'none'
+    """
+    return config.model_copy(update={"weights": "none"}) if "weights" in type(config).model_fields else config
+
+
+def noted(loaded: Loaded, *notes: str) -> Loaded:
+    """The same record with more notes."""
+    return replace(loaded, notes=(*loaded.notes, *notes))
