@@ -70,7 +70,7 @@ def make_set(root: Path, count: int, kind: str) -> None:
         rng = np.random.default_rng((2, index))
         image, mask = changed(rng, scenes[index % len(scenes)], scenes[int(rng.integers(len(scenes)))])
         picture, labels = Image.fromarray(image), Image.fromarray(mask)
-        options: dict[str, object] = {"quality": 92} if kind == "jpeg" else {}
+        options: dict[str, object] = {"quality": 92} if kind == "jpeg" else {"compress_level": 3}
         picture.save(root / "images" / f"{index:05d}{KINDS[kind]}", **options)  # type: ignore[arg-type]
         labels.save(root / "masks" / f"{index:05d}.png")
 

@@ -75,7 +75,7 @@ LINES: dict[str, tuple[str, str, dict[str, object]]] = {
 
 def curves(out: Path, epochs: int) -> bool:
     """How far val IoU falls from one epoch to the next: the seeds' settings, raw weights, averaged and settled ones."""
-    small: dict[str, object] = {"data.size": 256, "model.width": 16, "train.epochs": epochs}
+    small: dict[str, object] = {"data.size": 256, "train.grow": 0, "model.width": 16, "train.epochs": epochs}
     found: dict[str, list[float]] = {}
     for name, (_, _, keys) in LINES.items():
         _, run, _ = trained(out / name, {**small, **keys})

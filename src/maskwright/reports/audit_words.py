@@ -122,10 +122,11 @@ def _typed(value: Any) -> str:
 
 
 def what_to_do(finding: Finding) -> tuple[str, str, str]:
-    """What could be done: the word for it (Question, Repair or To do), the sentence, and what the repair then does."""
+    """What could be done: the word for it (Question, Repair, To do or none), the sentence, and what the repair then does."""
     proposal = finding.proposal
     if proposal is None:
-        return "To do", ADVICE.get(f"{finding.code}:{finding.severity}") or ADVICE.get(finding.code, ""), ""
+        advice = ADVICE.get(f"{finding.code}:{finding.severity}") or ADVICE.get(finding.code, "")
+        return "" if advice.startswith("Nothing") else "To do", advice, ""
     told = sentence(proposal.told) if proposal.told else ""
     if proposal.question:
         return "Question", proposal.question, told
