@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from maskwright.config import AugmentOp, Config, LossTerm, SmpConfig, UnetConfig
-from maskwright.config_files import known_keys, load_config, to_yaml
+from maskwright.config import AugmentOp, CeTerm, Config, DiceTerm, FocalTerm, SmpConfig, UnetConfig
+from maskwright.config_files import MODEL_SECTIONS, _sections, known_keys, load_config, to_yaml
 from maskwright.errors import ConfigError
 from support import maskwright
 
@@ -73,10 +73,13 @@ def test_all_problems_are_told_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("optim:\n  lr: fast", "my.yaml, line 2: `optim.lr` must be a number; got 'fast'."),
+        ("optim:\n  lr: fast", "my.yaml, line 2: `optim.lr` must be a number or auto; got 'fast'."),
         ("train:\n  epochs: -2", "my.yaml, line 2: `train.epochs` must be greater than 0 or auto; got -2."),
         ("model: {depth: 0}", "my.yaml, line 1: `model.depth` must be greater than or equal to 1; got 0."),
-        ("optim: {name: adamx}", "my.yaml, line 1: `optim.name` must be adamw, adam or sgd; got 'adamx'."),
+        (
+            "optim: {options: 3}",
+            "my.yaml, line 1: `optim.options`: must be arguments by name, such as {betas: [0.9, 0.98]}; got 3.",
+        ),
         ("log: [wandb]", "my.yaml, line 1: `log.0` must be csv or tensorboard; got 'wandb'."),
         ("data: {split: {val: 0.6, test: 0.6}}", "my.yaml, line 1: `data.split`: val + test must be below 1; got 1.2."),
         ("data: {images: x}", "my.yaml, line 1: `data`: images and masks must be named together; got only one of them."),
@@ -176,13 +179,13 @@ def test_the_order_of_a_section_and_its_keys_does_not_matter():
 
 def test_a_problem_of_a_flag_names_the_flag_not_the_file(tmp_path):
     (tmp_path / "my.yaml").write_text("optim:\n  lr: 1\n")
-    with pytest.raises(ConfigError, match=r"^--lr: `optim.lr` must be a number; got 'fast'\.$"):
+    with pytest.raises(ConfigError, match=r"^--lr: `optim.lr` must be a number or auto; got 'fast'\.$"):
         load_config(tmp_path / "my.yaml", [("optim.lr", "fast", "--lr")])
 
 
 def test_lists_and_mixes(tmp_path):
     config = loaded(tmp_path, "loss: [{name: ce}, {name: dice, weight: 0.5}]\naugment: [{name: hflip, p: 1}]\nlog: [csv]\n")
-    assert config.loss == [LossTerm(name="ce"), LossTerm(name="dice", weight=0.5)]
+    assert config.loss == [CeTerm(), DiceTerm(weight=0.5)]
     assert config.augment == [AugmentOp(name="hflip", p=1)]
     assert config.log == ["csv"]
 
@@ -216,7 +219,7 @@ def leaves(tree: Any, prefix: str = "") -> list[str]:
 
 def test_known_keys_are_all_keys_of_every_model():
     keys = known_keys()
-    for model in (UnetConfig(), SmpConfig()):
+    for model in (section() for section in MODEL_SECTIONS.values()):
         assert set(leaves(Config(model=model).model_dump())) <= set(keys)
     assert len(keys) == len(set(keys))
 
@@ -224,17 +227,16 @@ def test_known_keys_are_all_keys_of_every_model():
 @pytest.mark.parametrize("key", [key for key in known_keys() if key not in ("data", "model", "optim", "train", "data.split")])
 def test_every_key_says_what_it_is(key):
     """A name that has one value, and sections, which have a docstring, aside."""
-    section: Any = Config
     *parents, last = key.split(".")
-    for part in parents:
-        inner = (
-            section.model_fields[part].annotation
-            if part != "model"
-            else (UnetConfig if last in UnetConfig.model_fields else SmpConfig)
-        )
-        section = inner
-    described = section.model_fields[last].description or (section.__doc__ if key == "model.name" else None)
-    assert described, f"{key} has no description"
+    sections: list[Any] = [Config]
+    for part in parents:  # of a union, each branch that has the key
+        sections = [inner for section in sections for inner in _sections(section.model_fields[part].annotation)]
+        sections = [section for section in sections if (set(parents) | {last}) & section.model_fields.keys()]
+    sections = [section for section in sections if last in section.model_fields]
+    assert sections
+    for section in sections:
+        described = section.model_fields[last].description or (section.__doc__ if key == "model.name" else None)
+        assert described, f"{key} of {section.__name__} has no description"
 
 
 FLOATS = st.floats(1e-12, 1e6, allow_nan=False)
@@ -243,6 +245,12 @@ NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_
 MODELS = st.one_of(
     st.builds(UnetConfig, width=st.integers(1, 512), depth=st.integers(1, 8), up=st.sampled_from(["transposed", "bilinear"])),
     st.builds(SmpConfig, arch=NAMES, encoder=NAMES, weights=NAMES, outputs=st.sampled_from(["softmax", "sigmoid"])),
+)
+TERMS = st.builds(DiceTerm, weight=FLOATS) | st.builds(
+    FocalTerm,
+    weight=FLOATS,
+    gamma=st.floats(0, 10),
+    class_weights=st.just("auto") | st.lists(FLOATS, min_size=1) | st.dictionaries(NAMES, FLOATS),
 )
 CHANGES = st.fixed_dictionaries(
     {},
@@ -259,7 +267,7 @@ CHANGES = st.fixed_dictionaries(
         "train.minutes": st.none() | FLOATS,
         "train.epochs": st.just("auto") | st.integers(1, 10**6),
         "train.early_stop": st.none() | st.integers(1, 99),
-        "loss": NAMES | st.lists(st.builds(LossTerm, name=NAMES, weight=FLOATS).map(lambda term: term.model_dump())),
+        "loss": st.sampled_from(["auto", "ce", "lovasz"]) | st.lists(TERMS.map(lambda term: term.model_dump()), min_size=1),
         "augment": st.sampled_from(["none", "light", "standard", "heavy"])
         | st.lists(st.builds(AugmentOp, name=NAMES, p=st.none() | st.floats(0, 1)).map(lambda op: op.model_dump())),
         "log": st.lists(st.sampled_from(["csv", "tensorboard"])),
@@ -301,7 +309,7 @@ def test_the_schema_is_whole_and_knows_every_key():
     assert {key.split(".")[-1] for key in known_keys()} <= spelled
     assert schema["additionalProperties"] is False
     assert all(section["additionalProperties"] is False for section in schema["$defs"].values())
-    assert schema["$defs"]["OptimConfig"]["properties"]["lr"]["exclusiveMinimum"] == 0
+    assert schema["$defs"]["OptimConfig"]["properties"]["power"]["exclusiveMinimum"] == 0
 
 
 def test_the_schema_takes_the_shorthand_of_models_too():

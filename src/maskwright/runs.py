@@ -27,6 +27,8 @@ from maskwright.errors import RunError
 
 PACKAGES = ("maskwright", "torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm", "numpy",
             "opencv-python-headless", "pillow", "pydantic")  # fmt: skip
+START = "start.safetensors"  # in checkpoints/ until the run is finished: the weights it began with, where they aren't random
+BEFORE_CONFIG = ("environment.json", "data.json", "lr-range.csv", "lr-range.png", START)  # written while a run is begun
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Run:
             resumable = (root / "config.yaml").is_file()
             files = [path for path in root.rglob("*") if path.is_file() and path.parent.name != "cache" and path.name[0] != "."]
             if not resumable:  # config.yaml is written last; what came before it is the leftover of a killed start
-                files = [path for path in files if path.name not in ("environment.json", "data.json")]
+                files = [path for path in files if path.name not in BEFORE_CONFIG]
             if files:
                 fix = f"Choose another, or go on with that run: --resume {root}" if resumable else "Choose another."
                 raise RunError(f"`--out` must be a new or empty folder; got {root}, which holds {len(files)} files. {fix}")

@@ -98,7 +98,7 @@ def test_report_as_json(tmp_path):
 
 def test_tables_are_plain_lines_where_there_is_no_terminal():
     out = maskwright("losses").out
-    assert out.splitlines()[0].split() == ["loss", "what", "it", "is"]
+    assert out.splitlines()[0].split() == ["loss", "what", "it", "is", "parameters", "(default)"]
     assert {"ce", "dice", "bce", "auto"} <= {line.split()[0] for line in out.splitlines()}
     assert "\x1b" not in out and "─" not in out
     assert "unet" in maskwright("models").out

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 import torch
 
-from maskwright.config import SmpConfig, UnetConfig
+from maskwright.config import HfConfig, Resnet34UnetConfig, SmpConfig, TorchvisionConfig, UnetConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
 from maskwright.models import MODELS, Segmenter, build_model
@@ -17,7 +18,10 @@ FIVE = ClassMap(tuple("abcde"), tuple(range(5)))
 # a small one of each entry; a new entry needs a line here, else the first test fails
 SMALL: dict[str, Any] = {
     "unet": UnetConfig(width=4, depth=3),
+    "resnet34_unet": Resnet34UnetConfig(width=4),
     "smp": SmpConfig(arch="unet", encoder="resnet18", weights="none"),
+    "torchvision": TorchvisionConfig(arch="deeplabv3_mobilenet_v3_large", weights="none"),
+    "hf": HfConfig(arch="segformer", size="b0"),
 }
 _BUILT: dict[tuple[str, str, int], Segmenter] = {}
 
@@ -93,16 +97,54 @@ class TestModel:
     def test_gradients_reach_every_part(self, name: str) -> None:
         torch.manual_seed(0)
         model = build_model(SMALL[name], TWO).train()
-        model(images(2, 3, 64, 64)).pow(2).mean().backward()
+        outputs = model.training_logits(images(2, 3, 64, 64))
+        torch.stack([weight * logits.pow(2).mean() for weight, logits in outputs]).sum().backward()
         for part in ("encoder", "decoder", "head"):
             found = [parameter.grad for module in model.part(part) for parameter in module.parameters()]
             assert found and all(gradient is not None and torch.isfinite(gradient).all() for gradient in found)
             assert any(gradient.abs().sum() > 0 for gradient in found)
 
-    def test_parts_are_all_there_is(self, name: str) -> None:
+    def test_parts_are_all_there_is_and_each_parameter_is_in_one(self, name: str) -> None:
         model = built(name)
-        inside = {id(p) for part in ("encoder", "decoder", "head") for module in model.part(part) for p in module.parameters()}
-        assert inside == {id(parameter) for parameter in model.parameters()}
+        inside = [id(p) for part in ("encoder", "decoder", "head") for module in model.part(part) for p in module.parameters()]
+        assert len(inside) == len(set(inside))
+        assert set(inside) == {id(parameter) for parameter in model.parameters()}
+
+    @pytest.mark.parametrize("frozen", ["encoder", "decoder", "head"])
+    def test_gradients_reach_all_that_is_not_frozen_and_nothing_else(self, name: str, frozen: str) -> None:
+        model = copy.deepcopy(built(name)).train()
+        for module in model.part(frozen):
+            module.requires_grad_(False)
+        outputs = model.training_logits(images(2, 3, 64, 64))
+        torch.stack([weight * logits.pow(2).mean() for weight, logits in outputs]).sum().backward()
+        still = {id(parameter) for module in model.part(frozen) for parameter in module.parameters()}
+        assert still
+        for label, parameter in model.named_parameters():
+            assert (parameter.grad is None) == (id(parameter) in still), label
+
+    def test_logits_of_training_begin_with_the_networks_own(self, name: str) -> None:
+        """In eval mode nothing is random, and they are those of prediction."""
+        model, batch = built(name), images(2, 3, 64, 64)
+        with torch.no_grad():
+            (weight, logits), *others = model.training_logits(batch)
+            assert weight == 1
+            assert torch.equal(logits, model(batch))
+        assert all(weight > 0 and found.shape == logits.shape for weight, found in others)
+
+    @pytest.mark.parametrize("num_channels", [1, 2, 5])
+    @torch.no_grad()
+    def test_any_number_of_bands(self, name: str, num_channels: int) -> None:
+        model = build_model(SMALL[name], FIVE, num_channels).eval()
+        logits = model(images(1, num_channels, 33, 47))
+        assert logits.shape == (1, 5, 33, 47) and torch.isfinite(logits).all()
+
+    @torch.no_grad()
+    def test_bf16_is_close_to_fp32(self, name: str) -> None:
+        model, image = built(name, "softmax", FIVE), images(1, 3, 64, 64)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(image)
+        assert logits.dtype == torch.float32
+        assert (logits.softmax(dim=1) - model(image).softmax(dim=1)).abs().max() < 0.05
 
     @torch.no_grad()
     def test_weights_are_all_a_network_is(self, name: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from maskwright.config import AugmentOp, DataConfig, LossTerm, OptimConfig, SplitConfig, UnetConfig
+from maskwright.config import AugmentOp, CeTerm, DataConfig, DiceTerm, OptimConfig, SplitConfig, UnetConfig
 from maskwright.data.augment import resolve
 from maskwright.data.geometry import View
 from maskwright.data.loader import EpochKeys, TrainSamples
@@ -32,7 +32,7 @@ TRACE = Path(__file__).with_name("trace.json")
 STEPS = 20
 SPLIT = SplitConfig(val=0.2, test=0.2, seed=0, stratify=True)
 OPTIM = OptimConfig(name="adamw", lr=2e-3, weight_decay=0.02)
-LOSS = [LossTerm(name="ce", weight=1.0), LossTerm(name="dice", weight=1.0)]
+LOSS = [CeTerm(), DiceTerm()]
 AMOUNTS = {
     "hflip": 1.0, "rotate": 15.0, "scale": 0.25, "shift": 0.05, "perspective": 0.05, "brightness": 0.15, "contrast": 0.2,
     "gamma": 0.2, "channel_shift": 0.03, "saturation": 0.25, "hue": 10.0, "blur": 1.0,

@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional
 
 from maskwright.data.dataset import IGNORE
-from maskwright.losses import binary_cross_entropy, cross_entropy, dice, one_hot
+from maskwright.losses import binary_cross_entropy, cross_entropy, dice
+from maskwright.losses.targets import one_hot
 
 
 def batch(num_classes: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from maskwright import runtime
 from maskwright.config import Config, SmpConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
-from maskwright.models import build_model
-from maskwright.models.smp import build_smp
+from maskwright.models import Segmenter, build_model
+from maskwright.models.smp import build_smp, pixels_of
 
 TWO = ClassMap(("a", "b"), (0, 1))
 
@@ -18,11 +26,195 @@ def smp(**options: object) -> SmpConfig:
     return SmpConfig.model_validate({"encoder": "resnet18", "weights": "none", **options})
 
 
-@pytest.mark.parametrize("arch", ["unet", "DeepLabV3Plus", "fpn"])
+ARCHITECTURES = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet",
+                 "segformer", "dpt")  # fmt: skip
+# what inputs must be a multiple of, and their least side, with an encoder that divides by 32
+SIDES = {"pspnet": (8, 8), "deeplabv3": (8, 8), "deeplabv3plus": (16, 16), "pan": (16, 128)}
+# an architecture that stops early leaves the deeper half of its encoder aside
+NOT_REACHED = {"pspnet": r"encoder\.layer[34]\."}
+_BUILT: dict[str, Segmenter] = {}
+
+
+def built(arch: str, num_channels: int = 5) -> Segmenter:
+    """Built once for 5 bands, and left in eval mode; what a test changes it changes on a copy."""
+    if arch not in _BUILT:
+        torch.manual_seed(0)
+        encoder = "tu-test_vit" if arch == "dpt" else "resnet18"
+        _BUILT[arch] = build_model(smp(arch=arch, encoder=encoder), TWO, num_channels).eval()
+    return _BUILT[arch]
+
+
+def images(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def test_every_architecture_is_tested_here() -> None:
+    runtime.ensure_torchvision()
+    import segmentation_models_pytorch
+
+    assert tuple(segmentation_models_pytorch.MODEL_ARCHITECTURES_MAPPING) == ARCHITECTURES
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+class TestArchitecture:
+    @torch.no_grad()
+    def test_odd_sizes_of_five_bands_come_back(self, arch: str) -> None:
+        for height, width in ((1, 1), (33, 65), (96, 31)):
+            logits = built(arch)(images(1, 5, height, width))
+            assert logits.shape == (1, 2, height, width)
+            assert torch.isfinite(logits).all()
+
+    @torch.no_grad()
+    def test_sides_are_what_the_network_takes(self, arch: str) -> None:
+        """Odd multiples of the stride, and the least side, go through; half a stride more is refused by SMP itself."""
+        model = built(arch)
+        assert (model.stride, model.smallest) == SIDES.get(arch, (32, 32))
+        for height, width in (
+            (model.smallest, model.smallest + model.stride),
+            (model.smallest + 2 * model.stride, model.smallest),
+        ):
+            assert model.net(torch.zeros(1, 5, height, width)).shape == (1, 2, height, width)
+        if arch == "unet":  # brings its maps to one size itself
+            return
+        with pytest.raises(RuntimeError):
+            model.net(torch.zeros(1, 5, model.smallest + model.stride // 2, model.smallest))
+
+    def test_gradients_reach_what_learns_and_nothing_else(self, arch: str) -> None:
+        model = copy.deepcopy(built(arch)).train()
+        for module in model.part("decoder"):
+            module.requires_grad_(False)
+        model(images(2, 5, 64, 64)).pow(2).mean().backward()
+        frozen = {id(parameter) for module in model.part("decoder") for parameter in module.parameters()}
+        assert frozen
+        for name, parameter in model.net.named_parameters():
+            aside = id(parameter) in frozen or re.match(NOT_REACHED.get(arch, "none"), name)
+            assert (parameter.grad is None) == bool(aside), name
+
+    def test_parts_are_all_there_is(self, arch: str) -> None:
+        model = built(arch)
+        parts = [id(p) for part in ("encoder", "decoder", "head") for module in model.part(part) for p in module.parameters()]
+        assert sorted(parts) == sorted(id(parameter) for parameter in model.parameters())
+
+    @torch.no_grad()
+    def test_saved_weights_make_the_same_network(self, arch: str, tmp_path: Path) -> None:
+        model = built(arch)
+        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, tmp_path / "w.safetensors")
+        torch.manual_seed(7)
+        config = smp(arch=arch, encoder="tu-test_vit" if arch == "dpt" else "resnet18")
+        other = build_model(config, TWO, 5).eval()
+        image = images(1, 5, 64, 64)
+        assert not torch.equal(other(image), model(image))
+        other.load_state_dict(load_file(tmp_path / "w.safetensors"))
+        assert torch.equal(other(image), model(image))
+
+    @torch.no_grad()
+    def test_bf16_is_near(self, arch: str) -> None:
+        model, image = built(arch), images(1, 5, 64, 64)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = model(image)
+        whole = model(image)
+        assert half.dtype == torch.float32
+        assert (half - whole).abs().max() < 0.05 * whole.abs().max() + 0.05
+
+    @torch.no_grad()
+    def test_a_trace_gives_the_same(self, arch: str) -> None:
+        model, image = built(arch), images(1, 5, 128, 128)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own: tracing is deprecated, and shapes are taken as constants
+            traced = torch.jit.trace(model, image, check_trace=False)
+        assert torch.allclose(traced(images(1, 5, 128, 128, seed=1)), model(images(1, 5, 128, 128, seed=1)), atol=1e-5)
+
+
+FAMILIES = ("mobilenet_v2", "efficientnet-b0", "mobileone_s0", "tu-test_convnext")
+HEAVY_FAMILIES = ("dpn68", "vgg11", "se_resnet50", "densenet121", "inceptionresnetv2", "inceptionv4", "xception", "mit_b0",
+                  "timm-efficientnet-b0", "timm-tf_efficientnet_lite0", "timm-skresnet18", "resnext50_32x4d", "tu-pvt_v2_b0",
+                  "tu-mobilenetv3_small_050", "tu-swin_tiny_patch4_window7_224", "tu-vgg11", "tu-dla34",
+                  "tu-test_efficientnet")  # fmt: skip
+
+
+@pytest.mark.parametrize("encoder", [*FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY_FAMILIES)])
+def test_one_of_each_family_trains_on_any_size_and_bands(encoder: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(smp(encoder=encoder), TWO, 4).train()
+    logits = model(images(2, 4, 40, 64))
+    assert logits.shape == (2, 2, 40, 64)
+    logits.pow(2).mean().backward()
+    for part in ("encoder", "decoder", "head"):
+        reached = [p.grad is not None for module in model.part(part) for p in module.parameters()]
+        assert sum(reached) >= 0.9 * len(reached), part  # some families keep a last block that unet never asks
+    with torch.no_grad():
+        assert model.eval()(images(1, 4, 17, 33)).shape == (1, 2, 17, 33)
+
+
+@pytest.mark.slow
 @torch.no_grad()
-def test_architectures_take_any_size(arch: str) -> None:
-    model = build_model(smp(arch=arch), TWO).eval()
-    assert model(torch.zeros(1, 3, 33, 65, dtype=torch.uint8)).shape == (1, 2, 33, 65)
+def test_windows_of_seven_make_a_stride_of_their_own() -> None:
+    """MaxViT divides its deepest map, 1/32, into windows of 7 × 7: 224."""
+    model = build_model(smp(encoder="tu-maxvit_tiny_tf_224"), TWO).eval()
+    assert model.stride == 224
+    assert model(images(1, 3, 30, 230)).shape == (1, 2, 30, 230)
+
+
+def test_a_batch_of_one_at_one_pixel_is_one_sentence_in_training_and_fine_afterwards() -> None:
+    """deeplabv3plus pools its map to 1 × 1 before a batch-norm."""
+    model = copy.deepcopy(built("deeplabv3plus")).train()
+    with pytest.raises(ModelError, match=r"`train\.batch_size` must leave batch-norm more than one value") as refused:
+        model.training_logits(images(1, 5, 64, 64))
+    assert len(str(refused.value).splitlines()) == 1
+    with torch.no_grad():
+        assert model.eval()(images(1, 5, 64, 64)).shape == (1, 2, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("arch", "encoder", "words"),
+    [
+        ("dpt", "resnet18", "dpt/resnet18 .*dpt works with plain vision transformers, such as tu-vit"),
+        ("dpt", "tu-test_convnext", "dpt works with plain vision transformers, such as tu-vit"),
+        ("unet", "tu-test_vit", "--model dpt/tu-test_vit"),
+        ("unetplusplus", "mit_b0", "unetplusplus/mit_b0 .*unetplusplus/resnet34 does"),
+        ("linknet", "mit_b0", "linknet/mit_b0 .*linknet/resnet34 does"),
+        ("deeplabv3plus", "densenet121", "do not support dilated mode.*deeplabv3plus/resnet34 does"),
+        pytest.param("unet", "tu-coatnet_0_rw_224", "images of any size; got tu-coatnet", marks=pytest.mark.slow),
+    ],
+)
+def test_combinations_that_cannot_be_say_what_works(arch: str, encoder: str, words: str) -> None:
+    with pytest.raises(ModelError, match=words) as refused:
+        build_smp(smp(arch=arch, encoder=encoder), 3, 2)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_names_are_taken_in_any_case() -> None:
+    assert type(build_smp(smp(arch="DeepLabV3Plus"), 3, 2)).__name__ == "DeepLabV3Plus"
+
+
+def test_pixels_of_one_s_own_are_used_and_counted() -> None:
+    config = smp(pixels={"mean": [1.0, 2.0], "std": [4.0, 5.0]})
+    model = build_model(config, TWO, 2)
+    assert model.normalise(torch.tensor([9, 12], dtype=torch.uint8).view(1, 2, 1, 1)).flatten().tolist() == [2.0, 2.0]
+    with pytest.raises(ModelError, match=r"`model\.pixels` must be a mean and a std for each of 3 bands; got 2 means"):
+        build_model(config, TWO, 3)
+
+
+@pytest.mark.parametrize(
+    ("space", "top", "mean", "std"),
+    [
+        ("RGB", 1, (25.5, 51.0, 76.5), (127.5, 25.5, 51.0)),
+        ("RGB", 255, (0.1, 0.2, 0.3), (0.5, 0.1, 0.2)),
+        ("BGR", 1, (76.5, 51.0, 25.5), (51.0, 25.5, 127.5)),
+    ],
+)
+def test_normalisation_is_smp_s_own(space: str, top: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    """By hand, and against smp.encoders.preprocess_input, in the bands' order red, green, blue."""
+    from segmentation_models_pytorch.encoders import preprocess_input
+
+    expected = {"mean": [0.1, 0.2, 0.3], "std": [0.5, 0.1, 0.2], "input_range": [0, top], "input_space": space}
+    ours = pixels_of(expected, 3)
+    assert ours[0] == pytest.approx(mean) and ours[1] == pytest.approx(std)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 3)).astype(np.float64)
+    theirs = preprocess_input(pixels, **expected)
+    mine = (pixels - np.array(ours[0])) / np.array(ours[1])
+    assert np.allclose(mine if space == "RGB" else mine[..., ::-1], theirs)
+    assert pixels_of(expected, 4)[0] == pytest.approx((np.mean(mean),) * 4)
 
 
 def test_the_shorthand_names_both() -> None:
@@ -35,8 +227,10 @@ def test_the_shorthand_names_both() -> None:
     ("options", "words"),
     [
         ({"arch": "unett"}, r"`model\.arch`.*'unett'.*unet"),
-        ({"encoder": "resnet43"}, r"`model\.encoder`.*'resnet43'.*resnet34.*tu-NAME"),
-        ({"encoder": "tu-nothing_of_that_name"}, "unet/tu-nothing_of_that_name"),
+        ({"encoder": "resnet43"}, r"`model\.encoder`.*'resnet43'. Did you mean \S+, \S+, \S+, \S+ or \S+\?.*tu-NAME"),
+        ({"encoder": "tu-convnxt_tiny"}, r"`model\.encoder`.*tu-convnext_tiny"),
+        ({"encoder": "tu-resnet18.a9_in1k"}, r"`model\.encoder`.*tu-resnet18\.a1_in1k"),
+        ({"encoder": "tu-nothing_of_that_name"}, r"`model\.encoder`.*'tu-nothing_of_that_name'.*maskwright encoders"),
     ],
 )
 def test_unknown_names_are_told_with_near_ones(options: dict[str, str], words: str) -> None:
@@ -58,7 +252,9 @@ def test_weights_out_of_reach_are_one_sentence(monkeypatch: pytest.MonkeyPatch, 
         build_smp(smp(weights="imagenet"), 3, 2)
     told = str(refused.value)
     assert told.startswith("`model.weights` must be at hand or within reach; imagenet of resnet18 could not be loaded")
-    assert "--weights none" in told
+    assert "Wanted: config.json and model.safetensors of huggingface.co/smp-hub/resnet18.imagenet" in told
+    assert f"models--smp-hub--resnet18.imagenet of a machine that has it into {tmp_path}" in told
+    assert "weights: none (--weights none)" in told
     assert len(told.splitlines()) == 1
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import data
 
 from maskwright.config import Config
 from maskwright.data.geometry import View
 from maskwright.training.fit import prepare, training_inputs
+from support import data
 
 
 def test_half_the_size_shows_the_same_part() -> None:

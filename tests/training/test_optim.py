@@ -1,24 +1,87 @@
-"""The optimiser's groups and the learning rate over time."""
+"""Any optimiser of torch.optim by name, its groups and arguments, and what is refused before anything begins."""
 
 from __future__ import annotations
 
-import math
+import copy
+from typing import Any, get_args
 
 import pytest
 import torch
 
-from maskwright.config import OptimConfig, UnetConfig
+from maskwright.config import OptimConfig, Schedule, UnetConfig
+from maskwright.config_files import load_config
+from maskwright.data.dataset import ClassMap
+from maskwright.errors import ConfigError
+from maskwright.losses import build_loss
+from maskwright.models import Segmenter, build_model
 from maskwright.models.unet import build_unet
-from maskwright.training.optim import build_optimizer, learning_rate_factor
+from maskwright.training.optim import build_optimizer, optimizer_class, rates, refuse_unfit, why_unfit, without_effect
+from maskwright.training.schedules import learning_rate_factor, settle_schedule
+from support import TINY, data, maskwright
 
-KINDS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+USABLE = sorted(
+    name
+    for name, kind in vars(torch.optim).items()
+    if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer) and name != "Optimizer" and not why_unfit(kind)
+)
+BINARY = ClassMap(("background", "foreground"), (0, 255))
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_weight_decay_goes_to_matrices_alone(name):
+def network() -> Segmenter:
+    torch.manual_seed(0)
+    return build_model(UnetConfig(width=2, depth=1), BINARY).train()
+
+
+def step(model: Segmenter, optimizer: torch.optim.Optimizer, seed: int = 0) -> float:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    loss = build_loss("ce")(model(images), (images[:, 0] > 127).to(torch.uint8))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+# ------------------------------------------------------------------ every optimiser with every schedule
+
+
+@pytest.mark.parametrize("schedule", get_args(Schedule))
+@pytest.mark.parametrize("name", USABLE)
+def test_three_steps_move_every_weight_and_stay_finite(name: str, schedule: Any) -> None:
+    changes, _ = settle_schedule(OptimConfig(schedule=schedule), 3)
+    config = OptimConfig(name=name, schedule=schedule, lr=0.01, **{key.split(".")[1]: value for key, value in changes.items()})
+    refuse_unfit(config)
+    model = network()
+    optimizer = build_optimizer(model, config)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: learning_rate_factor(at, 3, config))
+    before = copy.deepcopy(list(model.parameters()))
+    for seed in range(3):
+        step(model, optimizer, seed)
+        scheduler.step()
+    for was, now in zip(before, model.parameters(), strict=True):
+        assert torch.isfinite(now).all()
+        # a convolution before a batch-norm has directions without gradient, but no tensor has none at all
+        assert not torch.equal(was, now)
+
+
+def test_all_of_torch_but_those_that_cannot_are_usable() -> None:
+    assert {"Adam", "AdamW", "SGD", "RAdam", "RMSprop", "NAdam", "Adagrad", "Adamax", "Adadelta", "ASGD", "Rprop"} <= set(USABLE)
+    assert not {"LBFGS", "SparseAdam"} & set(USABLE)
+
+
+@pytest.mark.parametrize("name", ["AdamW", "adamw", "ADAMW", "RAdam", "radam", "rmsprop"])
+def test_a_name_is_known_in_any_case(name: str) -> None:
+    assert optimizer_class(name).__name__.lower() == name.lower()
+
+
+# ------------------------------------------------------------------ groups and arguments
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "nadam"])
+def test_weight_decay_goes_to_matrices_alone(name: str) -> None:
     model = build_unet(UnetConfig(width=2, depth=1), 3, 2)
     optimizer = build_optimizer(model, OptimConfig(name=name, lr=0.25, weight_decay=0.125))
-    assert isinstance(optimizer, KINDS[name])
+    assert type(optimizer) is optimizer_class(name)
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert {group["lr"] for group in optimizer.param_groups} == {0.25}
     assert len(decay) == len(list(model.parameters()))
@@ -26,34 +89,114 @@ def test_weight_decay_goes_to_matrices_alone(name):
         assert decay[id(parameter)] == (0.125 if parameter.ndim >= 2 else 0.0), key
 
 
-def test_frozen_parameters_are_not_in_the_optimiser():
+def test_frozen_parameters_are_not_in_the_optimiser() -> None:
     model = build_unet(UnetConfig(width=2, depth=1), 3, 2)
     model.encoder.requires_grad_(False)
     held = {id(p) for group in build_optimizer(model, OptimConfig()).param_groups for p in group["params"]}
     assert held == {id(p) for p in model.parameters() if p.requires_grad}
 
 
-def test_warm_up_then_cosine_to_nothing():
-    """Twenty steps, a tenth of them warm-up: computed by hand."""
-    config = OptimConfig(warmup=0.1)
-    factors = [learning_rate_factor(step, 20, config) for step in range(21)]
-    assert factors[:3] == pytest.approx([1 / 3, 2 / 3, 1.0])
-    for step in range(2, 21):
-        assert factors[step] == pytest.approx(0.5 * (1 + math.cos(math.pi * (step - 2) / 18)))
-    assert factors[20] == 0.0
-    assert factors[2:] == sorted(factors[2:], reverse=True)
-    assert factors[11] == pytest.approx(0.5)
+def test_the_encoder_learns_at_its_own_rate() -> None:
+    """Plain gradient steps with equal gradients: the encoder's weights move a tenth as far."""
+    model = network()
+    config = OptimConfig(name="sgd", lr=0.5, encoder_scale=0.1, momentum=0, weight_decay=0)
+    optimizer = build_optimizer(model, config)
+    assert rates(optimizer) == {"lr": 0.5, "encoder_lr": pytest.approx(0.05)}
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for name, value in model.named_parameters():
+        moved = 0.05 if name.startswith("net.encoder.") else 0.5
+        torch.testing.assert_close(before[name] - value, torch.full_like(value, moved), msg=name)
+    assert rates(build_optimizer(network(), OptimConfig())) == {"lr": 2e-3}
 
 
-def test_constant_holds_after_the_warm_up():
-    config = OptimConfig(schedule="constant", warmup=0.5)
-    assert [learning_rate_factor(step, 4, config) for step in range(5)] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1])
-    flat = OptimConfig(schedule="constant", warmup=0)
-    assert [learning_rate_factor(step, 4, flat) for step in range(4)] == [1.0] * 4
+@pytest.mark.parametrize(
+    ("config", "plain"),
+    [
+        (OptimConfig(name="sgd", lr=0.1), lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0)),
+        (OptimConfig(name="sgd", lr=0.1, momentum=0), lambda p: torch.optim.SGD(p, lr=0.1)),
+        (OptimConfig(name="SGD", lr=0.1, nesterov=False, momentum=0.5), lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5)),
+        (
+            OptimConfig(name="radam", lr=0.1, options={"betas": [0.8, 0.9], "eps": "1e-3"}),
+            lambda p: torch.optim.RAdam(p, lr=0.1, betas=(0.8, 0.9), eps=1e-3),
+        ),
+        (OptimConfig(name="rmsprop", lr=0.1, options={"momentum": 0.5}), lambda p: torch.optim.RMSprop(p, lr=0.1, momentum=0.5)),
+        (OptimConfig(name="adagrad", lr=0.1), lambda p: torch.optim.Adagrad(p, lr=0.1)),
+    ],
+    ids=["sgd", "plain sgd", "heavy ball", "radam", "rmsprop", "adagrad"],
+)
+def test_steps_are_those_of_torch(config: OptimConfig, plain: Any) -> None:
+    """The oracle is the same optimiser made by hand, without groups and without fused kernels."""
+    config = config.model_copy(update={"weight_decay": 0.0})
+    mine, theirs = network(), network()
+    optimizers = build_optimizer(mine, config), plain(theirs.parameters())
+    for seed in range(3):
+        for model, optimizer in zip((mine, theirs), optimizers, strict=True):
+            step(model, optimizer, seed)
+    for one, two in zip(mine.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("total", [1, 2, 3])
-@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.9])
-def test_the_shortest_trainings_learn_at_a_rate_above_nothing(total, warmup):
-    factors = [learning_rate_factor(step, total, OptimConfig(warmup=warmup)) for step in range(total)]
-    assert all(0 < factor <= 1 for factor in factors)
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "adagrad"])
+def test_fused_kernels_are_used_where_torch_has_them(name: str) -> None:
+    assert build_optimizer(network(), OptimConfig(name=name)).defaults["fused"] is True
+    slow = build_optimizer(network(), OptimConfig(name=name, options={"foreach": False}))
+    assert not slow.defaults["fused"]
+
+
+# ------------------------------------------------------------------ what is refused, and what is noted
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"name": "adamx"}, r"`optim.name` must be one that is known; got 'adamx'\. Did you mean .*adam"),
+        ({"name": "lbfgs"}, "`optim.name` must be one that steps by a batch's gradients; got lbfgs, which must compute the loss"),
+        ({"name": "SparseAdam"}, "takes sparse gradients alone"),
+        (
+            {"options": {"beta": [0.9, 0.98]}},
+            "`optim.options of AdamW` must be one that is known; got 'beta'. Did you mean betas",
+        ),
+        ({"options": {"lr": 0.1}}, "`optim.options.lr` must be left out; it is a key of its own. Write optim.lr."),
+        ({"name": "sgd", "options": {"momentum": 0.1}}, "Write optim.momentum"),
+        ({"options": {"betas": [2, 3]}}, r"arguments that AdamW can work with; got betas: \[2, 3\] \(Invalid beta"),
+        ({"options": {"betas": 3}}, "arguments that AdamW can work with"),
+        ({"name": "sgd", "options": {"dampening": 0.5}}, "can work with; got dampening: 0.5"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_cannot_be_is_one_sentence(keys: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as refused:
+        refuse_unfit(OptimConfig(**keys))
+    assert len(refused.value.problems) == 1 and "\n" not in str(refused.value)
+
+
+def test_the_command_line_refuses_before_it_reads(tmp_path: Any) -> None:
+    for words in (("--optim.name", "adamx"), ("--optim.options", "{bets: 1}"), ("--optim.name", "LBFGS")):
+        outcome = maskwright("train", "--data", data(), *TINY, *words, "--out", tmp_path / "run")
+        assert outcome.code == 2 and outcome.sentence.startswith("`optim.") and not (tmp_path / "run").exists()
+
+
+def test_keys_without_effect_are_noted() -> None:
+    assert without_effect(OptimConfig()) == []
+    assert without_effect(OptimConfig(name="sgd", momentum=0.5)) == []
+    assert without_effect(OptimConfig(momentum=0.5)) == ["optim.momentum has no effect with AdamW"]
+    (note,) = without_effect(OptimConfig(name="rmsprop", momentum=0.5))
+    assert note.endswith("write optim.options.momentum")
+    assert without_effect(OptimConfig(name="rprop", weight_decay=0.5)) == ["optim.weight_decay has no effect with Rprop"]
+
+
+def test_numbers_in_options_may_be_written_as_people_do() -> None:
+    config = load_config(None, [("optim.options", "{betas: [0.9, 0.98], eps: 1e-8, amsgrad: true}", "--x")])
+    assert config.optim.options == {"betas": [0.9, 0.98], "eps": 1e-8, "amsgrad": True}
+    refuse_unfit(config.optim)
+
+
+def test_a_run_tells_both_rates_in_its_history(tmp_path: Any) -> None:
+    words = ("--epochs", 2, "--optim.name", "NAdam", "--optim.options", "{betas: [0.8, 0.9]}", "--optim.encoder_scale", 0.5)
+    assert maskwright("train", "--data", data(), *TINY, *words, "--log", "[csv]", "--out", tmp_path / "run").code == 0
+    header, first, *_ = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    row = dict(zip(header.split(","), first.split(","), strict=True))
+    assert float(row["encoder_lr"]) == pytest.approx(0.5 * float(row["lr"])) and float(row["lr"]) > 0

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("maskwright.cli.predict:predict", "Predict images of any size with a run."),
     "report": ("maskwright.cli.report:report", "Write a run's self-contained report.html."),
     "models": ("maskwright.cli.names:models", "List the models that can be named."),
+    "encoders": ("maskwright.cli.names:encoders", "List the encoders that can be named, of SMP and timm."),
     "losses": ("maskwright.cli.names:losses", "List the losses that can be named."),
     "doctor": ("maskwright.cli.doctor:doctor", "Check the environment, devices and known problems."),
 }

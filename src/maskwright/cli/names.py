@@ -1,21 +1,37 @@
-"""maskwright models, maskwright losses"""
+"""maskwright models, maskwright encoders, maskwright losses"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from maskwright.cli.types import Flag
 
+if TYPE_CHECKING:
+    from maskwright.models.sizing import Size
 
-def models(*, json: Flag = False) -> None:
+_MOST_MEASURED = 24  # encoders that --match measures without being asked to
+
+
+def models(*, sizes: Flag = False, time: Flag = False, side: int = 512, json: Flag = False) -> None:
     """List the models that can be named with --model.
 
     Parameters
     ----------
+    sizes
+        Each architecture's parameters, multiply-adds, stride and licence of weights; kept for the next time.
+    time
+        And seconds an image on this machine.
+    side
+        The image's side that multiply-adds and seconds are for.
     json
         Print one JSON document on stdout.
     """
-    from maskwright.cli.output import say_json, table
+    from maskwright.cli.output import say, say_json, table
     from maskwright.config_files import MODEL_SECTIONS
 
+    if sizes or time:
+        _architectures(side, time, json)
+        return
     rows = []
     for name, section in MODEL_SECTIONS.items():
         options = {key: field.default for key, field in section.model_fields.items() if key != "name"}
@@ -25,6 +41,146 @@ def models(*, json: Flag = False) -> None:
         say_json([{"name": name, "about": about, "options": options} for name, about, options in rows])
         return
     table(["model", "what it is", "options (default)"], [[n, a, ", ".join(f"{k}={v}" for k, v in o.items())] for n, a, o in rows])
+    say("--sizes tells each architecture's parameters, multiply-adds, stride and licence; --time seconds an image here.")
+
+
+def _architectures(side: int, time: bool, json: bool) -> None:
+    from maskwright.cli.output import counting, say, say_json, table
+    from maskwright.errors import MaskwrightError
+    from maskwright.models.sizing import Sizes, architectures, seconds_an_image
+
+    _refuse_side(side)
+    named = architectures()
+    tell = counting("measuring")
+    rows: list[dict[str, Any]] = []
+    with Sizes.opened() as known:
+        for index, one in enumerate(named):
+            row = {"model": one.name, **_size_cells(known.of(one.name, one.config, side)), "licence": one.licence}
+            if time and "cannot" not in row:
+                try:
+                    row["seconds"] = round(seconds_an_image(one.config, side=side), 4)
+                except MaskwrightError as error:
+                    row["cannot"] = str(error)
+            rows.append(row)
+            if tell:
+                tell(index + 1, len(named))
+    if json:
+        say_json({"side": side, "models": rows})
+        return
+    table(
+        ["model", *_HEAD[: 4 if time else 3], "licence of its weights"],
+        [[r["model"], *_told(r, time), r["licence"]] for r in rows],
+    )
+    _say_what_was_counted(side)
+    say("resnet34 stands for any encoder: maskwright encoders lists them.")
+
+
+def encoders(*, match: str | None = None, sizes: Flag = False, time: Flag = False, side: int = 512, json: Flag = False) -> None:
+    """List the encoders that can be named, in ARCH/ENCODER or as model.encoder.
+
+    Parameters
+    ----------
+    match
+        Only names that hold this text; with parameters, multiply-adds and stride when they are few.
+    sizes
+        Parameters, multiply-adds and stride, however many: each is built once, and kept for the next time.
+    time
+        And seconds an image on this machine.
+    side
+        The image's side that multiply-adds and seconds are for.
+    json
+        Print one JSON document on stdout.
+    """
+    from maskwright.cli.output import say, say_json, table
+    from maskwright.errors import UsageError, unknown
+    from maskwright.models.encoders import all_encoders
+
+    _refuse_side(side)
+    known = all_encoders()
+    chosen = [one for one in known if match is None or match.lower() in one.name.lower()]
+    if not chosen:
+        raise UsageError(unknown("--match", match, [one.name for one in known], "maskwright encoders lists all."))
+    measured = sizes or time or (match is not None and len(chosen) <= _MOST_MEASURED)
+    if not measured and not json and match is None:  # timm's, a thousand and more, only by name
+        chosen = [one for one in chosen if one.source == "smp"]
+    rows: list[dict[str, Any]] = [{"encoder": one.name, "from": one.source, "weights": one.licences} for one in chosen]
+    if measured:
+        _measure(rows, side, time)
+    if json:
+        say_json({"side": side if measured else None, "encoders": rows})
+        return
+    for row in rows:
+        row["licence"] = _licences(row["weights"])
+    head = ["encoder", *(_HEAD[: 4 if time else 3] if measured else []), "weights: licence"]
+    table(head, [[row["encoder"], *(_told(row, time) if measured else []), row["licence"]] for row in rows])
+    if measured:
+        _say_what_was_counted(side, " of unet (dpt for plain vision transformers) on the encoder")
+    elif match is not None:
+        say(f"{len(chosen)} encoders; --sizes measures them all, a longer --match fewer.")
+    else:
+        say(f"and {len(known) - len(chosen)} of timm as tu-NAME: --match TEXT finds them by name, --json lists all.")
+
+
+def _measure(rows: list[dict[str, Any]], side: int, time: bool) -> None:
+    from maskwright.cli.output import counting
+    from maskwright.config import SmpConfig
+    from maskwright.models.encoders import size_with
+    from maskwright.models.sizing import Sizes, seconds_an_image
+
+    tell = counting("measuring")
+    with Sizes.opened() as known:
+        for index, row in enumerate(rows):
+            name, answer = size_with(row["encoder"], known, side)
+            row |= {"model": name, **_size_cells(answer)}
+            if time and "cannot" not in row:
+                arch, _, encoder = name.partition("/")
+                row["seconds"] = round(seconds_an_image(SmpConfig(arch=arch, encoder=encoder, weights="none"), side=side), 4)
+            if tell:
+                tell(index + 1, len(rows))
+
+
+_HEAD = ["parameters", "multiply-adds", "stride", "seconds"]
+
+
+def _size_cells(size: Size | str) -> dict[str, Any]:
+    if isinstance(size, str):
+        return {"cannot": size}
+    return {"parameters": size.parameters, "multiply_adds": size.multiply_adds, "stride": size.stride}
+
+
+def _told(row: dict[str, Any], time: bool) -> list[str]:
+    """A row's figures as a person reads them; a dash each for a network that could not be built here."""
+    if "cannot" in row:
+        return ["-"] * (4 if time else 3)
+    counted = "not counted" if row["multiply_adds"] is None else f"{row['multiply_adds'] / 1e9:.1f} G"
+    cells = [f"{row['parameters'] / 1e6:.1f} M", counted, str(row["stride"])]
+    return [*cells, f"{row['seconds']:.3f}"] if time else cells
+
+
+def _licences(licences: dict[str, str]) -> str:
+    """Each licence once, with the sets it holds for: at most three of them, the first words of each."""
+    from maskwright.errors import listed
+
+    if not licences:
+        return "none to be had"
+    sets: dict[str, list[str]] = {}
+    for name, licence in licences.items():
+        sets.setdefault(licence.partition(";")[0].partition(": its")[0], []).append(name)
+    return "; ".join(f"{listed(names, 'and', 3)}: {licence}" for licence, names in sets.items())
+
+
+def _say_what_was_counted(side: int, of: str = "") -> None:
+    from maskwright.cli.output import say
+
+    counted = "counted are convolutions, products and attention"
+    say(f"parameters and multiply-adds{of}, two classes, one image of {side} x {side}; {counted}.")
+
+
+def _refuse_side(side: int) -> None:
+    from maskwright.errors import UsageError, must
+
+    if not 1 <= side <= 8192:
+        raise UsageError(must("--side", "1 to 8192 pixels", side))
 
 
 def losses(*, json: Flag = False) -> None:
@@ -36,11 +192,20 @@ def losses(*, json: Flag = False) -> None:
         Print one JSON document on stdout.
     """
     from maskwright.cli.output import say_json, table
+    from maskwright.config import LOSS_SECTIONS
     from maskwright.losses import AUTO, LOSSES
 
-    rows = [(name, (loss.__doc__ or "").strip().splitlines()[0]) for name, loss in LOSSES.items()]
-    rows.append(("auto", "the default: " + " + ".join(f"{term.weight:g} {term.name}" for term in AUTO)))
+    about_auto = " + ".join(term.name for term in AUTO)
+    about_auto += f"; class weights on {AUTO[0].name} where a class is rare in what training is shown"
+    rows = []
+    for name in LOSSES:
+        fields = {key: field for key, field in LOSS_SECTIONS[name].model_fields.items() if key != "name"}
+        rows.append((name, (LOSS_SECTIONS[name].__doc__ or "").strip().splitlines()[0], fields))
+    rows.append(("auto", about_auto, {}))
     if json:
-        say_json([{"name": name, "about": about} for name, about in rows])
+        told = [{key: {"default": one.default, "about": one.description} for key, one in its.items()} for _, _, its in rows]
+        say_json([{"name": row[0], "about": row[1], "parameters": its} for row, its in zip(rows, told, strict=True)])
         return
-    table(["loss", "what it is"], [list(row) for row in rows])
+    plain = {key: "null" if one.default is None else one.default for _, _, its in rows for key, one in its.items()}
+    cells = [[name, about, ", ".join(f"{key}={plain[key]}" for key in its)] for name, about, its in rows]
+    table(["loss", "what it is", "parameters (default)"], cells)

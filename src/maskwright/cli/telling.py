@@ -26,14 +26,18 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
         lines += [f"note    {note}" for note in (*dataset.notes, *plan.passed.notes)]
         lines += [f"allowed {finding.code}: {finding.evidence}" for finding in plan.passed.allowed]
         lines += [f"warning {finding.code}: {finding.evidence} (maskwright check tells more)" for finding in plan.passed.warnings]
+        lines += [f"start   {line}" for line in (plan.loaded.sentences() if plan.loaded else [])]
         train = config.train
         lines.append(
-            f"train   {train.epochs} epochs of {train.repeats} x {dataset.sizes()['train']} inputs, {train.batch_size} a step, "
+            f"train   {train.epochs} epochs of {train.repeats} x {dataset.sizes()['train']} inputs, "
+            f"{_step(train.batch_size, train.accumulate)}, "
             f"view {config.data.view} at {config.data.size}{_growing(config)}, {train.precision} on {train.devices}"
         )
-        asked = [key for key in ("data.view", "data.size", "train.precision", "train.epochs") if key in plan.reasons]
+        asked = [key for key in ("data.view", "data.size", "train.precision", "train.epochs", "optim.lr") if key in plan.reasons]
         is_on = {"data.sampling": config.data.sampling == "balanced", "data.crop_focus": config.data.crop_focus != 0}
         asked += [key for key in is_on if is_on[key] and key in plan.reasons]
+        if any(term.class_weights for term in config.loss if not isinstance(term, str)):
+            asked += [key for key in plan.reasons if key.partition(".")[0] == "loss"]
         lines += [f"why     {key}: {plan.reasons[key]}" for key in asked]
         others = [key for key in plan.reasons if key not in asked]
         if others:
@@ -47,3 +51,7 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
 def _growing(config: Config) -> str:
     grow, size = config.train.grow, config.data.size
     return f" ({grow:.0%} of the epochs at {size // 2} first)" if grow != "auto" and grow > 0 and size != "auto" else ""
+
+
+def _step(batch_size: object, accumulate: int) -> str:
+    return f"{batch_size} a step" if accumulate == 1 else f"{accumulate} batches of {batch_size} a step"

@@ -128,23 +128,45 @@ class EpochKeys(Sampler[list[Key]]):
     """The keys of each batch of an epoch, shuffled by (seed, epoch); every sample comes exactly once.
 
     Batches are as even as can be: 10 samples at most 4 a batch become 4, 3 and 3, so no batch is a lone leftover.
+    With `accumulate`, steps are dealt as batches of so many times the size would be, and each is cut into
+    `batches_a_step` (fewer than `accumulate` where samples are few): large batches, seen piece by piece.
     """
 
-    def __init__(self, num_samples: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(self, num_samples: int, batch_size: int, seed: int, rank: int = 0, world: int = 1, accumulate: int = 1) -> None:
         self.num_samples, self.batch_size, self.seed = num_samples, batch_size, seed
-        self.rank, self.world, self.epoch = rank, world, 0
+        self.rank, self.world, self.epoch, self.accumulate = rank, world, 0, accumulate
+        self.num_steps = max(1, -(-num_samples // (batch_size * accumulate * world)))
+        largest = -(-num_samples // (self.num_steps * world))
+        self.batches_a_step = max(1, -(-largest // batch_size))
+        self._sizes = [len(step) for step in self._steps(np.arange(num_samples))]
         self.sampler = self  # Lightning calls set_epoch on a loader's batch_sampler.sampler, not on the batch sampler itself
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return max(1, -(-self.num_samples // (self.batch_size * self.world)))
+        return sum(max(1, min(self.batches_a_step, size)) for size in self._sizes)
 
     def __iter__(self) -> Iterator[list[Key]]:
         order = np.random.default_rng((self.seed, self.epoch, 1 << 40)).permutation(self.num_samples)
-        for chunk in np.array_split(order, len(self) * self.world)[self.rank :: self.world]:
-            yield [(self.epoch, int(number)) for number in chunk]
+        for step in self._steps(order):
+            for batch in self._batches(step):
+                yield [(self.epoch, int(number)) for number in batch]
+
+    def share_of(self, batch: int) -> float:
+        """What a batch's mean weighs in its step against an even share: samples, not batches, have the same say."""
+        step, place = divmod(batch, self.batches_a_step)
+        size = self._sizes[step]
+        return len(self._batches(np.arange(size))[place]) * self.batches_a_step / size
+
+    def _steps(self, order: np.ndarray) -> list[np.ndarray]:
+        steps = np.array_split(order, self.num_steps * self.world)
+        if 1 < self.batches_a_step > len(steps[-1]):  # single samples that don't come out even: the last step is smaller
+            steps = np.split(order, range(self.batches_a_step, len(order), self.batches_a_step))
+        return steps[self.rank :: self.world]
+
+    def _batches(self, step: np.ndarray) -> list[np.ndarray]:
+        return np.array_split(step, max(1, min(self.batches_a_step, len(step))))
 
 
 class _Loader(DataLoader[Batch]):

@@ -38,7 +38,7 @@ def decide_classes(config: DataConfig, listing: Listing, values: Mapping[str, Ma
     elif listing.usual_classes is not None and _fits(listing.usual_classes, total, ignored):
         classes = _from_names(listing.usual_classes, ignored, listing.classes_from, total)
     else:
-        classes = _from_values(total, ignored, values)
+        classes = _from_values(total, ignored, values, _ignored(config, colours))
     refuse_unknown_values(classes, values)
     return classes
 
@@ -131,14 +131,18 @@ def _from_names(
     return ClassMap(tuple(named), tuple(values), spare, None, f"as in {source}", colours)
 
 
-def _from_values(total: Counter[int], ignored: tuple[int, ...], values: Mapping[str, Mapping[int, int]]) -> ClassMap:
+def _from_values(
+    total: Counter[int], ignored: tuple[int, ...], values: Mapping[str, Mapping[int, int]], configured: tuple[int, ...]
+) -> ClassMap:
+    """Without names. What a person says is ignored always is; what a format calls void (a raster's nodata 0) may be a class."""
     found = set(total)
-    if found <= {0, 1} | set(ignored) and 1 in found and not {0, 1} & set(ignored):
+    if found <= {0, 1} | set(ignored) and 1 in found and not {0, 1} & set(configured):
         return ClassMap(("background", "foreground"), (0, 1), tuple(v for v in ignored if v > 1), None, "masks hold 0 and 1")
     if found <= {0, 255} and 255 in found:
         return ClassMap(("background", "foreground"), (0, 255), (), None, "masks hold 0 and 255")
     if looks_like_a_ramp(total):
         refuse_unknown_values(ClassMap(("background", "foreground"), (0, 255)), values)
+    ignored = tuple(value for value in ignored if value in configured or value > max(found - set(ignored), default=0))
     labels = found - set(ignored)
     largest = max(labels, default=0)
     if largest == 0:

@@ -31,8 +31,8 @@ def topk(
     order = hardest_first(weighed, valid.flatten())
     # whole numbers, and no number fetched from the device: share × pixels, rounded up
     num = (valid.sum() * round(share * _MILLION) + (_MILLION - 1)) // _MILLION
-    least = weighed[order[(num - 1).clamp(min=0)]].view(())
-    chosen = weighed.view_as(weights) >= least
+    last = order.index_select(0, (num - 1).clamp(min=0).view(1))
+    chosen = weighed.view_as(weights) >= weighed.index_select(0, last)
     if threshold is not None:
         chosen = chosen | (entropy.detach() > -math.log(threshold))
     return weighted_mean(entropy, weights * chosen)

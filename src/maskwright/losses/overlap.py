@@ -61,14 +61,16 @@ def lovasz(logits: torch.Tensor, masks: torch.Tensor, class_weights: Sequence[fl
 def _lovasz_of_class(probability: torch.Tensor, truth: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     """Errors, the largest first, each times what the IoU loses by its pixel. All P; valid ⊇ truth."""
     errors = (truth.to(probability.dtype) - probability).abs()
-    order = hardest_first(errors, valid)
-    held = truth[order]
-    hits = held.cumsum(0)
-    total = truth.sum()
-    union = total + torch.arange(1, len(hits) + 1, device=hits.device) - hits
-    lost = 1 - (total - hits) / union
-    steps = torch.diff(lost, prepend=lost.new_zeros(1)) * valid[order]  # ignored pixels are last; they lose nothing
-    return (errors[order] * steps.to(errors.dtype)).sum()
+    with torch.no_grad():
+        order = hardest_first(errors, valid)
+        hits = truth[order].cumsum(0, dtype=torch.int32)
+        total = truth.sum(dtype=torch.int32)
+        union = total + torch.arange(1, len(hits) + 1, device=hits.device, dtype=torch.int32) - hits
+        lost = 1 - (total - hits).to(errors.dtype) / union
+        steps = torch.diff(lost, prepend=lost.new_zeros(1))
+        # back to where the pixels are, so that no gradient has to find its way through the order
+        worth = torch.empty_like(steps).scatter_(0, order, steps) * valid  # ignored pixels came last; they lose nothing
+    return (errors * worth).sum()
 
 
 def _soft_counts(logits: torch.Tensor, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -1,32 +1,45 @@
 """Networks and what surrounds each: normalisation, padding to the stride, one form of logits.
 
 To add one: a file with `build_x(config, num_channels, num_outputs) -> nn.Module` having `stride` and `parts`, its
-config section, and a line in `MODELS`. The contract tests pick it up.
+config section, and a line in `MODELS`. The contract tests pick it up. A network may also have `smallest` (the least
+side it takes), `mean` and `std` (of the bands, 0 to 255) and `loaded` (a `Loaded`: the weights it came with); weights
+from a file or an own run are laid over it here, whatever the network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from maskwright import runtime
-from maskwright.config import SmpConfig, UnetConfig
+from maskwright.config import AnyModelConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
+from maskwright.models.hf import build_hf
+from maskwright.models.resnet34_unet import build_resnet34_unet
 from maskwright.models.smp import build_smp
+from maskwright.models.torchvision import build_torchvision
 from maskwright.models.unet import build_unet
+from maskwright.models.weights import SUFFIXES, adopt_pixels, load_own, own_weights, without_weights
 from maskwright.models.wrapper import Segmenter
 
 MODELS: dict[str, Callable[[Any, int, int], nn.Module]] = {
     "unet": build_unet,
+    "resnet34_unet": build_resnet34_unet,
     "smp": build_smp,
+    "torchvision": build_torchvision,
+    "hf": build_hf,
 }
 
 
-def build_model(config: UnetConfig | SmpConfig, classes: ClassMap, num_channels: int = 3) -> Segmenter:
-    """The network a configuration asks for, ready to take uint8 images of any size."""
+def build_model(config: AnyModelConfig, classes: ClassMap, num_channels: int = 3, start: bool = True) -> Segmenter:
+    """The network a configuration asks for, ready to take uint8 images of any size.
+
+    `start=False` leaves `model.weights` out: for a run's own weights, which are laid over it anyway.
+    """
     runtime.tune_allocator()
     if config.outputs == "sigmoid" and not classes.is_binary:
         fix = "Set model.outputs: softmax."
@@ -34,7 +47,22 @@ def build_model(config: UnetConfig | SmpConfig, classes: ClassMap, num_channels:
             f"`model.outputs` must be softmax for more than two classes; got sigmoid and {classes.num_classes}. {fix}"
         )
     num_outputs = 1 if config.outputs == "sigmoid" else classes.num_classes
-    return Segmenter(MODELS[config.name](config, num_channels, num_outputs), num_channels)
+    own = _own_weights(config) if start else None
+    net = MODELS[config.name](config if start and own is None else without_weights(config), num_channels, num_outputs)
+    if own is not None:
+        adopt_pixels(net, own, config, num_channels)
+    model = Segmenter(net, num_channels)
+    if own is not None:
+        model.loaded = load_own(model, own, classes, num_channels)
+    return model
+
+
+def _own_weights(config: AnyModelConfig) -> Path | None:
+    """The file or run that `model.weights` names; hf reads a model of the hub and a folder of save_pretrained itself."""
+    own = own_weights(config.weights)
+    if own is None or config.name != "hf" or own.suffix.lower() in SUFFIXES or (own / "config.yaml").is_file():
+        return own
+    return None
 
 
 __all__ = ["MODELS", "Segmenter", "build_model"]

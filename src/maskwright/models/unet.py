@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from maskwright.config import UnetConfig
+from maskwright.errors import ModelError, must
 
 
 class Unet(nn.Module):
@@ -83,4 +84,7 @@ def doubling(channels: int, up: str) -> nn.Module:
 def build_unet(config: UnetConfig, num_channels: int, num_outputs: int) -> Unet:
     """The U-Net a configuration asks for."""
     assert config.width != "auto", "auto is resolved before a model is built"
+    if config.weights != "none":
+        fix = "Pretrained encoders come with --model unet/resnet34."
+        raise ModelError(must("model.weights", "none, a weights file or a run folder for unet", repr(config.weights), fix))
     return Unet(num_channels, num_outputs, config.width, config.depth, config.up, config.norm)

@@ -1,7 +1,7 @@
 """What a network starts from: a library's pretrained weights, a file, or an own run; which tensors were taken, with what licence.
 
     model = build_model(config, classes)
-    model.loaded.sentences()     # ["weights imagenet of resnet34 (smp-hub/resnet34.imagenet); licence …", …]
+    model.loaded.sentences()     # ["weights imagenet of resnet34 (smp-hub/resnet34.imagenet); 218 tensors loaded, …", …]
 
 Names are matched whatever stands before them (`net.`, `model.`, `module.`, `encoder.`): a file may hold a
 whole run, a plain state dict, or an encoder alone. A head of other classes stays fresh; a first convolution
@@ -10,7 +10,6 @@ of other bands takes the file's bands in turns, scaled so that the sums stay, as
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -56,15 +55,13 @@ class Loaded:
 
 
 def own_weights(weights: str) -> Path | None:
-    """The file or run folder that `model.weights` names; None when it is the name of a set, or none.
+    """The file or run folder that `model.weights` names; None when it is the name of a set or of a hub's model, or none.
 
     >>> own_weights("imagenet") is None, own_weights("old/model.safetensors")
     (True, PosixPath('old/model.safetensors'))
     """
     path = Path(weights)
-    if path.suffix.lower() in SUFFIXES or "/" in weights or os.sep in weights or (path / "config.yaml").is_file():
-        return path
-    return None
+    return path if path.suffix.lower() in SUFFIXES or path.is_file() or (path / "config.yaml").is_file() else None
 
 
 def load_own(model: nn.Module, path: Path, classes: ClassMap, num_channels: int) -> Loaded:
@@ -76,7 +73,8 @@ def load_own(model: nn.Module, path: Path, classes: ClassMap, num_channels: int)
     if run is not None:
         names = class_map(run.data).names
         if names != classes.names:
-            other_classes = f"its classes are {listed(names, 'and', 4)}, here they are {listed(classes.names, 'and', 4)}: a new head"
+            there, here = listed(names, "and", 4), listed(classes.names, "and", 4)
+            other_classes = f"its classes are {there}, here they are {here}: a new head"
     found = _matched(tensors, model.state_dict())
     _refuse_another_network(path, model, found, run)
     return _take(model, tensors, found, _Plan(path, run, head, other_classes, num_channels))
@@ -87,13 +85,15 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         what = "is a folder without config.yaml" if path.is_dir() else "is not there"
         fix = "Check the path, or start from scratch with --weights none."
-        raise ModelError(must("model.weights", "none, a set of the model's, a weights file or a run folder", f"{path}, which {what}", fix))
+        wanted = "none, a set of the model's, a weights file or a run folder"
+        raise ModelError(must("model.weights", wanted, f"{path}, which {what}", fix))
     try:
         if path.suffix.lower() == ".safetensors":
             return load_file(path)
         tree: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError) as error:
-        raise ModelError(must("model.weights", "a whole weights file", f"{path} ({_first_line(error)})", "Copy it anew.")) from None
+        got = f"{path} ({_first_line(error)})"
+        raise ModelError(must("model.weights", "a whole weights file", got, "Copy it anew.")) from None
     except Exception as error:  # noqa: BLE001 - torch raises whatever its unpickler stumbles over
         fix = "Save it with torch.save(model.state_dict(), …) or as safetensors."
         raise ModelError(must("model.weights", "a whole file of tensors alone", f"{path} ({_first_line(error)})", fix)) from None
@@ -171,7 +171,7 @@ def bands_in_turn(weight: torch.Tensor, num_channels: int) -> torch.Tensor:
 
 
 def _matched(tensors: Mapping[str, torch.Tensor], mine: Mapping[str, torch.Tensor]) -> dict[str, str]:
-    """Name here → name there, by the pair of prefixes under which most names and shapes agree."""
+    """Name here → name there, by the pair of prefixes under which most names agree, and of equal ones most shapes."""
     best: tuple[int, int] = (0, 0)
     found: dict[str, str] = {}
     for there in _prefixes(tensors):
@@ -179,8 +179,8 @@ def _matched(tensors: Mapping[str, torch.Tensor], mine: Mapping[str, torch.Tenso
         for here in _prefixes(mine):
             pairs = {here + name: full for name, full in rest.items() if here + name in mine}
             fitting = sum(mine[name].shape == tensors[full].shape for name, full in pairs.items())
-            if (fitting, len(pairs)) > best:
-                best, found = (fitting, len(pairs)), pairs
+            if (len(pairs), fitting) > best:
+                best, found = (len(pairs), fitting), pairs
     return found
 
 
@@ -238,6 +238,20 @@ def _names_of(model: nn.Module, part: str) -> set[str]:
     net = model.get_submodule("net")
     wanted = {id(value) for module in _part(net, part) for value in module.state_dict(keep_vars=True).values()}
     return {name for name, value in model.state_dict(keep_vars=True).items() if id(value) in wanted}
+
+
+def adopt_pixels(net: nn.Module, path: Path, config: Any, num_channels: int) -> None:
+    """Normalise as the run did that the weights come from, unless `model.pixels` says how."""
+    run = _run_of(path)
+    if getattr(config, "pixels", None) != "auto" or run is None:
+        return
+    theirs: Any = getattr(run.config.model, "pixels", "auto")
+    if theirs == "auto":
+        return
+    mean, std = tuple(theirs.mean), tuple(theirs.std)
+    if len(mean) != num_channels:
+        mean, std = ((sum(values) / len(values),) * num_channels for values in (mean, std))
+    net.mean, net.std = mean, std  # pyright: ignore[reportArgumentType]
 
 
 def _part(net: nn.Module, part: str) -> list[nn.Module]:

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 from maskwright.data.geometry import View, shrink_to
-from maskwright.models.weights import Loaded
 from maskwright.errors import ModelError
+from maskwright.models.weights import Loaded
 
 MEAN = (123.675, 116.28, 103.53)  # ImageNet's, which pretrained encoders expect and any other network tolerates
 STD = (58.395, 57.12, 57.375)
@@ -25,8 +25,8 @@ class Segmenter(nn.Module):
 
     Normalises on the batch (with the network's own `mean` and `std` where it has them, on the scale of
     0 to 255), pads to the network's stride, and to its `smallest` side where it needs more than one
-    stride, by repeating the border; crops back. A network with one output channel z becomes two logits (0, z): their softmax is its sigmoid, so
-    everything downstream knows a single form.
+    stride, by repeating the border; crops back. A network with one output channel z becomes two logits
+    (0, z): their softmax is its sigmoid, so everything downstream knows a single form.
     """
 
     mean: torch.Tensor
@@ -60,7 +60,7 @@ class Segmenter(nn.Module):
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
-            fix = "Set train.batch_size to 2 or more, or larger inputs."
+            fix = "Set train.batch_size to 2 or more."
             got = f"{len(images)} of {images.shape[-2]} × {images.shape[-1]}"
             raise ModelError(
                 f"`train.batch_size` must leave batch-norm more than one value; got {got}, a map of 1 × 1. {fix}"

@@ -88,9 +88,7 @@ class Predictor:
             fix = f"Finish it first: maskwright train --resume {run.root}"
             raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")
         runtime.tune_allocator()
-        pretrained = "weights" in type(config.model).model_fields  # what the run holds takes their place
-        wanted = config.model.model_copy(update={"weights": "none"}) if pretrained else config.model
-        model = build_model(wanted, classes, bands.num_channels)
+        model = build_model(config.model, classes, bands.num_channels, start=False)  # what the run holds is laid over it
         try:
             model.load_state_dict(load_file(run.weights))
         except (RuntimeError, SafetensorError) as error:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from maskwright.config import parse_value
-from maskwright.data.checks.findings import Audit, Finding
+from maskwright.data.checks.findings import Finding
 from maskwright.data.checks.repair_masks import nearest
 from maskwright.data.dataset import SPLITS, ClassMap
 from maskwright.data.deep import turn
@@ -21,87 +21,16 @@ from maskwright.data.images import decode_colours
 from maskwright.errors import MaskwrightError, listed
 from maskwright.reports import audit_pictures as draw
 from maskwright.reports.audit_pictures import Meaning, Picture, Seen
-from maskwright.reports.audit_words import fine_share
+from maskwright.reports.audit_scene import Example, Scene, evenly, image_of, mask_of, with_mask
+from maskwright.reports.audit_words import fine_share, sides
 from maskwright.reports.wording import SPLIT_WORDS, share
 
 SHEET = 12  # pairs that show the set as it is
-_NAMED = 3  # classes told in words
-
-
-@dataclass(frozen=True)
-class Example:
-    """One pair, or two that belong together: what they are called, what there is to see, their pictures.
-
-    `problem` says why a picture is lacking.
-    """
-
-    name: str
-    told: str = ""
-    pictures: tuple[Picture, ...] = ()
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """An audit and how its pairs are read and drawn; `places` are those of the records each file belongs to."""
-
-    audit: Audit
-    root: Path
-    meaning: Meaning
-    limit: int
-    places: dict[str, list[int]] = field(default_factory=dict, repr=False)
-
-    def see(self, place: int) -> Seen:
-        """A pair, read now."""
-        return draw.read_pair(self.audit.records[place], self.audit.bands)
-
-    def of(self, finding: Finding) -> list[tuple[str, int]]:
-        """Files of a finding with their records' places, spread evenly over all of them."""
-        found = {place: file for file in finding.files for place in self.places.get(file, ())}
-        return [(file, place) for place, file in evenly(list(found.items()), self.limit)]
-
-    def areas(self, place: int) -> str:
-        """The largest classes of a pair's mask in words."""
-        pixels: dict[str, int] = self.audit.pairs[place]["pixels"]
-        total = max(1, sum(pixels.values()))
-        order = sorted((name for name in pixels if pixels[name]), key=lambda name: -pixels[name])
-        parts = [f"{name} {share(pixels[name] / total)}" for name in order]
-        return listed(parts, limit=_NAMED) if parts else ""
-
-    def split_of(self, place: int) -> str:
-        """The word for a pair's split."""
-        split = self.audit.pairs[place]["split"]
-        return SPLIT_WORDS.get(split, "") if split else ""
-
-
-def scene_of(audit: Audit, root: Path, limit: int) -> Scene:
-    """What all examples of an audit are drawn by."""
-    classes = audit.class_map
-    smoothed = next((one.proposal for one in audit.findings if one.code == "smoothed" and one.proposal), None)
-    if classes is None and smoothed is not None:  # shown as its repair would read them
-        at = int(smoothed.values["at"])
-        classes = ClassMap((f"below {at}", f"{at} and up"), (0, at), (), at)
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, pair in enumerate(audit.pairs):
-        for file in {pair["image"]: None, pair["mask"]: None}:
-            places[file].append(place)
-    return Scene(audit, root, Meaning(classes), limit, dict(places))
-
-
-def evenly(items: Sequence[Any], limit: int) -> list[Any]:
-    """At most `limit` of them, spread over all.
-
-    >>> evenly("abcdefg", 3)
-    ['a', 'd', 'g']
-    """
-    if len(items) <= limit:
-        return list(items)
-    return [items[place] for place in np.linspace(0, len(items) - 1, limit).round().astype(int)] if limit else []
 
 
 def examples_of(finding: Finding, scene: Scene) -> list[Example]:
     """Pictures of what a finding means; none where there is nothing to see."""
-    return DRAWN[finding.code](finding, scene) if finding.code in DRAWN and scene.limit else []
+    return [] if finding.code in NOT_DRAWN else DRAWN.get(finding.code, _each(_pair_and_mask))(finding, scene)
 
 
 def sheet(scene: Scene) -> list[Example]:
@@ -121,30 +50,10 @@ def sheet(scene: Scene) -> list[Example]:
 def _of_sheet(scene: Scene, place: int) -> Example:
     pair = scene.audit.pairs[place]
     seen = scene.see(place)
-    size = f"{pair['width']} × {pair['height']}" if pair["height"] else ""
+    size = sides(pair["height"], pair["width"]) if pair["height"] else ""
     told = " · ".join(part for part in (scene.split_of(place), size, scene.areas(place)) if part)
-    return Example(pair["image"], told, tuple(_with_mask(scene, place, seen)), seen.problem)
-
-
-def _with_mask(scene: Scene, place: int, seen: Seen, title: str = "") -> list[Picture]:
-    """The mask over its image; both beside each other where they do not fit; what there is where one is lacking."""
-    name, areas = scene.audit.pairs[place]["image"], scene.areas(place)
-    if seen.fits:
-        pixels, legend = draw.laid(seen, scene.meaning)
-        return [Picture(title, f"{name} with its mask{': ' + areas if areas else ''}", pixels, tuple(legend))]
-    return [*_image(scene, place, seen), *_mask(scene, place, seen)]
-
-
-def _image(scene: Scene, place: int, seen: Seen, title: str = "Image") -> list[Picture]:
-    name = scene.audit.pairs[place]["image"]
-    return [] if seen.image is None else [Picture(title, f"Image {name}", draw.plain(seen.image))]
-
-
-def _mask(scene: Scene, place: int, seen: Seen, title: str = "Mask") -> list[Picture]:
-    if seen.raw is None:
-        return []
-    pixels, legend = draw.mask_alone(seen, scene.meaning)
-    return [Picture(title, f"Mask {scene.audit.pairs[place]['mask']}", pixels, tuple(legend))]
+    name = pair["id"] if scene.audit.records[place].window else pair["image"]  # a scene has many windows
+    return Example(name, told, tuple(with_mask(scene, place, seen)), seen.problem)
 
 
 Pictured = Callable[[Finding, Scene, int, Seen], list[Picture]]
@@ -168,24 +77,24 @@ def _each(pictured: Pictured) -> Drawing:
 
 
 def _image_alone(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
-    return _image(scene, place, seen, "")
+    return image_of(scene, place, seen, "")
 
 
 def _pair_and_mask(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
     if not seen.fits:
-        return _with_mask(scene, place, seen)
-    return [*_with_mask(scene, place, seen, "With its mask"), *_mask(scene, place, seen)]
+        return with_mask(scene, place, seen)
+    return [*with_mask(scene, place, seen, "With its mask"), *mask_of(scene, place, seen)]
 
 
 def _beside(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
     """Image and mask in its own colours, a palette's too."""
     if seen.raw is None or finding.code != "palette":
-        return [*_image(scene, place, seen), *_mask(scene, place, seen)]
+        return [*image_of(scene, place, seen), *mask_of(scene, place, seen)]
     record = scene.audit.records[place]
     coloured = replace(seen, raw=decode_colours(read_bytes(record.mask), record.mask), has_colours=True)
     pixels, legend = draw.mask_alone(coloured, Meaning())
     alt = f"Mask {scene.audit.pairs[place]['mask']} in the colours of its palette"
-    return [*_image(scene, place, seen), Picture("Mask in its palette's colours", alt, pixels, tuple(legend))]
+    return [*image_of(scene, place, seen), Picture("Mask in its palette's colours", alt, pixels, tuple(legend))]
 
 
 def _values(finding: Finding) -> list[int]:
@@ -198,24 +107,24 @@ def _values(finding: Finding) -> list[int]:
 def _values_marked(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
     """The pair, and where the values in question are."""
     if not seen.fits or seen.image is None or seen.raw is None:
-        return _with_mask(scene, place, seen)
+        return with_mask(scene, place, seen)
     values = _values(finding)
     where = np.isin(seen.raw, values)
     told = listed([f"#{value:06x}" if seen.has_colours else value for value in values], limit=3)
     alt = f"Where {scene.audit.pairs[place]['mask']} holds {told}: {share(float(where.mean()))} of it"
     mark = Picture(f"Where it holds {told}", alt, draw.marked(seen.image, where))
-    return [*_with_mask(scene, place, seen, "With its mask"), mark]
+    return [*with_mask(scene, place, seen, "With its mask"), mark]
 
 
 def _smoothed(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
     """As the repair would read it, and where greys are."""
     if not seen.fits or seen.image is None or seen.raw is None or seen.has_colours:
-        return _with_mask(scene, place, seen)
+        return with_mask(scene, place, seen)
     where = ~np.isin(seen.raw, (0, 255))
     mask = scene.audit.pairs[place]["mask"]
     alt = f"Where {mask} is neither 0 nor 255: {share(float(where.mean()))} of it"
     return [
-        *_with_mask(scene, place, seen, "With its mask"),
+        *with_mask(scene, place, seen, "With its mask"),
         Picture("Mask as stored", f"Mask {mask} in grey", draw.greys(seen.raw)),
         Picture("Neither 0 nor 255", alt, draw.marked(seen.image, where)),
     ]
@@ -224,7 +133,7 @@ def _smoothed(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Pi
 def _exchanged(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
     """Foreground as it is read, and the other way round."""
     if not seen.fits or finding.proposal is None:
-        return _with_mask(scene, place, seen)
+        return with_mask(scene, place, seen)
     table = {int(value): int(label) for value, label in finding.proposal.values["table"].items()}
     found: list[Picture] = []
     for title, wanted in (("Foreground as it is read", 0), ("Foreground if exchanged", 1)):
@@ -239,33 +148,33 @@ def _exchanged(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[P
 def _sizes(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
     """Image and mask at one scale; where the shapes agree, also what the repair makes of them."""
     if seen.image is None or seen.raw is None:
-        return _with_mask(scene, place, seen)
+        return with_mask(scene, place, seen)
     mask, legend = draw.mask_alone(seen, scene.meaning)
     size = (seen.raw.shape[0], seen.raw.shape[1])
     one, two = draw.at_one_scale(seen.image, mask, size)
     (height, width), pair = seen.image.shape[:2], scene.audit.pairs[place]
     found = [
-        Picture(f"Image, {width} × {height}", f"Image {pair['image']}", one),
-        Picture(f"Mask, {size[1]} × {size[0]}", f"Mask {pair['mask']} at the image's scale", two, tuple(legend)),
+        Picture(f"Image, {sides(height, width)}", f"Image {pair['image']}", one),
+        Picture(f"Mask, {sides(*size)}", f"Mask {pair['mask']} at the image's scale", two, tuple(legend)),
     ]
     if finding.details.get("same_aspect"):
         places = np.ix_(nearest(size[0], height), nearest(size[1], width))
         fitted = replace(seen, raw=seen.raw[places], valid=None)
-        found += _with_mask(scene, place, fitted, "Brought to one size")
+        found += with_mask(scene, place, fitted, "Brought to one size")
     return found
 
 
 def _offset(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
     """The mask cut or filled up as the repair would, and the corner where a row or column is lacking."""
     if seen.image is None or seen.raw is None:
-        return _with_mask(scene, place, seen)
+        return with_mask(scene, place, seen)
     (height, width), (rows, columns) = seen.image.shape[:2], seen.raw.shape
     pad = (0, max(0, height - rows)), (0, max(0, width - columns))
     valid = np.pad(np.ones((rows, columns), bool), pad)[:height, :width]
     fitted = replace(seen, raw=np.pad(seen.raw, pad)[:height, :width], valid=valid)
-    told = f"Image {width} × {height}, mask {columns} × {rows}: their bottom right corners, enlarged"
+    told = f"Image {sides(height, width)}, mask {sides(rows, columns)}: their bottom right corners, enlarged"
     return [
-        *_with_mask(scene, place, fitted, "Repaired"),
+        *with_mask(scene, place, fitted, "Repaired"),
         Picture(told, f"Corners of {scene.audit.pairs[place]['image']} and its mask", draw.corner(seen, scene.meaning)),
     ]
 
@@ -276,13 +185,13 @@ _TURNS = {3: "by 180°", 6: "to the right", 8: "to the left"}
 def _turned(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
     """The pair as it is, and with its mask turned; both ways where nobody knows which."""
     if seen.image is None or seen.raw is None or finding.proposal is None:
-        return _with_mask(scene, place, seen)
+        return with_mask(scene, place, seen)
     known = int(finding.proposal.values["orientation"])
-    found = _with_mask(scene, place, seen, "As it is")
+    found = with_mask(scene, place, seen, "As it is")
     for orientation in (6, 8) if finding.proposal.question else (known,):
         fitted = replace(seen, raw=turn(seen.raw, orientation), valid=None)
         if fitted.fits:
-            found += _with_mask(scene, place, fitted, f"Mask turned {_TURNS.get(orientation, 'as its image')}")
+            found += with_mask(scene, place, fitted, f"Mask turned {_TURNS.get(orientation, 'as its image')}")
     return found
 
 
@@ -317,7 +226,7 @@ def _doubles(finding: Finding, scene: Scene) -> list[Example]:
             if place is not None:
                 seen = scene.see(place)
                 word = SPLIT_WORDS.get(split or "", "")
-                pictures += _image(scene, place, seen, f"{Path(file).name}{f' ({word})' if word else ''}")
+                pictures += image_of(scene, place, seen, f"{Path(file).name}{f' ({word})' if word else ''}")
                 problems += [seen.problem] if seen.image is None else []
         found.append(Example("", f"{pair['told']}.", tuple(pictures), " ".join(problems)))
     return found
@@ -336,7 +245,7 @@ def _other_masks(finding: Finding, scene: Scene) -> list[Example]:
         places = [place for file in files if (place := _place(scene, file)) is not None]
         seen = [scene.see(place) for place in places]
         pictures = [one for place, pair in zip(places, seen, strict=True)
-                    for one in _with_mask(scene, place, pair, Path(scene.audit.pairs[place]["mask"]).name)]  # fmt: skip
+                    for one in with_mask(scene, place, pair, Path(scene.audit.pairs[place]["mask"]).name)]  # fmt: skip
         told = ""
         if len(seen) == 2 and all(one.fits for one in seen):
             raws, image = [one.raw for one in seen if one.raw is not None], seen[0].image
@@ -372,7 +281,7 @@ def _most_of(scene: Scene, name: str, told: str) -> Example | None:
     if place is None or classes is None or not pairs[place]["pixels"].get(name):
         return None
     seen = scene.see(place)
-    pictures = _with_mask(scene, place, seen, "With its mask")
+    pictures = with_mask(scene, place, seen, "With its mask")
     if seen.fits and seen.image is not None and seen.raw is not None:
         labels, _, _ = scene.meaning.read(seen.raw, seen.valid, seen.has_colours)
         where = labels == classes.names.index(name)
@@ -393,27 +302,27 @@ def _groups(finding: Finding, scene: Scene) -> list[Example]:
         group = match.group(1) if match else record.group or record.id
         members.setdefault((group, record.split), place)
     found: list[Example] = []
-    for group, sides in list(torn.items())[: scene.limit]:
+    for group, counted in list(torn.items())[: scene.limit]:
         pictures: list[Picture] = []
-        for split in list(sides)[:2]:
+        for split in list(counted)[:2]:
             place = members.get((group, split))
             if place is not None:
                 name = Path(scene.audit.pairs[place]["image"]).name
-                pictures += _image(scene, place, scene.see(place), f"{name} ({SPLIT_WORDS[split]})")
-        counts = listed([f"{number} {SPLIT_WORDS[split]}" for split, number in sides.items()])
+                pictures += image_of(scene, place, scene.see(place), f"{name} ({SPLIT_WORDS[split]})")
+        counts = listed([f"{number} {SPLIT_WORDS[split]}" for split, number in counted.items()])
         found.append(Example(group, f"{counts} images", tuple(pictures)))
     return found
 
 
+NOT_DRAWN = {"unreadable", "unlisted", "no-split"}  # there is nothing to see
+# codes whose pictures are more than some pairs with their masks
 DRAWN: dict[str, Drawing] = {
     "unpaired": _lone,
-    "listed-twice": _each(lambda finding, scene, place, seen: _with_mask(scene, place, seen)),
+    "listed-twice": _each(lambda finding, scene, place, seen: with_mask(scene, place, seen)),
     "size-mismatch": _each(_sizes),
     "orientation": _each(_turned),
     "offset": _each(_offset),
     "unknown-values": _each(_values_marked),
-    "unclear-classes": _each(_pair_and_mask),
-    "off-by-one": _each(_pair_and_mask),
     "void-after-last": _each(_values_marked),
     "smoothed": _each(_smoothed),
     "colour-masks": _each(_beside),
@@ -421,7 +330,6 @@ DRAWN: dict[str, Drawing] = {
     "palette": _each(_beside),
     "inverted": _each(_exchanged),
     "empty-masks": _each(_image_alone),
-    "one-class": _each(_pair_and_mask),
     "mixed-channels": _each(_image_alone),
     "mixed-depth": _each(_image_alone),
     "constant-image": _each(_image_alone),

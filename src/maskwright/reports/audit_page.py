@@ -8,6 +8,7 @@ and what does not fit is counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,11 @@ from maskwright.data.checks.findings import CODES, Audit, Finding
 from maskwright.data.pictures import palette
 from maskwright.errors import UsageError
 from maskwright.reports import audit_words as words
-from maskwright.reports.audit_examples import Example, Scene, examples_of, scene_of, sheet
+from maskwright.reports.audit_examples import examples_of, sheet
 from maskwright.reports.audit_pictures import Meaning, Picture, css, encode
+from maskwright.reports.audit_scene import Example, Scene, scene_of
 from maskwright.reports.pages import template
-from maskwright.reports.wording import SPLIT_WORDS, counted
+from maskwright.reports.wording import SPLIT_WORDS
 from maskwright.runs import write_atomically
 
 BUDGET = 3_300_000  # bytes of all pictures as text
@@ -101,9 +103,9 @@ def render(audit: Audit, config: DataConfig) -> str:
     examples = [examples_of(finding, scene) for finding in audit.findings]
     pairs = sheet(scene)
     pictures = _Encoded(one for found in (*examples, pairs) for example in found for one in example.pictures)
-    room, command = Room(), words.fix_command(audit, config)
+    room = Room()
     findings = [
-        _finding(finding, number, found, pictures, room, scene, command)
+        _finding(finding, number, found, pictures, room, scene, config)
         for number, (finding, found) in enumerate(zip(audit.findings, examples, strict=True), start=1)
     ]
     bars = _class_bars(audit) if audit.classes else _value_bars(audit, scene)
@@ -150,11 +152,11 @@ def _finding(
     pictures: _Encoded,
     room: Room,
     scene: Scene,
-    command: str,
+    config: DataConfig,
 ) -> dict[str, Any]:
     root = scene.audit.root
     word, told, after = words.what_to_do(finding)
-    rows, hidden = room.take(_rows(finding, root))
+    rows, hidden = room.take([] if _all_told(finding, examples, root) else _rows(finding, root))
     return {
         "anchor": f"finding-{number}",
         "code": finding.code,
@@ -164,7 +166,8 @@ def _finding(
         "evidence": words.marked(words.sentence(finding.evidence), root),
         "num_files": len(finding.files),
         "do": (word, words.marked(told, root), words.marked(after, root)),
-        "command": command if word == "Repair" else "",
+        "command": _command(finding, scene.audit, config),
+        "waits": word == "Repair" and finding.code in words.left_aside(scene.audit),
         "rows": rows,
         "hidden": hidden,
         "shown": _SHOWN,
@@ -172,6 +175,21 @@ def _finding(
         "columns": max((len(example.pictures) for example in examples), default=0),
         "legend": [] if scene.audit.class_map else _legend(examples, scene.meaning),
     }
+
+
+def _command(finding: Finding, audit: Audit, config: DataConfig) -> str:
+    """What to type for a finding: its repair, or an answer to be filled in."""
+    if finding.proposal is None or finding.code not in words.left_aside(audit):
+        return words.fix_command(audit, config) if finding.proposal else ""
+    return words.naming_command(finding, audit, config)
+
+
+def _all_told(finding: Finding, examples: Sequence[Example], root: str) -> bool:
+    """Whether a few files are all named in sight already, so that a list would only repeat them."""
+    if len(finding.files) > _SHOWN or len(finding.details.get("problems", ())) > 1:
+        return False
+    texts = [finding.evidence.replace(f"{root.rstrip('/')}/", ""), *(f"{one.name} {one.told}" for one in examples)]
+    return all(re.search(rf"(?<![\w/.-]){re.escape(file)}(?![\w-])", "\n".join(texts)) for file in finding.files)
 
 
 def _example(example: Example, pictures: _Encoded, root: str) -> dict[str, Any]:
@@ -191,8 +209,9 @@ def _rows(finding: Finding, root: str) -> list[Listed]:
     if "clusters" in details:
         return [Listed(tuple(cluster), Markup()) for cluster in details["clusters"]]
     told: dict[str, str] = {}
-    if finding.code == "unreadable":
-        told = {file: text for text in details["problems"].values() for file in finding.files if Path(file).name in text}
+    if finding.code == "unreadable" and len(details["problems"]) > 1:  # a single one is the evidence
+        told = {file: text for text in details["problems"].values() for file in finding.files if f"{file}`" in text}
+        told = {file: text.partition(f"{file}` ")[2] for file, text in told.items()}
     elif "sizes" in details:
         told = {file: _sizes(sizes) for file, sizes in details["sizes"].items()}
     elif finding.code == "listed-twice":
@@ -207,7 +226,7 @@ def _sizes(sizes: dict[str, Any]) -> str:
     mask, image = sizes["mask"], sizes["image"]
     if not mask or not image:
         return ""
-    return f"mask {mask[1]}\u00a0×\u00a0{mask[0]}, image {image[1]}\u00a0×\u00a0{image[0]}"
+    return f"mask {words.sides(*mask)}, image {words.sides(*image)}"
 
 
 def _terms(audit: Audit) -> list[tuple[str, Markup]]:
@@ -216,7 +235,7 @@ def _terms(audit: Audit) -> list[tuple[str, Markup]]:
     terms = [("Folder", escape(audit.root)), ("Read as", read_as)]
     terms.append(("Images", escape(words.sizes_told(audit))))
     if audit.class_map is not None:
-        number = counted(len(audit.classes), "class").replace("classs", "classes")
+        number = f"{len(audit.classes)} classes"
         terms.append(("Masks", Markup("{}: {}").format(number, words.marked(audit.classes_reason, audit.root))))
         if audit.class_map.ignore_values:
             values = ", ".join(audit.class_map.told(value) for value in audit.class_map.ignore_values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shlex
@@ -14,6 +15,7 @@ from markupsafe import Markup, escape
 
 from maskwright.config import DataConfig
 from maskwright.data.checks.findings import CODES, Audit, Finding
+from maskwright.data.checks.repair_masks import OF_VALUES
 from maskwright.errors import listed
 from maskwright.reports.wording import PERCENT, counted, share
 
@@ -50,7 +52,17 @@ _FLAG = re.compile(
 )  # what stands in a sentence as it is to be typed
 _FEW_SIZES = 3
 _OF_MEANING = frozenset(
-    {"unknown-values", "unclear-classes", "off-by-one", "void-after-last", "smoothed", "colour-masks", "zero-255", "one-class"}
+    {
+        "unknown-values",
+        "unclear-classes",
+        "off-by-one",
+        "void-after-last",
+        "smoothed",
+        "lossy-masks",
+        "colour-masks",
+        "zero-255",
+        "one-class",
+    }
 )
 
 
@@ -76,7 +88,7 @@ def _look_first(audit: Audit, by: Mapping[str, int]) -> str:
         return f"Nothing has to be mended; {told} below {'says' if by['note'] == 1 else 'say'} what is good to know."
     finding = audit.findings[0]
     files = f" ({counted(len(finding.files), 'file')})" if finding.files else ""
-    return f"Look first at {CODES[finding.code].title}{files}."
+    return f"First to look at: {CODES[finding.code].title}{files}."
 
 
 def next_step(audit: Audit, config: DataConfig) -> tuple[str, str]:
@@ -94,11 +106,24 @@ def next_step(audit: Audit, config: DataConfig) -> tuple[str, str]:
 
 
 def fix_command(audit: Audit, config: DataConfig) -> str:
-    """The command that carries out what is proposed and leaves what asks a question."""
-    asked = dict.fromkeys(one.code for one in audit.findings if one.proposal and one.proposal.question)
+    """The command that carries out what is proposed and leaves what a person has to decide or mend."""
     out = shlex.quote(audit.root.rstrip("/").removesuffix(".csv") + "_repaired")
-    leave = "".join(f" --leave {code}" for code in asked)
+    leave = "".join(f" --leave {code}" for code in left_aside(audit))
     return f"maskwright check {shlex.quote(audit.root)}{flags_of(config)} --fix {out}{leave}"
+
+
+def left_aside(audit: Audit) -> list[str]:
+    """Codes of which `--fix` would ask a person first."""
+    asked = [one for one in audit.findings if (one.proposal.question if one.proposal else one.severity == "error")]
+    return list(dict.fromkeys(one.code for one in asked))
+
+
+def naming_command(finding: Finding, audit: Audit, config: DataConfig) -> str:
+    """For colours nobody has named: the command that names them, to be filled in."""
+    if finding.code != "colour-masks" or finding.proposal is None or config.classes is not None:
+        return ""
+    table = {f"name_{label}": colour for colour, label in finding.proposal.values["table"].items()}
+    return f"maskwright check {shlex.quote(audit.root)}{flags_of(config)} --data.classes {shlex.quote(_typed(table))}"
 
 
 def flags_of(config: DataConfig) -> str:
@@ -117,8 +142,21 @@ def flags_of(config: DataConfig) -> str:
 
 
 def _typed(value: Any) -> str:
-    text = value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
-    return text.strip().removesuffix("...").strip()
+    """A value as YAML in one line, quoted only where it has to be."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_word(str(key))}: {_typed(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_typed(part) for part in value) + "]"
+    return _word(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _word(text: str) -> str:
+    """
+    >>> _word("road"), _word("#ff0000"), _word("no")
+    ('road', '"#ff0000"', '"no"')
+    """
+    plain = re.fullmatch(r"[\w.-]+(?: [\w.-]+)*", text) is not None and yaml.safe_load(text) == text
+    return text if plain else json.dumps(text, ensure_ascii=False)
 
 
 def what_to_do(finding: Finding) -> tuple[str, str, str]:
@@ -129,7 +167,7 @@ def what_to_do(finding: Finding) -> tuple[str, str, str]:
         return "" if advice.startswith("Nothing") else "To do", advice, ""
     told = sentence(proposal.told) if proposal.told else ""
     if proposal.question:
-        return "Question", proposal.question, told
+        return "Question", proposal.question, told if proposal.op in OF_VALUES else ""  # others no flag can answer
     return "Repair", told or ADVICE.get(finding.code, ""), ""
 
 
@@ -172,16 +210,21 @@ def sizes_told(audit: Audit) -> str:
     number = counted(audit.num_images, "image")
     ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
     if len(sizes) == 1:
-        return f"{number}, {'each ' if audit.num_images > 1 else ''}{_size(ordered[0])} pixels"
+        return f"{number}, {'each ' if audit.num_images > 1 else ''}{sides(*ordered[0][::-1])} pixels"
     (most, times), others = sizes.most_common(1)[0], len(sizes)
-    common = f"; most often {_size(most)}, {times} times" if times > 1 and others > _FEW_SIZES else ""
+    common = f"; most often {sides(*most[::-1])}, {times} times" if times > 1 and others > _FEW_SIZES else ""
     if others <= _FEW_SIZES:
-        return f"{number}: {listed([f'{sizes[size]} of {_size(size)} pixels' for size in ordered])}"
-    return f"{number} of {others} sizes, {_size(ordered[0])} to {_size(ordered[-1])} pixels{common}"
+        return f"{number}: {listed([f'{sizes[size]} of {sides(*size[::-1])} pixels' for size in ordered])}"
+    return f"{number} of {others} sizes, {sides(*ordered[0][::-1])} to {sides(*ordered[-1][::-1])} pixels{common}"
 
 
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[0]}\u00a0×\u00a0{size[1]}"
+def sides(height: int, width: int) -> str:
+    """A size as people write it, width first, on one line.
+
+    >>> sides(3, 4)
+    '4\\xa0×\\xa03'
+    """
+    return f"{width}\u00a0×\u00a0{height}"
 
 
 def fine_share(part: float) -> str:

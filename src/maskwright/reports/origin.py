@@ -6,6 +6,7 @@ import shlex
 import statistics
 from typing import Any
 
+from maskwright.config import AlbumentationsOp, AugmentOp
 from maskwright.data.record import class_map
 from maskwright.errors import listed
 from maskwright.reports.facts import Facts
@@ -32,13 +33,20 @@ def data_terms(facts: Facts) -> Terms:
     return [*terms, ("Fingerprint", document["fingerprint"][:16])]
 
 
+def _step_name(step: AugmentOp | AlbumentationsOp) -> str:
+    if isinstance(step, AugmentOp):
+        return step.name
+    named = step.albumentations if isinstance(step.albumentations, list) else [step.albumentations]
+    return " + ".join(str(transform.get("name", "a transform")) for transform in named)
+
+
 def training_terms(facts: Facts) -> Terms:
     """What was trained, how, and how long it took."""
     config = facts.config
     model = config.model.model_dump()
     settings = ", ".join(f"{key} {value}" for key, value in model.items() if key != "name")
     loss = config.loss if isinstance(config.loss, str) else " + ".join(_weighted(term.name, term.weight) for term in config.loss)
-    augment = config.augment if isinstance(config.augment, str) else listed([op.name for op in config.augment], limit=20)
+    augment = config.augment if isinstance(config.augment, str) else listed(map(_step_name, config.augment), limit=20)
     optim, train = config.optim, config.train
     frozen = f", {listed(optim.freeze)} frozen" if optim.freeze else ""
     size = config.data.size

@@ -8,7 +8,7 @@ batch-norm statistics are measured afresh on training inputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,11 +72,14 @@ def num_settle_batches(batches_an_epoch: int) -> int:
 
 
 @torch.no_grad()
-def settle_batch_norm(model: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Measure batch-norm statistics as the plain mean over some batches of training inputs (N 3 H W each)."""
+def settle_batch_norm(model: nn.Module, batches: Iterable[torch.Tensor], still: Collection[nn.Module] = ()) -> None:
+    """Measure batch-norm statistics as the plain mean over some batches of training inputs (N 3 H W each).
+
+    Modules in `still`, and norms whose own weights are frozen, keep theirs.
+    """
     norms = [module for module in model.modules() if isinstance(module, _BATCH_NORM) and module.track_running_stats]
     frozen = [module for module in norms if not any(p.requires_grad for p in module.parameters(recurse=False)) and module.affine]
-    norms = [module for module in norms if module not in frozen]
+    norms = [module for module in norms if module not in frozen and module not in still]
     if not norms:
         return
     was_training = model.training

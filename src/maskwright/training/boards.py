@@ -19,6 +19,7 @@ from maskwright.data.pictures import colourise, palette, shown
 from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
 from maskwright.runs import writing
 from maskwright.training.module import SegmentationTraining
+from maskwright.training.optim import rates
 
 _PANEL_HEIGHT = 256
 _NUM_PANELS = 4
@@ -91,7 +92,8 @@ class TensorBoardLog(pl.Callback):
         for kind in ("loss", "iou"):
             for split in ("train", "val"):
                 self._events.scalar(f"{kind}/{split}", scores[f"{split}_{kind}"], epoch)
-        self._events.scalar("lr", trainer.optimizers[0].param_groups[0]["lr"], epoch)
+        for name, rate in rates(trainer.optimizers[0]).items():
+            self._events.scalar(name, rate, epoch)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self.teardown(trainer, pl_module, "fit")  # which Lightning leaves out then

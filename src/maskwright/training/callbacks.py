@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from maskwright.config import TrainConfig
 from maskwright.runs import Run
 from maskwright.training.module import SegmentationTraining
+from maskwright.training.optim import rates
 
 _SAVE_SHARE = 0.03  # of the time may go into last.ckpt; an epoch of seconds isn't worth half a gigabyte each
 
@@ -49,7 +50,7 @@ class History(pl.Callback):
             {
                 "epoch": trainer.current_epoch,
                 **pl_module.epoch_scores,
-                "lr": trainer.optimizers[0].param_groups[0]["lr"],
+                **rates(trainer.optimizers[0]),
                 "seconds": round(time.perf_counter() - self._started, 3),
                 "images_per_second": round(self._images / max(1e-9, self._seconds), 3),
             }

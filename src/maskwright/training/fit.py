@@ -29,7 +29,6 @@ from maskwright.config import Config
 from maskwright.data.augment import refuse_unfit
 from maskwright.data.augment import resolve as resolve_augment
 from maskwright.data.augment import without_effect as augment_without_effect
-from maskwright.data.geometry import View
 from maskwright.data.loader import Batch, EpochKeys, TrainSamples, train_loader
 from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.record import data_document
@@ -39,14 +38,24 @@ from maskwright.errors import DataError, RunError, must
 from maskwright.losses import build_loss
 from maskwright.models import build_model
 from maskwright.models.devices import torch_device
+from maskwright.models.weights import Loaded
 from maskwright.runs import Run, command_line, provenance
 from maskwright.training.average import num_settle_batches
 from maskwright.training.boards import TensorBoardLog
 from maskwright.training.callbacks import History, Keeper, SaveAfterEpoch, read_best, write_weights
+from maskwright.training.freeze import notes as freeze_notes
+from maskwright.training.freeze import refuse_unfit as refuse_unfit_freeze
 from maskwright.training.gate import Passed, open_checked
 from maskwright.training.module import SegmentationTraining, ValItem
+from maskwright.training.optim import refuse_unfit as refuse_unfit_optim
+from maskwright.training.optim import without_effect as optim_without_effect
 from maskwright.training.progress import TrainingProgress
-from maskwright.training.resolve import resolve, view_of
+from maskwright.training.range_test import STEPS as RANGE_STEPS
+from maskwright.training.range_test import RangeTest, range_test
+from maskwright.training.range_test import write as write_range_test
+from maskwright.training.resolve import resolve, resolve_schedule, view_of
+from maskwright.training.schedules import without_effect as schedule_without_effect
+from maskwright.training.start import forget_start, lay_start, settle_start, told_start, write_start
 from maskwright.training.timing import epochs_within
 
 _SETTLE_EPOCH = 1 << 40  # never reached by training; batch-norm is settled on the same inputs every time
@@ -71,11 +80,13 @@ class Plan:
     reasons: dict[str, str]
     opened: Opened
     passed: Passed = field(default_factory=Passed)
+    loaded: Loaded | None = None
 
 
 def prepare(config: Config, cache_folder: Path | None = None, console: Console | None = None) -> Plan:
     """Open the data and settle every `auto`, without training or writing anything."""
     resolve_augment(config.augment)  # a name that isn't known is told before all files are read
+    refuse_unfit_optim(config.optim)
     opened, passed = open_checked(config, cache_folder, _reading(console))
     config = config.model_copy(update={"data": opened.config})  # with what dataset.yaml says
     try:
@@ -84,19 +95,22 @@ def prepare(config: Config, cache_folder: Path | None = None, console: Console |
             fix = "Name some, or set data.split.val above 0."
             raise DataError(must("data.split", f"such that {empty[0]} has images", "none", fix))
         settled, reasons = resolve(config, opened.dataset, (opened.cache, opened.cache_reason))
-        return Plan(settled, reasons, _with_notes(opened, config, view_of(settled)), passed)
+        return Plan(settled, reasons, _with_notes(opened, settled, config), passed)
     except BaseException:
         opened.store.close()
         raise
 
 
-def _with_notes(opened: Opened, config: Config, view: View) -> Opened:
+def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
     """Refuse augmentation that can't be applied to these inputs; note what was asked for and changes nothing."""
-    dataset, data = opened.dataset, config.data
+    dataset, data, view = opened.dataset, config.data, view_of(settled)
     refuse_unfit(resolve_augment(config.augment), view.size, dataset.bands.num_channels, dataset.classes.num_classes)
     notes = [
         *augment_without_effect(config.augment, dataset.bands),
         *sampling_without_effect(data.sampling, data.crop_focus, view.kind, dataset),
+        *optim_without_effect(config.optim),
+        *schedule_without_effect(config.optim),
+        *freeze_notes(settled),
     ]
     return replace(opened, dataset=replace(dataset, notes=(*dataset.notes, *notes)))
 
@@ -148,22 +162,43 @@ def _train_new(plan: Plan, out: Path, console: Console | None, tell: Callable[[P
         config = config.replace({"data.root": str(Path(config.data.root).absolute())})
     build_loss(config.loss)  # a name that isn't known leaves no folder behind, either
     model = _seeded_model(config, plan.opened)  # built here too, so that a model that can't be leaves no folder behind
+    refuse_unfit_freeze(model, config.optim)
+    config, why_start = settle_start(config, model)
+    reasons |= why_start
+    began, tested = time.perf_counter(), None
+    if config.optim.lr == "auto":
+        tested = _range_test(config, model, plan.opened, console)
+        config = config.replace({"optim.lr": tested.chosen})
+        reasons["optim.lr"] = tested.why
     if config.train.epochs == "auto":
         samples, keys = training_inputs(config, plan.opened)
-        epochs, why = epochs_within(config, model, samples, keys, plan.opened)
+        spent = time.perf_counter() - began if tested else 0.0
+        epochs, why = epochs_within(config, model, samples, keys, plan.opened, spent)
         config = config.replace({"train.epochs": epochs})
         reasons["train.epochs"] = why
-    del model
+        config = resolve_schedule(config, reasons)
     run = Run.create(out)
+    if tested:
+        write_range_test(run, tested)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     allowed = [{"code": one.code, "files": list(one.files), "evidence": one.evidence} for one in plan.passed.allowed]
-    run.write_json("environment.json", {**provenance(command_line(), now, reasons), "allowed": allowed})
+    run.write_json("environment.json", {**provenance(command_line(), now, reasons), "allowed": allowed, **told_start(model)})
     run.write_json("data.json", data_document(plan.opened.dataset))
+    write_start(run, model, config)
     run.write_config(config, reasons)
-    plan = replace(plan, config=config, reasons=reasons)
+    plan = replace(plan, config=config, reasons=reasons, loaded=model.loaded)
+    del model
     if tell:
         tell(plan)
     return _fit(run, plan, None, console)
+
+
+def _range_test(config: Config, model: Any, opened: Opened, console: Console | None) -> RangeTest:
+    if console:
+        console.print(f"looking for the learning rate: {RANGE_STEPS} steps at rising rates", highlight=False)
+    # all at the size that training begins with, however short it is
+    samples, keys = training_inputs(config.replace({"train.epochs": 1_000_000}), opened)
+    return range_test(config, model, build_loss(config.loss), samples, keys)
 
 
 def _fit(run: Run, plan: Plan, checkpoint: Path | None, console: Console | None) -> TrainResult:
@@ -171,7 +206,7 @@ def _fit(run: Run, plan: Plan, checkpoint: Path | None, console: Console | None)
     config, opened = plan.config, plan.opened
     samples, keys = training_inputs(config, opened)
     assert config.train.epochs != "auto" and config.train.workers != "auto"
-    module = _module(config, opened, samples, keys)
+    module = _module(config, opened, samples, keys, _seeded_model(config, opened, run, checkpoint is not None))
     keeper = Keeper(run, config.train)
     module.is_better = keeper.is_better
     callbacks: list[pl.Callback] = [History(run), keeper]
@@ -185,16 +220,17 @@ def _fit(run: Run, plan: Plan, checkpoint: Path | None, console: Console | None)
     loader = train_loader(samples, keys, config.train.workers, pin=config.train.devices == "gpu" and torch.cuda.is_available())
     val = DataLoader(_ValItems(opened), batch_size=None, collate_fn=_same)
     with _quiet_lightning():
-        trainer = _trainer(config, callbacks)
+        trainer = _trainer(config, callbacks, keys.batches_a_step)
         _run_to_the_end(trainer, module, loader, val, checkpoint)
     keeper.save(trainer, module)
     best = read_best(run)
     write_weights(run, best)
+    forget_start(run)
     scores = {key: value for key, value in best.items() if key not in ("state_dict", "epoch", "score")}
     return TrainResult(run, int(best["epoch"]), scores, time.perf_counter() - started, keeper.stopped_early)
 
 
-def _module(config: Config, opened: Opened, samples: TrainSamples, keys: EpochKeys) -> SegmentationTraining:
+def _module(config: Config, opened: Opened, samples: TrainSamples, keys: EpochKeys, model: Any) -> SegmentationTraining:
     assert config.train.epochs != "auto"
     records = opened.store.records
     num_settle = num_settle_batches(len(keys))
@@ -205,22 +241,29 @@ def _module(config: Config, opened: Opened, samples: TrainSamples, keys: EpochKe
         return (samples.batch(step) for step in itertools.islice(settle_keys, num_settle))
 
     return SegmentationTraining(
-        model=_seeded_model(config, opened),
+        model=model,
         loss=build_loss(config.loss),
         optim=config.optim,
         view=view_of(config),
         num_classes=opened.dataset.classes.num_classes,
-        total_steps=config.train.epochs * len(keys),
+        total_steps=config.train.epochs * keys.num_steps,
         average=config.train.average == "ema",
         seed=config.train.seed,
         settle_batches=settle_batches,
         name_of=lambda index: records[index].image.name,
+        steps_an_epoch=keys.num_steps,
+        share_of=keys.share_of if keys.batches_a_step > 1 else None,
+        monitor=config.train.monitor,
     )
 
 
-def _seeded_model(config: Config, opened: Opened) -> Any:
+def _seeded_model(config: Config, opened: Opened, run: Run | None = None, resumed: bool = False) -> Any:
+    """The network before its first step; a run that has begun needs no pretrained weights, whatever its model started from."""
     torch.manual_seed(config.train.seed)
-    model = build_model(config.model, opened.dataset.classes, opened.dataset.bands.num_channels)
+    classes, num_channels = opened.dataset.classes, opened.dataset.bands.num_channels
+    model = build_model(config.model, classes, num_channels, start=run is None)
+    if run is not None and not resumed:
+        lay_start(run, model, config)
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
@@ -235,16 +278,17 @@ def training_inputs(config: Config, opened: Opened) -> tuple[TrainSamples, Epoch
     grow, epochs = config.train.grow, config.train.epochs
     small = 0 if epochs == "auto" or grow == "auto" else int(grow * epochs)
     samples = TrainSamples(opened.store, indices, view, plan, seed, repeats, weights, aiming, small)
-    return samples, EpochKeys(len(samples), config.train.batch_size, seed)
+    return samples, EpochKeys(len(samples), config.train.batch_size, seed, accumulate=config.train.accumulate)
 
 
-def _trainer(config: Config, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+def _trainer(config: Config, callbacks: Sequence[pl.Callback], batches_a_step: int) -> pl.Trainer:
     device = torch_device(config.train.devices)
     return pl.Trainer(
         accelerator={"cpu": "cpu", "cuda": "cuda", "mps": "mps"}[device.type],
         devices=1,
         precision="bf16-mixed" if config.train.precision == "bf16" else "32-true",
         max_epochs=config.train.epochs if config.train.epochs != "auto" else None,
+        accumulate_grad_batches=batches_a_step,
         callbacks=list(callbacks),
         logger=False,
         enable_checkpointing=False,

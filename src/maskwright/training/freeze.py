@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
 from pathlib import Path
 
 from torch import nn
 
-from maskwright.config import AnyModelConfig, Config, OptimConfig
+from maskwright.config import PARTS, Config, OptimConfig
 from maskwright.errors import ConfigError, listed, must
 from maskwright.models import Segmenter
 
-ALWAYS = float("inf")
+ALWAYS = sys.maxsize  # an epoch that no training reaches
 
 
-def frozen_until(config: OptimConfig) -> dict[str, float]:
-    """Each frozen part and the epoch, counted from 0, it learns from.
+def frozen_until(config: OptimConfig) -> dict[str, int]:
+    """Each frozen part, and the epoch (counted from 0) from which on it learns.
 
-    >>> frozen_until(OptimConfig(freeze={"encoder": 5, "head": "always"}))
-    {'encoder': 5, 'head': inf}
+    >>> frozen_until(OptimConfig(freeze={"encoder": 5, "head": "always"})) == {"encoder": 5, "head": ALWAYS}
+    True
     """
     if not isinstance(config.freeze, dict):
         return dict.fromkeys(config.freeze, ALWAYS)
@@ -33,36 +33,27 @@ class Freezer:
     """
 
     def __init__(self, model: Segmenter, config: OptimConfig) -> None:
-        self._until = frozen_until(config)
-        self._modules = {part: _modules(model, part) for part in self._until}
-        # a parameter that the network itself holds still is not woken by a thaw
-        self._learning = {part: [p for m in found for p in m.parameters() if p.requires_grad] for part, found in self._modules.items()}
+        self.until = frozen_until(config)
+        self._modules = {part: model.part(part) for part in self.until}
+        # what the network itself holds still is not woken by a thaw
+        self._learning = {
+            part: [p for module in found for p in module.parameters() if p.requires_grad] for part, found in self._modules.items()
+        }
 
-    @property
-    def parts(self) -> Sequence[str]:
-        return list(self._until)
-
-    def at(self, epoch: float) -> None:
-        """Put every named part into the state it has in this epoch (`ALWAYS`: what never learns stays frozen)."""
-        for learns in (True, False):  # frozen last: a part may lie within another
-            for part, until in self._until.items():
-                if (epoch >= until) == learns and not (learns and until == ALWAYS):
+    def at(self, epoch: int) -> None:
+        """Put every named part into the state it has in this epoch."""
+        for learns in (True, False):  # frozen last, because a part may lie within another
+            for part, until in self.until.items():
+                if (epoch >= until) == learns:
                     self._set(part, learns)
 
-    def for_good(self) -> None:
-        """Freeze what never learns, and only that."""
-        for part, until in self._until.items():
-            self._set(part, until != ALWAYS)
-        self.at_last()
+    def at_the_end(self) -> None:
+        """Freeze only what never learns."""
+        self.at(ALWAYS - 1)
 
-    def at_last(self) -> None:
-        for part, until in self._until.items():
-            if until == ALWAYS:
-                self._set(part, False)
-
-    def frozen(self, epoch: float) -> set[nn.Module]:
+    def frozen(self, epoch: int) -> set[nn.Module]:
         """All modules within the parts that are frozen in an epoch."""
-        parts = [part for part, until in self._until.items() if epoch < until]
+        parts = [part for part, until in self.until.items() if epoch < until]
         return {inner for part in parts for module in self._modules[part] for inner in module.modules()}
 
     def _set(self, part: str, learns: bool) -> None:
@@ -70,3 +61,45 @@ class Freezer:
             parameter.requires_grad_(learns)
         for module in self._modules[part]:
             module.train(learns)
+
+
+def refuse_unfit(model: Segmenter, config: OptimConfig) -> None:
+    """Parts that this network does not have, and a freeze that leaves nothing to learn; the model is left as it was."""
+    wanted = [*frozen_until(config), *(["encoder"] if config.encoder_scale != 1 else [])]
+    empty = [part for part in wanted if not any(True for module in model.part(part) for _ in module.parameters())]
+    if empty:
+        key = "freeze" if empty[0] in frozen_until(config) else "encoder_scale"
+        has = listed([part for part in PARTS if any(True for module in model.part(part) for _ in module.parameters())])
+        raise ConfigError([must(f"optim.{key}", "about a part with weights", f"{empty[0]}, and this network's are {has}")])
+    held = {id(p) for part in frozen_until(config) for module in model.part(part) for p in module.parameters()}
+    if all(id(p) in held for p in model.parameters() if p.requires_grad):
+        got = listed(frozen_until(config))
+        fix = "Leave a part out; what thaws later cannot learn alone before."
+        raise ConfigError([must("optim.freeze", "such that something learns from the start", f"{got}, all there is", fix)])
+
+
+def notes(config: Config) -> list[str]:
+    """What a person who freezes should know: random weights that are held, and thaws that never come."""
+    until = frozen_until(config.optim)
+    told: list[str] = []
+    random = [part for part in until if part in random_parts(config)]
+    if random:
+        weights = getattr(config.model, "weights", "none")
+        told.append(f"optim.freeze holds {listed(random)} at random weights, as model.weights is {weights}")
+    epochs = config.train.epochs
+    if epochs != "auto":
+        late = [part for part, number in until.items() if epochs <= number < ALWAYS]
+        told += [f"optim.freeze {part}: {until[part]} epochs: it never thaws, training has {epochs}" for part in late]
+    if config.optim.encoder_scale != 1 and until.get("encoder") == ALWAYS:
+        told.append("optim.encoder_scale has no effect: the encoder is frozen")
+    return told
+
+
+def random_parts(config: Config) -> set[str]:
+    """The parts that training begins with random weights in; another's weights are trusted to fill all they can."""
+    weights = str(getattr(config.model, "weights", "none"))
+    if weights == "none":
+        return set(PARTS)
+    if Path(weights).exists() or config.model.name not in ("unet", "resnet34_unet", "smp"):
+        return set()
+    return {"decoder", "head"}  # weights by name are the encoder's

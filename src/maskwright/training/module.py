@@ -20,9 +20,12 @@ from maskwright.metrics.scores import headline_iou
 from maskwright.models import Segmenter
 from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
 from maskwright.training.average import Average, settle_batch_norm
-from maskwright.training.optim import build_optimizer, learning_rate_factor
+from maskwright.training.freeze import Freezer
+from maskwright.training.optim import build_optimizer
+from maskwright.training.schedules import Plateau, learning_rate_factor
 
 ValItem = tuple[np.ndarray, np.ndarray]
+ShareOf = Callable[[int], float]  # number of a batch in the epoch → what its mean loss weighs in the step it is part of
 _LOOK_BACK = 20  # on a GPU the loss is looked at every so many steps: each look waits for the device
 
 
@@ -32,10 +35,15 @@ class SegmentationTraining(pl.LightningModule):
     def __init__(
         self, model: Segmenter, loss: Loss, optim: OptimConfig, view: View, num_classes: int, total_steps: int, average: bool,
         seed: int, settle_batches: Callable[[], Iterable[Batch]], name_of: Callable[[int], str],
+        steps_an_epoch: int = 1, share_of: ShareOf | None = None, monitor: str = "val_iou",
     ) -> None:  # fmt: skip
         super().__init__()
         self.model, self.loss, self.optim, self.view = model, loss, optim, view
         self.num_classes, self.total_steps, self.seed = num_classes, total_steps, seed
+        self.steps_an_epoch, self.share_of = steps_an_epoch, share_of
+        self.freezer = Freezer(model, optim)
+        plateau = Plateau(monitor, optim.patience, optim.factor)
+        self.plateau = plateau if optim.schedule == "plateau" else None
         self.average = Average(model, total_steps) if average else None
         self.settle_batches, self.name_of = settle_batches, name_of
         self.epoch_scores: dict[str, float] = {}
@@ -46,12 +54,16 @@ class SegmentationTraining(pl.LightningModule):
         self._forget()
 
     def configure_optimizers(self) -> Any:
-        self._freeze()
+        self.freezer.at_the_end()  # what thaws later is in the optimiser from the start, and begins its own state at the thaw
         optimizer = build_optimizer(self.model, self.optim)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step, self.total_steps, self.optim)
-        )
+        self.freezer.at(self.current_epoch)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_factor(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def rate_factor(self, step: int) -> float:
+        """Share of the highest rate at a step."""
+        share = learning_rate_factor(step, self.total_steps, self.optim, self.steps_an_epoch)
+        return share * self.plateau.share if self.plateau else share
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         # not left to Lightning, which refuses to clip for fused optimisers; bf16 needs no unscaling first
@@ -61,22 +73,22 @@ class SegmentationTraining(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         # dropout and the like draw from torch; a seed an epoch makes a resumed epoch draw the same
         torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+        self.freezer.at(self.current_epoch)  # thaws; and Lightning has put everything into training mode
         self._forget()
 
-    def on_train_start(self) -> None:
-        self._freeze()  # Lightning has just put everything into training mode
-
-    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         loss, logits = training_loss(self.model, self.loss, batch)
         self._unseen.append((loss.detach(), batch.items))
         self._train_losses.append(loss.detach())
         self._train_counts += self._confusion(logits.detach(), batch.masks)
         if loss.device.type == "cpu" or len(self._unseen) >= _LOOK_BACK:
             self.refuse_non_finite()
-        return loss
+        # batches of one step may differ in size by one; each image has the same say, as in one large batch
+        return loss * self.share_of(batch_idx) if self.share_of else loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.average:
+        stepped = (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
+        if self.average and stepped:
             self.average.update()
 
     def refuse_non_finite(self) -> None:
@@ -114,19 +126,25 @@ class SegmentationTraining(pl.LightningModule):
         }
         if self.is_better(self.epoch_scores):
             self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        if self.plateau:
+            self._heed_plateau(self.plateau)
 
     def on_validation_end(self) -> None:
         # loggers and panels have seen the averaged weights by now; training goes on with the raw ones
         self._swap.close()
         self.model.train()
-        self._freeze()
+        self.freezer.at(self.current_epoch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["average"] = self.average.state_dict() if self.average else None
+        if self.plateau:
+            checkpoint["plateau"] = self.plateau.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.average:
             self.average.load_state_dict(checkpoint["average"])
+        if self.plateau:
+            self.plateau.load_state_dict(checkpoint["plateau"])
 
     def _forget(self) -> None:
         self._train_losses: list[torch.Tensor] = []
@@ -135,14 +153,15 @@ class SegmentationTraining(pl.LightningModule):
     def _settle(self) -> None:
         precision = self.trainer.precision_plugin if self._trainer else None
         with precision.forward_context() if precision else contextlib.nullcontext():
-            settle_batch_norm(self.model, (batch.images.to(self.device) for batch in self.settle_batches()))
+            batches = (batch.images.to(self.device) for batch in self.settle_batches())
+            settle_batch_norm(self.model, batches, self.freezer.frozen(self.current_epoch))
 
-    def _freeze(self) -> None:
-        """Frozen parts neither learn nor move their batch-norm statistics."""
-        for name in self.optim.freeze:
-            for module in self.model.part(name):
-                module.requires_grad_(False)
-                module.eval()
+    def _heed_plateau(self, plateau: Plateau) -> None:
+        """Drop the rate when validation has stood still; while it still rises, standing still means nothing."""
+        if self.global_step < self.optim.warmup * self.total_steps or not plateau.update(self.epoch_scores[plateau.monitor]):
+            return
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["initial_lr"] * self.rate_factor(self.global_step)
 
     def _confusion(self, logits: torch.Tensor, masks: torch.Tensor) -> Any:
         labels = labels_from_logits(logits)

@@ -1,39 +1,130 @@
-"""The optimiser and the learning rate over time, as pure functions of the configuration."""
+"""The optimiser: any of torch.optim by name, with weight decay where it belongs and a rate of its own for the encoder."""
 
 from __future__ import annotations
 
-import math
+import inspect
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from maskwright.config import OptimConfig
+from maskwright.errors import ConfigError, must, unknown
+
+_OWN_KEYS = ("params", "lr", "weight_decay")  # arguments that have keys of their own
+_SGD_KEYS = ("momentum", "nesterov")
+_UNFIT = {"SparseAdam": "takes sparse gradients alone", "Muon": "takes matrices alone, and convolutions have none"}
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """Weight decay goes to matrices and kernels only: on biases and norms it only does harm."""
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in learning if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if config.name == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True)
-    kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
-    return kind(groups, lr=config.lr, fused=True)
+    """Weight decay goes to matrices and kernels only: on biases and norms it only does harm.
 
-
-def learning_rate_factor(step: int, total_steps: int, config: OptimConfig) -> float:
-    """Share of the highest rate at a step: rise over the warm-up, then hold or fall as a cosine to the end.
-
-    >>> learning_rate_factor(100, 100, OptimConfig())
-    0.0
+    Takes the parameters that require gradients; those of the encoder learn at `lr` × `encoder_scale`, in groups with `part`.
     """
-    warm = config.warmup * total_steps
-    if step < warm:
-        return (step + 1) / (warm + 1)
-    if config.schedule == "constant":
-        return 1.0
-    done = min(1.0, (step - warm) / max(1.0, total_steps - warm))
-    return 0.5 * (1 + math.cos(math.pi * done))
+    assert config.lr != "auto", "auto is settled before training"
+    kind = optimizer_class(config.name)
+    encoder = _encoder(model) if config.encoder_scale != 1 else set()
+    groups: list[dict[str, Any]] = []
+    for mine in (False, True):
+        learning = [p for p in model.parameters() if p.requires_grad and (id(p) in encoder) == mine]
+        for is_matrix in (True, False):
+            parameters = [p for p in learning if (p.ndim >= 2) == is_matrix]
+            group: dict[str, Any] = {"params": parameters}
+            if "weight_decay" in arguments(kind):
+                group["weight_decay"] = config.weight_decay if is_matrix else 0.0
+            if mine:
+                group |= {"lr": config.lr * config.encoder_scale, "part": "encoder"}
+            groups += [group] if parameters else []
+    return cast(Any, kind)(groups, lr=config.lr, **_options(kind, config))
+
+
+def rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """The learning rates of now: `lr`, and `encoder_lr` where the encoder has its own."""
+    found = {("encoder_lr" if group.get("part") else "lr"): float(group["lr"]) for group in optimizer.param_groups}
+    return {"lr": found.get("lr", found.get("encoder_lr", 0.0)), **found}  # where the encoder alone learns, its rate is the rate
+
+
+def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
+    """The class of torch.optim by its name in any case.
+
+    >>> optimizer_class("radam").__name__
+    'RAdam'
+    """
+    known = {
+        key: kind
+        for key, kind in vars(torch.optim).items()
+        if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer
+    }
+    usable = {key: kind for key, kind in known.items() if not why_unfit(kind)}
+    found = next((kind for key, kind in known.items() if key.lower() == name.lower()), None)
+    if found is None:
+        raise ConfigError([unknown("optim.name", name, [key.lower() for key in usable])])
+    why = why_unfit(found)
+    if why:
+        raise ConfigError([must("optim.name", "one that steps by a batch's gradients", f"{name}, which {why}", "Use adamw.")])
+    return found
+
+
+def why_unfit(kind: type[torch.optim.Optimizer]) -> str | None:
+    """Why an optimiser can't be used here, or None."""
+    if inspect.signature(kind.step).parameters["closure"].default is inspect.Parameter.empty:
+        return "must compute the loss several times a step (it needs a closure)"
+    return _UNFIT.get(kind.__name__)
+
+
+def arguments(kind: type[torch.optim.Optimizer]) -> list[str]:
+    """The names an optimiser's constructor takes."""
+    return [name for name in inspect.signature(kind).parameters if name != "params"]
+
+
+def refuse_unfit(config: OptimConfig) -> None:
+    """A name that isn't known, arguments it doesn't take, and values it won't have: told before anything begins."""
+    kind = optimizer_class(config.name)
+    own = (*_OWN_KEYS, *(_SGD_KEYS if kind is torch.optim.SGD else ()))
+    known = [name for name in arguments(kind) if name not in own]
+    problems: list[str] = []
+    for name in config.options:
+        if name in own and name != "params":
+            problems.append(f"`optim.options.{name}` must be left out; it is a key of its own. Write optim.{name}.")
+        elif name not in known:
+            problems.append(unknown(f"optim.options of {kind.__name__}", name, known))
+    if problems:
+        raise ConfigError(problems)
+    trial = nn.Conv2d(1, 1, 1)
+    for parameter in trial.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    plain = config.model_copy(update={"lr": 1e-3 if config.lr == "auto" else config.lr, "encoder_scale": 1.0})
+    try:
+        build_optimizer(trial, plain).step()
+    except Exception as error:  # whatever torch says of the values
+        got = ", ".join(f"{key}: {value}" for key, value in config.options.items()) or "none"
+        said = str(error).strip().partition("\n")[0][:160]
+        raise ConfigError([must("optim.options", f"arguments that {kind.__name__} can work with", f"{got} ({said})")]) from error
+
+
+def without_effect(config: OptimConfig) -> list[str]:
+    """Notes on keys that were changed and that the chosen optimiser does not look at."""
+    kind, plain = optimizer_class(config.name), OptimConfig()
+    keys = () if kind is torch.optim.SGD else _SGD_KEYS
+    keys = (*keys, "weight_decay") if "weight_decay" not in arguments(kind) else keys
+    idle = [key for key in keys if getattr(config, key) != getattr(plain, key)]
+    return [f"optim.{key} has no effect with {kind.__name__}{_instead(key, kind)}" for key in idle]
+
+
+def _instead(key: str, kind: type[torch.optim.Optimizer]) -> str:
+    return f"; write optim.options.{key}" if key in arguments(kind) else ""
+
+
+def _options(kind: type[torch.optim.Optimizer], config: OptimConfig) -> dict[str, Any]:
+    """Arguments beside the rate: those given, SGD's own, and the fused kernels where torch has them."""
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in config.options.items()}
+    if kind is torch.optim.SGD:
+        given |= {"momentum": config.momentum, "nesterov": config.nesterov and config.momentum > 0}
+    if "fused" in arguments(kind) and not {"fused", "foreach", "differentiable"} & given.keys():
+        given["fused"] = True
+    return given
+
+
+def _encoder(model: nn.Module) -> set[int]:
+    part = cast(Any, model).part
+    return {id(parameter) for module in part("encoder") for parameter in module.parameters()}

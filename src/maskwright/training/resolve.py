@@ -11,9 +11,10 @@ from maskwright.config import AlbumentationsOp, Config
 from maskwright.data.dataset import Dataset
 from maskwright.data.geometry import View
 from maskwright.data.sampling import choose_focus, choose_sampling
-from maskwright.losses import AUTO, AUTO_REASON
+from maskwright.losses.auto import resolve_loss
 from maskwright.models.devices import choose_device, choose_precision
 from maskwright.runs import usable_cores
+from maskwright.training.schedules import settle_schedule
 
 MOST_WHOLE = 1024  # longest side up to which an image is shown whole
 LEAST_INPUTS_EPOCH = 64  # so that validating stays a small part of an epoch on tiny sets
@@ -53,12 +54,14 @@ def resolve(config: Config, dataset: Dataset, cache: tuple[str, str]) -> tuple[C
     longest = statistics.median(max(item.height, item.width) for item in dataset.items)
     kind = to.settle("data.view", lambda: _view(longest))
     size = to.settle("data.size", lambda: _size(kind, longest, device))
-    to.settle("data.scale", lambda: (1.0, "images at their own scale"))
-    to.settle("data.sampling", lambda: choose_sampling(dataset))
-    to.settle("data.crop_focus", lambda: choose_focus(dataset, kind))
+    scale = to.settle("data.scale", lambda: (1.0, "images at their own scale"))
+    sampling = to.settle("data.sampling", lambda: choose_sampling(dataset))
+    focus = to.settle("data.crop_focus", lambda: choose_focus(dataset, kind))
     to.settle("train.precision", lambda: choose_precision(device))
     to.settle("train.workers", lambda: _workers(device))
-    to.settle("loss", lambda: ([term.model_dump() for term in AUTO], AUTO_REASON))
+    window = (size / scale) ** 2 if kind == "crop" else None
+    to.changes["loss"], told = resolve_loss(config.loss, dataset, sampling, focus, window)
+    to.reasons.update(told)
     if config.model.name == "unet":
         to.settle("model.width", lambda: _width(device))
     settled = config.replace(to.changes)
@@ -68,7 +71,16 @@ def resolve(config: Config, dataset: Dataset, cache: tuple[str, str]) -> tuple[C
     to.settle("train.batch_size", lambda: _batch_size(size**2 // (2 if grow else 1), device, inputs))
     if config.train.minutes is None:
         to.settle("train.epochs", lambda: _epochs(inputs))
-    return config.replace(to.changes), to.reasons
+    return resolve_schedule(config.replace(to.changes), to.reasons), to.reasons
+
+
+def resolve_schedule(config: Config, reasons: dict[str, str]) -> Config:
+    """The schedule's own `auto` keys, once the number of epochs is known; `reasons` takes the reasons in."""
+    if config.train.epochs == "auto":
+        return config
+    changes, told = settle_schedule(config.optim, config.train.epochs)
+    reasons.update(told)
+    return config.replace(changes)
 
 
 def view_of(config: Config) -> View:

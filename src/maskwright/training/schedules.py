@@ -119,7 +119,8 @@ def settle_schedule(config: OptimConfig, epochs: int) -> tuple[dict[str, Any], d
         found["every"] = max(1, math.ceil(epochs / _DROPS)), f"a third of {epochs} epochs"
         found["gamma"] = 0.1, "the usual drop"
     elif config.schedule == "exponential":
-        found["gamma"] = round(_END ** (1 / max(1, epochs - 1)), 6), f"leaves a hundredth of the rate in the last of {epochs} epochs"
+        gamma = round(_END ** (1 / max(1, epochs - 1)), 6)
+        found["gamma"] = gamma, f"leaves a hundredth of the rate in the last of {epochs} epochs"
     elif config.schedule == "cyclic":
         found["period"] = epochs / _CYCLES, f"{_CYCLES} whole cycles in {epochs} epochs, so that training ends at a low"
     found = {key: value for key, value in found.items() if getattr(config, key) == "auto"}

@@ -15,6 +15,7 @@ from maskwright.models import Segmenter
 from maskwright.models.devices import autocast, torch_device
 from maskwright.models.wrapper import logits_at_own_size
 from maskwright.training.average import Average, num_settle_batches
+from maskwright.training.freeze import Freezer
 from maskwright.training.module import training_loss
 from maskwright.training.optim import build_optimizer
 from maskwright.training.resolve import view_of
@@ -23,25 +24,31 @@ _STEPS = 6
 _MARGIN = 1.08  # saving, panels and a noisy machine
 
 
-def epochs_within(config: Config, model: Segmenter, samples: TrainSamples, keys: EpochKeys, opened: Opened) -> tuple[int, str]:
-    """The epochs that fit into train.minutes, and the measurement they follow from."""
+def epochs_within(
+    config: Config, model: Segmenter, samples: TrainSamples, keys: EpochKeys, opened: Opened, spent: float = 0.0
+) -> tuple[int, str]:
+    """The epochs that fit into what is left of train.minutes, and the measurement they follow from."""
     assert config.train.minutes is not None
     assert config.train.grow != "auto"
     step, image = measure(config, model, samples, keys, opened)
     # half the size has a quarter of the pixels
     mean = step * (1 - config.train.grow * 3 / 4)
     settle = num_settle_batches(len(keys)) * step / 3 if config.train.average == "ema" else 0.0
+    unit = "step" if keys.batches_a_step == 1 else "batch"
     epoch = (len(keys) * mean + len(opened.dataset.split("val")) * image + settle) * _MARGIN
-    epochs = max(1, int(config.train.minutes * 60 / epoch))
-    return epochs, f"{config.train.minutes:g} minutes at {step:.3f} s a step and {image:.3f} s a validation image, measured here"
+    epochs = max(1, int((config.train.minutes * 60 - spent) / epoch))
+    less = f" less {spent:.0f} s for the range test" if spent else ""
+    measured = f"{step:.3f} s a {unit} and {image:.3f} s a validation image, measured here"
+    return epochs, f"{config.train.minutes:g} minutes{less} at {measured}"
 
 
 def measure(config: Config, model: Segmenter, samples: TrainSamples, keys: EpochKeys, opened: Opened) -> tuple[float, float]:
-    """Seconds of a training step and of validating an image, on a throw-away copy of the model."""
+    """Seconds of training on a batch and of validating an image, on a throw-away copy of the model."""
     device = torch_device(config.train.devices)
     trial = copy.deepcopy(model).to(device)
     batch = samples.batch(next(iter(keys))).to(device)
-    steps = step_seconds(config, trial, batch, _STEPS)
+    Freezer(trial, config.optim).at_the_end()  # what thaws later is counted as learning throughout
+    steps = step_seconds(config, trial, batch, _STEPS, keys.batches_a_step)
     trial.eval()
     image, _ = opened.store.get(opened.dataset.split("val")[0])
     looks: list[float] = []
@@ -54,23 +61,28 @@ def measure(config: Config, model: Segmenter, samples: TrainSamples, keys: Epoch
     return min(steps), min(looks)
 
 
-def step_seconds(config: Config, model: Segmenter, batch: Batch, num_steps: int) -> list[float]:
-    """Seconds of whole training steps on one batch that is there already: network, loss, clipping, optimiser, average."""
+def step_seconds(config: Config, model: Segmenter, batch: Batch, num_steps: int, accumulate: int = 1) -> list[float]:
+    """Seconds of whole training steps on one batch that is there already: network, loss, clipping, optimiser, average.
+
+    With `accumulate`, seconds a batch of steps that are made of so many.
+    """
     optimizer, loss = build_optimizer(model, config.optim), build_loss(config.loss)
     average = Average(model, num_steps) if config.train.average == "ema" else None
     model.train()
     seconds: list[float] = []
     for _ in range(num_steps):
         started = time.perf_counter()
-        with autocast(batch.images.device, config.train.precision):
-            value, _ = training_loss(model, loss, batch)
         optimizer.zero_grad()
-        value.backward()
+        value = torch.zeros(())
+        for _ in range(accumulate):
+            with autocast(batch.images.device, config.train.precision):
+                value, _ = training_loss(model, loss, batch)
+            value.backward()
         if config.optim.clip is not None:
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip, foreach=True)
         optimizer.step()
         if average:
             average.update()
         value.item()  # waits for a GPU
-        seconds.append(time.perf_counter() - started)
+        seconds.append((time.perf_counter() - started) / accumulate)
     return seconds

@@ -24,7 +24,7 @@ _PASSING = 0.45  # correlation on a coarse grid that is worth laying over exactl
 _PASSING_WHOLE = 0.35  # the same where nearly all is shared: a change of scale, not seen yet, may lower it
 _WHOLE, _SHARED = 0.8, 0.37  # shares of the smaller picture: nearly all of it, and the least that is looked at
 # pairs of pictures, landmarks, and pairs of landmarks worked on at once: memory stays flat
-_LOT, _ENTRIES, _MATCHES = 2048, 16384, 1 << 18
+_LOT, _ENTRIES, _MATCHES = 128, 8192, 1 << 17
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,12 @@ def _met(marks: Landmarks, pool: Executor) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     even = _evened(marks.form)
     bits = min(28, max(8, int(np.log2(number)) + _BITS))
-    powers = (1 << np.arange(bits)).astype(np.float64)  # exact in floats, whose matrix product is the quicker one
 
     def table(seed: int) -> list[np.ndarray]:
         sides = even @ np.random.default_rng(seed).standard_normal((even.shape[1], bits)).astype(np.float32)
-        return [_alike(marks, one, two) for one, two in _within(((sides > 0) @ powers).astype(np.int32))]
+        packed = np.packbits(sides > 0, axis=1)
+        bucket = np.pad(packed, ((0, 0), (0, 4 - packed.shape[1]))).view(np.int32).ravel()
+        return [_alike(marks, one, two) for one, two in _within(bucket)]
 
     # fixed seeds: the same pictures give the same findings
     met = [pairs for found in pool.map(table, range(_TABLES)) for pairs in found]

@@ -43,9 +43,8 @@ class Landmarks:
 
 
 def joined(parts: list[Landmarks]) -> Landmarks:
-    """Landmarks of several lots of pictures as one, in the order of the pictures."""
-    order = np.argsort(np.concatenate([part.picture for part in parts]), kind="stable")
-    return Landmarks(*(np.concatenate([getattr(part, field.name) for part in parts])[order] for field in fields(Landmarks)))
+    """Landmarks of several lots of pictures as one; lots come in the order of their pictures."""
+    return Landmarks(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Landmarks)))
 
 
 def details(small: np.ndarray) -> np.ndarray:
@@ -65,7 +64,10 @@ def details(small: np.ndarray) -> np.ndarray:
 
 
 def landmarks(detail: np.ndarray, sizes: np.ndarray) -> Landmarks:
-    """The most pronounced places of each picture. N S S int8; sizes N 2: how many rows and columns of it are the picture"""
+    """The most pronounced places of each picture, in the order of the pictures. N S S int8
+
+    sizes: how many rows and columns of it are the picture. N 2
+    """
     number = len(detail)
     tall = np.abs(detail).reshape(-1, SIDE).astype(np.uint8)
     # neighbours across two pictures don't matter: nothing so near the border is kept
@@ -79,6 +81,8 @@ def landmarks(detail: np.ndarray, sizes: np.ndarray) -> Landmarks:
     waves = _cosines(2 * REACH + 1)
     forms = np.matmul(np.matmul(waves, patches.astype(np.float32)), waves.T) * _weights()
     entry, turn, forms = _common_form(forms)
+    order = np.argsort(entry, kind="stable")  # so that entries are in the order of their pictures
+    entry, turn, forms = entry[order], turn[order], forms[order]
     forms = forms.reshape(len(forms), _WAVES * _WAVES)[:, 1:]  # without the mean
     forms /= np.linalg.norm(forms, axis=1, keepdims=True) + 1e-6
     picture, y, x = picture[entry], y[entry], x[entry]

@@ -1,0 +1,98 @@
+"""maskwright models and encoders: what can be named, for a person and as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maskwright.config_files import MODEL_SECTIONS
+from maskwright.models import sizing
+from maskwright.models.sizing import Named
+from support import maskwright
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of the tests' own."""
+    folder = tmp_path_factory.getbasetemp() / "names-cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
+def test_models_tells_every_section_and_its_options() -> None:
+    told = maskwright("models", "--json").json
+    assert [one["name"] for one in told] == list(MODEL_SECTIONS)
+    assert next(one for one in told if one["name"] == "smp")["options"]["encoder"] == "resnet34"
+    assert "--sizes" in maskwright("models").out
+
+
+def test_models_sizes_measures_each_and_keeps_it(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    """Two of all architectures, to save the seconds; the list of all is tested with sizing."""
+    few = [one for one in sizing.architectures() if one.name in ("unet (width 32)", "unet/resnet34")]
+    monkeypatch.setattr(sizing, "architectures", lambda: few)
+    told = maskwright("models", "--sizes", "--side", "64", "--json").json
+    assert told["side"] == 64
+    lab, smp = told["models"]
+    assert lab["stride"] == 16 and smp["stride"] == 32
+    # SMP's own count of unet/resnet34 for one class is 24,436,369; another output is 16 × 9 + 1 more
+    assert smp["parameters"] == 24_436_369 + 145
+    assert smp["licence"].startswith("BSD-3-Clause")
+    assert lab["multiply_adds"] > 0 and "seconds" not in lab
+    assert (cache / "maskwright" / "sizes.json").is_file()
+    lines = maskwright("models", "--sizes", "--side", "64").out.splitlines()
+    assert lines[0].split()[:2] == ["model", "parameters"] and "24.4 M" in lines[2]
+
+
+def test_models_time_adds_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    from maskwright.config import UnetConfig
+
+    monkeypatch.setattr(sizing, "architectures", lambda: [Named("tiny", UnetConfig(width=2, depth=1), "none")])
+    assert maskwright("models", "--time", "--side", "16", "--json").json["models"][0]["seconds"] > 0
+    assert "seconds" in maskwright("models", "--time", "--side", "16").out
+
+
+def test_a_model_that_cannot_be_built_here_is_told_and_the_others_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    from maskwright.config import SmpConfig, UnetConfig
+
+    named = [Named("bad", SmpConfig(arch="dpt", encoder="resnet18"), "none"), Named("good", UnetConfig(width=2, depth=1), "none")]
+    monkeypatch.setattr(sizing, "architectures", lambda: named)
+    bad, good = maskwright("models", "--sizes", "--side", "16", "--json").json["models"]
+    assert "dpt/resnet18" in bad["cannot"] and good["parameters"] > 0
+
+
+def test_encoders_lists_smp_s_and_counts_timm_s() -> None:
+    out = maskwright("encoders").out
+    assert "resnet34" in out and "mit_b0" in out and "non-commercial" in out
+    assert "of timm as tu-NAME" in out and "\ntu-" not in out
+    told = maskwright("encoders", "--json").json["encoders"]
+    assert len(told) > 1000 and {"encoder", "from", "weights"} == told[0].keys()
+
+
+def test_encoders_match_measures_the_few() -> None:
+    told = maskwright("encoders", "--match", "MobileNet_V2", "--side", "64", "--json").json
+    by_name = {row["encoder"]: row for row in told["encoders"]}
+    assert "mobilenet_v2" in by_name and by_name["mobilenet_v2"]["model"] == "unet/mobilenet_v2"
+    assert by_name["mobilenet_v2"]["parameters"] > 6_000_000 and by_name["mobilenet_v2"]["stride"] == 32
+    out = maskwright("encoders", "--match", "mobilenet_v2", "--side", "64").out
+    assert "multiply-adds" in out and "mobilenet_v2" in out
+
+
+def test_encoders_match_of_many_only_lists() -> None:
+    out = maskwright("encoders", "--match", "resnet").out
+    assert "--sizes measures them all" in out and "multiply-adds" not in out
+    assert "tu-resnet18" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("encoders", "--match", "convnxt_tiny"), "tu-convnext_tiny"),
+        (("encoders", "--match", "resnet34", "--side", "0"), "`--side` must be 1 to 8192"),
+        (("models", "--sizes", "--side", "99999"), "`--side` must be 1 to 8192"),
+    ],
+)
+def test_bad_words_are_one_sentence(words: tuple[str, ...], told: str) -> None:
+    outcome = maskwright(*words)
+    assert outcome.code == 2
+    assert told in outcome.sentence
