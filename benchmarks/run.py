@@ -10,10 +10,12 @@ import sys
 import augmentation
 import check
 import counting
+import losses
+import models
 import startup
 import training
 
 if __name__ == "__main__":
     print(f"python {sys.version.split()[0]}; figures are ratios within this run\n", flush=True)
-    held = [work() for work in (startup.main, augmentation.main, check.main, counting.main, training.main)]
+    held = [work() for work in (startup.main, augmentation.main, check.main, counting.main, losses.main, models.main, training.main)]
     sys.exit(0 if all(held) else 1)
