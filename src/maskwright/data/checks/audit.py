@@ -22,6 +22,7 @@ from maskwright.data.checks.duplicates import Clusters, Pair, duplicate_findings
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import Audit, Finding, grave_first
 from maskwright.data.checks.looks import look
+from maskwright.data.checks.regrouping import one_grouping
 from maskwright.data.checks.rules_set import class_shares
 from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import IGNORE, RGB, SPLITS, Bands, ClassMap, Item, Listing
@@ -81,7 +82,7 @@ def judge(survey: Survey, near: Sequence[Pair] | None = None) -> tuple[Finding, 
     told = {finding.code for finding in found}
     named = {record.split for record in survey.listing.records if record.split}
     doubles = duplicate_findings(survey.facts, near is None, named, near)
-    return grave_first([*found, *(finding for finding in doubles if finding.code not in told)])
+    return grave_first(one_grouping([*found, *(finding for finding in doubles if finding.code not in told)]))
 
 
 def list_tolerantly(config: DataConfig) -> tuple[DataConfig, Listing, tuple[Gap, ...]]:

@@ -252,7 +252,11 @@ def _repair(
     elif named:
         return None
     inside = {groups.get(facts[place].record.id) for place in places}
-    ids = {name: group for name, group in groups.items() if group in inside}
+    kept: dict[str, set[str | None]] = defaultdict(set)  # the groups a cluster's records have already
+    for one in facts:
+        kept[groups.get(one.record.id, "")].add(one.record.group)
+    settled = {cluster for cluster, now in kept.items() if len(now) == 1 and None not in now}
+    ids = {name: group for name, group in groups.items() if group in inside - settled}
     return Repair("regroup", {"groups": ids}, "written down as groups, which a split keeps together") if ids else None
 
 
