@@ -6,7 +6,6 @@ BIN := .venv/bin
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed          ## make the embedded data, train, evaluate, report
-	@rm -rf demo
 	@$(BIN)/maskwright demo --out demo
 
 test: .venv/installed-dev      ## the whole test suite, slow and GPU tests aside

@@ -11,9 +11,9 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     Parameters
     ----------
     out
-        The new folder for data and run.
+        The folder for data and run; a demo that was interrupted there goes on.
     epochs
-        How long to train; 20 take about three minutes on 2 cores.
+        How long to train; 20 take about three minutes on 2 idle cores.
     seed
         Of the data and of training.
     json
@@ -28,11 +28,15 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     from maskwright.runs import Run
 
     root = Path(out)
-    Run.refuse_taken(root)
     data, run_folder = root / "puzzle", root / "run"
-    made = make("puzzle", data, 150, seed=seed, on_progress=counting("drawing"))
+    begun = (run_folder / "config.yaml").is_file()
     console = stderr()
-    console.print(f"made {made.num_images} images of jigsaw pieces in {data}")
+    if begun:
+        console.print(f"{run_folder} was begun before; going on with it (remove {root} to begin anew)")
+    else:
+        Run.refuse_taken(root)
+        made = make("puzzle", data, 150, seed=seed, on_progress=counting("drawing"))
+        console.print(f"made {made.num_images} images of jigsaw pieces in {data}")
 
     from maskwright.evaluation import evaluate
     from maskwright.reports import write_report
@@ -48,7 +52,7 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
         "train.seed": seed,
     }
     config = load_config(None, [(key, value, "demo") for key, value in keys.items()])
-    result = fit.train(config, run_folder, console, tell=tell_plan(console))
+    result = fit.resume(run_folder, console) if begun else fit.train(config, run_folder, console, tell=tell_plan(console))
     scores = evaluate(result.run, "test", progress=counting("evaluating"))
     report = write_report(result.run)
     if json:

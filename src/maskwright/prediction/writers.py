@@ -87,6 +87,8 @@ def _expand(paths: Iterable[str | Path]) -> list[Path]:
             if not inside:
                 raise UsageError(f"`IMAGES` must be image files or folders of them; {path} holds none. Check the path.")
             files += inside
+        elif not path.suffix and not path.exists():
+            raise UsageError(f"`IMAGES` must be image files or folders of them; {path} is not there. Check the path.")
         else:
             files.append(path)
     return files
