@@ -158,6 +158,7 @@ class TestLoss:
         """On the meta device a tensor has no values: whoever asks for one fails, as a GPU would be waited for."""
         logits = torch.empty(2, num_classes, 7, 9, device="meta", requires_grad=True)
         ALL[name](logits, torch.empty(2, 7, 9, dtype=torch.uint8, device="meta")).backward()
+        assert logits.grad is not None and logits.grad.shape == logits.shape
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -11,6 +11,7 @@ from maskwright.cli.types import Flag
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from maskwright.config import DataConfig
     from maskwright.data.checks.findings import Audit, Finding
 
 _FILES = 4
@@ -56,21 +57,11 @@ def check(
     from maskwright.config_files import load_config
     from maskwright.config_flags import parse_overrides
     from maskwright.data.checks.audit import audit
-    from maskwright.data.checks.writing import place_for, write_description
-    from maskwright.errors import UsageError
 
     words = [*([data] if data else []), *keys]
     root = words.pop(0) if words and not words[0].startswith("-") else None
-    overrides = parse_overrides(words)
-    config = load_config(None, [*([("data.root", root, "DATA")] if root else []), *overrides]).data
-    if leave and not fix:
-        raise UsageError("`--leave` must stand with --fix; got it alone. Add --fix OUT, or leave it out.")
-    if write:
-        place_for(config)  # what would be refused is refused before the work
-    if html:
-        from maskwright.reports.audit_page import place_for_page
-
-        place_for_page(Path(html))
+    config = load_config(None, [*([("data.root", root, "DATA")] if root else []), *parse_overrides(words)]).data
+    _refuse_early(config, html, fix, leave, write)
     found = audit(config, counting("looking at pairs"))
     document = found.to_json()
     done: list[str] = []
@@ -81,6 +72,8 @@ def check(
         document["html"] = html
         done.append(f"page in {html}")
     if write:
+        from maskwright.data.checks.writing import write_description
+
         path = write_description(found, config)
         document["description"] = str(path)
         done.append(f"description in {path}")
@@ -99,6 +92,24 @@ def check(
         for line in [*done, next_step(found, found.root, _without_root(words), fix)]:
             say(line)
     return 0 if found.clean or fix else 1
+
+
+def _refuse_early(config: DataConfig, html: str | None, fix: str | None, leave: tuple[str, ...], write: bool) -> None:
+    """What would be refused at the end is refused before the work."""
+    from pathlib import Path
+
+    from maskwright.errors import UsageError
+
+    if leave and not fix:
+        raise UsageError("`--leave` must stand with --fix; got it alone. Add --fix OUT, or leave it out.")
+    if write:
+        from maskwright.data.checks.writing import place_for
+
+        place_for(config)
+    if html:
+        from maskwright.reports.audit_page import place_for_page
+
+        place_for_page(Path(html))
 
 
 def told(audit: Audit) -> list[str]:

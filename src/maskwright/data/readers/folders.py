@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -34,15 +35,8 @@ def read(config: DataConfig, root: Path) -> Listing:
         pairs, layout = find_folder_pairs(root)
         unread = left_aside(root, pairs)
         notes += [f"folders with images that no masks belong to were left aside: {listed(unread)}"] if unread else []
-    records: list[Record] = []
-    rules: list[str] = []
-    gaps: list[Gap] = []
-    for folders in pairs:
-        found, rule, aside, missing = read_pair(root, folders)
-        records += found
-        rules.append(rule)
-        notes += aside
-        gaps += missing
+    records, rules, aside, gaps = read_pairs(root, pairs)
+    notes += aside
     if gaps and not records:
         raise DataError(gaps[0].told)
     reason = f"{layout}, paired by {listed(sorted(set(rules)))}"
@@ -75,7 +69,22 @@ def _named(root: Path, name: str, key: str) -> Path:
     return folder
 
 
-def read_pair(root: Path, folders: FolderPair) -> tuple[list[Record], str, list[str], list[Gap]]:
+def read_pairs(root: Path, pairs: Iterable[FolderPair]) -> tuple[list[Record], list[str], list[str], list[Gap]]:
+    """Records of all folder pairs, the rules that paired them, remarks, and what has no partner."""
+    records: list[Record] = []
+    rules: list[str] = []
+    notes: list[str] = []
+    gaps: list[Gap] = []
+    for folders in pairs:
+        found, rule, aside, missing = _read_pair(root, folders)
+        records += found
+        rules.append(rule)
+        notes += aside
+        gaps += missing
+    return records, rules, notes, gaps
+
+
+def _read_pair(root: Path, folders: FolderPair) -> tuple[list[Record], str, list[str], list[Gap]]:
     """Records of a folder pair, the rule that paired them, remarks, and what has no partner."""
     images, other_images = image_files(folders.images)
     masks, other_masks = mask_files(folders.masks)

@@ -11,8 +11,7 @@ from maskwright.data.dataset import Listing, Record
 from maskwright.data.forms.loaded import read_bytes
 from maskwright.data.images import decode_colours, decode_mask
 from maskwright.data.layout import FolderPair, image_and_mask, image_files, mask_files
-from maskwright.data.partial import Gap
-from maskwright.data.readers.folders import read_pair
+from maskwright.data.readers.folders import read_pairs
 from maskwright.data.readers.label_mapping import read_label_mapping
 from maskwright.data.readers.lists import whole
 from maskwright.errors import DataError, listed
@@ -43,15 +42,8 @@ def read(config: DataConfig, root: Path) -> Listing:
         inner, note = _test_pair(test)
         pairs += [inner] if inner else []
         notes += [note] if note else []
-    records: list[Record] = []
-    rules: list[str] = []
-    gaps: list[Gap] = []
-    for one in pairs:
-        these, rule, aside, missing = read_pair(root, one)
-        records += these
-        rules.append(rule)
-        notes += aside
-        gaps += missing
+    records, rules, aside, gaps = read_pairs(root, pairs)
+    notes += aside
     classes, colours, told = _classes(root, train, records)
     sides = listed([f"{one.images.parent.name} is {one.split}" for one in pairs])
     reason = f"{found[0].name}/ beside {found[1].name}/, {sides}, paired by {listed(sorted(set(rules)))}"
