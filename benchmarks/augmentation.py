@@ -14,7 +14,7 @@ import numpy as np
 
 from common import Figure, interleaved, publish, seconds
 from maskwright import runtime
-from maskwright.config import AugmentOp
+from maskwright.config.augment import AugmentOp
 from maskwright.data.augment import augment, resolve, sample_rng
 from maskwright.data.geometry import View
 from maskwright.data.synthetic import GENERATORS

@@ -104,7 +104,7 @@ def _turned(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray) -> tu
 
 def audited(root: Path) -> None:
     """One full audit, near duplicates too."""
-    from maskwright.config import DataConfig
+    from maskwright.config.data import DataConfig
     from maskwright.data.checks.audit import audit
 
     audit(DataConfig(root=str(root)))

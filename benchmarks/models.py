@@ -41,7 +41,7 @@ def building(rounds: int) -> list[Figure]:
 
 def _constructors() -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
     from maskwright import runtime
-    from maskwright.config import HfConfig, SmpConfig, TorchvisionConfig
+    from maskwright.config.models import HfConfig, SmpConfig, TorchvisionConfig
     from maskwright.data.dataset import ClassMap
     from maskwright.models import build_model
 
@@ -95,7 +95,7 @@ def one_side(side: str, root: Path) -> dict[str, float]:
 
 
 def config(root: Path) -> Any:
-    from maskwright.config_files import load_config
+    from maskwright.config.files import load_config
 
     keys = {"data.root": str(root), "data.view": "crop", "data.size": SIZE, "model.width": WIDTH, "train.batch_size": BATCH,
             "train.repeats": 4, "train.epochs": 3, "train.grow": 0, "data.split.val": 0.1, "data.split.test": 0,

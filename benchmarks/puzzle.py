@@ -92,7 +92,7 @@ def curves(out: Path, epochs: int) -> bool:
 def trained(out: Path, keys: dict[str, object]) -> tuple[Any, Any, float]:
     from rich.console import Console
 
-    from maskwright.config_files import load_config
+    from maskwright.config.files import load_config
     from maskwright.evaluation import evaluate
     from maskwright.training.fit import train
 

@@ -64,7 +64,7 @@ def one_side(side: str, name: str, root: Path) -> dict[str, float]:
 
 
 def our_config(model: str, batch_size: int, root: Path) -> Any:
-    from maskwright.config_files import load_config
+    from maskwright.config.files import load_config
 
     keys = {"data.root": str(root), "data.view": "crop", "data.size": 256, "train.grow": 0, "model": model,
             "train.batch_size": batch_size, "train.epochs": 3, "train.repeats": 1, "data.split.val": 0.1}  # fmt: skip

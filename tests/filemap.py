@@ -27,7 +27,7 @@ def file_map() -> str:
 
 
 def _layer(folder: str) -> int:
-    order = ["", "data/", "models/", "losses/", "metrics/", "training/", "prediction/", "evaluation/", "comparison/", "reports/"]
+    order = ["", "config/", "data/", "models/", "losses/", "metrics/", "training/", "prediction/", "evaluation/", "comparison/", "reports/"]
     return order.index(folder) if folder in order else len(order)
 
 

@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from maskwright.config import AugmentOp, CeTerm, Config, DiceTerm, FocalTerm, SmpConfig, UnetConfig
-from maskwright.config_files import MODEL_SECTIONS, _sections, known_keys, load_config, to_yaml
+from maskwright.config import Config
+from maskwright.config.augment import AugmentOp
+from maskwright.config.files import MODEL_SECTIONS, _sections, known_keys, load_config, to_yaml
+from maskwright.config.losses import CeTerm, DiceTerm, FocalTerm
+from maskwright.config.models import SmpConfig, UnetConfig
 from maskwright.errors import ConfigError
 from support import maskwright
 

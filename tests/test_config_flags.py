@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from maskwright.config_files import known_keys, load_config
-from maskwright.config_flags import FREEZE, SHORT, parse_overrides
+from maskwright.config.files import known_keys, load_config
+from maskwright.config.flags import FREEZE, SHORT, parse_overrides
 from maskwright.errors import UsageError
 from support import maskwright
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from maskwright.config_files import Override, load_config
-from maskwright.config_flags import SHORT
+from maskwright.config.files import Override, load_config
+from maskwright.config.flags import SHORT
 from maskwright.errors import UsageError, closest, must
 from maskwright.runs import Run, default_out
 

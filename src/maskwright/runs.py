@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from maskwright.config import Config
-from maskwright.config_files import load_config, to_yaml
+from maskwright.config.files import load_config, to_yaml
 from maskwright.errors import RunError
 
 PACKAGES = ("maskwright", "torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm", "numpy",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maskwright.config_files import MODEL_SECTIONS
+from maskwright.config.files import MODEL_SECTIONS
 from maskwright.models import sizing
 from maskwright.models.sizing import Named
 from support import maskwright
@@ -45,7 +45,7 @@ def test_models_sizes_measures_each_and_keeps_it(monkeypatch: pytest.MonkeyPatch
 
 
 def test_models_time_adds_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    from maskwright.config import UnetConfig
+    from maskwright.config.models import UnetConfig
 
     monkeypatch.setattr(sizing, "architectures", lambda: [Named("tiny", UnetConfig(width=2, depth=1), "none")])
     assert maskwright("models", "--time", "--side", "16", "--json").json["models"][0]["seconds"] > 0
@@ -53,7 +53,7 @@ def test_models_time_adds_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_model_that_cannot_be_built_here_is_told_and_the_others_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    from maskwright.config import SmpConfig, UnetConfig
+    from maskwright.config.models import SmpConfig, UnetConfig
 
     named = [Named("bad", SmpConfig(arch="dpt", encoder="resnet18"), "none"), Named("good", UnetConfig(width=2, depth=1), "none")]
     monkeypatch.setattr(sizing, "architectures", lambda: named)

@@ -10,7 +10,8 @@ from typing import get_args
 import pytest
 import torch
 
-from maskwright.config import LOSS_SECTIONS, CeTerm, Config, DiceTerm, LossName
+from maskwright.config import Config
+from maskwright.config.losses import LOSS_SECTIONS, CeTerm, DiceTerm, LossName
 from maskwright.data.dataset import IGNORE
 from maskwright.errors import ConfigError
 from maskwright.losses import LOSSES, Loss, build_loss

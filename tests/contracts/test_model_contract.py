@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from maskwright.config import HfConfig, Resnet34UnetConfig, SmpConfig, TorchvisionConfig, UnetConfig
+from maskwright.config.models import HfConfig, Resnet34UnetConfig, SmpConfig, TorchvisionConfig, UnetConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
 from maskwright.models import MODELS, Segmenter, build_model

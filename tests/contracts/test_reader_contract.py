@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from data.layouts import LAYOUTS, Expected
-from maskwright.config import DataConfig, ReaderName
+from maskwright.config.data import DataConfig, ReaderName
 from maskwright.data.dataset import Record
 from maskwright.data.opening import open_dataset
 from maskwright.data.readers import READERS, list_records

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from maskwright.config import AlbumentationsOp, AugmentOp
-from maskwright.config_files import load_config
+from maskwright.config.augment import AlbumentationsOp, AugmentOp
+from maskwright.config.files import load_config
 from maskwright.data import albumentations as adapter
 from maskwright.data.augment import Op, augment, refuse_unfit, resolve, sample_rng, without_effect
 from maskwright.data.dataset import IGNORE, RGB
@@ -142,7 +142,7 @@ def test_another_order_of_work_or_another_process_changes_nothing() -> None:
 
 
 def test_workers_change_nothing(tiny_set) -> None:
-    from maskwright.config import DataConfig
+    from maskwright.config.data import DataConfig
     from maskwright.data.loader import EpochKeys, TrainSamples, train_loader
     from maskwright.data.opening import open_dataset
 
@@ -168,7 +168,7 @@ def test_no_warning_and_no_look_at_the_network_reaches_a_user() -> None:
 import sys, socket
 def refuse(*arguments): raise SystemExit("network")
 socket.socket.connect = socket.getaddrinfo = refuse
-from maskwright.config import AlbumentationsOp
+from maskwright.config.augment import AlbumentationsOp
 from maskwright.data.augment import resolve, refuse_unfit
 plan = resolve([AlbumentationsOp(albumentations={"name": "ShiftScaleRotate"})])
 refuse_unfit(plan, 16, 3, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskwright.config import AugmentOp
+from maskwright.config.augment import AugmentOp
 from maskwright.data import augment as augment_module
 from maskwright.data.augment import (
     AFTER,

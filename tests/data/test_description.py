@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.description import described
 from maskwright.data.opening import open_dataset
 from maskwright.errors import ConfigError

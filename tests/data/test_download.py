@@ -25,7 +25,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.download import LICENCE_FILE, MARKER, Download, get
 from maskwright.data.readers import list_records
 from maskwright.data.sources import DOWNLOADS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing
 from maskwright.data.readers import READERS, list_records
 from maskwright.errors import DataError

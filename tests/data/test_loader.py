@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from maskwright import runtime
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.augment import resolve
 from maskwright.data.geometry import View
 from maskwright.data.loader import Batch, EpochKeys, TrainSamples, train_loader

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import IGNORE, ClassMap, Listing, MaskForm, Record
 from maskwright.data.forms import load_mask
 from maskwright.data.masks import decide_classes, labels_of

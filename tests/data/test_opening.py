@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import IGNORE
 from maskwright.data.opening import Opened, load_pair, open_dataset
 from maskwright.data.record import data_document, read_split, split_entries

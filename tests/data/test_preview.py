@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskwright.config import AugmentOp
+from maskwright.config.augment import AugmentOp
 from maskwright.data.augment import resolve
 from maskwright.data.dataset import IGNORE, RGB, ClassMap, Dataset, Item, Record
 from maskwright.data.geometry import View

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskwright.config import SplitConfig
+from maskwright.config.data import SplitConfig
 from maskwright.data.dataset import Item, Record
 from maskwright.data.grouping import group_of
 from maskwright.data.splits import assign_splits

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from maskwright.config import DataConfig, SplitConfig
+from maskwright.config.data import DataConfig, SplitConfig
 from maskwright.data.dataset import Item, Record
 from maskwright.data.opening import open_dataset
 from maskwright.data.record import data_document

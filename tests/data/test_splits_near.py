@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data import opening
 from maskwright.data.dataset import Dataset
 from maskwright.data.images import decode_image

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from maskwright.config import SplitConfig
+from maskwright.config.data import SplitConfig
 from maskwright.data.dataset import Item, Record
 from maskwright.data.splits import Dealt, assign_splits
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maskwright.config import SplitConfig
+from maskwright.config.data import SplitConfig
 from maskwright.data.dataset import SPLITS, Item, Record
 from maskwright.data.splits import Dealt, assign_splits
 from maskwright.errors import DataError

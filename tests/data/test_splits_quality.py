@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskwright.config import SplitConfig
+from maskwright.config.data import SplitConfig
 from maskwright.data.dataset import Item, Record
 from maskwright.data.splits import assign_splits
 

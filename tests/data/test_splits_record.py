@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.opening import open_dataset
 from maskwright.data.record import data_document, read_split
 from maskwright.errors import DataError

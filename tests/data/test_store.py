@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data import store as store_module
 from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.store import choose_place, free_memory

@@ -18,7 +18,11 @@ from pathlib import Path
 
 import torch
 
-from maskwright.config import AugmentOp, CeTerm, DataConfig, DiceTerm, OptimConfig, SplitConfig, UnetConfig
+from maskwright.config.augment import AugmentOp
+from maskwright.config.data import DataConfig, SplitConfig
+from maskwright.config.losses import CeTerm, DiceTerm
+from maskwright.config.models import UnetConfig
+from maskwright.config.optim import OptimConfig
 from maskwright.data.augment import resolve
 from maskwright.data.geometry import View
 from maskwright.data.loader import EpochKeys, TrainSamples

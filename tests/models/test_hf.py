@@ -16,8 +16,9 @@ from resuming import resumed_like_uninterrupted
 from torch.nn import functional
 
 from maskwright import runtime
-from maskwright.config import Config, HfConfig
-from maskwright.config_files import load_config
+from maskwright.config import Config
+from maskwright.config.files import load_config
+from maskwright.config.models import HfConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ConfigError, ModelError
 from maskwright.models import Segmenter, build_model, hf
@@ -297,7 +298,7 @@ def test_a_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_other_models_do_not_import_it() -> None:
     code = (
-        "import sys; from maskwright.models import build_model; from maskwright.config import UnetConfig;"
+        "import sys; from maskwright.models import build_model; from maskwright.config.models import UnetConfig;"
         "from maskwright.data.dataset import ClassMap; build_model(UnetConfig(width=2), ClassMap(('a', 'b'), (0, 1)));"
         "print({'transformers', 'torchvision', 'timm', 'segmentation_models_pytorch'} & sys.modules.keys())"
     )

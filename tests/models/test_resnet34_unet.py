@@ -10,7 +10,8 @@ import torch
 from torch_cache import cached
 
 from maskwright import runtime
-from maskwright.config import Config, Resnet34UnetConfig
+from maskwright.config import Config
+from maskwright.config.models import Resnet34UnetConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
 from maskwright.models import build_model

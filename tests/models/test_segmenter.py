@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from maskwright.config import UnetConfig
+from maskwright.config.models import UnetConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.data.geometry import View
 from maskwright.models import build_model

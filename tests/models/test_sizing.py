@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from maskwright.config import SmpConfig, UnetConfig
+from maskwright.config.models import SmpConfig, UnetConfig
 from maskwright.models import encoders as listing
 from maskwright.models.encoders import all_encoders, size_with
 from maskwright.models.sizing import Size, Sizes, _built, architectures, measure, seconds_an_image

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from maskwright import runtime
-from maskwright.config import Config, SmpConfig
+from maskwright.config import Config
+from maskwright.config.models import SmpConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
 from maskwright.models import Segmenter, build_model

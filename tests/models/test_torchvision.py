@@ -12,8 +12,9 @@ from resuming import resumed_like_uninterrupted
 from torch_cache import cached
 
 from maskwright import runtime
-from maskwright.config import Config, TorchvisionArch, TorchvisionConfig, UnetConfig
-from maskwright.config_files import load_config
+from maskwright.config import Config
+from maskwright.config.files import load_config
+from maskwright.config.models import TorchvisionArch, TorchvisionConfig, UnetConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.data.loader import Batch
 from maskwright.errors import ConfigError, ModelError

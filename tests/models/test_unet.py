@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from maskwright.config import UnetConfig
+from maskwright.config.models import UnetConfig
 from maskwright.models.unet import Unet, build_unet
 
 FIGURE = [(64, 512), (128, 256), (256, 128), (512, 64), (1024, 32), (512, 64), (256, 128), (128, 256), (64, 512)]

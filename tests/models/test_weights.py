@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from maskwright import runtime
-from maskwright.config import SmpConfig, UnetConfig
+from maskwright.config.models import SmpConfig, UnetConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
 from maskwright.models import build_model
@@ -197,7 +197,7 @@ def test_training_needs_the_hub_once(hub: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again_without_the_hub(hub: Path, tmp_path: Path) -> None:
-    from maskwright.config_files import load_config
+    from maskwright.config.files import load_config
     from maskwright.training import fit
 
     smp_hub(hub)
@@ -394,7 +394,7 @@ def test_a_licence_nobody_names_is_unknown() -> None:
 
 _IMPORTS = """
 import sys
-from maskwright.config_files import load_config
+from maskwright.config.files import load_config
 from maskwright.data.dataset import ClassMap
 from maskwright.models import build_model
 keys = {"model": sys.argv[1], "model.weights": "none"} | ({"model.width": 8} if sys.argv[1] == "unet" else {})

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from report_making import LIMIT, Page
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit
 from maskwright.data.checks.findings import CODES, Audit, Finding, Repair
 from maskwright.errors import UsageError
@@ -206,8 +206,8 @@ def test_what_can_be_done_is_there_to_be_typed(html: str, broken: tuple[Audit, D
 
 
 def test_flags_are_read_back_as_they_were() -> None:
-    from maskwright.config_files import load_config
-    from maskwright.config_flags import parse_overrides
+    from maskwright.config.files import load_config
+    from maskwright.config.flags import parse_overrides
 
     keys = {"root": "r", "classes": {"a b": 0, ODD: 7, "no": 9}, "ignore_index": 11, "bands": [2, 1],
             "tones": [0.5, 300], "split": {"seed": 3, "group": r"(\w+)_", "val": 0.25}}  # fmt: skip

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import maskwright as mw
-from maskwright.config_files import load_config
+from maskwright.config.files import load_config
 from maskwright.data.dataset import ClassMap
 from maskwright.models import build_model
 from maskwright.models.devices import choose_precision

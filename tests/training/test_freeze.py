@@ -13,8 +13,10 @@ from test_resume import assert_same, kill, resumed
 from torch import nn
 
 import maskwright as mw
-from maskwright.config import Config, OptimConfig, SmpConfig, UnetConfig
-from maskwright.config_files import load_config
+from maskwright.config import Config
+from maskwright.config.files import load_config
+from maskwright.config.models import SmpConfig, UnetConfig
+from maskwright.config.optim import OptimConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ConfigError
 from maskwright.models import Segmenter, build_model

@@ -8,8 +8,9 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from maskwright.config import OptimConfig, Schedule, UnetConfig
-from maskwright.config_files import load_config
+from maskwright.config.files import load_config
+from maskwright.config.models import UnetConfig
+from maskwright.config.optim import OptimConfig, Schedule
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ConfigError
 from maskwright.losses import build_loss

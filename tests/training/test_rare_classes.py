@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from maskwright.config import Config
-from maskwright.config_files import load_config
+from maskwright.config.files import load_config
 from maskwright.training.fit import prepare, training_inputs
 from support import TINY, data, maskwright, picture, rows, session_folder, start, wait_until
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from maskwright.config import OptimConfig
+from maskwright.config.optim import OptimConfig
 from maskwright.training.schedules import Plateau, learning_rate_factor, settle_schedule, without_effect
 from support import TINY, columns, copy_of, data, maskwright
 

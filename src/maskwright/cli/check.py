@@ -11,7 +11,7 @@ from maskwright.cli.types import Flag
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from maskwright.config import DataConfig
+    from maskwright.config.data import DataConfig
     from maskwright.data.checks.findings import Audit, Finding
 
 _FILES = 4
@@ -54,8 +54,8 @@ def check(
     from pathlib import Path
 
     from maskwright.cli.output import counting, say, say_json
-    from maskwright.config_files import load_config
-    from maskwright.config_flags import parse_overrides
+    from maskwright.config.files import load_config
+    from maskwright.config.flags import parse_overrides
     from maskwright.data.checks.audit import audit
 
     words = [*([data] if data else []), *keys]

@@ -22,7 +22,7 @@ def show(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None:
         Print JSON instead of YAML.
     """
     from maskwright.cli.output import say, say_json
-    from maskwright.config_files import to_yaml
+    from maskwright.config.files import to_yaml
 
     settled = _load(config, keys)
     if json:
@@ -71,8 +71,8 @@ def check(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None
 
 
 def _load(config: str | None, keys: tuple[str, ...]):  # noqa: ANN202 - Config is imported late
-    from maskwright.config_files import load_config
-    from maskwright.config_flags import parse_overrides
+    from maskwright.config.files import load_config
+    from maskwright.config.flags import parse_overrides
 
     words = [*([config] if config else []), *keys]
     path = words.pop(0) if words and not words[0].startswith("-") else None

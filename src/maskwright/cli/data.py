@@ -88,8 +88,8 @@ def preview(
     from pathlib import Path
 
     from maskwright.cli.output import say, say_json, stderr
-    from maskwright.config_files import load_config
-    from maskwright.config_flags import parse_overrides
+    from maskwright.config.files import load_config
+    from maskwright.config.flags import parse_overrides
     from maskwright.errors import UsageError, must
 
     for flag, value, most in (("--count", count, 64), ("--draws", draws, 12)):

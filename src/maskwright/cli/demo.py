@@ -23,7 +23,7 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
 
     from maskwright.cli.output import counting, say, say_json, stderr
     from maskwright.cli.telling import tell_plan
-    from maskwright.config_files import load_config
+    from maskwright.config.files import load_config
     from maskwright.data.synthetic import make
     from maskwright.runs import Run
 

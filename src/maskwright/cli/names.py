@@ -27,7 +27,7 @@ def models(*, sizes: Flag = False, time: Flag = False, side: int = 512, json: Fl
         Print one JSON document on stdout.
     """
     from maskwright.cli.output import say, say_json, table
-    from maskwright.config_files import MODEL_SECTIONS
+    from maskwright.config.files import MODEL_SECTIONS
 
     if sizes or time:
         _architectures(side, time, json)
@@ -123,7 +123,7 @@ def encoders(*, match: str | None = None, sizes: Flag = False, time: Flag = Fals
 
 def _measure(rows: list[dict[str, Any]], side: int, time: bool) -> None:
     from maskwright.cli.output import counting
-    from maskwright.config import SmpConfig
+    from maskwright.config.models import SmpConfig
     from maskwright.models.encoders import size_with
     from maskwright.models.sizing import Sizes, seconds_an_image
 
@@ -192,7 +192,7 @@ def losses(*, json: Flag = False) -> None:
         Print one JSON document on stdout.
     """
     from maskwright.cli.output import say_json, table
-    from maskwright.config import LOSS_SECTIONS
+    from maskwright.config.losses import LOSS_SECTIONS
     from maskwright.losses import AUTO, LOSSES
 
     about_auto = " + ".join(term.name for term in AUTO)

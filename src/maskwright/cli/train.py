@@ -44,8 +44,8 @@ def train(
         Print one JSON document on stdout.
     """
     from maskwright.cli.output import say, say_json, stderr
-    from maskwright.config_files import load_config
-    from maskwright.config_flags import parse_overrides
+    from maskwright.config.files import load_config
+    from maskwright.config.flags import parse_overrides
     from maskwright.errors import UsageError
 
     words = [*([config] if config else []), *keys]

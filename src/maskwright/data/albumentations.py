@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.config import AlbumentationsOp
+from maskwright.config.augment import AlbumentationsOp
 from maskwright.data.dataset import IGNORE
 from maskwright.errors import ConfigError, DataError, closest, listed, unknown
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from maskwright.config import AlbumentationsOp, AugmentOp
+from maskwright.config.augment import AlbumentationsOp, AugmentOp
 from maskwright.data import albumentations
 from maskwright.data.dataset import Bands
 from maskwright.data.geometry import Aim, View, about_centre, perspective, rotation, warp_pair

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import RGB, Bands, Record
 from maskwright.data.deep import Head
 from maskwright.data.raw import read_head, read_raw_image

@@ -12,8 +12,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from maskwright.config import DataConfig, SplitConfig
-from maskwright.config_files import load_data_keys, read_keys
+from maskwright.config.data import DataConfig, SplitConfig
+from maskwright.config.files import load_data_keys, read_keys
 from maskwright.errors import ConfigError, listed
 
 FILE = "dataset.yaml"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from maskwright.config import DataConfig, MaskValue, is_colour, parse_value
+from maskwright.config.data import DataConfig, MaskValue, is_colour, parse_value
 from maskwright.data.dataset import IGNORE, ClassMap, Listing
 from maskwright.errors import DataError, listed
 

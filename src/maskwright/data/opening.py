@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.bands import decide_bands, read_heads
 from maskwright.data.checks.duplicates import nearly_the_same
 from maskwright.data.checks.signatures import Signature, signature

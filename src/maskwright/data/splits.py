@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from maskwright.config import SplitConfig
+from maskwright.config.data import SplitConfig
 from maskwright.data.dataset import SPLITS, Dealing, Item, Record
 from maskwright.data.dealing import Groups, deal
 from maskwright.data.grouping import Grouping, Near, grouping_notes, groupings

@@ -1,7 +1,7 @@
 """Losses: logits N K H W float32 and masks N H W (class numbers or IGNORE) → one number.
 
 Each ignores IGNORE pixels, is finite when nothing is labelled, and makes its own targets from the masks. To add one: a
-function of (logits, masks, its parameters), its section in `config.py`, and a line in `LOSSES` and `LOSS_SECTIONS`; the
+function of (logits, masks, its parameters), its section in `config/losses.py`, and a line in `LOSSES` and `LOSS_SECTIONS`; the
 contract tests pick it up.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from maskwright.config import LOSS_SECTIONS, CeTerm, DiceTerm, LossTerm
+from maskwright.config.losses import LOSS_SECTIONS, CeTerm, DiceTerm, LossTerm
 from maskwright.errors import ConfigError, unknown
 from maskwright.losses.boundary import boundary
 from maskwright.losses.hard import topk

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.config import LossTerm
+from maskwright.config.losses import LossTerm
 from maskwright.data.dataset import Dataset
 from maskwright.data.sampling import RARE, aimer, image_weights
 from maskwright.errors import ConfigError, closest, listed

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from maskwright import runtime
-from maskwright.config import AnyModelConfig
+from maskwright.config.models import AnyModelConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
 from maskwright.models.hf import build_hf

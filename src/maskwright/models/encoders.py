@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskwright import runtime
-from maskwright.config import SmpConfig
+from maskwright.config.models import SmpConfig
 from maskwright.errors import MaskwrightError
 from maskwright.models.licences import licence_of
 from maskwright.models.sizing import Size, Sizes, cache_folder, versions

@@ -28,7 +28,7 @@ from torch import nn
 from torch.nn import functional
 
 from maskwright import runtime
-from maskwright.config import HfConfig
+from maskwright.config.models import HfConfig
 from maskwright.errors import ModelError, must
 from maskwright.models.inputs import bands_note, convolution_for
 from maskwright.models.weights import Loaded

@@ -22,7 +22,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from maskwright.config import Resnet34UnetConfig
+from maskwright.config.models import Resnet34UnetConfig
 from maskwright.errors import ModelError, must, unknown
 from maskwright.models.inputs import bands_note
 from maskwright.models.unet import doubling, two_convolutions

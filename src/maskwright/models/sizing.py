@@ -22,7 +22,15 @@ from typing import Any, get_args
 import torch
 
 from maskwright import runtime
-from maskwright.config import HfArch, HfConfig, Resnet34UnetConfig, SmpConfig, TorchvisionArch, TorchvisionConfig, UnetConfig
+from maskwright.config.models import (
+    HfArch,
+    HfConfig,
+    Resnet34UnetConfig,
+    SmpConfig,
+    TorchvisionArch,
+    TorchvisionConfig,
+    UnetConfig,
+)
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import MaskwrightError
 from maskwright.models import build_model
@@ -45,7 +53,7 @@ class Size:
 def measure(config: Any, num_classes: int = 2, num_channels: int = 3, side: int = 512) -> Size:
     """Build a model section from scratch and count.
 
-    >>> from maskwright.config import UnetConfig
+    >>> from maskwright.config.models import UnetConfig
     >>> measure(UnetConfig(width=4, depth=1), side=8).stride
     2
     """

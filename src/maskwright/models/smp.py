@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from maskwright import runtime
-from maskwright.config import SmpConfig
+from maskwright.config.models import SmpConfig
 from maskwright.errors import ModelError, listed, must, unknown
 from maskwright.models.licences import licence_of
 from maskwright.models.weights import noted, pretrained

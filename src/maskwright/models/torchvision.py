@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from maskwright import runtime
-from maskwright.config import TorchvisionConfig
+from maskwright.config.models import TorchvisionConfig
 from maskwright.errors import ModelError, unknown
 from maskwright.models.inputs import bands_note, convolution_for
 from maskwright.models.weights import Loaded

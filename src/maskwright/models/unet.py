@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from maskwright.config import UnetConfig
+from maskwright.config.models import UnetConfig
 from maskwright.errors import ModelError, must
 
 

@@ -277,7 +277,7 @@ def _first_line(error: Exception) -> str:
 def without_weights(config: Any) -> Any:
     """The same model section, starting from nothing: what a finished run is loaded into.
 
-    >>> from maskwright.config import SmpConfig
+    >>> from maskwright.config.models import SmpConfig
     >>> without_weights(SmpConfig()).weights
     'none'
     """

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.config import parse_value
+from maskwright.config.data import parse_value
 from maskwright.data.checks.findings import Finding
 from maskwright.data.checks.repair_masks import nearest
 from maskwright.data.dataset import SPLITS, ClassMap

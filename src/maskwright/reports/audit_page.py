@@ -16,7 +16,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import folder_of
 from maskwright.data.checks.findings import CODES, Audit, Finding
 from maskwright.data.pictures import palette

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup, escape
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.checks.findings import CODES, Audit, Finding
 from maskwright.data.checks.repair_masks import OF_VALUES
 from maskwright.errors import listed

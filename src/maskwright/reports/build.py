@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from maskwright.config_files import to_yaml
+from maskwright.config.files import to_yaml
 from maskwright.reports import origin, tables, wording
 from maskwright.reports.curves import Curve, curves, inline_svg, save_png
 from maskwright.reports.facts import Facts, gather

@@ -6,7 +6,7 @@ import shlex
 import statistics
 from typing import Any
 
-from maskwright.config import AlbumentationsOp, AugmentOp
+from maskwright.config.augment import AlbumentationsOp, AugmentOp
 from maskwright.data.record import class_map
 from maskwright.errors import listed
 from maskwright.reports.facts import Facts

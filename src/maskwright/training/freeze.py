@@ -7,7 +7,8 @@ from pathlib import Path
 
 from torch import nn
 
-from maskwright.config import PARTS, Config, OptimConfig
+from maskwright.config import Config
+from maskwright.config.optim import PARTS, OptimConfig
 from maskwright.errors import ConfigError, listed, must
 from maskwright.models import Segmenter
 

@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 
-from maskwright.config import OptimConfig
+from maskwright.config.optim import OptimConfig
 from maskwright.data.geometry import View
 from maskwright.data.loader import Batch
 from maskwright.errors import TrainingError, listed

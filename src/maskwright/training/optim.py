@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from maskwright.config import OptimConfig
+from maskwright.config.optim import OptimConfig
 from maskwright.errors import ConfigError, must, unknown
 
 _OWN_KEYS = ("params", "lr", "weight_decay")  # arguments that have keys of their own

@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 
-from maskwright.config import Config, OptimConfig
+from maskwright.config import Config
+from maskwright.config.optim import OptimConfig
 from maskwright.data.loader import Batch, EpochKeys, TrainSamples
 from maskwright.errors import TrainingError
 from maskwright.losses import Loss

@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from maskwright.config import AlbumentationsOp, Config
+from maskwright.config import Config
+from maskwright.config.augment import AlbumentationsOp
 from maskwright.data.dataset import Dataset
 from maskwright.data.geometry import View
 from maskwright.data.sampling import choose_focus, choose_sampling

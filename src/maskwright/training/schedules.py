@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from maskwright.config import OptimConfig
+from maskwright.config.optim import OptimConfig
 from maskwright.errors import listed
 
 # keys that only some schedules look at

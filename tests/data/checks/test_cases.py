@@ -11,7 +11,7 @@ from cases import CASES, Case
 from makers import NAMES, Maker, image, mask, sound, truncated, without_a_mask, write
 
 from data.layouts import LAYOUTS
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit
 from maskwright.data.checks.findings import CODES, Audit
 from maskwright.data.checks.repair import OPERATIONS

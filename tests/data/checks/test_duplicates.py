@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit
 from maskwright.data.checks.duplicates import Clusters, duplicate_findings, near_duplicate_groups, near_pairs, nearly_the_same
 from maskwright.data.checks.facts import PairFacts

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit
 from maskwright.data.checks.findings import Audit, Finding
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from PIL import Image, ImageOps
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.checks.findings import Audit, Finding, Repair, Severity
 from maskwright.data.checks.repair import Fixed, RepairQuestion, fix
 from maskwright.data.dataset import Record

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.layouts import LAYOUTS
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import list_tolerantly
 from maskwright.data.checks.findings import Audit, Finding, Repair
 from maskwright.data.checks.repair import Fixed, fix

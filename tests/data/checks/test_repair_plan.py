@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.checks.findings import Audit, Finding, Repair, Severity
 from maskwright.data.checks.repair_plan import Plan, RepairQuestion, plan_repairs
 from maskwright.data.dataset import MaskForm, Record

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit
 from maskwright.data.checks.findings import CODES
 from maskwright.data.checks.repair import RepairQuestion, fix

@@ -9,7 +9,7 @@ import yaml
 from makers import VIDEOS, edited, named_like, plain, with_value
 
 from data.layouts import LAYOUTS
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit
 from maskwright.data.checks.writing import description, write_description
 from maskwright.errors import DataError

@@ -12,7 +12,7 @@ import pytest
 from scipy.io import savemat
 
 from data.layouts import blocks, noise, save
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.forms.arrays import decode_array
 from maskwright.data.opening import open_dataset
 from maskwright.errors import DataError

@@ -11,7 +11,7 @@ import pytest
 from pycocotools import mask as oracle
 
 from data.layouts import runs, save
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import IGNORE, Listing
 from maskwright.data.forms import coco_file, rle
 from maskwright.data.forms.outlines import cropped, disc, fill, joined

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.layouts import Expected, blocks, make_cvat, noise, save
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing
 from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.readers import list_records

@@ -14,7 +14,7 @@ import rasterio
 from PIL import Image
 
 from data.layouts import LAYOUTS, noise, raster, save
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import IGNORE, Bands, Listing, MaskForm, Record
 from maskwright.data.forms import rasters as form
 from maskwright.data.opening import Opened, open_dataset

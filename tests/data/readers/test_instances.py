@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data.layouts import save
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing
 from maskwright.data.opening import open_dataset
 from maskwright.data.raw import read_record

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from data.layouts import save
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import IGNORE, Listing
 from maskwright.data.forms.labelme import load
 from maskwright.data.masks import decide_classes

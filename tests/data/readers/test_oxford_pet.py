@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data.layouts import coded, make_oxford_pet, make_voc, noise, save
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import IGNORE, Listing
 from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.partial import PartialListing

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data.layouts import VOC_NAMES, VOC_PALETTE, blocks, coded, make_voc, noise, save, voc_colour
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import IGNORE, Listing
 from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.partial import PartialListing

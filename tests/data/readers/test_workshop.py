@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from data.layouts import blocks, coded, make_workshop, noise, save
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing
 from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.readers import list_records

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from maskwright import runtime
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.bands import decide_bands, read_heads
 from maskwright.data.checks import rules_files, rules_images, rules_masks, rules_meaning, rules_set
 from maskwright.data.checks.duplicates import Clusters, Pair, duplicate_findings, equal_pairs, near_pairs

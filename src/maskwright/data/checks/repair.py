@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import list_tolerantly
 from maskwright.data.checks.findings import Audit
 from maskwright.data.checks.repair_classes import Meaning, Seen, numbers_of_named, settle_meaning

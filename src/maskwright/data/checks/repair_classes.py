@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from maskwright.config import DataConfig, is_colour, parse_value
+from maskwright.config.data import DataConfig, is_colour, parse_value
 from maskwright.data.checks.findings import Audit
 from maskwright.data.dataset import IGNORE, ClassMap, Listing
 from maskwright.data.masks import decide_classes, labels_of, named_values, uses_colours

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from maskwright.config import parse_value
+from maskwright.config.data import parse_value
 from maskwright.data.dataset import IGNORE, Record
 from maskwright.data.deep import quiet, turn
 from maskwright.data.forms import LoadedMask, load_mask

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from maskwright.config import DataConfig, is_colour, parse_value
+from maskwright.config.data import DataConfig, is_colour, parse_value
 from maskwright.data.checks.findings import CODES, Audit, Finding, Repair
 from maskwright.data.checks.repair_masks import OF_SIZE, OF_VALUES, OPERATIONS, cut_at, numbers
 from maskwright.data.dataset import IGNORE, Record

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from maskwright.config import DataConfig, is_colour, parse_value
+from maskwright.config.data import DataConfig, is_colour, parse_value
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.dataset import ClassMap, Listing
 from maskwright.data.masks import named_values, uses_colours

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.checks.findings import Audit
 from maskwright.data.dataset import ClassMap, Record
 from maskwright.data.description import FILE, description_file

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from maskwright.config import DataConfig, is_colour
+from maskwright.config.data import DataConfig, is_colour
 from maskwright.data.dataset import Listing, MaskForm, Record
 from maskwright.data.forms.coco_file import BACKGROUND, CROWD, CocoFile, CocoImage, looks_like_coco, parse
 from maskwright.data.forms.labelme import BACKGROUND_NAMES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing
 from maskwright.data.layout import IMAGE_NAMES
 from maskwright.data.readers.labelmap import LABELMAP, has_colours, read_labelmap

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, Record
 from maskwright.data.layout import FolderPair, find_folder_pairs, image_files, left_aside, mask_files
 from maskwright.data.pairing import certain, pair

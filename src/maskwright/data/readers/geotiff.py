@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, MaskForm, Record
 from maskwright.data.rasters import RasterFacts, georeferenced, other_grid, raster_facts, rasterio_for
 from maskwright.data.readers import folders, pairs_csv

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, MaskForm, Record
 from maskwright.data.forms.instances import files_of, numbered
 from maskwright.data.layout import IMAGE_NAMES, MASK_NAMES, SPLIT_NAMES, SUFFIXES, FolderPair, find_folder_pairs

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from maskwright.config import DataConfig, is_colour
+from maskwright.config.data import DataConfig, is_colour
 from maskwright.data.dataset import Listing, MaskForm, Record
 from maskwright.data.forms.labelme import BACKGROUND_NAMES, IGNORE_NAME, IGNORED, LabelMeFile, parse
 from maskwright.data.layout import IMAGE_NAMES, SPLIT_NAMES, SUFFIXES

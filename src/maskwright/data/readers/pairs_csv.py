@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, Record
 from maskwright.data.layout import SPLIT_NAMES
 from maskwright.data.partial import Gap, PartialListing

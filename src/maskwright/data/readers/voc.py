@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, Record
 from maskwright.data.layout import SPLIT_NAMES, SUFFIXES
 from maskwright.data.partial import Gap

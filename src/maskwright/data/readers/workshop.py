@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskwright.config import DataConfig
+from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, Record
 from maskwright.data.forms.loaded import read_bytes
 from maskwright.data.images import decode_colours, decode_mask

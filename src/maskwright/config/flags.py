@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maskwright.config_files import Override, known_keys
+from maskwright.config.files import Override, known_keys
 from maskwright.errors import UsageError, closest
 
 # short name → dotted key; the seeds' own spellings stand beside ours

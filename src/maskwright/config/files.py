@@ -9,20 +9,18 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from maskwright.config import (
+from maskwright.config import Config
+from maskwright.config.augment import AlbumentationsOp, AugmentOp, kind_of_step
+from maskwright.config.data import DataConfig
+from maskwright.config.losses import LOSS_SECTIONS
+from maskwright.config.models import (
     HF_SIZES,
-    LOSS_SECTIONS,
-    AlbumentationsOp,
-    AugmentOp,
-    Config,
-    DataConfig,
     HfConfig,
     Resnet34UnetConfig,
     SmpConfig,
     TorchvisionArch,
     TorchvisionConfig,
     UnetConfig,
-    kind_of_step,
     model_shorthand,
 )
 from maskwright.errors import ConfigError, closest, listed, unknown

@@ -1,0 +1,90 @@
+"""Every key a YAML may hold: typed, frozen, resolved once. No torch in here.
+
+    config = load_config("my.yaml", [("train.epochs", "20", "--epochs")])
+    config.train.epochs            # 20
+
+A key that is not known, and a value that does not fit, is reported with its file and line (or
+flag) and the nearest valid key; all of them at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+)
+
+from maskwright.config.augment import AugmentPreset, AugmentStep
+from maskwright.config.base import Auto, Fraction, Section
+from maskwright.config.data import DataConfig
+from maskwright.config.losses import LossName, LossTerm, loss_shorthand
+from maskwright.config.models import ModelConfig, UnetConfig
+from maskwright.config.optim import OptimConfig
+
+
+class TrainConfig(Section):
+    """How long and on what training runs."""
+
+    epochs: Annotated[PositiveInt | Auto, Field(description="passes over the training images")] = "auto"
+    minutes: Annotated[PositiveFloat | None, Field(description="epochs auto: as many as fit, by steps measured at the start")] = (
+        None
+    )
+    grow: Annotated[
+        Fraction | Auto, Field(description="share of the epochs, the first ones, trained on inputs of half the size")
+    ] = "auto"
+    repeats: Annotated[PositiveInt | Auto, Field(description="inputs drawn from each image an epoch")] = "auto"
+    batch_size: Annotated[PositiveInt | Auto, Field(description="inputs the network sees at once")] = "auto"
+    accumulate: Annotated[PositiveInt, Field(description="batches whose gradients make one step")] = 1
+    seed: Annotated[int, Field(ge=0, description="decides the first weights and every random choice")] = 0
+    precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="arithmetic of the network")] = "auto"
+    devices: Annotated[Literal["auto", "cpu", "gpu"], Field(description="what the network runs on")] = "auto"
+    workers: Annotated[Annotated[int, Field(ge=0)] | Auto, Field(description="processes that prepare inputs")] = "auto"
+    monitor: Annotated[Literal["val_iou", "val_loss"], Field(description="what the best epoch is picked by")] = "val_iou"
+    early_stop: Annotated[PositiveInt | None, Field(description="stop after so many epochs without a better one")] = None
+    average: Annotated[Literal["ema", "none"], Field(description="average the weights over the last steps")] = "ema"
+    allow: Annotated[
+        list[str],
+        BeforeValidator(lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=list[str] | str),
+        Field(description="codes of errors that maskwright check finds and that training goes on in spite of"),
+    ] = Field(default_factory=list)
+
+
+class Config(Section):
+    """Everything that decides a run.
+
+    >>> Config().model.name
+    'unet'
+    """
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = UnetConfig()
+    loss: Annotated[
+        Auto | list[LossTerm],
+        BeforeValidator(loss_shorthand, json_schema_input_type=Auto | LossName | list[LossTerm]),
+        Field(description="auto, one name, or a weighted mix"),
+    ] = "auto"
+    augment: Annotated[AugmentPreset | list[AugmentStep], Field(description="a preset, or a list of operations")] = "standard"
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+    log: Annotated[list[Literal["csv", "tensorboard"]], Field(description="csv is always written")] = Field(
+        default_factory=lambda: ["csv", "tensorboard"]
+    )
+
+    def replace(self, changes: dict[str, Any]) -> Config:
+        """A copy with dotted keys changed, validated anew.
+
+        >>> Config().replace({"train.epochs": 3}).train.epochs
+        3
+        """
+        tree = self.model_dump()
+        for key, value in changes.items():
+            *parents, last = key.split(".")
+            node = tree
+            for part in parents:
+                node = node[part]
+            node[last] = value
+        return Config.model_validate(tree)

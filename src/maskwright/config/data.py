@@ -1,0 +1,134 @@
+"""`data:` – where images and masks are, what their values mean, how they are split."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from maskwright.config.base import Auto, Fraction, Probability, Section
+
+Label = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _mask_value(value: object) -> object:
+    """One sentence for whatever is neither a label nor a colour."""
+    if type(value) is int and 0 <= value <= 65535:
+        return value
+    if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
+        return value
+    if isinstance(value, list | tuple) and len(value) == 3 and all(type(part) is int and 0 <= part <= 255 for part in value):
+        return tuple(value)
+    raise ValueError(f"must be 0 to 65535, '#rrggbb' or [r, g, b]; got {value!r}")
+
+
+# what a class is in the mask files: a number, or a colour as '#rrggbb' or [r, g, b]
+MaskValue = Annotated[int | str | tuple[int, int, int], BeforeValidator(_mask_value)]
+
+ReaderName = Literal["auto", "folders", "csv", "oxford-pet", "workshop", "voc", "cvat", "coco", "labelme", "instances", "geotiff"]
+
+
+class SplitConfig(Section):
+    """How images without a split of their own are dealt into train, val and test."""
+
+    val: Annotated[Fraction, Field(description="share of the images held out for validation; with folds, 1 / folds is")] = 0.2
+    test: Annotated[Fraction, Field(description="share of the images held out for the test, the same for every fold")] = 0.2
+    seed: Annotated[int, Field(ge=0, description="the same seed and files give the same split")] = 0
+    group: Annotated[
+        str | None,
+        Field(
+            description="what stays on one side. auto: groups the data set names, else those its file names plainly show, and "
+            "images that are nearly the same; a regular expression: images in whose names it finds the same, and images that "
+            "are nearly the same; null: only groups the data set names"
+        ),
+    ] = "auto"
+    stratify: Annotated[bool, Field(description="keep the classes' pixel shares alike on every side")] = True
+    folds: Annotated[
+        int | None, Field(ge=2, le=1000, description="cross-validation: deal all that is not test into so many folds")
+    ] = None
+    fold: Annotated[int, Field(ge=0, description="with folds: which fold is val, counted from 0")] = 0
+
+    @model_validator(mode="after")
+    def _leaves_something_to_train_on(self) -> SplitConfig:
+        if self.folds is None and self.val + self.test >= 1:
+            raise ValueError(f"val + test must be below 1; got {self.val + self.test:g}")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold must be below folds, {self.folds}; got {self.fold}. Folds are counted from 0")
+        return self
+
+
+class DataConfig(Section):
+    """Where the images and masks are, and what one training input is."""
+
+    root: Annotated[str | None, Field(description="folder of the data set, or a CSV of image,mask[,split][,group]")] = None
+    images: Annotated[str | None, Field(description="folder of images inside root, when it isn't found by name")] = None
+    masks: Annotated[str | None, Field(description="folder of masks inside root, when it isn't found by name")] = None
+    reader: Annotated[
+        ReaderName, Field(description="how the folder is read; auto asks each reader whether it knows the layout")
+    ] = "auto"
+    target: Annotated[
+        Literal["foreground", "trimap", "species", "breed"], Field(description="reader oxford-pet: what is segmented")
+    ] = "foreground"
+    boundary: Annotated[
+        Literal["ignore", "foreground", "class"], Field(description="reader oxford-pet: what the band around the pet is")
+    ] = "ignore"
+    window: Annotated[
+        PositiveInt | Literal["none"] | Auto, Field(description="rasters: side of the windows large scenes are read in")
+    ] = "auto"
+    bands: Annotated[
+        list[PositiveInt] | None, Field(description="which bands of the images the network sees, counted from 1")
+    ] = None
+    tones: Annotated[
+        tuple[float, float] | None, Field(description="images of more than 8 bits: values that become black and white")
+    ] = None
+    view: Annotated[Literal["auto", "whole", "crop"], Field(description="one input: the image resized, or a window")] = "auto"
+    letterbox: Annotated[bool, Field(description="view whole: keep the aspect and fill the rest")] = False
+    size: Annotated[PositiveInt | Auto, Field(description="side of one training input, in pixels")] = "auto"
+    scale: Annotated[PositiveFloat | Auto, Field(description="view crop: images are scaled by this first")] = "auto"
+    classes: Annotated[
+        list[str] | dict[str, MaskValue] | None,
+        Field(description="class names in order, or name: value in the masks (a number, '#rrggbb' or [r, g, b])"),
+    ] = None
+    ignore_index: Annotated[MaskValue | None, Field(description="mask value that is neither scored nor learned")] = 255
+    foreground_from: Annotated[
+        int | None, Field(ge=1, le=65535, description="binary masks: read values from here up as foreground")
+    ] = None
+    outside: Annotated[Literal["reflect", "ignore"], Field(description="what lies beyond the image's border")] = "reflect"
+    sampling: Annotated[
+        Literal["auto", "uniform", "balanced"], Field(description="train images: drawn alike, or more often with rare classes")
+    ] = "auto"
+    crop_focus: Annotated[
+        Probability | Auto, Field(description="view crop: share of the windows aimed at a rare class, 0 to 1")
+    ] = "auto"
+    cache: Annotated[Literal["auto", "ram", "disk", "none"], Field(description="where decoded pixels are kept")] = "auto"
+    split: SplitConfig = SplitConfig()
+
+    @model_validator(mode="after")
+    def _both_folders_or_neither(self) -> DataConfig:
+        if (self.images is None) != (self.masks is None):
+            raise ValueError("images and masks must be named together; got only one of them")
+        return self
+
+
+def is_colour(value: MaskValue) -> bool:
+    """Whether a mask value is written as a colour."""
+    return not isinstance(value, int)
+
+
+def parse_value(value: MaskValue) -> int:
+    """A mask value as a number; colours are 0xRRGGBB.
+
+    >>> hex(parse_value("#ff8000")), hex(parse_value((255, 128, 0)))
+    ('0xff8000', '0xff8000')
+    """
+    if isinstance(value, int):
+        return value
+    red, green, blue = bytes.fromhex(value[1:]) if isinstance(value, str) else value
+    return (red << 16) | (green << 8) | blue

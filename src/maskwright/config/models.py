@@ -1,0 +1,149 @@
+"""`model:` – one section a family of networks, and their short names."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from maskwright.config.base import Auto, Section
+
+
+class UnetConfig(Section):
+    """The U-Net of the lab, from scratch."""
+
+    name: Literal["unet"] = "unet"
+    up: Annotated[Literal["transposed", "bilinear"], Field(description="how the decoder doubles a feature map")] = "transposed"
+    width: Annotated[PositiveInt | Auto, Field(description="channels of the first level; the lab's are 64")] = "auto"
+    depth: Annotated[int, Field(ge=1, le=8, description="how many times the map is halved")] = 4
+    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+    norm: Annotated[Literal["batch", "none"], Field(description="normalisation after each convolution")] = "batch"
+    weights: Annotated[str, Field(description="what to start from: none, a weights file or a run folder")] = "none"
+
+
+class PixelsConfig(Section):
+    """What is subtracted from each band's 0 to 255 and what it is then divided by."""
+
+    mean: Annotated[list[float], Field(description="one a band")]
+    std: Annotated[list[PositiveFloat], Field(description="one a band")]
+
+
+class SmpConfig(Section):
+    """An architecture and encoder of segmentation-models-pytorch."""
+
+    name: Literal["smp"] = "smp"
+    arch: Annotated[str, Field(description="unet, unetplusplus, fpn, deeplabv3plus, …")] = "unet"
+    encoder: Annotated[str, Field(description="resnet34, efficientnet-b0, tu-NAME for any of timm, …")] = "resnet34"
+    weights: Annotated[
+        str, Field(description="what to start from: none, imagenet or another set of the encoder's, a file, or a run folder")
+    ] = "imagenet"
+    pixels: Annotated[PixelsConfig | Auto, Field(description="how bands are normalised; auto: as the weights expect")] = "auto"
+    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+
+
+class Resnet34UnetConfig(Section):
+    """A ResNet34 encoder with a U-Net's decoder, written out here."""
+
+    name: Literal["resnet34_unet"] = "resnet34_unet"
+    up: Annotated[Literal["transposed", "bilinear"], Field(description="how the decoder doubles a feature map")] = "transposed"
+    width: Annotated[int, Field(ge=2, multiple_of=2, description="channels of the first block; ResNet34's are 64")] = 64
+    weights: Annotated[str, Field(description="imagenet: the encoder is torchvision's resnet34; none, a file or a run")] = "none"
+    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+
+
+TorchvisionArch = Literal[
+    "deeplabv3_resnet50", "deeplabv3_resnet101", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large",
+    "fcn_resnet50", "fcn_resnet101",
+]  # fmt: skip
+
+
+class TorchvisionConfig(Section):
+    """A segmentation network of torchvision: DeepLabV3, FCN or LR-ASPP."""
+
+    name: Literal["torchvision"] = "torchvision"
+    arch: Annotated[TorchvisionArch, Field(description="deeplabv3_resnet50, fcn_resnet50, lraspp_mobilenet_v3_large, …")] = (
+        "deeplabv3_resnet50"
+    )
+    weights: Annotated[str, Field(description="COCO_WITH_VOC_LABELS_V1, imagenet-backbone, none, a file or a run")] = (
+        "COCO_WITH_VOC_LABELS_V1"
+    )
+    aux_weight: Annotated[
+        float | None, Field(ge=0, description="weight of the auxiliary head's loss; 0.4 where there is one, 0 leaves it out")
+    ] = None
+    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle_aux_weight(cls, keys: Any) -> Any:
+        if isinstance(keys, dict) and keys.get("aux_weight") is None:
+            return {**keys, "aux_weight": 0.0 if str(keys.get("arch")).startswith("lraspp") else 0.4}
+        return keys
+
+    @model_validator(mode="after")
+    def _auxiliary_head_is_there(self) -> TorchvisionConfig:
+        if self.arch.startswith("lraspp") and self.aux_weight:
+            raise ValueError(f"aux_weight must be 0 for {self.arch}, which has no auxiliary head; got {self.aux_weight:g}")
+        return self
+
+
+HF_SIZES = {"segformer": ("b0", "b1", "b2", "b3", "b4", "b5"), "mask2former": ("tiny", "small", "base", "large")}
+HfArch = Literal["segformer", "mask2former"]
+HfSize = Literal["b0", "b1", "b2", "b3", "b4", "b5", "tiny", "small", "base", "large"]
+
+
+class HfConfig(Section):
+    """SegFormer or Mask2Former of transformers (extra hf)."""
+
+    name: Literal["hf"] = "hf"
+    arch: Annotated[HfArch, Field(description="segformer or mask2former")] = "segformer"
+    size: Annotated[HfSize | None, Field(description="segformer: b0 to b5; mask2former: tiny, small, base or large")] = None
+    weights: Annotated[str, Field(description="OWNER/NAME of the hub, a folder of save_pretrained, none, or a run")] = "none"
+    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle_size(cls, keys: Any) -> Any:
+        arch = str(keys.get("arch", "segformer")) if isinstance(keys, dict) else ""
+        return {**keys, "size": HF_SIZES[arch][0]} if arch in HF_SIZES and keys.get("size") is None else keys
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> HfConfig:
+        if self.size not in HF_SIZES[self.arch]:
+            raise ValueError(f"size must be {' or '.join(HF_SIZES[self.arch])} for {self.arch}; got {self.size}")
+        if self.arch == "mask2former" and self.outputs == "sigmoid":
+            raise ValueError("outputs must be softmax for mask2former, whose classes are compared with each other; got sigmoid")
+        return self
+
+
+def model_shorthand(value: object) -> object:
+    """`unet` → {name: unet}; `unet/resnet34` → {name: smp, arch: unet, encoder: resnet34}; other families by their own names.
+
+    >>> model_shorthand("deeplabv3_resnet50"), [model_shorthand(name)["name"] for name in ("segformer/b2", "segformer/mit_b2")]
+    ({'name': 'torchvision', 'arch': 'deeplabv3_resnet50'}, ['hf', 'smp'])
+    """
+    if isinstance(value, str):
+        arch, slash, rest = value.partition("/")
+        if not slash and arch in get_args(TorchvisionArch):
+            return {"name": "torchvision", "arch": arch}
+        if arch in HF_SIZES and (not slash or rest in HF_SIZES[arch]):
+            return {"name": "hf", "arch": arch, **({"size": rest} if slash else {})}
+        return {"name": "smp", "arch": arch, "encoder": rest} if slash else {"name": value}
+    if isinstance(value, dict) and "name" not in value:
+        if value.get("arch") in get_args(TorchvisionArch):
+            return {"name": "torchvision", **value}
+        return {"name": "smp" if {"arch", "encoder"} & value.keys() else "unet", **value}
+    return value
+
+
+AnyModelConfig = UnetConfig | Resnet34UnetConfig | SmpConfig | TorchvisionConfig | HfConfig
+ModelConfig = Annotated[
+    AnyModelConfig,
+    Field(discriminator="name"),
+    BeforeValidator(model_shorthand, json_schema_input_type=AnyModelConfig | str),
+]
