@@ -27,7 +27,8 @@ def file_map() -> str:
 
 
 def _layer(folder: str) -> int:
-    order = ["", "config/", "data/", "models/", "losses/", "metrics/", "training/", "prediction/", "evaluation/", "comparison/", "reports/"]
+    names = ["config", "data", "models", "losses", "metrics", "training", "prediction", "evaluation", "comparison", "reports"]
+    order = ["", *(f"{name}/" for name in names)]
     return order.index(folder) if folder in order else len(order)
 
 
