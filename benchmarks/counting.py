@@ -26,14 +26,19 @@ def main() -> bool:
     long_truth, metric = truth.long(), MulticlassJaccardIndex(19, ignore_index=255)
     times = interleaved(
         {
-            "ours": lambda: confusion(truth.numpy(), labels_from_logits(ours).numpy(), 19),
+            "ours": lambda: confusion(truth.numpy(), labels_from_logits(planes).numpy(), 19),
+            "ours, channels last": lambda: confusion(truth.numpy(), labels_from_logits(ours).numpy(), 19),
             "usual": lambda: metric.update(planes.argmax(1), long_truth),
         },
         repeats=9,
     )
-    ratio = times["ours"] / times["usual"]
-    detail = {"ours_ms": 1000 * times["ours"], "usual_ms": 1000 * times["usual"]}
-    return publish("counting", [Figure("logits to counts, ours / usual", ratio, "<= 0.125", ratio <= 1 / 8, detail)])
+    figures = []
+    # planes are what resizing to the image's own size gives; channels last what the network gives where nothing is resized
+    for side, bar in (("ours", 1 / 20), ("ours, channels last", 1 / 8)):
+        ratio = times[side] / times["usual"]
+        detail = {"ours_ms": 1000 * times[side], "usual_ms": 1000 * times["usual"]}
+        figures.append(Figure(f"logits to counts, {side} / usual", ratio, f"<= {bar}", ratio <= bar, detail))
+    return publish("counting", figures)
 
 
 if __name__ == "__main__":

