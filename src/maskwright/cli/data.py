@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from maskwright.training.fit import Plan
 
 
-def make(kind: str, out: str, /, *, count: int | None = None, size: str | None = None, seed: int = 0, json: Flag = False) -> None:
+def make(
+    kind: str, out: str, /, *, count: int | None = None, size: str | None = None, seed: int = 0, layout: str = "folders",
+    json: Flag = False,
+) -> None:  # fmt: skip
     """Make a procedural data set.
 
     maskwright data make puzzle my_puzzle
@@ -31,6 +34,9 @@ def make(kind: str, out: str, /, *, count: int | None = None, size: str | None =
         HEIGHTxWIDTH in pixels, or one number for a square.
     seed
         The same seed gives the same images.
+    layout
+        folders (images/, masks/, pairs.csv), workshop (TAIN_VAL_SET, TEST_SET, label_mapping.json) or oxford-pet
+        (trimaps and lists; two classes), to try what reads such sets.
     json
         Print one JSON document on stdout.
     """
@@ -39,7 +45,7 @@ def make(kind: str, out: str, /, *, count: int | None = None, size: str | None =
     from maskwright.cli.output import counting, say, say_json
     from maskwright.data.synthetic import make as make_set
 
-    made = make_set(kind, Path(out), count, _size(size), seed, counting("drawing"))
+    made = make_set(kind, Path(out), count, _size(size), seed, counting("drawing"), layout)
     if json:
         say_json(
             {

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from maskwright.data.synthetic import landcover, puzzle
+from maskwright.data.synthetic.layouts import LAYOUTS, Style
 from maskwright.data.synthetic.texture import Bytes
-from maskwright.data.synthetic.writing import Style, write_set
+from maskwright.data.synthetic.writing import write_set
 from maskwright.errors import UsageError, must, unknown
 
 __all__ = ["GENERATORS", "Generator", "SyntheticSet", "make"]
@@ -69,8 +70,9 @@ def make(
     size: tuple[int, int] | None = None,
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
+    layout: str = "folders",
 ) -> SyntheticSet:
-    """Write a demo set below `out`: `images/`, `masks/`, `pairs.csv`; `on_progress(done, count)` after each image.
+    """Write a demo set below `out`, in one of LAYOUTS; `on_progress(done, count)` after each image.
 
     `make("puzzle", Path("demo"))` writes 18 photographs of 384 x 512 pixels, split 10/4/4.
     An image depends on the seed, its number and the size only, so a larger set begins with the smaller one's images.
@@ -91,5 +93,13 @@ def make(
     def picture(index: int) -> tuple[Bytes, Bytes]:
         return generator.draw(np.random.default_rng([seed, index]), height, width)
 
-    splits = write_set(Path(out), generator.style, generator.class_names, picture, count, seed, on_progress)
+    if layout not in LAYOUTS:
+        raise UsageError(unknown("layout", layout, LAYOUTS))
+    written = LAYOUTS[layout]
+    if written.classes not in (None, len(generator.class_names)):
+        wish, got = f"one that can tell {len(generator.class_names)} classes", f"{layout}, which tells {written.classes}"
+        raise UsageError(must("layout", wish, got, "Make puzzle, or choose another layout."))
+    splits = write_set(Path(out), generator.style, written, generator.class_names, picture, count, seed, on_progress)
+    if not written.val:
+        splits = {"train": splits["train"] + splits["val"], "test": splits["test"]}
     return SyntheticSet(name, Path(out), count, splits, generator.class_names)

@@ -1,33 +1,22 @@
-"""Write a generated set to disk: pictures, masks, `pairs.csv`, and nothing at all if it cannot be finished."""
+"""Write a generated set to disk: pictures, masks, the files of its layout, and nothing at all if it cannot be finished."""
 
 from __future__ import annotations
 
-import csv
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from maskwright.data.synthetic.layouts import Layout, Row, Style
 from maskwright.data.synthetic.texture import Bytes
 from maskwright.errors import DataError, must
 
 SPLITS = ("train", "val", "test")
 _OTHER_FOLDER = "Choose another folder or remove it."
-
-
-@dataclass(frozen=True)
-class Style:
-    """How the files of a set look: patterns of names (`{}` is the number), palette of the masks, list of classes."""
-
-    image_name: str
-    mask_name: str
-    palette: tuple[tuple[int, int, int], ...] | None = None
-    classes_file: bool = False
 
 
 def split_sizes(count: int) -> dict[str, int]:
@@ -43,6 +32,7 @@ def split_sizes(count: int) -> dict[str, int]:
 def write_set(
     out: Path,
     style: Style,
+    layout: Layout,
     class_names: tuple[str, ...],
     pictures: Callable[[int], tuple[Bytes, Bytes]],
     count: int,
@@ -52,22 +42,16 @@ def write_set(
     """Write pictures 0..count-1 below `out`; returns the size of each split."""
     sizes = split_sizes(count)
     with _new_folder(out) as folder:
-        (folder / "images").mkdir()
-        (folder / "masks").mkdir()
-        rows = []
+        rows: list[Row] = []
         for index, split in enumerate(_assign(sizes, seed)):
             image, mask = pictures(index)
-            image_path, mask_path = f"images/{style.image_name.format(index)}", f"masks/{style.mask_name.format(index)}"
+            image_path, mask_path = layout.place(style, index, split)
             _save(folder / image_path, image)
-            _save(folder / mask_path, mask, style.palette)
+            _save(folder / mask_path, layout.mask(mask), style.palette if layout.palette else None)
             rows.append((image_path, mask_path, split))
             if on_progress is not None:
                 on_progress(index + 1, count)
-        if style.classes_file:
-            lines = "".join(f"{name}: {value}\n" for value, name in enumerate(class_names))
-            (folder / "classes.yaml").write_text(lines, encoding="utf-8")
-        with (folder / "pairs.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([("image", "mask", "split"), *rows])
+        layout.finish(folder, style, class_names, rows)
     return sizes
 
 
@@ -82,7 +66,11 @@ def _save(path: Path, pixels: Bytes, palette: tuple[tuple[int, int, int], ...] |
     picture = Image.fromarray(pixels)
     if palette is not None:
         picture.putpalette([value for rgb in palette for value in rgb])  # turns mode L into P, values unchanged
-    picture.save(path, compress_level=3)  # noise does not shrink any further, it only takes longer
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".jpg":
+        picture.save(path, quality=95)
+    else:
+        picture.save(path, compress_level=3)  # noise does not shrink any further, it only takes longer
 
 
 @contextmanager
