@@ -126,14 +126,17 @@ def model_shorthand(value: object) -> object:
 
     >>> model_shorthand("deeplabv3_resnet50"), [model_shorthand(name)["name"] for name in ("segformer/b2", "segformer/mit_b2")]
     ({'name': 'torchvision', 'arch': 'deeplabv3_resnet50'}, ['hf', 'smp'])
+    >>> model_shorthand("ResNet34_UNet"), model_shorthand("DeepLabV3Plus/resnet18")["arch"]
+    ({'name': 'resnet34_unet'}, 'deeplabv3plus')
     """
     if isinstance(value, str):
         arch, slash, rest = value.partition("/")
+        arch = arch.lower()  # papers and courses write UNet, ResNet34_UNet, DeepLabV3Plus
         if not slash and arch in get_args(TorchvisionArch):
             return {"name": "torchvision", "arch": arch}
         if arch in HF_SIZES and (not slash or rest in HF_SIZES[arch]):
             return {"name": "hf", "arch": arch, **({"size": rest} if slash else {})}
-        return {"name": "smp", "arch": arch, "encoder": rest} if slash else {"name": value}
+        return {"name": "smp", "arch": arch, "encoder": rest} if slash else {"name": arch}
     if isinstance(value, dict) and "name" not in value:
         if value.get("arch") in get_args(TorchvisionArch):
             return {"name": "torchvision", **value}
