@@ -9,7 +9,10 @@ from __future__ import annotations
 from maskwright import runtime
 from maskwright.models.weights import UNKNOWN
 
-TORCHVISION = "BSD-3-Clause, as timm says of these weights; torchvision itself states none, ImageNet-1k has terms of its own"
+TORCHVISION = (  # torchvision's README, "Pre-trained Model License"
+    "BSD-3-Clause, as timm says of those of ImageNet-1k; torchvision itself states none: "
+    "terms may follow from the images they were trained on"
+)
 _ORIGINS: tuple[tuple[str, str], ...] = (  # beginning of the encoder's name, licence of the weights' origin
     ("resnet", TORCHVISION),
     ("resnext50", TORCHVISION),

@@ -20,6 +20,7 @@ from maskwright import runtime
 from maskwright.config.models import TorchvisionConfig
 from maskwright.errors import ModelError, unknown
 from maskwright.models.inputs import bands_note, convolution_for
+from maskwright.models.licences import TORCHVISION
 from maskwright.models.weights import Loaded
 
 WEIGHTS = ("COCO_WITH_VOC_LABELS_V1", "imagenet-backbone", "none")
@@ -29,12 +30,11 @@ BACKBONES = {
     "mobilenet_v3_large": "MobileNet_V3_Large_Weights.IMAGENET1K_V1",
 }
 _NOT_LOADED = (OSError, RuntimeError, EOFError, pickle.UnpicklingError)  # out of reach, or a file that is not whole
-_TERMS = "torchvision states no licence of their own: terms may follow from the images they were trained on"
-# set of weights → where it is from and on what terms it may be used (torchvision's README, "Pre-trained Model License")
+# set of weights → where it is from and on what terms it may be used
 LICENCES = {
-    "COCO_WITH_VOC_LABELS_V1": f"torchvision's, trained on part of COCO with the 20 classes of Pascal VOC; {_TERMS}.",
-    "imagenet-backbone": f"torchvision's, trained on ImageNet-1k; {_TERMS}.",
-    "imagenet": f"torchvision's, trained on ImageNet-1k; {_TERMS}.",
+    "COCO_WITH_VOC_LABELS_V1": f"torchvision's, trained on part of COCO with the 20 classes of Pascal VOC; {TORCHVISION}.",
+    "imagenet-backbone": f"torchvision's, trained on ImageNet-1k; {TORCHVISION}.",
+    "imagenet": f"torchvision's, trained on ImageNet-1k; {TORCHVISION}.",
 }
 
 
