@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ def left_aside(root: Path, pairs: Sequence[FolderPair]) -> list[str]:
 
 def image_files(folder: Path) -> tuple[list[Path], list[str]]:
     """Image files below a folder in a stable order, and the names of files that are something else."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_loose(path.relative_to(folder)))
+    files = _files_below(folder)
     images = [path for path in files if path.suffix.lower() in SUFFIXES]
     return images, [path.name for path in files if path.suffix.lower() not in SUFFIXES]
 
@@ -76,15 +77,28 @@ def mask_files(folder: Path) -> tuple[list[Path], list[str]]:
     pictures, others = image_files(folder)
     if pictures:
         return pictures, others
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_loose(path.relative_to(folder)))
+    files = _files_below(folder)
     arrays = [path for path in files if path.suffix.lower() in ARRAY_SUFFIXES]
     return arrays, [path.name for path in files if path not in set(arrays)]
 
 
+def _files_below(folder: Path) -> list[Path]:
+    """Every file that was meant, in a stable order; by names as text, several times as quick as by Path."""
+    found: list[tuple[list[str], str]] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        inside = Path(place).relative_to(folder).parts
+        found += [([*inside, name], os.path.join(place, name)) for name in names if not _is_loose_name(name)]  # noqa: PTH118
+    return [Path(path) for _, path in sorted(found) if os.path.isfile(path)]  # noqa: PTH113 - a link may lead nowhere
+
+
 def _is_loose(path: Path) -> bool:
     """Files that operating systems and editors strew about and nobody means: .DS_Store, .ipynb_checkpoints/…"""
-    hidden = any(part.startswith(".") for part in path.parent.parts)
-    return hidden or path.name.lower() in _LOOSE_FILES or path.name.startswith("._")
+    return any(part.startswith(".") for part in path.parent.parts) or _is_loose_name(path.name)
+
+
+def _is_loose_name(name: str) -> bool:
+    return name.lower() in _LOOSE_FILES or name.startswith("._")
 
 
 def _holds_images(folder: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from maskwright.data.images import decode_colours
 from maskwright.data.raw import NO_DATA, Raw, compact, read_image, read_raw_image
 from maskwright.errors import DataError
 
+_PNG, _INDEXED = b"\x89PNG\r\n\x1a\n", b"\x03"
 _KEPT_VALUES = 256
 _FEW_VALUES = 64  # more are no classes, and what touches what says nothing
 _ROWS_COMPARED = 128  # with the next one, of a large mask
@@ -125,6 +127,9 @@ def mask_head(record: Record) -> MaskHead:
     """Size as stored, EXIF orientation and palette of a mask's picture; zeros where it is no picture."""
     if record.form.kind not in ("picture", "colour"):
         return MaskHead((0, 0))
+    plain = _plain_png(record.mask)
+    if plain is not None:
+        return plain
     try:
         with quiet(), Image.open(record.mask) as image:
             palette = image.getpalette("RGB") if image.mode in ("P", "PA") else None
@@ -137,6 +142,27 @@ def mask_head(record: Record) -> MaskHead:
             )
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return MaskHead((0, 0))
+
+
+def _plain_png(path: Path) -> MaskHead | None:
+    """The head of a PNG that has neither palette nor EXIF, in a fifth of the time; None for any other file."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4096)
+    except OSError:
+        return None
+    if not start.startswith(_PNG) or start[25:26] == _INDEXED:
+        return None
+    place = len(_PNG)
+    while place + 8 <= len(start):
+        kind = start[place + 4 : place + 8]
+        if kind == b"IDAT":  # all that is said of the picture stands before its pixels
+            width, height = struct.unpack(">II", start[16:24])
+            return MaskHead((height, width))
+        if kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):  # some programs keep EXIF as text
+            return None
+        place += 12 + int.from_bytes(start[place : place + 4], "big")
+    return None
 
 
 def _read_mask(record: Record, image: np.ndarray | None, valid: np.ndarray | None) -> _Mask:
