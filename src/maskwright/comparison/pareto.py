@@ -1,0 +1,77 @@
+"""Accuracy against cost, as data: which entries nothing beats at their cost or less."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from maskwright.comparison.standings import Standings
+
+# what an entry costs → in words; the first that is known of all decides `on_front` in the table
+COSTS = {
+    "milliseconds_an_image": "ms an image",
+    "multiply_adds": "multiply-adds",
+    "parameters": "parameters",
+    "train_seconds": "train seconds",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """An entry at its cost; a front of points whose intervals overlap is a front by chance, so the verdict goes with it."""
+
+    name: str
+    cost: float
+    score: float
+    interval: tuple[float, float]
+    verdict: str
+    on_front: bool
+
+
+@dataclass(frozen=True)
+class Front:
+    """Points of one kind of cost, cheapest first; `missing` names the entries without that cost or without a score."""
+
+    cost: str
+    label: str
+    points: tuple[Point, ...]
+    missing: tuple[str, ...]
+
+
+def on_front(costs: Sequence[float], scores: Sequence[float]) -> list[bool]:
+    """Whether no other scores at least as high for at most the cost, one of the two strictly; never for NaN.
+
+    >>> on_front([1, 2, 3], [0.8, 0.7, 0.9])
+    [True, False, True]
+    """
+    pairs = list(zip(costs, scores, strict=True))
+    known = [pair for pair in pairs if math.isfinite(sum(pair))]
+    return [
+        math.isfinite(cost + score) and not any(c <= cost and s >= score and (c, s) != (cost, score) for c, s in known)
+        for cost, score in pairs
+    ]
+
+
+def front_cost(costs: Sequence[object]) -> str:
+    """The first cost that every entry has: a time is what is paid, multiply-adds stand in for it."""
+    known = [name for name in COSTS if all(math.isfinite(float(getattr(cost, name))) for cost in costs)]
+    return known[0] if known else "parameters"
+
+
+def fronts(standings: Standings) -> dict[str, Front]:
+    """One front for each kind of cost."""
+    found = {}
+    for name, label in COSTS.items():
+        rows = [(float(getattr(row.cost, name)), row.metrics[standings.metric], row) for row in standings.rows]
+        known = [each for each in rows if math.isfinite(each[0] + each[1])]
+        flags = on_front([cost for cost, _, _ in known], [score for _, score, _ in known])
+        points = [
+            Point(row.name, cost, score, row.intervals[standings.metric], row.verdict, flag)
+            for (cost, score, row), flag in zip(known, flags, strict=True)
+        ]
+        missing = tuple(row.name for cost, score, row in rows if not math.isfinite(cost + score))
+        found[name] = Front(name, label, tuple(sorted(points, key=lambda point: (point.cost, -point.score))), missing)
+    return found

@@ -1,0 +1,176 @@
+"""How the entries of a comparison stand: scores over seeds, intervals, differences to the best, and verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from maskwright.comparison.entries import Comparison, Cost, Failure
+from maskwright.comparison.paired import Difference, Spread, difference, pair_rate, score_interval, seed_scores, spreads
+from maskwright.comparison.pareto import front_cost, on_front
+from maskwright.comparison.sentences import in_words
+from maskwright.errors import UsageError, unknown
+from maskwright.evaluation.resampling import RESAMPLES, draw, unit_numbers
+
+# score → in words, in the order of the tables
+SCORES = {
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "iou": "IoU",
+    "boundary_iou": "boundary IoU",
+}
+Verdict = Literal["best", "tie", "worse", "undefined"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One entry among the others.
+
+    Scores are means over its seeds; `intervals` are 95 % intervals of each score by itself. `difference` is to the best in
+    the metric of the standings; `difference_interval` holds for all pairs of entries at once, and where it holds 0 the
+    verdict is "tie". `val` is the mean of its validation scores; `chosen` marks the best by that, the only honest choice.
+    """
+
+    name: str
+    num_seeds: int
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    difference: float
+    difference_interval: tuple[float, float]
+    verdict: Verdict
+    val: float
+    cost: Cost
+    chosen: bool
+    on_front: bool
+
+
+@dataclass(frozen=True)
+class Standings:
+    """All entries, the best first, those without a score last.
+
+    `num_units` is how many images (groups, when there are any) the intervals rest on, `pair_rate` the rate at which the
+    interval of one difference may err so that all together err at 5 %, `front_cost` the cost that `on_front` is about.
+    """
+
+    split: str
+    metric: str
+    monitor: str
+    subject: str
+    num_images: int
+    num_units: int
+    resamples: int
+    pair_rate: float
+    front_cost: str
+    rows: tuple[Standing, ...]
+    failures: tuple[Failure, ...]
+
+    @property
+    def best(self) -> Standing | None:
+        """The highest on these images, which does not make it the one to choose."""
+        return next((row for row in self.rows if row.verdict == "best"), None)
+
+    @property
+    def chosen(self) -> Standing | None:
+        """The one validation chose."""
+        return next((row for row in self.rows if row.chosen), None)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What the numbers allow to be said, the verdict first."""
+        return in_words(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document standings.json; what is undefined is null."""
+        return _without_nan({**asdict(self), "sentences": self.sentences})
+
+
+def standings(comparison: Comparison, metric: str = "iou", resamples: int = RESAMPLES) -> Standings:
+    """Stand the entries by one headline score, on draws of images that all of them share."""
+    if metric not in SCORES:
+        raise UsageError(unknown("metric", metric, SCORES))
+    entries, num_images = comparison.entries, len(comparison.images)
+    num_units = int(unit_numbers(comparison.groups).max()) + 1 if num_images else 0
+    rate, rows = math.nan, ()
+    if entries:
+        draws = draw(comparison.groups, resamples)
+        scored = [seed_scores(entry.counts, draws) for entry in entries]
+        spread = {name: spreads([scores[name] for scores in scored]) for name in SCORES}
+        rate = pair_rate(spread[metric])
+        rows = _rows(comparison, spread, metric, num_units, rate)
+    return Standings(
+        comparison.split, metric, comparison.monitor, _subject(comparison, metric), num_images, num_units, resamples, rate,
+        front_cost([entry.cost for entry in entries]), rows, comparison.failures,
+    )  # fmt: skip
+
+
+def _rows(
+    comparison: Comparison, spread: Mapping[str, Sequence[Spread]], metric: str, num_units: int, rate: float
+) -> tuple[Standing, ...]:
+    """A standing for each entry, in the order of the metric."""
+    entries, ranked = comparison.entries, spread[metric]
+    values, costs = [one.value for one in ranked], [entry.cost for entry in entries]
+    order = sorted(range(len(entries)), key=lambda index: (math.isnan(values[index]), -values[index]))
+    best = ranked[order[0]]
+    front = on_front([float(getattr(cost, front_cost(costs))) for cost in costs], values)
+    vals = [_mean(entry.val) for entry in entries]
+    chosen = _chosen(vals, comparison.monitor)
+    rows = []
+    for index in order:
+        entry, ours = entries[index], ranked[index]
+        to_best = difference(ours, best, num_units, rate)
+        is_best = ours is best and not math.isnan(best.value)
+        rows.append(
+            Standing(
+                name=entry.name,
+                num_seeds=entry.num_seeds,
+                metrics={name: each[index].value for name, each in spread.items()},
+                intervals={name: score_interval(each[index], num_units) for name, each in spread.items()},
+                difference=0.0 if is_best else to_best.value,
+                difference_interval=(math.nan, math.nan) if is_best else to_best.interval,
+                verdict="best" if is_best else _verdict(to_best),
+                val=vals[index],
+                cost=entry.cost,
+                chosen=index == chosen,
+                on_front=front[index],
+            )
+        )
+    return tuple(rows)
+
+
+def _verdict(to_best: Difference) -> Verdict:
+    if math.isnan(to_best.value):
+        return "undefined"
+    return "tie" if to_best.holds_zero else "worse"
+
+
+def _chosen(vals: Sequence[float], monitor: str) -> int | None:
+    """The best on validation; the first of several alike."""
+    known = [index for index, val in enumerate(vals) if math.isfinite(val)]
+    if not known:
+        return None
+    return min(known, key=lambda index: vals[index] if monitor == "val_loss" else -vals[index])
+
+
+def _subject(comparison: Comparison, metric: str) -> str:
+    """What the ranking score is of, in words."""
+    classes = comparison.classes
+    if metric == "accuracy":
+        return "accuracy over all pixels"
+    return f"{classes[1]} {SCORES[metric]}" if len(classes) == 2 else f"mean {SCORES[metric]} over {len(classes)} classes"
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
