@@ -5,7 +5,7 @@ from __future__ import annotations
 from maskwright.cli.types import Flag
 
 
-def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold: float | None = None, json: Flag = False) -> int:
+def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold: str | None = None, json: Flag = False) -> int:
     """Predict images of any size with a run.
 
     Writes NAME.png (class numbers, with a palette) and NAME-overlay.jpg for each image; of a georeferenced
@@ -21,7 +21,8 @@ def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold:
     out
         Folder to write to.
     mask_threshold
-        Two classes: from which probability a pixel is foreground.
+        Two classes: from which probability a pixel is foreground. A number, fixed (0.5), or tuned: the one that
+        maskwright evaluate RUN --mask-threshold tuned found on the val images.
     json
         Print one JSON document on stdout.
     """
@@ -29,6 +30,7 @@ def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold:
 
     from maskwright.cli.output import counting, say, say_json
     from maskwright.errors import UsageError
+    from maskwright.evaluation.settle import threshold_for_prediction
     from maskwright.prediction.predictor import Predictor
     from maskwright.prediction.writers import predict_files
     from maskwright.runs import Run
@@ -37,8 +39,10 @@ def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold:
         raise UsageError(
             "`IMAGES` must name at least one file or folder; got none. Write: maskwright predict RUN IMAGES… --out DIR"
         )
-    predictor = Predictor.from_run(Run.open(run))
-    written = predict_files(predictor, images, out, mask_threshold, counting("predicting"))
+    opened = Run.open(run)
+    predictor = Predictor.from_run(opened)
+    threshold = threshold_for_prediction(opened, mask_threshold)
+    written = predict_files(predictor, images, out, threshold, counting("predicting"))
     if json:
         say_json({"out": str(written.out), "images": [str(path) for path in written.images], "problems": list(written.problems)})
     else:

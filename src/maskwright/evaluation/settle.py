@@ -1,0 +1,301 @@
+"""What is settled on val and nowhere else: the temperature and the foreground threshold, in RUN/evaluation/settled.json.
+
+    settled_on_val(run, Predictor.from_run(run), tune=True).threshold.value
+
+Nothing here takes the name of a split, and `ValImages` holds no entry of any other, so test cannot have a say.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskwright.data.dataset import IGNORE
+from maskwright.data.record import class_map, read_split
+from maskwright.errors import DataError, RunError, must
+from maskwright.evaluation.calibration import COOLEST, WARMEST, Reliability, confidence, fit_temperature, likelihood_loss
+from maskwright.evaluation.foreground import GRID, BestThreshold, best_threshold, foreground_counts
+from maskwright.prediction.predictor import Predictor
+from maskwright.prediction.threshold import FIXED, Wish, foreground, read_threshold
+from maskwright.runs import Run
+
+FILE = "evaluation/settled.json"
+SEED = 0
+IMAGES = 200  # val images the temperature is fitted on at most; the threshold takes them all
+PIXELS = 100_000  # pixels it is fitted on at most, and
+_VALUES = 4_000_000  # their logits
+Progress = Callable[[int, int], None]
+
+
+class ValImages:
+    """The val images of a run, as its data.json lists them, each file checked against its hash when it is read.
+
+    It keeps val's entries alone, so whoever holds one cannot read another split through it.
+    """
+
+    def __init__(self, run: Run, data: Path | None = None) -> None:
+        document = run.data
+        self._document = {**document, "splits": {"val": document["splits"].get("val", [])}}
+        self._data = data
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """Val's entries of data.json."""
+        return self._document["splits"]["val"]
+
+    @property
+    def groups(self) -> list[str | None]:
+        """The group of each image, None for one of its own."""
+        return [entry["group"] for entry in self.entries]
+
+    @property
+    def areas(self) -> list[int]:
+        """Pixels of each image."""
+        return [math.prod(entry["size"]) for entry in self.entries]
+
+    @property
+    def images(self) -> list[dict[str, str]]:
+        """Name and hashes of each image, as settled.json keeps them."""
+        return [{key: entry[key] for key in ("id", "image_sha256", "mask_sha256")} for entry in self.entries]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that val is."""
+        return hashlib.sha256(json.dumps(self.entries, sort_keys=True).encode()).hexdigest()
+
+    def read(self, places: Sequence[int]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Name, image and mask (class numbers) of the val images at these places, in their order."""
+        chosen = [self.entries[place] for place in places]
+        return read_split({**self._document, "splits": {"val": chosen}}, "val", self._data)
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """The temperature fitted by likelihood on a seeded sample of val's pixels, and how much it mends on that sample.
+
+    `value` is None where none could be fitted, and `reason` says why.
+    """
+
+    value: float | None
+    reason: str | None
+    images: int
+    pixels: int
+    loss: float | None
+    loss_after: float | None
+    error: float | None
+    error_after: float | None
+    seed: int = SEED
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What val decided, with the evidence; `threshold` is None where it was not asked for."""
+
+    temperature: Temperature
+    threshold: BestThreshold | None
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The foreground threshold a split was scored with: `fixed`, or `tuned` on val, with what it was chosen on."""
+
+    value: float
+    tuned: BestThreshold | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The `threshold` of evaluation/SPLIT.json."""
+        if self.tuned is None:
+            return {"value": self.value, "how": "fixed", "on": None}
+        best = self.tuned
+        found = {"val_iou": best.iou, "val_iou_at_half": best.iou_at_half, "interval": _interval(best)}
+        return {"value": self.value, "how": "tuned", "on": "val", **found}
+
+    def __str__(self) -> str:
+        if self.tuned is None:
+            return f"foreground from probability {self.value:g} (fixed)"
+        best = self.tuned
+        low, high = best.interval
+        spread = "" if math.isnan(low) else f"; with other val images {low:.2f} to {high:.2f}"
+        return (
+            f"foreground from probability {self.value:.3f} (tuned: IoU on val {best.iou:.4f}, "
+            f"{best.iou_at_half:.4f} at 0.5{spread})"
+        )
+
+
+def threshold_used(wish: Wish, settled: Settled | None) -> Threshold:
+    """The threshold of two classes that a wish comes to."""
+    if wish != "tuned":
+        return Threshold(FIXED if wish is None else wish)
+    assert settled is not None and settled.threshold is not None, "settled_on_val(tune=True) comes before"
+    return Threshold(settled.threshold.value, settled.threshold)
+
+
+def settled_on_val(
+    run: Run, predictor: Predictor, tune: bool = False, data: Path | None = None, progress: Progress | None = None
+) -> Settled:
+    """What val says, read where these weights and val images were settled before, else settled now and kept.
+
+    A threshold that is asked for must be had. A temperature is a remark on a score: where val's files can't be read,
+    there is none and its reason says so.
+    """
+    val, weights = ValImages(run, data), _weights_hash(run)
+    found = _read(run, val, weights)
+    if found and (found.threshold or not tune):
+        return found
+    try:
+        result = settle(val, predictor, tune, progress)
+    except DataError as error:
+        if tune:
+            raise
+        return Settled(_no_temperature(f"val could not be read: {error}"), None)
+    run.write_json(FILE, _document(result, val, weights))
+    return result
+
+
+def threshold_for_prediction(run: Run, wish: str | float | None) -> float | None:
+    """The threshold a wish comes to when no mask is at hand: `tuned` is what was tuned before; the run's folder is enough."""
+    read = read_threshold(wish, class_map(run.data).num_classes)
+    if read != "tuned":
+        return read
+    found = _read(run, ValImages(run), _weights_hash(run)) if run.weights.is_file() else None
+    if found is None or found.threshold is None:
+        fix = f"Tune it first: maskwright evaluate {run.root} --mask-threshold tuned"
+        raise RunError(
+            must("--mask-threshold tuned", "tuned on val before", f"{run.root} without a threshold for its weights", fix)
+        )
+    return found.threshold.value
+
+
+def settle(val: ValImages, predictor: Predictor, tune: bool = False, progress: Progress | None = None) -> Settled:
+    """Predict val's images once, fit the temperature and, if asked, find the threshold with the highest IoU."""
+    if not val.entries:
+        if tune:
+            raise DataError(must("--mask-threshold tuned", "tuned on val images", "a run without any", "Leave it out for 0.5."))
+        return Settled(_no_temperature("the run has no val images"), None)
+    sampler = _Sampler(val, predictor.classes.num_classes)
+    places = list(range(len(val.entries))) if tune else sorted(sampler.places)
+    counts: list[np.ndarray] = []
+    for done, (place, (_, image, mask)) in enumerate(zip(places, val.read(places), strict=True)):
+        logits = predictor.logits(image)
+        sampler.take(place, logits, mask)
+        if tune:
+            counts.append(foreground_counts(foreground(logits), mask))
+        if progress:
+            progress(done + 1, len(places))
+    best = best_threshold(np.stack(counts), val.groups, SEED) if tune else None
+    if tune and best is None:
+        got = f"{len(places)} without any"
+        raise DataError(must("--mask-threshold tuned", "tuned on val masks that hold foreground", got, "Leave it out for 0.5."))
+    return Settled(sampler.fit(), best)
+
+
+class _Sampler:
+    """Logits of pixels drawn evenly over val, with a seed: of at most `IMAGES` images, at most `PIXELS` pixels."""
+
+    def __init__(self, val: ValImages, num_classes: int) -> None:
+        areas = val.areas
+        drawn = np.random.default_rng(SEED).permutation(len(areas))[:IMAGES]
+        self.places = {int(place) for place in drawn}
+        most = min(PIXELS, _VALUES // num_classes)
+        share = min(1.0, most / sum(areas[place] for place in self.places))
+        self._quota = {place: max(1, int(areas[place] * share)) for place in self.places}
+        self._logits: list[np.ndarray] = []
+        self._truth: list[np.ndarray] = []
+
+    def take(self, place: int, logits: torch.Tensor, mask: np.ndarray) -> None:
+        """Keep this image's share of the sample. logits 1 K H W, mask H W"""
+        if place not in self.places:
+            return
+        truth = mask.ravel()
+        rng = np.random.default_rng((SEED, place))
+        chosen = rng.choice(len(truth), min(self._quota[place], len(truth)), replace=False, shuffle=False)
+        chosen = chosen[truth[chosen] != IGNORE]
+        planes = logits[0].flatten(1)  # K HW
+        self._logits.append(planes[:, torch.from_numpy(chosen).to(planes.device)].T.cpu().numpy())
+        self._truth.append(truth[chosen].astype(np.int64))
+
+    def fit(self) -> Temperature:
+        """The temperature of what was drawn."""
+        logits, truth = np.concatenate(self._logits), np.concatenate(self._truth)
+        if not len(truth):
+            return _no_temperature("no pixel of the val images is labelled")
+        if not np.isfinite(logits).all():
+            return _no_temperature("the network's output on val is not finite")
+        value = fit_temperature(logits, truth)
+        before, error = likelihood_loss(logits, truth), _error(logits, truth)
+        reason = None if value else f"val is likeliest at none from {COOLEST:g} to {WARMEST:g}{_why(logits, truth)}"
+        after, error_after = (likelihood_loss(logits, truth, value), _error(logits, truth, value)) if value else (None, None)
+        return Temperature(value, reason, len(self.places), len(truth), before, after, error, error_after)
+
+
+def _no_temperature(reason: str) -> Temperature:
+    return Temperature(None, reason, 0, 0, None, None, None, None)
+
+
+def _why(logits: np.ndarray, truth: np.ndarray) -> str:
+    return ", for every pixel drawn is right" if (logits.argmax(1) == truth).all() else ""
+
+
+def _error(logits: np.ndarray, truth: np.ndarray, temperature: float = 1.0) -> float:
+    """The calibration error of the sample. logits M K, truth M"""
+    planes = torch.from_numpy(np.ascontiguousarray(logits.T))[..., None]  # K M 1
+    reliability = Reliability()
+    reliability.add(confidence(planes, temperature).flatten(), logits.argmax(1) == truth)
+    return reliability.error
+
+
+def _document(settled: Settled, val: ValImages, weights: str) -> dict[str, Any]:
+    return {
+        "on": "val",
+        "fingerprint": val.fingerprint,
+        "weights_sha256": weights,
+        "images": val.images,
+        "temperature": dataclasses.asdict(settled.temperature),
+        "threshold": _threshold(settled.threshold) if settled.threshold else None,
+    }
+
+
+def _threshold(best: BestThreshold) -> dict[str, Any]:
+    told = {"value": best.value, "iou": best.iou, "iou_at_half": best.iou_at_half, "interval": _interval(best)}
+    return {**told, "grid": GRID.tolist(), "curve": list(best.curve)}
+
+
+def _interval(best: BestThreshold) -> list[float] | None:
+    """None for a single image, which tells nothing of the spread."""
+    return None if math.isnan(best.interval[0]) else list(best.interval)
+
+
+def _read(run: Run, val: ValImages, weights: str) -> Settled | None:
+    """What settled.json says, or None where it is not there or is of other val images or weights."""
+    if not (run.root / FILE).is_file():
+        return None
+    document = run.read_json(FILE)
+    if (document.get("fingerprint"), document.get("weights_sha256")) != (val.fingerprint, weights):
+        return None
+    best = document["threshold"]
+    if best is not None:
+        low, high = best["interval"] or (math.nan, math.nan)
+        best = BestThreshold(best["value"], best["iou"], best["iou_at_half"], (low, high), tuple(best["curve"]))
+    return Settled(Temperature(**document["temperature"]), best)
+
+
+def _weights_hash(run: Run) -> str:
+    path = run.weights.resolve()
+    stat = path.stat()
+    return _file_hash(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4)  # predicting image by image from Python asks each time
+def _file_hash(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,49 @@
+"""The foreground threshold as a person may wish it: a number, `fixed` (0.5) or `tuned` (on val, see evaluation/settle)."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+
+from maskwright.errors import UsageError, closest, must
+
+FIXED = 0.5
+Wish = float | Literal["tuned"] | None
+_CONSTRAINT = "between 0 and 1, or the word fixed or tuned"
+
+
+def read_threshold(wish: str | float | None, num_classes: int) -> Wish:
+    """The threshold wished for; None stands for the likelier class. Refuses what means nothing with so many classes.
+
+    >>> read_threshold("0.4", num_classes=2), read_threshold("fixed", num_classes=2)
+    (0.4, None)
+    """
+    if wish is None or wish == "fixed":
+        return None
+    if wish != "tuned":
+        wish = _number(wish)
+    if num_classes != 2:
+        fix = "There the likeliest class is taken; leave it out."
+        raise UsageError(
+            must("--mask-threshold", "left out of a run with more than two classes", f"{wish} and {num_classes}", fix)
+        )
+    return "tuned" if wish == "tuned" else wish
+
+
+def _number(wish: str | float) -> float:
+    try:
+        value = float(wish)
+    except ValueError:
+        near = closest(str(wish), ("fixed", "tuned"), limit=1)
+        fix = f"Did you mean {near[0]}?" if near else "Leave it out for 0.5."
+        raise UsageError(must("--mask-threshold", _CONSTRAINT, repr(wish), fix)) from None
+    if not (math.isfinite(value) and 0 < value < 1):
+        raise UsageError(must("--mask-threshold", _CONSTRAINT, wish, "Leave it out for 0.5."))
+    return value
+
+
+def foreground(logits: torch.Tensor) -> torch.Tensor:
+    """Probability of the foreground, which a threshold is compared with. 1 2 H W → H W"""
+    return logits.softmax(dim=1)[0, 1]
