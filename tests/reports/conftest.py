@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from report_making import Page, fake_run
 
-import maskwright.evaluation.intervals as interval_module
 from maskwright.reports import write_report
 from maskwright.runs import Run
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_intervals() -> Iterator[None]:
-    """Fifty resamples instead of a thousand: how good the interval is isn't the report's business."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(interval_module, "RESAMPLES", 50)
-        yield
 
 
 @pytest.fixture(scope="module")

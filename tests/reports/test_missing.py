@@ -119,7 +119,7 @@ def test_undefined_scores_are_dashes(tmp_path: Path) -> None:
     run.write("evaluation/test-counts.npz", counts.save)
     run.write_json("evaluation/test.json", found.to_json())
     page = Page.read(write_report(run))
-    assert page.table("Class")[2][1:] == ["0 %", *["–"] * 5]
+    assert page.table("Class")[2][1:] == ["0 %", *["–"] * 7]
     assert page.table("truth")[3] == ["unicorn", "–", "–", "–"]
     assert page.table("Score")[-1][1] == "–"
     assert "cat and unicorn are in neither truth nor prediction and have no score." in page.text

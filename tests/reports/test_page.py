@@ -20,7 +20,8 @@ from maskwright.runs import Run
 def test_page_has_its_parts_in_order(page: Page) -> None:
     assert [told for level, told in page.headings if level == 1] == ["run"]
     parts = [told for level, told in page.headings if level == 2]
-    assert parts == ["Scores", "Training", "Confusion", "Image by image", "Worst, median and best", "How it was made"]
+    assert parts == ["Scores", "Worst images", "Labels to check", "Confusion", "Confidence", "Training", "Data audit",
+                     "How it was made"]  # fmt: skip
     levels = [level for level, _ in page.headings]
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels)), "a heading level is skipped"
 
@@ -64,14 +65,17 @@ def test_pictures_decode_and_are_described(page: Page) -> None:
 
 def test_numbers_are_those_of_the_evaluation(land: Run, page: Page) -> None:
     found = land.read_json("evaluation/test.json")
-    rows = {row[0].split(" ")[0].lower(): row for row in page.table("Score")[1:]}
-    for name in ("iou", "f1", "precision", "recall", "boundary_iou", "accuracy"):
-        low, high = found["intervals"][name]
-        assert rows[name.removesuffix("_iou")][1:3] == [shown(found["metrics"][name]), f"{shown(low)} to {shown(high)}"]
-    assert rows["loss"][1:3] == ["0.250", "–"]
-    for row in page.table("Average")[1:]:
-        columns = ("iou", "f1", "precision", "recall", "accuracy")
-        assert row[1:] == [shown(found["averages"][row[0].lower()][name]) for name in columns]
+    rows = page.table("Score")[1:]
+    names = ("iou", "f1", "precision", "recall", "boundary_iou", "boundary_f", "hd95", "accuracy")
+    for name, row in zip(names, rows[:-1], strict=True):
+        (low, high), digits, unit = found["intervals"][name], *((1, " px") if name == "hd95" else (3, ""))
+        assert row[1] == f"{found['metrics'][name]:.{digits}f}{unit}"
+        assert row[2] == f"{low:.{digits}f} to {high:.{digits}f}{unit}"
+    assert rows[-1][1:3] == ["0.250", "–"]
+    averages = page.table("Average")[1:]
+    for row, average in zip(averages, found["averages"].values(), strict=True):
+        assert row[1:] == [shown(average[name]) for name in ("iou", "f1", "precision", "recall", "accuracy")]
+    assert [row[0].split(" ")[0] for row in averages] == ["Micro", "Macro", "Imagewise", "Imagewise"]
     assert found["policy"] in " ".join(page.text.split())
 
 
@@ -79,10 +83,11 @@ def test_classes_and_confusion_are_those_of_the_counts(land: Run, page: Page) ->
     found, total = land.read_json("evaluation/test.json"), Counts.load(land.root / "evaluation" / "test-counts.npz").total()
     rows = page.table("Class")[1:]
     assert [row[0] for row in rows] == list(LAND)
-    columns = ("iou", "f1", "precision", "recall", "boundary_iou")
+    columns = ("iou", "f1", "precision", "recall", "boundary_iou", "boundary_f")
     for row, share in zip(rows, total.sum(1) / total.sum()):
         assert row[1] == f"{100 * share:.1f} %"
-        assert row[2:] == [shown(found["per_class"][row[0]][name]) for name in columns]
+        assert row[2:-1] == [shown(found["per_class"][row[0]][name]) for name in columns]
+        assert row[-1] == f"{found['per_class'][row[0]]['hd95']:.1f}"
     matrix = page.table("truth")
     assert matrix[0][1:] == list(LAND)
     cells = np.array([[float(cell.removesuffix(" %")) for cell in row[1:]] for row in matrix[1:]])

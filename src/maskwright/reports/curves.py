@@ -68,8 +68,8 @@ class Theme:
 
 PAPER = Theme(ink="#4b5563", faint="#dfe3e8", train="#6b7683", val="#2f55c8")
 # stand-ins, exchanged for the page's own CSS variables so that one drawing serves light and dark
-_SCREEN = Theme(ink="#010203", faint="#010204", train="#010205", val="#010206")
-_VARIABLES = {_SCREEN.ink: "--muted", _SCREEN.faint: "--line", _SCREEN.train: "--train", _SCREEN.val: "--accent"}
+SCREEN = Theme(ink="#010203", faint="#010204", train="#010205", val="#010206")
+_VARIABLES = {SCREEN.ink: "--muted", SCREEN.faint: "--line", SCREEN.train: "--train", SCREEN.val: "--accent"}
 
 
 def curves(history: Sequence[Mapping[str, float]], best: int | None) -> tuple[Curve, Curve]:
@@ -101,13 +101,18 @@ def draw(curve: Curve, theme: Theme = PAPER, title: str = "") -> Figure:
 
 def inline_svg(curve: Curve) -> str:
     """The curve as SVG to stand in a page: no fixed size, the page's font and colours, ids of its own."""
+    return figure_svg(draw(curve, SCREEN), curve.key)
+
+
+def figure_svg(figure: Figure, key: str) -> str:
+    """A figure drawn in the colours of `SCREEN` as SVG for a page; `key` tells its ids from those of other figures."""
     from matplotlib import rc_context
 
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "maskwright"}):
-        draw(curve, _SCREEN).savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    return _for_page(buffer.getvalue(), curve.key)
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    return _for_page(buffer.getvalue(), key)
 
 
 def save_png(curve: Curve, run: str, path: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +16,11 @@ from maskwright.data.record import split_entries
 from maskwright.errors import RunError
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import headline_iou
+from maskwright.reports.wording import counted
 from maskwright.runs import Run
+
+if TYPE_CHECKING:
+    from maskwright.training.diagnose import Diagnosis
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Facts:
     history: Sequence[Mapping[str, float]] = field(repr=False)
     evaluation: Mapping[str, Any] = field(repr=False)
     counts: Counts = field(repr=False)
+    diagnosis: Sequence[Diagnosis] = field(default=(), repr=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -62,13 +68,32 @@ class Facts:
         return best_row(self.history, self.monitor)
 
     def metric(self, name: str) -> float:
-        """A headline score of the split."""
-        return number(self.evaluation["metrics"][name])
+        """A headline score of the split; NaN where the evaluation doesn't hold it."""
+        return number(self.evaluation["metrics"].get(name))
 
     def interval(self, name: str) -> tuple[float, float]:
         """The 95 % interval of a headline score."""
-        low, high = self.evaluation["intervals"][name]
+        low, high = self.evaluation["intervals"].get(name) or (None, None)
         return number(low), number(high)
+
+    @property
+    def num_units(self) -> int:
+        """How many units of resampling, images or groups of them, the intervals rest on."""
+        return int(self.evaluation.get("units") or self.num_images)
+
+    @property
+    def units(self) -> str:
+        """Those units in words: 1 image, 7 groups."""
+        return counted(self.num_units, "image" if self.num_units == self.num_images else "group")
+
+    def holds(self, name: str) -> bool:
+        """Whether the evaluation holds a score; one of an earlier version holds fewer."""
+        return name in self.evaluation["metrics"]
+
+    def short(self, name: str) -> str:
+        """An image's name without the folders all of the split's images are in."""
+        shared = os.path.commonpath([*(str(Path(image).parent) for image in self.counts.images)])
+        return name.removeprefix(f"{shared}/") if shared else name
 
     def images(self) -> list[ImageScore]:
         """Every image of the split, worst first, those without a score last."""
@@ -98,7 +123,11 @@ def gather(run: Run, split: str = "test", data: Path | None = None) -> Facts:
         fix = f"Score it again: maskwright evaluate {run.root} --split {chosen}"
         raise RunError(f"`{counted}` must count the images data.json lists for {chosen}; got others. {fix}")
     evaluation = run.read_json(f"evaluation/{chosen}.json")
-    return Facts(run.name, chosen, split, run.config, document, run.environment, run.history, evaluation, counts)
+    from maskwright.training.diagnose import diagnose  # late: its package brings torch
+
+    history = run.history
+    found = diagnose(run) if history else ()
+    return Facts(run.name, chosen, split, run.config, document, run.environment, history, evaluation, counts, found)
 
 
 def best_row(history: Sequence[Mapping[str, float]], monitor: str) -> int | None:

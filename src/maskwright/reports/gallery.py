@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -45,6 +46,13 @@ class Panel:
     title: str
     alt: str
     pixels: np.ndarray = field(repr=False)
+
+
+class HasPanels(Protocol):
+    """Whatever is shown as pictures side by side."""
+
+    @property
+    def panels(self) -> tuple[Panel, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,7 @@ def legend(facts: Facts, rows: Sequence[Row]) -> tuple[list[tuple[str, str]], li
     return classes, errors
 
 
-def encode(rows: Sequence[Row], budget: int = BUDGET) -> list[list[str]]:
+def encode(rows: Sequence[HasPanels], budget: int = BUDGET) -> list[list[str]]:
     """Every panel as a JPEG data URI, at the best quality that keeps all of them within the budget."""
     found: list[list[str]] = []
     for quality in _QUALITIES:

@@ -10,7 +10,7 @@ from maskwright.config.augment import AlbumentationsOp, AugmentOp
 from maskwright.data.record import class_map
 from maskwright.errors import listed
 from maskwright.reports.facts import Facts
-from maskwright.reports.wording import DASH, counted, duration, share
+from maskwright.reports.wording import DASH, SPLIT_WORDS, counted, duration, large, share
 
 Terms = list[tuple[str, str]]
 _LISTED_CLASSES = 30
@@ -29,7 +29,6 @@ def data_terms(facts: Facts) -> Terms:
         ("Class values", document["classes"]["reason"] or DASH),
     ]
     terms += [("Note", note) for note in document["notes"]]
-    terms += [("Allowed error", f"{one['code']}: {one['evidence']}") for one in facts.environment.get("allowed", [])]
     return [*terms, ("Fingerprint", document["fingerprint"][:16])]
 
 
@@ -77,6 +76,33 @@ def machine_terms(facts: Facts) -> Terms:
         ("Git commit", f"{git['commit']}{changed}" if git else "not in a git repository"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in packages.items())),
     ]
+
+
+def threshold(facts: Facts) -> str:
+    """From which probability a pixel counts as foreground, and how that was settled; empty where it isn't told."""
+    found = facts.evaluation.get("threshold") or {}
+    if not facts.is_binary or found.get("value") is None:
+        return ""
+    how = f"tuned on the {SPLIT_WORDS.get(found.get('on') or 'val')} images" if found.get("how") == "tuned" else "fixed"
+    return f"A pixel counts as {facts.classes[1]} from a probability of {found['value']:.3g} ({how})."
+
+
+def cost_terms(facts: Facts) -> Terms:
+    """What the network costs in use, as far as the evaluation measured it."""
+    cost = facts.evaluation.get("cost") or {}
+    where = ", ".join(str(cost[key]) for key in ("device", "precision") if cost.get(key))
+    size = " × ".join(f"{side:,}" for side in reversed(cost.get("input") or []))
+    terms = []
+    if cost.get("milliseconds_an_image") is not None:
+        terms.append(("Time an image", f"{cost['milliseconds_an_image']:,.3g} ms{f' ({where})' if where else ''}"))
+    if cost.get("peak_memory_mib") is not None:
+        whole = ", the whole program with its libraries" if str(cost.get("device", "")).startswith("cpu") else ""
+        terms.append(("Memory", f"{cost['peak_memory_mib']:,.0f} MiB at most{whole}"))
+    if cost.get("parameters") is not None:
+        terms.append(("Parameters", large(cost["parameters"])))
+    if cost.get("multiply_adds") is not None:
+        terms.append(("Multiply-adds", f"{large(cost['multiply_adds'])}{f' at {size} pixels' if size else ''}"))
+    return terms
 
 
 def command(facts: Facts) -> str:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from maskwright.errors import listed
-from maskwright.reports.facts import Facts
-from maskwright.reports.wording import PERCENT, SPLIT_WORDS, brief, counted, share
+from maskwright.reports.facts import Facts, number
+from maskwright.reports.wording import PERCENT, SPLIT_WORDS, brief, counted
 
-FEW_IMAGES = 10  # below this, resampling images tends to give an interval that is too narrow
+FEW_UNITS = 10  # images or groups: fewer tell little of the next
 WIDE = 0.1  # an interval wider than this can't tell most models apart
 APART = 0.05  # an IoU difference a reader would call different
-LOSS_RISE = 1.2  # validation loss at the end over its lowest
-RISING_IOU, RISING_LOSS = 0.005, 0.01  # the IoU and the share of the loss still gained over the last tenth of the epochs
 
 
 def verdict(facts: Facts) -> tuple[str, ...]:
-    """Two or three sentences: the score, the best epoch, the weakest image."""
+    """Two or three sentences: the score, the training, where it is weakest."""
     return tuple(text for rule in (_score, _best_epoch, _weakest) if (text := rule(facts)))
 
 
@@ -43,11 +39,17 @@ def _score(facts: Facts) -> str:
     where = f"On {counted(facts.num_images, f'{SPLIT_WORDS[facts.split]} image')} the {subject(facts)}"
     if math.isnan(iou):
         return f"{where} is undefined: no scored class is in truth or prediction."
-    if facts.num_images == 1:
-        return f"{where} is {brief(iou)}; a single image allows no interval."
+    if facts.num_units == 1:
+        return f"{where} is {brief(iou)}; {single_unit(facts)}."
     if math.isnan(high - low):
         return f"{where} is {brief(iou)}."
-    return f"{where} is {brief(iou)} (95{PERCENT} interval {brief(low)} to {brief(high)})."
+    over = "" if facts.num_units == facts.num_images else f" over {facts.units}"
+    return f"{where} is {brief(iou)} (95{PERCENT} interval {brief(low)} to {brief(high)}{over})."
+
+
+def single_unit(facts: Facts) -> str:
+    """Why there is no interval."""
+    return "a single image allows no interval" if facts.num_images == 1 else "images of a single group allow no interval"
 
 
 def _best_epoch(facts: Facts) -> str | None:
@@ -57,14 +59,27 @@ def _best_epoch(facts: Facts) -> str | None:
     if num_epochs == 1:
         return "It was trained for a single epoch."
     by = "validation IoU" if facts.monitor == "val_iou" else "validation loss"
-    return None if facts.best is None else f"The best epoch was {facts.best + 1} of {num_epochs}, by {by}."
+    return None if facts.best is None else f"The best epoch was {facts.best + 1} of {num_epochs}, by {by}{_gravest(facts)}."
+
+
+def _gravest(facts: Facts) -> str:
+    """The first warning of the diagnosis, as the end of a sentence."""
+    title = next((one.title for one in facts.diagnosis if one.severity == "warning"), "")
+    return f"; the diagnosis: {title[0].lower()}{title[1:].rstrip('.')}" if title else ""
 
 
 def _weakest(facts: Facts) -> str | None:
+    """The weakest and the strongest image and, of more than two, class."""
     rows = facts.scored_images()
     if len(rows) < 2:
         return None
-    return f"The weakest image is {rows[0].name} ({brief(rows[0].iou)}), the strongest {rows[-1].name} ({brief(rows[-1].iou)})."
+    worst, best = (f"{facts.short(row.name)} ({brief(row.iou)})" for row in (rows[0], rows[-1]))
+    image = f"weakest image is {worst}, the strongest {best}"
+    scored = [(number(row["iou"]), name) for name, row in facts.evaluation["per_class"].items() if row["iou"] is not None]
+    if facts.is_binary or len(scored) < 2:
+        return f"The {image}."
+    (low, weakest), (high, strongest) = min(scored), max(scored)
+    return f"The weakest class is {weakest} ({brief(low)}), the strongest {strongest} ({brief(high)}); the {image}."
 
 
 def _seen_before(facts: Facts) -> str | None:
@@ -80,16 +95,18 @@ def _seen_before(facts: Facts) -> str | None:
 
 def _few_images(facts: Facts) -> str | None:
     low, high = facts.interval("iou")
-    num, kind = facts.num_images, SPLIT_WORDS[facts.split]
+    num, kind = facts.num_units, SPLIT_WORDS[facts.split]
+    units = "image" if num == facts.num_images else "group"
     if num == 1:
-        return "One image says little about the next."
+        return f"One {units} says little about the next."
     if math.isnan(high - low):
         return None
     width = f"the interval is {brief(high - low)} wide"
-    if num < FEW_IMAGES:
-        return f"{num} {kind} images are few: {width}, and from so few images it tends to come out too narrow."
+    if num < FEW_UNITS:
+        told = f"{num} {kind} images" if units == "image" else f"{num} groups of {kind} images"
+        return f"{told} are few: {width}, and a difference smaller than that may be chance."
     if high - low > WIDE:
-        return f"{width.capitalize()}; more {kind} images would narrow it."
+        return f"{width.capitalize()}; more {kind} {units}s would narrow it."
     return None
 
 
@@ -119,45 +136,6 @@ def _cut_short(facts: Facts) -> str | None:
     return f"Only {done} of {planned} planned epochs are recorded."
 
 
-def _still_improving(facts: Facts) -> str | None:
-    """The best epoch is among the last, and the score was still moving."""
-    num, best = len(facts.history), facts.best
-    if num < 2 or best is None or best < num - max(1, num // 20):
-        return None
-    window = max(1, num // 10)
-    now, before = (facts.history[index][facts.monitor] for index in (best, max(0, best - window)))
-    over = f"over its last {window} epochs" if window > 1 else "in its last epoch"
-    if facts.monitor == "val_iou" and now - before > RISING_IOU:
-        return f"Training ended while the validation IoU was still rising (by {brief(now - before)} {over}): train longer."
-    if facts.monitor == "val_loss" and before > 0 and 1 - now / before > RISING_LOSS:
-        return f"Training ended while the validation loss was still falling (by {share(1 - now / before)} {over}): train longer."
-    return None
-
-
-def _fits_better(facts: Facts) -> str | None:
-    if facts.best is None:
-        return None
-    row = facts.history[facts.best]
-    gap = row["train_iou"] - row["val_iou"]
-    if math.isnan(gap) or gap <= APART:
-        return None
-    num_train = counted(len(facts.document["splits"]["train"]), "training image")
-    though = ", though training inputs are augmented" if facts.config.augment not in ("none", []) else ""
-    told = f"At the best epoch the training IoU is {brief(gap)} above the validation IoU{though}"
-    return f"{told}: the network fits its {num_train} better than new ones."
-
-
-def _loss_rises(facts: Facts) -> str | None:
-    losses = np.array([row["val_loss"] for row in facts.history], float)
-    if not np.isfinite(losses).any() or not math.isfinite(losses[-1]):
-        return None
-    lowest = int(np.nanargmin(losses))
-    if losses[lowest] <= 0 or losses[-1] <= LOSS_RISE * losses[lowest]:
-        return None
-    rise = losses[-1] / losses[lowest] - 1
-    return f"The validation loss rose by {share(rise)} after epoch {lowest + 1}, a sign of overfitting."
-
-
 def _never_predicted(facts: Facts) -> str | None:
     total = facts.counts.total()
     missed = [name for index, name in enumerate(facts.classes) if total[index].sum() and not total[:, index].sum()]
@@ -176,5 +154,5 @@ def _is(names: list[str]) -> str:
     return "is" if len(names) == 1 else "are"
 
 
-_REMARKS = (_seen_before, _few_images, _beside_validation, _fits_better, _loss_rises, _still_improving, _cut_short,
-            _never_predicted, _not_there)  # fmt: skip
+# how training went is the diagnosis's to say
+_REMARKS = (_seen_before, _few_images, _beside_validation, _cut_short, _never_predicted, _not_there)

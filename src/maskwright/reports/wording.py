@@ -61,3 +61,15 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes = whole // 3600, whole % 3600 // 60
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
+
+
+def large(value: float) -> str:
+    """A large number with the digits that matter.
+
+    >>> large(950), large(7_762_465), large(1.234e10)
+    ('950', '7.76 million', '12.3 billion')
+    """
+    for size, word in ((1e9, "billion"), (1e6, "million")):
+        if value >= size:
+            return f"{value / size:,.3g} {word}" if value < 1000 * size else f"{value / size:,.0f} {word}"
+    return f"{value:,.0f}"

@@ -24,11 +24,12 @@ from maskwright.errors import ConfigError, DataError, listed, unknown
 
 @dataclass(frozen=True)
 class Passed:
-    """What the gate let through: errors that were allowed, and warnings a person should look at."""
+    """What the gate let through: errors that were allowed, and warnings a person should look at; `findings` is all it saw."""
 
     allowed: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def open_checked(config: Config, cache_folder: Path | None, progress: Progress | None) -> tuple[Opened, Passed]:
@@ -74,7 +75,7 @@ def _pass(config: Config, opened: Opened, root: Path) -> Passed:
     idle = [code for code in allow if code not in {finding.code for finding in errors}]
     notes = (f"train.allow {listed(idle)} has no effect: no such error was found",) if idle else ()
     warnings = [finding for finding in findings if finding.severity == "warning" and finding.code != "class-missing"]
-    return Passed(tuple(errors), tuple(warnings), notes)  # opening notes missing classes itself
+    return Passed(tuple(errors), tuple(warnings), notes, findings)  # opening notes missing classes itself
 
 
 def _files(finding: Finding) -> str:
