@@ -1,0 +1,102 @@
+"""Write a comparison's page: one HTML file that needs nothing beside it, and its plots as PNG.
+
+write_comparison_report(open_comparison("comparisons/first"))       # → comparisons/first/report.html
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from maskwright.comparison.entries import Comparison
+from maskwright.errors import UsageError
+from maskwright.reports import comparison_gallery as gallery
+from maskwright.reports import comparison_origin as origin
+from maskwright.reports import comparison_plots as plots
+from maskwright.reports import comparison_rows as rows
+from maskwright.reports import wording
+from maskwright.reports.comparison_facts import ComparisonFacts, gather_comparison
+from maskwright.reports.comparison_strips import save_standings
+from maskwright.reports.comparison_words import comparison_remarks, comparison_verdict
+from maskwright.reports.pages import template
+from maskwright.runs import write_atomically
+
+
+def write_comparison_report(comparison: Comparison, data: Path | None = None, out: Path | None = None) -> Path:
+    """Write report.html and plots/ into the comparison's folder, or into `out`.
+
+    `data` says where the data set's folder is now, when it has moved. Pictures that can't be shown are left
+    out and the page says why.
+
+    >>> write_comparison_report(open_comparison("comparisons/first"))  # doctest: +SKIP
+    PosixPath('comparisons/first/report.html')
+    """
+    folder = out or comparison.root
+    if folder is None:
+        raise UsageError("`out` must be a folder to write the page into; this comparison has none of its own. Pass out=FOLDER.")
+    facts = gather_comparison(comparison)
+    costs, overlays = plots.cost_plots(facts), plots.overlays(facts)
+    for cost in costs:
+        title = f"{facts.subject[0].upper()}{facts.subject[1:]} and {cost.title[0].lower()}{cost.title[1:]}"
+        write_atomically(folder / "plots" / f"cost-{cost.key}.png", partial(plots.save_cost, cost, title))
+    for overlay in overlays:
+        write_atomically(folder / "plots" / f"validation-{overlay.key}.png", partial(plots.save_overlay, overlay, overlay.title))
+    table = rows.standing_table(facts)
+    if table.scale:
+        write_atomically(folder / "plots" / "standings.png", partial(save_standings, table, facts.subject, facts.is_numbered))
+    text = render_comparison(facts, table, costs, overlays, gallery.compared_gallery(facts, data))
+    write_atomically(folder / "report.html", lambda path: path.write_text(text, encoding="utf-8"))
+    return folder / "report.html"
+
+
+def render_comparison(
+    facts: ComparisonFacts, table: rows.StandingTable, costs: list[plots.CostPlot], overlays: list[plots.Overlay],
+    pictures: gallery.ComparedGallery,
+) -> str:  # fmt: skip
+    """The page; the same facts and pictures give the same text."""
+    page = template("comparison.html.j2")
+    score_columns, score_rows = rows.score_table(facts)
+    return page.render(
+        facts=facts,
+        split=wording.SPLIT_WORDS[facts.comparison.split],
+        verdict=comparison_verdict(facts),
+        remarks=comparison_remarks(facts),
+        table=table,
+        seeds=max((one.entry.num_seeds for one in facts.contenders), default=0),
+        score_columns=score_columns,
+        score_rows=score_rows,
+        class_rows=rows.class_table(facts),
+        cost_rows=rows.cost_table(facts),
+        costs=[(plot, Markup(plots.cost_svg(plot))) for plot in costs],
+        overlays=[(plot, Markup(plots.overlay_svg(plot))) for plot in overlays],
+        **_pictures(facts, pictures),
+        **_origin(facts),
+    ) + "\n"  # fmt: skip
+
+
+def _pictures(facts: ComparisonFacts, pictures: gallery.ComparedGallery) -> dict[str, Any]:
+    found = [
+        {"row": row, "shots": list(zip(row.shots, encoded, strict=True)), "columns": gallery.columns(len(row.shots))}
+        for row, encoded in zip(pictures.rows, gallery.encoded(pictures.rows), strict=True)
+    ]
+    return {
+        "gallery_rows": found,
+        "problems": pictures.problems,
+        "looked_at": pictures.num_looked_at,
+        "class_legend": gallery.class_legend(facts, pictures.rows),
+        "error_legend": gallery.error_legend(facts, pictures.rows),
+    }
+
+
+def _origin(facts: ComparisonFacts) -> dict[str, Any]:
+    commands = origin.commands(facts)
+    return {
+        "settings": origin.settings(facts),
+        "groups": origin.groups_of_terms(facts),
+        "commands": commands[: origin.COMMANDS],
+        "more_commands": max(0, len(commands) - origin.COMMANDS),
+        "configuration": origin.configuration(facts),
+    }
