@@ -1,0 +1,108 @@
+"""maskwright search"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from maskwright.cli.types import Flag
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from maskwright.comparison.search_space import Space
+
+
+def search(
+    config: str,
+    /,
+    *keys: Annotated[str, Parameter(show=False)],
+    out: str | None = None,
+    trials: int | None = None,
+    minutes: float | None = None,
+    plan: Flag = False,
+    json: Flag = False,
+) -> int:
+    """Search for a good setting by validation alone.
+
+    maskwright search CONFIG --plan
+    maskwright search CONFIG --data my_data --out runs/search
+
+    CONFIG is YAML with `base:`, a configuration as for train, and `search:`, keys with a range such as
+    {low: 1e-4, high: 0.1, log: true} or a list of choices; also `trials:` (20), `minutes:`, `seed:` (0) and
+    `pruner:` (median, hyperband or none). Flags as for train are laid over the base. Test images are never predicted.
+
+    Called again with the same CONFIG and --out it goes on; with more --trials or --minutes, for longer.
+    The best setting is written to best.yaml, ready for maskwright train. Exit code 1: no trial came to a score.
+
+    Parameters
+    ----------
+    config
+        YAML file.
+    out
+        The search's folder. Default: runs/CONFIG-search.
+    trials
+        How many settings are tried, those of earlier calls included.
+    minutes
+        No trial is begun after so many minutes of trials, those of earlier calls included.
+    plan
+        Tell what is searched and what it would take; train and write nothing.
+    json
+        Print one JSON document on stdout.
+    """
+    from pathlib import Path
+
+    from maskwright.cli.output import say, say_json, stderr, table
+    from maskwright.comparison.search_space import read_space
+    from maskwright.config.flags import parse_overrides
+    from maskwright.errors import UsageError, must
+
+    for name, value in (("--trials", trials), ("--minutes", minutes)):
+        if value is not None and value <= 0:
+            raise UsageError(must(name, "above 0", value))
+    space = read_space(config, parse_overrides(keys), trials, minutes)
+    root = Path(out) if out else Path("runs") / f"{Path(config).stem}-search"
+    if plan:
+        return _tell_plan(space, root, json)
+
+    from maskwright.comparison.search import as_rows, document, in_words
+    from maskwright.comparison.search import search as run
+    from maskwright.reports.search_plots import write_plots
+
+    console = stderr()
+    result = run(space, root, lambda line: console.print(line, soft_wrap=True, markup=False), console)
+    write_plots(result, space)
+    if json:
+        say_json(document(result, space))
+    else:
+        table(*as_rows(result, space))
+        for line in in_words(result):
+            say(line)
+        if result.best:
+            say(f"best setting in {result.best_config}; next: maskwright train {result.best_config}")
+    return 0 if result.best else 1
+
+
+def _tell_plan(space: Space, root: Path, json: bool) -> int:
+    from maskwright.cli.output import say, say_json
+    from maskwright.comparison.plan import size_name
+    from maskwright.comparison.search_plan import plan_search
+    from maskwright.training.progress import duration
+
+    planned = plan_search(space, root)
+    if json:
+        say_json(planned.to_json())
+        return 1 if planned.problems else 0
+    for key, told in planned.space.items():
+        say(f"{key}: {told}")
+    limit = f", at most {space.minutes:g} minutes" if space.minutes else ""
+    say(f"{space.trials} trials{limit}, seed {space.seed}, pruner {space.pruner}; in {root}")
+    if planned.seconds:
+        say(
+            f"about {duration(planned.seconds)} a trial, {duration(planned.seconds * space.trials)} in all, "
+            f"less by what is pruned; {size_name(planned.disk)} on disk"
+        )
+    for problem in planned.problems:
+        say(problem)
+    return 1 if planned.problems else 0

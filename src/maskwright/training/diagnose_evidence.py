@@ -1,0 +1,228 @@
+"""What a diagnosis rests on: a run's history, settings, files and validation counts as plain arrays and numbers.
+
+Nothing of the test images' scores is read: what to try next must not be chosen by them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from maskwright.config import Config
+from maskwright.metrics.counts import Counts
+from maskwright.metrics.scores import headline_iou
+from maskwright.runs import Run
+from maskwright.training.diagnose_trend import end_of
+
+COLUMNS = ("train_loss", "val_loss", "train_iou", "val_iou", "lr")
+FAILURE = "failure.json"  # what stopped a training that could not go on
+Severity = Literal["fine", "note", "warning"]
+_NOTHING = np.zeros(0)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keys of a configuration that a diagnosis heeds; `augment` is `own` for a list of operations."""
+
+    monitor: str = "val_iou"
+    epochs: int | None = None
+    patience: int | None = None
+    lr: float | None = None
+    weight_decay: float = 0.02
+    clip: float | None = 1.0
+    augment: str = "standard"
+    model: str = "unet"
+    width: int | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Arrays of one value an epoch, and what is known beside them.
+
+    Training scores are of augmented inputs, the first `num_small` epochs at half the size, by the raw weights as they
+    changed; validation scores are of whole images by the averaged weights. `counts` are those of evaluation/train and
+    evaluation/val, both by the best weights on images as they are. `shared` are contents that lie in two splits, `parted`
+    what the opening of the data said of pictures or groups torn apart.
+    """
+
+    train_loss: np.ndarray = field(default_factory=lambda: _NOTHING)
+    val_loss: np.ndarray = field(default_factory=lambda: _NOTHING)
+    train_iou: np.ndarray = field(default_factory=lambda: _NOTHING)
+    val_iou: np.ndarray = field(default_factory=lambda: _NOTHING)
+    lr: np.ndarray = field(default_factory=lambda: _NOTHING)
+    settings: Settings = Settings()
+    num_small: int = 0
+    num_train: int = 0
+    num_val: int = 0
+    is_dealt: bool = True  # by us; else the data set itself names the splits
+    classes: tuple[str, ...] = ("background", "foreground")
+    class_shares: tuple[float, ...] = ()
+    counts: Mapping[str, Counts] = field(default_factory=dict)
+    val_interval: tuple[float, float] = (math.nan, math.nan)
+    sure_and_wrong: float = math.nan  # share of the validation pixels predicted with 0.9 and more that the masks contradict
+    shared: tuple[str, ...] = ()
+    parted: tuple[str, ...] = ()
+    is_finished: bool = True
+    failure: str | None = None
+
+    @property
+    def num_epochs(self) -> int:
+        return len(self.val_loss)
+
+    @property
+    def best(self) -> int | None:
+        """The epoch the weights are from, counted from 0, as training picks it."""
+        scores = self.val_iou if self.settings.monitor == "val_iou" else -self.val_loss
+        return int(np.nanargmax(scores)) if np.isfinite(scores).any() else None
+
+    @property
+    def start(self) -> int:
+        """The first epoch at the full size, or 0 where too few are: what is compared must be of one size."""
+        return self.num_small if self.num_epochs - self.num_small >= 5 else 0
+
+    def gap(self) -> float:
+        """By how much training images score above validation images in IoU, at the end; NaN where it can't be told.
+
+        From evaluations of both where they are there. Else from the history, where augmentation and weights still moving
+        lower the training score: a gap seen is a gap, one that isn't seen may be there.
+        """
+        if {"train", "val"} <= self.counts.keys():
+            return headline_iou(self.counts["train"].total()) - headline_iou(self.counts["val"].total())
+        if self.num_epochs <= self.num_small:
+            return math.nan  # every training input was of half the size
+        return end_of(self.train_iou[self.num_small :]) - end_of(self.val_iou[self.num_small :])
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule that applies: how grave it is, and the figures it rests on."""
+
+    code: str
+    severity: Severity
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+def setting_figures(evidence: Evidence) -> dict[str, Any]:
+    """The settings and sizes that advice refers to."""
+    settings = evidence.settings
+    return {
+        "num_train": evidence.num_train,
+        "num_val": evidence.num_val,
+        "augment": settings.augment,
+        "model": settings.model,
+        "width": settings.width,
+        "weight_decay": settings.weight_decay,
+        "epochs": evidence.num_epochs,
+        "patience": settings.patience,
+    }
+
+
+def gather(run: Run) -> Evidence:
+    """Read what a run's folder holds; whatever isn't there is left empty."""
+    config, rows = run.config, run.history
+    document = _json(run.root / "data.json") or {}
+    splits = document.get("splits", {})
+    evaluation = _json(run.root / "evaluation" / "val.json") or {}
+    failure = _json(run.root / FAILURE) or {}
+    low, high = (evaluation.get("intervals") or {}).get("iou") or (None, None)
+    planned, grow = config.train.epochs, config.train.grow
+    return Evidence(
+        **{name: np.array([row.get(name, math.nan) for row in rows], float) for name in COLUMNS},
+        settings=settings_of(config),
+        num_small=int(grow * planned) if grow != "auto" and planned != "auto" else 0,
+        num_train=len(splits.get("train", ())),
+        num_val=len(splits.get("val", ())),
+        is_dealt=(document.get("split") or {}).get("seed") is not None,
+        classes=tuple(document.get("classes", {}).get("names", ())),
+        class_shares=tuple(document.get("class_shares", ())),
+        counts=_counts(run, splits),
+        val_interval=(_number(low), _number(high)),
+        sure_and_wrong=_sure_and_wrong(evaluation),
+        shared=shared_contents(splits),
+        parted=_parted(document, _json(run.root / "environment.json") or {}),
+        is_finished=run.weights.is_file(),
+        failure=failure.get("reason"),
+    )
+
+
+def settings_of(config: Config) -> Settings:
+    """What a diagnosis heeds of a configuration."""
+    train, optim = config.train, config.optim
+    return Settings(
+        monitor=train.monitor,
+        epochs=train.epochs if train.epochs != "auto" else None,
+        patience=train.early_stop,
+        lr=optim.lr if optim.lr != "auto" else None,
+        weight_decay=optim.weight_decay,
+        clip=optim.clip,
+        augment=config.augment if isinstance(config.augment, str) else "own" if config.augment else "none",
+        model=config.model.name,
+        width=width if isinstance(width := getattr(config.model, "width", None), int) else None,
+    )
+
+
+def shared_contents(splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, ...]:
+    """Images (by the hash of their content) and groups that lie in more than one split, each told in words.
+
+    >>> shared_contents({"train": [{"id": "a", "image_sha256": "1"}], "val": [{"id": "b", "image_sha256": "1"}]})
+    ('a (train) and b (val) are the same image',)
+    """
+    images: dict[Any, dict[str, str]] = defaultdict(dict)
+    groups: dict[str, dict[str, str]] = defaultdict(dict)
+    for split, entries in splits.items():
+        for entry in entries:
+            # windows of one scene have its hash in common
+            window = entry.get("window")
+            images[entry.get("image_sha256"), tuple(window) if window else None].setdefault(split, entry["id"])
+            if entry.get("group") is not None:
+                groups[entry["group"]].setdefault(split, entry["id"])
+    told = [
+        " and ".join(f"{name} ({split})" for split, name in found.items()) + " are the same image"
+        for (content, _), found in images.items()
+        if content is not None and len(found) > 1
+    ]
+    told += [f"group {name} is in {' and '.join(found)}" for name, found in groups.items() if len(found) > 1]
+    return tuple(told)
+
+
+def _parted(document: Mapping[str, Any], environment: Mapping[str, Any]) -> tuple[str, ...]:
+    """What opening the data, and the errors allowed, said of pictures and groups on both sides of a split."""
+    notes = [note for note in document.get("notes", ()) if "in another split" in note or "torn apart" in note]
+    found = [*environment.get("allowed", ()), *environment.get("findings", ())]
+    leaks = [str(one.get("evidence", one["code"])) for one in found if str(one.get("code", "")).endswith("-leak")]
+    return tuple(dict.fromkeys([*leaks, *notes]))
+
+
+def _counts(run: Run, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Counts]:
+    """The counts of training and validation images, where they were evaluated and are of these images."""
+    found: dict[str, Counts] = {}
+    for split in ("train", "val"):
+        path = run.root / "evaluation" / f"{split}-counts.npz"
+        if path.is_file():
+            counts = Counts.load(path)
+            if sorted(counts.images) == sorted(entry["id"] for entry in splits.get(split, ())):
+                found[split] = counts
+    return found
+
+
+def _sure_and_wrong(evaluation: Mapping[str, Any]) -> float:
+    bins = [
+        one for one in (evaluation.get("calibration") or {}).get("bins", ()) if one.get("pixels") and one["low"] >= 0.9 - 1e-9
+    ]
+    pixels = sum(one["pixels"] for one in bins)
+    return sum(one["pixels"] * (1 - one["accuracy"]) for one in bins) / pixels if pixels else math.nan
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
