@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.data.dataset import SPLITS, Bands, ClassMap, Dataset, Item, MaskForm, Record
+from maskwright.data.dataset import RGB, SPLITS, Bands, ClassMap, Dataset, Item, MaskForm, Record
 from maskwright.data.opening import load_pair
 from maskwright.errors import DataError, UsageError, must, unknown
 
@@ -38,7 +38,7 @@ def class_map(document: dict[str, Any]) -> ClassMap:
 
 def bands_of(document: dict[str, Any]) -> Bands:
     """The bands and tones a run was trained with."""
-    return Bands.from_json(document["bands"])
+    return Bands.from_json(document["bands"]) if "bands" in document else RGB  # the first runs kept none: they were all RGB
 
 
 def split_entries(document: dict[str, Any], split: str) -> list[dict[str, Any]]:
