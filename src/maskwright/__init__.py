@@ -13,21 +13,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from maskwright.api import TrainedRun, load_run, resume, train
+    from maskwright.api import TrainedRun, check, compare, load_run, make_data, resume, train
+    from maskwright.comparison import Comparison
     from maskwright.config import Config
     from maskwright.errors import MaskwrightError
     from maskwright.evaluation import Evaluation
     from maskwright.prediction import Prediction
 
-__all__ = ["Config", "Evaluation", "MaskwrightError", "Prediction", "TrainedRun", "load_run", "resume", "train"]
+__all__ = [
+    "Comparison",
+    "Config",
+    "Evaluation",
+    "MaskwrightError",
+    "Prediction",
+    "TrainedRun",
+    "check",
+    "compare",
+    "load_run",
+    "make_data",
+    "resume",
+    "train",
+]
 
 _HOMES = {
+    "Comparison": "comparison",
     "Config": "config",
     "Evaluation": "evaluation",
     "MaskwrightError": "errors",
     "Prediction": "prediction",
     "TrainedRun": "api",
+    "check": "api",
+    "compare": "api",
     "load_run": "api",
+    "make_data": "api",
     "resume": "api",
     "train": "api",
 }

@@ -21,24 +21,43 @@ from maskwright.errors import UsageError, closest, must
 from maskwright.runs import Run, default_out
 
 if TYPE_CHECKING:
+    from maskwright.comparison import Comparison
+    from maskwright.data.checks.findings import Audit
+    from maskwright.data.synthetic import SyntheticSet
     from maskwright.evaluation import Evaluation
     from maskwright.prediction import Prediction, Predictor
+    from maskwright.training.diagnose import Diagnosis
 
 _SHORT_NAMES = {flag[2:].replace("-", "_"): key for flag, key in SHORT.items()} | {"allow": "train.allow"}
 
 
 class TrainedRun(Run):
-    """A run folder with verbs: evaluate, predict, report."""
+    """A run folder with verbs: evaluate, predict, diagnose, report."""
 
-    def evaluate(self, split: str = "test", data: str | Path | None = None) -> Evaluation:
-        """Score one of the run's splits."""
+    def evaluate(
+        self, split: str = "test", data: str | Path | None = None, threshold: str | float | None = None,
+        boundary_width: int = 3,
+    ) -> Evaluation:  # fmt: skip
+        """Score one of the run's splits; `threshold` is the foreground's of two classes, "tuned" the best on val.
+
+        `boundary_width` is how many pixels two outlines may be apart for boundary F.
+        """
         from maskwright.evaluation import evaluate
 
-        return evaluate(self, split, Path(data) if data else None)
+        return evaluate(self, split, Path(data) if data else None, threshold, boundary_width=boundary_width)
 
-    def predict(self, image: str | Path | np.ndarray, threshold: float | None = None) -> Prediction:
-        """Predict one image of any size: a path, or height × width × 3 of uint8."""
-        return _predictor(self.root.resolve()).predict(image, threshold)
+    def predict(self, image: str | Path | np.ndarray, threshold: str | float | None = None) -> Prediction:
+        """Predict one image of any size: a path, or height × width × 3 of uint8; `threshold` as for `evaluate`."""
+        from maskwright.evaluation.settle import threshold_for_prediction
+
+        predictor = _predictor(self.root.resolve())
+        return predictor.predict(image, threshold_for_prediction(self, threshold))
+
+    def diagnose(self) -> tuple[Diagnosis, ...]:
+        """What the run's curves and counts show, gravest first; more after `evaluate("val")`. Test scores are never read."""
+        from maskwright.training.diagnose import diagnose
+
+        return diagnose(self)
 
     def report(self) -> Path:
         """Write report.html and return its path."""
@@ -56,6 +75,31 @@ class TrainedRun(Run):
         return f"Run {self.root}: {len(rows)} epochs, best {best['epoch'] + 1:.0f} with val IoU {best['val_iou']:.4f}"
 
     __repr__ = __str__
+
+
+def check(data: str | Path, **keys: Any) -> Audit:
+    """Audit a data set and change nothing; the result prints as `maskwright check` does. `keys` as in `train`.
+
+    >>> print(check("my_data"))  # doctest: +SKIP
+    """
+    from maskwright.data.checks.audit import audit
+
+    overrides = [one for name, value in keys.items() for one in _overrides(name, value)]
+    return audit(load_config(None, [("data.root", str(data), "data"), *overrides]).data)
+
+
+def make_data(
+    kind: str, out: str | Path, *, count: int | None = None, size: tuple[int, int] | None = None, seed: int = 0,
+    layout: str = "folders",
+) -> SyntheticSet:  # fmt: skip
+    """Make a procedural data set, puzzle or landcover, in a new folder; `size` is (height, width).
+
+    >>> make_data("puzzle", "my_puzzle").splits  # doctest: +SKIP
+    {'train': 10, 'val': 4, 'test': 4}
+    """
+    from maskwright.data.synthetic import make
+
+    return make(kind, Path(out), count, size, seed, layout=layout)
 
 
 def train(
@@ -88,6 +132,65 @@ def resume(run: str | Path, *, progress: bool = True) -> TrainedRun:
     from maskwright.training import fit
 
     return TrainedRun(fit.resume(run, Console(stderr=True, highlight=False) if progress else None).run.root)
+
+
+def compare(
+    *what: str | Path, out: str | Path | None = None, split: str | None = None, data: str | Path | None = None,
+    progress: bool = True, **keys: Any,
+) -> Comparison:  # fmt: skip
+    """Compare a matrix of models and seeds (a YAML), go on with a comparison (its folder), or compare finished runs.
+
+    `keys` are laid over the YAML's base, as in `train`. Tables and report.html are written into the comparison's folder.
+
+    >>> print(compare("runs/a", "runs/b"))  # doctest: +SKIP
+    """
+    from maskwright.comparison.outcome import write_outcome
+    from maskwright.reports.comparison_page import write_comparison_report
+
+    moved = Path(data) if data is not None else None
+    if len(what) == 1:
+        overrides: list[Override] = [("data.root", str(moved), "data")] if moved else []
+        overrides += [one for name, value in keys.items() for one in _overrides(name, value)]
+        comparison = _compare_cells(Path(what[0]), overrides, out, split, progress)
+    elif keys:
+        raise UsageError(must("compare()", "given no keys with finished runs", ", ".join(keys), "Leave them out."))
+    else:
+        comparison = _compare_runs([Run.open(one) for one in what], out, split, moved)
+    write_outcome(comparison)
+    write_comparison_report(comparison, moved)
+    return comparison
+
+
+def _compare_cells(given: Path, overrides: list[Override], out: Any, split: str | None, progress: bool) -> Comparison:
+    from maskwright.comparison.cells import compare_cells
+    from maskwright.comparison.folder import GIVEN, default_out, is_comparison, is_of_runs, open_comparison
+    from maskwright.comparison.matrix import read_matrix
+
+    begun = is_comparison(given)
+    if begun and (overrides or out):
+        raise UsageError(f"`compare()` must be given {given} alone: a comparison goes on as it began. Leave the rest out.")
+    if is_of_runs(given):
+        return open_comparison(given)
+    matrix = read_matrix(given / GIVEN if begun else given, overrides)
+    root = given if begun else Path(out) if out else default_out(matrix.base)
+    console = Console(stderr=True, highlight=False)
+
+    def say(line: str) -> None:
+        if progress:
+            console.print(line, soft_wrap=True, markup=False)
+
+    compare_cells(matrix, root, split, say, console if progress else None)
+    return open_comparison(root)
+
+
+def _compare_runs(runs: list[Run], out: Any, split: str | None, data: Path | None) -> Comparison:
+    from maskwright.comparison.finished import compare_runs
+    from maskwright.comparison.folder import default_out, keep_runs, refuse_taken
+
+    compared = compare_runs(runs, split or "test", data)
+    root = Path(out) if out else default_out(runs[0].config)
+    refuse_taken(root)
+    return keep_runs(compared, root)
 
 
 def load_run(run: str | Path) -> TrainedRun:

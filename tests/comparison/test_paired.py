@@ -10,7 +10,8 @@ from scipy import stats
 from standing_making import counts, simulated
 
 from maskwright.comparison.paired import Scores, difference, pair_rate, score_interval, seed_scores, spreads
-from maskwright.evaluation.resampling import draw, percentile_interval, resampled_scores
+from maskwright.evaluation.resampling import draw, resampled_scores
+from maskwright.evaluation.resampling import score_interval as of_evaluation
 
 
 def drawn_iou(entries, num_images, resamples=2000, seed=0):
@@ -161,7 +162,7 @@ def test_one_seed_gives_evaluations_interval():
     (run,) = simulated(np.random.default_rng(9), 12, [0])[0]
     draws = draw([None] * 12)
     (spread,) = spreads([seed_scores((run,), draws)["iou"]])
-    assert score_interval(spread, 12) == pytest.approx(percentile_interval(resampled_scores(run, draws)["iou"], 12), abs=1e-12)
+    assert score_interval(spread, 12) == pytest.approx(of_evaluation(resampled_scores(run, draws)["iou"], 12), abs=1e-12)
 
 
 # ------------------------------------------------------------------ where nothing varies

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
+
+if TYPE_CHECKING:
+    from maskwright.comparison.standings import Standings
 
 
 @dataclass(frozen=True)
@@ -64,3 +67,15 @@ class Comparison:
     failures: tuple[Failure, ...] = ()
     root: Path | None = None
     monitor: str = "val_iou"
+
+    @property
+    def standings(self) -> Standings:
+        """The entries by test score, the best first, with intervals, verdicts and the one validation chose."""
+        from maskwright.comparison.standings import standings  # which knows entries
+
+        return standings(self)
+
+    def __str__(self) -> str:
+        from maskwright.comparison.tables import as_text
+
+        return as_text(self.standings).rstrip()

@@ -22,7 +22,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from maskwright.evaluation.resampling import LEVEL, resampled_scores, student_quantile
+from maskwright.evaluation.resampling import LEVEL, resampled_scores, spread_interval, student_quantile
 from maskwright.metrics.counts import Counts
 
 _STILL = 1e-12  # a spread below this is rounding
@@ -106,9 +106,9 @@ def spreads(entries: Sequence[Scores], seed: int = 0) -> tuple[Spread, ...]:
 
 
 def score_interval(spread: Spread, num_units: int, level: float = LEVEL) -> tuple[float, float]:
-    """The interval of one score by itself: percentiles of its draws, the tails widened for few units and few seeds.
+    """The interval of one score by itself: Student's, on the scale of log odds, widened for few units and few seeds.
 
-    With one seed it is `percentile_interval`'s, as evaluation tells it.
+    With one seed it is that of `resampling.score_interval`, as evaluation tells it.
     """
     drawn = (spread.value + spread.images + spread.seeds)[np.isfinite(spread.images)]
     if num_units < 2 or not drawn.size or math.isnan(spread.value):
@@ -119,9 +119,7 @@ def score_interval(spread: Spread, num_units: int, level: float = LEVEL) -> tupl
     if total <= _STILL**2:
         return spread.value, spread.value
     degrees = _degrees(wide, num_units, (spread,))
-    tail = NormalDist().cdf(-math.sqrt(total / drawn_total) * _student(1 - (1 - level) / 2, degrees))
-    low, high = np.percentile(drawn, [100 * tail, 100 * (1 - tail)])
-    return float(max(0.0, low)), float(min(_RANGE, high))
+    return spread_interval(drawn, math.sqrt(total / drawn_total) * _student(1 - (1 - level) / 2, degrees), _RANGE)
 
 
 def pair_rate(entries: Sequence[Spread], level: float = LEVEL) -> float:

@@ -25,13 +25,10 @@ _CANNOT_BE_BUILT = (ValueError, TypeError, AssertionError, NotImplementedError, 
 
 def build_smp(config: SmpConfig, num_channels: int, num_outputs: int) -> nn.Module:
     """Build `arch` on `encoder`; without a network, pretrained weights must be in the cache."""
-    runtime.ensure_torchvision()
+    encoder, weights = refuse_unknown(config)
     import segmentation_models_pytorch as smp
 
     arch, architectures = config.arch.lower(), dict(smp.MODEL_ARCHITECTURES_MAPPING)
-    if arch not in architectures:
-        raise ModelError(unknown("model.arch", config.arch, architectures))
-    encoder, weights = _named(config)
     _refuse_unequal_bands(config, num_channels)
     asked = weights is not None if encoder.startswith(TIMM) else weights  # of timm's the name says which set
     options = {"encoder_name": encoder, "encoder_weights": asked or None, "in_channels": num_channels, "classes": num_outputs}
@@ -54,6 +51,17 @@ def build_smp(config: SmpConfig, num_channels: int, num_outputs: int) -> nn.Modu
     if config.pixels != "auto":
         model.mean, model.std = tuple(config.pixels.mean), tuple(config.pixels.std)
     return model
+
+
+def refuse_unknown(config: SmpConfig) -> tuple[str, str | None]:
+    """Stop at an architecture, encoder or set of weights that there is not; the encoder and set as they are built."""
+    runtime.ensure_torchvision()
+    import segmentation_models_pytorch as smp
+
+    architectures = dict(smp.MODEL_ARCHITECTURES_MAPPING)
+    if config.arch.lower() not in architectures:
+        raise ModelError(unknown("model.arch", config.arch, architectures))
+    return _named(config)
 
 
 def weight_sets(encoder: str) -> list[str]:

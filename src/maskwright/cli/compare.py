@@ -1,0 +1,166 @@
+"""maskwright compare"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from maskwright.cli.types import Flag
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from maskwright.comparison import Comparison
+    from maskwright.comparison.matrix import Matrix
+
+
+def compare(
+    config: str | None = None,
+    /,
+    *keys: Annotated[str, Parameter(show=False)],
+    out: str | None = None,
+    split: str | None = None,
+    plan: Flag = False,
+    json: Flag = False,
+) -> int:
+    """Train a matrix of models and seeds on one split, or compare finished runs.
+
+    maskwright compare CONFIG --plan
+    maskwright compare CONFIG --data my_data --out runs/models
+    maskwright compare runs/models
+    maskwright compare RUN RUN …
+
+    CONFIG is YAML with `base:`, a configuration as for train, and `matrix:`, keys with the values to compare, such as
+    {model: [unet, unet/resnet34], seed: [0, 1, 2], optim.lr: [0.001, 0.01]}; a value may be a whole section. `cells:`
+    is a list of settings that stand together, such as {model: unet, lr: 0.01}. All cells have the same split and the
+    same epochs (or train.minutes). Flags as for train are laid over the base.
+
+    A comparison that was stopped goes on when it is named, and a cell that failed is tried again. Exit code 1: one failed.
+
+    Parameters
+    ----------
+    config
+        YAML file, the folder of a comparison to go on with, or finished runs.
+    out
+        The comparison's folder. Default: runs/NAME-compare-NUMBER.
+    split
+        Which images decide: test (the default), val or train.
+    plan
+        Tell cells, memory, disk and time from a measured step; train and write nothing.
+    json
+        Print one JSON document on stdout.
+    """
+    from maskwright.cli.output import counting, say, say_json, stderr, table
+    from maskwright.comparison.folder import is_of_runs, open_comparison
+    from maskwright.errors import UsageError
+
+    words = [*([config] if config else []), *keys]
+    named: list[str] = []
+    while words and not words[0].startswith("-"):
+        named.append(words.pop(0))
+    if not named:
+        fix = "Write maskwright compare CONFIG, or maskwright compare RUN RUN."
+        raise UsageError(f"`compare` must be given a CONFIG, a comparison's folder or finished runs; got none. {fix}")
+    if len(named) > 1:
+        comparison = _of_runs(named, words, out, split, plan)
+    elif is_of_runs(named[0]) and not words and not out and not plan:
+        comparison = open_comparison(named[0])
+    else:
+        matrix, root = _of_cells(named[0], words, out)
+
+        from maskwright.cli.telling import tell_plan
+
+        console = stderr()
+        if plan:
+            from maskwright.comparison.plan import make_plan
+
+            planned = make_plan(matrix, root, split or "test", console, tell_plan(console), counting("measuring"))
+            if json:
+                say_json(planned.to_json())
+            else:
+                table(*planned.rows())
+                for line in [planned.total(), *(f"warning: {told}" for told in planned.warnings()), *planned.problems]:
+                    say(line)
+            return 1 if planned.problems else 0
+        comparison = _run(matrix, root, split, console)
+    return _finish(comparison, json)
+
+
+def _of_cells(named: str, words: Sequence[str], out: str | None) -> tuple[Matrix, Path]:
+    """The matrix of a CONFIG or of a comparison's folder, and where its cells are."""
+    from pathlib import Path
+
+    from maskwright.comparison.folder import GIVEN, default_out, is_comparison
+    from maskwright.comparison.matrix import read_matrix
+    from maskwright.config.flags import parse_overrides
+    from maskwright.errors import UsageError
+
+    path = Path(named)
+    if not path.is_dir():
+        matrix = read_matrix(path, parse_overrides(words))
+        return matrix, Path(out) if out else default_out(matrix.base)
+    if not is_comparison(path):
+        what = "a run, and one run alone compares with nothing" if (path / "config.yaml").is_file() else f"without {GIVEN}"
+        fix = "Name two runs or more, or a CONFIG."
+        raise UsageError(f"`compare` must be given a CONFIG, a comparison's folder or finished runs; got {path}, {what}. {fix}")
+    if words or out:
+        got = out if out and not words else words[0]
+        raise UsageError(f"`{path}` must stand alone: a comparison goes on as it began; got {got} too. Leave it out.")
+    return read_matrix(path / GIVEN), path
+
+
+def _run(matrix: Matrix, root: Path, split: str | None, console: Any) -> Comparison:
+    from maskwright.cli.telling import tell_plan
+    from maskwright.comparison.cells import compare_cells
+    from maskwright.comparison.folder import open_comparison
+
+    def say(line: str) -> None:
+        console.print(line, soft_wrap=True, markup=False)
+
+    for note in matrix.notes:
+        say(f"note    {note}")
+    say(f"comparing {len(matrix.cells)} cells in {root}")
+    compare_cells(matrix, root, split, say, console, tell_plan(console))
+    return open_comparison(root)
+
+
+def _of_runs(named: Sequence[str], words: list[str], out: str | None, split: str | None, plan: bool) -> Comparison:
+    from pathlib import Path
+
+    from maskwright.cli.output import counting
+    from maskwright.comparison.finished import compare_runs
+    from maskwright.comparison.folder import default_out, keep_runs, refuse_taken
+    from maskwright.errors import UsageError
+    from maskwright.runs import Run
+
+    if plan:
+        raise UsageError("`--plan` must be given with a CONFIG; finished runs need no plan. Leave it out.")
+    data = None
+    if len(words) == 2 and words[0] == "--data":
+        data = Path(words[1])
+    elif words:
+        got = f"got {words[0]}"
+        raise UsageError(f"finished runs must stand alone or with --data, --out, --split and --json; {got}. Leave it out.")
+    runs = [Run.open(name) for name in named]
+    root = Path(out) if out else default_out(runs[0].config)
+    refuse_taken(root)
+    return keep_runs(compare_runs(runs, split or "test", data, counting("evaluating")), root)
+
+
+def _finish(comparison: Comparison, json: bool) -> int:
+    """Write tables and page, print the table; 1 when a cell failed."""
+    from maskwright.cli.output import say, say_json
+    from maskwright.comparison.outcome import write_outcome
+    from maskwright.comparison.tables import as_text
+    from maskwright.reports.comparison_page import write_comparison_report
+
+    found = write_outcome(comparison)
+    page = write_comparison_report(comparison)
+    if json:
+        say_json({"comparison": str(comparison.root), **found.to_json(), "report": str(page)})
+    else:
+        say(as_text(found).rstrip())
+        say(f"\nwritten to {comparison.root}; the page: {page}")
+    return 1 if comparison.failures else 0

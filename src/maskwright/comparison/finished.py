@@ -1,0 +1,239 @@
+"""Finished runs → entries that share their images: scored where they were not yet, seeds of one setting as one entry."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskwright.comparison.entries import Comparison, Cost, Entry, Failure
+from maskwright.comparison.naming import SEED, model_name, unlike
+from maskwright.data.record import bands_of, class_map, split_entries
+from maskwright.errors import RunError, UsageError, listed
+from maskwright.metrics.counts import Counts
+from maskwright.runs import Run
+
+Progress = Callable[[int, int], None]
+# where a run was made and what kept its pixels near: none of it changes what it learned
+_ASIDE = ("data.root", "data.cache", "data.reader", "train.workers", "train.allow", "log", SEED)
+
+
+def compare_runs(
+    runs: Sequence[Run], split: str = "test", data: Path | None = None, progress: Progress | None = None
+) -> Comparison:
+    """A comparison of finished runs, whatever made them; those not yet scored on the split are scored now."""
+    places = [run.root.resolve() for run in runs]
+    twice = [run.root for index, run in enumerate(runs) if places[index] in places[:index]]
+    if len(runs) < 2 or twice:
+        got = f"{twice[0]} twice" if twice else f"{len(runs)}"
+        raise UsageError(f"`RUN RUN …` must be at least two runs, each named once; got {got}. Name others.")
+    for run in runs:
+        refuse_unfinished(run)
+    refuse_other_images(runs, split)
+    for run in runs:
+        ensure_scored(run, split, data, progress)
+    grouped = _grouped(runs)
+    names = _names(grouped, [run.name for run in runs])
+    settings = _settings([group[0] for group in grouped])
+    return assemble([*zip(names, settings, grouped, strict=True)], split)
+
+
+def assemble(
+    named: Sequence[tuple[str, Mapping[str, Any], Sequence[Run]]], split: str,
+    failures: Iterable[Failure] = (), root: Path | None = None,
+) -> Comparison:  # fmt: skip
+    """Entries of scored runs, each (name, settings, runs), their counts in one order of images."""
+    runs = [run for _, _, group in named for run in group]
+    if not runs:
+        return Comparison(split, (), (), (), (), tuple(failures), root)
+    refuse_other_images(runs, split)
+    document = runs[0].data
+    files = split_entries(document, split)
+    images = tuple(entry["id"] for entry in files)
+    monitor = _monitor(runs)
+    entries = tuple(
+        Entry(name, dict(settings), tuple(group), tuple(counts_of(run, split, images) for run in group),
+              tuple(best_val(run, monitor) for run in group), cost_of(group, split))
+        for name, settings, group in named
+    )  # fmt: skip
+    groups = tuple(entry["group"] for entry in files)
+    return Comparison(split, class_map(document).names, images, groups, entries, tuple(failures), root, monitor)
+
+
+def refuse_unfinished(run: Run) -> None:
+    """Stop at a run whose training has not come to its end."""
+    if not run.weights.is_file():
+        fix = f"Finish it first: maskwright train --resume {run.root}"
+        raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")
+
+
+def refuse_other_images(runs: Sequence[Run], split: str) -> None:
+    """Stop where runs have not the same images, masks and classes in a split: names, contents and meaning."""
+    first = runs[0]
+    classes, files = _meaning(first), _identities(first, split)
+    for run in runs[1:]:
+        if _meaning(run) != classes:
+            ours, theirs = (listed(_meaning(one)[0], "and", 6) for one in (first, run))
+            if ours == theirs:
+                ours, theirs = (f"{one} as {list(_meaning(one)[1])}" for one in (first, run))
+                ours, theirs = f"values {ours}", f"values {theirs}"
+            fix = "Only scores of the same classes can be compared."
+            raise RunError(f"runs must have the same classes to be compared; {first.root} has {ours}, {run.root} {theirs}. {fix}")
+        others = _identities(run, split)
+        if others == files:
+            continue
+        differ = sorted(name for name in files.keys() | others.keys() if files.get(name) != others.get(name))
+        changed = [name for name in differ if name in files and name in others]
+        told = f"in {listed(differ, 'and', 3)} they differ"
+        if changed == differ:
+            told = f"{listed(differ, 'and', 3)} {'has' if len(differ) == 1 else 'have'} other contents there"
+        fix = "Train them on one data set with one split, or choose another --split."
+        raise RunError(f"runs must have the same {split} images to be compared; {first.root} has {len(files)} and {run.root} "
+                       f"{len(others)}, {told}. {fix}")  # fmt: skip
+
+
+def ensure_scored(run: Run, split: str, data: Path | None = None, progress: Progress | None = None) -> None:
+    """Evaluate a run on a split unless it was."""
+    if not is_scored(run, split):
+        from maskwright.evaluation import evaluate  # brings torch, which scored runs do not need
+
+        evaluate(run, split, data, progress=progress)
+
+
+def is_scored(run: Run, split: str) -> bool:
+    """Whether a run has scores of all the images it lists for a split."""
+    scores, counted = (run.root / "evaluation" / f"{split}{end}" for end in (".json", "-counts.npz"))
+    if not (scores.is_file() and counted.is_file()):
+        return False
+    return sorted(Counts.load(counted).images) == sorted(entry["id"] for entry in split_entries(run.data, split))
+
+
+def counts_of(run: Run, split: str, images: Sequence[str]) -> Counts:
+    """A run's counts, in the order of the images given."""
+    counts = Counts.load(run.root / "evaluation" / f"{split}-counts.npz")
+    if counts.images == tuple(images):
+        return counts
+    place = {name: index for index, name in enumerate(counts.images)}
+    order = np.array([place[name] for name in images])
+    arrays = {field.name: getattr(counts, field.name) for field in fields(counts)}
+    return replace(
+        counts, images=tuple(images), **{name: value[order] for name, value in arrays.items() if isinstance(value, np.ndarray)}
+    )
+
+
+def best_val(run: Run, monitor: str) -> float:
+    """The monitored score of the epoch whose weights the run keeps, picked by the run's own monitor; NaN where it has none."""
+    watched = run.config.train.monitor
+    rows = [row for row in run.history if not math.isnan(row[watched])]
+    if not rows:
+        return math.nan
+    return (max if watched == "val_iou" else min)(rows, key=lambda row: row[watched])[monitor]
+
+
+def cost_of(runs: Sequence[Run], split: str) -> Cost:
+    """What an entry costs: of the network once, of training and predicting the mean over its runs."""
+    costs = [run.read_json(f"evaluation/{split}.json").get("cost") or {} for run in runs]
+    known = next((cost for cost in costs if cost.get("parameters")), None)
+    parameters, multiply_adds = (known["parameters"], known.get("multiply_adds")) if known else _measured(runs[0])
+    milliseconds = [cost.get("milliseconds_an_image") for cost in costs]
+    seconds = [sum(row["seconds"] for row in run.history) if run.history else None for run in runs]
+    return Cost(int(parameters), math.nan if multiply_adds is None else float(multiply_adds), _mean(seconds), _mean(milliseconds))
+
+
+def _measured(run: Run) -> tuple[int, int | None]:
+    """For runs scored by an older version, whose scores don't tell their cost."""
+    from maskwright.models.sizing import measure
+
+    document, config = run.data, run.config
+    assert config.data.size != "auto"
+    size = measure(config.model, class_map(document).num_classes, bands_of(document).num_channels, config.data.size)
+    return size.parameters, size.multiply_adds
+
+
+def _mean(values: Iterable[float | None]) -> float:
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _monitor(runs: Sequence[Run]) -> str:
+    """What validation was watched by; the IoU, which every history has, where runs differ."""
+    watched = {run.config.train.monitor for run in runs}
+    return watched.pop() if len(watched) == 1 else "val_iou"
+
+
+def _meaning(run: Run) -> tuple[Any, ...]:
+    classes = class_map(run.data)
+    return classes.names, classes.values, classes.ignore_values, classes.foreground_from, classes.colours
+
+
+def _identities(run: Run, split: str) -> dict[str, tuple[Any, ...]]:
+    keys = ("image_sha256", "mask_sha256", "window")
+    return {entry["id"]: tuple(str(entry[key]) for key in keys) for entry in split_entries(run.data, split)}
+
+
+def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs that differ in their seed alone, together."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(repr(_decisive(run)), []).append(run)
+    found: list[list[Run]] = []
+    for group in groups.values():
+        seeds = [run.config.train.seed for run in group]
+        # the same setting with the same seed twice is no second seed: such runs stay apart
+        together = len(set(seeds)) == len(seeds)
+        found += [sorted(group, key=lambda run: run.config.train.seed)] if together else [[run] for run in group]
+    return found
+
+
+def _decisive(run: Run) -> dict[str, Any]:
+    """Dotted keys as they were asked for: what was auto is auto again, as its value may follow from the seed."""
+    flat = _flat(run.config.model_dump(mode="json"))
+    settled = run.environment.get("auto", {})
+    auto = tuple(key for key in settled)
+    return {
+        key: "auto" if key in auto or key.startswith(tuple(f"{one}." for one in auto)) else value
+        for key, value in flat.items()
+        if not any(key == one or key.startswith(f"{one}.") for one in _ASIDE)
+    }
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def _settings(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The keys in which settings differ, with their values; those of models whose names differ are told by the name."""
+    trees, models = [_decisive(run) for run in runs], [model_name(run.config.model) for run in runs]
+    keys = [
+        key for key in dict.fromkeys(key for tree in trees for key in tree) if len({repr(tree.get(key)) for tree in trees}) > 1
+    ]
+    named = len(set(models)) > 1
+    return [
+        {**({"model": model} if named else {}),
+         **{key: tree[key] for key in keys if key in tree and not (named and key.startswith("model."))}}
+        for model, tree in zip(models, trees, strict=True)
+    ]  # fmt: skip
+
+
+def _names(groups: Sequence[Sequence[Run]], all_names: Sequence[str]) -> list[str]:
+    """The run's own name; for several seeds what their names begin with, else their model."""
+    found: list[str] = []
+    for group in groups:
+        if len(group) == 1:
+            alone = list(all_names).count(group[0].name) == 1
+            found.append(group[0].name if alone else str(group[0].root))
+            continue
+        alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*(run.name for run in group), strict=False))
+        common = "".join(letters[0] for letters in alike)
+        plain = re.sub(r"[-_. ]*(seed)?[-_. ]*\d*$", "", common)
+        found.append(plain if len(plain) > 2 else model_name(group[0].config.model))
+    return unlike(found)

@@ -1,0 +1,230 @@
+"""The folder of a comparison: what it holds, the state of each cell, and how it is opened again.
+
+comparison.yaml   base and matrix as given (or the runs)     plan.json    cells, split and budget
+cells.json        the state of each cell, a failure's reason  cells/NAME/  their run folders
+environment.json  versions, machine and command              standings.json, table.md, table.csv, table.tex, report.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from maskwright.comparison.entries import Comparison, Failure
+from maskwright.comparison.finished import assemble
+from maskwright.comparison.naming import with_seed
+from maskwright.config import Config
+from maskwright.errors import RunError
+from maskwright.runs import Run, command_line, provenance, write_atomically
+
+GIVEN, PLAN, STATES, CELLS = "comparison.yaml", "plan.json", "cells.json", "cells"
+ENVIRONMENT = "environment.json"
+_LOCK = ".lock"
+State = Literal["waiting", "running", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cell as plan.json lists it: its name, its entry, and its run's folder, relative to the comparison's or whole."""
+
+    name: str
+    entry: str
+    run: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a comparison's folder was made for; `budget` is what each cell may spend."""
+
+    split: str
+    places: tuple[Place, ...]
+    budget: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CellState:
+    """How far a cell has come; `reason` is why it failed, `trace` where in the program if nobody foresaw it."""
+
+    state: State = "waiting"
+    reason: str | None = None
+    seconds: float = 0.0
+    trace: str | None = None
+
+
+class States:
+    """cells.json, written at every change."""
+
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        self.root = root
+        kept = _read_json(root / STATES) if (root / STATES).is_file() else {}
+        self.known = {name: CellState(**kept.get(name, {})) for name in names}
+
+    def __getitem__(self, name: str) -> CellState:
+        return self.known[name]
+
+    def change(self, name: str, **to: Any) -> None:
+        """Change what is known of a cell, and write it down."""
+        self.known[name] = replace(self.known[name], **to)
+        self.write()
+
+    def write(self) -> None:
+        """Write cells.json as of now."""
+        rows = {
+            name: {key: value for key, value in asdict(state).items() if value is not None} for name, state in self.known.items()
+        }
+        write_json(self.root / STATES, rows)
+
+
+def is_comparison(root: str | Path) -> bool:
+    """Whether a folder is a comparison's."""
+    return (Path(root) / GIVEN).is_file()
+
+
+def is_of_runs(root: str | Path) -> bool:
+    """Whether a folder is that of a comparison of finished runs, which has no cells to go on with."""
+    return is_comparison(root) and "runs" in (yaml.safe_load((Path(root) / GIVEN).read_text(encoding="utf-8")) or {})
+
+
+def open_comparison(root: str | Path) -> Comparison:
+    """A comparison from its folder: the entries of the cells that are done, and the failures of those that are not."""
+    root = Path(root)
+    if not is_comparison(root):
+        what = f"holds no {GIVEN}" if root.is_dir() else "is not there"
+        fix = "Check the path."
+        raise RunError(f"`COMPARISON` must be a folder made by `maskwright compare`; got {root}, which {what}. {fix}")
+    plan = read_plan(root)
+    states = States(root, [place.name for place in plan.places])
+    entries: dict[str, tuple[Mapping[str, Any], list[Run]]] = {}
+    for place in plan.places:
+        if states[place.name].state == "done":
+            entries.setdefault(place.entry, (place.settings, []))[1].append(Run.open(root / place.run))
+    named = [(name, settings, runs) for name, (settings, runs) in entries.items()]
+    failures = [
+        Failure(place.name, states[place.name].reason or "no reason is known")
+        for place in plan.places
+        if states[place.name].state == "failed"
+    ]
+    return assemble(named, plan.split, failures, root)
+
+
+def read_plan(root: Path) -> Plan:
+    """plan.json."""
+    tree = _read_json(root / PLAN)
+    return Plan(tree["split"], tuple(Place(**place) for place in tree["cells"]), tree["budget"])
+
+
+def begin(root: Path, document: Mapping[str, Any], plan: Plan) -> None:
+    """Make the folder of a new comparison; what it was given is written last, and makes it one."""
+    write_plan(root, plan)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    write_json(root / ENVIRONMENT, provenance(command_line(), now, {}))
+    States(root, [place.name for place in plan.places]).write()
+    text = yaml.safe_dump(_plain(document), sort_keys=False, allow_unicode=True, width=120)
+    write_atomically(root / GIVEN, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def write_plan(root: Path, plan: Plan) -> None:
+    """Write plan.json."""
+    cells = [asdict(place) for place in plan.places]
+    write_json(root / PLAN, {"split": plan.split, "budget": dict(plan.budget), "cells": _plain(cells)})
+
+
+def keep_runs(comparison: Comparison, root: Path) -> Comparison:
+    """Write the folder of a comparison of finished runs, which stay where they are."""
+    refuse_taken(root)
+    places: list[Place] = []
+    for entry in comparison.entries:
+        for run in entry.runs:
+            name = with_seed(entry.name, run.config.train.seed if entry.num_seeds > 1 else None)
+            places.append(Place(name, entry.name, str(run.root.resolve()), entry.settings))
+    begin(root, {"runs": [place.run for place in places]}, Plan(comparison.split, tuple(places), {}))
+    states = States(root, [place.name for place in places])
+    for place in places:
+        states.change(place.name, state="done")
+    return replace(comparison, root=root)
+
+
+def default_out(config: Config, parent: Path = Path("runs")) -> Path:
+    """runs/DATA-compare-NUMBER, the first number that is free."""
+    base, number = f"{Path(config.data.root or 'data').resolve().stem}-compare", 1
+    while (parent / f"{base}-{number}").exists():
+        number += 1
+    return parent / f"{base}-{number}"
+
+
+def refuse_taken(root: Path) -> None:
+    """Stop when a folder cannot become a comparison's because it holds something else (leftovers of a killed start aside)."""
+    if root.is_file():
+        raise RunError(f"`--out` must be a new or empty folder; got {root}, a file. Choose another with --out.")
+    held = [path.name for path in root.iterdir() if path.name not in (PLAN, STATES, ENVIRONMENT, _LOCK)] if root.is_dir() else []
+    if held:
+        fix = f"Go on with it: maskwright compare {root}" if is_comparison(root) else "Choose another."
+        raise RunError(f"`--out` must be a new or empty folder; got {root}, which holds {held[0]}. {fix}")
+
+
+def refuse_changed(root: Path, then: Sequence[tuple[str, Config]], now: Sequence[tuple[str, Config]]) -> None:
+    """Stop when a folder was begun with other cells than those of now."""
+    if list(then) == list(now):
+        return
+    before, after = dict(then), dict(now)
+    names = [name for name in (*before, *after) if before.get(name) != after.get(name)]
+    told = f"{names[0]} differs" if names else "their order differs"
+    if names and (names[0] not in before or names[0] not in after):
+        told = f"{names[0]} is {'new' if names[0] not in before else 'gone'}"
+    fix = f"Choose another --out, or go on with what was begun: maskwright compare {root}"
+    raise RunError(f"`CONFIG` must be what {root} was begun with; {told}. {fix}")
+
+
+@contextlib.contextmanager
+def alone_in(root: Path) -> Iterator[None]:
+    """Keep other processes from working in the same folder, where the system has such locks; a killed one holds none."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    path = root / _LOCK
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fix = "Wait until it is done, or choose another --out."
+            raise RunError(f"`--out` must be worked on by one process at a time; another is at work in {root}. {fix}") from None
+        except OSError:  # some network file systems know no locks
+            pass
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write one JSON document whole."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return path
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"`COMPARISON` must be whole; {path.parent} holds no {path.name}. Restore it, or begin anew.") from None
+    except json.JSONDecodeError as error:
+        raise RunError(f"`{path}` must be valid JSON; line {error.lineno}: {error.msg}. Restore it.") from None
+
+
+def _plain(value: Any) -> Any:
+    """What YAML and JSON can hold: tuples as lists."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,191 @@
+"""`maskwright compare --plan`: what each cell would take, from a step measured here; nothing is trained or written."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from maskwright.comparison.cells import budget_of, budgeted, refuse_empty_split, refuse_unknown_names
+from maskwright.comparison.matrix import Cell, Matrix
+from maskwright.comparison.measuring import Measured, Measurer, Task, measurer
+from maskwright.config import Config
+from maskwright.data.dataset import SPLITS
+from maskwright.data.description import described
+from maskwright.data.opening import Opened
+from maskwright.data.store import PixelStore, free_memory
+from maskwright.errors import MaskwrightError, UsageError, listed, unknown
+from maskwright.training import fit
+from maskwright.training.gate import open_checked
+from maskwright.training.progress import duration
+from maskwright.training.range_test import STEPS as RANGE_STEPS
+
+# of a cell's data, what decides how files are read, and so what is opened
+_OPENING = ("bands", "tones", "cache")
+_START = 3.0  # seconds a cell spends on opening files and writing
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """What a cell would take, or why it cannot be trained."""
+
+    name: str
+    measured: Measured | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class ComparisonPlan:
+    """What a comparison would take: cells run one after the other, so memory is the largest cell's."""
+
+    cells: tuple[CellPlan, ...]
+    budget: dict[str, Any]
+    free_memory: int
+    free_disk: int
+
+    @property
+    def memory(self) -> int:
+        return max((cell.measured.memory for cell in self.cells if cell.measured), default=0)
+
+    @property
+    def disk(self) -> int:
+        return sum(cell.measured.disk for cell in self.cells if cell.measured)
+
+    @property
+    def seconds(self) -> float:
+        return sum(cell.measured.seconds for cell in self.cells if cell.measured)
+
+    @property
+    def problems(self) -> list[str]:
+        """A sentence for each reason why cells cannot be trained."""
+        found: dict[str, list[str]] = {}
+        for cell in self.cells:
+            if cell.problem:
+                found.setdefault(cell.problem, []).append(cell.name)
+        return [f"{listed(names)} cannot be trained: {problem}" for problem, names in found.items()]
+
+    def warnings(self) -> list[str]:
+        """What is too large for this machine."""
+        found = []
+        if self.disk > self.free_disk:
+            found.append(f"the disk has {size_name(self.free_disk)} free, and {size_name(self.disk)} are needed")
+        large = [cell.name for cell in self.cells if cell.measured and cell.measured.memory > self.free_memory > 0]
+        found += [f"{name} needs more memory than the {size_name(self.free_memory)} that are free" for name in large]
+        return found
+
+    def rows(self) -> tuple[list[str], list[list[str]]]:
+        """The table, as text."""
+        columns = ["cell", "parameters", "multiply-adds", "a step", "epochs", "memory", "disk", "time"]
+        rows = []
+        for cell in self.cells:
+            one = cell.measured
+            if one is None:
+                rows.append([cell.name, *["-"] * (len(columns) - 1)])
+                continue
+            adds = "-" if math.isnan(one.multiply_adds) else _count_name(one.multiply_adds)
+            rows.append([cell.name, f"{one.parameters:,}", adds, f"{one.step:.3f} s", str(one.epochs),
+                         size_name(one.memory) if one.memory else "-", size_name(one.disk), duration(one.seconds)])  # fmt: skip
+        return columns, rows
+
+    def total(self) -> str:
+        """The last line of the table."""
+        planned = sum(cell.measured is not None for cell in self.cells)
+        memory = f", {size_name(self.memory)} of memory at the most" if self.memory else ""
+        return f"{planned} cells one after the other: about {duration(self.seconds)}, {size_name(self.disk)} on disk{memory}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The document `--plan --json` prints."""
+        cells = []
+        for cell in self.cells:
+            told = asdict(cell.measured) if cell.measured else {}
+            known = {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in told.items()}
+            cells.append({"name": cell.name, **known, **({"problem": cell.problem} if cell.problem else {})})
+        total = {"cells": len(self.cells), "memory": self.memory, "disk": self.disk, "seconds": round(self.seconds, 1)}
+        free = {"memory": self.free_memory, "disk": self.free_disk}
+        return {"cells": cells, "total": total, "free": free, "budget": self.budget, "warnings": self.warnings()}
+
+
+def make_plan(
+    matrix: Matrix, root: Path, split: str = "test", console: Console | None = None,
+    tell_plan: Callable[[fit.Plan], None] | None = None, progress: Callable[[int, int], None] | None = None,
+) -> ComparisonPlan:  # fmt: skip
+    """Open the data, then build and try each setting once; seeds of one setting take the same."""
+    if split not in SPLITS:
+        raise UsageError(unknown("--split", split, SPLITS))
+    refuse_unknown_names(matrix)
+    base = fit.prepare(matrix.base, None, console)
+    try:
+        refuse_empty_split(base, split)
+        if tell_plan:
+            tell_plan(base)
+        known: dict[str, CellPlan] = {}
+        budget, num_test = budget_of(base), len(base.opened.dataset.split(split))
+        with measurer() as at_work:
+            for number, cell in enumerate(matrix.cells):
+                if cell.entry not in known:
+                    known[cell.entry] = _planned(cell, base, budget, num_test, at_work)
+                if progress:
+                    progress(number + 1, len(matrix.cells))
+    finally:
+        base.opened.store.close()
+    cells = tuple(replace(known[cell.entry], name=cell.name) for cell in matrix.cells)
+    place = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    return ComparisonPlan(cells, budget, free_memory(), shutil.disk_usage(place).free)
+
+
+def _planned(cell: Cell, base: fit.Plan, budget: dict[str, Any], num_test: int, at_work: Measurer) -> CellPlan:
+    try:
+        plan = _settled(budgeted(cell.config, budget), base)
+    except MaskwrightError as error:
+        return CellPlan(cell.name, None, " ".join(str(error).split()))
+    config, searches = plan.config, plan.config.optim.lr == "auto"
+    if searches:
+        config = config.replace({"optim.lr": 1e-3})  # a step takes as long at any rate
+    found = at_work.measure(Task(config, _light(plan.opened), num_test))
+    if isinstance(found, str):
+        return CellPlan(cell.name, None, found)
+    if config.train.epochs == "auto":  # a budget of minutes holds the search for a rate as well
+        seconds = 60 * (config.train.minutes or 0)
+    else:
+        seconds = found.seconds + (RANGE_STEPS * found.step if searches else 0)
+    return CellPlan(cell.name, replace(found, seconds=seconds + _START))
+
+
+def _settled(config: Config, base: fit.Plan) -> fit.Plan:
+    """The cell's own plan, on the base's open data unless it reads the files another way."""
+    config = config.model_copy(update={"data": described(config.data)[0]})
+    ours, theirs = ([getattr(one, key) for key in _OPENING] for one in (config.data, base.opened.config))
+    if ours == theirs:
+        return fit.settle(config, replace(base.opened, config=config.data), base.passed)
+    opened, passed = open_checked(config, None, None)
+    try:
+        return fit.settle(config, opened, passed)
+    finally:
+        opened.store.close()
+
+
+def _light(opened: Opened) -> Opened:
+    """The data without their pixels, which are decoded anew: small enough for another process."""
+    store = PixelStore(opened.store.records, opened.store.sizes, opened.store.bands, "none", None)
+    store.classes = opened.store.classes
+    return replace(opened, store=store, inspected=())
+
+
+def size_name(amount: float) -> str:
+    """Bytes as a person says them.
+
+    >>> size_name(3 << 20), size_name(5 << 29)
+    ('3.0 MiB', '2.5 GiB')
+    """
+    if amount >= 2**29:
+        return f"{amount / 2**30:.1f} GiB"
+    return f"{amount / 2**20:.0f} MiB" if amount >= 10 * 2**20 else f"{amount / 2**20:.1f} MiB"
+
+
+def _count_name(number: float) -> str:
+    return f"{number / 1e9:.1f} G" if number >= 1e9 else f"{number / 1e6:.1f} M"
