@@ -21,6 +21,7 @@ from pydantic import (
 from maskwright.config.augment import AugmentPreset, AugmentStep
 from maskwright.config.base import Auto, Fraction, Section
 from maskwright.config.data import DataConfig
+from maskwright.config.log import LogEntry, LogInput, log_shorthand
 from maskwright.config.losses import LossName, LossTerm, loss_shorthand
 from maskwright.config.models import ModelConfig, UnetConfig
 from maskwright.config.optim import OptimConfig
@@ -44,6 +45,9 @@ class TrainConfig(Section):
     devices: Annotated[Literal["auto", "cpu", "gpu"], Field(description="what the network runs on")] = "auto"
     workers: Annotated[Annotated[int, Field(ge=0)] | Auto, Field(description="processes that prepare inputs")] = "auto"
     monitor: Annotated[Literal["val_iou", "val_loss"], Field(description="what the best epoch is picked by")] = "val_iou"
+    mask_threshold: Annotated[
+        float, Field(gt=0, lt=1, description="two classes: from which probability a pixel is foreground, in validation and after")
+    ] = 0.5
     early_stop: Annotated[PositiveInt | None, Field(description="stop after so many epochs without a better one")] = None
     average: Annotated[Literal["ema", "none"], Field(description="average the weights over the last steps")] = "ema"
     allow: Annotated[
@@ -70,9 +74,11 @@ class Config(Section):
     augment: Annotated[AugmentPreset | list[AugmentStep], Field(description="a preset, or a list of operations")] = "standard"
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
-    log: Annotated[list[Literal["csv", "tensorboard"]], Field(description="csv is always written")] = Field(
-        default_factory=lambda: ["csv", "tensorboard"]
-    )
+    log: Annotated[
+        list[LogEntry],
+        BeforeValidator(log_shorthand, json_schema_input_type=LogInput),
+        Field(description="csv, which is always written, tensorboard, wandb, mlflow; {name: wandb, …} for options"),
+    ] = Field(default_factory=lambda: ["csv", "tensorboard"])
 
     def replace(self, changes: dict[str, Any]) -> Config:
         """A copy with dotted keys changed, validated anew.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from maskwright.config import Config
 from maskwright.config.augment import AlbumentationsOp, AugmentOp, kind_of_step
 from maskwright.config.data import DataConfig
+from maskwright.config.log import LOG_SECTIONS, section_at
 from maskwright.config.losses import LOSS_SECTIONS
 from maskwright.config.models import (
     HF_SIZES,
@@ -50,34 +51,37 @@ def load_config(path: str | Path | None = None, overrides: Iterable[Override] = 
     >>> load_config(None, [("model", "unet/resnet18", "--model")]).model.encoder
     'resnet18'
     """
-    tree: dict[str, Any] = {}
-    sources: Sources = {}
-    if path is not None:
-        tree, sources = _read_yaml(Path(path))
+    tree, sources = read_yaml(Path(path)) if path is not None else ({}, {})
     problems: list[str] = []
     # whole sections first: `--model.width 16 --model unet` and the other order mean the same, and no key is lost
     for key, value, source in sorted(overrides, key=lambda override: override[0].count(".")):
-        problem = _lay_over(tree, sources, key, value, source)
+        problem = lay_over(tree, sources, key, value, source)
         problems += [problem] if problem else []
+    return validated(tree, sources, problems)
+
+
+def validated(tree: dict[str, Any], sources: Sources, problems: Iterable[str] = ()) -> Config:
+    """The configuration a tree of keys makes; what is wrong with it is told after the problems known already."""
+    found = list(problems)
     config = Config()
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        problems += _sentences(error.errors(), tree, sources)
-    if problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
+        found += _sentences(error.errors(), tree, sources)
+    if found:
+        raise ConfigError(list(dict.fromkeys(found)))
     return config
 
 
 def read_keys(path: Path) -> dict[str, int]:
     """The outermost keys of a YAML file and the line each stands on."""
-    tree, sources = _read_yaml(path)
+    tree, sources = read_yaml(path)
     return {str(key): int(sources[(str(key),)].rpartition(" ")[2]) for key in tree}
 
 
 def load_data_keys(path: Path) -> DataConfig:
     """A YAML file of `data:` keys, without the `data:` over them."""
-    tree, sources = _read_yaml(path)
+    tree, sources = read_yaml(path)
     try:
         return Config.model_validate({"data": tree}).data
     except ValidationError as error:
@@ -110,11 +114,14 @@ def to_yaml(config: Config, reasons: Mapping[str, str] | None = None) -> str:
 def _sections(annotation: Any, lists: bool = False) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
+    if not lists and get_origin(annotation) is list:
+        return []
     parts = [part for part in get_args(annotation) if not isinstance(part, str)]
     return [section for part in parts if lists or getattr(part, "__name__", "") != "list" for section in _sections(part, lists)]
 
 
-def _read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
+def read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
+    """The tree of keys a YAML file holds, and where each stands."""
     if not path.is_file():
         fix = f"Did you mean --data {path}?" if path.is_dir() or not path.suffix else "Check the path."
         raise ConfigError(
@@ -156,15 +163,16 @@ def _note_lines(node: Any, at: tuple[str | int, ...], path: Path, sources: Sourc
             _note_lines(value, (*at, index), path, sources)
 
 
-def _lay_over(tree: dict[str, Any], sources: Sources, key: str, value: Any, source: str) -> str | None:
+def lay_over(tree: dict[str, Any], sources: Sources, key: str, value: Any, source: str) -> str | None:
+    """Put a value at its dotted key, in place; what is wrong with its text, else None."""
     if isinstance(value, str):
         try:
-            value = _yaml_value(value)
+            value = yaml_value(value)
         except yaml.YAMLError:
             return f"{source}: must be a YAML value; got {value!r}. Quote it."
     parts = key.split(".")
     if parts == ["model"] and isinstance(value, str):
-        value = model_shorthand(value)
+        value = _as_answered(tree.get("model"), model_shorthand(value))
     node = tree
     for part in parts[:-1]:
         inner: Any = node.get(part)
@@ -177,12 +185,26 @@ def _lay_over(tree: dict[str, Any], sources: Sources, key: str, value: Any, sour
         node[part] = inner
         node = inner
     node[parts[-1]] = value
+    for at in [at for at in sources if at[: len(parts)] == tuple(parts)]:  # what stood below it is gone
+        del sources[at]
     for length in range(1, len(parts) + 1):
         sources[tuple(parts[:length])] = source
     return None
 
 
-def _yaml_value(text: str) -> Any:
+def _as_answered(before: Any, named: Any) -> Any:
+    """A network named by itself takes the whole section's place; but `outputs`, which goes with the loss, stays where it has any.
+
+    >>> _as_answered({"name": "unet", "width": 8, "outputs": "sigmoid"}, {"name": "resnet34_unet"})
+    {'outputs': 'sigmoid', 'name': 'resnet34_unet'}
+    """
+    section = MODEL_SECTIONS.get(str(named.get("name")))
+    if not isinstance(before, dict) or "outputs" not in before or section is None or "outputs" not in section.model_fields:
+        return named
+    return {"outputs": before["outputs"], **named}
+
+
+def yaml_value(text: str) -> Any:
     """A flag's text as YAML would read it, and 1e-3 as the number everyone means by it."""
     value = yaml.safe_load(text)
     if isinstance(value, str):
@@ -283,6 +305,8 @@ def _is_union_tag(part: object, loc: tuple[Any, ...]) -> bool:
         return False
     if loc[0] == "loss" and part in LOSS_SECTIONS:
         return True
+    if loc[0] == "log" and part in ("plain", *LOG_SECTIONS):
+        return True
     if loc[0] == "model" and len(loc) > 1 and part in MODEL_SECTIONS:
         return True
     known = ("int", "float", "str", "bool", AugmentOp.__name__, AlbumentationsOp.__name__)
@@ -295,6 +319,8 @@ def _siblings(loc: tuple[Any, ...], tree: dict[str, Any]) -> list[str]:
         if section is None:
             break
         if isinstance(part, int):  # in a list of sections, which _sections was asked for
+            if section in LOG_SECTIONS.values():
+                section = section_at(tree["log"], part)
             if section is AugmentOp and kind_of_step(tree["augment"][part]) == AlbumentationsOp.__name__:
                 section = AlbumentationsOp
             continue

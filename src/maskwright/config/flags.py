@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from maskwright.config.files import Override, known_keys
+import yaml
+
+from maskwright.config.files import Override, known_keys, yaml_value
 from maskwright.errors import UsageError, closest
 
 # short name → dotted key; the seeds' own spellings stand beside ours
 SHORT = {
-    "--data": "data.root", "--data-path": "data.root", "--model": "model", "--weights": "model.weights",
-    "--epochs": "train.epochs", "--batch-size": "train.batch_size", "--lr": "optim.lr", "--learning-rate": "optim.lr",
-    "--weight-decay": "optim.weight_decay", "--wd": "optim.weight_decay", "--loss": "loss", "--seed": "train.seed",
-    "--precision": "train.precision", "--devices": "train.devices", "--augment": "augment", "--size": "data.size",
-    "--minutes": "train.minutes",
+    "--data": "data.root", "--data-path": "data.root", "--model": "model", "--arch": "model.arch", "--encoder": "model.encoder",
+    "--weights": "model.weights", "--epochs": "train.epochs", "--batch-size": "train.batch_size", "--lr": "optim.lr",
+    "--learning-rate": "optim.lr", "--weight-decay": "optim.weight_decay", "--wd": "optim.weight_decay", "--loss": "loss",
+    "--seed": "train.seed", "--precision": "train.precision", "--devices": "train.devices", "--augment": "augment",
+    "--size": "data.size", "--minutes": "train.minutes", "--mask-threshold": "train.mask_threshold",
 }  # fmt: skip
 ALLOW = "--allow"  # once for each code
+LOG = "--log"  # once, with commas, or once for each logger
 FREEZE = {"--freeze-encoder": "encoder", "--freeze-decoder": "decoder", "--freeze-head": "head"}
 
 
@@ -28,6 +32,7 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
     found: list[Override] = []
     frozen: list[str] = []
     allowed: list[str] = []
+    logged: list[str] = []
     rest = list(words)
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
@@ -41,22 +46,33 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
             value = rest.pop(0)
         if flag == ALLOW:
             allowed.append(value)
+        elif flag == LOG:
+            logged.append(value)
         else:
             found.append((key, value, flag))
     found += [("train.allow", allowed, ALLOW)] if allowed else []
+    found += [("log", logged[0] if len(logged) == 1 else [_read(value) for value in logged], LOG)] if logged else []
     return [*found, ("optim.freeze", frozen, "--freeze-…")] if frozen else found
+
+
+def _read(text: str) -> Any:
+    """One of several values, which are not read as YAML together; what is no YAML is told as a name that isn't known."""
+    try:
+        return yaml_value(text)
+    except yaml.YAMLError:
+        return text
 
 
 def _key(flag: str) -> str:
     if flag in SHORT:
         return SHORT[flag]
-    if flag == ALLOW:
-        return "train.allow"
+    if flag in (ALLOW, LOG):
+        return {ALLOW: "train.allow", LOG: "log"}[flag]
     if flag.startswith("--") and flag[2:] in known_keys():
         return flag[2:]
     if flag.startswith("--") and "." in flag:
         return flag[2:]  # the configuration tells the nearest key, with its reason
-    known = [*SHORT, *FREEZE, ALLOW, *(f"--{key}" for key in known_keys()), "--out", "--resume", "--json"]
+    known = [*SHORT, *FREEZE, ALLOW, LOG, *(f"--{key}" for key in known_keys()), "--out", "--resume", "--json"]
     if not flag.startswith("-"):
         raise UsageError(f"only one CONFIG and flags are taken; got {flag!r}. Did you mean --data {flag}?")
     near = closest(flag, known, limit=1)

@@ -1,10 +1,11 @@
-"""What happens beside the steps: the history, the checkpoints, early stopping, TensorBoard."""
+"""What happens beside the steps: the history, the checkpoints, early stopping."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from maskwright.runs import Run
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import rates
 
+AfterEpoch = Callable[[int, int, dict[str, float]], bool]
 _SAVE_SHARE = 0.03  # of the time may go into last.ckpt; an epoch of seconds isn't worth half a gigabyte each
 
 
@@ -131,6 +133,18 @@ class Keeper(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.stale = state_dict["best"], state_dict["stale"]
+
+
+class AskAfterEpoch(pl.Callback):
+    """Tells someone of each epoch, who may end the training there: a search that prunes."""
+
+    def __init__(self, after_epoch: AfterEpoch) -> None:
+        self.after_epoch = after_epoch
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, SegmentationTraining) and trainer.max_epochs
+        if self.after_epoch(trainer.current_epoch + 1, trainer.max_epochs, pl_module.epoch_scores):
+            trainer.should_stop = True
 
 
 class SaveAfterEpoch(pl.Callback):

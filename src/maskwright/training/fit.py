@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import datetime
 import itertools
-import logging
 import re
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from rich.console import Console
-from torch.utils.data import DataLoader, Dataset
 
 from maskwright import runtime
 from maskwright.config import Config
@@ -34,29 +29,32 @@ from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.record import data_document
 from maskwright.data.sampling import aimer, image_weights
 from maskwright.data.sampling import without_effect as sampling_without_effect
-from maskwright.errors import DataError, RunError, must
+from maskwright.errors import DataError, RunError, TrainingError, must
 from maskwright.losses import build_loss
 from maskwright.models import build_model
-from maskwright.models.devices import torch_device
 from maskwright.models.weights import Loaded
 from maskwright.runs import Run, command_line, provenance
 from maskwright.training.average import num_settle_batches
-from maskwright.training.boards import TensorBoardLog
-from maskwright.training.callbacks import History, Keeper, SaveAfterEpoch, read_best, write_weights
+from maskwright.training.callbacks import AfterEpoch, AskAfterEpoch, History, Keeper, SaveAfterEpoch, read_best, write_weights
+from maskwright.training.diagnose_evidence import FAILURE
 from maskwright.training.freeze import notes as freeze_notes
 from maskwright.training.freeze import refuse_unfit as refuse_unfit_freeze
 from maskwright.training.gate import Passed, open_checked
-from maskwright.training.module import SegmentationTraining, ValItem
+from maskwright.training.loggers.book import LogBook, Tell, tell_on_stderr
+from maskwright.training.loggers.callback import Logging, panel_samples
+from maskwright.training.loggers.choice import refuse_missing, settle_log
+from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import refuse_unfit as refuse_unfit_optim
 from maskwright.training.optim import without_effect as optim_without_effect
 from maskwright.training.progress import TrainingProgress
 from maskwright.training.range_test import STEPS as RANGE_STEPS
 from maskwright.training.range_test import RangeTest, range_test
 from maskwright.training.range_test import write as write_range_test
-from maskwright.training.resolve import resolve, resolve_schedule, view_of
+from maskwright.training.resolve import refuse_threshold, resolve, resolve_schedule, view_of
 from maskwright.training.schedules import without_effect as schedule_without_effect
 from maskwright.training.start import forget_start, lay_start, settle_start, told_start, write_start
 from maskwright.training.timing import epochs_within
+from maskwright.training.trainer import build_trainer, quiet_lightning, run_to_the_end, val_loader
 
 _SETTLE_EPOCH = 1 << 40  # never reached by training; batch-norm is settled on the same inputs every time
 
@@ -87,18 +85,24 @@ def prepare(config: Config, cache_folder: Path | None = None, console: Console |
     """Open the data and settle every `auto`, without training or writing anything."""
     resolve_augment(config.augment)  # a name that isn't known is told before all files are read
     refuse_unfit_optim(config.optim)
+    refuse_missing(config)
     opened, passed = open_checked(config, cache_folder, _reading(console))
-    config = config.model_copy(update={"data": opened.config})  # with what dataset.yaml says
     try:
-        empty = [split for split in ("train", "val") if not opened.dataset.split(split)]
-        if empty:
-            fix = "Name some, or set data.split.val above 0."
-            raise DataError(must("data.split", f"such that {empty[0]} has images", "none", fix))
-        settled, reasons = resolve(config, opened.dataset, (opened.cache, opened.cache_reason))
-        return Plan(settled, reasons, _with_notes(opened, settled, config), passed)
+        return settle(config.model_copy(update={"data": opened.config}), opened, passed)  # with what dataset.yaml says
     except BaseException:
         opened.store.close()
         raise
+
+
+def settle(config: Config, opened: Opened, passed: Passed) -> Plan:
+    """Settle every `auto` on data that are open."""
+    empty = [split for split in ("train", "val") if not opened.dataset.split(split)]
+    if empty:
+        fix = "Name some, or set data.split.val above 0."
+        raise DataError(must("data.split", f"such that {empty[0]} has images", "none", fix))
+    refuse_threshold(config.train.mask_threshold, opened.dataset.classes.num_classes)
+    settled, reasons = resolve(config, opened.dataset, (opened.cache, opened.cache_reason))
+    return Plan(settled, reasons, _with_notes(opened, settled, config), passed)
 
 
 def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
@@ -116,14 +120,18 @@ def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
 
 
 def train(
-    config: Config, out: str | Path, console: Console | None = None, tell: Callable[[Plan], None] | None = None
-) -> TrainResult:
-    """Train a new run in the folder `out`; `tell` is called with the plan before the first step."""
+    config: Config, out: str | Path, console: Console | None = None, tell: Callable[[Plan], None] | None = None,
+    after_epoch: AfterEpoch | None = None,
+) -> TrainResult:  # fmt: skip
+    """Train a new run in the folder `out`; `tell` is called with the plan before the first step.
+
+    `after_epoch` is called with (epochs done, epochs planned, the epoch's scores) and may end the training by answering True.
+    """
     runtime.tune_allocator()
     Run.refuse_taken(out)
     plan = prepare(config, Path(out) / "cache", console)
     try:
-        return _train_new(plan, Path(out), console, tell)
+        return _train_new(plan, Path(out), console, tell, after_epoch)
     finally:
         plan.opened.store.close()
 
@@ -137,6 +145,7 @@ def resume(root: str | Path, console: Console | None = None) -> TrainResult:
         if console:
             console.print(f"{run.root} is finished already; nothing was changed")
         return _finished(run)
+    refuse_missing(config)
     for left in run.root.rglob(".*-*"):  # temporaries of the process that was killed
         if left.is_file() and re.match(r"\.\d+-", left.name):
             left.unlink()
@@ -156,10 +165,13 @@ def resume(root: str | Path, console: Console | None = None) -> TrainResult:
         plan.opened.store.close()
 
 
-def _train_new(plan: Plan, out: Path, console: Console | None, tell: Callable[[Plan], None] | None) -> TrainResult:
+def _train_new(
+    plan: Plan, out: Path, console: Console | None, tell: Callable[[Plan], None] | None, after_epoch: AfterEpoch | None
+) -> TrainResult:
     config, reasons = plan.config, dict(plan.reasons)
     if config.data.root is not None:  # so that a resume from another folder finds it
         config = config.replace({"data.root": str(Path(config.data.root).absolute())})
+    config = settle_log(config, reasons)
     build_loss(config.loss)  # a name that isn't known leaves no folder behind, either
     model = _seeded_model(config, plan.opened)  # built here too, so that a model that can't be leaves no folder behind
     refuse_unfit_freeze(model, config.optim)
@@ -182,7 +194,10 @@ def _train_new(plan: Plan, out: Path, console: Console | None, tell: Callable[[P
         write_range_test(run, tested)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     allowed = [{"code": one.code, "files": list(one.files), "evidence": one.evidence} for one in plan.passed.allowed]
-    run.write_json("environment.json", {**provenance(command_line(), now, reasons), "allowed": allowed, **told_start(model)})
+    findings = [{"code": one.code, "severity": one.severity, "files": len(one.files), "evidence": one.evidence}
+                for one in plan.passed.findings]  # fmt: skip
+    seen = {"allowed": allowed, "findings": findings}
+    run.write_json("environment.json", {**provenance(command_line(), now, reasons), **seen, **told_start(model)})
     run.write_json("data.json", data_document(plan.opened.dataset))
     write_start(run, model, config)
     run.write_config(config, reasons)
@@ -190,7 +205,7 @@ def _train_new(plan: Plan, out: Path, console: Console | None, tell: Callable[[P
     del model
     if tell:
         tell(plan)
-    return _fit(run, plan, None, console)
+    return _fit(run, plan, None, console, after_epoch)
 
 
 def _range_test(config: Config, model: Any, opened: Opened, console: Console | None) -> RangeTest:
@@ -201,33 +216,43 @@ def _range_test(config: Config, model: Any, opened: Opened, console: Console | N
     return range_test(config, model, build_loss(config.loss), samples, keys)
 
 
-def _fit(run: Run, plan: Plan, checkpoint: Path | None, console: Console | None) -> TrainResult:
+def _fit(
+    run: Run, plan: Plan, checkpoint: Path | None, console: Console | None, after_epoch: AfterEpoch | None = None
+) -> TrainResult:
     started = time.perf_counter()
     config, opened = plan.config, plan.opened
     samples, keys = training_inputs(config, opened)
     assert config.train.epochs != "auto" and config.train.workers != "auto"
     module = _module(config, opened, samples, keys, _seeded_model(config, opened, run, checkpoint is not None))
-    keeper = Keeper(run, config.train)
+    keeper, history = Keeper(run, config.train), History(run)
     module.is_better = keeper.is_better
-    callbacks: list[pl.Callback] = [History(run), keeper]
-    if "tensorboard" in config.log:
-        callbacks.append(
-            TensorBoardLog(run.root / "tensorboard", _panel_samples(opened), module.num_classes, config.train.epochs)
-        )
-    if console:
-        callbacks.append(TrainingProgress(console, module.total_steps))
-    callbacks.append(SaveAfterEpoch(keeper))
     loader = train_loader(samples, keys, config.train.workers, pin=config.train.devices == "gpu" and torch.cuda.is_available())
-    val = DataLoader(_ValItems(opened), batch_size=None, collate_fn=_same)
-    with _quiet_lightning():
-        trainer = _trainer(config, callbacks, keys.batches_a_step)
-        _run_to_the_end(trainer, module, loader, val, checkpoint)
-    keeper.save(trainer, module)
-    best = read_best(run)
-    write_weights(run, best)
-    forget_start(run)
-    scores = {key: value for key, value in best.items() if key not in ("state_dict", "epoch", "score")}
+    with quiet_lightning(), LogBook(run, _telling(console)) as book:
+        callbacks: list[pl.Callback] = [history, keeper, Logging(book, history, panel_samples(opened), config.train.epochs)]
+        callbacks += [TrainingProgress(console, module.total_steps)] if console else []
+        callbacks += [AskAfterEpoch(after_epoch)] if after_epoch else []
+        callbacks.append(SaveAfterEpoch(keeper))
+        trainer = build_trainer(config, callbacks, keys.batches_a_step)
+        (run.root / FAILURE).unlink(missing_ok=True)
+        try:
+            run_to_the_end(trainer, module, loader, val_loader(opened), checkpoint)
+        except TrainingError as error:
+            run.write_json(FAILURE, {"reason": str(error)})  # for a diagnosis
+            raise
+        keeper.save(trainer, module)
+        best = read_best(run)
+        write_weights(run, best)
+        forget_start(run)
+        scores = {key: value for key, value in best.items() if key not in ("state_dict", "epoch", "score")}
+        book.best({"epoch": best["epoch"], **scores})
     return TrainResult(run, int(best["epoch"]), scores, time.perf_counter() - started, keeper.stopped_early)
+
+
+def _telling(console: Console | None) -> Tell:
+    """How loggers tell where they are, and that one failed."""
+    if console is None:
+        return tell_on_stderr
+    return lambda sentence: console.print(sentence, soft_wrap=True, markup=False, highlight=False)
 
 
 def _module(config: Config, opened: Opened, samples: TrainSamples, keys: EpochKeys, model: Any) -> SegmentationTraining:
@@ -254,6 +279,7 @@ def _module(config: Config, opened: Opened, samples: TrainSamples, keys: EpochKe
         steps_an_epoch=keys.num_steps,
         share_of=keys.share_of if keys.batches_a_step > 1 else None,
         monitor=config.train.monitor,
+        mask_threshold=config.train.mask_threshold,
     )
 
 
@@ -281,34 +307,6 @@ def training_inputs(config: Config, opened: Opened) -> tuple[TrainSamples, Epoch
     return samples, EpochKeys(len(samples), config.train.batch_size, seed, accumulate=config.train.accumulate)
 
 
-def _trainer(config: Config, callbacks: Sequence[pl.Callback], batches_a_step: int) -> pl.Trainer:
-    device = torch_device(config.train.devices)
-    return pl.Trainer(
-        accelerator={"cpu": "cpu", "cuda": "cuda", "mps": "mps"}[device.type],
-        devices=1,
-        precision="bf16-mixed" if config.train.precision == "bf16" else "32-true",
-        max_epochs=config.train.epochs if config.train.epochs != "auto" else None,
-        accumulate_grad_batches=batches_a_step,
-        callbacks=list(callbacks),
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        inference_mode=False,  # averaged weights are swapped in while validating; inference tensors couldn't be
-    )
-
-
-def _run_to_the_end(trainer: pl.Trainer, module: Any, loader: Any, val: Any, checkpoint: Path | None) -> None:
-    try:
-        trainer.fit(module, loader, val, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit as stop:  # how Lightning answers an interrupt
-        raise KeyboardInterrupt from stop
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-
-
 def _refuse_spoilt(last: Path) -> None:
     """A checkpoint that can't be read, told before anything begins."""
     try:
@@ -324,28 +322,6 @@ def _finished(run: Run) -> TrainResult:
     return TrainResult(run, int(best["epoch"]), scores, 0.0, False)
 
 
-class _ValItems(Dataset[ValItem]):
-    """Validation images and masks at their own size."""
-
-    def __init__(self, opened: Opened) -> None:
-        self.store, self.indices = opened.store, opened.dataset.split("val")
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> ValItem:
-        return self.store.get(self.indices[index])
-
-
-def _same(item: Any) -> Any:
-    return item
-
-
-def _panel_samples(opened: Opened) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    indices = opened.dataset.split("val")[:4]
-    return [(opened.dataset.items[index].record.image.stem, *opened.store.get(index)) for index in indices]
-
-
 def _reading(console: Console | None) -> Any:
     """A live count while files are read, where there is a terminal and enough of them to wait for."""
     if console is None or not console.is_terminal:
@@ -359,18 +335,3 @@ def _reading(console: Console | None) -> Any:
             status.stop()
 
     return tell
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Lightning's remarks on devices, workers and loggers say nothing we haven't said or decided."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -1,0 +1,59 @@
+"""The place of the loggers in training: panels are drawn once, while the averaged weights are in place, and given to all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+
+from maskwright.data.opening import Opened
+from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
+from maskwright.training.callbacks import History
+from maskwright.training.loggers.book import LogBook
+from maskwright.training.loggers.epochs import Epoch, Panel, panel_keys
+from maskwright.training.module import SegmentationTraining
+
+_NUM_PANELS = 4
+_PANELS_SHOWN = 12  # times over a run; more would only fill the disk
+PanelSample = tuple[str, np.ndarray, np.ndarray]  # name, image H W C, mask H W
+
+
+def panel_samples(opened: Opened) -> list[PanelSample]:
+    """The first validation images, which panels show."""
+    indices = opened.dataset.split("val")[:_NUM_PANELS]
+    return [(opened.dataset.items[index].record.image.stem, *opened.store.get(index)) for index in indices]
+
+
+class Logging(pl.Callback):
+    """Gives each epoch's row and panels to the loggers; stands after the history, whose rows it reads."""
+
+    def __init__(self, book: LogBook, history: History, samples: Sequence[PanelSample], epochs: int) -> None:
+        self.book, self.history, self.samples = book, history, samples
+        self.keys = panel_keys([name for name, _, _ in samples])
+        self.every = max(1, epochs // _PANELS_SHOWN)
+        self._panels: tuple[Panel, ...] = ()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.book.open(len(self.history.rows), self.history.rows)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Panels are drawn while the averaged weights are still in place."""
+        assert isinstance(pl_module, SegmentationTraining)
+        epoch = trainer.current_epoch
+        shown = epoch % self.every == 0 or epoch + 1 == trainer.max_epochs
+        self._panels = self._drawn(pl_module) if shown and self.book.wants(epoch) else ()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.book.epoch(Epoch(self.history.rows[-1], self._panels))
+        self._panels = ()
+
+    @torch.no_grad()
+    def _drawn(self, module: SegmentationTraining) -> tuple[Panel, ...]:
+        panels = []
+        for (name, image, mask), key in zip(self.samples, self.keys, strict=True):
+            logits = logits_at_own_size(module.model, image, module.view, module.device)
+            labels = labels_from_logits(logits, module.mask_threshold)[0].cpu().numpy().astype(np.uint8)
+            panels.append(Panel(name, key, image, mask, labels, module.num_classes))
+        return tuple(panels)

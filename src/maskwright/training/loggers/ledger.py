@@ -1,0 +1,32 @@
+"""loggers.json: under which names a run is known to other programs, so that a resume and an evaluation find it again."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from typing import Any
+
+from maskwright.runs import Run
+
+FILE = "loggers.json"
+
+
+def read_ledger(run: Run) -> dict[str, dict[str, Any]]:
+    """What each logger noted; empty before the first did."""
+    return run.read_json(FILE) if (run.root / FILE).is_file() else {}
+
+
+def note(run: Run, logger: str, entry: dict[str, Any]) -> None:
+    """Write a logger's entry, before it does anything under these names: a process killed later finds them."""
+    ledger = read_ledger(run)
+    if ledger.get(logger) != entry:
+        run.write_json(FILE, {**ledger, logger: entry})
+
+
+def new_name(length: int = 12) -> str:
+    """A name no other run has, which no seed decides.
+
+    >>> len(new_name())
+    12
+    """
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(length))

@@ -1,0 +1,83 @@
+"""Lightning's Trainer as we use it: what it is told, how an interrupt leaves it, and its remarks held back."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from torch.utils.data import DataLoader, Dataset
+
+from maskwright.config import Config
+from maskwright.data.opening import Opened
+from maskwright.models.devices import torch_device
+from maskwright.training.module import ValItem
+
+
+def build_trainer(config: Config, callbacks: Sequence[pl.Callback], batches_a_step: int) -> pl.Trainer:
+    """The Trainer of a settled configuration."""
+    device = torch_device(config.train.devices)
+    return pl.Trainer(
+        accelerator={"cpu": "cpu", "cuda": "cuda", "mps": "mps"}[device.type],
+        devices=1,
+        precision="bf16-mixed" if config.train.precision == "bf16" else "32-true",
+        max_epochs=config.train.epochs if config.train.epochs != "auto" else None,
+        accumulate_grad_batches=batches_a_step,
+        callbacks=list(callbacks),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        inference_mode=False,  # averaged weights are swapped in while validating; inference tensors couldn't be
+    )
+
+
+def run_to_the_end(trainer: pl.Trainer, module: Any, loader: Any, val: Any, checkpoint: Path | None) -> None:
+    """Train; an interrupt is told as one."""
+    try:
+        trainer.fit(module, loader, val, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as stop:  # how Lightning answers an interrupt
+        raise KeyboardInterrupt from stop
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def val_loader(opened: Opened) -> DataLoader[ValItem]:
+    """Validation images and masks, one at a time, at their own size."""
+    return DataLoader(_ValItems(opened), batch_size=None, collate_fn=_same)
+
+
+class _ValItems(Dataset[ValItem]):
+    def __init__(self, opened: Opened) -> None:
+        self.store, self.indices = opened.store, opened.dataset.split("val")
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> ValItem:
+        return self.store.get(self.indices[index])
+
+
+def _same(item: Any) -> Any:
+    return item
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Lightning's remarks on devices, workers and loggers say nothing we haven't said or decided."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+            yield
+    finally:
+        logger.setLevel(level)
