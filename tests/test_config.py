@@ -83,7 +83,10 @@ def test_all_problems_are_told_at_once(tmp_path):
             "optim: {options: 3}",
             "my.yaml, line 1: `optim.options`: must be arguments by name, such as {betas: [0.9, 0.98]}; got 3.",
         ),
-        ("log: [wandb]", "my.yaml, line 1: `log.0` must be csv or tensorboard; got 'wandb'."),
+        (
+            "log: [wandbb]",
+            "my.yaml, line 1: `log`: must name csv, tensorboard, wandb or mlflow (did you mean wandb?); got 'wandbb'.",
+        ),
         ("data: {split: {val: 0.6, test: 0.6}}", "my.yaml, line 1: `data.split`: val + test must be below 1; got 1.2."),
         ("data: {images: x}", "my.yaml, line 1: `data`: images and masks must be named together; got only one of them."),
         (

@@ -58,7 +58,8 @@ def test_data_make_as_json(tmp_path):
 
 def test_train_as_json():
     told = trained().json
-    assert told.keys() == {"run", "best_epoch", "scores", "seconds", "stopped_early"}
+    assert told.keys() == {"run", "best_epoch", "scores", "seconds", "stopped_early", "diagnosis"}
+    assert {"code", "severity", "title", "evidence", "advice", "figures"} == told["diagnosis"][0].keys()
     assert told["run"] == str(finished()) and told["stopped_early"] is False and told["seconds"] > 0
     assert told["scores"].keys() == {"train_loss", "val_loss", "train_iou", "val_iou"}
     assert "epoch 1/4" in trained().err

@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import label
 from sklearn import metrics as sk
 
 import maskwright as mw
 from maskwright.errors import DataError
-from maskwright.metrics.counts import Counts
+from maskwright.metrics.counts import Counts, count_image
+from maskwright.metrics.scores import summary
+from maskwright.models.sizing import measure
 from support import TINY, copy_of, disc_data, discs, evaluated, finished, leftovers, maskwright, picture
 
 SIZES = [(32, 40)] * 4 + [(24, 24), (40, 31), (33, 47), (7, 50), (64, 30), (32, 32)]
 SPLITS = ["train"] * 4 + ["val"] * 2 + ["test"] * 4
-NAMES = {"accuracy", "precision", "recall", "f1", "iou", "dice", "boundary_iou"}
+BOUNDARIES = {"boundary_iou", "boundary_precision", "boundary_recall", "boundary_f"}
+NAMES = {"accuracy", "precision", "recall", "f1", "iou", "dice", *BOUNDARIES, "hd95"}
 
 
 @pytest.fixture(scope="module", params=["whole", "crop", "letterbox"])
@@ -43,16 +48,30 @@ def truths(run: mw.TrainedRun, split: str = "test") -> dict[str, np.ndarray]:
     return {e["id"]: (np.asarray(Image.open(root / e["mask"])) == 255).astype(np.uint8) for e in run.data["splits"][split]}
 
 
+def without_clock(document: dict[str, Any]) -> dict[str, Any]:
+    """A document less what a clock and the machine's memory decide."""
+    cost = {key: value for key, value in document["cost"].items() if key not in ("milliseconds_an_image", "peak_memory_mib")}
+    return {**document, "cost": cost}
+
+
 # ------------------------------------------------------------------ the document
 
 
 def test_the_document_has_exactly_the_keys_that_were_promised():
     told = evaluated().json
-    assert list(told) == ["run", "split", "images", "classes", "policy", "metrics", "per_class", "averages", "intervals", "loss"]
+    keys = ["run", "split", "images", "classes", "policy", "metrics", "per_class", "averages", "intervals", "loss"]
+    assert list(told) == [*keys, "units", "spread", "boundary", "objects", "calibration", "threshold", "cost"]
     assert set(told["metrics"]) == set(told["intervals"]) == NAMES
     assert set(told["per_class"]) == {"background", "foreground"}
     assert all(set(row) == NAMES for row in told["per_class"].values())
-    assert set(told["averages"]) == {"micro", "macro", "imagewise"}
+    assert set(told["averages"]) == {"micro", "macro", "imagewise", "imagewise_micro"}
+    assert all(set(row) == NAMES for row in told["averages"].values())
+    assert told["boundary"] == {"iou_width": 0.02, "f_width": 3}
+    assert (told["units"], told["spread"]) == (2, "95 % intervals from resampling 2 images 2,000 times")
+    assert list(told["objects"]) == ["foreground"]
+    assert [(row["size"], row["from"], row["to"]) for row in told["objects"]["foreground"]] == [
+        ("small", 0, 1024), ("medium", 1024, 9216), ("large", 9216, None)
+    ]  # fmt: skip
     assert (told["run"], told["split"], told["images"]) == ("run", "test", 2)
     assert "null" in told["policy"]
 
@@ -63,19 +82,21 @@ def test_what_is_printed_is_what_is_written():
 
 
 def test_intervals_hold_the_score_and_come_out_the_same_every_time(sizes_run):
-    first, again = sizes_run.evaluate().to_json(), sizes_run.evaluate().to_json()
+    first, again = (without_clock(sizes_run.evaluate().to_json()) for _ in range(2))
     assert first == again
     for name, (low, high) in first["intervals"].items():
-        assert 0 <= low <= first["metrics"][name] <= high <= 1, name
+        most = 100 if name == "hd95" else 1
+        assert 0 <= low <= first["metrics"][name] <= high <= most, name
 
 
 def test_counts_survive_the_file(sizes_run):
     result = sizes_run.evaluate()
     read = Counts.load(sizes_run.root / "evaluation" / "test-counts.npz")
     assert read.images == result.counts.images == tuple(entry["id"] for entry in sizes_run.data["splits"]["test"])
-    for name in ("matrix", "boundary_overlap", "boundary_union"):
+    for name in ("matrix", "boundary_overlap", "boundary_union", "boundary_near", "boundary_edge", "objects"):
         assert (getattr(read, name) == getattr(result.counts, name)).all()
         assert getattr(read, name).dtype == np.int64
+    assert np.array_equal(read.hd95, result.counts.hd95, equal_nan=True) and read.boundary_width == 3
     assert read.matrix.sum((1, 2)).tolist() == [height * width for height, width in SIZES[-4:]]
 
 
@@ -154,7 +175,8 @@ def test_batch_size_and_workers_of_training_do_not_reach_evaluation(sizes_run, t
     text = (copy / "config.yaml").read_text()
     assert "batch_size: 4" in text and "workers: 0" in text
     (copy / "config.yaml").write_text(text.replace("batch_size: 4", "batch_size: 1").replace("workers: 0", "workers: 2"))
-    assert mw.load_run(copy).evaluate().to_json() == sizes_run.evaluate().to_json()
+    again, first = mw.load_run(copy).evaluate(), sizes_run.evaluate()
+    assert without_clock(again.to_json()) == without_clock(first.to_json())
 
 
 # ------------------------------------------------------------------ the undefined
@@ -169,9 +191,10 @@ def test_what_is_not_defined_is_null_and_left_out(tmp_path):
     outcome = maskwright("evaluate", tmp_path / "run", "--json", "--mask_threshold", "0.999999")
     told = outcome.json
     assert "NaN" not in outcome.out and "Infinity" not in outcome.out
-    for name in ("iou", "f1", "precision", "recall", "dice", "boundary_iou"):
+    for name in NAMES - {"accuracy"}:
         assert told["metrics"][name] is None and told["intervals"][name] == [None, None]
-        assert told["per_class"]["background"][name] == 1.0
+        assert told["per_class"]["background"][name] == (0.0 if name == "hd95" else 1.0)
+    assert all(row["recall"] is None and row["objects"] == 0 for row in told["objects"]["foreground"])
     assert told["metrics"]["accuracy"] == 1.0
     assert told["averages"]["imagewise"]["iou"] is None
     assert maskwright("evaluate", tmp_path / "run", "--mask_threshold", "0.999999").code == 0
@@ -228,3 +251,87 @@ def test_a_failed_evaluation_leaves_the_one_before(own_run):
     with pytest.raises(DataError):
         own_run.evaluate()
     assert {path: path.read_bytes() for path in (own_run.root / "evaluation").rglob("*") if path.is_file()} == before
+
+
+# ------------------------------------------------------------------ outlines, objects, intervals and cost
+
+
+def test_outlines_and_objects_are_those_of_the_written_predictions(sizes_run):
+    told = sizes_run.evaluate(boundary_width=2).to_json()
+    predicted, truth = predictions(sizes_run), truths(sizes_run)
+    images = [count_image(name, truth[name], predicted[name], 2, 2) for name in truth]
+    expected = summary(Counts.join(images), ("background", "foreground"))
+    assert told["metrics"] == pytest.approx(expected.metrics, abs=1e-12)
+    assert told["boundary"]["f_width"] == 2
+    rows = told["objects"]["foreground"]
+    assert sum(row["objects"] for row in rows) == sum(label(mask, np.ones((3, 3)))[1] for mask in truth.values())
+    hits = sum(int((truth[name] & predicted[name]).sum()) for name in truth)
+    assert sum(round((row["recall"] or 0) * row["pixels"]) for row in rows) == hits
+
+
+def test_a_wider_boundary_forgives_more(sizes_run):
+    narrow, wide = (sizes_run.evaluate(boundary_width=width).metrics for width in (1, 6))
+    assert narrow["boundary_f"] < wide["boundary_f"]
+    assert all(narrow[name] == wide[name] for name in ("iou", "boundary_iou", "hd95"))
+    outcome = maskwright("evaluate", sizes_run.root, "--boundary-width", 6, "--json")
+    assert outcome.json["metrics"]["boundary_f"] == wide["boundary_f"]
+    assert "(within 6 px)" in maskwright("evaluate", sizes_run.root, "--boundary_width", 6).out
+
+
+def test_a_boundary_of_no_width_is_refused(own_run):
+    assert (
+        "`--boundary-width` must be 1 pixel or more; got 0"
+        in maskwright("evaluate", own_run.root, "--boundary-width", 0).sentence
+    )
+    assert not (own_run.root / "evaluation").exists()
+
+
+def test_images_of_one_group_are_resampled_together(sizes_run, tmp_path):
+    copy = mw.load_run(copy_of(sizes_run.root, tmp_path / "run"))
+    document = copy.data
+    found = {}
+    for groups in (["a", "a", "b", "b"], ["a"] * 4, [None] * 4):
+        entries = [{**entry, "group": group} for entry, group in zip(document["splits"]["test"], groups, strict=True)]
+        copy.write_json("data.json", {**document, "splits": {**document["splits"], "test": entries}})
+        found[str(groups)] = copy.evaluate().to_json()
+    two, one, none = found.values()
+    assert (two["units"], one["units"], none["units"]) == (2, 1, 4)
+    assert two["spread"] == "95 % intervals from resampling 2 groups of images (4 images) 2,000 times"
+    assert one["spread"] == "no intervals: one group (4 images) tells nothing of how far scores would lie with others"
+    assert all(interval == [None, None] for interval in one["intervals"].values())
+    assert two["metrics"] == one["metrics"] == none["metrics"]
+    assert two["intervals"]["iou"] != none["intervals"]["iou"]
+    assert "95 % interval " not in str(copy.evaluate()).splitlines()[0]
+
+
+def test_one_image_has_no_interval_and_no_latency_and_prints(tmp_path):
+    root = disc_data(tmp_path / "data", [(32, 32)] * 4, ["train"] * 2 + ["val", "test"])
+    assert maskwright("train", "--data", root, *TINY, "--epochs", 1, "--out", tmp_path / "run").code == 0
+    result = mw.load_run(tmp_path / "run").evaluate()
+    told = result.to_json()
+    assert told["units"] == 1 and told["intervals"]["iou"] == [None, None]
+    assert told["cost"]["milliseconds_an_image"] is None  # the first is left out
+    assert "no intervals: one image" in str(result) and "nan" not in str(result).lower()
+
+
+def test_cost_is_of_this_run(sizes_run):
+    cost = sizes_run.evaluate().to_json()["cost"]
+    size = measure(sizes_run.config.model, side=32)
+    assert cost["parameters"] == size.parameters
+    if sizes_run.config.data.view == "whole" and not sizes_run.config.data.letterbox:
+        assert (cost["input"], cost["multiply_adds"]) == ([32, 32], size.multiply_adds)
+    else:
+        assert cost["multiply_adds"] > 0
+    assert 0 < cost["milliseconds_an_image"] < 5000
+    assert 50 < cost["peak_memory_mib"] < 50_000
+    assert cost["device"].startswith("cpu: ") and cost["precision"] == "fp32"
+
+
+def test_the_table_of_classes_holds_the_outlines(tmp_path):
+    maskwright("data", "make", "landcover", tmp_path / "set", "--count", 6, "--size", "32x40")
+    assert maskwright("train", "--data", tmp_path / "set", *TINY, "--epochs", 1, "--out", tmp_path / "run").code == 0
+    lines = maskwright("evaluate", tmp_path / "run").out.splitlines()
+    head = next(line for line in lines if line.startswith("class "))
+    assert head.split() == ["class", "iou", "f1", "precision", "recall", "boundary_iou", "boundary_f", "hd95"]
+    assert max(len(line) for line in lines if not line.startswith("written")) <= 130
+    assert "imagewise micro" in "".join(lines)

@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix
 from maskwright.data.dataset import IGNORE
 from maskwright.metrics import counts as counts_module
 from maskwright.metrics.counts import Counts, confusion, count_image
+from maskwright.metrics.scores import summary
 
 
 def masks(seed: int, num_classes: int, size: tuple[int, int] = (23, 31), ignored: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
@@ -85,18 +86,20 @@ def test_the_border_of_the_image_is_an_edge() -> None:
     assert counts.boundary_union.tolist() == [[0, 12]]
 
 
-def test_ignored_pixels_belong_to_no_band() -> None:
-    """As the two squares, with truth's rows 3 and 4 ignored: left of the rings are rows 5 and 6.
+def test_ignored_pixels_belong_to_no_band_and_make_no_edge() -> None:
+    """As the two squares, with truth's rows 3 and 4 ignored, where it is taken to be as predicted.
 
-    row 5  T..T. and .L..L   overlap 0, union 4      row 6  TTTT. and .LLLL   overlap 3, union 5
-    Ignored pixels are no longer of the class, so truth's row 5 is an edge now: TTTT. and .L..L overlap in column 3
-    (label's ring has it) and not in column 6: overlap 1, union 5.
+    truth then has columns 3-6 in rows 3 and 4 and columns 2-5 in rows 5 and 6; rows 3 and 4 aren't counted.
+    A pixel is in the band (distance 1, chessboard) when one of its eight neighbours is outside.
+        row 5   truth: 2 (beside 1), 3 (below-right of (4, 2)) and 5 (beside 6); 4 is inside.   labels: 3 and 6
+        row 6   truth: 2, 3, 4, 5.   labels: 3, 4, 5, 6
+    row 5: overlap 1 (column 3), union 4;   row 6: overlap 3, union 5
     """
     truth = square(2)
     truth[3:5] = IGNORE
     counts = count_image("a", truth, square(3), 2)
     assert counts.boundary_overlap[0, 1] == 1 + 3
-    assert counts.boundary_union[0, 1] == 5 + 5
+    assert counts.boundary_union[0, 1] == 4 + 5
 
 
 def test_wider_bands_on_larger_images() -> None:
@@ -119,11 +122,38 @@ def test_joining_keeps_every_image() -> None:
     assert (joined.total() == sum(part.matrix[0] for part in parts)).all()
 
 
+ARRAYS = {
+    "matrix": np.int64, "boundary_overlap": np.int64, "boundary_union": np.int64, "boundary_near": np.int64,
+    "boundary_edge": np.int64, "objects": np.int64, "hd95": np.float64,
+}  # fmt: skip
+
+
 def test_counts_survive_a_file(tmp_path: Path) -> None:
     counts = some_counts()
     counts.save(tmp_path / "counts.npz")
     back = Counts.load(tmp_path / "counts.npz")
-    assert back.images == counts.images
-    for name in ("matrix", "boundary_overlap", "boundary_union"):
-        assert getattr(back, name).dtype == np.int64
-        assert (getattr(back, name) == getattr(counts, name)).all()
+    assert (back.images, back.boundary_width) == (counts.images, counts.boundary_width) == (("a/1", "b ü", "c"), 3)
+    for name, kind in ARRAYS.items():
+        assert getattr(back, name).dtype == getattr(counts, name).dtype == kind
+        assert np.array_equal(getattr(back, name), getattr(counts, name), equal_nan=kind is np.float64)
+
+
+def test_a_file_from_before_outlines_and_objects_were_counted_is_read(tmp_path: Path) -> None:
+    counts = some_counts()
+    np.savez_compressed(tmp_path / "old.npz", images=np.array(counts.images), matrix=counts.matrix,
+                        boundary_overlap=counts.boundary_overlap, boundary_union=counts.boundary_union)  # fmt: skip
+    old = Counts.load(tmp_path / "old.npz")
+    assert (old.matrix == counts.matrix).all() and old.boundary_width == 0
+    told, now = summary(old, ("a", "b", "c")), summary(counts, ("a", "b", "c"))
+    for name, score in now.metrics.items():
+        unknown = name in ("boundary_precision", "boundary_recall", "boundary_f", "hd95")
+        assert np.isnan(told.metrics[name]) if unknown else told.metrics[name] == score, name
+    assert not old.objects.any() and old.objects.shape == counts.objects.shape
+    old.save(tmp_path / "again.npz")
+    assert np.isnan(Counts.load(tmp_path / "again.npz").hd95).all()
+
+
+def test_counts_of_two_widths_are_not_joined() -> None:
+    truth, labels = masks(0, 3)
+    with pytest.raises(AssertionError, match="one width"):
+        Counts.join([count_image("a", truth, labels, 3, 2), count_image("b", truth, labels, 3, 3)])

@@ -15,7 +15,16 @@ from maskwright import runtime
 from maskwright.data.dataset import IGNORE
 from maskwright.metrics import METRICS, POLICY, Counts, averages, per_class, summary
 from maskwright.metrics.counts import count_image
-from maskwright.metrics.scores import accuracy, class_accuracy, headline_iou, iou, nanmean
+from maskwright.metrics.scores import (
+    Sums,
+    accuracy,
+    class_accuracy,
+    headline,
+    headline_iou,
+    headline_scores,
+    iou,
+    nanmean,
+)
 
 runtime.ensure_torchvision()  # torchmetrics imports it
 from torchmetrics.functional import classification as oracle  # noqa: E402
@@ -116,8 +125,9 @@ def test_scores_do_not_depend_on_how_images_are_joined() -> None:
     images = [count_image(str(seed), *masks(seed, 3, lacking=False), 3) for seed in range(4)]
     names = ("a", "b", "c")
     one, two = Counts.join(images), Counts.join([images[3], Counts.join(images[:3])])
-    assert per_class(one, names) == per_class(two, names)
-    assert averages(one)["micro"] == averages(two)["micro"]
+    for name, row in per_class(one, names).items():
+        assert row == pytest.approx(per_class(two, names)[name], rel=1e-12)
+    assert averages(one)["micro"] == pytest.approx(averages(two)["micro"], rel=1e-12, nan_ok=True)
 
 
 def test_the_headline_of_two_classes_is_the_foreground() -> None:
@@ -140,7 +150,7 @@ def test_the_headline_of_more_classes_is_the_macro_mean() -> None:
         nanmean(np.array([row["boundary_iou"] for row in told.per_class.values()]))
     )
     assert headline_iou(counts.total()) == pytest.approx(told.metrics["iou"])
-    assert set(told.metrics) == {*METRICS, "boundary_iou"}
+    assert set(told.metrics) == {*METRICS, "boundary_iou", "boundary_precision", "boundary_recall", "boundary_f", "hd95"}
 
 
 def test_metrics_take_a_stack_of_images() -> None:
@@ -153,3 +163,112 @@ def test_nothing_left_has_no_mean() -> None:
     assert np.isnan(nanmean(np.array([np.nan, np.nan])))
     assert np.isnan(nanmean(iou(np.zeros((3, 3)))))
     assert "null" in POLICY
+
+
+@pytest.mark.parametrize(("seed", "num_classes"), [(0, 2), (1, 3), (2, 6)])
+def test_the_four_ways_of_averaging_are_those_of_smp(seed: int, num_classes: int) -> None:
+    """SMP's reductions, with counts of each class by image.
+
+    Named differently: its micro-imagewise is our imagewise_micro, its macro-imagewise (a mean over images and classes at
+    once) our imagewise, which is the same where every class has a score in every image, as here.
+    Another convention: SMP calls 0/0 a score of 1 (`zero_division`), which we call none; the next test is about that.
+    Of two classes SMP is given the foreground alone, as we score it.
+    """
+    import segmentation_models_pytorch.metrics as smp
+
+    images = [masks(seed + 100 * image, num_classes, lacking=False) for image in range(5)]
+    counts = Counts.join([count_image(str(index), *pair, num_classes) for index, pair in enumerate(images)])
+    parts = smp_parts(images, num_classes)
+    found = averages(counts)
+    names = {"micro": "micro", "macro": "macro", "imagewise": "macro-imagewise", "imagewise_micro": "micro-imagewise"}
+    theirs = {"iou": smp.iou_score, "f1": smp.f1_score, "precision": smp.precision, "recall": smp.recall}
+    for ours, reduction in names.items():
+        for name, metric in theirs.items():
+            assert found[ours][name] == pytest.approx(float(metric(*parts, reduction=reduction)), abs=1e-6), (ours, name)
+
+
+def test_a_class_absent_from_an_image_has_no_score_where_smp_gives_one() -> None:
+    """The convention that differs: SMP's mean over images takes 0/0 as 1, ours leaves it out.
+
+    Foreground IoU of two images: 2 / 4, and none (no foreground in truth or prediction): SMP (0.5 + 1) / 2, ours 0.5.
+    """
+    import segmentation_models_pytorch.metrics as smp
+
+    some, none = np.array([[1, 1, 1, 0]], np.uint8), np.zeros((1, 4), np.uint8)
+    images = [(some, np.array([[0, 1, 1, 1]], np.uint8)), (none, none)]
+    counts = Counts.join([count_image(str(index), *pair, 2) for index, pair in enumerate(images)])
+    assert averages(counts)["imagewise"]["iou"] == pytest.approx(0.5)
+    assert float(smp.iou_score(*smp_parts(images, 2), reduction="macro-imagewise")) == pytest.approx(0.75)
+
+
+def smp_parts(images: list[tuple[np.ndarray, np.ndarray]], num_classes: int) -> list[torch.Tensor]:
+    """SMP's true and false positives and negatives, N K, ignored pixels taken out beforehand as it takes no 255."""
+    import segmentation_models_pytorch.metrics as smp
+
+    truth, labels = (torch.from_numpy(np.stack([pair[side] for pair in images])).long() for side in (0, 1))
+    parts = smp.get_stats(labels, torch.where(truth == IGNORE, -1, truth), "multiclass", ignore_index=-1, num_classes=num_classes)
+    return [part[:, 1:] if num_classes == 2 else part for part in parts]
+
+
+def test_dice_is_that_of_monai() -> None:
+    """MONAI scores each image and class by itself; where a class is absent from the truth it says NaN, as for recall.
+
+    The convention that differs: for a class that is only predicted ours is 0.
+    """
+    from monai.metrics.meandice import compute_dice
+    from monai.metrics.meaniou import compute_iou
+
+    for lacking in (False, True):
+        truth, labels = masks(3, 4, lacking)
+        truth[truth == IGNORE] = 1
+        ours = count_image("a", truth, labels, 4).total()
+        hot = [torch.nn.functional.one_hot(torch.from_numpy(found).long(), 4).permute(2, 0, 1)[None] for found in (labels, truth)]
+        for theirs, name in ((compute_dice, "dice"), (compute_iou, "iou")):
+            expected = theirs(hot[0], hot[1], ignore_empty=True)[0].numpy()
+            in_truth = ours.sum(1) > 0
+            assert METRICS[name](ours)[in_truth] == pytest.approx(expected[in_truth], abs=1e-6)
+            assert np.isnan(expected[~in_truth]).all()
+            if lacking:
+                assert METRICS[name](ours)[0] == 0 and np.isnan(METRICS[name](ours)[3])
+
+
+def one_class(near: tuple[int, int], edge: tuple[int, int], hd95: float) -> Counts:
+    """Counts of an image whose foreground outline fared so."""
+    zero = np.zeros((1, 2), np.int64)
+    rows = [np.array([[[0, 0], pair]], np.int64) for pair in (near, edge)]
+    return Counts(("a",), np.zeros((1, 2, 2), np.int64), zero, zero, *rows, hd95=np.array([[np.nan, hd95]]), boundary_width=2)
+
+
+def test_boundary_f_pools_pixels_and_distances_are_a_mean_over_images() -> None:
+    """Precision (3 + 1) / (4 + 4) = 1/2, recall (4 + 2) / (4 + 4) = 3/4, F = 2 · 1/2 · 3/4 / (5/4) = 3/5; HD95 (1 + 4) / 2."""
+    both = Counts.join([one_class((3, 4), (4, 4), 1.0), one_class((1, 2), (4, 4), 4.0)])
+    row = per_class(both, ("bg", "fg"))["fg"]
+    assert (row["boundary_precision"], row["boundary_recall"], row["boundary_f"]) == pytest.approx((1 / 2, 3 / 4, 3 / 5))
+    assert row["hd95"] == 2.5
+    found = averages(both)
+    assert found["imagewise"]["boundary_f"] == pytest.approx((2 * 3 / 4 / (7 / 4) + 2 * 1 / 4 * 1 / 2 / (3 / 4)) / 2)
+    assert found["macro"]["hd95"] == found["imagewise"]["hd95"] == 2.5
+    assert np.isnan(found["micro"]["hd95"])
+
+
+@pytest.mark.parametrize(("edge", "expected"), [((0, 0), np.nan), ((5, 0), 0.0), ((0, 5), 0.0)])
+def test_boundary_f_of_an_outline_that_is_only_on_one_side_is_zero(edge: tuple[int, int], expected: float) -> None:
+    row = per_class(one_class((0, 0), edge, np.nan), ("bg", "fg"))["fg"]
+    assert row["boundary_f"] == pytest.approx(expected, nan_ok=True)
+    assert np.isnan(row["hd95"])
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+def test_scores_of_pooled_sums_are_those_of_pooled_matrices(num_classes: int) -> None:
+    images = [count_image(str(seed), *masks(seed, num_classes, lacking=seed == 1), num_classes) for seed in range(4)]
+    counts, draws = Counts.join(images), np.random.default_rng(0).integers(0, 3, (6, 4)).astype(float) + np.eye(6, 4)
+    found = headline_scores(Sums.of_images(counts).pooled(draws))
+    for index, drawn in enumerate(draws):
+        chosen = [image for image, times in zip(images, drawn.astype(int), strict=True) for _ in range(times)]
+        expected = summary(Counts.join(chosen), tuple("abcd"[:num_classes])).metrics
+        assert {name: values[index] for name, values in found.items()} == pytest.approx(expected, rel=1e-9, nan_ok=True)
+    matrix = np.tensordot(draws, counts.matrix.astype(float), 1)
+    plain = headline(matrix, draws @ counts.boundary_overlap, draws @ counts.boundary_union)
+    for name in (*METRICS, "boundary_iou"):
+        assert plain[name] == pytest.approx(found[name], rel=1e-9, nan_ok=True)
+    assert np.isnan(plain["boundary_f"]).all() and np.isnan(plain["hd95"]).all()

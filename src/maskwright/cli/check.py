@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from maskwright.config.data import DataConfig
-    from maskwright.data.checks.findings import Audit, Finding
-
-_FILES = 4
+    from maskwright.data.checks.findings import Audit
 
 
 def check(
@@ -57,6 +55,7 @@ def check(
     from maskwright.config.files import load_config
     from maskwright.config.flags import parse_overrides
     from maskwright.data.checks.audit import audit
+    from maskwright.data.checks.telling import told
 
     words = [*([data] if data else []), *keys]
     root = words.pop(0) if words and not words[0].startswith("-") else None
@@ -112,20 +111,6 @@ def _refuse_early(config: DataConfig, html: str | None, fix: str | None, leave: 
         place_for_page(Path(html))
 
 
-def told(audit: Audit) -> list[str]:
-    """The audit for a person: what was recognised, classes, and the findings, errors first."""
-    splits = ", ".join(f"{number} {split}" for split, number in audit.splits.items() if number)
-    images = f"{audit.num_images}{f' ({splits})' if splits else ''}{_sizes(audit)}"
-    lines = [f"reader   {audit.reader}: {audit.reason}", f"images   {images}"]
-    if audit.classes:
-        shares = ", ".join(f"{name} {share:.1%}" for name, share in zip(audit.classes, audit.class_shares, strict=True))
-        lines.append(f"classes  {shares} ({audit.classes_reason})")
-    lines += [f"note     {note}" for note in audit.notes]
-    for finding in audit.findings:
-        lines += ["", *_finding(finding)]
-    return [*lines, ""]
-
-
 def next_step(audit: Audit, root: str, flags: Sequence[str], fixed: str | None) -> str:
     """The last line: what to type next, with the flags that were given."""
     import shlex
@@ -162,32 +147,3 @@ def _without_root(words: Sequence[str]) -> list[str]:
         elif "=" not in word and left:
             left.pop(0)
     return kept
-
-
-def _sizes(audit: Audit) -> str:
-    """Width × height of the smallest and the largest image."""
-    sizes = {(pair["height"] * pair["width"], pair["width"], pair["height"]) for pair in audit.pairs if pair["height"]}
-    if not sizes:
-        return ""
-    (_, width, height), (_, wide, high) = min(sizes), max(sizes)
-    return f", {width}x{height}" if len(sizes) == 1 else f", {width}x{height} to {wide}x{high}"
-
-
-def _finding(finding: Finding) -> list[str]:
-    from maskwright.data.checks.findings import CODES
-
-    number = f" ({len(finding.files)} files)" if len(finding.files) > 1 else ""
-    lines = [f"{finding.severity.ljust(8)} {finding.code}: {CODES[finding.code].title}{number}", f"  {finding.evidence}"]
-    if finding.files:
-        lines.append(f"  files: {_some(finding.files)}")
-    proposal = finding.proposal
-    if proposal and proposal.question:
-        lines.append(f"  question: {proposal.question}")
-    elif proposal:
-        lines.append(f"  repair: {proposal.told or proposal.op}")
-    return lines
-
-
-def _some(files: Sequence[str]) -> str:
-    more = f" and {len(files) - _FILES} more" if len(files) > _FILES else ""
-    return ", ".join(files[:_FILES]) + more

@@ -6,8 +6,9 @@ from maskwright.cli.types import Flag
 
 
 def evaluate(
-    run: str, /, *, split: str = "test", data: str | None = None, mask_threshold: float | None = None, json: Flag = False
-) -> None:
+    run: str, /, *, split: str = "test", data: str | None = None, mask_threshold: str | None = None,
+    boundary_width: int = 3, pictures: Flag = False, json: Flag = False,
+) -> None:  # fmt: skip
     """Score a run on one of its splits, at each image's own size.
 
     Parameters
@@ -19,7 +20,13 @@ def evaluate(
     data
         Where the data set's folder is now, when it has moved.
     mask_threshold
-        Two classes: from which probability a pixel is foreground.
+        Two classes: from which probability a pixel is foreground. A number, fixed (the run's own, 0.5 unless it was
+        trained with another), or tuned: the one with the highest IoU on the val images, kept in
+        RUN/evaluation/settled.json.
+    boundary_width
+        How many pixels two outlines may be apart for boundary precision, recall and F.
+    pictures
+        Write image, truth, prediction and error of every image to RUN/evaluation/pictures/SPLIT/.
     json
         Print one JSON document on stdout.
     """
@@ -29,17 +36,23 @@ def evaluate(
     from maskwright.evaluation import evaluate as score
     from maskwright.runs import Run
 
-    opened = Run.open(run)
-    result = score(opened, split, Path(data) if data else None, mask_threshold, counting("evaluating"))
+    opened, moved = Run.open(run), Path(data) if data else None
+    result = score(opened, split, moved, mask_threshold, counting("evaluating"), boundary_width)
+    if pictures:
+        from maskwright.reports.sheets import write_sheets
+
+        write_sheets(opened, split, moved, counting("drawing"))
     if json:
         say_json(result.to_json())
         return
     say(str(result))
     if len(result.classes) > 2:
-        columns = ("iou", "f1", "precision", "recall", "boundary_iou")
+        columns = {"iou": 4, "f1": 4, "precision": 4, "recall": 4, "boundary_iou": 4, "boundary_f": 4, "hd95": 1}
         rows = [
-            [name, *("-" if row[c] != row[c] else f"{row[c]:.4f}" for c in columns)]
+            [name, *("-" if row[c] != row[c] else f"{row[c]:.{digits}f}" for c, digits in columns.items())]
             for name, row in result.summary.per_class.items()
         ]
         table(["class", *columns], rows)
+    if pictures:
+        say(f"pictures of {len(result.counts.images)} images in {opened.root / 'evaluation' / 'pictures' / split}")
     say(f"written to {opened.root / 'evaluation'}; next: maskwright report {opened.root}")

@@ -21,8 +21,8 @@ def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold:
     out
         Folder to write to.
     mask_threshold
-        Two classes: from which probability a pixel is foreground. A number, fixed (0.5), or tuned: the one that
-        maskwright evaluate RUN --mask-threshold tuned found on the val images.
+        Two classes: from which probability a pixel is foreground. A number, fixed (the run's own, 0.5 unless it was
+        trained with another), or tuned: the one that maskwright evaluate RUN --mask-threshold tuned found on the val images.
     json
         Print one JSON document on stdout.
     """

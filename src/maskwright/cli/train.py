@@ -27,8 +27,8 @@ def train(
     maskwright train --resume runs/first
 
     Flags for common keys: --data --model --weights --epochs --minutes --batch-size --lr --weight-decay
-    --loss --augment --size --seed --precision --devices --freeze-encoder --freeze-decoder --freeze-head, and
-    --allow CODE, to train in spite of an error that maskwright check finds.
+    --loss --augment --size --seed --precision --devices --freeze-encoder --freeze-decoder --freeze-head,
+    --log csv,tensorboard,wandb,mlflow, and --allow CODE, to train in spite of an error that maskwright check finds.
     Any other key is reached by its dotted name, such as --data.size 256 or --model.width 16;
     `maskwright config show` lists them all.
 
@@ -58,6 +58,7 @@ def train(
     from maskwright.cli.telling import tell_plan
     from maskwright.runs import default_out
     from maskwright.training import fit
+    from maskwright.training.diagnose import diagnose as read
 
     console = stderr()
     if settled is None:
@@ -65,11 +66,15 @@ def train(
         result = fit.resume(resume, console)
     else:
         result = fit.train(settled, out or default_out(settled), console, tell=tell_plan(console))
+    told = read(result.run)
     if json:
-        say_json(document(result))
+        say_json({**document(result), "diagnosis": [one.to_json() for one in told]})
         return
     scores = result.best_scores
     say(f"best epoch {result.best_epoch + 1}: val IoU {scores['val_iou']:.4f}, val loss {scores['val_loss']:.4f}")
+    for one in told[:2]:
+        if one.severity != "fine":
+            say(f"{one.severity}: {one}")
     say(f"run in {result.run.root}; next: maskwright evaluate {result.run.root}")
 
 

@@ -20,6 +20,7 @@ SHORT = {
 }  # fmt: skip
 ALLOW = "--allow"  # once for each code
 LOG = "--log"  # once, with commas, or once for each logger
+_SAID = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 FREEZE = {"--freeze-encoder": "encoder", "--freeze-decoder": "decoder", "--freeze-head": "head"}
 
 
@@ -36,8 +37,9 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
     rest = list(words)
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
-        if flag in FREEZE and not equals:
-            frozen.append(FREEZE[flag])
+        if flag in FREEZE:
+            said = value if equals else rest.pop(0) if rest and rest[0].lower() in _SAID else "true"
+            frozen += [FREEZE[flag]] if _is_yes(flag, said) else []
             continue
         key = _key(flag)
         if not equals:
@@ -61,6 +63,13 @@ def _read(text: str) -> Any:
         return yaml_value(text)
     except yaml.YAMLError:
         return text
+
+
+def _is_yes(flag: str, said: str) -> bool:
+    """`--freeze-encoder`, `--freeze-encoder true` and `--freeze-encoder=1` are the same; false leaves the part to learn."""
+    if said.lower() not in _SAID:
+        raise UsageError(f"`{flag}` must stand alone or be followed by true or false; got {said!r}. Write {flag}.")
+    return _SAID[said.lower()]
 
 
 def _key(flag: str) -> str:

@@ -1,9 +1,13 @@
-"""Colours of classes, and drawing labels and outlines: shared by panels, overlays, reports and previews."""
+"""Colours of classes, drawing labels and outlines, and lettering: shared by panels, overlays, reports and previews."""
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
+
 import cv2
 import numpy as np
+from PIL import ImageFont
 
 from maskwright.data.dataset import IGNORE
 
@@ -76,3 +80,27 @@ def error_picture(image: np.ndarray, truth: np.ndarray, labels: np.ndarray) -> n
     shown[wrong & (truth != 0) & (labels != 0)] = (148, 80, 170)
     shown[~valid] = IGNORED_COLOUR
     return shown
+
+
+def fitting(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
+    """The text, cut in its middle where it is too long.
+
+    >>> fitting("a_very_long_name_of_an_image", typeface(15), 120)
+    'a_very…_image'
+    """
+    if font.getlength(text) <= room:
+        return text
+    for kept in range(len(text) - 1, 1, -1):
+        cut = text[: kept - kept // 2] + "…" + text[len(text) - kept // 2 :]
+        if font.getlength(cut) <= room:
+            return cut
+    return "…"
+
+
+@functools.cache
+def typeface(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """The letters of sheets of pictures."""
+    import matplotlib  # late: only a sheet needs its typeface, which holds most alphabets
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)

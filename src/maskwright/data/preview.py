@@ -8,7 +8,6 @@ The inputs come from the samples training itself uses, by the keys it uses: noth
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from maskwright.data.augment import augment, place
 from maskwright.data.dataset import IGNORE, Dataset
 from maskwright.data.geometry import shrink_to
 from maskwright.data.loader import TrainSamples
-from maskwright.data.pictures import IGNORED_COLOUR, palette, shown
+from maskwright.data.pictures import IGNORED_COLOUR, fitting, palette, shown, typeface
 from maskwright.errors import UsageError
 from maskwright.runs import write_atomically
 
@@ -95,14 +94,14 @@ def draw_sheet(rows: Sequence[PreviewRow], dataset: Dataset, heading: Sequence[s
     tall = [max(picture.shape[0] for picture in line) for line in pictures]
     width = _left(columns) - _GAP + _MARGIN
     legend = _legend(rows, dataset, width)
-    told = [line for text in heading[1:] for line in _wrapped(text, _font(15), width - 2 * _MARGIN)]
+    told = [line for text in heading[1:] for line in _wrapped(text, typeface(15), width - 2 * _MARGIN)]
     top = _MARGIN + 42 + _LINE * len(told) + 20
     height = top + sum(tall) + len(rows) * (3 * _LINE + 10) + 16 + legend.height + _MARGIN - 10
     sheet = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((_MARGIN, _MARGIN), _fitting(heading[0], _font(28, True), width - 2 * _MARGIN), _INK, _font(28, True))
+    pen.text((_MARGIN, _MARGIN), fitting(heading[0], typeface(28, True), width - 2 * _MARGIN), _INK, typeface(28, True))
     for line, text in enumerate(told):
-        pen.text((_MARGIN, _MARGIN + 46 + _LINE * line), text, _FAINT, _font(15))
+        pen.text((_MARGIN, _MARGIN + 46 + _LINE * line), text, _FAINT, typeface(15))
     for row, line, high in zip(rows, pictures, tall, strict=True):
         _draw_row(sheet, pen, top, row, line)
         top += high + 3 * _LINE + 10
@@ -139,9 +138,9 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, top: int, row: Previ
     """Name and size, the pictures side by side, and a caption below each."""
     size = f"{row.size[1]} × {row.size[0]}"
     room = TILE * len(line)
-    name = _fitting(row.name, _font(16, True), room - 120)
-    pen.text((_MARGIN, top), name, _INK, _font(16, True))
-    pen.text((_MARGIN + pen.textlength(name, _font(16, True)) + 12, top + 1), size, _FAINT, _font(15))
+    name = fitting(row.name, typeface(16, True), room - 120)
+    pen.text((_MARGIN, top), name, _INK, typeface(16, True))
+    pen.text((_MARGIN + pen.textlength(name, typeface(16, True)) + 12, top + 1), size, _FAINT, typeface(15))
     captions = [row.original.caption, *(shot.caption for shot in row.draws)]
     for column, (picture, caption) in enumerate(zip(line, captions, strict=True)):
         left = _left(column)
@@ -149,7 +148,7 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, top: int, row: Previ
         sheet.paste(Image.fromarray(picture), (left, top + _LINE + 4))
         frame = (left - 1, top + _LINE + 3, left + width, top + _LINE + 4 + height)  # a white sky must not run into the paper
         pen.rectangle(frame, None, _FRAME)
-        pen.text((left, top + _LINE + 10 + height), _fitting(caption, _font(13), TILE), _FAINT, _font(13))
+        pen.text((left, top + _LINE + 10 + height), fitting(caption, typeface(13), TILE), _FAINT, typeface(13))
 
 
 def _first(row: PreviewRow, dataset: Dataset) -> np.ndarray:
@@ -172,7 +171,7 @@ def _first(row: PreviewRow, dataset: Dataset) -> np.ndarray:
 
 def _badge(pen: ImageDraw.ImageDraw, x: float, y: float, text: str, side: int = 22) -> None:
     pen.rectangle([x, y, x + side - 1, y + side - 1], (255, 255, 255), _INK)
-    pen.text((x + side / 2, y + side / 2), text, _INK, _font(side * 2 // 3, True), anchor="mm")
+    pen.text((x + side / 2, y + side / 2), text, _INK, typeface(side * 2 // 3, True), anchor="mm")
 
 
 def _outlined(shot: Shot, dataset: Dataset, number: str = "") -> np.ndarray:
@@ -230,11 +229,11 @@ def _legend(rows: Sequence[PreviewRow], dataset: Dataset, width: int) -> Image.I
     entries.append((f"{names[0]} (not outlined)", 0))
     if any((shot.mask == IGNORE).any() for shot in shots):
         entries.append(("ignored: neither learned nor scored", IGNORE))
-    font = _font(15)
+    font = typeface(15)
     places: list[tuple[int, int]] = []
     x, y = _MARGIN, 0
     for text, _ in entries:
-        needed = 26 + round(font.getlength(_fitting(text, font, width - 2 * _MARGIN - 26)))
+        needed = 26 + round(font.getlength(fitting(text, font, width - 2 * _MARGIN - 26)))
         if x > _MARGIN and x + needed > width - _MARGIN:
             x, y = _MARGIN, y + 30
         places.append((x, y))
@@ -249,7 +248,7 @@ def _legend(rows: Sequence[PreviewRow], dataset: Dataset, width: int) -> Image.I
             pen.rectangle(box, _PAPER, tuple(int(part) for part in colours[label]), 4)
         else:
             pen.rectangle(box, _PANEL)
-        pen.text((x + 26, y + 2), _fitting(text, font, width - 2 * _MARGIN - 26), _INK, font)
+        pen.text((x + 26, y + 2), fitting(text, font, width - 2 * _MARGIN - 26), _INK, font)
     return drawn
 
 
@@ -269,27 +268,4 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont, room: float) -> list[str]:
             lines.append(part)
         else:
             lines[-1] = longer
-    return [_fitting(line, font, room) for line in lines]
-
-
-def _fitting(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
-    """The text, cut in its middle where it is too long.
-
-    >>> _fitting("a_very_long_name_of_an_image", _font(15), 120)
-    'a_very…_image'
-    """
-    if font.getlength(text) <= room:
-        return text
-    for kept in range(len(text) - 1, 1, -1):
-        cut = text[: kept - kept // 2] + "…" + text[len(text) - kept // 2 :]
-        if font.getlength(cut) <= room:
-            return cut
-    return "…"
-
-
-@functools.cache
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    import matplotlib  # late: only a sheet needs its typeface, which holds most alphabets
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)
+    return [fitting(line, font, room) for line in lines]

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from maskwright.data.record import read_split, split_entries
-from maskwright.evaluation.intervals import intervals
+from maskwright.errors import UsageError, must
+from maskwright.evaluation.calibration import Calibration, Calibrator
+from maskwright.evaluation.costs import PeakMemory, PredictionCost, cost_of
+from maskwright.evaluation.intervals import intervals, num_units, spread_in_words
+from maskwright.evaluation.scan import Scan
+from maskwright.evaluation.settle import Threshold, settled_on_val, threshold_used
+from maskwright.evaluation.sizes import Rows, by_size, in_words
 from maskwright.losses import build_loss
-from maskwright.metrics.counts import Counts, count_image
+from maskwright.metrics.boundaries import BOUNDARY_SHARE, BOUNDARY_WIDTH
+from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import POLICY, Summary, summary
 from maskwright.prediction.predictor import Predictor
-from maskwright.prediction.writers import write_labels
+from maskwright.prediction.threshold import read_threshold
 from maskwright.runs import Run
+from maskwright.training.loggers.afterwards import log_evaluation
+
+# the scores a person is shown first, and their digits
+SHOWN = {"accuracy": 4, "precision": 4, "recall": 4, "f1": 4, "iou": 4, "boundary_iou": 4, "boundary_f": 4, "hd95": 1}
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,11 @@ class Evaluation:
     intervals: dict[str, list[float]]
     loss: float
     counts: Counts = field(repr=False)
+    calibration: Calibration | None = field(default=None, repr=False)
+    threshold: Threshold | None = None  # of two classes
+    objects: Rows = field(default_factory=dict, repr=False)
+    cost: PredictionCost | None = None
+    groups: tuple[str | None, ...] = field(default=(), repr=False)  # of each image, None for one of its own
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -51,49 +65,78 @@ class Evaluation:
                 "averages": self.summary.averages,
                 "intervals": self.intervals,
                 "loss": self.loss,
+                "units": num_units(self._groups),
+                "spread": spread_in_words(self._groups),
+                "boundary": {"iou_width": BOUNDARY_SHARE, "f_width": self.counts.boundary_width or None},
+                "objects": self.objects,
+                "calibration": self.calibration.to_json() if self.calibration else None,
+                "threshold": self.threshold.to_json() if self.threshold else None,
+                "cost": self.cost.to_json() if self.cost else None,
             }
         )
+
+    @property
+    def _groups(self) -> Sequence[str | None]:
+        return self.groups or [None] * len(self.counts.images)
 
     def __str__(self) -> str:
         scored = self.classes[1] if len(self.classes) == 2 else "mean over classes"
         lines = [f"{self.run} on {self.split} ({len(self.counts.images)} images, {scored})"]
-        for name in ("accuracy", "precision", "recall", "f1", "iou", "boundary_iou"):
-            low, high = self.intervals[name]
-            lines.append(f"  {name:<13}{self.metrics[name]:.4f}   95 % interval {low:.4f} to {high:.4f}")
-        return "\n".join(lines)
+        for name, digits in SHOWN.items():
+            low, high = (f"{end:.{digits}f}" for end in self.intervals.get(name, (math.nan, math.nan)))
+            spread = f"   95 % interval {low} to {high}" if "nan" not in (low, high) else ""
+            remark = f" (within {self.counts.boundary_width} px)" if name == "boundary_f" else ""
+            lines.append(f"  {name:<13}{self.metrics[name]:.{digits}f}{' px' if name == 'hd95' else ''}{spread}{remark}")
+        told = [self._averaged(), in_words(self.objects), spread_in_words(self._groups)]
+        told += [str(found) for found in (self.calibration, self.threshold, self.cost) if found]
+        return "\n".join(lines + [f"  {line}" for line in told if line])
+
+    def _averaged(self) -> str:
+        """IoU in each way of averaging; of two classes only one is averaged, so pooling them makes no difference."""
+        ways = {way: row["iou"] for way, row in self.summary.averages.items()}
+        if len(self.classes) == 2:
+            return f"iou over all pixels {ways['micro']:.4f}, mean of the images' own {ways['imagewise']:.4f}"
+        return "iou averaged: " + ", ".join(f"{way.replace('_', ' ')} {score:.4f}" for way, score in ways.items())
 
     __repr__ = __str__
 
 
 def evaluate(
-    run: Run, split: str = "test", data: Path | None = None, threshold: float | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    run: Run, split: str = "test", data: Path | None = None, threshold: str | float | None = None,
+    progress: Callable[[int, int], None] | None = None, boundary_width: int = BOUNDARY_WIDTH,
 ) -> Evaluation:  # fmt: skip
     """Predict every image of a split with the run's best weights and score it.
 
     Writes evaluation/SPLIT.json, SPLIT-counts.npz and a label PNG for each image. `data` says where
     the data set's folder is now, when it has moved; each file must still be what the run began with.
+    `threshold` is the foreground's where there are two classes: a number, "fixed" (the run's own), or "tuned" on val.
+    What val has a say in is settled before the first file of the split is opened. `boundary_width` is how many pixels
+    two outlines may be apart for boundary F.
     """
+    if boundary_width < 1:
+        raise UsageError(must("--boundary-width", "1 pixel or more", boundary_width))
     document = run.data
     entries = split_entries(document, split)
     predictor = Predictor.from_run(run)
-    loss = build_loss(run.config.loss)
-    num_classes, names = predictor.classes.num_classes, predictor.classes.names
-    parts: list[Counts] = []
-    losses: list[float] = []
-    for index, (name, image, mask) in enumerate(read_split(document, split, data)):
-        logits = predictor.logits(image)
-        labels = predictor.labels(logits, threshold)
-        losses.append(float(loss(logits, torch.from_numpy(mask).to(logits.device).unsqueeze(0))))
-        parts.append(count_image(name, mask, labels, num_classes))
-        write_labels(run.root / "evaluation" / "predictions" / split / f"{name}.png", labels, num_classes)
-        if progress:
-            progress(index + 1, len(entries))
-    counts = Counts.join(parts)
-    scores = summary(counts, names)
-    result = Evaluation(run.name, split, names, scores, intervals(counts), sum(losses) / len(losses), counts)
+    names = predictor.classes.names
+    wish = read_threshold(threshold, len(names))
+    settled = settled_on_val(run, predictor, wish == "tuned", data, progress)
+    used = threshold_used(wish, settled, predictor.threshold) if len(names) == 2 else None
+    calibrator = Calibrator(settled.temperature.value, settled.temperature.reason)
+    labels_folder = run.root / "evaluation" / "predictions" / split
+    memory = PeakMemory(predictor.device)
+    seen = Scan(predictor, build_loss(run.config.loss), calibrator, labels_folder, used.value if used and wish else None,
+                boundary_width)  # fmt: skip
+    seen.look(read_split(document, split, data), len(entries), progress)
+    counts, groups = Counts.join(seen.counts), tuple(entry["group"] for entry in entries)
+    cost = cost_of(predictor, seen.milliseconds_an_image, memory.mib, entries[0]["size"])
+    result = Evaluation(
+        run.name, split, names, summary(counts, names), intervals(counts, groups), sum(seen.losses) / len(seen.losses), counts,
+        calibrator.result(), used, by_size(counts, names, groups), cost, groups,
+    )  # fmt: skip
     run.write(f"evaluation/{split}-counts.npz", counts.save)
     run.write_json(f"evaluation/{split}.json", result.to_json())
+    log_evaluation(run, result.to_json(), counts)
     return result
 
 

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from maskwright.evaluation.resampling import draw, percentile_interval, resampled_scores, unit_numbers
+from maskwright.evaluation.resampling import RESAMPLES, draw, resampled_scores, score_interval, unit_numbers
 from maskwright.metrics.counts import Counts
+
+MOST = {"hd95": math.inf}  # a distance has no upper end
 
 
 def intervals(counts: Counts, groups: Sequence[str | None] | None = None, seed: int = 0) -> dict[str, list[float]]:
     """The 95 % interval of each headline score; images of one group are resampled together."""
     groups = groups or [None] * len(counts.images)
-    num_units = int(unit_numbers(groups).max()) + 1
-    scores = resampled_scores(counts, draw(groups, seed=seed))
-    return {name: list(percentile_interval(values, num_units)) for name, values in scores.items()}
+    scores, units = resampled_scores(counts, draw(groups, seed=seed)), num_units(groups)
+    return {name: list(score_interval(values, units, MOST.get(name, 1.0))) for name, values in scores.items()}
+
+
+def num_units(groups: Sequence[str | None]) -> int:
+    """How many units the images are resampled by: groups, and images of no group.
+
+    >>> num_units(["a", "a", None])
+    2
+    """
+    return int(unit_numbers(groups).max()) + 1
+
+
+def spread_in_words(groups: Sequence[str | None]) -> str:
+    """What the intervals rest on.
+
+    >>> spread_in_words(["a", "a", "b"])
+    '95 % intervals from resampling 2 groups of images (3 images) 2,000 times'
+    """
+    units = num_units(groups)
+    if units == 1:
+        one = "one image" if len(groups) == 1 else f"one group ({len(groups)} images)"
+        return f"no intervals: {one} tells nothing of how far scores would lie with others"
+    what = f"{units:,} images" if units == len(groups) else f"{units:,} groups of images ({len(groups):,} images)"
+    return f"95 % intervals from resampling {what} {RESAMPLES:,} times"

@@ -25,8 +25,9 @@ from maskwright.data.record import class_map, read_split
 from maskwright.errors import DataError, RunError, must
 from maskwright.evaluation.calibration import COOLEST, WARMEST, Reliability, confidence, fit_temperature, likelihood_loss
 from maskwright.evaluation.foreground import GRID, BestThreshold, best_threshold, foreground_counts
+from maskwright.models.wrapper import EVEN
 from maskwright.prediction.predictor import Predictor
-from maskwright.prediction.threshold import FIXED, Wish, foreground, read_threshold
+from maskwright.prediction.threshold import Wish, foreground, read_threshold
 from maskwright.runs import Run
 
 FILE = "evaluation/settled.json"
@@ -132,10 +133,10 @@ class Threshold:
         )
 
 
-def threshold_used(wish: Wish, settled: Settled | None) -> Threshold:
-    """The threshold of two classes that a wish comes to."""
+def threshold_used(wish: Wish, settled: Settled | None, own: float = EVEN) -> Threshold:
+    """The threshold of two classes that a wish comes to; `own` is the one the run was trained with."""
     if wish != "tuned":
-        return Threshold(FIXED if wish is None else wish)
+        return Threshold(own if wish is None else wish)
     assert settled is not None and settled.threshold is not None, "settled_on_val(tune=True) comes before"
     return Threshold(settled.threshold.value, settled.threshold)
 
@@ -180,7 +181,7 @@ def settle(val: ValImages, predictor: Predictor, tune: bool = False, progress: P
     """Predict val's images once, fit the temperature and, if asked, find the threshold with the highest IoU."""
     if not val.entries:
         if tune:
-            raise DataError(must("--mask-threshold tuned", "tuned on val images", "a run without any", "Leave it out for 0.5."))
+            raise DataError(must("--mask-threshold tuned", "tuned on val images", "a run without any", "Leave it out for the run's own."))
         return Settled(_no_temperature("the run has no val images"), None)
     sampler = _Sampler(val, predictor.classes.num_classes)
     places = list(range(len(val.entries))) if tune else sorted(sampler.places)
@@ -195,7 +196,7 @@ def settle(val: ValImages, predictor: Predictor, tune: bool = False, progress: P
     best = best_threshold(np.stack(counts), val.groups, SEED) if tune else None
     if tune and best is None:
         got = f"{len(places)} without any"
-        raise DataError(must("--mask-threshold tuned", "tuned on val masks that hold foreground", got, "Leave it out for 0.5."))
+        raise DataError(must("--mask-threshold tuned", "tuned on val masks that hold foreground", got, "Leave it out for the run's own."))
     return Settled(sampler.fit(), best)
 
 

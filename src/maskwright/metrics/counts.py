@@ -6,29 +6,50 @@ Legend: N images, K classes; `matrix[n, t, p]` is the number of pixels of truth 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from maskwright.data.dataset import IGNORE
+from maskwright.metrics.boundaries import BOUNDARY_WIDTH, compare_outlines
+from maskwright.metrics.objects import SIZES, TALLIES, count_objects
 
-BOUNDARY_SHARE = 0.02  # of the image's diagonal, as in the paper that named the measure (arXiv:2103.16562)
 _EXACT = 1 << 24  # calcHist counts in float32, exact up to here; it is four times faster than bincount
+
+
+_FIRST = ("matrix", "boundary_overlap", "boundary_union")
+# arrays that came later: what stands for them in files from before, when nothing of it was counted
+_LATER = {"boundary_near": (2,), "boundary_edge": (2,), "objects": (len(SIZES), len(TALLIES)), "hd95": ()}
+_UNCOUNTED = np.zeros(0)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Confusion counts of each image, and the overlap of the class boundaries.
+    """Confusion counts of each image, and how its outlines and objects fared.
 
-    matrix N K K, boundary_overlap N K, boundary_union N K, all int64
+    matrix N K K, boundary_overlap N K, boundary_union N K; boundary_near N K 2 and boundary_edge N K 2: edge pixels within
+    `boundary_width` pixels of the other's edge, and all of them, of the prediction and of truth; objects N K 3 4: by size,
+    objects, found, pixels, hits; all int64. hd95 N K float, NaN where there is none. A width of 0: outlines were not counted.
     """
 
     images: tuple[str, ...]
     matrix: np.ndarray
     boundary_overlap: np.ndarray
     boundary_union: np.ndarray
+    boundary_near: np.ndarray = field(default_factory=_UNCOUNTED.copy)
+    boundary_edge: np.ndarray = field(default_factory=_UNCOUNTED.copy)
+    objects: np.ndarray = field(default_factory=_UNCOUNTED.copy)
+    hd95: np.ndarray = field(default_factory=_UNCOUNTED.copy)
+    boundary_width: int = 0
+
+    def __post_init__(self) -> None:
+        """What was not counted is zeros of the right shape (NaN for distances), whose scores are undefined."""
+        for name, shape in _LATER.items():
+            if not getattr(self, name).size:
+                full = (*self.matrix.shape[:2], *shape)
+                empty = np.full(full, np.nan) if name == "hd95" else np.zeros(full, np.int64)
+                object.__setattr__(self, name, empty)
 
     @property
     def num_classes(self) -> int:
@@ -41,31 +62,37 @@ class Counts:
     @classmethod
     def join(cls, parts: Sequence[Counts]) -> Counts:
         """Counts of several images or ranks as one."""
-        return cls(
-            tuple(name for part in parts for name in part.images),
-            np.concatenate([part.matrix for part in parts]),
-            np.concatenate([part.boundary_overlap for part in parts]),
-            np.concatenate([part.boundary_union for part in parts]),
-        )
+        assert len({part.boundary_width for part in parts}) == 1, "outlines are counted at one width"
+        names = tuple(name for part in parts for name in part.images)
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in (*_FIRST, *_LATER)}
+        return cls(names, **arrays, boundary_width=parts[0].boundary_width)
 
     def save(self, path: Path) -> None:
         """Write as .npz."""
+        arrays = {name: getattr(self, name) for name in (*_FIRST, *_LATER)}
         with path.open("wb") as file:
-            np.savez_compressed(file, images=np.array(self.images), matrix=self.matrix,
-                                boundary_overlap=self.boundary_overlap, boundary_union=self.boundary_union)  # fmt: skip
+            np.savez_compressed(file, images=np.array(self.images), boundary_width=np.array(self.boundary_width), **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Counts:
-        """Read what `save` wrote."""
+        """Read what `save` wrote, now or before outlines and objects were counted."""
         with np.load(path) as data:
             names = tuple(str(name) for name in data["images"])
-            return cls(names, data["matrix"], data["boundary_overlap"], data["boundary_union"])
+            arrays = {name: data[name] for name in (*_FIRST, *_LATER) if name in data}
+            return cls(names, **arrays, boundary_width=int(data["boundary_width"]) if "boundary_width" in data else 0)
 
 
-def count_image(name: str, truth: np.ndarray, labels: np.ndarray, num_classes: int) -> Counts:
+def count_image(
+    name: str, truth: np.ndarray, labels: np.ndarray, num_classes: int, boundary_width: int = BOUNDARY_WIDTH
+) -> Counts:
     """Counts of one image at its own size. truth, labels H W uint8; truth may hold IGNORE."""
-    overlap, union = _boundaries(truth, labels, num_classes)
-    return Counts((name,), confusion(truth, labels, num_classes)[None], overlap[None], union[None])
+    matrix = confusion(truth, labels, num_classes)
+    of_truth, of_either = np.flatnonzero(matrix.sum(1)), np.flatnonzero(matrix.sum(0) + matrix.sum(1))
+    of_truth = of_truth[of_truth > 0] if num_classes == 2 else of_truth  # what is left of the foreground is no object
+    lines = compare_outlines(truth, labels, num_classes, of_either, boundary_width)
+    objects = count_objects(truth, labels, num_classes, of_truth)
+    return Counts((name,), matrix[None], lines.overlap[None], lines.union[None], lines.near[None], lines.edge[None],
+                  objects[None], lines.hd95[None], boundary_width)  # fmt: skip
 
 
 def confusion(truth: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -82,24 +109,3 @@ def confusion(truth: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nda
         planes = [truth[:, start : start + _EXACT], labels[:, start : start + _EXACT]]
         found += cv2.calcHist(planes, [0, 1], None, bins, limits).astype(np.int64)
     return found
-
-
-def _boundaries(truth: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Overlap and union of the inner boundary bands of each class; ignored pixels belong to neither."""
-    height, width = truth.shape
-    distance = max(1, round(BOUNDARY_SHARE * float(np.hypot(height, width))))
-    valid = truth != IGNORE
-    overlap, union = np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)
-    for index in np.union1d(np.unique(truth[valid]), np.unique(labels[valid])):
-        ours, theirs = _band(labels == index, distance) & valid, _band(truth == index, distance) & valid
-        overlap[index] = np.count_nonzero(ours & theirs)
-        union[index] = np.count_nonzero(ours | theirs)
-    return overlap, union
-
-
-def _band(region: np.ndarray, distance: int) -> np.ndarray:
-    """Pixels of a region within `distance` (chessboard) of its edge; the image's border counts as an edge."""
-    kernel = np.ones((3, 3), np.uint8)
-    padded = cv2.copyMakeBorder(region.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    core = cv2.erode(padded, kernel, iterations=distance)[1:-1, 1:-1]
-    return region & (core == 0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -18,7 +18,12 @@ from maskwright.metrics.counts import Counts
 
 POLICY = (
     "A class absent from truth and prediction has no score (null) and is left out of means; "
-    "ignored pixels are not counted; scores are computed at each image's own size over the whole split."
+    "one that is only predicted, or only missed, has IoU, F1 and boundary scores of 0. "
+    "An image where no scored class is in truth or prediction has no score of its own and is left out of means over images; "
+    "one with an empty truth and something predicted, or the reverse, scores 0 there. Pooled scores count every image's pixels. "
+    "HD95 is the mean over images; where a class is in only one of truth and prediction it is the image's diagonal. "
+    "Ignored pixels are not counted, and outlines take them to be as predicted; "
+    "scores are computed at each image's own size over the whole split."
 )
 Scores = dict[str, float]
 
@@ -40,39 +45,57 @@ def iou(matrix: np.ndarray) -> np.ndarray:
     >>> iou(np.array([[1, 1], [0, 2]])).round(3).tolist()
     [0.5, 0.667]
     """
-    hits, truth, predicted = _parts(matrix)
-    return _ratio(hits, truth + predicted - hits)
+    return _iou(*_parts(matrix))
 
 
 def dice(matrix: np.ndarray) -> np.ndarray:
     """Dice of each class, which is F1 on pixels."""
-    hits, truth, predicted = _parts(matrix)
-    return _ratio(2 * hits, truth + predicted)
+    return _dice(*_parts(matrix))
 
 
 def precision(matrix: np.ndarray) -> np.ndarray:
     """Share of the pixels predicted as a class that are of it."""
-    hits, _, predicted = _parts(matrix)
-    return _ratio(hits, predicted)
+    return _precision(*_parts(matrix))
 
 
 def recall(matrix: np.ndarray) -> np.ndarray:
     """Share of the pixels of a class that are predicted as it."""
-    hits, truth, _ = _parts(matrix)
-    return _ratio(hits, truth)
+    return _recall(*_parts(matrix))
 
 
 def class_accuracy(matrix: np.ndarray) -> np.ndarray:
     """Share of pixels on which truth and prediction agree about belonging to the class."""
-    hits, truth, predicted = _parts(matrix)
-    total = np.asarray(matrix.sum((-2, -1)), float)[..., None]
-    return _ratio(total - truth - predicted + 2 * hits, np.broadcast_to(total, hits.shape))
+    return _class_accuracy(*_parts(matrix))
 
 
 def accuracy(matrix: np.ndarray) -> np.ndarray:
     """Share of pixels predicted right, over all classes."""
-    hits, _, _ = _parts(matrix)
-    return _ratio(hits.sum(-1), np.asarray(matrix.sum((-2, -1)), float))
+    hits, truth, _ = _parts(matrix)
+    return _ratio(hits.sum(-1), truth.sum(-1))
+
+
+# each a formula of hits, truth's pixels and predicted pixels: … K each → … K
+
+
+def _iou(hits: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return _ratio(hits, truth + predicted - hits)
+
+
+def _dice(hits: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return _ratio(2 * hits, truth + predicted)
+
+
+def _precision(hits: np.ndarray, _: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return _ratio(hits, predicted)
+
+
+def _recall(hits: np.ndarray, truth: np.ndarray, _: np.ndarray) -> np.ndarray:
+    return _ratio(hits, truth)
+
+
+def _class_accuracy(hits: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    total = truth.sum(-1, keepdims=True)
+    return _ratio(total - truth - predicted + 2 * hits, np.broadcast_to(total, hits.shape))
 
 
 METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -83,6 +106,9 @@ METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "iou": iou,
     "dice": dice,
 }
+_FORMULAS = {
+    "accuracy": _class_accuracy, "precision": _precision, "recall": _recall, "f1": _dice, "iou": _iou, "dice": _dice,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,58 +120,130 @@ class Summary:
     averages: dict[str, Scores]
 
 
+@dataclass(frozen=True)
+class Sums:
+    """All that the scores of a set of images follow from: sums over the images, the last axis over the classes.
+
+    hits, truth, predicted in pixels; overlap, union of boundary bands; near and edge of the prediction, of truth;
+    the sum of distances and how many there are. They take less room than the matrix, so a thousand resamples are pooled at once.
+    """
+
+    hits: np.ndarray
+    truth: np.ndarray
+    predicted: np.ndarray
+    overlap: np.ndarray
+    union: np.ndarray
+    near_predicted: np.ndarray
+    near_truth: np.ndarray
+    edge_predicted: np.ndarray
+    edge_truth: np.ndarray
+    distance: np.ndarray
+    distances: np.ndarray
+
+    @classmethod
+    def of_images(cls, counts: Counts) -> Sums:
+        """Those of each image by itself: N K each."""
+        known = ~np.isnan(counts.hd95)
+        near, edge = counts.boundary_near.astype(float), counts.boundary_edge.astype(float)
+        return cls(
+            *_parts(counts.matrix),
+            counts.boundary_overlap.astype(float), counts.boundary_union.astype(float),
+            near[..., 0], near[..., 1], edge[..., 0], edge[..., 1],
+            np.where(known, counts.hd95, 0.0), known.astype(float),
+        )  # fmt: skip
+
+    @classmethod
+    def of_split(cls, counts: Counts) -> Sums:
+        """Those of all images together: K each."""
+        return cls(*(part.sum(0) for part in cls.of_images(counts).parts()))
+
+    def parts(self) -> list[np.ndarray]:
+        """The arrays in their order."""
+        return [getattr(self, part.name) for part in fields(self)]
+
+    def pooled(self, draws: np.ndarray) -> Sums:
+        """Sums of each of R draws. self N K, draws R N → R K each"""
+        parts = self.parts()
+        pooled = draws @ np.concatenate(parts, axis=1)  # one product of floats, so that BLAS multiplies; exact up to 2^53
+        return Sums(*np.split(pooled, len(parts), axis=1))
+
+
+def class_scores(sums: Sums) -> dict[str, np.ndarray]:
+    """Every score of every class. sums … K → each score … K"""
+    found = {name: formula(sums.hits, sums.truth, sums.predicted) for name, formula in _FORMULAS.items()}
+    found["boundary_iou"] = _ratio(sums.overlap, sums.union)
+    found["boundary_precision"] = _ratio(sums.near_predicted, sums.edge_predicted)
+    found["boundary_recall"] = _ratio(sums.near_truth, sums.edge_truth)
+    found["boundary_f"] = _harmonic(found["boundary_precision"], found["boundary_recall"])
+    found["hd95"] = _ratio(sums.distance, sums.distances)
+    return found
+
+
+def headline_scores(sums: Sums) -> dict[str, np.ndarray]:
+    """The headline scores: of the foreground when binary, else the mean over classes; accuracy is over all pixels.
+
+    sums … K → each score …, so that a thousand resamples are scored at once.
+    """
+    binary = sums.hits.shape[-1] == 2
+    found = {name: column[..., 1] if binary else _means(column) for name, column in class_scores(sums).items()}
+    return found | {"accuracy": _ratio(sums.hits.sum(-1), sums.truth.sum(-1))}
+
+
+def headline(matrix: np.ndarray, boundary_overlap: np.ndarray, boundary_union: np.ndarray) -> dict[str, np.ndarray]:
+    """The headline scores that a matrix … K K and boundaries … K tell; those of edges and distances are undefined."""
+    unknown = np.zeros(matrix.shape[:-1])
+    overlap, union = np.asarray(boundary_overlap, float), np.asarray(boundary_union, float)
+    return headline_scores(Sums(*_parts(matrix), overlap, union, unknown, unknown, unknown, unknown, unknown, unknown))
+
+
 def per_class(counts: Counts, names: tuple[str, ...]) -> dict[str, Scores]:
     """Every metric of every class over the whole split."""
-    total = counts.total()
-    columns = {name: metric(total) for name, metric in METRICS.items()}
-    columns["boundary_iou"] = _ratio(counts.boundary_overlap.sum(0).astype(float), counts.boundary_union.sum(0))
+    columns = class_scores(Sums.of_split(counts))
     return {cls: {name: float(column[index]) for name, column in columns.items()} for index, cls in enumerate(names)}
 
 
 def averages(counts: Counts) -> dict[str, Scores]:
-    """The same metric averaged three ways, over the scored classes (foreground alone when binary).
+    """The same metric averaged four ways, over the scored classes (foreground alone when binary).
 
-    micro pools pixels of all classes, macro is the mean over classes of the split's scores,
-    imagewise the mean over images of each image's mean over classes.
+    Over the whole split: micro pools the pixels of all classes, macro is the mean over classes of the split's scores.
+    Over images: imagewise is the mean over images of each image's mean over classes, imagewise_micro of each image's micro.
+    A distance isn't pooled over classes.
     """
     scored = slice(1, 2) if counts.num_classes == 2 else slice(None)
-    total = counts.total()
-    found: dict[str, Scores] = {"micro": {}, "macro": {}, "imagewise": {}}
-    for name, metric in METRICS.items():
-        found["micro"][name] = _micro(name, total, scored)
-        found["macro"][name] = nanmean(metric(total)[scored])
-        found["imagewise"][name] = nanmean(_means(metric(counts.matrix)[:, scored]))
+    images = Sums(*(part[:, scored] for part in Sums.of_images(counts).parts()))
+    split = Sums(*(part.sum(0) for part in images.parts()))
+    accuracies = accuracy(counts.matrix)
+    found = {
+        "micro": {name: float(score[0]) for name, score in class_scores(_over_classes(split)).items()},
+        "macro": {name: nanmean(score) for name, score in class_scores(split).items()},
+        "imagewise": {name: nanmean(_means(score)) for name, score in class_scores(images).items()},
+        "imagewise_micro": {name: nanmean(score[:, 0]) for name, score in class_scores(_over_classes(images)).items()},
+    }
+    by_class = METRICS["accuracy"]  # which counts the pixels of other classes too, so not those scored alone
+    found["macro"]["accuracy"] = nanmean(by_class(counts.total())[scored])
+    found["imagewise"]["accuracy"] = nanmean(_means(by_class(counts.matrix)[:, scored]))
+    found["micro"]["accuracy"] = float(accuracy(counts.total()))
+    found["imagewise_micro"]["accuracy"] = nanmean(np.atleast_1d(accuracies))
+    for way in ("micro", "imagewise_micro"):
+        found[way]["hd95"] = float("nan")
     return found
 
 
-def _micro(name: str, total: np.ndarray, scored: slice) -> float:
-    hits, truth, predicted = (part[scored].sum() for part in _parts(total))
-    pairs = {
-        "precision": (hits, predicted), "recall": (hits, truth), "iou": (hits, truth + predicted - hits),
-        "f1": (2 * hits, truth + predicted), "dice": (2 * hits, truth + predicted),
-    }  # fmt: skip
-    if name == "accuracy":
-        return float(accuracy(total))
-    above, below = pairs[name]
-    return float(above / below) if below else float("nan")
+def _over_classes(sums: Sums) -> Sums:
+    return Sums(*(part.sum(-1, keepdims=True) for part in sums.parts()))
 
 
-def headline(matrix: np.ndarray, boundary_overlap: np.ndarray, boundary_union: np.ndarray) -> dict[str, np.ndarray]:
-    """The headline scores: of the foreground when binary, else the mean over classes; accuracy is over all pixels.
-
-    matrix … K K, boundaries … K → each score …, so that a thousand resamples are scored at once.
-    """
-    columns = {name: metric(matrix) for name, metric in METRICS.items()}
-    columns["boundary_iou"] = _ratio(np.asarray(boundary_overlap, float), np.asarray(boundary_union, float))
-    binary = matrix.shape[-1] == 2
-    found = {name: column[..., 1] if binary else _means(column) for name, column in columns.items()}
-    found["accuracy"] = accuracy(matrix)
-    return found
+def _harmonic(precisions: np.ndarray, recalls: np.ndarray) -> np.ndarray:
+    """F of the two; where only one of them is undefined nothing met anything, which is 0."""
+    first, second = np.nan_to_num(precisions), np.nan_to_num(recalls)
+    neither = np.isnan(precisions) & np.isnan(recalls)
+    both = first + second
+    return np.where(neither, np.nan, np.divide(2 * first * second, both, out=np.zeros_like(both), where=both > 0))
 
 
 def summary(counts: Counts, names: tuple[str, ...]) -> Summary:
     """Headline scores, those of each class, and the ways of averaging."""
-    scores = headline(counts.total(), counts.boundary_overlap.sum(0), counts.boundary_union.sum(0))
+    scores = headline_scores(Sums.of_split(counts))
     return Summary({name: float(score) for name, score in scores.items()}, per_class(counts, names), averages(counts))
 
 

@@ -67,8 +67,8 @@ def _built(config: Any, num_classes: int, num_channels: int) -> Segmenter:
     return build_model(config, classes, num_channels, start=False).eval()
 
 
-def multiply_adds(model: Segmenter, num_channels: int, side: int) -> int | None:
-    """Multiply-adds of one image of side × side; None for a network that cannot run on tensors without data."""
+def multiply_adds(model: Segmenter, num_channels: int, side: int, width: int | None = None) -> int | None:
+    """Multiply-adds of one image of side × width (as wide as high when not given); None for a network that cannot run on tensors without data."""
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
@@ -77,7 +77,7 @@ def multiply_adds(model: Segmenter, num_channels: int, side: int) -> int | None:
     try:
         # attention as plain products: the counter knows no fused kernel of a CPU
         with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), sdpa_kernel(SDPBackend.MATH), counter:
-            model(torch.empty(1, num_channels, side, side, dtype=torch.uint8))
+            model(torch.empty(1, num_channels, side, width or side, dtype=torch.uint8, device=model.mean.device))
     except Exception:  # noqa: BLE001 - some networks ask tensors for their values, each in its own way
         return None
     return counter.get_total_flops() // 2

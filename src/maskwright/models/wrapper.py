@@ -18,6 +18,7 @@ from maskwright.models.weights import Loaded
 
 MEAN = (123.675, 116.28, 103.53)  # ImageNet's, which pretrained encoders expect and any other network tolerates
 STD = (58.395, 57.12, 57.375)
+EVEN = 0.5  # the foreground threshold of two classes at which the likelier one is taken
 
 
 class Segmenter(nn.Module):
@@ -108,14 +109,17 @@ def logits_at_own_size(model: nn.Module, image: np.ndarray, view: View, device: 
     return full.clamp_min(1e-7).log()
 
 
-def labels_from_logits(logits: torch.Tensor) -> torch.Tensor:
+def labels_from_logits(logits: torch.Tensor, threshold: float = EVEN) -> torch.Tensor:
     """The most likely class of each pixel, the first of equals. N K H W → N H W uint8.
 
+    Of two classes, another `threshold` than a half calls a pixel foreground from that probability up.
     Two classes need one comparison. For more, `argmax` over planes visits each pixel's classes far apart in memory.
     Pooling over classes, with the pixels as its channels, takes the same maximum many pixels at a time: 1/25 of the
     time on a CPU. Where classes lie next to each other (channels last) `max` over them is a quarter faster than `argmax`.
     """
     num, num_classes, height, width = logits.shape
+    if num_classes == 2 and threshold != EVEN:
+        return (logits.softmax(dim=1)[:, 1] >= threshold).to(torch.uint8)
     if num_classes == 2:
         return (logits[:, 1] > logits[:, 0]).to(torch.uint8)
     if logits.device.type == "cpu" and logits.is_contiguous():

@@ -25,10 +25,11 @@ from maskwright.data.images import decode_image, to_uint8
 from maskwright.data.pictures import overlay, palette, shown
 from maskwright.data.rasters import Georeference, georeferenced, raster_pixels, read_georeference
 from maskwright.data.record import bands_of, class_map
-from maskwright.errors import DataError, RunError, UsageError, must
+from maskwright.errors import DataError, RunError, must
 from maskwright.models import Segmenter, build_model
 from maskwright.models.devices import autocast, choose_device, choose_precision, torch_device
-from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
+from maskwright.models.wrapper import EVEN, labels_from_logits, logits_at_own_size
+from maskwright.prediction.threshold import foreground, read_threshold
 from maskwright.runs import Run
 
 
@@ -71,7 +72,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A trained network with its view and classes."""
+    """A trained network with its view and classes; of two classes, `threshold` is the foreground's it was trained with."""
 
     model: Segmenter
     view: View
@@ -79,6 +80,7 @@ class Predictor:
     bands: Bands
     device: torch.device
     precision: str
+    threshold: float = EVEN
 
     @classmethod
     def from_run(cls, run: Run) -> Predictor:
@@ -104,10 +106,10 @@ class Predictor:
         assert data.view != "auto" and data.size != "auto" and data.scale != "auto", "a run's configuration is resolved"
         view = View(data.view, data.size, data.scale, data.letterbox, data.outside)
         model = model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        return cls(model.eval(), view, classes, bands, device, precision)
+        return cls(model.eval(), view, classes, bands, device, precision, config.train.mask_threshold)
 
     def predict(self, image: np.ndarray | str | Path, threshold: float | None = None) -> Prediction:
-        """Predict one image (a path, or H W 3 uint8 RGB); `threshold` is the foreground's, 0.5 when not given."""
+        """Predict one image (a path, or H W 3 uint8 RGB); `threshold` is the foreground's, the run's own when not given."""
         pixels, valid, place = _pixels(image, self.bands)
         logits = self.logits(pixels)
         probabilities = logits.softmax(dim=1)[0].cpu().numpy()
@@ -118,8 +120,7 @@ class Predictor:
 
     def refuse_threshold(self, threshold: float | None) -> None:
         """Stop when a threshold means nothing here."""
-        if threshold is not None and not (self.classes.is_binary and 0 < threshold < 1):
-            raise UsageError(must("--mask-threshold", "between 0 and 1, with two classes", threshold, "Leave it out."))
+        read_threshold(threshold, self.classes.num_classes)
 
     @torch.inference_mode()
     def logits(self, pixels: np.ndarray) -> torch.Tensor:
@@ -130,9 +131,9 @@ class Predictor:
     def labels(self, logits: torch.Tensor, threshold: float | None = None) -> np.ndarray:
         """Class numbers from logits. 1 K H W → H W uint8"""
         if threshold is None:
-            return labels_from_logits(logits)[0].cpu().numpy()
+            return labels_from_logits(logits, self.threshold)[0].cpu().numpy()
         self.refuse_threshold(threshold)
-        return (logits.softmax(dim=1)[0, 1] >= threshold).to(torch.uint8).cpu().numpy()
+        return (foreground(logits) >= threshold).to(torch.uint8).cpu().numpy()
 
 
 def _pixels(image: np.ndarray | str | Path, bands: Bands) -> tuple[np.ndarray, np.ndarray | None, Georeference | None]:

@@ -1,4 +1,5 @@
-"""The foreground threshold as a person may wish it: a number, `fixed` (0.5) or `tuned` (on val, see evaluation/settle)."""
+"""The foreground threshold as a person may wish it: a number, `fixed` (the run's own `train.mask_threshold`)
+or `tuned` (on val, see evaluation/settle)."""
 
 from __future__ import annotations
 
@@ -9,13 +10,12 @@ import torch
 
 from maskwright.errors import UsageError, closest, must
 
-FIXED = 0.5
 Wish = float | Literal["tuned"] | None
 _CONSTRAINT = "between 0 and 1, or the word fixed or tuned"
 
 
 def read_threshold(wish: str | float | None, num_classes: int) -> Wish:
-    """The threshold wished for; None stands for the likelier class. Refuses what means nothing with so many classes.
+    """The threshold wished for; None stands for the run's own. Refuses what means nothing with so many classes.
 
     >>> read_threshold("0.4", num_classes=2), read_threshold("fixed", num_classes=2)
     (0.4, None)
@@ -37,10 +37,10 @@ def _number(wish: str | float) -> float:
         value = float(wish)
     except ValueError:
         near = closest(str(wish), ("fixed", "tuned"), limit=1)
-        fix = f"Did you mean {near[0]}?" if near else "Leave it out for 0.5."
+        fix = f"Did you mean {near[0]}?" if near else "Leave it out for the run's own."
         raise UsageError(must("--mask-threshold", _CONSTRAINT, repr(wish), fix)) from None
     if not (math.isfinite(value) and 0 < value < 1):
-        raise UsageError(must("--mask-threshold", _CONSTRAINT, wish, "Leave it out for 0.5."))
+        raise UsageError(must("--mask-threshold", _CONSTRAINT, wish, "Leave it out for the run's own."))
     return value
 
 

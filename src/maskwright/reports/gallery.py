@@ -100,7 +100,7 @@ def make_gallery(run: Run, facts: Facts, picks: Sequence[Pick], data: Path | Non
     problems: list[str] = []
     for pick in picks:
         try:
-            rows.append(_row(run, facts, pick, root))
+            rows.append(make_row(run, facts, pick, root))
         except MaskwrightError as error:
             problems.append(f"{pick.name} is not shown. {error}")
     return Gallery(tuple(rows), tuple(problems))
@@ -151,7 +151,8 @@ def shrink(pixels: np.ndarray, longest: int = LONGEST) -> np.ndarray:
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
-def _row(run: Run, facts: Facts, pick: Pick, root: Path) -> Row:
+def make_row(run: Run, facts: Facts, pick: Pick, root: Path) -> Row:
+    """Read one image, verified, with the labels that were scored, and make its panels."""
     entry = next(entry for entry in split_entries(dict(facts.document), facts.split) if entry["id"] == pick.name)
     only = {**facts.document, "splits": {facts.split: [entry]}}  # the rest of the split needn't be read
     _, pixels, truth = next(read_split(only, facts.split, root))

@@ -92,10 +92,11 @@ def _temperature(evaluation: Mapping[str, Any]) -> float | None:
 
 
 def _threshold(facts: Facts) -> float | None:
-    """The foreground's threshold as it was scored; None where the likelier class was taken."""
+    """The foreground's threshold as it was scored; None where it was the run's own."""
     told = facts.evaluation.get("threshold") or {}
     value = told.get("value")
-    return float(value) if facts.is_binary and value is not None and value != 0.5 and 0 < value < 1 else None
+    own = facts.config.train.mask_threshold
+    return float(value) if facts.is_binary and value is not None and value != own and 0 < value < 1 else None
 
 
 def _suspect(run: Run, facts: Facts, region: Any, root: Path) -> Suspect:

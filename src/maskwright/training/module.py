@@ -18,7 +18,7 @@ from maskwright.losses import Loss
 from maskwright.metrics.counts import confusion
 from maskwright.metrics.scores import headline_iou
 from maskwright.models import Segmenter
-from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
+from maskwright.models.wrapper import EVEN, labels_from_logits, logits_at_own_size
 from maskwright.training.average import Average, settle_batch_norm
 from maskwright.training.freeze import Freezer
 from maskwright.training.optim import build_optimizer
@@ -36,11 +36,13 @@ class SegmentationTraining(pl.LightningModule):
         self, model: Segmenter, loss: Loss, optim: OptimConfig, view: View, num_classes: int, total_steps: int, average: bool,
         seed: int, settle_batches: Callable[[], Iterable[Batch]], name_of: Callable[[int], str],
         steps_an_epoch: int = 1, share_of: ShareOf | None = None, monitor: str = "val_iou",
+        mask_threshold: float = EVEN,
     ) -> None:  # fmt: skip
         super().__init__()
         self.model, self.loss, self.optim, self.view = model, loss, optim, view
         self.num_classes, self.total_steps, self.seed = num_classes, total_steps, seed
         self.steps_an_epoch, self.share_of = steps_an_epoch, share_of
+        self.mask_threshold = mask_threshold
         self.freezer = Freezer(model, optim)
         plateau = Plateau(monitor, optim.patience, optim.factor)
         self.plateau = plateau if optim.schedule == "plateau" else None
@@ -115,7 +117,8 @@ class SegmentationTraining(pl.LightningModule):
         logits = logits_at_own_size(self.model, image, self.view, self.device)
         truth = torch.from_numpy(mask).to(self.device).unsqueeze(0)
         self._val_losses.append(self.loss(logits, truth))
-        self._val_counts += confusion(mask, labels_from_logits(logits)[0].cpu().numpy(), self.num_classes)
+        labels = labels_from_logits(logits, self.mask_threshold)[0].cpu().numpy()
+        self._val_counts += confusion(mask, labels, self.num_classes)
 
     def on_validation_epoch_end(self) -> None:
         self.epoch_scores = {
@@ -164,7 +167,7 @@ class SegmentationTraining(pl.LightningModule):
             group["lr"] = group["initial_lr"] * self.rate_factor(self.global_step)
 
     def _confusion(self, logits: torch.Tensor, masks: torch.Tensor) -> Any:
-        labels = labels_from_logits(logits)
+        labels = labels_from_logits(logits, self.mask_threshold)
         if labels.device.type == "cpu":
             return confusion(masks.numpy(), labels.numpy(), self.num_classes)
         # on a GPU the counting stays there, so that no step waits for it

@@ -12,8 +12,10 @@ from maskwright.config.augment import AlbumentationsOp
 from maskwright.data.dataset import Dataset
 from maskwright.data.geometry import View
 from maskwright.data.sampling import choose_focus, choose_sampling
+from maskwright.errors import DataError, must
 from maskwright.losses.auto import resolve_loss
 from maskwright.models.devices import choose_device, choose_precision
+from maskwright.models.wrapper import EVEN
 from maskwright.runs import usable_cores
 from maskwright.training.schedules import settle_schedule
 
@@ -82,6 +84,13 @@ def resolve_schedule(config: Config, reasons: dict[str, str]) -> Config:
     changes, told = settle_schedule(config.optim, config.train.epochs)
     reasons.update(told)
     return config.replace(changes)
+
+
+def refuse_threshold(threshold: float, num_classes: int) -> None:
+    """Stop where the likeliest of several classes is taken, so that a threshold of the foreground means nothing."""
+    if threshold != EVEN and num_classes != 2:
+        fix = "There the likeliest class is taken; leave it out."
+        raise DataError(must("train.mask_threshold", "left out with more than two classes", f"{threshold} and {num_classes}", fix))
 
 
 def view_of(config: Config) -> View:

@@ -29,17 +29,22 @@ def epochs_within(
 ) -> tuple[int, str]:
     """The epochs that fit into what is left of train.minutes, and the measurement they follow from."""
     assert config.train.minutes is not None
-    assert config.train.grow != "auto"
     step, image = measure(config, model, samples, keys, opened)
-    # half the size has a quarter of the pixels
-    mean = step * (1 - config.train.grow * 3 / 4)
-    settle = num_settle_batches(len(keys)) * step / 3 if config.train.average == "ema" else 0.0
     unit = "step" if keys.batches_a_step == 1 else "batch"
-    epoch = (len(keys) * mean + len(opened.dataset.split("val")) * image + settle) * _MARGIN
+    epoch = epoch_seconds(config, step, image, keys, len(opened.dataset.split("val")))
     epochs = max(1, int((config.train.minutes * 60 - spent) / epoch))
     less = f" less {spent:.0f} s for the range test" if spent else ""
     measured = f"{step:.3f} s a {unit} and {image:.3f} s a validation image, measured here"
     return epochs, f"{config.train.minutes:g} minutes{less} at {measured}"
+
+
+def epoch_seconds(config: Config, step: float, image: float, keys: EpochKeys, num_val: int) -> float:
+    """Seconds of an epoch, the mean over those at half and at full size, from what `measure` found."""
+    assert config.train.grow != "auto"
+    # half the size has a quarter of the pixels
+    mean = step * (1 - config.train.grow * 3 / 4)
+    settle = num_settle_batches(len(keys)) * step / 3 if config.train.average == "ema" else 0.0
+    return (len(keys) * mean + num_val * image + settle) * _MARGIN
 
 
 def measure(config: Config, model: Segmenter, samples: TrainSamples, keys: EpochKeys, opened: Opened) -> tuple[float, float]:

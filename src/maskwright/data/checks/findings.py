@@ -160,3 +160,8 @@ class Audit:
             "clean": self.clean,
             "seconds": round(self.seconds, 3),
         }
+
+    def __str__(self) -> str:
+        from maskwright.data.checks.telling import told  # which knows findings
+
+        return "\n".join(told(self)).rstrip()

@@ -1,0 +1,50 @@
+"""An audit in lines for a person, in a terminal and in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from maskwright.data.checks.findings import CODES, Audit, Finding
+
+_FILES = 4
+
+
+def told(audit: Audit) -> list[str]:
+    """The audit for a person: what was recognised, classes, and the findings, errors first."""
+    splits = ", ".join(f"{number} {split}" for split, number in audit.splits.items() if number)
+    images = f"{audit.num_images}{f' ({splits})' if splits else ''}{_sizes(audit)}"
+    lines = [f"reader   {audit.reader}: {audit.reason}", f"images   {images}"]
+    if audit.classes:
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in zip(audit.classes, audit.class_shares, strict=True))
+        lines.append(f"classes  {shares} ({audit.classes_reason})")
+    lines += [f"note     {note}" for note in audit.notes]
+    for finding in audit.findings:
+        lines += ["", *_finding(finding)]
+    return [*lines, ""]
+
+
+def _sizes(audit: Audit) -> str:
+    """Width × height of the smallest and the largest image."""
+    sizes = {(pair["height"] * pair["width"], pair["width"], pair["height"]) for pair in audit.pairs if pair["height"]}
+    if not sizes:
+        return ""
+    (_, width, height), (_, wide, high) = min(sizes), max(sizes)
+    return f", {width}x{height}" if len(sizes) == 1 else f", {width}x{height} to {wide}x{high}"
+
+
+def _finding(finding: Finding) -> list[str]:
+    number = f" ({len(finding.files)} files)" if len(finding.files) > 1 else ""
+    lines = [f"{finding.severity.ljust(8)} {finding.code}: {CODES[finding.code].title}{number}", f"  {finding.evidence}"]
+    if finding.files:
+        lines.append(f"  files: {_some(finding.files)}")
+    proposal = finding.proposal
+    if proposal and proposal.question:
+        lines.append(f"  question: {proposal.question}")
+    elif proposal:
+        lines.append(f"  repair: {proposal.told or proposal.op}")
+    return lines
+
+
+def _some(files: Sequence[str]) -> str:
+    more = f" and {len(files) - _FILES} more" if len(files) > _FILES else ""
+    return ", ".join(files[:_FILES]) + more
