@@ -1,0 +1,55 @@
+"""recipes/run.py as a module, and the puzzle lab run once at its smallest; not to be changed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import io
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from support import Outcome, session_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "recipes" / "puzzle-lab"
+
+
+def module(path: Path, name: str) -> ModuleType:
+    """A file outside the package as a module."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[name] = made  # where dataclasses look their module up
+    spec.loader.exec_module(made)
+    return made
+
+
+@functools.cache
+def runner() -> ModuleType:
+    """recipes/run.py."""
+    return module(ROOT / "recipes" / "run.py", "recipes_run")
+
+
+def recipe(*words: object) -> Outcome:
+    """What `python recipes/run.py …` comes to, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = runner().main([str(word) for word in words])
+        except SystemExit as stop:  # argparse
+            code = stop.code
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+@functools.cache
+def told() -> Outcome:
+    """What the recipe said, on data it drew itself."""
+    return recipe("puzzle-lab", "--tiny", "--out", session_folder() / "lab", "--precision", "fp32", "--devices", "cpu")
+
+
+def lab() -> Path:
+    """The recipe's folder, all steps done."""
+    assert told().code == 0, told().err[-3000:]
+    return session_folder() / "lab"
