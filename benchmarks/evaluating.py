@@ -82,7 +82,8 @@ def _beside_prediction(name: str, folder: Path) -> Figure:
     run = Run(folder)
     root = Path(run.data["root"])
     paths = [root / entry["image"] for entry in run.data["splits"]["test"]]
-    Predictor.logits = _with_doubts(run, Predictor.logits)
+    plain = Predictor.logits
+    Predictor.logits = _with_doubts(run, plain)
 
     def predict() -> None:
         predictor = Predictor.from_run(run)
@@ -90,11 +91,12 @@ def _beside_prediction(name: str, folder: Path) -> Figure:
             predictor.predict(path)
 
     times = interleaved({"evaluate": lambda: evaluate(run), "predict": predict}, repeats=3)
+    iou = evaluate(run).metrics["iou"]
+    Predictor.logits = plain
     ratio = times["evaluate"] / times["predict"]
     detail: dict[str, object] = {f"{side}_ms_an_image": 1000 * seconds / len(paths) for side, seconds in times.items()}
-    return Figure(
-        f"evaluate / predict, {name}, {SIDE}²", ratio, "<= 1.1", ratio <= 1.1, detail | {"iou": evaluate(run).metrics["iou"]}
-    )
+    detail |= {"images": len(paths), "iou": iou}
+    return Figure(f"evaluate / predict, {name}, {SIDE}²", ratio, "<= 1.1", ratio <= 1.1, detail)
 
 
 def _with_doubts(run, logits: Callable) -> Callable:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from standing_making import comparison, counts, simulated
 
-from maskwright.comparison.entries import Comparison, Cost, Failure
+from maskwright.comparison.entries import Comparison, Cost, Entry, Failure
 from maskwright.comparison.standings import SCORES, standings
 from maskwright.errors import UsageError
 from maskwright.evaluation.intervals import intervals
+from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import headline
 
 
@@ -207,3 +208,20 @@ def test_the_front_is_of_time_or_what_stands_in_for_it():
     unknown = [Cost(cost.parameters, cost.multiply_adds, 1.0, math.nan) for cost in costs]
     found = standings(plain(100, [1.0, 0.5, 0], costs=unknown))
     assert found.front_cost == "multiply_adds" and all(row.on_front for row in found.rows)
+
+
+def test_a_class_without_truth_is_left_out_for_all_whoever_predicts_it() -> None:
+    """Else one entry's mean would be over three classes, with a 0, and the other's over two."""
+    careful = np.array([[[90, 10, 0], [10, 90, 0], [0, 0, 0]]] * 4)
+    stray = np.array([[[90, 9, 1], [10, 90, 0], [0, 0, 0]]] * 4)
+    names, none = tuple("abcd"), np.zeros((4, 3), np.int64)
+    counts = [Counts(names, matrix, none, none) for matrix in (careful, stray)]
+    cost = Cost(1, 1.0, 1.0, 1.0)
+    entries = tuple(Entry(name, {}, (), (one,), (0.5,), cost) for name, one in zip(("careful", "stray"), counts, strict=True))
+    found = standings(Comparison("test", ("sky", "road", "fence"), names, (None,) * 4, entries))
+    scores = {row.name: row.metrics["iou"] for row in found.rows}
+    assert scores["careful"] == pytest.approx((90 / 110 + 90 / 110) / 2)
+    assert scores["stray"] == pytest.approx((90 / 110 + 90 / 109) / 2)
+    assert found.absent == ("fence",)
+    assert found.subject.endswith("over 2 classes")
+    assert any("fence is in none of the test images' masks" in sentence for sentence in found.sentences)

@@ -285,3 +285,12 @@ def test_the_pictures_and_figures_of_the_notebooks_are_computed_from_the_runs(mo
     counts = scores.counts.matrix[:, 1, 1] / (scores.counts.matrix[:, 1].sum(1) + scores.counts.matrix[:, 0, 1])
     assert per_image == pytest.approx(list(counts), nan_ok=True)
     assert 0 <= notebook.border_share(chosen) <= 1 and 0 <= notebook.like_background(chosen)[1] <= 1
+
+
+def test_diagnose_takes_a_comparison_and_says_when_nothing_in_it_is_finished(tmp_path):
+    found = maskwright("diagnose", lab() / "variants", "--json").json
+    assert [run["name"] for run in found["runs"]] == list(runs("variants")) and all(run["diagnosis"] for run in found["runs"])
+    for name in ("comparison.yaml", "plan.json"):
+        (tmp_path / name).write_bytes((lab() / "variants" / name).read_bytes())
+    begun = maskwright("diagnose", tmp_path)
+    assert begun.code == 2 and "must hold a finished cell" in begun.sentence

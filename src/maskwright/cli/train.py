@@ -28,7 +28,8 @@ def train(
 
     Flags for common keys: --data --model --weights --epochs --minutes --batch-size --lr --weight-decay
     --loss --augment --size --seed --precision --devices --freeze-encoder --freeze-decoder --freeze-head,
-    --log csv,tensorboard,wandb,mlflow, and --allow CODE, to train in spite of an error that maskwright check finds.
+    --mask-threshold, --log csv,tensorboard,wandb,mlflow, and --allow CODE, to train in spite of an error that
+    maskwright check finds.
     Any other key is reached by its dotted name, such as --data.size 256 or --model.width 16;
     `maskwright config show` lists them all.
 

@@ -73,10 +73,14 @@ class Difference:
 
 
 def seed_scores(runs: Sequence[Counts], draws: np.ndarray) -> dict[str, Scores]:
-    """Each headline score of an entry from the counts of its seeds. draws R N"""
+    """Each headline score of an entry from the counts of its seeds, means over the classes that the truth holds. draws R N
+
+    A class in no image's truth would count as 0 for the entries that predict it somewhere and be left out for the
+    others: means over different classes, which say nothing about each other.
+    """
     once = np.ones((1, draws.shape[1]))
-    points = [resampled_scores(counts, once) for counts in runs]
-    drawn = [resampled_scores(counts, draws) for counts in runs]
+    points = [resampled_scores(counts, once, in_truth=True) for counts in runs]
+    drawn = [resampled_scores(counts, draws, in_truth=True) for counts in runs]
     return {
         name: Scores(np.array([point[name][0] for point in points]), _mean(np.stack([one[name] for one in drawn], 1)))
         for name in points[0]

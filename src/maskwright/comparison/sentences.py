@@ -17,7 +17,7 @@ _NAMED = 4  # so many names are told; more are counted
 
 def in_words(found: Standings) -> tuple[str, ...]:
     """The verdict, what validation chose, and how the intervals were made."""
-    rules = (_verdict, _undefined, _chosen, _method, _seeds)
+    rules = (_verdict, _undefined, _absent, _chosen, _method, _seeds)
     return tuple(text for rule in rules if (text := rule(found)))
 
 
@@ -95,6 +95,16 @@ def _method(found: Standings) -> str | None:
     if pairs > 1:
         told += f" and made to hold for all {pairs} pairs of models at once (max-t over the joint resamples)"
     return f"{told}. A tie is an interval that holds 0."
+
+
+def _absent(found: Standings) -> str | None:
+    """Classes that could not be compared."""
+    if not found.absent:
+        return None
+    are = "is" if len(found.absent) == 1 else "are"
+    it = "it" if len(found.absent) == 1 else "them"
+    told = listed(found.absent, "and", _NAMED)
+    return f"{told} {are} in none of the {_split(found)} images' masks and left out of means, whoever predicts {it}."
 
 
 def _seeds(found: Standings) -> str | None:

@@ -67,6 +67,7 @@ class Standings:
     front_cost: str
     rows: tuple[Standing, ...]
     failures: tuple[Failure, ...]
+    absent: tuple[str, ...] = ()  # classes that no image's truth holds
 
     @property
     def best(self) -> Standing | None:
@@ -103,7 +104,7 @@ def standings(comparison: Comparison, metric: str = "iou", resamples: int = RESA
         rows = _rows(comparison, spread, metric, num_units, rate)
     return Standings(
         comparison.split, metric, comparison.monitor, _subject(comparison, metric), num_images, num_units, resamples, rate,
-        front_cost([entry.cost for entry in entries]), rows, comparison.failures,
+        front_cost([entry.cost for entry in entries]), rows, comparison.failures, _absent(comparison),
     )  # fmt: skip
 
 
@@ -160,7 +161,16 @@ def _subject(comparison: Comparison, metric: str) -> str:
     classes = comparison.classes
     if metric == "accuracy":
         return "accuracy over all pixels"
-    return f"{classes[1]} {SCORES[metric]}" if len(classes) == 2 else f"mean {SCORES[metric]} over {len(classes)} classes"
+    num_classes = len(classes) - len(_absent(comparison))
+    return f"{classes[1]} {SCORES[metric]}" if len(classes) == 2 else f"mean {SCORES[metric]} over {num_classes} classes"
+
+
+def _absent(comparison: Comparison) -> tuple[str, ...]:
+    """Classes that no image's truth holds, of more than two: left out of means, whoever predicts them."""
+    if len(comparison.classes) == 2 or not comparison.entries:
+        return ()
+    pixels = comparison.entries[0].counts[0].total().sum(1)
+    return tuple(name for name, number in zip(comparison.classes, pixels, strict=True) if not number)
 
 
 def _mean(values: Sequence[float]) -> float:

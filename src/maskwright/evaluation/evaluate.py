@@ -86,7 +86,8 @@ class Evaluation:
             low, high = (f"{end:.{digits}f}" for end in self.intervals.get(name, (math.nan, math.nan)))
             spread = f"   95 % interval {low} to {high}" if "nan" not in (low, high) else ""
             remark = f" (within {self.counts.boundary_width} px)" if name == "boundary_f" else ""
-            lines.append(f"  {name:<13}{self.metrics[name]:.{digits}f}{' px' if name == 'hd95' else ''}{spread}{remark}")
+            value, unit = self.metrics[name], " px" if name == "hd95" else ""
+            lines.append(f"  {name:<13}{f'{value:.{digits}f}{unit}' if math.isfinite(value) else '-'}{spread}{remark}")
         told = [self._averaged(), in_words(self.objects), spread_in_words(self._groups)]
         told += [str(found) for found in (self.calibration, self.threshold, self.cost) if found]
         return "\n".join(lines + [f"  {line}" for line in told if line])

@@ -44,9 +44,9 @@ def unit_numbers(groups: Sequence[str | None]) -> np.ndarray:
     return np.array([known.setdefault(index if group is None else group, len(known)) for index, group in enumerate(groups)])
 
 
-def resampled_scores(counts: Counts, draws: np.ndarray) -> dict[str, np.ndarray]:
+def resampled_scores(counts: Counts, draws: np.ndarray, in_truth: bool = False) -> dict[str, np.ndarray]:
     """The headline scores of each resample, pixels pooled over the images drawn. draws R N → each score R"""
-    return headline_scores(Sums.of_images(counts).pooled(draws))
+    return headline_scores(Sums.of_images(counts).pooled(draws), in_truth)
 
 
 def percentile_interval(values: np.ndarray, num_units: int, level: float = LEVEL) -> tuple[float, float]:

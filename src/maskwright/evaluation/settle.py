@@ -181,7 +181,9 @@ def settle(val: ValImages, predictor: Predictor, tune: bool = False, progress: P
     """Predict val's images once, fit the temperature and, if asked, find the threshold with the highest IoU."""
     if not val.entries:
         if tune:
-            raise DataError(must("--mask-threshold tuned", "tuned on val images", "a run without any", "Leave it out for the run's own."))
+            raise DataError(
+                must("--mask-threshold tuned", "tuned on val images", "a run without any", "Leave it out for the run's own.")
+            )
         return Settled(_no_temperature("the run has no val images"), None)
     sampler = _Sampler(val, predictor.classes.num_classes)
     places = list(range(len(val.entries))) if tune else sorted(sampler.places)
@@ -196,7 +198,9 @@ def settle(val: ValImages, predictor: Predictor, tune: bool = False, progress: P
     best = best_threshold(np.stack(counts), val.groups, SEED) if tune else None
     if tune and best is None:
         got = f"{len(places)} without any"
-        raise DataError(must("--mask-threshold tuned", "tuned on val masks that hold foreground", got, "Leave it out for the run's own."))
+        raise DataError(
+            must("--mask-threshold tuned", "tuned on val masks that hold foreground", got, "Leave it out for the run's own.")
+        )
     return Settled(sampler.fit(), best)
 
 

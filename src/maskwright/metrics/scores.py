@@ -179,13 +179,16 @@ def class_scores(sums: Sums) -> dict[str, np.ndarray]:
     return found
 
 
-def headline_scores(sums: Sums) -> dict[str, np.ndarray]:
+def headline_scores(sums: Sums, in_truth: bool = False) -> dict[str, np.ndarray]:
     """The headline scores: of the foreground when binary, else the mean over classes; accuracy is over all pixels.
 
-    sums … K → each score …, so that a thousand resamples are scored at once.
+    sums … K → each score …, so that a thousand resamples are scored at once. With `in_truth` the mean is over the classes
+    that the truth holds, which are the same whoever predicts: what runs are compared by.
     """
     binary = sums.hits.shape[-1] == 2
-    found = {name: column[..., 1] if binary else _means(column) for name, column in class_scores(sums).items()}
+    kept = sums.truth > 0 if in_truth else np.True_
+    columns = {name: column if binary else np.where(kept, column, np.nan) for name, column in class_scores(sums).items()}
+    found = {name: column[..., 1] if binary else _means(column) for name, column in columns.items()}
     return found | {"accuracy": _ratio(sums.hits.sum(-1), sums.truth.sum(-1))}
 
 

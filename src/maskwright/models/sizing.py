@@ -68,7 +68,10 @@ def _built(config: Any, num_classes: int, num_channels: int) -> Segmenter:
 
 
 def multiply_adds(model: Segmenter, num_channels: int, side: int, width: int | None = None) -> int | None:
-    """Multiply-adds of one image of side × width (as wide as high when not given); None for a network that cannot run on tensors without data."""
+    """Multiply-adds of one image of side × width (as wide as high when not given).
+
+    None for a network that cannot run on tensors without data.
+    """
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode

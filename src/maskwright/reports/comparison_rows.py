@@ -13,7 +13,7 @@ from maskwright.metrics.scores import iou
 from maskwright.reports.comparison_facts import METRIC, ComparisonFacts, Contender
 from maskwright.reports.comparison_plots import short_number
 from maskwright.reports.tables import IN_PIXELS, METRICS, css_colour
-from maskwright.reports.wording import DASH, duration, score
+from maskwright.reports.wording import DASH, duration, figures, score
 
 VERDICTS = {"best": "highest", "tie": "tie", "worse": "worse", "undefined": "no score"}
 _DRAWN_SEEDS = 12
@@ -172,7 +172,7 @@ def cost_table(facts: ComparisonFacts) -> list[tuple[Contender, list[str]]]:
             short_number(cost.parameters),
             short_number(cost.multiply_adds),
             duration(seconds) if math.isfinite(seconds) else DASH,
-            f"{cost.milliseconds_an_image:.3g}" if math.isfinite(cost.milliseconds_an_image) else DASH,
+            figures(cost.milliseconds_an_image),
         ]
         rows.append((one, cells))
     return rows

@@ -90,7 +90,9 @@ def refuse_threshold(threshold: float, num_classes: int) -> None:
     """Stop where the likeliest of several classes is taken, so that a threshold of the foreground means nothing."""
     if threshold != EVEN and num_classes != 2:
         fix = "There the likeliest class is taken; leave it out."
-        raise DataError(must("train.mask_threshold", "left out with more than two classes", f"{threshold} and {num_classes}", fix))
+        raise DataError(
+            must("train.mask_threshold", "left out with more than two classes", f"{threshold} and {num_classes}", fix)
+        )
 
 
 def view_of(config: Config) -> View:
