@@ -71,7 +71,7 @@ def test_nothing_to_remark_on_a_sound_run() -> None:
 
 def test_few_images_are_told() -> None:
     text = one_remark(facts_of([image_of(30, 10), image_of(20, 5)], settled_history(0.76)))
-    assert text == "2 test images are few: the interval is 0.05 wide, and a difference smaller than that may be chance."
+    assert text == "2 test images are few: the interval is 0.60 wide, and a difference smaller than that may be chance."
 
 
 def test_a_wide_interval_of_many_images_is_told() -> None:
