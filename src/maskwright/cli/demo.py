@@ -32,7 +32,7 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     begun = (run_folder / "config.yaml").is_file()
     console = stderr()
     if begun:
-        console.print(f"{run_folder} was begun before; going on with it (remove {root} to begin anew)")
+        console.print(f"{run_folder} was begun before; going on with it (remove {root} to begin anew)", soft_wrap=True)
     else:
         Run.refuse_taken(root)
         made = make("puzzle", data, 150, seed=seed, on_progress=counting("drawing"))
