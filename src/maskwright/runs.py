@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import platform
 import subprocess
@@ -105,21 +106,15 @@ class Run:
 
     def read_json(self, name: str) -> Any:
         """Read one of the run's JSON files."""
-        path = self.root / name
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RunError(f"`RUN` must be complete; {self.root} holds no {name}. Train again, or --resume it.") from None
-        except json.JSONDecodeError as error:
-            raise RunError(f"`{path}` must be valid JSON; line {error.lineno}: {error.msg}. Restore it.") from None
+        return read_json(self.root / name, f"`RUN` must be complete; {self.root} holds no {name}. Train again, or --resume it.")
 
     def write_config(self, config: Config, reasons: Mapping[str, str]) -> None:
         """Write the resolved configuration, each `auto` explained."""
         self.write_text("config.yaml", to_yaml(config, reasons))
 
     def write_json(self, name: str, value: Any) -> Path:
-        """Write one JSON document; NaN becomes null."""
-        return self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        """Write one JSON document."""
+        return write_json(self.root / name, value)
 
     def write_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
         """Write a CSV whose columns are the first row's keys."""
@@ -131,7 +126,7 @@ class Run:
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file."""
-        return self.write(name, lambda path: path.write_text(text, encoding="utf-8"))
+        return write_text(self.root / name, text)
 
     def write(self, name: str, writer: Callable[[Path], object]) -> Path:
         """Let `writer` fill a temporary file, then rename it into place."""
@@ -155,6 +150,40 @@ def write_atomically(path: Path, writer: Callable[[Path], object]) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file whole, or leave the old one."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return path
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write one JSON document whole."""
+    return write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, missing: str) -> Any:
+    """Read one JSON document; `missing` is the sentence for a file that is not there."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(missing) from None
+    except json.JSONDecodeError as error:
+        raise RunError(f"`{path}` must be valid JSON; line {error.lineno}: {error.msg}. Restore it.") from None
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON and YAML give it back: tuples as lists, keys as text, what is no finite number as None.
+
+    >>> plain({1: (0.5, float("nan"))})
+    {'1': [0.5, None]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class writing:

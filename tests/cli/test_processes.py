@@ -94,7 +94,7 @@ def test_an_interrupted_training_exits_with_130_and_goes_on_afterwards(tmp_path)
     assert child.returncode == 130, err
     assert "Traceback" not in err and "Error" not in err
     sentence = err.splitlines()[-1]
-    assert sentence.startswith("maskwright: interrupted")
+    assert sentence == f"maskwright: interrupted; go on with: maskwright train --resume {run}"
     assert out == "" and leftovers(run) == [] and not (run / "model.safetensors").exists()
     outcome = maskwright("train", "--resume", run)
     assert outcome.code == 0, outcome.err

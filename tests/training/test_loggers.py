@@ -231,8 +231,10 @@ def test_a_run_without_such_loggers_is_left_alone(monkeypatch):
     monkeypatch.setattr(book, "LOGGERS", {})
     document = evaluated().json
     counts = Counts.load(finished() / "evaluation" / "test-counts.npz")
+    before = {path: path.stat().st_mtime_ns for path in run.root.rglob("*")}
     log_evaluation(run, document, counts)
     log_report(run, finished() / "report.html")
+    assert {path: path.stat().st_mtime_ns for path in run.root.rglob("*")} == before
 
 
 def test_the_best_scores_are_told_by_the_weights_themselves():

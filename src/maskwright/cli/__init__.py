@@ -105,8 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         code = _tell(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        code = _tell("interrupted", 130)
+    except KeyboardInterrupt as interrupt:
+        code = _tell(f"interrupted; {interrupt}" if str(interrupt) else "interrupted", 130)
     except BrokenPipeError:  # the reader of our output has gone, as in `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer has nowhere to go
         code = 0

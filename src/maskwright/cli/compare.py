@@ -112,9 +112,10 @@ def _of_cells(named: str, words: Sequence[str], out: str | None) -> tuple[Matrix
 
 
 def _run(matrix: Matrix, root: Path, split: str | None, console: Any) -> Comparison:
+    from maskwright.cli.output import goes_on_with
     from maskwright.cli.telling import tell_plan
     from maskwright.comparison.cells import compare_cells
-    from maskwright.comparison.folder import open_comparison
+    from maskwright.comparison.folder import GIVEN, open_comparison
 
     def say(line: str) -> None:
         console.print(line, soft_wrap=True, markup=False)
@@ -122,7 +123,8 @@ def _run(matrix: Matrix, root: Path, split: str | None, console: Any) -> Compari
     for note in matrix.notes:
         say(f"note    {note}")
     say(f"comparing {len(matrix.cells)} cells in {root}")
-    compare_cells(matrix, root, split, say, console, tell_plan(console))
+    with goes_on_with(f"maskwright compare {root}", root / GIVEN):
+        compare_cells(matrix, root, split, say, console, tell_plan(console))
     return open_comparison(root)
 
 

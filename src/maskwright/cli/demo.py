@@ -21,7 +21,7 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     """
     from pathlib import Path
 
-    from maskwright.cli.output import counting, say, say_json, stderr
+    from maskwright.cli.output import counting, goes_on_with, say, say_json, stderr
     from maskwright.cli.telling import tell_plan
     from maskwright.config.files import load_config
     from maskwright.data.synthetic import make
@@ -52,7 +52,8 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
         "train.seed": seed,
     }
     config = load_config(None, [(key, value, "demo") for key, value in keys.items()])
-    result = fit.resume(run_folder, console) if begun else fit.train(config, run_folder, console, tell=tell_plan(console))
+    with goes_on_with(f"maskwright demo --out {root}", run_folder / "config.yaml"):
+        result = fit.resume(run_folder, console) if begun else fit.train(config, run_folder, console, tell=tell_plan(console))
     scores = evaluate(result.run, "test", progress=counting("evaluating"))
     report = write_report(result.run)
     if json:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -53,3 +55,12 @@ def counting(label: str) -> Callable[[int, int], None] | None:
         sys.stderr.flush()
 
     return tell
+
+
+@contextmanager
+def goes_on_with(command: str, begun: Path) -> Iterator[None]:
+    """What an interrupt tells: the command that goes on from there, once the file `begun` is written."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(f"go on with: {command}" if begun.is_file() else "") from interrupt

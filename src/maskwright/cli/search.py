@@ -53,7 +53,7 @@ def search(
     """
     from pathlib import Path
 
-    from maskwright.cli.output import say, say_json, stderr, table
+    from maskwright.cli.output import goes_on_with, say, say_json, stderr, table
     from maskwright.comparison.search_space import read_space
     from maskwright.config.flags import parse_overrides
     from maskwright.errors import UsageError, must
@@ -66,12 +66,13 @@ def search(
     if plan:
         return _tell_plan(space, root, json)
 
-    from maskwright.comparison.search import as_rows, document, in_words
+    from maskwright.comparison.search import GIVEN, as_rows, document, in_words
     from maskwright.comparison.search import search as run
     from maskwright.reports.search_plots import write_plots
 
     console = stderr()
-    result = run(space, root, lambda line: console.print(line, soft_wrap=True, markup=False), console)
+    with goes_on_with(f"the same command (trials that are done in {root} are kept)", root / GIVEN):
+        result = run(space, root, lambda line: console.print(line, soft_wrap=True, markup=False), console)
     write_plots(result, space)
     if json:
         say_json(document(result, space))

@@ -44,7 +44,9 @@ def train(
     json
         Print one JSON document on stdout.
     """
-    from maskwright.cli.output import say, say_json, stderr
+    from pathlib import Path
+
+    from maskwright.cli.output import goes_on_with, say, say_json, stderr
     from maskwright.config.files import load_config
     from maskwright.config.flags import parse_overrides
     from maskwright.errors import UsageError
@@ -64,9 +66,14 @@ def train(
     console = stderr()
     if settled is None:
         assert resume is not None
-        result = fit.resume(resume, console)
+        root = Path(resume)
     else:
-        result = fit.train(settled, out or default_out(settled), console, tell=tell_plan(console))
+        root = Path(out or default_out(settled))
+    with goes_on_with(f"maskwright train --resume {root}", root / "config.yaml"):
+        if settled is None:
+            result = fit.resume(root, console)
+        else:
+            result = fit.train(settled, root, console, tell=tell_plan(console))
     told = read(result.run)
     if json:
         say_json({**document(result), "diagnosis": [one.to_json() for one in told]})

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from maskwright.comparison.finished import assemble
 from maskwright.comparison.naming import with_seed
 from maskwright.config import Config
 from maskwright.errors import RunError
-from maskwright.runs import Run, command_line, provenance, write_atomically
+from maskwright.runs import Run, command_line, plain, provenance, read_json, write_atomically, write_json
 
 GIVEN, PLAN, STATES, CELLS = "comparison.yaml", "plan.json", "cells.json", "cells"
 ENVIRONMENT = "environment.json"
@@ -64,7 +63,7 @@ class States:
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
         self.root = root
-        kept = _read_json(root / STATES) if (root / STATES).is_file() else {}
+        kept = _read(root / STATES) if (root / STATES).is_file() else {}
         self.known = {name: CellState(**kept.get(name, {})) for name in names}
 
     def __getitem__(self, name: str) -> CellState:
@@ -117,7 +116,7 @@ def open_comparison(root: str | Path) -> Comparison:
 
 def read_plan(root: Path) -> Plan:
     """plan.json."""
-    tree = _read_json(root / PLAN)
+    tree = _read(root / PLAN)
     return Plan(tree["split"], tuple(Place(**place) for place in tree["cells"]), tree["budget"])
 
 
@@ -127,14 +126,14 @@ def begin(root: Path, document: Mapping[str, Any], plan: Plan) -> None:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     write_json(root / ENVIRONMENT, provenance(command_line(), now, {}))
     States(root, [place.name for place in plan.places]).write()
-    text = yaml.safe_dump(_plain(document), sort_keys=False, allow_unicode=True, width=120)
+    text = yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True, width=120)
     write_atomically(root / GIVEN, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def write_plan(root: Path, plan: Plan) -> None:
     """Write plan.json."""
     cells = [asdict(place) for place in plan.places]
-    write_json(root / PLAN, {"split": plan.split, "budget": dict(plan.budget), "cells": _plain(cells)})
+    write_json(root / PLAN, {"split": plan.split, "budget": dict(plan.budget), "cells": plain(cells)})
 
 
 def keep_runs(comparison: Comparison, root: Path) -> Comparison:
@@ -207,24 +206,5 @@ def alone_in(root: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> Path:
-    """Write one JSON document whole."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    return path
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"`COMPARISON` must be whole; {path.parent} holds no {path.name}. Restore it, or begin anew.") from None
-    except json.JSONDecodeError as error:
-        raise RunError(f"`{path}` must be valid JSON; line {error.lineno}: {error.msg}. Restore it.") from None
-
-
-def _plain(value: Any) -> Any:
-    """What YAML and JSON can hold: tuples as lists."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+def _read(path: Path) -> Any:
+    return read_json(path, f"`COMPARISON` must be whole; {path.parent} holds no {path.name}. Restore it, or begin anew.")

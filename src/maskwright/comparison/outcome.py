@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from maskwright.comparison.entries import Comparison
-from maskwright.comparison.folder import write_json
 from maskwright.comparison.standings import Standings, standings
 from maskwright.comparison.tables import as_csv, as_latex, as_markdown
-from maskwright.runs import write_atomically
+from maskwright.runs import write_json, write_text
 
 
 def write_outcome(comparison: Comparison) -> Standings:
@@ -15,5 +14,5 @@ def write_outcome(comparison: Comparison) -> Standings:
     found = standings(comparison)
     write_json(comparison.root / "standings.json", found.to_json())
     for name, text in (("table.md", as_markdown(found)), ("table.csv", as_csv(found)), ("table.tex", as_latex(found))):
-        write_atomically(comparison.root / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        write_text(comparison.root / name, text)
     return found

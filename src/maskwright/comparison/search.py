@@ -15,7 +15,7 @@ import contextlib
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +24,13 @@ import yaml
 from rich.console import Console
 
 from maskwright.comparison.cells import budget_of, budgeted
-from maskwright.comparison.folder import alone_in, write_json
+from maskwright.comparison.folder import alone_in
 from maskwright.comparison.measuring import is_out_of_memory
 from maskwright.comparison.naming import value_name
 from maskwright.comparison.search_space import Choices, Range, Space
 from maskwright.config.files import to_yaml
 from maskwright.errors import ConfigError, ModelError, RunError, TrainingError, listed
-from maskwright.runs import Run, write_atomically
+from maskwright.runs import Run, plain, write_json, write_text
 from maskwright.training import fit
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def search(space: Space, root: Path, say: Say = lambda line: None, console: Cons
     plan.opened.store.close()
     with alone_in(root), _quiet(optuna):
         if not (root / GIVEN).is_file():
-            _write_text(root / GIVEN, yaml.safe_dump(_plain(space.document()), sort_keys=False, allow_unicode=True))
+            write_text(root / GIVEN, yaml.safe_dump(plain(space.document()), sort_keys=False, allow_unicode=True))
         study = _open(optuna, space, root)
         _forget_cut_short(optuna, study, root)
         spent = sum(trial.seconds for trial in counted(study, space))
@@ -137,7 +137,7 @@ def _refuse_other(root: Path, space: Space) -> None:
         raise RunError(f"`--out` must be a new or empty folder; got {root}, a file. Choose another with --out.")
     given = root / GIVEN
     if given.is_file():
-        then, now = yaml.safe_load(given.read_text(encoding="utf-8")), _plain(space.document())
+        then, now = yaml.safe_load(given.read_text(encoding="utf-8")), plain(space.document())
         if then != now:
             parts = [part for part in now if (then or {}).get(part) != now[part]]
             fix = "Choose another --out to begin anew; trials and minutes alone may change."
@@ -285,7 +285,7 @@ def _result(optuna: Any, study: optuna.Study, space: Space, root: Path, num_val:
 def _write(result: SearchResult, space: Space) -> None:
     """The table, the best setting ready for training, and the weights of the best alone."""
     write_json(result.root / RESULT, document(result, space))
-    _write_text(result.root / "trials.csv", as_csv(result, space))
+    write_text(result.root / "trials.csv", as_csv(result, space))
     best = result.best
     for trial in result.trials:
         folder = result.root / trial.folder
@@ -296,7 +296,7 @@ def _write(result: SearchResult, space: Space) -> None:
         run = Run.open(result.root / best.folder)
         name = "validation IoU" if result.monitor == "val_iou" else "validation loss"
         head = f"# trial {best.number} of {len(result.trials)}, the best by {name}: {best.score:.4f}\n"
-        _write_text(result.best_config, head + to_yaml(run.config))
+        write_text(result.best_config, head + to_yaml(run.config))
 
 
 def document(result: SearchResult, space: Space) -> dict[str, Any]:
@@ -390,14 +390,3 @@ def _quiet(optuna: Any) -> Iterator[None]:
         yield
     finally:
         optuna.logging.set_verbosity(before)
-
-
-def _write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def _plain(value: Any) -> Any:
-    """What YAML gives back as it was: tuples as lists."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, Sequence) and not isinstance(value, str) else value

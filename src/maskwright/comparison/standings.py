@@ -12,7 +12,9 @@ from maskwright.comparison.paired import Difference, Spread, difference, pair_ra
 from maskwright.comparison.pareto import front_cost, on_front
 from maskwright.comparison.sentences import in_words
 from maskwright.errors import UsageError, unknown
-from maskwright.evaluation.resampling import RESAMPLES, draw, unit_numbers
+from maskwright.evaluation.intervals import num_units
+from maskwright.evaluation.resampling import RESAMPLES, draw
+from maskwright.runs import plain
 
 # score → in words, in the order of the tables
 SCORES = {
@@ -86,7 +88,7 @@ class Standings:
 
     def to_json(self) -> dict[str, Any]:
         """The document standings.json; what is undefined is null."""
-        return _without_nan({**asdict(self), "sentences": self.sentences})
+        return plain({**asdict(self), "sentences": self.sentences})
 
 
 def standings(comparison: Comparison, metric: str = "iou", resamples: int = RESAMPLES) -> Standings:
@@ -94,22 +96,22 @@ def standings(comparison: Comparison, metric: str = "iou", resamples: int = RESA
     if metric not in SCORES:
         raise UsageError(unknown("metric", metric, SCORES))
     entries, num_images = comparison.entries, len(comparison.images)
-    num_units = int(unit_numbers(comparison.groups).max()) + 1 if num_images else 0
+    units = num_units(comparison.groups) if num_images else 0
     rate, rows = math.nan, ()
     if entries:
         draws = draw(comparison.groups, resamples)
         scored = [seed_scores(entry.counts, draws) for entry in entries]
         spread = {name: spreads([scores[name] for scores in scored]) for name in SCORES}
         rate = pair_rate(spread[metric])
-        rows = _rows(comparison, spread, metric, num_units, rate)
+        rows = _rows(comparison, spread, metric, units, rate)
     return Standings(
-        comparison.split, metric, comparison.monitor, _subject(comparison, metric), num_images, num_units, resamples, rate,
+        comparison.split, metric, comparison.monitor, _subject(comparison, metric), num_images, units, resamples, rate,
         front_cost([entry.cost for entry in entries]), rows, comparison.failures, _absent(comparison),
     )  # fmt: skip
 
 
 def _rows(
-    comparison: Comparison, spread: Mapping[str, Sequence[Spread]], metric: str, num_units: int, rate: float
+    comparison: Comparison, spread: Mapping[str, Sequence[Spread]], metric: str, units: int, rate: float
 ) -> tuple[Standing, ...]:
     """A standing for each entry, in the order of the metric."""
     entries, ranked = comparison.entries, spread[metric]
@@ -122,14 +124,14 @@ def _rows(
     rows = []
     for index in order:
         entry, ours = entries[index], ranked[index]
-        to_best = difference(ours, best, num_units, rate)
+        to_best = difference(ours, best, units, rate)
         is_best = ours is best and not math.isnan(best.value)
         rows.append(
             Standing(
                 name=entry.name,
                 num_seeds=entry.num_seeds,
                 metrics={name: each[index].value for name, each in spread.items()},
-                intervals={name: score_interval(each[index], num_units) for name, each in spread.items()},
+                intervals={name: score_interval(each[index], units) for name, each in spread.items()},
                 difference=0.0 if is_best else to_best.value,
                 difference_interval=(math.nan, math.nan) if is_best else to_best.interval,
                 verdict="best" if is_best else _verdict(to_best),
@@ -176,11 +178,3 @@ def _absent(comparison: Comparison) -> tuple[str, ...]:
 def _mean(values: Sequence[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else math.nan
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -22,7 +22,7 @@ from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import POLICY, Summary, summary
 from maskwright.prediction.predictor import Predictor
 from maskwright.prediction.threshold import read_threshold
-from maskwright.runs import Run
+from maskwright.runs import Run, plain
 from maskwright.training.loggers.afterwards import log_evaluation
 
 # the scores a person is shown first, and their digits
@@ -53,7 +53,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """The document `evaluate --json` prints; undefined scores are null."""
-        return _without_nan(
+        return plain(
             {
                 "run": self.run,
                 "split": self.split,
@@ -139,11 +139,3 @@ def evaluate(
     run.write_json(f"evaluation/{split}.json", result.to_json())
     log_evaluation(run, result.to_json(), counts)
     return result
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from maskwright.data.dataset import IGNORE
-from maskwright.evaluation.resampling import draw, percentile_interval, unit_numbers
+from maskwright.evaluation.intervals import num_units
+from maskwright.evaluation.resampling import draw, percentile_interval
 
 STEPS = 256
 GRID = np.arange(1, STEPS) / STEPS  # the thresholds looked at
@@ -65,7 +66,7 @@ def best_threshold(counts: np.ndarray, groups: Sequence[str | None], seed: int =
     draws = draw(groups, seed=seed)
     pooled = (draws @ counts.reshape(len(counts), -1).astype(float)).reshape(-1, 2, STEPS)
     seen = pooled[pooled[:, 1].any(1)]  # a resample without foreground has no best threshold
-    low, high = percentile_interval(GRID[_best(iou_curve(seen))], int(unit_numbers(groups).max()) + 1)
+    low, high = percentile_interval(GRID[_best(iou_curve(seen))], num_units(groups))
     half = float(curve[STEPS // 2 - 1])
     return BestThreshold(float(GRID[place]), float(curve[place]), half, (low, high), tuple(curve.tolist()))
 

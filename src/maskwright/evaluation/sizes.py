@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.evaluation.resampling import draw, score_interval, unit_numbers
+from maskwright.evaluation.intervals import num_units
+from maskwright.evaluation.resampling import draw, score_interval
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.objects import SIZES
 
@@ -20,7 +21,7 @@ def by_size(counts: Counts, names: Sequence[str], groups: Sequence[str | None] |
     `recall` is of pixels and its 95 % `interval` rests on the same resamples as those of the other scores.
     """
     groups = groups or [None] * len(counts.images)
-    num_units = int(unit_numbers(groups).max()) + 1
+    units = num_units(groups)
     tallies = counts.objects.sum(0)
     pooled = draw(groups, seed=seed) @ counts.objects[..., 2:].reshape(len(groups), -1).astype(float)
     pooled = pooled.reshape(-1, *tallies.shape[:2], 2)
@@ -28,8 +29,7 @@ def by_size(counts: Counts, names: Sequence[str], groups: Sequence[str | None] |
     first = 1 if counts.num_classes == 2 else 0
     return {
         name: [
-            _row(size, tallies[index, place], score_interval(recalls[:, index, place], num_units))
-            for place, size in enumerate(SIZES)
+            _row(size, tallies[index, place], score_interval(recalls[:, index, place], units)) for place, size in enumerate(SIZES)
         ]
         for index, name in enumerate(names)
         if index >= first

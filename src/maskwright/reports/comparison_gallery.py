@@ -9,17 +9,16 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from maskwright.comparison.disagreement import disputed_share, least_disputed
 from maskwright.data.dataset import IGNORE
 from maskwright.data.pictures import IGNORED_COLOUR, colourise, error_picture, palette, shown
 from maskwright.data.record import read_split, split_entries
-from maskwright.errors import DataError, MaskwrightError
+from maskwright.errors import MaskwrightError
 from maskwright.metrics.counts import confusion
 from maskwright.metrics.scores import headline_iou
 from maskwright.reports.comparison_facts import ComparisonFacts, Contender, image_scores
-from maskwright.reports.gallery import Panel, data_uri, mistakes, shrink
+from maskwright.reports.gallery import Panel, data_uri, mistakes, scored_labels, shrink
 from maskwright.reports.tables import css_colour
 from maskwright.reports.wording import counted, score, share
 
@@ -200,24 +199,7 @@ def how_many(image: np.ndarray, wrong: Sequence[np.ndarray]) -> np.ndarray:
 
 def _try_labels(facts: ComparisonFacts, one: Contender, name: str, truth: np.ndarray) -> tuple[np.ndarray | None, str]:
     try:
-        return _labels(facts, one, name, truth), ""
+        run, counts = one.entry.runs[one.shown_run], one.entry.counts[one.shown_run]
+        return scored_labels(run, counts, facts.comparison.split, name, truth), ""
     except MaskwrightError as error:
         return None, str(error)
-
-
-def _labels(facts: ComparisonFacts, one: Contender, name: str, truth: np.ndarray) -> np.ndarray:
-    """The labels that were scored: the file must still give the counts of the evaluation. → H W uint8"""
-    run, counts, split = one.entry.runs[one.shown_run], one.entry.counts[one.shown_run], facts.comparison.split
-    path = run.root / "evaluation" / "predictions" / split / f"{name}.png"
-    fix = f"Score it again: maskwright evaluate {run.root} --split {split}"
-    try:
-        with Image.open(path) as picture:
-            labels = np.asarray(picture)
-    except OSError as error:
-        reason = "it is not there" if isinstance(error, FileNotFoundError) else "it can't be read"
-        raise DataError(f"`{path}` must be a label picture; {reason}. {fix}") from None
-    expected = counts.matrix[counts.images.index(name)]
-    same = labels.shape == truth.shape and labels.dtype == np.uint8
-    if not same or not np.array_equal(confusion(truth, labels, counts.num_classes), expected):
-        raise DataError(f"`{path}` must be the prediction that was scored; it gives other counts. {fix}")
-    return labels

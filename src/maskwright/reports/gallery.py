@@ -17,7 +17,7 @@ from maskwright.data.dataset import IGNORE
 from maskwright.data.pictures import IGNORED_COLOUR, colourise, error_picture, palette, shown
 from maskwright.data.record import read_split, split_entries
 from maskwright.errors import DataError, MaskwrightError, listed
-from maskwright.metrics.counts import confusion
+from maskwright.metrics.counts import Counts, confusion
 from maskwright.reports.facts import Facts, ImageScore
 from maskwright.reports.tables import css_colour
 from maskwright.reports.wording import share
@@ -158,7 +158,7 @@ def make_row(run: Run, facts: Facts, pick: Pick, root: Path) -> Row:
     _, pixels, truth = next(read_split(only, facts.split, root))
     image = shown(pixels)
     num_classes = len(facts.classes)
-    labels = _labels(run, facts, pick.name, truth)
+    labels = scored_labels(run, facts.counts, facts.split, pick.name, truth)
     counts = confusion(truth, labels, num_classes)
     kinds = mistakes(counts)
     told = ", ".join(f"{share(part)} {kind}" for kind, part in kinds.items() if kind != "confused" or not facts.is_binary)
@@ -173,19 +173,19 @@ def make_row(run: Run, facts: Facts, pick: Pick, root: Path) -> Row:
     return Row(pick, told, panels, present, bool((truth == IGNORE).any()))
 
 
-def _labels(run: Run, facts: Facts, name: str, truth: np.ndarray) -> np.ndarray:
+def scored_labels(run: Run, counts: Counts, split: str, name: str, truth: np.ndarray) -> np.ndarray:
     """The labels that were scored: the file must still give the counts of the evaluation. → H W uint8"""
-    path = run.root / "evaluation" / "predictions" / facts.split / f"{name}.png"
-    fix = f"Score it again: maskwright evaluate {run.root} --split {facts.split}"
+    path = run.root / "evaluation" / "predictions" / split / f"{name}.png"
+    fix = f"Score it again: maskwright evaluate {run.root} --split {split}"
     try:
         with Image.open(path) as picture:
             labels = np.asarray(picture)
     except OSError as error:
         reason = "it is not there" if isinstance(error, FileNotFoundError) else "it can't be read"
         raise DataError(f"`{path}` must be a label picture; {reason}. {fix}") from None
-    expected = facts.counts.matrix[facts.counts.images.index(name)]
+    expected = counts.matrix[counts.images.index(name)]
     same = labels.shape == truth.shape and labels.dtype == np.uint8
-    if not same or not np.array_equal(confusion(truth, labels, len(facts.classes)), expected):
+    if not same or not np.array_equal(confusion(truth, labels, counts.num_classes), expected):
         raise DataError(f"`{path}` must be the prediction that was scored; it gives other counts. {fix}")
     return labels
 

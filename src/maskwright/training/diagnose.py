@@ -9,12 +9,11 @@ Evidence is gathered first (`diagnose_evidence`), judged by pure rules (`diagnos
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskwright.runs import Run
+from maskwright.runs import Run, plain
 from maskwright.training.diagnose_evidence import Evidence, gather
 from maskwright.training.diagnose_rules import Severity, judge
 from maskwright.training.diagnose_words import words_of
@@ -34,7 +33,7 @@ class Diagnosis:
     def to_json(self) -> dict[str, Any]:
         """As a JSON document; what is undefined is null."""
         return {"code": self.code, "severity": self.severity, "title": self.title, "evidence": self.evidence,
-                "advice": self.advice, "figures": _plain(dict(self.figures))}  # fmt: skip
+                "advice": self.advice, "figures": plain(dict(self.figures))}  # fmt: skip
 
     def __str__(self) -> str:
         return f"{self.title}. {self.evidence} {self.advice}"
@@ -51,11 +50,3 @@ def diagnose_evidence(evidence: Evidence) -> tuple[Diagnosis, ...]:
         Diagnosis(finding.code, finding.severity, *words_of(finding.code, finding.figures), finding.figures)
         for finding in judge(evidence)
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
