@@ -280,7 +280,7 @@ def test_training_that_ended_while_validation_still_rose() -> None:
 def test_collapse_from_the_curve_alone() -> None:
     nothing = np.zeros(EPOCHS)
     one = told(healthy(val_iou=nothing, train_iou=nothing))["collapse"]
-    assert one.figures["class"] == "background" and one.severity == "warning" and "--loss auto" in one.advice
+    assert one.figures["class"] == "background" and one.severity == "warning" and "--loss lovasz" in one.advice
     everything = np.full(EPOCHS, 0.301)
     assert told(healthy(val_iou=everything, train_iou=everything))["collapse"].figures["class"] == "foreground"
     three = healthy(

@@ -69,7 +69,7 @@ def _collapse(figures: Figures) -> Words:
         if figures["alone"] == 0:
             evidence = "The validation IoU stands at 0: the foreground is not found anywhere."
     advice = (
-        "Check first that masks say what they should (maskwright check). Then try --loss auto, which weighs rare classes, "
+        "Check first that masks say what they should (maskwright check). Then try a loss of overlap alone, --loss lovasz, "
         "a lower --lr, or --data.sampling balanced, which shows rare classes more often."
     )
     return f"The network predicts {_quoted(name)} everywhere", evidence, advice
@@ -80,7 +80,7 @@ def _class_missed(figures: Figures) -> Words:
         f"{name} ({_percent(share)} of the pixels)" for name, share in zip(figures["classes"], figures["shares"], strict=True)
     ]
     evidence = f"{listed(told)} {'is' if len(told) == 1 else 'are'} in the validation masks and predicted nowhere."
-    advice = "Show them more often with --data.sampling balanced, or weigh them with --loss auto; more images of them help most."
+    advice = "Show them more often with --data.sampling balanced, or try --loss lovasz; more images of them help most."
     return "Some classes are never predicted", evidence, advice
 
 
