@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn import metrics as sk
 
 import maskwright as mw
 from maskwright.errors import DataError
+from maskwright.evaluation import costs
 from maskwright.metrics.counts import Counts, count_image
 from maskwright.metrics.scores import summary
 from maskwright.models.sizing import measure
@@ -325,6 +327,24 @@ def test_cost_is_of_this_run(sizes_run):
     assert 0 < cost["milliseconds_an_image"] < 5000
     assert 50 < cost["peak_memory_mib"] < 50_000
     assert cost["device"].startswith("cpu: ") and cost["precision"] == "fp32"
+
+
+def test_multiply_adds_are_counted_once_a_run(sizes_run, tmp_path, monkeypatch):
+    """An earlier evaluation tells them, of an input of the same size alone; a file that can't be read tells nothing."""
+    root = shutil.copytree(sizes_run.root, tmp_path / "run")
+    counted = []
+    monkeypatch.setattr(costs, "multiply_adds", lambda *size: counted.append(size[-2:]) or 77)
+    for path in root.glob("evaluation/*.json"):
+        path.unlink()
+    copy = mw.load_run(root)
+    assert [copy.evaluate(split).to_json()["cost"]["multiply_adds"] for split in ("test", "test")] == [77, 77]
+    assert len(counted) == 1
+    document = json.loads((root / "evaluation/test.json").read_text())
+    document["cost"]["input"] = [8, 8]
+    (root / "evaluation/test.json").write_text(json.dumps(document))
+    (root / "evaluation/other.json").write_text("{")
+    copy.evaluate()
+    assert len(counted) == 2
 
 
 def test_the_table_of_classes_holds_the_outlines(tmp_path):

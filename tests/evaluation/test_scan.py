@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from maskwright.data.dataset import IGNORE
 from maskwright.errors import DataError
 from maskwright.evaluation import scan as scan_module
 from maskwright.evaluation.calibration import Calibrator
@@ -85,6 +86,19 @@ def test_results_come_in_the_order_of_the_images(tmp_path: Path, slow_counting: 
     assert [int(found.matrix[0, 1, 1]) for found in scan.counts] == list(range(30)) == [int(loss) for loss in scan.losses]
     assert told == [(index + 1, 30) for index in range(30)]
     assert sorted(int(path.stem) for path in tmp_path.glob("*.png")) == list(range(30))
+
+
+def test_an_image_without_labels_has_no_loss(tmp_path: Path) -> None:
+    """By hand: pixels of class 1 are the loss here, so images 2 and 4 have a mean of 3, whatever lies between them."""
+    found = list(images(5))
+    name, pixels, mask = found[3]
+    found[3] = (name, pixels, np.full_like(mask, IGNORE))
+    scan = scan_of(StandIn("cpu"), tmp_path)
+    scan.look(iter(found[2:]), 3)
+    assert scan.losses == [2, None, 4] and scan.mean_loss == 3
+    alone = scan_of(StandIn("cpu"), tmp_path)
+    alone.look(iter(found[3:4]), 1)
+    assert math.isnan(alone.mean_loss)
 
 
 def test_on_a_cpu_nothing_runs_beside_a_prediction(tmp_path: Path, slow_counting: list[Any]) -> None:

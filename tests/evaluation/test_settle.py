@@ -1,208 +1,29 @@
-"""What val decides: temperature and foreground threshold, kept in settled.json; and attempts to let test have a say."""
+"""What val decides: temperature and foreground threshold, kept in settled.json."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import inspect
 import json
-import math
-import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.metrics import jaccard_score
+from settled import files, opened, tuned, without
 
-import maskwright as mw
 from maskwright import runtime
-from maskwright.errors import DataError, RunError, UsageError
+from maskwright.errors import DataError
 from maskwright.evaluation import settle as settling
 from maskwright.evaluation.calibration import BINS, fit_temperature
-from maskwright.evaluation.foreground import GRID, STEPS, best_threshold, foreground_counts, iou_curve
-from maskwright.evaluation.settle import FILE, ValImages, settle, settled_on_val
+from maskwright.evaluation.foreground import STEPS
+from maskwright.evaluation.settle import FILE, ValImages, settle
 from maskwright.prediction import Predictor
-from maskwright.prediction.threshold import foreground, read_threshold
-from support import TINY, copy_of, disc_data, discs, maskwright, picture
+from support import TINY, disc_data, discs, maskwright, picture
 
 runtime.ensure_torchvision()  # torchmetrics imports it
 from torchmetrics.functional.classification import multiclass_calibration_error  # noqa: E402
 
-SIZES = [(32, 40)] * 3 + [(24, 24), (40, 31), (33, 47)] + [(32, 32), (20, 30), (25, 25)]
-SPLITS = ["train"] * 3 + ["val"] * 3 + ["test"] * 3
-
-_watched: list[set[str] | list[str]] = []
-
-
-def _hook(event: str, arguments: tuple[object, ...]) -> None:
-    if event == "open" and _watched:
-        _watched[-1].append(str(arguments[0]))  # type: ignore[union-attr]
-
-
-sys.addaudithook(_hook)  # sees every file this process opens; it cannot be taken away again, so it only looks when asked
-
-
-@contextlib.contextmanager
-def opened() -> Iterator[list[str]]:
-    """Every path that is opened inside, in order."""
-    paths: list[str] = []
-    _watched.append(paths)
-    try:
-        yield paths
-    finally:
-        _watched.remove(paths)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
-    """A run and its data. Not to be changed."""
-    root = tmp_path_factory.mktemp("settle")
-    words = ("--data", disc_data(root / "data", SIZES, SPLITS), *TINY, "--epochs", 2, "--out", root / "run")
-    outcome = maskwright("train", *words)
-    assert outcome.code == 0, outcome.err
-    return root
-
-
-@pytest.fixture
-def own(trained, tmp_path) -> mw.TrainedRun:
-    """A copy of the run whose data may be spoilt."""
-    shutil.copytree(trained / "data", tmp_path / "data")
-    run = mw.load_run(copy_of(trained / "run", tmp_path / "run"))
-    run.write_json("data.json", {**run.data, "root": str(tmp_path / "data")})
-    return run
-
-
-def files(run: mw.TrainedRun, split: str) -> list[Path]:
-    """Images and masks of a split."""
-    return [Path(run.data["root"]) / entry[kind] for entry in run.data["splits"][split] for kind in ("image", "mask")]
-
-
-def tuned(run: mw.TrainedRun) -> dict:
-    """settled.json after tuning."""
-    settled_on_val(run, Predictor.from_run(run), tune=True)
-    return run.read_json(FILE)
-
-
-def without(document: dict, *keys: str) -> dict:
-    return {key: value for key, value in document.items() if key not in keys}
-
-
-# ------------------------------------------------------------------ the curve
-
-
-def test_the_curve_by_hand():
-    """Foreground at 0.9, 0.6 and 0.3, background at 0.7 and 0.1."""
-    probability = torch.tensor([[0.9, 0.6, 0.3, 0.7, 0.1]])
-    counts = foreground_counts(probability, np.array([[1, 1, 1, 0, 0]], np.uint8))
-    curve = dict(zip(GRID, iou_curve(counts), strict=True))
-    assert curve[1 / 256] == 3 / 5  # all five
-    assert curve[0.25] == 3 / 4
-    assert curve[0.5] == 2 / 4
-    assert curve[0.65625] == 1 / 4
-    assert curve[0.75] == 1 / 3
-    assert curve[255 / 256] == 0
-    best = best_threshold(counts[None], [None])
-    assert best is not None and (best.iou, best.iou_at_half) == (0.75, 0.5)
-    assert 0.1 < best.value <= 0.3 and best.value == 76 / 256  # of equals the nearest to a half
-    assert all(math.isnan(end) for end in best.interval)  # one image
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_curve_is_that_of_the_labels_at_every_threshold(seed):
-    """Beside scikit-learn's Jaccard score of probability >= threshold, pixel for pixel."""
-    generator = torch.Generator().manual_seed(seed)
-    logits = torch.randn(1, 2, 20, 30, generator=generator) * 2
-    truth = torch.randint(0, 3, (20, 30), generator=generator).numpy().astype(np.uint8)
-    truth[truth == 2] = 255
-    probability, valid = foreground(logits), truth != 255
-    curve = iou_curve(foreground_counts(probability, truth))
-    for threshold, found in zip(GRID.tolist(), curve, strict=True):
-        labels = (probability >= threshold).numpy()
-        assert found == pytest.approx(jaccard_score(truth[valid], labels[valid]), abs=1e-12)
-
-
-def test_probabilities_on_a_step_and_at_the_ends_are_counted_above_it():
-    steps = torch.arange(STEPS + 1, dtype=torch.float32)[None] / STEPS
-    counts = foreground_counts(steps, np.ones((1, STEPS + 1), np.uint8))
-    assert counts[0].sum() == 0 and counts[1].tolist() == [1] * (STEPS - 1) + [2]
-    assert foreground_counts(torch.full((1, 3), math.nan), np.zeros((1, 3), np.uint8)).sum() == 3
-
-
-def test_images_add_up_and_groups_are_drawn_together():
-    rng = np.random.default_rng(0)
-    counts = rng.integers(0, 50, (6, 2, STEPS))
-    np.testing.assert_array_equal(iou_curve(counts.sum(0)), iou_curve(counts[:3].sum(0) + counts[3:].sum(0)))
-    apart, grouped = best_threshold(counts, [None] * 6), best_threshold(counts, ["a"] * 3 + ["b"] * 3)
-    assert apart is not None and grouped is not None
-    assert apart.value == grouped.value and apart.curve == grouped.curve
-    assert apart.interval[0] <= apart.value <= apart.interval[1] and apart.interval != grouped.interval
-
-
-def test_the_interval_covers_where_the_best_threshold_is():
-    """Masks drawn so that IoU is best at one threshold for all images: nothing is left to chance, and there is no spread."""
-    one = foreground_counts(torch.tensor([[0.8, 0.31, 0.29, 0.1]]), np.array([[1, 1, 0, 0]], np.uint8))
-    best = best_threshold(np.stack([one] * 8), [None] * 8)
-    assert best is not None and best.iou == 1.0 and best.interval == (best.value, best.value) and 0.29 < best.value <= 0.31
-
-
-def test_without_foreground_there_is_no_best_threshold():
-    assert best_threshold(np.zeros((2, 2, STEPS), np.int64), [None, None]) is None
-
-
-# ------------------------------------------------------------------ the words
-
-
-@pytest.mark.parametrize(("wish", "read"), [(None, None), ("fixed", None), ("tuned", "tuned"), ("0.25", 0.25), (0.25, 0.25)])
-def test_thresholds_that_can_be_wished_for(wish, read):
-    assert read_threshold(wish, 2) == read
-
-
-@pytest.mark.parametrize("wish", ["0", "1", 0, 1.0, "-0.1", "7", "nan", "inf", "", "half"])
-def test_a_threshold_that_is_none_is_refused(wish):
-    with pytest.raises(UsageError, match="between 0 and 1, or the word fixed or tuned"):
-        read_threshold(wish, 2)
-
-
-def test_a_mistyped_word_is_guessed():
-    with pytest.raises(UsageError, match=r"got 'tunned'\. Did you mean tuned\?"):
-        read_threshold("tunned", 2)
-
-
-@pytest.mark.parametrize("command", ["evaluate", "predict"])
-@pytest.mark.parametrize("wish", ["0.4", "tuned"])
-def test_more_than_two_classes_have_no_threshold(three_classes, command, wish, tmp_path):
-    words = (data_image(three_classes), "--out", tmp_path / "out") if command == "predict" else ()
-    outcome = maskwright(command, three_classes, *words, "--mask-threshold", wish)
-    assert outcome.code == 2 and outcome.out == ""
-    assert f"left out of a run with more than two classes; got {wish} and 3" in outcome.sentence
-    assert not (tmp_path / "out").exists()
-
-
-def test_more_than_two_classes_are_calibrated(three_classes):
-    told = maskwright("evaluate", three_classes, "--json", "--mask-threshold", "fixed").json
-    assert told["threshold"] is None
-    assert 0 <= told["calibration"]["ece"] <= 1 and told["calibration"]["temperature"] > 0
-    assert 0 <= told["calibration"]["ece_after"] <= 1 and told["calibration"]["fitted_on"] == "val"
-
-
-@pytest.fixture(scope="module")
-def three_classes(make_set, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("three") / "run"
-    outcome = maskwright("train", "--data", make_set(6, values=(0, 1, 2)), *TINY, "--epochs", 4, "--out", out)
-    assert outcome.code == 0, outcome.err
-    return out
-
-
-def data_image(run: Path) -> Path:
-    opened_run = mw.load_run(run)
-    return Path(opened_run.data["root"]) / opened_run.data["splits"]["test"][0]["image"]
-
-
-# ------------------------------------------------------------------ evaluating with what val decided
+pytestmark = pytest.mark.xdist_group("settle")
 
 
 def test_the_tuned_threshold_has_the_iou_it_promised_on_val(own):
@@ -302,80 +123,6 @@ def test_other_val_images_or_weights_are_settled_anew(own):
     assert tuned(own)["weights_sha256"] != fewer["weights_sha256"]
 
 
-# ------------------------------------------------------------------ test has no say
-
-
-def test_what_is_settled_is_the_same_whatever_the_test_masks_are(own):
-    """A twin of the run with the test masks inside out, and data.json saying so: test scores differ, val's say does not."""
-    honest = own.evaluate(threshold="tuned").to_json()
-    settled = (own.root / FILE).read_bytes()
-    (own.root / FILE).unlink()
-    document = own.data
-    for entry in document["splits"]["test"]:
-        path = Path(document["root"]) / entry["mask"]
-        turned = picture(path, 255 - np.asarray(Image.open(path)))
-        entry["mask_sha256"] = content_hash(turned)
-    own.write_json("data.json", document)
-    twin = own.evaluate(threshold="tuned").to_json()
-    assert (own.root / FILE).read_bytes() == settled
-    assert twin["threshold"] == honest["threshold"]
-    assert twin["calibration"]["temperature"] == honest["calibration"]["temperature"]
-    assert twin["metrics"]["iou"] != honest["metrics"]["iou"] and twin["calibration"]["ece"] != honest["calibration"]["ece"]
-
-
-def content_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@pytest.mark.parametrize("spoil", ["garbage", "deleted"])
-def test_val_is_settled_though_test_is_spoilt(own, spoil):
-    expected = tuned(own)
-    (own.root / FILE).unlink()
-    for path in files(own, "test"):
-        path.write_bytes(b"garbage") if spoil == "garbage" else path.unlink()
-    assert tuned(own) == expected
-    (own.root / FILE).unlink()
-    assert maskwright("evaluate", own.root, "--mask-threshold", "tuned").code == 2  # test is read only now
-    assert own.read_json(FILE) == expected
-
-
-@pytest.mark.parametrize("split", ["test", "train"])
-def test_settling_opens_val_files_alone_and_is_over_before_the_split_is_opened(own, split):
-    with opened() as paths:
-        settled_on_val(own, Predictor.from_run(own), tune=True)
-    read = set(paths)
-    assert {str(path) for path in files(own, "val")} <= read
-    assert not {str(path) for other in ("test", "train") for path in files(own, other)} & read
-    (own.root / FILE).unlink()
-    with opened() as paths:
-        own.evaluate(split, threshold="tuned")
-    kept = min(place for place, path in enumerate(paths) if path.endswith("settled.json"))
-    first = min(paths.index(str(path)) for path in files(own, split))
-    assert max(paths.index(str(path)) for path in files(own, "val")) < kept < first
-
-
-def test_no_way_in_for_another_split(own):
-    """`settle` names no split; `ValImages` holds val's entries alone, whatever it is asked."""
-    names = {"split", "splits", "test", "entries", "images", "masks"}
-    for function in (settle, settled_on_val, ValImages.__init__, ValImages.read):
-        assert not names & set(inspect.signature(function).parameters), function
-    val = ValImages(own)
-    held = json.dumps([vars(val)[name] for name in vars(val)], default=str)
-    for entry in own.data["splits"]["test"] + own.data["splits"]["train"]:
-        assert entry["image_sha256"] not in held and entry["mask"] not in held
-    with pytest.raises(IndexError):
-        list(val.read([len(val.entries)]))
-    assert [name for name, _, _ in val.read([2, 0])] == [val.entries[2]["id"], val.entries[0]["id"]]
-
-
-def test_settled_json_tells_what_it_was_settled_on(own):
-    told = tuned(own)
-    assert told["on"] == "val"
-    entries = own.data["splits"]["val"]
-    assert told["images"] == [{key: entry[key] for key in ("id", "image_sha256", "mask_sha256")} for entry in entries]
-    assert told["temperature"]["seed"] == 0 and told["threshold"]["interval"][0] <= told["threshold"]["value"]
-
-
 # ------------------------------------------------------------------ val that is empty, away or has nothing to say
 
 
@@ -431,35 +178,3 @@ def test_data_that_has_moved_is_settled_where_it_is_now(own, tmp_path):
     outcome = maskwright("evaluate", own.root, "--mask-threshold", "tuned", "--data", tmp_path / "elsewhere")
     assert outcome.code == 0, outcome.err
     assert own.read_json(FILE) == expected
-
-
-# ------------------------------------------------------------------ predicting with it
-
-
-def test_predict_uses_the_threshold_tuned_before(own, tmp_path):
-    image = files(own, "test")[0]
-    best = tuned(own)["threshold"]["value"]
-    shutil.rmtree(own.data["root"] + "/masks")  # the run's folder is enough
-    outcome = maskwright("predict", own.root, image, "--out", tmp_path / "out", "--mask-threshold", "tuned")
-    assert outcome.code == 0, outcome.err
-    prediction = own.predict(image, threshold="tuned")
-    assert (prediction.labels == (prediction.probabilities[1] >= best)).all()
-    assert (np.asarray(Image.open(tmp_path / "out" / f"{image.stem}.png")) == prediction.labels).all()
-    assert own.predict(image, threshold="fixed").shares == own.predict(image).shares
-
-
-def test_predict_is_refused_where_nothing_was_tuned_for_these_weights(own, tmp_path):
-    image = files(own, "test")[0]
-    words = ("predict", own.root, image, "--out", tmp_path / "out", "--mask-threshold", "tuned")
-    told = f"Tune it first: maskwright evaluate {own.root} --mask-threshold tuned"
-    assert told in maskwright(*words).sentence
-    own.evaluate()  # fits a temperature and no threshold
-    outcome = maskwright(*words)
-    assert outcome.code == 2 and told in outcome.sentence
-    tuned(own)
-    assert maskwright(*words).code == 0
-    changed = bytearray(own.weights.read_bytes())
-    changed[-3] ^= 1
-    own.weights.write_bytes(bytes(changed))
-    with pytest.raises(RunError, match="tuned on val before"):
-        own.predict(image, threshold="tuned")

@@ -17,7 +17,7 @@ from maskwright.errors import ConfigError
 from maskwright.losses import AUTO_REASON
 from maskwright.losses.auto import LEAST, MOST, class_weights, resolve_loss, shares_as_seen
 from maskwright.training.fit import prepare
-from support import data, maskwright, picture
+from support import data, maskwright, picture, trained
 
 PLAIN = Config.model_validate({"loss": [{"name": "ce"}, {"name": "dice"}]}).loss
 
@@ -191,6 +191,7 @@ def rare_set(root: Path) -> Path:
 def test_the_puzzle_keeps_the_plain_mix() -> None:
     plan = prepare(Config.model_validate({"data": {"root": str(data())}}))
     assert plan.config.loss == PLAIN and plan.reasons["loss"] == AUTO_REASON
+    assert f"why     loss: {AUTO_REASON}" in trained().err
 
 
 def test_a_rare_set_is_trained_with_weights_that_are_told_and_recorded(tmp_path: Path) -> None:

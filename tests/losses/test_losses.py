@@ -40,14 +40,34 @@ def test_bce_of_a_single_channel_is_that_of_its_sigmoid() -> None:
     assert torch.allclose(binary_cross_entropy(torch.cat([torch.zeros_like(z), z], dim=1), masks), expected)
 
 
-def test_bce_of_more_classes_is_one_against_the_rest() -> None:
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("weights", [None, [0.5, 1.0, 4.0, 0.0]], ids=["alike", "weighted"])
+def test_bce_of_more_classes_is_torchs_on_the_softmax_one_against_the_rest(weights: list[float] | None, smoothing: float) -> None:
+    """In double precision; a pixel counts what its class does, as in ce."""
     logits, masks = batch(4)
     valid = masks != IGNORE
-    of_class = [
-        functional.binary_cross_entropy_with_logits(logits[:, index][valid], (masks[valid] == index).float())
-        for index in range(4)
-    ]
-    assert torch.allclose(binary_cross_entropy(logits, masks), torch.stack(of_class).mean())
+    truth = masks[valid].long()
+    probabilities = logits.double().softmax(dim=1).permute(0, 2, 3, 1)[valid]
+    target = functional.one_hot(truth, 4) * (1 - smoothing) + smoothing / 2
+    pixels = functional.binary_cross_entropy(probabilities, target.double(), reduction="none").mean(dim=1)
+    counts = torch.tensor(weights or [1.0] * 4, dtype=torch.float64)[truth]
+    expected = (pixels * counts).sum() / counts.sum()
+    assert binary_cross_entropy(logits, masks, weights, smoothing).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_bce_of_more_classes_by_hand_where_probabilities_round_to_one() -> None:
+    """Sure of class 0 by 30 and wrong: −log p₁ = 30, −log(1 − p₀) = 30, −log(1 − p₂) = 0."""
+    logits = torch.tensor([30.0, 0.0, -30.0]).view(1, 3, 1, 1)
+    assert binary_cross_entropy(logits, row(1)).item() == pytest.approx(20)
+    assert binary_cross_entropy(logits, row(0)).item() == pytest.approx(0, abs=1e-9)
+
+
+def test_bce_of_more_classes_treats_two_as_bce_of_two_does() -> None:
+    """A third class that is never there and never predicted adds a question that is always answered right."""
+    logits, masks = batch(2)
+    never = torch.full_like(logits[:, :1], -1e4)
+    three = binary_cross_entropy(torch.cat([logits, never], dim=1), masks)
+    assert three.item() == pytest.approx(2 / 3 * binary_cross_entropy(logits, masks).item(), rel=1e-5)
 
 
 def log(*probabilities: float) -> torch.Tensor:

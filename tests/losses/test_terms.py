@@ -29,6 +29,16 @@ def test_a_name_is_a_mix_of_one() -> None:
     assert Config().loss == Config.model_validate({"loss": "auto"}).loss == "auto"
 
 
+def test_names_within_a_mix() -> None:
+    mix = load_config(None, [("loss", "[ce, {name: dice, weight: 2}, topk]", "--loss")]).loss
+    assert mix == [CeTerm(), DiceTerm(weight=2), TopkTerm()]
+
+
+def test_a_class_that_is_called_by_a_number() -> None:
+    (term,) = load_config(None, [("loss", "[{name: ce, class_weights: {1: 2, sky: 3}}]", "--loss")]).loss
+    assert term == CeTerm(class_weights={"1": 2.0, "sky": 3.0})
+
+
 def test_every_parameter_is_written_down_and_read_back(tmp_path: Path) -> None:
     terms = [
         CeTerm(class_weights="auto", smoothing=0.1), TverskyTerm(weight=2, class_weights={"road": 2.0}, alpha=0.7, beta=0.3),
@@ -52,9 +62,12 @@ def test_runs_of_before_load(tmp_path: Path) -> None:
         ("dise", "`loss` must be one that is known; got 'dise'. Did you mean dice?"),
         ("atuo", "`loss` must be one that is known; got 'atuo'. Did you mean auto?"),
         ("ohem", "`loss` must be one that is known; got 'ohem'. Did you mean topk?"),
+        ("ce+dice", "`loss` must be one name; got 'ce+dice'. Write a mix as [ce, dice]."),
+        ("'ce, dice'", "`loss` must be one name; got 'ce, dice'. Write a mix as [ce, dice]."),
+        ("[ce, focall]", "`loss.1.name` must be one that is known; got 'focall'. Did you mean focal?"),
         ("xyz", "got 'xyz'. Losses are bce, ce, dice, jaccard, tversky, focal, lovasz, topk and boundary."),
         ("[]", "`loss`: must have at least one term; got an empty list."),
-        ("3", "`loss`: must be auto, the name of a loss, or a list of {name: …}; got 3."),
+        ("3", "`loss`: must be auto, the name of a loss, or a list of names and {name: …}; got 3."),
         ("[{weight: 2}]", "`loss.0.name` must be given. Write {name: …}; losses are bce, ce, "),
         ("[{name: ce}, {name: focall}]", "`loss.1.name` must be one that is known; got 'focall'. Did you mean focal?"),
         ("[{name: focal, gama: 3}]", "`loss.0.gama` must be a known key. Did you mean `loss.0.gamma`?"),

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from maskwright.training.average import Average, num_settle_batches, settle_batch_norm
+from support import TINY, data, maskwright
 
 
 def network() -> nn.Sequential:
@@ -99,6 +100,22 @@ def test_in_place_puts_everything_back_when_something_raises(where):
     assert all(torch.equal(now, then) for now, then in zip(average.weights, mean_before, strict=True))
 
 
+def test_the_average_goes_where_the_model_is_taken():
+    """Lightning moves a model to its GPU after the average of it was made; to another kind of number is a CPU's only move."""
+    model = network()
+    average = Average(model, total_steps=10)
+    model.double()
+    step(model, 1)
+    average.update()
+    with average.in_place(lambda: None):
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
+        model(torch.ones(2, 3, 8, 8, dtype=torch.float64))
+    moved = Average(network(), total_steps=10)
+    moved.model.double()
+    with moved.in_place(lambda: None):  # also before the first step
+        moved.model(torch.ones(2, 3, 8, 8, dtype=torch.float64))
+
+
 def test_training_goes_on_in_the_same_tensors_after_the_swap():
     """The optimiser holds the parameters; a step after the swap must move them, not a copy."""
     model = network()
@@ -174,3 +191,13 @@ def test_frozen_norms_and_networks_without_norms_are_left_alone():
 @pytest.mark.parametrize(("an_epoch", "batches"), [(1, 1), (4, 1), (8, 2), (32, 8), (1000, 8)])
 def test_how_many_batches_settle(an_epoch, batches):
     assert num_settle_batches(an_epoch) == batches
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_trains_and_resumes_with_averaged_weights(tmp_path):
+    run = tmp_path / "run"
+    words = ("--data", data(), *TINY, "--devices", "gpu", "--train.average", "ema", "--epochs", 2, "--log", "csv")
+    assert maskwright("train", *words, "--out", run).code == 0
+    (run / "model.safetensors").unlink()
+    assert maskwright("train", "--resume", run).code == 0

@@ -15,7 +15,7 @@ from torch import nn
 import maskwright as mw
 from maskwright.config import Config
 from maskwright.config.files import load_config
-from maskwright.config.models import SmpConfig, UnetConfig
+from maskwright.config.models import HfConfig, SmpConfig, TorchvisionConfig, UnetConfig
 from maskwright.config.optim import OptimConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ConfigError
@@ -55,6 +55,8 @@ def learning(model: Segmenter) -> set[str]:
         ("{encoder: 5}", {"encoder": 5}),
         ("{encoder: 5 epochs, head: 1 epoch}", {"encoder": 5, "head": 1}),
         ("{encoder: always, decoder: 2}", {"encoder": ALWAYS, "decoder": 2}),
+        ("{encoder: always, decoder: never}", {"encoder": ALWAYS}),
+        ("{head: never}", {}),
         ("[]", {}),
     ],
 )
@@ -71,7 +73,7 @@ def test_what_it_cannot_be_is_one_sentence(written: str) -> None:
     with pytest.raises(ConfigError) as refused:
         load_config(None, [("optim.freeze", written, "--optim.freeze")])
     assert len(refused.value.problems) == 1
-    assert "encoder, decoder or head" in str(refused.value) or "epoch to thaw after (5, or 5 epochs) or always" in str(
+    assert "encoder, decoder or head" in str(refused.value) or "epoch to thaw after (5, or 5 epochs), always or never" in str(
         refused.value
     )
 
@@ -79,6 +81,23 @@ def test_what_it_cannot_be_is_one_sentence(written: str) -> None:
 def test_flags_join_what_is_named_by_dots() -> None:
     outcome = maskwright("config", "show", "--freeze_encoder", "--optim.freeze.head", 5, "--json")
     assert outcome.json["optim"]["freeze"] == {"encoder": "always", "head": 5}
+
+
+@pytest.mark.parametrize(
+    ("written", "words", "freeze"),
+    [
+        ("[encoder]", ["--freeze-head"], ["encoder", "head"]),  # a flag adds to the file, it doesn't take its place
+        ("encoder", ["--freeze-head"], ["encoder", "head"]),
+        ("[encoder]", ["--freeze-encoder", "false"], []),
+        ("{encoder: 5 epochs, head: always}", ["--freeze-encoder=false"], ["head"]),
+        ("{encoder: 5 epochs}", ["--freeze-encoder"], ["encoder"]),
+        ("{encoder: 5 epochs}", ["--freeze-head"], {"encoder": 5, "head": "always"}),
+        ("[encoder]", ["--optim.freeze", "[decoder]", "--freeze-head"], ["decoder", "head"]),
+    ],
+)
+def test_flags_and_the_file_are_of_one_mind(tmp_path: Path, written: str, words: list[str], freeze: object) -> None:
+    (tmp_path / "my.yaml").write_text(f"optim: {{freeze: {written}}}\n")
+    assert maskwright("config", "show", tmp_path / "my.yaml", *words, "--json").json["optim"]["freeze"] == freeze
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -215,7 +234,11 @@ def test_a_part_without_weights_is_refused() -> None:
         (UnetConfig(), {"encoder", "decoder", "head"}),
         (SmpConfig(weights="none"), {"encoder", "decoder", "head"}),
         (SmpConfig(weights="imagenet"), {"decoder", "head"}),
-        (UnetConfig(weights="."), set()),
+        (UnetConfig(weights="mine.safetensors"), set()),
+        (TorchvisionConfig(), {"head"}),
+        (TorchvisionConfig(weights="imagenet-backbone"), {"decoder", "head"}),
+        (HfConfig(weights="nvidia/segformer-b0-finetuned-ade-512-512"), {"head"}),
+        (HfConfig(), {"encoder", "decoder", "head"}),
     ],
 )
 def test_which_parts_begin_at_random(model: Any, random: set[str]) -> None:

@@ -147,6 +147,27 @@ def test_fused_kernels_are_used_where_torch_has_them(name: str) -> None:
     assert not slow.defaults["fused"]
 
 
+def test_adagrad_is_fused_on_the_cpu_alone() -> None:
+    """torch 2.6 has no such kernel for a GPU and fails at the first step; the meta device stands for another here."""
+    model = build_unet(UnetConfig(width=2, depth=1), 3, 2).to("meta")
+    assert not build_optimizer(model, OptimConfig(name="adagrad")).defaults["fused"]
+    assert build_optimizer(model, OptimConfig(name="adamw")).defaults["fused"]
+
+
+def test_rprop_heeds_the_rate_of_its_first_step_alone() -> None:
+    """What the note about it says."""
+    ends = []
+    for later in (0.01, 1.0):
+        model = network()
+        optimizer = build_optimizer(model, OptimConfig(name="rprop", lr=0.01))
+        for seed in range(3):
+            step(model, optimizer, seed)
+            for group in optimizer.param_groups:
+                group["lr"] = later
+        ends.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    assert torch.equal(*ends)
+
+
 # ------------------------------------------------------------------ what is refused, and what is noted
 
 
@@ -165,6 +186,12 @@ def test_fused_kernels_are_used_where_torch_has_them(name: str) -> None:
         ({"options": {"betas": [2, 3]}}, r"arguments that AdamW can work with; got betas: \[2, 3\] \(Invalid beta"),
         ({"options": {"betas": 3}}, "arguments that AdamW can work with"),
         ({"name": "sgd", "options": {"dampening": 0.5}}, "can work with; got dampening: 0.5"),
+        ({"name": "lion"}, "got 'lion'. torch has adafactor, adadelta, adagrad, adam, "),
+        ({"options": {"dampening": 0.1}}, "got 'dampening'. It takes betas, eps, amsgrad, "),
+        (
+            {"name": "rprop", "lr": "auto"},
+            "`optim.lr` must be a number where no range test can tell rates apart; got auto and Rprop",
+        ),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -186,7 +213,9 @@ def test_keys_without_effect_are_noted() -> None:
     assert without_effect(OptimConfig(momentum=0.5)) == ["optim.momentum has no effect with AdamW"]
     (note,) = without_effect(OptimConfig(name="rmsprop", momentum=0.5))
     assert note.endswith("write optim.options.momentum")
-    assert without_effect(OptimConfig(name="rprop", weight_decay=0.5)) == ["optim.weight_decay has no effect with Rprop"]
+    (note, rate) = without_effect(OptimConfig(name="rprop", weight_decay=0.5))
+    assert note == "optim.weight_decay has no effect with Rprop" and "heeds the rate of its first step alone" in rate
+    assert without_effect(OptimConfig(name="rprop", schedule="constant", warmup=0)) == []
 
 
 def test_numbers_in_options_may_be_written_as_people_do() -> None:

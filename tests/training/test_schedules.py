@@ -11,7 +11,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from maskwright.config.optim import OptimConfig
-from maskwright.training.schedules import Plateau, learning_rate_factor, settle_schedule, without_effect
+from maskwright.training.schedules import Plateau, learning_rate_factor, settle_schedule, too_late, without_effect
 from support import TINY, columns, copy_of, data, maskwright
 
 LR, STEPS, AN_EPOCH = 0.3, 60, 6
@@ -148,8 +148,16 @@ def test_auto_is_settled_for_the_chosen_schedule_alone() -> None:
     gamma = settle_schedule(OptimConfig(schedule="exponential"), 30)[0]["optim.gamma"]
     assert gamma**29 == pytest.approx(0.01, rel=1e-3)
     changes, reasons = settle_schedule(OptimConfig(schedule="cyclic"), 30)
-    assert changes == {"optim.period": 7.5} and "4 whole cycles" in reasons["optim.period"]
+    assert changes == {"optim.period": 7.5} and "whole cycles in 30 epochs (4)" in reasons["optim.period"]
     assert all(settle_schedule(OptimConfig(schedule=name), 1) for name in ("step", "exponential", "cyclic"))
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 4, 5, 8, 30])
+def test_cycles_reach_their_height_where_an_epoch_is_a_single_step(epochs: int) -> None:
+    changes, _ = settle_schedule(OptimConfig(schedule="cyclic"), epochs)
+    config = OptimConfig(schedule="cyclic", warmup=0, period=changes["optim.period"])
+    rates = [learning_rate_factor(step, epochs, config) for step in range(epochs)]
+    assert rates[0] == config.low and max(rates) > 0.65
 
 
 @pytest.mark.parametrize(
@@ -169,11 +177,37 @@ def test_keys_without_effect_are_noted(keys: dict[str, Any], idle: list[str]) ->
     assert [note.split(" has no effect with schedule ")[0] for note in notes] == idle
 
 
+@pytest.mark.parametrize(
+    ("keys", "epochs", "early_stop", "told"),
+    [
+        ({"schedule": "step", "every": 6}, 6, None, "optim.every 6: the rate never drops, training has 6 epochs"),
+        ({"schedule": "step", "every": 5}, 6, None, None),
+        ({"schedule": "plateau"}, 6, None, "optim.patience 5: the rate never drops, training has 6 epochs"),
+        ({"schedule": "plateau"}, 7, None, None),
+        ({"schedule": "plateau"}, 40, 5, "optim.patience 5: train.early_stop 5 mostly ends the training before the rate drops"),
+        ({"schedule": "plateau"}, 40, 6, None),
+        ({"schedule": "plateau"}, "auto", None, None),
+        ({"schedule": "plateau"}, 1, None, None),  # nor does any other schedule change anything then
+        ({}, 2, 1, None),
+    ],
+)
+def test_a_drop_that_comes_too_late_is_noted(keys: dict[str, Any], epochs: Any, early_stop: Any, told: str | None) -> None:
+    assert too_late(OptimConfig(**keys), epochs, early_stop) == ([told] if told else [])
+
+
+def test_plateau_in_so_short_a_training_never_changes_a_rate() -> None:
+    """What the note says: six epochs, none better than the first; the drop that comes after the last is for nobody."""
+    plateau = Plateau("val_loss", patience=5, factor=0.5)
+    assert [plateau.update(1.0) for _ in range(6)] == [False] * 5 + [True]
+
+
 def test_notes_and_settled_keys_reach_the_person_and_the_run(tmp_path: Any) -> None:
     words = ("--epochs", 6, "--optim.schedule", "step", "--optim.power", 2, "--optim.warmup", 0, "--log", "[csv]")
     outcome = maskwright("train", "--data", data(), *TINY, *words, "--out", tmp_path / "run")
     assert outcome.code == 0
     assert "note    optim.power has no effect with schedule step; poly uses it" in outcome.err
+    outcome = maskwright("config", "check", "--data", data(), *TINY, "--epochs", 4, "--optim.schedule", "plateau")
+    assert "optim.patience 5: the rate never drops, training has 4 epochs" in outcome.err
     assert "# optim.every was auto: a third of 6 epochs" in (tmp_path / "run" / "config.yaml").read_text()
     # the rate told is that of the step to come, as for every schedule
     assert [float(row["lr"]) for row in columns(tmp_path / "run")] == pytest.approx([0.01, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5])

@@ -68,8 +68,8 @@ class Config(Section):
     model: ModelConfig = UnetConfig()
     loss: Annotated[
         Auto | list[LossTerm],
-        BeforeValidator(loss_shorthand, json_schema_input_type=Auto | LossName | list[LossTerm]),
-        Field(description="auto, one name, or a weighted mix"),
+        BeforeValidator(loss_shorthand, json_schema_input_type=Auto | LossName | list[LossName | LossTerm]),
+        Field(description="auto, one name, or a weighted mix: [ce, {name: dice, weight: 0.5}]"),
     ] = "auto"
     augment: Annotated[AugmentPreset | list[AugmentStep], Field(description="a preset, or a list of operations")] = "standard"
     optim: OptimConfig = OptimConfig()

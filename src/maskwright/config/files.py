@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -38,7 +40,8 @@ MODEL_SECTIONS: dict[str, type[BaseModel]] = {
 }
 # what other tools call these keys
 SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "batch": "batch_size", "num_epochs": "epochs", "optimizer": "optim",
-            "scheduler": "schedule", "lr_scheduler": "schedule", "accumulate_grad_batches": "accumulate"}  # fmt: skip
+            "scheduler": "schedule", "lr_scheduler": "schedule", "accumulate_grad_batches": "accumulate",
+            "gradient_clip_val": "clip", "ema": "average", "optim.optimizer": "name"}  # fmt: skip
 LOSS_SYNONYMS = {
     "cross_entropy": "ce", "crossentropy": "ce", "soft_ce": "ce", "label_smoothing": "ce", "nll": "ce",
     "binary_cross_entropy": "bce", "iou": "jaccard", "ohem": "topk", "edge": "boundary", "lovasz_softmax": "lovasz",
@@ -131,9 +134,11 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         tree = yaml.safe_load(text)
+    except OSError as error:
+        raise ConfigError([f"`CONFIG` must be readable; got {path}: {error.strerror}. Check its permissions."]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"`CONFIG` must be text; got {path}, which is not UTF-8. Save it as UTF-8."]) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # PyYAML lets a date such as 2024-13-45 fail on its own
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it could not be parsed"
@@ -167,8 +172,8 @@ def lay_over(tree: dict[str, Any], sources: Sources, key: str, value: Any, sourc
     """Put a value at its dotted key, in place; what is wrong with its text, else None."""
     if isinstance(value, str):
         try:
-            value = yaml_value(value)
-        except yaml.YAMLError:
+            value = _as_meant(key, value)
+        except (yaml.YAMLError, ValueError):
             return f"{source}: must be a YAML value; got {value!r}. Quote it."
     parts = key.split(".")
     if parts == ["model"] and isinstance(value, str):
@@ -178,8 +183,8 @@ def lay_over(tree: dict[str, Any], sources: Sources, key: str, value: Any, sourc
         inner: Any = node.get(part)
         if part == "model" and isinstance(inner, str):  # the file used the shorthand
             inner = model_shorthand(inner)
-        if part == "freeze" and isinstance(inner, list):  # --freeze-encoder, or a list in the file
-            inner = {str(frozen): "always" for frozen in inner}
+        if part == "freeze" and isinstance(inner, str | list):  # a name or a list in the file, and --freeze-encoder beside it
+            inner = {str(frozen): "always" for frozen in ([inner] if isinstance(inner, str) else inner)}
         if not isinstance(inner, dict):
             inner = {}
         node[part] = inner
@@ -215,6 +220,32 @@ def yaml_value(text: str) -> Any:
     return value
 
 
+_QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
+
+
+def _as_meant(key: str, text: str) -> Any:
+    """A flag's text: as it stands where the key holds text, since a folder may be called 2024 or `set #2`; elsewhere as YAML.
+
+    >>> _as_meant("data.root", "2024"), _as_meant("train.epochs", "2024"), _as_meant("data.root", "null")
+    ('2024', 2024, None)
+    """
+    if not _holds_text(key) or text in ("", "~", "null") or _QUOTED.fullmatch(text):
+        return yaml_value(text)
+    return text
+
+
+@functools.cache
+def _holds_text(key: str) -> bool:
+    """Whether every section that knows the key takes any text there."""
+    *parents, last = key.split(".")
+    sections: list[type[BaseModel]] = [Config]
+    for part in parents:
+        fields = [section.model_fields[part] for section in sections if part in section.model_fields]
+        sections = [inner for field in fields for inner in _sections(field.annotation)]
+    kinds = [section.model_fields[last].annotation for section in sections if last in section.model_fields]
+    return bool(kinds) and all(kind in (str, str | None) for kind in kinds)
+
+
 def _sentences(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) -> list[str]:
     """pydantic's errors as house sentences, the branches of a union told as one."""
     constraints: dict[tuple[str, str], list[str]] = {}
@@ -232,8 +263,8 @@ def _sentences(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) ->
             sentences.append(f"{where}`{key}` must be a known key. {_key_hint(loc, tree)}")
         elif item["type"] in ("union_tag_invalid", "union_tag_not_found"):
             got = (item.get("ctx") or {}).get("tag", "no name")
-            near = closest(got, [*MODEL_SECTIONS, *get_args(TorchvisionArch), *HF_SIZES], limit=1)
-            hint = f"Did you mean {near[0]}? " if near else ""
+            near = closest(got, [*MODEL_SECTIONS, *get_args(TorchvisionArch), *HF_SIZES])
+            hint = f"Did you mean {listed(near, 'or')}? " if near else ""
             hint += "An architecture with an encoder is written arch/encoder, such as unet/resnet34."
             sentences.append(f"{where}`{key}` must be {listed(list(MODEL_SECTIONS), 'or')}; got {got!r}. {hint}")
         elif item["type"] == "value_error":
@@ -262,6 +293,9 @@ def _loss_sentence(item: Any, loc: tuple[Any, ...], written: Any) -> str:
     got = item["ctx"]["tag"]
     if got in LOSS_SYNONYMS:
         return f"`{where}` must be one that is known; got {got!r}. Did you mean {LOSS_SYNONYMS[got]}?"
+    parts = [part.strip() for part in re.split("[+,]", got)]
+    if len(parts) > 1 and set(parts) <= set(LOSS_SECTIONS):
+        return f"`{where}` must be one name; got {got!r}. Write a mix as [{', '.join(parts)}]."
     known = [*LOSS_SECTIONS, "auto"] if where == "loss" else list(LOSS_SECTIONS)
     near = closest(got, known)
     return unknown(where, got, known, "" if near else f"Losses are {listed(LOSS_SECTIONS, 'and', 20)}.")
@@ -288,12 +322,12 @@ def _of_the_branch_meant(errors: Sequence[Any]) -> list[Any]:
 
 def _key_hint(loc: tuple[Any, ...], tree: dict[str, Any]) -> str:
     """The nearest key of this section, else the same key in another section, else all keys here."""
-    siblings, name = _siblings(loc, tree), str(loc[-1])
-    near = closest(SYNONYMS.get(name, name), siblings, limit=1)
+    siblings, mine = _siblings(loc, tree), ".".join(map(str, loc))
+    name = SYNONYMS.get(mine, SYNONYMS.get(str(loc[-1]), str(loc[-1])))
+    near = closest(name, siblings, limit=1)
     if near:
         return f"Did you mean `{'.'.join([*map(str, loc[:-1]), near[0]])}`?"
-    mine = ".".join(map(str, loc))
-    elsewhere = [key for key in known_keys() if key.split(".")[-1] == SYNONYMS.get(name, name) and key != mine]
+    elsewhere = [key for key in known_keys() if key.split(".")[-1] == name and key != mine]
     if elsewhere:
         return f"Did you mean `{elsewhere[0]}`?"
     return f"Keys here are {listed(siblings, 'and', 12)}."

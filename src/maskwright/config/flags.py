@@ -31,7 +31,6 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
     [('optim.lr', '1e-3', '--lr'), ('data.size', '256', '--data.size')]
     """
     found: list[Override] = []
-    frozen: list[str] = []
     allowed: list[str] = []
     logged: list[str] = []
     rest = list(words)
@@ -39,7 +38,7 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
         flag, equals, value = rest.pop(0).partition("=")
         if flag in FREEZE:
             said = value if equals else rest.pop(0) if rest and rest[0].lower() in _SAID else "true"
-            frozen += [FREEZE[flag]] if _is_yes(flag, said) else []
+            found.append((f"optim.freeze.{FREEZE[flag]}", "always" if _is_yes(flag, said) else "never", flag))
             continue
         key = _key(flag)
         if not equals:
@@ -54,7 +53,7 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
             found.append((key, value, flag))
     found += [("train.allow", allowed, ALLOW)] if allowed else []
     found += [("log", logged[0] if len(logged) == 1 else [_read(value) for value in logged], LOG)] if logged else []
-    return [*found, ("optim.freeze", frozen, "--freeze-…")] if frozen else found
+    return found
 
 
 def _read(text: str) -> Any:
@@ -66,7 +65,7 @@ def _read(text: str) -> Any:
 
 
 def _is_yes(flag: str, said: str) -> bool:
-    """`--freeze-encoder`, `--freeze-encoder true` and `--freeze-encoder=1` are the same; false leaves the part to learn."""
+    """`--freeze-encoder`, with `true` and with `=1` are the same; false lets the part learn, whatever the file says."""
     if said.lower() not in _SAID:
         raise UsageError(f"`{flag}` must stand alone or be followed by true or false; got {said!r}. Write {flag}.")
     return _SAID[said.lower()]

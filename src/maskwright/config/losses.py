@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -20,7 +20,8 @@ def _class_weights(value: object) -> object:
         raise ValueError(f"must be auto, a list of numbers in the classes' order, or {{class: number}}; got {value!r}")
     if isinstance(value, list) and not any(value):
         raise ValueError(f"must hold a weight above 0; got {value!r}")
-    return value
+    # a class may be called 1, which YAML reads as a number
+    return {str(name): weight for name, weight in value.items()} if isinstance(value, dict) else value
 
 
 _Weight = Annotated[float, Field(ge=0)]
@@ -36,46 +37,44 @@ ClassWeights = Annotated[
 Smoothing = Annotated[Fraction, Field(description="share of the target spread evenly over all classes")]
 
 
-class CeTerm(Section):
+class _Term(Section):
+    """What every term of a mix has."""
+
+    name: Any  # each term's own; stated here so that it stands first
+    weight: TermWeight = 1.0
+    class_weights: ClassWeights = None
+
+
+class CeTerm(_Term):
     """Cross-entropy: −log of the true class's probability, a mean over pixels."""
 
     name: Literal["ce"] = "ce"
-    weight: TermWeight = 1.0
-    class_weights: ClassWeights = None
     smoothing: Smoothing = 0.0
 
 
-class BceTerm(Section):
+class BceTerm(_Term):
     """Binary cross-entropy: foreground against background, or each class against the rest."""
 
     name: Literal["bce"] = "bce"
-    weight: TermWeight = 1.0
-    class_weights: ClassWeights = None
     smoothing: Smoothing = 0.0
 
 
-class DiceTerm(Section):
+class DiceTerm(_Term):
     """1 − soft Dice of the batch, over the classes it holds; foreground alone when there are two."""
 
     name: Literal["dice"] = "dice"
-    weight: TermWeight = 1.0
-    class_weights: ClassWeights = None
 
 
-class JaccardTerm(Section):
+class JaccardTerm(_Term):
     """1 − soft IoU of the batch, over the classes it holds; foreground alone when there are two."""
 
     name: Literal["jaccard"] = "jaccard"
-    weight: TermWeight = 1.0
-    class_weights: ClassWeights = None
 
 
-class TverskyTerm(Section):
+class TverskyTerm(_Term):
     """As dice, with false positives and misses weighed apart."""
 
     name: Literal["tversky"] = "tversky"
-    weight: TermWeight = 1.0
-    class_weights: ClassWeights = None
     alpha: Annotated[float, Field(ge=0, description="weight of false positives; 0.5 and 0.5 are dice, 1 and 1 jaccard")] = 0.3
     beta: Annotated[float, Field(ge=0, description="weight of missed pixels; above alpha it favours recall")] = 0.7
 
@@ -86,29 +85,23 @@ class TverskyTerm(Section):
         return self
 
 
-class FocalTerm(Section):
+class FocalTerm(_Term):
     """Cross-entropy in which pixels already right count little: times (1 − probability)^gamma."""
 
     name: Literal["focal"] = "focal"
-    weight: TermWeight = 1.0
-    class_weights: ClassWeights = None
     gamma: Annotated[float, Field(ge=0, le=10, description="how little they count; 0 is ce")] = 2.0
 
 
-class LovaszTerm(Section):
+class LovaszTerm(_Term):
     """Lovász-softmax: the IoU itself, made differentiable; foreground alone when there are two classes."""
 
     name: Literal["lovasz"] = "lovasz"
-    weight: TermWeight = 1.0
-    class_weights: ClassWeights = None
 
 
-class TopkTerm(Section):
+class TopkTerm(_Term):
     """Cross-entropy of the batch's hardest pixels alone (OHEM)."""
 
     name: Literal["topk"] = "topk"
-    weight: TermWeight = 1.0
-    class_weights: ClassWeights = None
     share: Annotated[float, Field(gt=0, le=1, description="share of the labelled pixels that count, the worst first")] = 0.2
     threshold: Annotated[
         Annotated[float, Field(gt=0, lt=1)] | None,
@@ -116,19 +109,17 @@ class TopkTerm(Section):
     ] = None
 
 
-class BoundaryTerm(Section):
+class BoundaryTerm(_Term):
     """Cross-entropy in which pixels near the border of two classes count more."""
 
     name: Literal["boundary"] = "boundary"
-    weight: TermWeight = 1.0
-    class_weights: ClassWeights = None
     width: Annotated[int, Field(ge=1, le=64, description="how far near is, in pixels of the input")] = 3
     strength: Annotated[float, Field(gt=0, description="at the border a pixel counts 1 + strength times")] = 4.0
 
 
-_Term = BceTerm | CeTerm | DiceTerm | JaccardTerm | TverskyTerm | FocalTerm | LovaszTerm | TopkTerm | BoundaryTerm
-LossTerm = Annotated[_Term, Field(discriminator="name")]
-LOSS_SECTIONS: dict[str, type[_Term]] = {
+AnyTerm = BceTerm | CeTerm | DiceTerm | JaccardTerm | TverskyTerm | FocalTerm | LovaszTerm | TopkTerm | BoundaryTerm
+LossTerm = Annotated[AnyTerm, Field(discriminator="name")]
+LOSS_SECTIONS: dict[str, type[AnyTerm]] = {
     "bce": BceTerm, "ce": CeTerm, "dice": DiceTerm, "jaccard": JaccardTerm, "tversky": TverskyTerm, "focal": FocalTerm,
     "lovasz": LovaszTerm, "topk": TopkTerm, "boundary": BoundaryTerm,
 }  # fmt: skip
@@ -136,11 +127,15 @@ LossName = Literal["bce", "ce", "dice", "jaccard", "tversky", "focal", "lovasz",
 
 
 def loss_shorthand(value: object) -> object:
-    """`dice` → [{name: dice}]; auto and lists are left as they are."""
+    """`dice` → [{name: dice}], also within a list; auto is left as it is.
+
+    >>> loss_shorthand(["ce", {"name": "dice", "weight": 2}])
+    [{'name': 'ce'}, {'name': 'dice', 'weight': 2}]
+    """
     if isinstance(value, str):
         return value if value == "auto" else [{"name": value}]
     if not isinstance(value, list):
-        raise ValueError(f"must be auto, the name of a loss, or a list of {{name: …}}; got {value!r}")
+        raise ValueError(f"must be auto, the name of a loss, or a list of names and {{name: …}}; got {value!r}")
     if not value:
         raise ValueError("must have at least one term; got an empty list. Write auto, ce, dice, …")
-    return value
+    return [{"name": term} if isinstance(term, str) else term for term in value]

@@ -34,12 +34,30 @@ class PixelsConfig(Section):
     std: Annotated[list[PositiveFloat], Field(description="one a band")]
 
 
+# encoders that SMP once had itself, by how their names begin; it takes timm's in their place, and so do we
+_NOW_OF_TIMM = ("timm-regnet", "timm-res2", "timm-resnest", "timm-mobilenetv3", "timm-gernet")
+
+
+def _name_of_today(encoder: object) -> object:
+    """An older name of SMP's by the one it stands for now.
+
+    >>> _name_of_today("timm-mobilenetv3_small_minimal_100"), _name_of_today("timm-efficientnet-b0")
+    ('tu-tf_mobilenetv3_small_minimal_100', 'timm-efficientnet-b0')
+    """
+    if not isinstance(encoder, str) or not encoder.startswith(_NOW_OF_TIMM):
+        return encoder
+    rest = encoder.removeprefix("timm-")
+    return f"tu-tf_{rest}" if rest.startswith("mobilenetv3") else f"tu-{rest}"
+
+
 class SmpConfig(Section):
     """An architecture and encoder of segmentation-models-pytorch."""
 
     name: Literal["smp"] = "smp"
     arch: Annotated[str, Field(description="unet, unetplusplus, fpn, deeplabv3plus, …")] = "unet"
-    encoder: Annotated[str, Field(description="resnet34, efficientnet-b0, tu-NAME for any of timm, …")] = "resnet34"
+    encoder: Annotated[
+        str, BeforeValidator(_name_of_today), Field(description="resnet34, efficientnet-b0, tu-NAME for any of timm, …")
+    ] = "resnet34"
     weights: Annotated[
         str, Field(description="what to start from: none, imagenet or another set of the encoder's, a file, or a run folder")
     ] = "imagenet"

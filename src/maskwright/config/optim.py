@@ -17,24 +17,26 @@ from maskwright.config.base import Auto, Fraction, Probability, Section
 Part = Literal["encoder", "decoder", "head"]
 Schedule = Literal["constant", "step", "exponential", "cyclic", "cosine", "one-cycle", "poly", "plateau"]
 PARTS = get_args(Part)
-_THAW = "an epoch to thaw after (5, or 5 epochs) or always"
+_THAW = "an epoch to thaw after (5, or 5 epochs), always or never"
 
 
 def _freeze(value: object) -> object:
-    """`[encoder]` as it is; in `{encoder: 5 epochs}` the number alone."""
+    """`[encoder]` as it is; in `{encoder: 5 epochs}` the number alone, and what is never frozen left out."""
     named = value if isinstance(value, list | tuple | dict) else [value]
     strange = [name for name in named if name not in PARTS]
     if strange:
         raise ValueError(f"must name encoder, decoder or head; got {strange[0]!r}")
     if not isinstance(value, dict):
         return list(dict.fromkeys(named))
-    return {part: _epochs_frozen(part, until) for part, until in value.items()}
+    told = {part: _epochs_frozen(part, until) for part, until in value.items()}
+    frozen = {part: until for part, until in told.items() if until != "never"}
+    return list(frozen) if all(until == "always" for until in frozen.values()) else frozen
 
 
 def _epochs_frozen(part: str, until: object) -> object:
     found = re.fullmatch(r"(\d+)( epochs?)?", until.strip()) if isinstance(until, str) else None
     number = int(found[1]) if found else until
-    if until == "always" or (type(number) is int and number > 0):
+    if until in ("always", "never") or (type(number) is int and number > 0):
         return number
     raise ValueError(f"must give {part} {_THAW}; got {until!r}")
 
@@ -82,7 +84,7 @@ class OptimConfig(Section):
     power: Annotated[PositiveFloat, Field(description="poly: the rate falls as this power of what is left")] = 0.9
     patience: Annotated[PositiveInt, Field(description="plateau: epochs without a better one before the rate drops")] = 5
     factor: Annotated[float, Field(gt=0, lt=1, description="plateau: what a drop multiplies the rate by")] = 0.5
-    clip: Annotated[PositiveFloat | None, Field(description="largest norm of the gradient")] = 1.0
+    clip: Annotated[PositiveFloat | None, Field(description="largest norm of the gradient; null: any")] = 1.0
     freeze: Annotated[
         list[Part] | dict[Part, PositiveInt | Literal["always"]],
         BeforeValidator(_freeze, json_schema_input_type=list[Part] | dict[Part, int | str] | Part),

@@ -32,7 +32,7 @@ def choose_sampling(dataset: Dataset) -> tuple[str, str]:
     within = _held(dataset, dataset.split("train")).mean(axis=0)
     few = [index for index in rare if within[index] < FEW]
     if not few:
-        return "uniform", f"most images show {listed([dataset.classes.names[i] for i in rare])}, the rare of the classes"
+        return "uniform", f"most images show {listed(dataset.classes.names[i] for i in rare)}, few as the pixels are"
     told = [f"{dataset.classes.names[i]} has {shares[i]:.2%} of the pixels and is in {within[i]:.0%} of the images" for i in few]
     return "balanced", listed(told, "and", 3)
 

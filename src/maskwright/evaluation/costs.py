@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import re
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ import torch
 
 from maskwright.models.sizing import multiply_adds
 from maskwright.prediction.predictor import Predictor
-from maskwright.runs import processor_name
+from maskwright.runs import Run, processor_name
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ class PeakMemory:
         return _resident_peak() if self.device.type == "cpu" else math.nan
 
 
-def cost_of(predictor: Predictor, milliseconds_an_image: float, peak_memory_mib: float, size: tuple[int, int]) -> PredictionCost:
+def cost_of(
+    run: Run, predictor: Predictor, milliseconds_an_image: float, peak_memory_mib: float, size: tuple[int, int]
+) -> PredictionCost:
     """What was measured, and the network's size; `size` is that of an image."""
     model, device = predictor.model, predictor.device
     rows, columns = predictor.view.inner_size(*size)
@@ -74,11 +77,21 @@ def cost_of(predictor: Predictor, milliseconds_an_image: float, peak_memory_mib:
         milliseconds_an_image,
         peak_memory_mib,
         sum(parameter.numel() for parameter in model.parameters()),
-        multiply_adds(model, predictor.bands.num_channels, rows, columns),
+        _counted_before(run, (rows, columns)) or multiply_adds(model, predictor.bands.num_channels, rows, columns),
         (rows, columns),
         f"{device.type}: {name}",
         predictor.precision,
     )
+
+
+def _counted_before(run: Run, size: tuple[int, int]) -> int | None:
+    """Multiply-adds as an earlier evaluation told them of an input of this size: they change with nothing else in a run."""
+    for path in sorted(run.root.glob("evaluation/*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # another kind of file, or none that can be read
+            cost = json.loads(path.read_text(encoding="utf-8"))["cost"]
+            if tuple(cost["input"]) == size and cost["multiply_adds"]:
+                return int(cost["multiply_adds"])
+    return None
 
 
 def _short(number: int) -> str:

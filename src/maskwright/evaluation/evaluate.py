@@ -130,9 +130,9 @@ def evaluate(
                 boundary_width)  # fmt: skip
     seen.look(read_split(document, split, data), len(entries), progress)
     counts, groups = Counts.join(seen.counts), tuple(entry["group"] for entry in entries)
-    cost = cost_of(predictor, seen.milliseconds_an_image, memory.mib, entries[0]["size"])
+    cost = cost_of(run, predictor, seen.milliseconds_an_image, memory.mib, entries[0]["size"])
     result = Evaluation(
-        run.name, split, names, summary(counts, names), intervals(counts, groups), sum(seen.losses) / len(seen.losses), counts,
+        run.name, split, names, summary(counts, names), intervals(counts, groups), seen.mean_loss, counts,
         calibrator.result(), used, by_size(counts, names, groups), cost, groups,
     )  # fmt: skip
     run.write(f"evaluation/{split}-counts.npz", counts.save)

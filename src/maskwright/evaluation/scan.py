@@ -5,19 +5,22 @@ Legend: K classes, C channels, H W sides.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from maskwright.data.dataset import IGNORE
 from maskwright.evaluation.calibration import Calibrator
+from maskwright.evaluation.workers import lone_workers
 from maskwright.losses import Loss
 from maskwright.metrics.counts import Counts, count_image
 from maskwright.prediction.predictor import Predictor
@@ -26,6 +29,7 @@ from maskwright.runs import usable_cores
 
 TIMED = 9  # images predicted while nothing else runs: one of warm-up, and those whose median is the latency
 Image = tuple[str, np.ndarray, np.ndarray]
+_Loss = Future[float | None]
 
 
 @dataclass
@@ -39,43 +43,51 @@ class Scan:
     threshold: float | None
     boundary_width: int
     counts: list[Counts] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
+    losses: list[float | None] = field(default_factory=list)  # None where nothing is labelled
     seconds: list[float] = field(default_factory=list)
 
     def look(self, images: Iterator[Image], total: int, progress: Callable[[int, int], None] | None = None) -> None:
         """Take every image: name, pixels H W C, mask H W.
 
-        While one is looked at, the next is read and the labels are counted and written, on all cores. On a CPU a prediction
-        waits until that is done, for it would take the cores from it; a GPU predicts on, a few images ahead of the counting.
+        While one is looked at the next is read, each part of that in a thread of its own. On a CPU a prediction waits until
+        that is done, for it would take the cores from it; a GPU predicts on, a few images ahead of the counting.
         """
-        ahead = 0 if self.predictor.device.type == "cpu" else 2 * usable_cores()
-        with ThreadPoolExecutor(usable_cores(), "evaluate") as pool:
-            waiting: deque[Future[Counts]] = deque()
+        on_cpu = self.predictor.device.type == "cpu"
+        ahead = 0 if on_cpu else 2 * usable_cores()
+        with lone_workers(usable_cores()) as pool:
+            waiting: deque[tuple[Future[Counts], _Loss]] = deque()
             following = pool.submit(next, images, None)
-            while (image := following.result()) is not None:
+            for done in itertools.count():
+                image = following.result()
+                undisturbed = not ahead or done < TIMED
+                self._gather(waiting, 0 if undisturbed or image is None else ahead)
+                if progress and done:
+                    progress(done, total)
+                if image is None:
+                    return
                 name, pixels, mask = image
-                undisturbed = not ahead or len(self.losses) < TIMED
-                self._gather(waiting, 0 if undisturbed else ahead)
                 started = time.perf_counter()
                 logits = self.predictor.logits(pixels)
                 labels = self.predictor.labels(logits, self.threshold)  # on the CPU, so the device has finished
                 if undisturbed:
                     self.seconds.append(time.perf_counter() - started)
+                found = pool.submit(self._look_at_labels, name, labels, mask)
+                loss = pool.submit(self._look_at_logits, logits, mask) if on_cpu else _done(self._look_at_logits(logits, mask))
+                waiting.append((found, loss))
                 following = pool.submit(next, images, None)
-                waiting.append(pool.submit(self._look_at_labels, name, labels, mask))
-                self._look_at_logits(logits, mask)
-                if progress:
-                    progress(len(self.losses), total)
-            self._gather(waiting, 0)
 
-    def _gather(self, waiting: deque[Future[Counts]], leave: int) -> None:
+    def _gather(self, waiting: deque[tuple[Future[Counts], _Loss]], leave: int) -> None:
         while len(waiting) > leave:
-            self.counts.append(waiting.popleft().result())
+            found, loss = waiting.popleft()
+            self.counts.append(found.result())
+            self.losses.append(loss.result())
 
-    def _look_at_logits(self, logits: torch.Tensor, mask: np.ndarray) -> None:
-        """What needs probabilities, on the device, where they are. logits 1 K H W, mask H W uint8"""
-        self.losses.append(float(self.loss(logits, torch.from_numpy(mask).to(logits.device).unsqueeze(0))))
+    def _look_at_logits(self, logits: torch.Tensor, mask: np.ndarray) -> float | None:
+        """What needs probabilities, on the device, where they are; one image after another. logits 1 K H W, mask H W uint8"""
+        if (mask == IGNORE).all():
+            return None
         self.calibrator.add(logits, mask)
+        return float(self.loss(logits, torch.from_numpy(mask).to(logits.device).unsqueeze(0)))
 
     def _look_at_labels(self, name: str, labels: np.ndarray, mask: np.ndarray) -> Counts:
         """What needs labels alone, on any thread. labels, mask H W uint8"""
@@ -87,3 +99,16 @@ class Scan:
     def milliseconds_an_image(self) -> float:
         """The median of a prediction, from pixels to labels, the first left out; NaN when there is no other."""
         return 1000 * statistics.median(self.seconds[1:]) if len(self.seconds) > 1 else math.nan
+
+    @property
+    def mean_loss(self) -> float:
+        """The mean over the images that are labelled anywhere: where nothing is, there is no loss, and its zero would flatter."""
+        known = [loss for loss in self.losses if loss is not None]
+        return sum(known) / len(known) if known else math.nan
+
+
+def _done(value: float | None) -> _Loss:
+    """What is known already, in the form of what is waited for."""
+    future: _Loss = Future()
+    future.set_result(value)
+    return future

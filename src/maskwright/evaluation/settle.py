@@ -22,7 +22,7 @@ import torch
 
 from maskwright.data.dataset import IGNORE
 from maskwright.data.record import class_map, read_split
-from maskwright.errors import DataError, RunError, must
+from maskwright.errors import DataError, RunError, as_typed, must
 from maskwright.evaluation.calibration import COOLEST, WARMEST, Reliability, confidence, fit_temperature, likelihood_loss
 from maskwright.evaluation.foreground import GRID, BestThreshold, best_threshold, foreground_counts
 from maskwright.models.wrapper import EVEN
@@ -170,7 +170,7 @@ def threshold_for_prediction(run: Run, wish: str | float | None) -> float | None
         return read
     found = _read(run, ValImages(run), _weights_hash(run)) if run.weights.is_file() else None
     if found is None or found.threshold is None:
-        fix = f"Tune it first: maskwright evaluate {run.root} --mask-threshold tuned"
+        fix = f"Tune it first: maskwright evaluate {as_typed(run.root)} --mask-threshold tuned"
         raise RunError(
             must("--mask-threshold tuned", "tuned on val before", f"{run.root} without a threshold for its weights", fix)
         )

@@ -35,20 +35,32 @@ def cross_entropy(
 def binary_cross_entropy(
     logits: torch.Tensor, masks: torch.Tensor, class_weights: Sequence[float] | None = None, smoothing: float = 0.0
 ) -> torch.Tensor:
-    """Two classes: −log of the true one's probability, which is BCE of sigmoid(z₁ − z₀). More: one against the rest, averaged."""
-    num_classes = logits.shape[1]
-    if num_classes == 2:
+    """−log of the probability that each class is there, or that it isn't: one class against the rest, averaged over classes.
+
+    The probabilities are the softmax's that the network is read by. Of two classes both questions are one, and this is
+    cross-entropy, which is BCE of sigmoid(z₁ − z₀); so with more, sigmoid(z_k − log Σ exp z_others).
+    """
+    if logits.shape[1] == 2:
         return cross_entropy(logits, masks, class_weights, smoothing)
-    valid = (masks != IGNORE).unsqueeze(1)
-    target = one_hot(masks, num_classes).to(logits.dtype)
+    target = one_hot(masks, logits.shape[1]).to(logits.dtype)
     if smoothing:
         target = target * (1 - smoothing) + smoothing / 2  # two answers a class: half of the share each
-    pixels = functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * valid
-    if class_weights is None:
-        return pixels.sum() / (valid.sum().clamp(min=1) * num_classes)
-    weights = class_tensor(class_weights, logits)
-    assert weights is not None
-    return (pixels.sum((0, 2, 3)) * weights).sum() / (valid.sum().clamp(min=1) * weights.sum())
+    there, absent = _log_either(logits)
+    return weighted_mean(-torch.lerp(absent, there, target).mean(dim=1), pixel_weights(masks, class_weights, logits))
+
+
+def _log_either(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """log p and log(1 − p) of each class, both exact where p is nearly 0 or 1. N K H W each
+
+    Arithmetic with zeros and ones, for choosing by mask is several times slower on a CPU. log(1 − p) ends at −87, where
+    float32 ends; log p does not, and keeps pulling.
+    """
+    there = logits.log_softmax(dim=1)
+    probabilities = there.exp()
+    likely = (probabilities.detach() > 0.5).to(logits.dtype)  # at most one class; its 1 − p would be rounded away,
+    unlikely = probabilities * (1 - likely)
+    others = unlikely.sum(dim=1, keepdim=True) + torch.finfo(logits.dtype).tiny  # but is the sum of the others
+    return there, torch.addcmul(1 - likely - unlikely, others, likely).log()
 
 
 def focal(

@@ -6,7 +6,10 @@ import shlex
 import statistics
 from typing import Any
 
+from maskwright.config import Config
 from maskwright.config.augment import AlbumentationsOp, AugmentOp
+from maskwright.config.losses import AnyTerm
+from maskwright.config.optim import OptimConfig
 from maskwright.data.record import class_map
 from maskwright.errors import listed
 from maskwright.reports.facts import Facts
@@ -44,14 +47,15 @@ def training_terms(facts: Facts) -> Terms:
     config = facts.config
     model = config.model.model_dump()
     settings = ", ".join(f"{key} {value}" for key, value in model.items() if key != "name")
-    loss = config.loss if isinstance(config.loss, str) else " + ".join(_weighted(term.name, term.weight) for term in config.loss)
+    loss = _loss(config)
     augment = config.augment if isinstance(config.augment, str) else listed(map(_step_name, config.augment), limit=20)
     optim, train = config.optim, config.train
-    frozen = f", {listed(optim.freeze)} frozen" if optim.freeze else ""
+    frozen = f", {_frozen(optim)} frozen" if optim.freeze else ""
     size = config.data.size
     view = {"whole": f"whole images at {size} × {size}", "crop": f"windows of {size} × {size} at scale {config.data.scale}"}
     terms = [
         ("Model", f"{model['name']} ({settings})"),
+        *_started(facts),
         ("Input", view.get(config.data.view, config.data.view)),
         ("Augmentation", augment),
         ("Loss", loss),
@@ -61,6 +65,12 @@ def training_terms(facts: Facts) -> Terms:
         ("Arithmetic", f"{train.precision} on {train.devices}"),
     ]
     return [*terms, ("Time", _time(facts))]
+
+
+def _started(facts: Facts) -> Terms:
+    """Whose weights the model began with, and on what terms; nothing for one that began at random."""
+    weights = facts.environment.get("weights")
+    return [("Started from", f"{weights['source']}; licence {weights['licence']}")] if weights else []
 
 
 def machine_terms(facts: Facts) -> Terms:
@@ -112,21 +122,39 @@ def command(facts: Facts) -> str:
 
 def settled(facts: Facts) -> list[tuple[str, str, str]]:
     """Every value that was `auto`: its key, what it became, and why."""
-    tree = facts.config.model_dump(mode="json")
-    return [(key, _value(tree, key), why) for key, why in facts.environment["auto"].items()]
+    return [(key, _value(facts.config, key), why) for key, why in facts.environment["auto"].items()]
 
 
-def _value(tree: dict[str, Any], key: str) -> str:
-    value: Any = tree
+def _value(config: Config, key: str) -> str:
+    if key == "loss":
+        return _loss(config)
+    value: Any = config.model_dump(mode="json")
     for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    if isinstance(value, list):
-        return " + ".join(_weighted(item["name"], item.get("weight", 1)) for item in value)
+        if isinstance(value, list):  # loss.0.class_weights
+            value = dict(enumerate(value)).get(int(part))
+        else:
+            value = value.get(part) if isinstance(value, dict) else None
     return DASH if value is None else str(value)
 
 
-def _weighted(name: str, weight: float) -> str:
-    return name if weight == 1 else f"{weight:g} × {name}"
+def _loss(config: Config) -> str:
+    return config.loss if isinstance(config.loss, str) else " + ".join(map(_term, config.loss))
+
+
+def _term(term: AnyTerm) -> str:
+    """A loss of the mix with its weight and what of it was changed; class weights may be many, and stand in config.yaml."""
+    fields = {key: field.default for key, field in type(term).model_fields.items() if key not in ("name", "weight")}
+    changed = {key: getattr(term, key) for key, default in fields.items() if getattr(term, key) != default}
+    told = ["class weights" if key == "class_weights" else f"{key} {value}" for key, value in changed.items()]
+    name = f"{term.name} ({', '.join(told)})" if told else term.name
+    return name if term.weight == 1 else f"{term.weight:g} × {name}"
+
+
+def _frozen(optim: OptimConfig) -> str:
+    """The parts that don't learn, and for how long."""
+    if not isinstance(optim.freeze, dict):
+        return listed(optim.freeze)
+    return listed(part if until == "always" else f"{part} for {until} epochs" for part, until in optim.freeze.items())
 
 
 def _sizes(document: Any) -> str:

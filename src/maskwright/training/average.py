@@ -36,6 +36,7 @@ class Average:
     @torch.no_grad()
     def update(self) -> None:
         """Move the average towards the weights of now; early on it follows them closely."""
+        self._follow()
         self.steps += 1
         decay = min(self.decay, self.steps / (self.steps + 4))
         torch._foreach_lerp_(self.weights, [parameter.detach() for parameter in self.model.parameters()], 1 - decay)
@@ -43,6 +44,7 @@ class Average:
     @contextmanager
     def in_place(self, settle: Callable[[], None]) -> Iterator[None]:
         """Put the average into the model, settle its statistics, and put everything back afterwards."""
+        self._follow()
         parameters = list(self.model.parameters())
         raw = [parameter.data for parameter in parameters]
         statistics = [buffer.clone() for buffer in self.model.buffers()]
@@ -64,6 +66,10 @@ class Average:
         self.steps = state["steps"]
         for mine, saved in zip(self.weights, state["weights"], strict=True):
             mine.copy_(saved)
+
+    def _follow(self) -> None:
+        """Go where the model was taken: it is made on the CPU, and Lightning moves it, but not this, to its device."""
+        self.weights = [mean.to(parameter) for mean, parameter in zip(self.weights, self.model.parameters(), strict=True)]
 
 
 def num_settle_batches(batches_an_epoch: int) -> int:

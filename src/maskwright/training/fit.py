@@ -6,11 +6,12 @@ result.run.weights
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from rich.console import Console
+from safetensors import SafetensorError
 
 from maskwright import runtime
 from maskwright.config import Config
@@ -40,6 +42,7 @@ from maskwright.training.diagnose_evidence import FAILURE
 from maskwright.training.freeze import notes as freeze_notes
 from maskwright.training.freeze import refuse_unfit as refuse_unfit_freeze
 from maskwright.training.gate import Passed, open_checked
+from maskwright.training.loggers.afterwards import best_scores
 from maskwright.training.loggers.book import LogBook, Tell, tell_on_stderr
 from maskwright.training.loggers.callback import Logging, panel_samples
 from maskwright.training.loggers.choice import refuse_missing, settle_log
@@ -51,6 +54,7 @@ from maskwright.training.range_test import STEPS as RANGE_STEPS
 from maskwright.training.range_test import RangeTest, range_test
 from maskwright.training.range_test import write as write_range_test
 from maskwright.training.resolve import refuse_threshold, resolve, resolve_schedule, view_of
+from maskwright.training.schedules import too_late
 from maskwright.training.schedules import without_effect as schedule_without_effect
 from maskwright.training.start import forget_start, lay_start, settle_start, told_start, write_start
 from maskwright.training.timing import epochs_within
@@ -86,7 +90,8 @@ def prepare(config: Config, cache_folder: Path | None = None, console: Console |
     resolve_augment(config.augment)  # a name that isn't known is told before all files are read
     refuse_unfit_optim(config.optim)
     refuse_missing(config)
-    opened, passed = open_checked(config, cache_folder, _reading(console))
+    with _reading(console) as progress:
+        opened, passed = open_checked(config, cache_folder, progress)
     try:
         return settle(config.model_copy(update={"data": opened.config}), opened, passed)  # with what dataset.yaml says
     except BaseException:
@@ -114,6 +119,7 @@ def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
         *sampling_without_effect(data.sampling, data.crop_focus, view.kind, dataset),
         *optim_without_effect(config.optim),
         *schedule_without_effect(config.optim),
+        *too_late(settled.optim, settled.train.epochs, settled.train.early_stop),
         *freeze_notes(settled),
     ]
     return replace(opened, dataset=replace(dataset, notes=(*dataset.notes, *notes)))
@@ -136,20 +142,26 @@ def train(
         plan.opened.store.close()
 
 
-def resume(root: str | Path, console: Console | None = None) -> TrainResult:
-    """Go on with a run that was stopped, to the same weights it would have reached uninterrupted."""
+def resume(root: str | Path, console: Console | None = None, data: Path | None = None) -> TrainResult:
+    """Go on with a run that was stopped, to the same weights it would have reached uninterrupted.
+
+    `data` says where the data set is now, when it has moved; its files must be what they were.
+    """
     runtime.tune_allocator()
     run = Run.open(root)
     config = run.config
     if run.weights.is_file():
         if console:
-            console.print(f"{run.root} is finished already; nothing was changed")
+            console.print(f"{run.root} is finished already; nothing was changed", soft_wrap=True)
         return _finished(run)
     refuse_missing(config)
+    config = _where_data_are(config, data)
     for left in run.root.rglob(".*-*"):  # temporaries of the process that was killed
         if left.is_file() and re.match(r"\.\d+-", left.name):
             left.unlink()
-    plan = Plan(config, {}, open_dataset(config.data, run.root / "cache", _reading(console)))
+    with _reading(console) as progress:
+        opened = open_dataset(config.data, run.root / "cache", progress)
+    plan = Plan(config, {}, opened)
     try:
         known, now = run.data["fingerprint"], plan.opened.dataset.fingerprint
         if known != now:
@@ -160,6 +172,7 @@ def resume(root: str | Path, console: Console | None = None) -> TrainResult:
         last = run.checkpoints / "last.ckpt"
         if last.is_file():
             _refuse_spoilt(last)
+            _refuse_spoilt(run.checkpoints / "best.ckpt")
         return _fit(run, plan, last if last.is_file() else None, console)
     finally:
         plan.opened.store.close()
@@ -307,31 +320,44 @@ def training_inputs(config: Config, opened: Opened) -> tuple[TrainSamples, Epoch
     return samples, EpochKeys(len(samples), config.train.batch_size, seed, accumulate=config.train.accumulate)
 
 
-def _refuse_spoilt(last: Path) -> None:
+def _refuse_spoilt(checkpoint: Path) -> None:
     """A checkpoint that can't be read, told before anything begins."""
     try:
-        torch.load(last, map_location="cpu", mmap=True, weights_only=True)
+        torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch raises whatever its unpickler stumbles over
-        fix = "Restore it, or remove it to train the run from its start."
-        raise RunError(f"`{last}` must be a whole checkpoint; {str(error).splitlines()[0][:120] or 'it is not'}. {fix}") from None
+        fix = "Restore it, or remove last.ckpt to train the run from its start."
+        reason = str(error).splitlines()[0][:120] or "it is not"
+        raise RunError(f"`{checkpoint}` must be a whole checkpoint; {reason}. {fix}") from None
 
 
 def _finished(run: Run) -> TrainResult:
-    best = read_best(run)
-    scores = {key: value for key, value in best.items() if key not in ("state_dict", "epoch", "score")}
-    return TrainResult(run, int(best["epoch"]), scores, 0.0, False)
+    """What a finished run came to; its checkpoints may have been removed to save room."""
+    try:
+        scores = best_scores(run)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        fix = "Restore it, or remove it: going on then writes it anew from the checkpoints."
+        raise RunError(f"`{run.weights}` must be a whole weights file of a run; {error}. {fix}") from None
+    return TrainResult(run, int(scores.pop("epoch")), scores, 0.0, False)
 
 
-def _reading(console: Console | None) -> Any:
-    """A live count while files are read, where there is a terminal and enough of them to wait for."""
+def _where_data_are(config: Config, moved: Path | None) -> Config:
+    if moved is not None:
+        return config.replace({"data.root": str(moved.absolute())})
+    if config.data.root is not None and not Path(config.data.root).exists():
+        fix = "Pass --data FOLDER with where it is now."
+        raise DataError(f"`{config.data.root}` must be the folder of the run's data; it is not there. {fix}")
+    return config
+
+
+@contextlib.contextmanager
+def _reading(console: Console | None) -> Iterator[Callable[[int, int], None] | None]:
+    """A live count while files are read, where there is a terminal; it is taken away however the reading ends."""
     if console is None or not console.is_terminal:
-        return None
+        yield None
+        return
     status = console.status("reading images")
-    status.start()
-
-    def tell(done: int, total: int) -> None:
-        status.update(f"reading images {done}/{total}")
-        if done == total:
-            status.stop()
-
-    return tell
+    try:  # not `with`: an interrupt may come while it is being drawn for the first time
+        status.start()
+        yield lambda done, total: status.update(f"reading images {done}/{total}")
+    finally:
+        status.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from torch import nn
 
@@ -11,6 +10,7 @@ from maskwright.config import Config
 from maskwright.config.optim import PARTS, OptimConfig
 from maskwright.errors import ConfigError, listed, must
 from maskwright.models import Segmenter
+from maskwright.models.weights import own_weights
 
 ALWAYS = sys.maxsize  # an epoch that no training reaches
 
@@ -85,8 +85,7 @@ def notes(config: Config) -> list[str]:
     told: list[str] = []
     random = [part for part in until if part in random_parts(config)]
     if random:
-        weights = getattr(config.model, "weights", "none")
-        told.append(f"optim.freeze holds {listed(random)} at random weights, as model.weights is {weights}")
+        told.append(f"optim.freeze holds {listed(random)} at random weights, as model.weights is {config.model.weights}")
     epochs = config.train.epochs
     if epochs != "auto":
         late = [part for part, number in until.items() if epochs <= number < ALWAYS]
@@ -97,10 +96,11 @@ def notes(config: Config) -> list[str]:
 
 
 def random_parts(config: Config) -> set[str]:
-    """The parts that training begins with random weights in; another's weights are trusted to fill all they can."""
-    weights = str(getattr(config.model, "weights", "none"))
-    if weights == "none":
+    """The parts that training begins with random weights in; a file or run is trusted to fill all it can."""
+    model = config.model
+    if model.weights == "none":
         return set(PARTS)
-    if Path(weights).exists() or config.model.name not in ("unet", "resnet34_unet", "smp"):
+    if own_weights(model.weights):
         return set()
-    return {"decoder", "head"}  # weights by name are the encoder's
+    whole = model.name == "hf" or (model.name == "torchvision" and model.weights.startswith("COCO"))
+    return {"head"} if whole else {"decoder", "head"}  # by name, a trained network less its head, or an encoder

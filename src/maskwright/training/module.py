@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from maskwright.config.optim import OptimConfig
+from maskwright.data.dataset import IGNORE
 from maskwright.data.geometry import View
 from maskwright.data.loader import Batch
 from maskwright.errors import TrainingError, listed
@@ -116,7 +117,8 @@ class SegmentationTraining(pl.LightningModule):
         image, mask = item
         logits = logits_at_own_size(self.model, image, self.view, self.device)
         truth = torch.from_numpy(mask).to(self.device).unsqueeze(0)
-        self._val_losses.append(self.loss(logits, truth))
+        if (mask != IGNORE).any():  # where nothing is labelled there is no loss, and its zero would flatter the mean
+            self._val_losses.append(self.loss(logits, truth))
         labels = labels_from_logits(logits, self.mask_threshold)[0].cpu().numpy()
         self._val_counts += confusion(mask, labels, self.num_classes)
 

@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from maskwright.config.optim import OptimConfig
-from maskwright.errors import ConfigError, must, unknown
+from maskwright.errors import ConfigError, closest, listed, must, unknown
 
 _OWN_KEYS = ("params", "lr", "weight_decay")  # arguments that have keys of their own
 _SGD_KEYS = ("momentum", "nesterov")
 _UNFIT = {"SparseAdam": "takes sparse gradients alone", "Muon": "takes matrices alone, and convolutions have none"}
+_HEEDS_FIRST_RATE = "Rprop"  # its steps grow and shrink by the signs of gradients from then on
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
@@ -35,7 +36,8 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimi
             if mine:
                 group |= {"lr": config.lr * config.encoder_scale, "part": "encoder"}
             groups += [group] if parameters else []
-    return cast(Any, kind)(groups, lr=config.lr, **_options(kind, config))
+    device = next(model.parameters()).device.type
+    return cast(Any, kind)(groups, lr=config.lr, **_options(kind, config, device))
 
 
 def rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
@@ -58,7 +60,9 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
     usable = {key: kind for key, kind in known.items() if not why_unfit(kind)}
     found = next((kind for key, kind in known.items() if key.lower() == name.lower()), None)
     if found is None:
-        raise ConfigError([unknown("optim.name", name, [key.lower() for key in usable])])
+        names = [key.lower() for key in usable]
+        fix = "" if closest(name, names) else f"torch has {listed(names, 'and', 20)}."
+        raise ConfigError([unknown("optim.name", name, names, fix)])
     why = why_unfit(found)
     if why:
         raise ConfigError([must("optim.name", "one that steps by a batch's gradients", f"{name}, which {why}", "Use adamw.")])
@@ -80,14 +84,10 @@ def arguments(kind: type[torch.optim.Optimizer]) -> list[str]:
 def refuse_unfit(config: OptimConfig) -> None:
     """A name that isn't known, arguments it doesn't take, and values it won't have: told before anything begins."""
     kind = optimizer_class(config.name)
-    own = (*_OWN_KEYS, *(_SGD_KEYS if kind is torch.optim.SGD else ()))
-    known = [name for name in arguments(kind) if name not in own]
-    problems: list[str] = []
-    for name in config.options:
-        if name in own and name != "params":
-            problems.append(f"`optim.options.{name}` must be left out; it is a key of its own. Write optim.{name}.")
-        elif name not in known:
-            problems.append(unknown(f"optim.options of {kind.__name__}", name, known))
+    problems = _strange_options(kind, config)
+    if kind.__name__ == _HEEDS_FIRST_RATE and config.lr == "auto":
+        got, fix = f"auto and {kind.__name__}, which heeds the rate of its first step alone", "Give --lr a number."
+        problems.append(must("optim.lr", "a number where no range test can tell rates apart", got, fix))
     if problems:
         raise ConfigError(problems)
     trial = nn.Conv2d(1, 1, 1)
@@ -102,25 +102,43 @@ def refuse_unfit(config: OptimConfig) -> None:
         raise ConfigError([must("optim.options", f"arguments that {kind.__name__} can work with", f"{got} ({said})")]) from error
 
 
+def _strange_options(kind: type[torch.optim.Optimizer], config: OptimConfig) -> list[str]:
+    own = (*_OWN_KEYS, *(_SGD_KEYS if kind is torch.optim.SGD else ()))
+    known = [name for name in arguments(kind) if name not in own]
+    problems: list[str] = []
+    for name in config.options:
+        if name in own and name != "params":
+            problems.append(f"`optim.options.{name}` must be left out; it is a key of its own. Write optim.{name}.")
+        elif name not in known:
+            fix = "" if closest(name, known) else f"It takes {listed(known, 'and', 20)}."
+            problems.append(unknown(f"optim.options of {kind.__name__}", name, known, fix))
+    return problems
+
+
 def without_effect(config: OptimConfig) -> list[str]:
     """Notes on keys that were changed and that the chosen optimiser does not look at."""
     kind, plain = optimizer_class(config.name), OptimConfig()
     keys = () if kind is torch.optim.SGD else _SGD_KEYS
     keys = (*keys, "weight_decay") if "weight_decay" not in arguments(kind) else keys
     idle = [key for key in keys if getattr(config, key) != getattr(plain, key)]
-    return [f"optim.{key} has no effect with {kind.__name__}{_instead(key, kind)}" for key in idle]
+    notes = [f"optim.{key} has no effect with {kind.__name__}{_instead(key, kind)}" for key in idle]
+    if kind.__name__ == _HEEDS_FIRST_RATE and (config.schedule, config.warmup) != ("constant", 0):
+        told = "heeds the rate of its first step alone; with optim.schedule constant and optim.warmup 0 that is lr"
+        notes.append(f"{kind.__name__} {told}")
+    return notes
 
 
 def _instead(key: str, kind: type[torch.optim.Optimizer]) -> str:
     return f"; write optim.options.{key}" if key in arguments(kind) else ""
 
 
-def _options(kind: type[torch.optim.Optimizer], config: OptimConfig) -> dict[str, Any]:
+def _options(kind: type[torch.optim.Optimizer], config: OptimConfig, device: str) -> dict[str, Any]:
     """Arguments beside the rate: those given, SGD's own, and the fused kernels where torch has them."""
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in config.options.items()}
     if kind is torch.optim.SGD:
         given |= {"momentum": config.momentum, "nesterov": config.nesterov and config.momentum > 0}
-    if "fused" in arguments(kind) and not {"fused", "foreach", "differentiable"} & given.keys():
+    has_kernel = kind is not torch.optim.Adagrad or device == "cpu"  # Adagrad's came to GPUs later, and not to all of them
+    if "fused" in arguments(kind) and has_kernel and not {"fused", "foreach", "differentiable"} & given.keys():
         given["fused"] = True
     return given
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from maskwright.config.base import Auto
 from maskwright.config.optim import OptimConfig
 from maskwright.errors import listed
 
@@ -122,7 +123,8 @@ def settle_schedule(config: OptimConfig, epochs: int) -> tuple[dict[str, Any], d
         gamma = round(_END ** (1 / max(1, epochs - 1)), 6)
         found["gamma"] = gamma, f"leaves a hundredth of the rate in the last of {epochs} epochs"
     elif config.schedule == "cyclic":
-        found["period"] = epochs / _CYCLES, f"{_CYCLES} whole cycles in {epochs} epochs, so that training ends at a low"
+        cycles = max(1, min(_CYCLES, epochs // 2))  # a cycle of one epoch of one step would never leave its low
+        found["period"] = epochs / cycles, f"whole cycles in {epochs} epochs ({cycles}), so that training ends at a low"
     found = {key: value for key, value in found.items() if getattr(config, key) == "auto"}
     return {f"optim.{key}": value for key, (value, _) in found.items()}, {f"optim.{key}": why for key, (_, why) in found.items()}
 
@@ -131,4 +133,24 @@ def without_effect(config: OptimConfig) -> list[str]:
     """Notes on keys that were changed and that the chosen schedule does not look at."""
     plain = OptimConfig()
     idle = [key for key, users in USES.items() if config.schedule not in users and getattr(config, key) != getattr(plain, key)]
-    return [f"optim.{key} has no effect with schedule {config.schedule}; {listed(USES[key])} uses it" for key in idle]
+    users = {key: f"{listed(USES[key])} {'uses' if len(USES[key]) == 1 else 'use'} it" for key in idle}
+    return [f"optim.{key} has no effect with schedule {config.schedule}; {users[key]}" for key in idle]
+
+
+def too_late(config: OptimConfig, epochs: int | Auto, early_stop: int | None) -> list[str]:
+    """Notes on drops that so short a training never comes to.
+
+    >>> too_late(OptimConfig(schedule="plateau", patience=5), 6, None)
+    ['optim.patience 5: the rate never drops, training has 6 epochs']
+    """
+    if config.schedule == "plateau":
+        key, last = "patience", config.patience + 1  # the first epoch has none to be better than
+    elif config.schedule == "step" and config.every != "auto":
+        key, last = "every", config.every
+    else:
+        return []
+    if epochs != "auto" and 1 < epochs <= last:
+        return [f"optim.{key} {getattr(config, key)}: the rate never drops, training has {epochs} epochs"]
+    if config.schedule == "plateau" and early_stop is not None and early_stop <= config.patience:
+        return [f"optim.patience {config.patience}: train.early_stop {early_stop} mostly ends the training before the rate drops"]
+    return []
