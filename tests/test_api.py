@@ -169,3 +169,28 @@ def test_what_is_no_run_is_refused(tmp_path):
     for verb in (mw.load_run, mw.resume):
         with pytest.raises(RunError, match="run folder made by `maskwright train`"):
             verb(tmp_path)
+
+
+def test_a_search_goes_on_and_prints_as_a_few_lines(tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rates.yaml").write_text("search: {lr: [0.01, 0.001]}\nbase: {train: {repeats: 1}}\n")
+    keys = {key: value for key, value in SMALL.items() if key != "train.repeats"}
+    found = mw.search("rates.yaml", data=data(), trials=1, epochs=1, progress=False, **keys)
+    assert isinstance(found, mw.SearchResult) and len(found.trials) == 1
+    assert (
+        str(found).startswith(f"Search {found.root}: 1 trial (1 done)\nbest trial 1: val IoU ")
+        and found.root.name == "rates-search"
+    )
+    assert (found.root / "plots" / "search.png").is_file() and found.best_config.is_file()
+    more = mw.search("rates.yaml", data=data(), trials=2, epochs=1, progress=False, **keys)
+    assert [trial.number for trial in more.trials] == [1, 2] and more.trials[0] == found.trials[0]
+
+
+def test_mistakes_in_a_search_are_told():
+    with pytest.raises(UsageError, match="`trials` must be above 0; got 0"):
+        mw.search("rates.yaml", trials=0)
+    with pytest.raises(UsageError, match="Did you mean epochs"):
+        mw.search("rates.yaml", epoch=1)
+    with pytest.raises(ConfigError, match="must be a YAML file"):
+        mw.search("nowhere.yaml")

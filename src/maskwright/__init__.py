@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from maskwright.api import TrainedRun, check, compare, load_run, make_data, resume, train
+    from maskwright.api import TrainedRun, check, compare, load_run, make_data, resume, search, train
     from maskwright.comparison import Comparison
+    from maskwright.comparison.search_result import SearchResult
     from maskwright.config import Config
     from maskwright.errors import MaskwrightError
     from maskwright.evaluation import Evaluation
@@ -26,12 +27,14 @@ __all__ = [
     "Evaluation",
     "MaskwrightError",
     "Prediction",
+    "SearchResult",
     "TrainedRun",
     "check",
     "compare",
     "load_run",
     "make_data",
     "resume",
+    "search",
     "train",
 ]
 
@@ -41,12 +44,14 @@ _HOMES = {
     "Evaluation": "evaluation",
     "MaskwrightError": "errors",
     "Prediction": "prediction",
+    "SearchResult": "comparison.search_result",
     "TrainedRun": "api",
     "check": "api",
     "compare": "api",
     "load_run": "api",
     "make_data": "api",
     "resume": "api",
+    "search": "api",
     "train": "api",
 }
 

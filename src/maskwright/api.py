@@ -9,6 +9,7 @@ run.predict("photo.jpg").labels
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from maskwright.runs import Run, default_out
 
 if TYPE_CHECKING:
     from maskwright.comparison import Comparison
+    from maskwright.comparison.search_result import SearchResult
     from maskwright.data.checks.findings import Audit
     from maskwright.data.synthetic import SyntheticSet
     from maskwright.evaluation import Evaluation
@@ -42,9 +44,10 @@ class TrainedRun(Run):
 
         `boundary_width` is how many pixels two outlines may be apart for boundary F.
         """
+        from maskwright.data.record import moved_data
         from maskwright.evaluation import evaluate
 
-        return evaluate(self, split, Path(data) if data else None, threshold, boundary_width=boundary_width)
+        return evaluate(self, split, moved_data(data), threshold, boundary_width=boundary_width)
 
     def predict(self, image: str | Path | np.ndarray, threshold: str | float | None = None) -> Prediction:
         """Predict one image of any size: a path, or height × width × 3 of uint8; `threshold` as for `evaluate`."""
@@ -59,11 +62,12 @@ class TrainedRun(Run):
 
         return diagnose(self)
 
-    def report(self) -> Path:
-        """Write report.html and return its path."""
+    def report(self, split: str = "test", data: str | Path | None = None) -> Path:
+        """Write report.html about one of the run's splits and return its path."""
+        from maskwright.data.record import moved_data
         from maskwright.reports import write_report
 
-        return write_report(self)
+        return write_report(self, split, moved_data(data))
 
     def __str__(self) -> str:
         rows = self.history
@@ -122,16 +126,16 @@ def train(
 
     from maskwright.training import fit
 
-    console = Console(stderr=True, highlight=False) if progress else None
+    console = _console() if progress else None
     result = fit.train(settled, out or default_out(settled), console)
     return TrainedRun(result.run.root)
 
 
-def resume(run: str | Path, *, progress: bool = True) -> TrainedRun:
-    """Go on with a run that was stopped."""
+def resume(run: str | Path, *, data: str | Path | None = None, progress: bool = True) -> TrainedRun:
+    """Go on with a run that was stopped; `data` says where the data set is now, when it has moved."""
     from maskwright.training import fit
 
-    return TrainedRun(fit.resume(run, Console(stderr=True, highlight=False) if progress else None).run.root)
+    return TrainedRun(fit.resume(run, _console() if progress else None, Path(data) if data else None).run.root)
 
 
 def compare(
@@ -173,13 +177,7 @@ def _compare_cells(given: Path, overrides: list[Override], out: Any, split: str 
         return open_comparison(given)
     matrix = read_matrix(given / GIVEN if begun else given, overrides)
     root = given if begun else Path(out) if out else default_out(matrix.base)
-    console = Console(stderr=True, highlight=False)
-
-    def say(line: str) -> None:
-        if progress:
-            console.print(line, soft_wrap=True, markup=False)
-
-    compare_cells(matrix, root, split, say, console if progress else None)
+    compare_cells(matrix, root, split, _teller(progress), _console() if progress else None)
     return open_comparison(root)
 
 
@@ -193,9 +191,48 @@ def _compare_runs(runs: list[Run], out: Any, split: str | None, data: Path | Non
     return keep_runs(compared, root)
 
 
+def search(
+    config: str | Path, *, out: str | Path | None = None, trials: int | None = None, minutes: float | None = None,
+    data: str | Path | None = None, progress: bool = True, **keys: Any,
+) -> SearchResult:  # fmt: skip
+    """Search for a good setting by validation alone: a YAML with a base and ranges, as for `maskwright search`.
+
+    `keys` are laid over the YAML's base, as in `train`. Called again with the same `out` it goes on; `best_config` of the
+    result is ready for `train(config=…)`.
+
+    >>> print(search("search.yaml", trials=20))  # doctest: +SKIP
+    """
+    from maskwright.comparison.search import search as run
+    from maskwright.comparison.search_space import default_out, read_space
+    from maskwright.reports.search_plots import write_plots
+
+    overrides: list[Override] = [("data.root", str(data), "data")] if data is not None else []
+    overrides += [one for name, value in keys.items() for one in _overrides(name, value)]
+    space = read_space(config, overrides, trials, minutes)
+    result = run(space, Path(out) if out else default_out(config), _teller(progress), _console() if progress else None)
+    write_plots(result, space)
+    return result
+
+
 def load_run(run: str | Path) -> TrainedRun:
     """Open a run folder made before."""
     return TrainedRun(Run.open(run).root)
+
+
+def _console() -> Console:
+    """Where progress goes; a path may hold [brackets] or :colons:."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def _teller(progress: bool) -> Callable[[str], None]:
+    """What tells of each cell or trial; of none without progress."""
+    console = _console()
+
+    def say(line: str) -> None:
+        if progress:
+            console.print(line, soft_wrap=True)
+
+    return say
 
 
 def _overrides(name: str, value: Any) -> list[Override]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from pathlib import Path
+from typing import Any
 
 import pytest
 from compared import FAR, SEEDS, base, compared, outcome, states, written
@@ -288,3 +290,53 @@ def test_errors_of_a_folder_are_sentences(tmp_path):
         open_comparison(tmp_path / "broken")
     with pytest.raises(MaskwrightError, match="is not there"):
         open_comparison(tmp_path / "nowhere")
+
+
+# ------------------------------------------------------------------ finished runs that join
+
+
+def joining(path: Path, runs: list[Path], **sections: dict[str, Any]) -> Path:
+    """A CONFIG of one cell, and finished runs beside it."""
+    config = written(path, {"model.up": ["transposed"]}, **sections)
+    config.write_text(config.read_text() + f"runs: {[str(run) for run in runs]}\n")
+    return config
+
+
+def test_finished_runs_join_the_cells(tmp_path):
+    """One setting of two seeds, of which one was not yet scored: an entry beside the cell's, trained by nobody again."""
+    for seed in SEEDS:
+        shutil.copytree(compared() / "cells" / f"up-bilinear_seed-{seed}", tmp_path / f"old-{seed}")
+    shutil.rmtree(tmp_path / "old-1" / "evaluation")
+    weights = (tmp_path / "old-1" / "model.safetensors").stat().st_mtime_ns
+    config = joining(tmp_path / "c.yaml", [tmp_path / "old-0", tmp_path / "old-1"])
+    told = maskwright("compare", config, "--out", tmp_path / "out")
+    assert told.code == 0, told.err
+    assert told.err.startswith("comparing 1 cell and 2 finished runs in")
+    found = open_comparison(tmp_path / "out")
+    assert {entry.name: entry.num_seeds for entry in found.entries} == {"unet": 1, "old": 2}
+    assert (tmp_path / "old-1" / "evaluation" / "test.json").is_file()
+    assert (tmp_path / "old-1" / "model.safetensors").stat().st_mtime_ns == weights
+    held = (tmp_path / "out" / "table.csv").read_text()
+    again = maskwright("compare", tmp_path / "out")
+    assert again.code == 0 and "1 of 1 cells are finished already" in again.err
+    assert (tmp_path / "out" / "table.csv").read_text() == held
+    assert list(states(tmp_path / "out")) == ["unet", "old · seed 0", "old · seed 1"]
+
+
+def test_finished_runs_of_other_images_are_refused_before_anything_is_trained(tmp_path):
+    shutil.copytree(compared() / "cells" / "up-bilinear_seed-0", tmp_path / "old")
+    document = json.loads((tmp_path / "old" / "data.json").read_text())
+    document["splits"]["test"].pop()
+    (tmp_path / "old" / "data.json").write_text(json.dumps(document))
+    told = maskwright("compare", joining(tmp_path / "c.yaml", [tmp_path / "old"]), "--out", tmp_path / "out")
+    assert told.code == 2 and not (tmp_path / "out").exists()
+    assert told.sentence.startswith(f"runs must have the same test images to be compared; base has 2 and {tmp_path / 'old'} 1")
+
+
+def test_a_folder_goes_on_with_the_runs_it_was_begun_with(tmp_path):
+    for name in ("a", "b"):
+        shutil.copytree(compared() / "cells" / "up-bilinear_seed-0", tmp_path / name)
+    config = joining(tmp_path / "c.yaml", [tmp_path / "a"])
+    assert maskwright("compare", config, "--out", tmp_path / "out").code == 0
+    told = maskwright("compare", joining(tmp_path / "c.yaml", [tmp_path / "b"]), "--out", tmp_path / "out")
+    assert told.code == 2 and f"{tmp_path / 'a'} is gone" in told.sentence

@@ -13,8 +13,10 @@ from compared import SEEDS, compared, states
 
 from maskwright.comparison.finished import compare_runs, ensure_scored
 from maskwright.comparison.folder import default_out, is_comparison, keep_runs, open_comparison, read_plan
+from maskwright.comparison.standings import standings
 from maskwright.config import Config
 from maskwright.errors import RunError, UsageError
+from maskwright.evaluation import evaluate
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
 from support import finished
@@ -180,6 +182,61 @@ def test_a_monitor_that_differs_falls_back_to_the_iou(tmp_path):
     assert comparison.monitor == "val_iou"
     best = min(run.history, key=lambda row: row["val_loss"])
     assert comparison.entries[1].val == (best["val_iou"],)
+    assert "Runs were watched by different scores (val_iou and val_loss), so IoU on validation chooses" in comparison.notes[0]
+
+
+def test_unlike_losses_do_not_choose(tmp_path):
+    """The least of two losses of one kind chooses; of two kinds it says nothing, and IoU does."""
+    runs = [copied(cell(up, 0), tmp_path / up) for up in ("transposed", "bilinear")]
+    for run in runs:
+        run.write_config(run.config.replace({"train.monitor": "val_loss"}), {})
+    alike = compare_runs(runs)
+    assert alike.monitor == "val_loss" and alike.notes == ()
+    assert alike.entries[0].val == (min(row["val_loss"] for row in runs[0].history),)
+    runs[1].write_config(runs[1].config.replace({"loss": [{"name": "dice"}]}), {})
+    unlike = compare_runs(runs)
+    assert unlike.monitor == "val_iou" and unlike.entries[0].val[0] in [row["val_iou"] for row in runs[0].history]
+    assert any(note.startswith("Values of different losses cannot be compared") for note in unlike.notes)
+    assert any(text in unlike.notes for text in standings(unlike).sentences)
+
+
+def test_thresholds_that_differ_are_told(tmp_path):
+    """Scored at the run's own, at 0.2, and tuned on val by evaluation itself; tuned all alike is one way."""
+    runs = [copied(cell("transposed", 0), tmp_path / "a"), copied(cell("bilinear", 0), tmp_path / "b")]
+    assert compare_runs(runs).notes == ()
+    evaluate(runs[1], "test", threshold=0.2)
+    assert compare_runs(runs).notes == ("Foreground thresholds differ: 0.5 for a; 0.2 for b. A difference may come from these.",)
+    evaluate(runs[1], "test", threshold="tuned")
+    tuned = runs[1].read_json("evaluation/test.json")["threshold"]["value"]
+    (note,) = compare_runs(runs).notes
+    assert f"0.5 for a; {tuned:.3g} (tuned on val) for b" in note
+    evaluate(runs[0], "test", threshold="tuned")
+    assert compare_runs(runs).notes == ()
+
+
+def test_boundary_f_at_different_widths_is_left_out(tmp_path):
+    runs = [copied(cell("transposed", 0), tmp_path / "a"), copied(cell("bilinear", 0), tmp_path / "b")]
+    assert "boundary_f" in standings(compare_runs(runs)).told_scores
+    evaluate(runs[1], "test", boundary_width=1)
+    comparison = compare_runs(runs)
+    assert comparison.notes == ("Boundary F was counted at different widths (1 and 3 pixels), so it is left out.",)
+    assert "boundary_f" not in standings(comparison).told_scores and "hd95" in standings(comparison).told_scores
+
+
+def test_other_budgets_and_training_images_are_told(tmp_path):
+    runs = [copied(cell("transposed", 0), tmp_path / "a"), copied(cell("bilinear", 0), tmp_path / "b")]
+    runs[1].write_config(runs[1].config.replace({"train.epochs": 9}), {})
+    assert compare_runs(runs).notes == ("The runs had different budgets: train.epochs (2 and 9) differs.",)
+    for run in runs:  # within the same minutes the epochs come as they may
+        run.write_config(run.config.replace({"train.minutes": 5}), {})
+    assert compare_runs(runs).notes == ()
+    changed(runs[1], lambda document: document["splits"]["train"].pop())
+    assert compare_runs(runs).notes == (
+        "The runs were trained on different images (3 and 4 of them): a difference may come from these.",
+    )
+    assert standings(compare_runs(runs)).chosen is not None
+    changed(runs[1], lambda document: document["splits"]["val"].pop())
+    assert compare_runs(runs).same_val is False and standings(compare_runs(runs)).chosen is None
 
 
 def swap(document):

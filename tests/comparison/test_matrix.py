@@ -127,6 +127,19 @@ def test_what_is_written_down_makes_the_same_cells(tmp_path, text):
     ]
 
 
+def test_finished_runs_are_kept_by_their_whole_paths(tmp_path, monkeypatch):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.yaml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    matrix = read(tmp_path, "matrix: {seed: [0, 1]}\nruns: [old]")
+    assert matrix.joining == (tmp_path / "old",) and matrix.document["runs"] == [str(tmp_path / "old")]
+    assert len(matrix.cells) == 2
+    (problem,) = refused(tmp_path, "matrix: {seed: [0]}\nruns: [old, ./old]")
+    assert problem.endswith("`runs` must hold each run once; got ./old twice. Remove one.")
+    (problem,) = refused(tmp_path, "runs: [old]")
+    assert "must say what varies" in problem
+
+
 def test_paths_hold_from_any_folder(tmp_path, monkeypatch):
     (tmp_path / "old.safetensors").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
@@ -172,6 +185,10 @@ def test_any_value_has_a_name(value):
         ("matrix:\n  seed: [0, 0]", "my.yaml, line 2: `matrix.seed` must hold each value once; got 0 twice. Remove one."),
         ("matrix:\n  seed: [0]\n  train.seed: [1]",
          "my.yaml, line 3: `matrix.train.seed` must stand once; it means train.seed, which stands here already. Remove one."),
+        ("matrix: {seed: [0]}\nruns: my", "my.yaml, line 2: `runs` must be a list of run folders; got 'my'."),
+        ("matrix: {seed: [0]}\nruns: [nowhere]",
+         "my.yaml, line 2: `runs.0` must be a run folder made by `maskwright train`; got nowhere. "
+         "Check the path; it is looked for from where the command is called."),
         ("matrix: 3", "my.yaml, line 1: `matrix` must be keys with lists of values; got 3."),
         ("base: [1]\nmatrix: {seed: [0]}", "my.yaml, line 1: `base` must be a configuration; got [1]."),
         ("cells:\n- unet", "my.yaml, line 2: `cells.0` must be keys with values, such as {model: unet}; got 'unet'."),

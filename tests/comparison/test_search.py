@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskwright.comparison import search as searching
 from maskwright.comparison.measuring import Measured
 from maskwright.comparison.plan import CellPlan, ComparisonPlan
-from maskwright.comparison.search import SearchResult, Trial, in_words, search
+from maskwright.comparison.search import search
 from maskwright.comparison.search_plan import SearchPlan
+from maskwright.comparison.search_result import SearchResult, Trial, in_words
 from maskwright.comparison.search_space import Choices, Range, Space, read_space
+from maskwright.comparison.search_study import Watch, counted, importance, open_study, suggest, tell
 from maskwright.errors import ConfigError, RunError
 from maskwright.reports.search_plots import panels, write_plots
 from maskwright.training import fit, module
@@ -277,11 +278,11 @@ def test_a_trial_far_below_the_others_is_pruned_whatever_its_length(tmp_path: Pa
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = dataclasses.replace(space_of(tmp_path), pruner=pruner)
     (tmp_path / "out").mkdir()
-    study = searching._open(optuna, space, tmp_path / "out")
+    study = open_study(optuna, space, tmp_path / "out")
 
     def course(level: float, num: int) -> tuple[bool, int]:
         proposal = study.ask()
-        watch = searching._Watch(proposal, "val_iou")
+        watch = Watch(proposal, "val_iou")
         ended = [watch.after_epoch(done, num, {"val_iou": level * done / num}) for done in range(1, num + 1)]
         pruned = True in ended
         study.tell(proposal, None if pruned else level, optuna.trial.TrialState.PRUNED if pruned else None)
@@ -300,7 +301,7 @@ def test_an_undefined_score_is_waited_out(tmp_path: Path) -> None:
     import optuna
 
     study = optuna.create_study()
-    watch = searching._Watch(study.ask(), "val_loss")
+    watch = Watch(study.ask(), "val_loss")
     assert not watch.after_epoch(1, 2, {"val_loss": math.nan}) and math.isnan(watch.best)
     assert not watch.after_epoch(2, 2, {"val_loss": 0.5}) and watch.best == 0.5
 
@@ -334,26 +335,27 @@ def test_importance_is_optuna_s_once_enough_trials_ran(tmp_path: Path) -> None:
         tmp_path, "search:\n  lr: {low: 0.001, high: 1.0, log: true}\n  model.width: {low: 2, high: 64}\npruner: none\n"
     )
     (tmp_path / "out").mkdir()
-    study = searching._open(optuna, space, tmp_path / "out")
+    study = open_study(optuna, space, tmp_path / "out")
     for number in range(12):
         study.sampler = optuna.samplers.RandomSampler(seed=number)
         proposal = study.ask()
-        values = {axis.key: searching._suggest(proposal, axis) for axis in space.axes}
+        values = {axis.key: suggest(proposal, axis) for axis in space.axes}
         assert isinstance(values["model.width"], int)
         score = -abs(math.log10(values["optim.lr"]) + 2)
-        for key, value in (
-            ("number", number + 1),
-            ("state", "done"),
-            ("epochs", 1),
-            ("seconds", 1.0),
-            ("reason", None),
-            ("score", score),
-        ):
-            proposal.set_user_attr(key, value)
-        study.tell(proposal, score)
-        result = searching._result(optuna, study, space, tmp_path / "out", 4)
-        assert bool(result.importance) == (number >= 9)
-    assert result.importance["optim.lr"] > 0.7 and sum(result.importance.values()) == pytest.approx(1)
+        tell(optuna, study, proposal, Trial(number + 1, "done", values, score, 1, 1.0))
+        shares = importance(optuna, study, tuple(counted(study, space)))
+        assert bool(shares) == (number >= 9)
+    assert shares["optim.lr"] > 0.7 and sum(shares.values()) == pytest.approx(1)
+
+
+def test_a_result_prints_as_a_few_lines(found: tuple[Space, SearchResult]) -> None:
+    _, result = found
+    lines = str(result).splitlines()
+    assert repr(result) == str(result) and len(lines) <= 6
+    assert lines[0].startswith(f"Search {result.root}: 4 trials (") and " done" in lines[0]
+    assert result.best and lines[1].startswith(f"best trial {result.best.number}: val IoU {result.best.score:.4f} with lr ")
+    assert lines[-1] == f"best setting in {result.best_config}"
+    assert str(SearchResult(Path("x"), "val_loss", ())) == "Search x: 0 trials"
 
 
 def test_the_data_of_the_plot_and_the_plot(found: tuple[Space, SearchResult], tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from standing_making import comparison, counts, simulated
 
 from maskwright.comparison.entries import Comparison, Cost, Entry, Failure
@@ -14,7 +16,7 @@ from maskwright.comparison.standings import SCORES, standings
 from maskwright.errors import UsageError
 from maskwright.evaluation.intervals import intervals
 from maskwright.metrics.counts import Counts
-from maskwright.metrics.scores import headline
+from maskwright.metrics.scores import Sums, headline_scores
 
 
 def told(found) -> str:
@@ -32,7 +34,7 @@ def test_scores_and_intervals_of_single_runs_are_evaluations():
     made = plain(10, [0, 0.4])
     for row in standings(made).rows:
         (run,) = next(entry.counts for entry in made.entries if entry.name == row.name)
-        whole = headline(run.total(), run.boundary_overlap.sum(0), run.boundary_union.sum(0))
+        whole = headline_scores(Sums.of_split(run))
         known = intervals(run)
         assert row.metrics.keys() == row.intervals.keys() == SCORES.keys()
         for name in SCORES:
@@ -81,7 +83,8 @@ def test_the_same_numbers_every_time():
 def test_four_images_tell_no_five_models_apart():
     found = standings(plain(4, [0, 0.1, 0.05, 0.2, 0.1]))
     assert [row.verdict for row in found.rows] == ["best", "tie", "tie", "tie", "tie"]
-    assert found.sentences[0].startswith("On 4 test images these 5 models cannot be told apart (piece IoU 0.")
+    assert found.verdict[0].startswith("On 4 test images these 5 models cannot be told apart (piece IoU 0.")
+    assert len(found.verdict) == 2 and found.verdict == found.sentences[:2]
     assert "all 10 pairs of models at once (max-t" in told(found)
     assert "tells nothing" not in told(found)  # that is for a single image
 
@@ -94,16 +97,18 @@ def test_ties_and_worse_are_named():
     low, high = row.difference_interval
     assert low < row.difference < high < 0
     tied = next(row.name for row in found.rows if row.verdict == "tie")
-    assert (
-        f"; {tied} cannot be told apart from it; entry2 is worse, by {-row.difference:.3f} ({-high:.3f} to {-low:.3f})."
-        in (found.sentences[0])
-    )
+    best_low, best_high = found.best.intervals["iou"]
+    score, around = f"{found.best.metrics['iou']:.3f}", f"95 % interval {best_low:.3f} to {best_high:.3f}"
+    assert found.verdict[0] == f"On 200 test images {found.best.name} has the highest piece IoU, {score} ({around})."
+    lost = f"entry2 is worse, by {-row.difference:.3f} ({-high:.3f} to {-low:.3f})"
+    assert found.verdict[1] == f"{tied} cannot be told apart from it; {lost}."
+    assert len(found.verdict) == 3
 
 
 def test_several_worse_are_told_by_the_least_gap():
     found = standings(plain(200, [0, -0.5, -0.9]))
     least = -found.rows[1].difference
-    assert found.sentences[0].endswith(f"; entry1 and entry2 are worse, by {least:.3f} or more.")
+    assert found.verdict[1] == f"entry1 and entry2 are worse, by {least:.3f} or more."
 
 
 def test_identical_runs_are_ties():
@@ -128,13 +133,13 @@ def test_one_entry():
     (row,) = found.rows
     assert row.verdict == "best" and row.chosen
     assert "there is no other model to compare it with" in told(found)
-    assert "Chosen on validation" not in told(found)
+    assert "alidation chose" not in told(found) and found.verdict == found.sentences[:1]
 
 
 def test_no_entry():
     found = standings(Comparison("test", (), (), (), (), (Failure("unet", "it broke."),)))
     assert found.rows == () and found.best is None and found.chosen is None
-    assert found.sentences == ("No model could be scored.",)
+    assert found.sentences == ("The only cell could not be scored; the reason is below.",)
     json.dumps(found.to_json(), allow_nan=False)
 
 
@@ -155,24 +160,40 @@ def test_the_best_on_test_is_not_the_one_chosen():
     found = standings(plain(200, [0.6, 0], vals=[0.80, 0.90]))
     assert found.best is not found.chosen
     assert (found.best.name, found.chosen.name, found.chosen.verdict) == ("entry0", "entry1", "worse")
-    assert "Chosen on validation: entry1 (highest IoU on validation, 0.900): its test score is the one to report." in told(found)
-    assert "Picking a model by its test score is not honest" in told(found)
+    assert found.verdict[2] == (
+        f"Validation chose entry1 (IoU 0.900 there), which is worse here by {-found.chosen.difference:.3f}; still, its score is "
+        "the one to report: to pick entry0 by its test score would flatter it."
+    )
+    tied = standings(plain(4, [0.1, 0], vals=[0.80, 0.90]))
+    assert tied.chosen.verdict == "tie" and tied.verdict[-1].startswith(
+        "Validation chose entry1 (IoU 0.900 there), so that is the one to use: to pick entry0"
+    )
 
 
 def test_chosen_and_best_may_agree():
     found = standings(plain(200, [0.6, 0], vals=[0.90, 0.80]))
     assert found.best is found.chosen
-    assert "it is the highest on test as well" in told(found) and "not honest" not in told(found)
+    assert found.verdict[2] == "Validation chose entry0 (IoU 0.900 there), the highest here too, so it is the one to use."
 
 
 def test_a_loss_is_better_when_lower():
     found = standings(plain(20, [0, 0], vals=[0.3, 0.2], monitor="val_loss"))
-    assert found.chosen.name == "entry1" and "lowest loss on validation, 0.200" in told(found)
+    assert found.chosen.name == "entry1" and "Validation chose entry1 (loss 0.200 there)" in told(found)
 
 
 def test_without_validation_nothing_is_chosen():
     found = standings(plain(20, [0, 0], vals=[math.nan, math.nan]))
-    assert found.chosen is None and "no model is chosen" in told(found)
+    assert found.chosen is None and "Validation chose none, as no validation score was kept" in told(found)
+
+
+def test_unlike_validation_images_choose_none():
+    made = dataclasses.replace(plain(20, [0, 0], vals=[0.8, 0.9]), same_val=False)
+    assert standings(made).chosen is None and "as the runs were validated on different images" in told(standings(made))
+
+
+def test_what_the_runs_do_not_share_is_told():
+    made = dataclasses.replace(plain(20, [0, 0]), notes=("The runs had different budgets.",))
+    assert "The runs had different budgets." in standings(made).remarks and "different budgets" in told(standings(made))
 
 
 def test_validation_images_cannot_judge():
@@ -186,7 +207,7 @@ def test_words_about_seeds():
     assert "trained once" in told(standings(comparison(once)))
     assert "means over 3 seeds" in told(standings(comparison(thrice)))
     mixed = standings(comparison([once[0], thrice[0]]))
-    assert "1 to 3 seeds" in told(mixed) and "as the others do" in told(mixed)
+    assert "1 to 3 seeds" in told(mixed) and "as the others do, which have up to 3" in told(mixed)
 
 
 # ------------------------------------------------------------------ as a document, and cost
@@ -225,3 +246,48 @@ def test_a_class_without_truth_is_left_out_for_all_whoever_predicts_it() -> None
     assert found.absent == ("fence",)
     assert found.subject.endswith("over 2 classes")
     assert any("fence is in none of the test images' masks" in sentence for sentence in found.sentences)
+
+
+# ------------------------------------------------------------------ boundary F, and distances: better when lower
+
+
+def test_boundary_f_and_distances_by_hand():
+    """Two images: 60 and 80 of 100 edge pixels near, on either side; outlines 40 and 20 pixels apart for each wrong hundred."""
+    run = counts([60, 80], [20, 10], [20, 10])
+    (row,) = standings(comparison([(run,)])).rows
+    assert row.metrics["boundary_f"] == pytest.approx((60 + 80) / 200)
+    assert row.metrics["hd95"] == pytest.approx((0.4 + 0.2) / 2)
+
+
+def test_the_nearest_outlines_are_the_best():
+    """Far outlines by 20 pixels throughout: worse by 20, whatever images are drawn."""
+    near = counts([8000] * 8, [500] * 8, [500] * 8)
+    far = dataclasses.replace(near, hd95=near.hd95 + 20)
+    found = standings(comparison([(far,), (near,)]), "hd95")
+    assert [(row.name, row.verdict) for row in found.rows] == [("entry1", "best"), ("entry0", "worse")]
+    assert found.rows[1].difference == pytest.approx(20) and found.rows[1].difference_interval == pytest.approx((20, 20))
+    assert found.verdict[0].startswith("On 8 test images entry1 has the lowest piece HD95, 10.0 px")
+    assert found.verdict[1] == "entry0 is worse, by 20.0 px (20.0 px to 20.0 px)."
+    assert [row.on_front for row in standings(comparison([(near,), (far,)]), "hd95").rows] == [True, False]
+
+
+def test_intervals_of_distances_may_exceed_one_and_agree_with_scipy():
+    """The paired interval against scipy's bootstrap of the same mean difference, which knows nothing of ours."""
+    rng = np.random.default_rng(0)
+    base = counts([8000] * 60, [500] * 60, [500] * 60)
+    distances = [np.stack([rng.gamma(4, 3, 60) + shift] * 2, -1) for shift in (0, 2)]
+    first, second = (dataclasses.replace(base, hd95=one) for one in distances)
+    found = standings(comparison([(first,), (second,)]), "hd95")
+    low, high = found.rows[1].difference_interval
+    apart = (distances[1] - distances[0])[:, 1] * (1 if found.rows[0].name == "entry0" else -1)
+    oracle = stats.bootstrap((apart,), np.mean, n_resamples=5000, method="basic", random_state=0).confidence_interval
+    assert (low, high) == pytest.approx((oracle.low, oracle.high), abs=0.25)
+    assert low < apart.mean() < high and found.rows[0].intervals["hd95"][1] > 1
+
+
+def test_scores_that_were_not_counted_are_left_out_of_what_is_told():
+    run = counts([60, 80], [20, 10], [20, 10])
+    bare = Counts(run.images, run.matrix, run.boundary_overlap, run.boundary_union)
+    found = standings(comparison([(bare,), (bare,)]))
+    assert "boundary_f" not in found.told_scores and "hd95" not in found.told_scores and "boundary_iou" in found.told_scores
+    assert math.isnan(found.rows[0].metrics["hd95"]) and json.loads(json.dumps(found.to_json(), allow_nan=False))

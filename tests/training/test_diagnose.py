@@ -143,13 +143,63 @@ def test_overfitting_is_told_from_when_and_by_how_much() -> None:
         assert "--augment heavy" in one.advice and "--train.early_stop" in one.advice
 
 
-def test_a_loss_that_rises_while_the_iou_holds_is_a_note() -> None:
+def test_a_loss_that_rises_while_the_iou_holds_is_overconfidence_and_a_note() -> None:
+    def gentle(seed: int) -> Evidence:
+        return dataclasses.replace(overfitted(seed, iou_fall=0.0), train_iou=healthy(seed).train_iou)
+
     for seed in SEEDS:
-        gentle = overfitted(seed, steep=0.002, iou_fall=0.0)
-        gentle = dataclasses.replace(gentle, train_iou=healthy(seed).train_iou)
-        found = told(gentle)
-        assert "overfitting" not in found or found["overfitting"].severity == "note"
-    assert share("overfitting", lambda seed: overfitted(seed, steep=0.002, iou_fall=0.0)) > 0.6
+        found = told(gentle(seed))
+        assert "overfitting" not in found and found.get("overconfident", found.get("healthy")).severity != "warning"
+    assert share("overconfident", gentle) > 0.9
+    one = told(gentle(0))["overconfident"]
+    assert one.title.startswith(f"Overconfident from epoch {one.figures['from_epoch']} on")
+    assert "the validation loss rose by" in one.evidence and "IoU held (0.8" in one.evidence
+    assert "--train.monitor val_loss" in one.advice and "maskwright evaluate" in one.advice
+    # with a gap beside it, it is overfitting
+    apart = dataclasses.replace(overfitted(0, iou_fall=0.0), train_iou=overfitted(0).train_iou + 0.04)
+    assert told(apart)["overfitting"].figures["gap"] > 0.1 and "overconfident" not in told(apart)
+
+
+def short(seed: int, rise: tuple[float, ...], scatter: float = 0.006) -> Evidence:
+    """Twelve epochs: the val loss is lowest at the eighth, then rises by these; train falls on, the IoU holds."""
+    fallen = 0.25 + 0.5 * np.exp(-np.arange(12) / 1.6)
+    val = fallen + np.concatenate([np.zeros(12 - len(rise)), rise]) + noise(seed, 12, scatter)
+    base = healthy(seed, 12)
+    return dataclasses.replace(base, val_loss=val, settings=Settings(epochs=12, lr=2e-3))
+
+
+def test_a_steep_rise_over_the_last_four_of_twelve_epochs_is_told() -> None:
+    """By 53 % at the end: too few epochs for a trend of their own, and too much to be called healthy."""
+    steep = (0.03, 0.065, 0.10, 0.135)
+    assert share("overconfident", lambda seed: short(seed, steep)) > 0.9
+    one = told(short(0, steep))["overconfident"]
+    assert one.severity == "note" and 7 <= one.figures["from_epoch"] <= 9 and 0.25 < one.figures["rise"] < 0.6
+    assert "healthy" not in told(short(0, steep))
+    fallen = dataclasses.replace(short(0, steep), val_iou=healthy(0, 12).val_iou - np.r_[np.zeros(8), 0.02, 0.04, 0.06, 0.08])
+    assert told(fallen)["overfitting"].severity == "warning"
+    for seed in SEEDS:  # a small rise, and none
+        assert "overconfident" not in told(short(seed, (0.005, 0.01, 0.02, 0.025)))
+        assert "overconfident" not in told(short(seed, (0.0,), scatter=0.03))
+
+
+@pytest.mark.parametrize("after", [(0.36, 0.40, 0.45, 0.49), (0.34, 0.38, 0.43, 0.49), (0.35, 0.42, 0.44, 0.49)])
+@pytest.mark.parametrize("num_small", [0, 6, 9])
+def test_a_val_loss_up_by_half_at_the_end_of_twelve_epochs_is_told_by_hand(after: tuple[float, ...], num_small: int) -> None:
+    """From 0.32 in the eighth epoch to 0.49, by 53 %, whichever way it bends; the IoU stands at 0.80."""
+    val = np.array([0.80, 0.62, 0.50, 0.43, 0.38, 0.35, 0.33, 0.32, *after])
+    scores = np.array([0.40, 0.48, 0.56, 0.64, 0.72, 0.80, 0.80, 0.81, 0.80, 0.81, 0.805, 0.80])
+    curves = {"train_loss": np.linspace(0.7, 0.2, 12), "val_loss": val, "train_iou": scores, "val_iou": scores}
+    one = told(healthy(0, 12, num_small=num_small, **curves))["overconfident"]
+    assert one.figures["ends"] == pytest.approx(np.mean(after[1:])) and one.figures["lowest"] == pytest.approx(0.33, abs=0.011)
+    assert "validation loss rose by 3" in one.evidence and "IoU held (0.81 at its best, 0.81 at the end)" in one.evidence
+
+
+def test_a_diagnosis_of_overconfidence_knows_the_calibration_and_the_monitor() -> None:
+    evidence = short(0, (0.03, 0.065, 0.10, 0.135))
+    watched = dataclasses.replace(evidence, sure_and_wrong=0.034, settings=Settings(monitor="val_loss", epochs=12))
+    one = told(watched)["overconfident"]
+    assert "nine tenths sure of, 3.4 % contradict the masks" in one.evidence
+    assert "the weights kept are those of the lowest loss (epoch" in one.advice and "--train.monitor" not in one.advice
 
 
 @pytest.mark.parametrize("likeness", [0.0, 0.5, 0.8])

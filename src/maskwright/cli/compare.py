@@ -34,8 +34,9 @@ def compare(
 
     CONFIG is YAML with `base:`, a configuration as for train, and `matrix:`, keys with the values to compare, such as
     {model: [unet, unet/resnet34], seed: [0, 1, 2], optim.lr: [0.001, 0.01]}; a value may be a whole section. `cells:`
-    is a list of settings that stand together, such as {model: unet, lr: 0.01}. All cells have the same split and the
-    same epochs (or train.minutes). Flags as for train are laid over the base.
+    is a list of settings that stand together, such as {model: unet, lr: 0.01}. `runs:` is a list of
+    finished runs that are compared with the cells. All cells have the same split and the same epochs (or train.minutes).
+    Flags as for train are laid over the base.
 
     A comparison that was stopped goes on when it is named, and a cell that failed is tried again. Exit code 1: one failed.
 
@@ -116,14 +117,16 @@ def _run(matrix: Matrix, root: Path, split: str | None, console: Any) -> Compari
     from maskwright.cli.telling import tell_plan
     from maskwright.comparison.cells import compare_cells
     from maskwright.comparison.folder import GIVEN, open_comparison
+    from maskwright.errors import as_typed
 
     def say(line: str) -> None:
         console.print(line, soft_wrap=True, markup=False)
 
     for note in matrix.notes:
         say(f"note    {note}")
-    say(f"comparing {len(matrix.cells)} cells in {root}")
-    with goes_on_with(f"maskwright compare {root}", root / GIVEN):
+    joining = f" and {len(matrix.joining)} finished run{'' if len(matrix.joining) == 1 else 's'}" if matrix.joining else ""
+    say(f"comparing {len(matrix.cells)} cell{'' if len(matrix.cells) == 1 else 's'}{joining} in {root}")
+    with goes_on_with(f"maskwright compare {as_typed(root)}", root / GIVEN):
         compare_cells(matrix, root, split, say, console, tell_plan(console))
     return open_comparison(root)
 

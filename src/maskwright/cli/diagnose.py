@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 def diagnose(run: str, /, *, json: Flag = False) -> None:
     """Say in plain words how training went, and what to try next.
 
+    maskwright diagnose runs/first
+
     Reads the run's history, settings and data, and what `maskwright evaluate RUN --split val` (and `--split train`)
     found if it was run; scores of the test images are never read.
 
@@ -45,14 +47,14 @@ def _cells(root: str) -> list[tuple[str, Run]]:
     from pathlib import Path
 
     from maskwright.comparison.folder import States, read_plan
-    from maskwright.errors import RunError
+    from maskwright.errors import RunError, as_typed
     from maskwright.runs import Run
 
     places = read_plan(Path(root)).places
     states = States(Path(root), [place.name for place in places])
     done = [(place.name, Run.open(Path(root) / place.run)) for place in places if states[place.name].state == "done"]
     if not done:
-        raise RunError(f"`RUN` must hold a finished cell; none of {root} is. Go on with it: maskwright compare {root}")
+        raise RunError(f"`RUN` must hold a finished cell; none of {root} is. Go on with it: maskwright compare {as_typed(root)}")
     return done
 
 
@@ -64,6 +66,7 @@ def _document(run: Run) -> dict[str, Any]:
 
 def _tell(run: Run) -> None:
     from maskwright.cli.output import say
+    from maskwright.errors import as_typed
     from maskwright.training.diagnose import diagnose as read
 
     for one in read(run):
@@ -71,4 +74,4 @@ def _tell(run: Run) -> None:
         say(f"        {one.evidence}")
         say(f"        Next: {one.advice}")
     if run.weights.is_file() and not (run.root / "evaluation" / "val-counts.npz").is_file():
-        say(f"more can be told of classes, masks and images after: maskwright evaluate {run.root} --split val")
+        say(f"more can be told of classes, masks and images after: maskwright evaluate {as_typed(run.root)} --split val")

@@ -54,20 +54,18 @@ def search(
     from pathlib import Path
 
     from maskwright.cli.output import goes_on_with, say, say_json, stderr, table
-    from maskwright.comparison.search_space import read_space
+    from maskwright.comparison.search_space import default_out, read_space
     from maskwright.config.flags import parse_overrides
-    from maskwright.errors import UsageError, must
+    from maskwright.errors import as_typed
 
-    for name, value in (("--trials", trials), ("--minutes", minutes)):
-        if value is not None and value <= 0:
-            raise UsageError(must(name, "above 0", value))
     space = read_space(config, parse_overrides(keys), trials, minutes)
-    root = Path(out) if out else Path("runs") / f"{Path(config).stem}-search"
+    root = Path(out) if out else default_out(config)
     if plan:
         return _tell_plan(space, root, json)
 
-    from maskwright.comparison.search import GIVEN, as_rows, document, in_words
+    from maskwright.comparison.search import GIVEN
     from maskwright.comparison.search import search as run
+    from maskwright.comparison.search_result import as_rows, document, in_words
     from maskwright.reports.search_plots import write_plots
 
     console = stderr()
@@ -81,7 +79,7 @@ def search(
         for line in in_words(result):
             say(line)
         if result.best:
-            say(f"best setting in {result.best_config}; next: maskwright train {result.best_config}")
+            say(f"best setting in {result.best_config}; next: maskwright train {as_typed(result.best_config)}")
     return 0 if result.best else 1
 
 

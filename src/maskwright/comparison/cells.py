@@ -28,11 +28,13 @@ from maskwright.comparison.folder import (
     refuse_taken,
     write_plan,
 )
+from maskwright.comparison.joining import joined, joining_places, scored_joining
 from maskwright.comparison.matrix import Cell, Matrix, read_matrix
 from maskwright.comparison.measuring import is_out_of_memory
 from maskwright.config import Config
 from maskwright.data.augment import resolve as resolve_augment
 from maskwright.data.dataset import SPLITS
+from maskwright.data.record import data_document
 from maskwright.errors import ConfigError, MaskwrightError, UsageError, must, unknown
 from maskwright.models.smp import refuse_unknown as refuse_unknown_smp
 from maskwright.models.weights import own_weights, without_weights
@@ -56,6 +58,7 @@ def compare_cells(
     if is_comparison(root):
         begun = read_matrix(root / GIVEN)
         refuse_changed(root, _settings(begun), _settings(matrix))
+        refuse_changed(root, *([(str(path), Config()) for path in one.joining] for one in (begun, matrix)))
         plan = read_plan(root)
         if split is not None and split != plan.split:
             plan = replace(plan, split=split)
@@ -129,20 +132,22 @@ def _begin(matrix: Matrix, root: Path, split: str, console: Console | None, tell
         refuse_empty_split(opened, split)
         if tell_plan:
             tell_plan(opened)
-        places = [Place(cell.name, cell.entry, f"{CELLS}/{cell.folder}", dict(cell.settings)) for cell in matrix.cells]
-        plan = Plan(split, tuple(places), budget_of(opened))
+        cells = [Place(cell.name, cell.entry, f"{CELLS}/{cell.folder}", dict(cell.settings)) for cell in matrix.cells]
+        plan = Plan(split, (*cells, *joining_places(matrix, data_document(opened.opened.dataset), split)), budget_of(opened))
     finally:
         opened.opened.store.close()
-    begin(root, matrix.document, plan)
+    begin(root, matrix.document, plan, done=joined(matrix, plan.places))
     return plan
 
 
 def _run_all(matrix: Matrix, plan: Plan, root: Path, say: Say, console: Console | None) -> None:
-    states = States(root, [cell.name for cell in matrix.cells])
+    states = States(root, [place.name for place in plan.places])
+    runs = scored_joining(matrix, plan, root)  # what cannot be scored is told before hours of training
     left = [cell for cell in matrix.cells if not _is_done(root / CELLS / cell.folder, plan.split, states, cell)]
     if len(left) < len(matrix.cells):
         say(f"{len(matrix.cells) - len(left)} of {len(matrix.cells)} cells are finished already")
-    first = next((Run(root / CELLS / cell.folder) for cell in matrix.cells if cell not in left), None)
+    finished = (Run(root / CELLS / cell.folder) for cell in matrix.cells if cell not in left)
+    first = next(iter([*runs, *finished]), None)
     for number, cell in enumerate(left):
         folder = root / CELLS / cell.folder
         states.change(cell.name, state="running", reason=None, trace=None)
@@ -215,7 +220,8 @@ def _line(matrix: Matrix, cell: Cell, states: States, folder: Path, left: list[C
         run = Run(folder)
         told = f"val IoU {best_val(run, 'val_iou'):.4f}, {len(run.history)} epochs, {duration(state.seconds)}"
     rest = _seconds_left(matrix, states, left)
-    return f"{_counted(matrix, cell)}  {cell.name}  {told}" + (f"; about {duration(rest)} left" if rest else "")
+    line = f"{_counted(matrix, cell)}  {cell.name}  {told}"
+    return f"{line.removesuffix('.')}; about {duration(rest)} left" if rest else line
 
 
 def _seconds_left(matrix: Matrix, states: States, left: list[Cell]) -> float:

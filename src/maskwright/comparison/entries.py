@@ -56,7 +56,8 @@ class Failure:
 class Comparison:
     """Entries on the same images of one split; `groups` holds the group of each image, None for one of its own.
 
-    `root` is the comparison's folder where it has one; `monitor` what validation was watched by.
+    `root` is the comparison's folder where it has one; `monitor` the validation score that chooses, `same_val` whether all runs
+    have the same validation images, without which none can. `notes` say what else the runs do not have in common.
     """
 
     split: str
@@ -67,6 +68,8 @@ class Comparison:
     failures: tuple[Failure, ...] = ()
     root: Path | None = None
     monitor: str = "val_iou"
+    notes: tuple[str, ...] = ()
+    same_val: bool = True
 
     @property
     def standings(self) -> Standings:

@@ -14,6 +14,7 @@ import numpy as np
 
 from maskwright.comparison.entries import Comparison, Cost, Entry, Failure
 from maskwright.comparison.naming import SEED, model_name, unlike
+from maskwright.comparison.terms import boundary_widths, have_same, identities, judged_by, unlike_terms
 from maskwright.data.record import bands_of, class_map, split_entries
 from maskwright.errors import RunError, UsageError, listed
 from maskwright.metrics.counts import Counts
@@ -38,10 +39,15 @@ def compare_runs(
     refuse_other_images(runs, split)
     for run in runs:
         ensure_scored(run, split, data, progress)
+    return assemble(gathered(runs), split)
+
+
+def gathered(runs: Sequence[Run]) -> list[tuple[str, dict[str, Any], list[Run]]]:
+    """Runs as entries: the seeds of one setting together, each with a name and the settings it differs in."""
     grouped = _grouped(runs)
     names = _names(grouped, [run.name for run in runs])
     settings = _settings([group[0] for group in grouped])
-    return assemble([*zip(names, settings, grouped, strict=True)], split)
+    return list(zip(names, settings, grouped, strict=True))
 
 
 def assemble(
@@ -56,14 +62,23 @@ def assemble(
     document = runs[0].data
     files = split_entries(document, split)
     images = tuple(entry["id"] for entry in files)
-    monitor = _monitor(runs)
+    monitor, _ = judged_by(runs)
+    counts = [tuple(counts_of(run, split, images) for run in group) for _, _, group in named]
+    notes = unlike_terms([(name, group) for name, _, group in named], counts, split)
+    if len(boundary_widths(counts)) > 1:
+        counts = [tuple(map(_without_boundary_f, each)) for each in counts]
     entries = tuple(
-        Entry(name, dict(settings), tuple(group), tuple(counts_of(run, split, images) for run in group),
-              tuple(best_val(run, monitor) for run in group), cost_of(group, split))
-        for name, settings, group in named
-    )  # fmt: skip
+        Entry(name, dict(settings), tuple(group), each, tuple(best_val(run, monitor) for run in group), cost_of(group, split))
+        for (name, settings, group), each in zip(named, counts, strict=True)
+    )
     groups = tuple(entry["group"] for entry in files)
-    return Comparison(split, class_map(document).names, images, groups, entries, tuple(failures), root, monitor)
+    return Comparison(split, class_map(document).names, images, groups, entries, tuple(failures), root, monitor, notes,
+                      have_same("val", runs))  # fmt: skip
+
+
+def _without_boundary_f(counts: Counts) -> Counts:
+    nothing = np.zeros(0)
+    return replace(counts, boundary_near=nothing, boundary_edge=nothing)
 
 
 def refuse_unfinished(run: Run) -> None:
@@ -75,27 +90,37 @@ def refuse_unfinished(run: Run) -> None:
 
 def refuse_other_images(runs: Sequence[Run], split: str) -> None:
     """Stop where runs have not the same images, masks and classes in a split: names, contents and meaning."""
-    first = runs[0]
-    classes, files = _meaning(first), _identities(first, split)
-    for run in runs[1:]:
-        if _meaning(run) != classes:
-            ours, theirs = (listed(_meaning(one)[0], "and", 6) for one in (first, run))
-            if ours == theirs:
-                ours, theirs = (f"{one} as {list(_meaning(one)[1])}" for one in (first, run))
-                ours, theirs = f"values {ours}", f"values {theirs}"
-            fix = "Only scores of the same classes can be compared."
-            raise RunError(f"runs must have the same classes to be compared; {first.root} has {ours}, {run.root} {theirs}. {fix}")
-        others = _identities(run, split)
+    refuse_other_data([(str(run.root), run.data) for run in runs], split)
+
+
+def refuse_other_data(documents: Sequence[tuple[str, dict[str, Any]]], split: str) -> None:
+    """The same of what data.json holds, each by the name of its run."""
+    name, first = documents[0]
+    files = identities(split_entries(first, split))
+    for other, document in documents[1:]:
+        _refuse_other_classes((name, first), (other, document))
+        others = identities(split_entries(document, split))
         if others == files:
             continue
-        differ = sorted(name for name in files.keys() | others.keys() if files.get(name) != others.get(name))
-        changed = [name for name in differ if name in files and name in others]
+        differ = sorted(image for image in files.keys() | others.keys() if files.get(image) != others.get(image))
+        changed = [image for image in differ if image in files and image in others]
         told = f"in {listed(differ, 'and', 3)} they differ"
         if changed == differ:
             told = f"{listed(differ, 'and', 3)} {'has' if len(differ) == 1 else 'have'} other contents there"
         fix = "Train them on one data set with one split, or choose another --split."
-        raise RunError(f"runs must have the same {split} images to be compared; {first.root} has {len(files)} and {run.root} "
+        raise RunError(f"runs must have the same {split} images to be compared; {name} has {len(files)} and {other} "
                        f"{len(others)}, {told}. {fix}")  # fmt: skip
+
+
+def _refuse_other_classes(first: tuple[str, dict[str, Any]], second: tuple[str, dict[str, Any]]) -> None:
+    (name, ours), (other, theirs) = ((name, _meaning(document)) for name, document in (first, second))
+    if ours == theirs:
+        return
+    told = [listed(classes[0], "and", 6) for classes in (ours, theirs)]
+    if told[0] == told[1]:
+        told = [f"values {list(classes[1])}" for classes in (ours, theirs)]
+    fix = "Only scores of the same classes can be compared."
+    raise RunError(f"runs must have the same classes to be compared; {name} has {told[0]}, {other} {told[1]}. {fix}")
 
 
 def ensure_scored(run: Run, split: str, data: Path | None = None, progress: Progress | None = None) -> None:
@@ -161,20 +186,9 @@ def _mean(values: Iterable[float | None]) -> float:
     return sum(known) / len(known) if known else math.nan
 
 
-def _monitor(runs: Sequence[Run]) -> str:
-    """What validation was watched by; the IoU, which every history has, where runs differ."""
-    watched = {run.config.train.monitor for run in runs}
-    return watched.pop() if len(watched) == 1 else "val_iou"
-
-
-def _meaning(run: Run) -> tuple[Any, ...]:
-    classes = class_map(run.data)
+def _meaning(document: dict[str, Any]) -> tuple[Any, ...]:
+    classes = class_map(document)
     return classes.names, classes.values, classes.ignore_values, classes.foreground_from, classes.colours
-
-
-def _identities(run: Run, split: str) -> dict[str, tuple[Any, ...]]:
-    keys = ("image_sha256", "mask_sha256", "window")
-    return {entry["id"]: tuple(str(entry[key]) for key in keys) for entry in split_entries(run.data, split)}
 
 
 def _grouped(runs: Sequence[Run]) -> list[list[Run]]:

@@ -1,6 +1,6 @@
 """The folder of a comparison: what it holds, the state of each cell, and how it is opened again.
 
-comparison.yaml   base and matrix as given (or the runs)     plan.json    cells, split and budget
+comparison.yaml   base, matrix and runs as given          plan.json    cells and runs, split and budget
 cells.json        the state of each cell, a failure's reason  cells/NAME/  their run folders
 environment.json  versions, machine and command              standings.json, table.md, table.csv, table.tex, report.html
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -89,7 +89,8 @@ def is_comparison(root: str | Path) -> bool:
 
 def is_of_runs(root: str | Path) -> bool:
     """Whether a folder is that of a comparison of finished runs, which has no cells to go on with."""
-    return is_comparison(root) and "runs" in (yaml.safe_load((Path(root) / GIVEN).read_text(encoding="utf-8")) or {})
+    given = yaml.safe_load((Path(root) / GIVEN).read_text(encoding="utf-8")) if is_comparison(root) else None
+    return list(given or ()) == ["runs"]
 
 
 def open_comparison(root: str | Path) -> Comparison:
@@ -120,12 +121,15 @@ def read_plan(root: Path) -> Plan:
     return Plan(tree["split"], tuple(Place(**place) for place in tree["cells"]), tree["budget"])
 
 
-def begin(root: Path, document: Mapping[str, Any], plan: Plan) -> None:
-    """Make the folder of a new comparison; what it was given is written last, and makes it one."""
+def begin(root: Path, document: Mapping[str, Any], plan: Plan, done: Iterable[Place] = ()) -> None:
+    """Make the folder of a new comparison, some of its places done; what it was given is written last, and makes it one."""
     write_plan(root, plan)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     write_json(root / ENVIRONMENT, provenance(command_line(), now, {}))
-    States(root, [place.name for place in plan.places]).write()
+    states = States(root, [place.name for place in plan.places])
+    for place in done:
+        states.known[place.name] = CellState("done")
+    states.write()
     text = yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True, width=120)
     write_atomically(root / GIVEN, lambda path: path.write_text(text, encoding="utf-8"))
 
@@ -139,16 +143,15 @@ def write_plan(root: Path, plan: Plan) -> None:
 def keep_runs(comparison: Comparison, root: Path) -> Comparison:
     """Write the folder of a comparison of finished runs, which stay where they are."""
     refuse_taken(root)
-    places: list[Place] = []
-    for entry in comparison.entries:
-        for run in entry.runs:
-            name = with_seed(entry.name, run.config.train.seed if entry.num_seeds > 1 else None)
-            places.append(Place(name, entry.name, str(run.root.resolve()), entry.settings))
-    begin(root, {"runs": [place.run for place in places]}, Plan(comparison.split, tuple(places), {}))
-    states = States(root, [place.name for place in places])
-    for place in places:
-        states.change(place.name, state="done")
+    places = tuple(place for entry in comparison.entries for place in places_of(entry.name, entry.settings, entry.runs))
+    begin(root, {"runs": [place.run for place in places]}, Plan(comparison.split, places, {}), done=places)
     return replace(comparison, root=root)
+
+
+def places_of(name: str, settings: Mapping[str, Any], runs: Sequence[Run]) -> list[Place]:
+    """The places of an entry of finished runs, which stay where they are."""
+    seeds = [run.config.train.seed if len(runs) > 1 else None for run in runs]
+    return [Place(with_seed(name, seed), name, str(run.root.resolve()), settings) for seed, run in zip(seeds, runs, strict=True)]
 
 
 def default_out(config: Config, parent: Path = Path("runs")) -> Path:

@@ -2,9 +2,11 @@
 
     base:   {data: {root: my_data}, train: {epochs: 30}}
     matrix: {model: [unet, unet/resnet34], seed: [0, 1, 2]}
+    runs:   [runs/first]
 
 `cells:` is a list of settings that stand together, such as {model: unet, lr: 1e-3}; each is combined with all of the
-matrix. What is wrong with any of it is told at once, with file, line and nearest key.
+matrix. `runs:` are finished runs that are compared with the cells as they are. What is wrong with any of it is told at once,
+with file, line and nearest key.
 """
 
 from __future__ import annotations
@@ -16,19 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskwright.comparison.matrix_file import (
-    Reading,
-    Rows,
-    Value,
-    read_axes,
-    read_rows,
-    refuse_unknown_parts,
-    rooted,
-    told_apart,
-)
+from maskwright.comparison.matrix_file import PARTS, Rows, read_axes, read_joining, read_rows, told_apart
 from maskwright.comparison.naming import SEED, folder_names, setting_name, unlike, value_name, with_seed
+from maskwright.comparison.reading import Reading, Value, rooted, with_data_from_anywhere
 from maskwright.config import Config
-from maskwright.config.files import Override, Sources, lay_over, read_yaml, validated
+from maskwright.config.files import Override, Sources, lay_over, validated
 from maskwright.config.models import model_shorthand
 from maskwright.errors import ConfigError, listed
 
@@ -49,21 +43,25 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """What a comparison trains; `document` is what it follows from, flags laid in, to be written down."""
+    """What a comparison trains; `document` is what it follows from, flags laid in, to be written down.
+
+    `joining` are finished runs that are compared with the cells.
+    """
 
     base: Config
     cells: tuple[Cell, ...]
     notes: tuple[str, ...]
     document: dict[str, Any] = field(repr=False)
+    joining: tuple[Path, ...] = ()
 
 
 def read_matrix(path: str | Path, overrides: Iterable[Override] = ()) -> Matrix:
     """Read a comparison's CONFIG, flags laid over its base, and make every cell's configuration."""
-    reading = Reading(Path(path), *read_yaml(Path(path)), [])
-    refuse_unknown_parts(reading)
+    reading = Reading.of(path)
+    reading.refuse_unknown_parts("comparison", PARTS)
     axes = read_axes(reading)
-    rows = read_rows(reading, axes)
-    base, sources = _base(reading)
+    rows, joining = read_rows(reading, axes), read_joining(reading)
+    base, sources = reading.base()
     laid = _lay_flags(reading, base, sources, axes, rows, overrides)
     if not axes and not rows and not reading.problems:
         reading.problems.append(f"{path}: must say what varies. Give `matrix:`, such as {{model: [unet, unet/resnet34]}}.")
@@ -75,16 +73,9 @@ def read_matrix(path: str | Path, overrides: Iterable[Override] = ()) -> Matrix:
         "base": base,
         **_written(axes, laid),
         **({"cells": [_row(name, values) for name, values in rows]} if rows else {}),
+        **({"runs": [str(path) for path in joining]} if joining else {}),
     }
-    return Matrix(settled, cells, _notes(base, drafts), document)
-
-
-def _base(reading: Reading) -> tuple[dict[str, Any], Sources]:
-    base = {key: value for key, value in (reading.tree.get("base") or {}).items() if value is not None}
-    sources = {at[1:]: told for at, told in reading.sources.items() if at[0] == "base" and len(at) > 1}
-    if isinstance(base.get("model"), dict):
-        base["model"] = rooted("model", base["model"])
-    return base, sources
+    return Matrix(settled, cells, _notes(base, drafts), document, joining)
 
 
 def _lay_flags(
@@ -103,9 +94,7 @@ def _lay_flags(
         else:
             problem = lay_over(base, sources, key, rooted(key, value), source)
             reading.problems += [problem] if problem else []
-    root = base["data"].get("root") if isinstance(base.get("data"), dict) else None
-    if isinstance(root, str):  # so that the comparison goes on from any folder
-        base["data"]["root"] = str(Path(root).absolute())
+    with_data_from_anywhere(base)
     return above
 
 

@@ -1,79 +1,21 @@
-"""What stands in CONFIG of `maskwright compare`: the keys that vary, their values, and the place of each."""
+"""What stands in CONFIG of `maskwright compare`: the keys that vary, their values, the place of each, and finished runs."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from maskwright.comparison.naming import value_name
-from maskwright.config import Config
-from maskwright.config.files import Sources, known_keys, yaml_value
-from maskwright.config.flags import SHORT
-from maskwright.errors import closest, listed
+from maskwright.comparison.reading import Reading, Value, Where, held
 
-PARTS = ("base", "matrix", "cells")
-# one test for all, and one budget: only then does a difference come from what is compared
-SHARED = ("data.root", "data.images", "data.masks", "data.reader", "data.target", "data.boundary", "data.window", "data.classes",
-          "data.ignore_index", "data.foreground_from", "data.split")  # fmt: skip
-BUDGET = ("train.epochs", "train.minutes")
-_FREE = ("optim.options", "optim.freeze", "model.pixels")  # mappings whose keys the sections do not list
-_SHORT = {flag[2:]: key for flag, key in SHORT.items()}
-Where = tuple[str | int, ...]
-
-
-@dataclass(frozen=True)
-class Value:
-    """One value of one key, and where it stands in the file."""
-
-    key: str
-    value: Any
-    source: str
-    inner: Sources
-
-
+PARTS: Mapping[str, tuple[type, str]] = {
+    "base": (dict, "a configuration"),
+    "matrix": (dict, "keys with lists of values"),
+    "cells": (list, "a list of settings"),
+    "runs": (list, "a list of run folders"),
+}
 Rows = list[tuple[str | None, list[Value]]]  # of `cells:`, each with the name it was given
-
-
-@dataclass
-class Reading:
-    """A CONFIG while it is read: its tree, where its keys stand, and what is wrong with it."""
-
-    path: Path
-    tree: dict[str, Any]
-    sources: Sources
-    problems: list[str]
-
-    def complain(self, at: Where, what: str) -> None:
-        place = next((self.sources[at[:end]] for end in range(len(at), 0, -1) if at[:end] in self.sources), str(self.path))
-        self.problems.append(f"{place}: {what}")
-
-    def value(self, key: str, value: Any, at: Where) -> Value:
-        """A value with the places of what is in it; text is read as YAML, which makes 1e-3 a number."""
-        depth = len(at)
-        inner = {where[depth:]: told for where, told in self.sources.items() if where[:depth] == at and len(where) > depth}
-        if isinstance(value, str):
-            with contextlib.suppress(yaml.YAMLError):  # lay_over tells of it
-                value = yaml_value(value)
-        return Value(key, rooted(key, value), self.sources[at], inner)
-
-
-def refuse_unknown_parts(reading: Reading) -> None:
-    for key in [key for key in reading.tree if key not in PARTS]:
-        near = closest(str(key), PARTS, limit=1)
-        hint = f"Did you mean `{near[0]}`?" if near else f"A comparison has {listed(PARTS)}."
-        if key in Config.model_fields:
-            hint = f"Write it below `base:`, as `base.{key}`."
-        reading.complain((str(key),), f"`{key}` must be a known key. {hint}")
-    for key, kind, told in (("base", dict, "a configuration"), ("matrix", dict, "keys with lists of values"),
-                            ("cells", list, "a list of settings")):  # fmt: skip
-        if key in reading.tree and not isinstance(reading.tree[key], kind):
-            reading.complain((key,), f"`{key}` must be {told}; got {reading.tree[key]!r}.")
-            del reading.tree[key]
 
 
 def read_axes(reading: Reading) -> dict[str, list[Value]]:
@@ -81,7 +23,7 @@ def read_axes(reading: Reading) -> dict[str, list[Value]]:
     axes: dict[str, list[Value]] = {}
     for name, values in (reading.tree.get("matrix") or {}).items():
         at: Where = ("matrix", str(name))
-        key = _key(reading, at, str(name))
+        key = _key(reading, at)
         if key is None:
             continue
         if key in axes:
@@ -108,7 +50,7 @@ def read_rows(reading: Reading, axes: Mapping[str, Any]) -> Rows:
         values: dict[str, Value] = {}
         for name in [name for name in row if name != "name"]:
             at: Where = ("cells", index, str(name))
-            key = _key(reading, at, str(name))
+            key = _key(reading, at)
             if key in axes:
                 reading.complain(at, f"`{name}` must stand in the matrix or in cells; it stands in both. Remove one.")
             elif key in values:
@@ -119,36 +61,34 @@ def read_rows(reading: Reading, axes: Mapping[str, Any]) -> Rows:
     return rows
 
 
-def _key(reading: Reading, at: Where, name: str) -> str | None:
+def read_joining(reading: Reading) -> tuple[Path, ...]:
+    """The folders of `runs:`, finished runs that are compared with the cells."""
+    found: list[Path] = []
+    for index, given in enumerate(reading.tree.get("runs") or []):
+        path = Path(str(given)).absolute()
+        if not isinstance(given, str) or not (path / "config.yaml").is_file():
+            fix = "Check the path; it is looked for from where the command is called."
+            reading.complain(
+                ("runs", index), f"`runs.{index}` must be a run folder made by `maskwright train`; got {given}. {fix}"
+            )
+        elif path in found:
+            reading.complain(("runs", index), f"`runs` must hold each run once; got {given} twice. Remove one.")
+        else:
+            found.append(path)
+    return tuple(found)
+
+
+def _key(reading: Reading, at: Where) -> str | None:
     """The dotted key a name of the matrix stands for; None, and a complaint, where there is none or it must not vary."""
-    flags, known = {flag.replace("-", "_"): key for flag, key in _SHORT.items()}, known_keys()
-    key = flags.get(name.replace("-", "_"), name)
-    shown = ".".join(map(str, at))
-    if key not in known and not key.startswith(tuple(f"{free}." for free in _FREE)):
-        near = closest(name, [*flags, *known], limit=1)
-        same = [one for one in known if one.split(".")[-1] == name]
-        hint = f"Did you mean `{(near or same)[0]}`?" if near or same else "maskwright config show lists all keys."
-        reading.complain(at, f"`{shown}` must be a known key. {hint}")
-        return None
-    if key in BUDGET:
-        fix = f"Set it in base, or train runs and give them all: maskwright compare RUN RUN; {name} differs there as you like."
+    key, shown = reading.key(at), ".".join(map(str, at))
+    why = held(key) if key else None
+    if why == "budget":
+        fix = f"Set it in base, or train runs and give them all: maskwright compare RUN RUN; {at[-1]} differs there as you like."
         reading.complain(at, f"`{shown}` must not vary: all cells are trained on one budget. {fix}")
-        return None
-    if any(key == one or key.startswith(f"{one}.") for one in SHARED) or key == "data":
+    elif why == "images":
         fix = "Set it in base, and make a comparison for each."
         reading.complain(at, f"`{shown}` must not vary: all cells are scored on the same images and split. {fix}")
-        return None
-    return key
-
-
-def rooted(key: str, value: Any) -> Any:
-    """A path of weights that is there, made to hold from any folder; all else as it is."""
-    if key == "model" and isinstance(value, dict) and "weights" in value:
-        return {**value, "weights": rooted("model.weights", value["weights"])}
-    if key != "model.weights" or not isinstance(value, str):
-        return value
-    path = Path(value)
-    return str(path.absolute()) if path.is_file() or (path / "config.yaml").is_file() else value
+    return None if why else key
 
 
 def told_apart(value: Any) -> str:

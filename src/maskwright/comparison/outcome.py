@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from maskwright.comparison.entries import Comparison
+from maskwright.comparison.latex import as_latex
 from maskwright.comparison.standings import Standings, standings
-from maskwright.comparison.tables import as_csv, as_latex, as_markdown
+from maskwright.comparison.tables import as_csv, as_markdown
 from maskwright.runs import write_json, write_text
 
 

@@ -26,7 +26,6 @@ from maskwright.evaluation.resampling import LEVEL, resampled_scores, spread_int
 from maskwright.metrics.counts import Counts
 
 _STILL = 1e-12  # a spread below this is rounding
-_RANGE = 1.0  # scores lie between 0 and 1, so a difference can't be larger
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,8 @@ def spreads(entries: Sequence[Scores], seed: int = 0) -> tuple[Spread, ...]:
     return tuple(found)
 
 
-def score_interval(spread: Spread, num_units: int, level: float = LEVEL) -> tuple[float, float]:
-    """The interval of one score by itself: Student's, on the scale of log odds, widened for few units and few seeds.
+def score_interval(spread: Spread, num_units: int, level: float = LEVEL, most: float = 1.0) -> tuple[float, float]:
+    """The interval of one score, from 0 to `most`, by itself: Student's, of log odds, widened for few units and few seeds.
 
     With one seed it is that of `resampling.score_interval`, as evaluation tells it.
     """
@@ -123,7 +122,7 @@ def score_interval(spread: Spread, num_units: int, level: float = LEVEL) -> tupl
     if total <= _STILL**2:
         return spread.value, spread.value
     degrees = _degrees(wide, num_units, (spread,))
-    return spread_interval(drawn, math.sqrt(total / drawn_total) * _student(1 - (1 - level) / 2, degrees), _RANGE)
+    return spread_interval(drawn, math.sqrt(total / drawn_total) * _student(1 - (1 - level) / 2, degrees), most)
 
 
 def pair_rate(entries: Sequence[Spread], level: float = LEVEL) -> float:
@@ -148,8 +147,8 @@ def pair_rate(entries: Sequence[Spread], level: float = LEVEL) -> float:
     return min(rate, max(found, rate / num_pairs))
 
 
-def difference(ours: Spread, theirs: Spread, num_units: int, rate: float = 1 - LEVEL) -> Difference:
-    """Our score less theirs; the interval errs at `rate`, and keeps to the differences that are possible at all."""
+def difference(ours: Spread, theirs: Spread, num_units: int, rate: float = 1 - LEVEL, most: float = 1.0) -> Difference:
+    """Our score less theirs, both between 0 and `most`; the interval errs at `rate`, and keeps to what is possible at all."""
     value = ours.value - theirs.value
     apart = ours.images - theirs.images
     apart = apart[np.isfinite(apart)]
@@ -161,7 +160,7 @@ def difference(ours: Spread, theirs: Spread, num_units: int, rate: float = 1 - L
         value = 0.0 if abs(value) <= _STILL else value
         return Difference(value, 0.0, (value, value))
     reach = _student(1 - rate / 2, _degrees(from_images, num_units, (ours, theirs))) * math.sqrt(total)
-    return Difference(value, math.sqrt(total), (max(-_RANGE, value - reach), min(_RANGE, value + reach)))
+    return Difference(value, math.sqrt(total), (max(-most, value - reach), min(most, value + reach)))
 
 
 def _residuals(kept: Sequence[np.ndarray]) -> np.ndarray:

@@ -64,14 +64,15 @@ def front_cost(costs: Sequence[object]) -> str:
 def fronts(standings: Standings) -> dict[str, Front]:
     """One front for each kind of cost."""
     found = {}
+    sign = -1 if standings.is_lower_better else 1
     for name, label in COSTS.items():
         rows = [(float(getattr(row.cost, name)), row.metrics[standings.metric], row) for row in standings.rows]
         known = [each for each in rows if math.isfinite(each[0] + each[1])]
-        flags = on_front([cost for cost, _, _ in known], [score for _, score, _ in known])
+        flags = on_front([cost for cost, _, _ in known], [sign * score for _, score, _ in known])
         points = [
             Point(row.name, cost, score, row.intervals[standings.metric], row.verdict, flag)
             for (cost, score, row), flag in zip(known, flags, strict=True)
         ]
         missing = tuple(row.name for cost, score, row in rows if not math.isfinite(cost + score))
-        found[name] = Front(name, label, tuple(sorted(points, key=lambda point: (point.cost, -point.score))), missing)
+        found[name] = Front(name, label, tuple(sorted(points, key=lambda point: (point.cost, -sign * point.score))), missing)
     return found

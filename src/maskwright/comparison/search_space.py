@@ -18,18 +18,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from maskwright.comparison.matrix_file import BUDGET, SHARED, Reading, rooted
 from maskwright.comparison.naming import SEED, value_name
+from maskwright.comparison.reading import Reading, Where, held, key_of, rooted, with_data_from_anywhere
 from maskwright.config import Config
-from maskwright.config.files import Override, Sources, known_keys, lay_over, read_yaml, validated, yaml_value
-from maskwright.config.flags import SHORT
-from maskwright.errors import ConfigError, closest, listed
+from maskwright.config.files import Override, Sources, lay_over, validated, yaml_value
+from maskwright.errors import ConfigError, UsageError, closest, listed, must
 
-PARTS = ("base", "search", "trials", "minutes", "seed", "pruner")
+PARTS: Mapping[str, tuple[type, str] | None] = {
+    "base": (dict, "a configuration"),
+    "search": (dict, "keys with ranges or choices"),
+    "trials": None,
+    "minutes": None,
+    "seed": None,
+    "pruner": None,
+}
 Pruner = Literal["median", "hyperband", "none"]
 TRIALS = 20
 _RANGE = ("low", "high", "log", "step")
-_SHORT = {flag[2:].replace("-", "_"): key for flag, key in SHORT.items()}
 
 
 @dataclass(frozen=True)
@@ -121,20 +126,27 @@ class Space:
         return {"base": self.tree, "search": axes, "seed": self.seed, "pruner": self.pruner}
 
 
+def default_out(config: str | Path) -> Path:
+    """runs/CONFIG-search, the same every time, so that the same command goes on."""
+    return Path("runs") / f"{Path(config).stem}-search"
+
+
 def read_space(
     path: str | Path, overrides: Iterable[Override] = (), trials: int | None = None, minutes: float | None = None
 ) -> Space:
     """Read a search's CONFIG, flags laid over its base; `trials` and `minutes` as flags come before the file's."""
-    reading = Reading(Path(path), *read_yaml(Path(path)), [])
-    _refuse_unknown_parts(reading)
+    for name, limit in (("trials", trials), ("minutes", minutes)):
+        if limit is not None and limit <= 0:
+            raise UsageError(must(name, "above 0", limit))
+    reading = Reading.of(path)
+    reading.refuse_unknown_parts("search", PARTS)
     axes = [axis for name, given in (reading.tree.get("search") or {}).items() if (axis := _axis(reading, str(name), given))]
     _refuse_twice(reading, axes)
     if not axes and not reading.problems:
         reading.problems.append(
             f"{path}: must say what is searched. Give `search:`, such as {{lr: {{low: 1e-4, high: 0.1, log: true}}}}."
         )
-    tree = {key: value for key, value in (reading.tree.get("base") or {}).items() if value is not None}
-    sources = {at[1:]: told for at, told in reading.sources.items() if at[0] == "base" and len(at) > 1}
+    tree, sources = reading.base()
     _lay_flags(reading, tree, sources, axes, overrides)
     base = _validated(reading, tree, sources)
     given_trials, given_minutes = _number(reading, "trials", int), _number(reading, "minutes", float)
@@ -152,22 +164,10 @@ def read_space(
     return space
 
 
-def _refuse_unknown_parts(reading: Reading) -> None:
-    for key in [key for key in reading.tree if key not in PARTS]:
-        near = closest(str(key), PARTS, limit=1)
-        hint = f"Did you mean `{near[0]}`?" if near else f"A search has {listed(PARTS, 'and', 8)}."
-        if key in Config.model_fields:
-            hint = f"Write it below `base:`, as `base.{key}`."
-        reading.complain((str(key),), f"`{key}` must be a known key. {hint}")
-    for key, told in (("base", "a configuration"), ("search", "keys with ranges or choices")):
-        if key in reading.tree and not isinstance(reading.tree[key], dict):
-            reading.complain((key,), f"`{key}` must be {told}; got {reading.tree[key]!r}.")
-            del reading.tree[key]
-
-
 def _axis(reading: Reading, name: str, given: Any) -> Axis | None:
-    key, at = _SHORT.get(name.replace("-", "_"), name), ("search", name)
-    if not _may_vary(reading, key, name):
+    at: Where = ("search", name)
+    key = reading.key(at)
+    if key is None or not _may_vary(reading, key, at):
         return None
     if isinstance(given, dict) and given.keys() & {"low", "high"}:
         return _range(reading, key, name, given)
@@ -184,15 +184,11 @@ def _axis(reading: Reading, name: str, given: Any) -> Axis | None:
     return Choices(key, dict(zip(names, read, strict=True)))
 
 
-def _may_vary(reading: Reading, key: str, name: str) -> bool:
-    at, told, known = ("search", name), f"`search.{name}`", known_keys()
-    if key not in known:
-        near = closest(name, [*_SHORT, *known], limit=1)
-        hint = f"Did you mean `{near[0]}`?" if near else "maskwright config show lists all keys."
-        reading.complain(at, f"{told} must be a known key. {hint}")
-    elif key in BUDGET or key == "train.repeats":
+def _may_vary(reading: Reading, key: str, at: Where) -> bool:
+    told, why = f"`search.{at[-1]}`", held(key)
+    if why == "budget" or key == "train.repeats":
         reading.complain(at, f"{told} must not be searched: all trials are trained on one budget. Set it in base.")
-    elif key == "data" or any(key == one or key.startswith(f"{one}.") for one in SHARED):
+    elif why == "images":
         reading.complain(at, f"{told} must not be searched: all trials are scored on the same validation images. Set it in base.")
     elif key == SEED:
         reading.complain(at, f"{told} must not be searched: the luckiest seed is no setting. maskwright compare averages seeds.")
@@ -258,11 +254,7 @@ def _lay_flags(
             continue
         problem = lay_over(tree, sources, key, rooted(key, value), source)
         reading.problems += [problem] if problem else []
-    if isinstance(tree.get("model"), dict):
-        tree["model"] = rooted("model", tree["model"])
-    root = tree["data"].get("root") if isinstance(tree.get("data"), dict) else None
-    if isinstance(root, str):  # so that the search goes on from any folder
-        tree["data"]["root"] = str(Path(root).absolute())
+    with_data_from_anywhere(tree)
 
 
 def _validated(reading: Reading, tree: dict[str, Any], sources: Sources) -> Config:
@@ -295,8 +287,8 @@ def _refuse_unfit_values(reading: Reading, space: Space) -> None:
             try:
                 _alone(space, axis, end)
             except ConfigError as error:
-                at = next((at for at in reading.sources if at[0] == "search" and len(at) == 2 and _SHORT.get(
-                    str(at[1]).replace("-", "_"), at[1]) == axis.key), ("search",))  # fmt: skip
+                at = next((at for at in reading.sources if at[0] == "search" and len(at) == 2 and key_of(str(at[1])) == axis.key),
+                          ("search",))  # fmt: skip
                 for problem in error.problems:
                     reading.complain(at, problem.removeprefix("search: "))
 

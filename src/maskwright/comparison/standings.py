@@ -10,9 +10,9 @@ from typing import Any, Literal
 from maskwright.comparison.entries import Comparison, Cost, Failure
 from maskwright.comparison.paired import Difference, Spread, difference, pair_rate, score_interval, seed_scores, spreads
 from maskwright.comparison.pareto import front_cost, on_front
-from maskwright.comparison.sentences import in_words
+from maskwright.comparison.sentences import in_words, remarks, verdict
 from maskwright.errors import UsageError, unknown
-from maskwright.evaluation.intervals import num_units
+from maskwright.evaluation.intervals import MOST, num_units
 from maskwright.evaluation.resampling import RESAMPLES, draw
 from maskwright.runs import plain
 
@@ -24,7 +24,11 @@ SCORES = {
     "f1": "F1",
     "iou": "IoU",
     "boundary_iou": "boundary IoU",
+    "boundary_f": "boundary F",
+    "hd95": "HD95",
 }
+OUTLINES = ("boundary_iou", "boundary_f", "hd95")  # scores of outlines, told beside those of areas
+DISTANCES = frozenset(name for name in SCORES if math.isinf(MOST.get(name, 1.0)))  # in pixels: lower is better
 Verdict = Literal["best", "tie", "worse", "undefined"]
 
 
@@ -70,16 +74,43 @@ class Standings:
     rows: tuple[Standing, ...]
     failures: tuple[Failure, ...]
     absent: tuple[str, ...] = ()  # classes that no image's truth holds
+    notes: tuple[str, ...] = ()  # what the runs do not have in common
+    same_val: bool = True
+
+    @property
+    def is_lower_better(self) -> bool:
+        """Whether the ranking score is a distance."""
+        return self.metric in DISTANCES
+
+    @property
+    def top(self) -> str:
+        """What the best is."""
+        return "lowest" if self.is_lower_better else "highest"
 
     @property
     def best(self) -> Standing | None:
-        """The highest on these images, which does not make it the one to choose."""
+        """The best on these images, which does not make it the one to choose."""
         return next((row for row in self.rows if row.verdict == "best"), None)
 
     @property
     def chosen(self) -> Standing | None:
         """The one validation chose."""
         return next((row for row in self.rows if row.chosen), None)
+
+    @property
+    def told_scores(self) -> tuple[str, ...]:
+        """The scores that some entry has."""
+        return tuple(name for name in SCORES if any(math.isfinite(row.metrics[name]) for row in self.rows))
+
+    @property
+    def verdict(self) -> tuple[str, ...]:
+        """Who is best, who can be told apart, whom validation chose: at most three sentences."""
+        return verdict(self)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to keep in mind when reading the scores."""
+        return remarks(self)
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -106,7 +137,8 @@ def standings(comparison: Comparison, metric: str = "iou", resamples: int = RESA
         rows = _rows(comparison, spread, metric, units, rate)
     return Standings(
         comparison.split, metric, comparison.monitor, _subject(comparison, metric), num_images, units, resamples, rate,
-        front_cost([entry.cost for entry in entries]), rows, comparison.failures, _absent(comparison),
+        front_cost([entry.cost for entry in entries]), rows, comparison.failures, _absent(comparison), comparison.notes,
+        comparison.same_val,
     )  # fmt: skip
 
 
@@ -115,23 +147,24 @@ def _rows(
 ) -> tuple[Standing, ...]:
     """A standing for each entry, in the order of the metric."""
     entries, ranked = comparison.entries, spread[metric]
-    values, costs = [one.value for one in ranked], [entry.cost for entry in entries]
+    costs = [entry.cost for entry in entries]
+    values = [-one.value if metric in DISTANCES else one.value for one in ranked]  # more is better
     order = sorted(range(len(entries)), key=lambda index: (math.isnan(values[index]), -values[index]))
     best = ranked[order[0]]
     front = on_front([float(getattr(cost, front_cost(costs))) for cost in costs], values)
     vals = [_mean(entry.val) for entry in entries]
-    chosen = _chosen(vals, comparison.monitor)
+    chosen = _chosen(vals, comparison.monitor) if comparison.same_val else None
     rows = []
     for index in order:
         entry, ours = entries[index], ranked[index]
-        to_best = difference(ours, best, units, rate)
+        to_best = difference(ours, best, units, rate, MOST.get(metric, 1.0))
         is_best = ours is best and not math.isnan(best.value)
         rows.append(
             Standing(
                 name=entry.name,
                 num_seeds=entry.num_seeds,
                 metrics={name: each[index].value for name, each in spread.items()},
-                intervals={name: score_interval(each[index], units) for name, each in spread.items()},
+                intervals={name: score_interval(each[index], units, most=MOST.get(name, 1.0)) for name, each in spread.items()},
                 difference=0.0 if is_best else to_best.value,
                 difference_interval=(math.nan, math.nan) if is_best else to_best.interval,
                 verdict="best" if is_best else _verdict(to_best),

@@ -1,4 +1,4 @@
-"""The table of a comparison as terminal text, Markdown, CSV and LaTeX, the failures beneath.
+"""The table of a comparison as terminal text, Markdown and CSV, the failures beneath; `latex` has the fourth form.
 
 CSV holds every number in full; the others round for a reader. All of them read one `Standings`.
 """
@@ -11,52 +11,37 @@ import math
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from maskwright.comparison.columns import Column, cost_columns, interval_columns, marks, one_line, outline_columns, score_columns
 from maskwright.comparison.pareto import COSTS
-from maskwright.comparison.standings import SCORES, Standing, Standings
+from maskwright.comparison.standings import SCORES, Standings
 
 WIDTH = 100  # columns of a terminal that text keeps to
-DASH = "–"
-_NAME = 20  # a longer name gets a line of its own
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A heading, in lines, and a cell for each row; names and words stand left, numbers right."""
-
-    head: tuple[str, ...]
-    cells: tuple[str, ...]
-    is_left: bool = False
-
-    @property
-    def title(self) -> str:
-        """The heading in one line."""
-        return " ".join(self.head).replace("- ", "-")
+_NAME = 20  # room for names where one of them is too long for the line, and gets a line of its own
 
 
 def as_text(standings: Standings) -> str:
-    """Two blocks for a terminal, scores and then differences and costs, at most 100 columns wide."""
-    parts = []
+    """Blocks for a terminal, at most 100 columns wide: scores, outlines, differences and costs; then the words."""
+    blocks = []
     if standings.rows:
-        parts += [_block(_score_columns(standings)), _block(_cost_columns(standings))]
-    parts += [textwrap.fill(text, WIDTH) for text in (*standings.sentences, *_marks(standings))]
+        columns = (score_columns(standings), outline_columns(standings), cost_columns(standings))
+        blocks = [_block(each) for each in columns if len(each) > 1]
+    words = [textwrap.fill(text, WIDTH) for text in (*standings.sentences, *marks(standings))]
     if standings.failures:
-        lines = [_wrapped(f"{failure.name}: {_one_line(failure.reason)}") for failure in standings.failures]
-        parts.append("\n".join(["Failed, and not in the table:", *lines]))
-    blocks = 2 if standings.rows else 0
-    return "\n\n".join([*parts[:blocks], "\n".join(parts[blocks:])]) + "\n"
+        lines = [_wrapped(f"{failure.name}: {one_line(failure.reason)}") for failure in standings.failures]
+        words.append("\n".join(["Failed, and not in the table:", *lines]))
+    return "\n\n".join([*blocks, "\n".join(words)]) + "\n"
 
 
 def as_markdown(standings: Standings) -> str:
     """One table with the interval of the ranking score, one with those of all scores, then the words."""
     parts = []
     if standings.rows:
-        columns = [*_score_columns(standings, is_marked=True), *_cost_columns(standings)[1:]]
-        parts += [_markdown_table(columns), _markdown_table(_interval_columns(standings))]
-    parts += [_markdown(text) for text in (*standings.sentences, *_marks(standings))]
+        columns = [*score_columns(standings, is_marked=True), *cost_columns(standings)[1:]]
+        parts += [_markdown_table(columns), _markdown_table(interval_columns(standings))]
+    parts += [_markdown(text) for text in (*standings.sentences, *marks(standings))]
     if standings.failures:
-        lines = [f"- {_markdown(failure.name)}: {_markdown(_one_line(failure.reason))}" for failure in standings.failures]
+        lines = [f"- {_markdown(failure.name)}: {_markdown(one_line(failure.reason))}" for failure in standings.failures]
         parts.append("\n".join(["Failed, and not in the table:", "", *lines]))
     return "\n\n".join(parts) + "\n"
 
@@ -78,99 +63,17 @@ def as_csv(standings: Standings) -> str:
              _full(row.val), int(row.chosen), int(row.on_front), *map(_full, costs), ""]
         )  # fmt: skip
     for failure in standings.failures:
-        writer.writerow([failure.name, *[""] * (head.index("verdict") - 1), "failed", *[""] * 7, _one_line(failure.reason)])
+        writer.writerow([failure.name, *[""] * (head.index("verdict") - 1), "failed", *[""] * 7, one_line(failure.reason)])
     return out.getvalue()
 
 
-def as_latex(standings: Standings) -> str:
-    """A booktabs table, its words as the caption, failures beneath; bold is what can't be told apart from the best."""
-    words = " ".join(_latex(text) for text in (*standings.sentences, *_marks(standings)))
-    failures = [f"{_latex(failure.name)}: {_latex(_one_line(failure.reason))}" for failure in standings.failures]
-    lines = [
-        r"% needs \usepackage{booktabs} and \usepackage{graphicx}",
-        r"\begin{table}[htbp]",
-        r"\centering",
-        rf"\caption{{{words}}}",
-        *(_latex_rows(standings) if standings.rows else []),
-        *(rf"\par\footnotesize Failed: {text}" for text in failures),
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _latex_rows(standings: Standings) -> list[str]:
-    columns = [*_score_columns(standings, is_marked=True), *_cost_columns(standings)[1:]]
-    bold = [row.verdict in ("best", "tie") and len(standings.rows) > 1 for row in standings.rows]
-    ranked = next(index for index, column in enumerate(columns) if column.title == SCORES[standings.metric])
-    body = []
-    for number in range(len(standings.rows)):
-        cells = [_latex(column.cells[number]) for column in columns]
-        if bold[number]:
-            cells[ranked] = rf"\textbf{{{cells[ranked]}}}"
-        body.append(" & ".join(cells) + r" \\")
-    return [
-        r"\resizebox{\linewidth}{!}{%",
-        rf"\begin{{tabular}}{{{''.join('l' if column.is_left else 'r' for column in columns)}}}",
-        r"\toprule",
-        " & ".join(_latex(column.title) for column in columns) + r" \\",
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}}",
-    ]
-
-
-def _score_columns(standings: Standings, is_marked: bool = False) -> list[_Column]:
-    """Name, scores, interval of the ranking score, validation and verdict; `is_marked` puts the star beside the name."""
-    rows = standings.rows
-    stars = [" *" if row.chosen and len(rows) > 1 else "" for row in rows]
-    names = tuple(row.name + (star if is_marked else "") for row, star in zip(rows, stars, strict=True))
-    columns = [_Column(("model",), names, True)]
-    for name, words in SCORES.items():
-        if name == "boundary_iou" != standings.metric:
-            continue  # the terminal has no room for it; CSV and the intervals of Markdown do
-        columns.append(_Column(tuple(words.split()), tuple(_score(row.metrics[name]) for row in rows)))
-        if name == standings.metric:
-            columns.append(_Column(("95 %", "interval"), tuple(_interval(row.intervals[name]) for row in rows)))
-    monitor = {"val_iou": "IoU", "val_loss": "loss"}.get(standings.monitor, standings.monitor)
-    vals = tuple(_score(row.val) + ("" if is_marked else star or "  ") for row, star in zip(rows, stars, strict=True))
-    return [*columns, _Column(("val", monitor), vals), _Column(("verdict",), tuple(row.verdict for row in rows), True)]
-
-
-def _cost_columns(standings: Standings) -> list[_Column]:
-    """Name, seeds, difference to the best with its interval, and what each costs."""
-    rows, costs = standings.rows, [row.cost for row in standings.rows]
-    digits = _digits(rows)
-    return [
-        _Column(("model",), tuple(row.name for row in rows), True),
-        _Column(("seeds",), tuple(str(row.num_seeds) for row in rows)),
-        _Column(("to the best",), tuple(_difference(row, digits) for row in rows)),
-        _Column(("parameters",), tuple(_large(cost.parameters) for cost in costs)),
-        _Column(("multiply-", "adds"), tuple(_large(cost.multiply_adds) for cost in costs)),
-        _Column(("train", "seconds"), tuple(_figures(cost.train_seconds) for cost in costs)),
-        _Column(("ms an", "image"), tuple(_figures(cost.milliseconds_an_image) for cost in costs)),
-    ]
-
-
-def _interval_columns(standings: Standings) -> list[_Column]:
-    """The interval of every score."""
-    found = [_Column(("95 % intervals",), tuple(row.name for row in standings.rows), True)]
-    for name, words in SCORES.items():
-        cells = tuple(f"{_score(row.metrics[name])} ({_interval(row.intervals[name])})" for row in standings.rows)
-        found.append(_Column((words,), cells))
-    return found
-
-
-def _marks(standings: Standings) -> list[str]:
-    return ["* chosen on validation."] if standings.chosen and len(standings.rows) > 1 else []
-
-
-def _block(columns: Sequence[_Column]) -> str:
+def _block(columns: Sequence[Column]) -> str:
     """Aligned lines; a name too long for its column stands above its figures."""
     names, figures = columns[0].cells, columns[1:]
     widths = [max(len(cell) for cell in (*column.head, *column.cells)) for column in figures]
     left = WIDTH - sum(widths) - 2 * len(widths)
-    room = min(_NAME, left, max(len(name) for name in [*names, *columns[0].head]))
+    longest = max(len(name) for name in [*names, *columns[0].head])
+    room = longest if longest <= left else min(_NAME, left)
     height = max(len(column.head) for column in columns)
 
     def line(name: str, cells: Sequence[str]) -> str:
@@ -190,19 +93,17 @@ def _block(columns: Sequence[_Column]) -> str:
     return "\n".join(lines)
 
 
-def _markdown_table(columns: Sequence[_Column]) -> str:
+def _markdown_table(columns: Sequence[Column]) -> str:
     lines = [" | ".join(_markdown(column.title) for column in columns)]
     lines.append(" | ".join(":---" if column.is_left else "---:" for column in columns))
-    lines += [" | ".join(_markdown(column.cells[number]) for column in columns) for number in range(len(columns[0].cells))]
+    lines += [
+        " | ".join(_markdown(column.cells[number].strip()) for column in columns) for number in range(len(columns[0].cells))
+    ]
     return "\n".join(f"| {line} |" for line in lines)
 
 
 def _wrapped(text: str) -> str:
     return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _markdown(text: str) -> str:
@@ -211,74 +112,7 @@ def _markdown(text: str) -> str:
     >>> print(_markdown("a_b|c"))
     a\\_b\\|c
     """
-    return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", text)
-
-
-# a row that begins with [ or * would be read as an argument of the \\ before it
-_LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "[": "{[}", "]": "{]}", "*": "{*}", '"': "''", "–": "--", "…": r"\ldots{}", "\u00a0": "~",
-    "−": r"\ensuremath{-}", "·": r"\ensuremath{\cdot}", "×": r"\ensuremath{\times}",
-}  # fmt: skip
-
-
-def _latex(text: str) -> str:
-    r"""Text that LaTeX prints as it is.
-
-    >>> print(_latex("lr_1e-3 & 50%"))
-    lr\_1e-3 \& 50\%
-    """
-    return "".join(_LATEX.get(sign, sign) for sign in text)
-
-
-def _score(value: float, digits: int = 3) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else DASH
-
-
-def _interval(bounds: tuple[float, float]) -> str:
-    low, high = bounds
-    return f"{low:.3f}{DASH}{high:.3f}" if math.isfinite(high - low) else DASH
-
-
-def _digits(rows: Sequence[Standing]) -> int:
-    """Three digits, four where a difference would be lost in three."""
-    return 4 if any(0 < abs(row.difference) < 0.001 for row in rows) else 3
-
-
-def _difference(row: Standing, digits: int) -> str:
-    """The difference with its interval, signed; the best has none."""
-    if row.verdict in ("best", "undefined"):
-        return DASH
-    low, high = row.difference_interval
-    around = f" ({_signed(low, digits)} to {_signed(high, digits)})" if math.isfinite(high - low) else ""
-    return _signed(row.difference, digits) + around
-
-
-def _signed(value: float, digits: int) -> str:
-    told = f"{abs(value):.{digits}f}"
-    return told if value == 0 or float(told) == 0 else f"{'−' if value < 0 else '+'}{told}"
-
-
-def _large(value: float) -> str:
-    """A large number in thousands, millions or thousands of millions.
-
-    >>> _large(23_400_000), _large(812), _large(float("nan"))
-    ('23.4 M', '812', '–')
-    """
-    if not math.isfinite(value):
-        return DASH
-    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.1f} {letter}"
-    return f"{value:.0f}"
-
-
-def _figures(value: float) -> str:
-    """Three figures, whole from a hundred on."""
-    if not math.isfinite(value):
-        return DASH
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return re.sub(r"([\\`*_|<>$\[\]])", r"\\\1", text)
 
 
 def _full(value: float) -> str:

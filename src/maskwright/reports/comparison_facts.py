@@ -15,7 +15,7 @@ import numpy as np
 from maskwright.comparison.entries import Comparison, Entry
 from maskwright.comparison.naming import BETWEEN
 from maskwright.comparison.pareto import Front, fronts
-from maskwright.comparison.standings import Standing, standings
+from maskwright.comparison.standings import Standing, Standings, standings
 from maskwright.config import Config
 from maskwright.errors import MaskwrightError
 from maskwright.metrics.scores import headline_iou
@@ -65,6 +65,7 @@ class ComparisonFacts:
     """A comparison read once, so that all else is a pure function of it."""
 
     comparison: Comparison
+    standings: Standings = field(repr=False)
     contenders: tuple[Contender, ...]
     subject: str
     fronts: Mapping[str, Front] = field(repr=False)
@@ -105,21 +106,21 @@ class ComparisonFacts:
 def gather_comparison(comparison: Comparison) -> ComparisonFacts:
     """Stand the entries and read their runs; the order is that of the standings."""
     by_name = {entry.name: entry for entry in comparison.entries}
-    stood = standings(comparison, METRIC) if comparison.entries else None
-    rows = stood.rows if stood else ()
-    entries = [by_name[row.name] for row in rows]
+    stood = standings(comparison, METRIC)
+    entries = [by_name[row.name] for row in stood.rows]
     labels = short_labels([entry.name for entry in entries])
     contenders = tuple(
         Contender(number, label, entry, row, tuple(headline_iou(counts.total()) for counts in entry.counts),
                   _best_seed(entry, comparison.monitor))
-        for number, (label, entry, row) in enumerate(zip(labels, entries, rows, strict=True), 1)
+        for number, (label, entry, row) in enumerate(zip(labels, entries, stood.rows, strict=True), 1)
     )  # fmt: skip
     is_shortened = any(one.label != one.name for one in contenders)
     return ComparisonFacts(
         comparison,
+        stood,
         contenders,
-        stood.subject if stood else "score",
-        fronts(stood) if stood else {},
+        stood.subject if entries else "score",
+        fronts(stood) if entries else {},
         is_shortened or len(contenders) >= NUMBERED_FROM,
         tuple(tuple(run.config for run in entry.runs) for entry in entries),
         tuple(tuple(run.history for run in entry.runs) for entry in entries),

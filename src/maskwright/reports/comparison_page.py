@@ -58,7 +58,6 @@ def render_comparison(
 ) -> str:  # fmt: skip
     """The page; the same facts and pictures give the same text."""
     page = template("comparison.html.j2")
-    score_columns, score_rows = rows.score_table(facts)
     return page.render(
         facts=facts,
         split=wording.SPLIT_WORDS[facts.comparison.split],
@@ -66,8 +65,7 @@ def render_comparison(
         remarks=comparison_remarks(facts),
         table=table,
         seeds=max((one.entry.num_seeds for one in facts.contenders), default=0),
-        score_columns=score_columns,
-        score_rows=score_rows,
+        score_tables=rows.score_tables(facts),
         class_rows=rows.class_table(facts),
         cost_rows=rows.cost_table(facts),
         costs=[(plot, Markup(plots.cost_svg(plot))) for plot in costs],

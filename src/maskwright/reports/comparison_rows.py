@@ -12,7 +12,7 @@ import numpy as np
 from maskwright.metrics.scores import iou
 from maskwright.reports.comparison_facts import METRIC, ComparisonFacts, Contender
 from maskwright.reports.comparison_plots import short_number
-from maskwright.reports.tables import IN_PIXELS, METRICS, css_colour
+from maskwright.reports.tables import IN_PIXELS, METRICS, OF_BOUNDARIES, css_colour
 from maskwright.reports.wording import DASH, duration, figures, score
 
 VERDICTS = {"best": "highest", "tie": "tie", "worse": "worse", "undefined": "no score"}
@@ -146,20 +146,38 @@ def signless_zero(text: str) -> str:
     return "0" if float(text) == 0 else text.replace("-", "−")
 
 
-def score_table(facts: ComparisonFacts) -> tuple[list[str], list[tuple[Contender, list[tuple[str, str]]]]]:
-    """Headings, and for each model every other headline score with its interval, then validation's, which chooses."""
-    names = [name for name in METRICS if name != METRIC
-             and any(math.isfinite(one.standing.metrics.get(name, math.nan)) for one in facts.contenders)]  # fmt: skip
-    rows = []
-    for one in facts.contenders:
-        cells = []
-        for name in names:
-            told = partial(score, digits=1 if name in IN_PIXELS else 3)
-            low, high = one.standing.intervals.get(name, (math.nan, math.nan))
-            cells.append((told(one.standing.metrics.get(name)), span(low, high, told)))
-        rows.append((one, [*cells, (score(one.standing.val), "")]))
+@dataclass(frozen=True)
+class ScoreTable:
+    """Headline scores of each model, each with its interval."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Contender, tuple[tuple[str, str], ...]], ...]
+
+
+def score_tables(facts: ComparisonFacts) -> list[ScoreTable]:
+    """The other headline scores beside the validation score that chooses, and those of outlines; none that nobody has."""
     watched = "Validation loss" if facts.comparison.monitor == "val_loss" else "Validation IoU"
-    return [*(METRICS[name][0] for name in names), watched], rows
+    known = [name for name in METRICS if name != METRIC and name in facts.standings.told_scores]
+    areas, outlines = ([name for name in known if (name in OF_BOUNDARIES) == is_outline] for is_outline in (False, True))
+    found = [ScoreTable("Other scores", (*map(_heading, areas), watched),
+                        tuple((one, (*_cells(one, areas), (score(one.standing.val), ""))) for one in facts.contenders)),
+             ScoreTable("Outlines", tuple(map(_heading, outlines)),
+                        tuple((one, _cells(one, outlines)) for one in facts.contenders))]  # fmt: skip
+    return [table for table in found if table.columns]
+
+
+def _heading(name: str) -> str:
+    return METRICS[name][0] + (" (px, lower is better)" if name in IN_PIXELS else "")
+
+
+def _cells(one: Contender, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Each score and its interval, in words."""
+    cells = []
+    for name in names:
+        told = partial(score, digits=1 if name in IN_PIXELS else 3)
+        cells.append((told(one.standing.metrics[name]), span(*one.standing.intervals[name], told)))
+    return tuple(cells)
 
 
 def cost_table(facts: ComparisonFacts) -> list[tuple[Contender, list[str]]]:

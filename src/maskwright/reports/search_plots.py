@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskwright.comparison.search import SearchResult
+from maskwright.comparison.search_result import SearchResult
 from maskwright.comparison.search_space import Choices, Space
 from maskwright.runs import write_atomically
 

@@ -22,12 +22,15 @@ from maskwright.training.diagnose_images import (
     val_small,
     weak_images,
 )
-from maskwright.training.diagnose_trend import end_of, smooth, trend, usual
+from maskwright.training.diagnose_trend import Trend, end_of, smooth, swing, trend, usual
 
 LOSS_RISE = 0.05  # of the lowest validation loss: less is no rise a person would see
 RISE_OF_FALL = 0.02  # of all the loss has fallen: a loss that is nearly nothing may double and mean nothing
 OUT_OF_NOISE = 4.0  # times the scatter of the curve
 IOU_FALL = 0.02  # of the validation IoU, from its best to the end
+MANY_EPOCHS, MANY_AFTER = 8, 5  # from which on, and after the lowest loss, a small rise can be told from noise
+FEW_EPOCHS, FEW_AFTER = 6, 3  # from which on a steep one can
+STEEP_RISE = 0.25  # of the lowest validation loss
 GAP, WIDE_GAP = 0.10, 0.20  # of training over validation IoU
 LOW_IOU, VERY_LOW_IOU = 0.6, 0.4  # even on the images it learns from
 STEEP = 0.35  # share of the fall left for the second half of all the rate was spent; a straight line leaves 0.5
@@ -155,7 +158,7 @@ def _even_fall(losses: np.ndarray, spent: np.ndarray) -> dict[str, float] | None
 def overfitting(evidence: Evidence) -> Finding | None:
     """The validation loss rises while the training loss does not, or training images score far above validation images."""
     rise, gap = _rise(evidence), evidence.gap()
-    if rise:
+    if rise and (rise["iou_fall"] >= IOU_FALL or gap >= GAP):
         grave = rise["iou_fall"] >= IOU_FALL or (not math.isnan(gap) and gap >= WIDE_GAP) or rise["rise"] >= 0.5
         return Finding("overfitting", "warning" if grave else "note", {**rise, "gap": gap, **setting_figures(evidence)})
     if math.isnan(gap) or gap < GAP or end_of(evidence.train_iou) < LOW_IOU:
@@ -169,33 +172,59 @@ def overfitting(evidence: Evidence) -> Finding | None:
     return Finding("overfitting", "warning" if grave else "note", figures)
 
 
+def overconfident(evidence: Evidence) -> Finding | None:
+    """The validation loss rises while the IoU holds: the labels stay as right, but what is wrong is believed more firmly."""
+    rise = _rise(evidence)
+    if not rise or rise["iou_fall"] >= IOU_FALL:
+        return None
+    figures = {
+        **rise,
+        "sure_and_wrong": evidence.sure_and_wrong,
+        "monitor": evidence.settings.monitor,
+        **setting_figures(evidence),
+    }
+    return Finding("overconfident", "note", figures)
+
+
 def _rise(evidence: Evidence) -> dict[str, Any] | None:
     """How the validation loss rises after its lowest, where it does beyond doubt."""
     start = evidence.start
     val, train, scores = (column[start:] for column in (evidence.val_loss, evidence.train_loss, evidence.val_iou))
-    if len(val) < 8 or not np.isfinite(val).all():
+    if len(val) < FEW_EPOCHS or not np.isfinite(val).all():
         return None
     line = smooth(val, max(1, len(val) // 20))
     lowest = int(line.argmin())
-    after = val[lowest + 1 :]  # the lowest itself was chosen for being low
-    if len(after) < 5:
-        return None
-    slope = trend(after)
     level, ends = float(line[lowest]), end_of(val)
-    fall = float(line.max() - level) if line.argmax() < lowest else float(line[: lowest + 1].max() - level)
+    fall = float(line[: lowest + 1].max() - level)
     rise = ends - level
-    # noise that is like its neighbours makes trends of its own; a rise has to stand out from it
-    if rise < OUT_OF_NOISE * max(trend(val[len(val) // 2 :]).scatter, slope.scatter):
-        return None
-    if not slope.rises or rise < LOSS_RISE * abs(level) or rise < RISE_OF_FALL * fall or trend(train[lowest:]).rises:
+    slope = _slope_of_rise(val, lowest, rise, level)
+    if slope is None or rise < RISE_OF_FALL * fall or trend(train[lowest:]).rises:
         return None
     best = smooth(scores, 1)
     return {
         "from_epoch": start + lowest + 1, "lowest": level, "ends": ends, "rise": rise / abs(level) if level else math.inf,
-        "slope": slope.slope, "slope_low": slope.low, "slope_high": slope.high, "epochs_after": len(after),
-        "iou_fall": max(0.0, float(np.nanmax(best)) - end_of(scores)),
+        "slope": slope.slope, "slope_low": slope.low, "slope_high": slope.high, "epochs_after": len(val) - lowest - 1,
+        "iou_fall": max(0.0, float(np.nanmax(best)) - end_of(scores)), "iou_best": float(np.nanmax(best)),
+        "iou_ends": end_of(scores),
         "train_from": float(train[lowest]), "train_to": end_of(train), "best_epoch": (evidence.best or 0) + 1,
     }  # fmt: skip
+
+
+def _slope_of_rise(val: np.ndarray, lowest: int, rise: float, level: float) -> Trend | None:
+    """The trend of a rise that stands out from the noise: over many epochs a small one may, over few a steep one."""
+    after = val[lowest + 1 :]  # the lowest itself was chosen for being low
+    if len(val) >= MANY_EPOCHS and len(after) >= MANY_AFTER:
+        slope = trend(after)
+        # noise that is like its neighbours makes trends of its own
+        noise = max(trend(val[len(val) // 2 :]).scatter, slope.scatter)
+        if slope.rises and rise >= max(LOSS_RISE * abs(level), OUT_OF_NOISE * noise):
+            return slope
+    if len(after) < FEW_AFTER:
+        return None
+    noise = swing(val[max(0, lowest - 2) :])  # few epochs cannot show that a bend is no noise
+    if rise < max(STEEP_RISE * abs(level), OUT_OF_NOISE * noise):
+        return None
+    return next((slope for slope in (trend(after), trend(val[lowest:])) if slope.rises), None)
 
 
 def underfitting(evidence: Evidence) -> Finding | None:
@@ -266,18 +295,20 @@ def _healthy_figures(evidence: Evidence) -> dict[str, Any]:
             "val_iou": math.nan if best is None else float(evidence.val_iou[best])}  # fmt: skip
 
 
-RULES = (diverged, rough, collapse, late, leakage, overfitting, lr_low, not_converged, underfitting, class_missed, label_noise,
-         val_small, weak_images, too_few_epochs, unfinished)  # fmt: skip
+RULES = (diverged, rough, collapse, late, leakage, overfitting, overconfident, lr_low, not_converged, underfitting, class_missed,
+         label_noise, val_small, weak_images, too_few_epochs, unfinished)  # fmt: skip
 # a finding that is the other's consequence is not told beside it
 EXPLAINED_BY: dict[str, frozenset[str]] = {
     "lr-high": frozenset({"lr-high", "collapse"}),
     "overfitting": frozenset({"collapse"}),
+    "overconfident": frozenset({"overfitting", "collapse"}),
     "lr-low": frozenset({"lr-high", "collapse"}),
     "not-converged": frozenset({"lr-low", "collapse"}),
-    "underfitting": frozenset({"lr-high", "lr-low", "not-converged", "collapse", "overfitting"}),
+    "underfitting": frozenset({"lr-high", "lr-low", "not-converged", "collapse", "overfitting", "overconfident"}),
     "class-missed": frozenset({"collapse"}),
     "weak-images": frozenset({"label-noise"}),
     "few-epochs": frozenset({"lr-high", "collapse"}),
     "unfinished": frozenset({"lr-high"}),
 }
-OF_CURVES = {"lr-high", "lr-low", "collapse", "overfitting", "underfitting", "not-converged", "few-epochs", "unfinished"}
+OF_CURVES = {"lr-high", "lr-low", "collapse", "overfitting", "overconfident", "underfitting", "not-converged", "few-epochs",
+             "unfinished"}  # fmt: skip

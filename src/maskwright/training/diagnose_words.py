@@ -107,6 +107,26 @@ def _overfitting(figures: Figures) -> Words:
     return "The network fits its training images better than new ones", evidence, _more_regular(figures, early=False)
 
 
+def _overconfident(figures: Figures) -> Words:
+    evidence = (
+        f"From epoch {figures['from_epoch']} on the validation loss rose by {_percent(figures['rise'])}, from "
+        f"{_loss(figures['lowest'])} to {_loss(figures['ends'])}, while the training loss went from "
+        f"{_loss(figures['train_from'])} to {_loss(figures['train_to'])} and the validation IoU held "
+        f"({_iou(figures['iou_best'])} at its best, {_iou(figures['iou_ends'])} at the end): labels stay as right as they were, "
+        "but what is wrong is believed ever more firmly."
+    )
+    if _known(figures["sure_and_wrong"]):
+        evidence += f" Of the pixels it is nine tenths sure of, {_percent(figures['sure_and_wrong'])} contradict the masks."
+    kept = "keep the epoch of the lowest loss with --train.monitor val_loss, or "
+    if figures["monitor"] == "val_loss":
+        kept = f"the weights kept are those of the lowest loss (epoch {figures['best_epoch']}); "
+    advice = (
+        f"The labels can be used. Where probabilities matter, {kept}see in the calibration of maskwright evaluate how far they "
+        f"can be trusted. {_more_regular(figures, early=True)}"
+    )
+    return f"Overconfident from epoch {figures['from_epoch']} on: the loss rises while the IoU holds", evidence, advice
+
+
 def _more_regular(figures: Figures, early: bool) -> str:
     augment, ways = figures["augment"], []
     if augment in _STRONGER:
@@ -248,8 +268,9 @@ def _healthy(figures: Figures) -> Words:
 
 WORDS: dict[str, Callable[[Figures], Words]] = {
     "lr-high": _lr_high, "lr-low": _lr_low, "collapse": _collapse, "class-missed": _class_missed, "overfitting": _overfitting,
-    "underfitting": _underfitting, "not-converged": _not_converged, "label-noise": _label_noise, "weak-images": _weak_images,
-    "val-small": _val_small, "leakage": _leakage, "few-epochs": _few_epochs, "unfinished": _unfinished, "healthy": _healthy,
+    "overconfident": _overconfident, "underfitting": _underfitting, "not-converged": _not_converged, "label-noise": _label_noise,
+    "weak-images": _weak_images, "val-small": _val_small, "leakage": _leakage, "few-epochs": _few_epochs,
+    "unfinished": _unfinished, "healthy": _healthy,
 }  # fmt: skip
 
 

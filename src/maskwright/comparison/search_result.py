@@ -1,0 +1,183 @@
+"""What a search has found: its trials as a table, as CSV, as a document and in words."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maskwright.comparison.naming import value_name
+from maskwright.errors import listed
+
+if TYPE_CHECKING:
+    from maskwright.comparison.search_space import Space
+
+BEST = "best.yaml"
+LEAST_FOR_IMPORTANCE = 10  # trials that ran to their end; fewer say nothing of what mattered
+NEAR = 0.01  # of IoU: trials so near the best are not told apart by a validation set of usual size
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting tried: `state` is done, pruned or failed; `score` the best monitored score on validation, NaN when failed."""
+
+    number: int
+    state: str
+    values: Mapping[str, Any]
+    score: float
+    epochs: int
+    seconds: float
+    reason: str | None = None
+
+    @property
+    def folder(self) -> str:
+        return f"trials/{self.number:03d}"
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search has found so far; `importance` is each key's share of what decided, empty while too few trials tell.
+
+    >>> SearchResult(Path("runs/lr-search"), "val_iou", ()).best is None
+    True
+    """
+
+    root: Path
+    monitor: str
+    trials: tuple[Trial, ...]
+    importance: Mapping[str, float] = field(default_factory=dict)
+    num_val: int = 0
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial that ran to its end."""
+        done = [trial for trial in self.trials if trial.state == "done" and not math.isnan(trial.score)]
+        pick = max if self.monitor == "val_iou" else min
+        return pick(done, key=lambda trial: trial.score) if done else None
+
+    @property
+    def best_config(self) -> Path:
+        """The best setting, ready for training."""
+        return self.root / BEST
+
+    @property
+    def watched(self) -> str:
+        """The monitored score in words."""
+        return "val IoU" if self.monitor == "val_iou" else "val loss"
+
+    def __str__(self) -> str:
+        states = Counter(trial.state for trial in self.trials)
+        told = ", ".join(f"{states[state]} {state}" for state in ("done", "pruned", "failed") if states[state])
+        num = len(self.trials)
+        lines = [f"Search {self.root}: {num} trial{'' if num == 1 else 's'}{f' ({told})' if told else ''}"]
+        if self.best:
+            lines.append(f"best trial {self.best.number}: {self.watched} {self.best.score:.4f} with {settings(self.best)}")
+        lines += in_words(self)
+        return "\n".join([*lines, *([f"best setting in {self.best_config}"] if self.best else [])])
+
+    __repr__ = __str__
+
+
+def settings(trial: Trial) -> str:
+    """What a trial tried: lr 0.003, width 4."""
+    return ", ".join(f"{key.split('.')[-1]} {_brief(value)}" for key, value in trial.values.items())
+
+
+def _brief(value: Any) -> str:
+    """A value with the digits that matter; trials.csv and best.yaml have them all."""
+    return f"{value:.3g}" if isinstance(value, float) else value_name(value)
+
+
+def told(trial: Trial, space: Space, result: SearchResult) -> str:
+    """One trial in a line."""
+    came = {
+        "done": f"{result.watched} {trial.score:.4f}",
+        "pruned": f"pruned after {trial.epochs} epochs at {result.watched} {trial.score:.4f}",
+        "failed": f"failed: {trial.reason}",
+    }[trial.state]
+    best = f" (best {result.best.score:.4f}, trial {result.best.number})" if result.best else ""
+    return f"trial {trial.number} of {space.trials}: {settings(trial)} → {came}, {trial.seconds:.0f} s{best}"
+
+
+def document(result: SearchResult, space: Space) -> dict[str, Any]:
+    """What `--json` prints and search.json holds."""
+    best = result.best
+    return {
+        "search": str(result.root),
+        "monitor": result.monitor,
+        "space": {axis.key: str(axis) for axis in space.axes},
+        "planned": space.trials,
+        "trials": [_trial_json(trial) for trial in result.trials],
+        "best": _trial_json(best) if best else None,
+        "best_config": str(result.best_config) if best else None,
+        "importance": dict(result.importance),
+        "in_words": list(in_words(result)),
+    }
+
+
+def _trial_json(trial: Trial) -> dict[str, Any]:
+    score = None if math.isnan(trial.score) else trial.score
+    return {"number": trial.number, "state": trial.state, "values": dict(trial.values), "score": score, "epochs": trial.epochs,
+            "seconds": trial.seconds, "reason": trial.reason, "run": trial.folder}  # fmt: skip
+
+
+def as_rows(result: SearchResult, space: Space) -> tuple[list[str], list[list[str]]]:
+    """The table of trials, best first, as text."""
+    sign = -1 if result.monitor == "val_iou" else 1
+    order = {"done": 0, "pruned": 1, "failed": 2}
+    ranked = sorted(
+        result.trials, key=lambda trial: (order[trial.state], sign * trial.score if trial.score == trial.score else 0)
+    )
+    columns = ["trial", *(axis.key for axis in space.axes), result.monitor, "state", "epochs", "seconds"]
+    rows = [
+        [str(trial.number), *(_brief(trial.values[axis.key]) for axis in space.axes),
+         "-" if math.isnan(trial.score) else f"{trial.score:.4f}", trial.state, str(trial.epochs), f"{trial.seconds:.0f}"]
+        for trial in ranked
+    ]  # fmt: skip
+    return columns, rows
+
+
+def as_csv(result: SearchResult, space: Space) -> str:
+    """The trials in the order they were made, a row each."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["trial", *(axis.key for axis in space.axes), result.monitor, "state", "epochs", "seconds", "reason"])
+    for trial in result.trials:
+        score = "" if math.isnan(trial.score) else trial.score
+        writer.writerow([trial.number, *(trial.values[axis.key] for axis in space.axes), score, trial.state, trial.epochs,
+                         trial.seconds, trial.reason or ""])  # fmt: skip
+    return buffer.getvalue()
+
+
+def in_words(result: SearchResult) -> tuple[str, ...]:
+    """What the trials say, and what they don't."""
+    best = result.best
+    states = [trial.state for trial in result.trials]
+    lines: list[str] = []
+    if best is None:
+        return (f"None of {len(states)} trials ran to its end with a score.",) if states else ()
+    done = [trial for trial in result.trials if trial.state == "done"]
+    near = [trial for trial in done if trial is not best and abs(trial.score - best.score) <= NEAR]
+    name = "IoU" if result.monitor == "val_iou" else "loss"
+    if near:
+        others = "1 other trial lies" if len(near) == 1 else f"{len(near)} other trials lie"
+        images = f"{result.num_val} validation image{'' if result.num_val == 1 else 's'}"
+        lines.append(f"{others} within {NEAR:g} of the best {name}: on {images} they can hardly be told apart.")
+    seen = f"The best of {len(states)} on the same validation images looks somewhat better than it is"
+    lines.append(f"{seen}; only the test images can tell.")
+    if result.importance:
+        ranked = sorted(result.importance.items(), key=lambda item: -item[1])
+        told_ = [f"{key} decided {100 * share:.0f} %" for key, share in ranked if share >= 0.05]
+        small = [key for key, share in ranked if share < 0.05]
+        rest = f"; {listed(small)} hardly mattered" if small else ""
+        lines.append(f"Of what made trials good, {listed(told_)}{rest} (over the ranges searched).")
+    else:
+        lines.append(
+            f"What mattered can be told from {LEAST_FOR_IMPORTANCE} trials that ran to their end; there are {len(done)}."
+        )
+    return tuple(lines)
