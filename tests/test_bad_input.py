@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from support import TINY, copy_of, data, finished, maskwright, noise, picture
@@ -223,6 +225,69 @@ def test_a_checkpoint_that_is_spoilt(tmp_path):
     (copy / "checkpoints" / "last.ckpt").write_bytes(b"spoilt")
     outcome = maskwright("train", "--resume", copy)
     assert outcome.code == 2 and "last.ckpt" in outcome.sentence
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
+def test_a_checkpoint_of_another_network(tmp_path, name):
+    """Here one of five classes: the head's shapes differ."""
+    copy = copy_of(finished(), tmp_path / "run")
+    (copy / "model.safetensors").unlink()
+    path, prefix = copy / "checkpoints" / name, "model." if name == "last.ckpt" else ""
+    state = torch.load(path, weights_only=True)
+    head = f"{prefix}net.head.weight"
+    state["state_dict"][head] = state["state_dict"][head][:1].repeat(5, 1, 1, 1)
+    torch.save(state, path)
+    outcome = maskwright("train", "--resume", copy)
+    assert outcome.code == 2 and outcome.out == ""
+    assert (
+        f"{name}` must be a checkpoint of this run's model; in it net.head.weight is 5×2×1×1 and not 2×2×1×1" in outcome.sentence
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "told"),
+    [
+        ("classes", {"names": ["a", "b", "c"], "values": [0, 1, 2]}, "net.head.weight is 2×2×1×1 and not 3×2×1×1"),
+        (
+            "bands",
+            {"chosen": [0, 1, 2, 3, 4], "low": [0] * 5, "high": [255] * 5},
+            "net.encoder.0.0.weight is 2×3×3×3 and not 2×5×3×3",
+        ),
+    ],
+)
+def test_weights_of_other_classes_or_bands(tmp_path, key, values, told):
+    copy = copy_of(finished(), tmp_path / "run")
+    document = json.loads((copy / "data.json").read_text())
+    document[key] = {**document[key], **values}
+    (copy / "data.json").write_text(json.dumps(document))
+    outcome = maskwright("evaluate", copy)
+    assert outcome.code == 2 and outcome.out == ""
+    assert f"must hold the weights of this run's model; {told}. Restore the run folder." in outcome.sentence
+
+
+@pytest.mark.parametrize("words", [("--batch-size", 1), ("--batch-size", 4, "--train.accumulate", 8)], ids=["named", "left over"])
+def test_a_batch_of_one_where_batch_norm_is_left_one_value(tmp_path, words):
+    """deeplabv3plus pools its map to 1 × 1."""
+    keys = ("--model", "deeplabv3plus/resnet18", "--weights", "none", "--size", 32, "--train.repeats", 1, "--epochs", 1)
+    outcome = maskwright("train", "--data", data(), *keys, *words, "--out", tmp_path / "run")
+    if words[1] == 4:  # four images, one batch of four: nothing is left alone
+        assert outcome.code == 0, outcome.err
+        return
+    assert outcome.code == 2 and not (tmp_path / "run").exists()
+    assert outcome.sentence.startswith("`train.batch_size` must leave batch-norm more than one value; got 1 of 32 × 32")
+
+
+def test_inputs_the_network_pads_are_told(tmp_path):
+    """Smaller than the stride of 4 once, and no multiple of it; and nothing where they fit."""
+    said = {size: maskwright("train", "--data", data(), *TINY, "--size", size, "--epochs", 1, "--out", tmp_path / str(size)).err
+            for size in (3, 30, 32)}  # fmt: skip
+    assert "note    inputs of 3 x 3 are padded to 4 x 4, as the network takes 4 pixels and more; --size 4 pads nothing" in said[3]
+    assert (
+        "inputs of 30 x 30 are padded to 32 x 32, as the network takes multiples of 4; --size 28 or 32 pads nothing" in said[30]
+    )
+    assert "are padded" not in said[32]
+    notes = json.loads((tmp_path / "30" / "data.json").read_text())["notes"]
+    assert any("are padded to 32 x 32" in note for note in notes)
 
 
 def test_no_images_to_predict(tmp_path):

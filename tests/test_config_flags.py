@@ -89,3 +89,34 @@ def test_an_unknown_dotted_key_is_told_by_the_configuration():
 
 def test_a_short_flag_given_twice_takes_the_last():
     assert maskwright("config", "show", "--lr", "1", "--lr", "2", "--json").json["optim"]["lr"] == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["2024", "2024-01-05", "set #2", "a: b", "[x]", "*x", "@home", "no", "1e3", "Übung 🙂", "it's", '"', "a\\b", " x"]
+)
+def test_a_folder_may_have_any_name(name):
+    """Text is taken as it stands: read as YAML, `set #2` would be another folder, and 2024 none."""
+    for key in ("data.root", "data.images", "model.weights"):
+        both = [("data.masks", "m", "--data.masks")] if key == "data.images" else []
+        config = load_config(None, [(key, name, f"--{key}"), *both])
+        section, _, last = key.partition(".")
+        assert getattr(getattr(config, section), last) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "group"), [("[a-z]+_", "[a-z]+_"), ("null", None), ("~", None), ("'null'", "null"), ("auto", "auto")]
+)
+def test_text_that_may_be_null(text, group):
+    """A pattern is taken as it stands too; null is nothing, and quoted as in YAML it is text."""
+    assert load_config(None, [("data.split.group", text, "--data.split.group")]).data.split.group == group
+
+
+def test_an_empty_text_is_no_folder():
+    """As from `--data "$UNSET"`: not the folder one stands in."""
+    assert "`data.root` must be named" in maskwright("config", "check", "--data", "").sentence
+
+
+def test_a_date_that_is_none_is_no_traceback(tmp_path):
+    (tmp_path / "my.yaml").write_text("data:\n  root: 2024-13-45\n")
+    assert "must be valid YAML" in maskwright("config", "show", tmp_path / "my.yaml").sentence
+    assert "must be a YAML value" in maskwright("config", "show", "--train.seed", "2024-13-45").sentence

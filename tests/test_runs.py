@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ import yaml
 import maskwright as mw
 from maskwright.config import Config
 from maskwright.errors import RunError
-from maskwright.runs import PACKAGES, Run, default_out, git_state, os_reason, provenance, write_atomically
+from maskwright.runs import PACKAGES, Run, default_out, git_state, os_reason, provenance, write_atomically, writing
 from support import EPOCHS, copy_of, data, disc_data, evaluated, finished, leftovers, maskwright, noise, picture
 
 # ------------------------------------------------------------------ writing
@@ -69,6 +70,14 @@ def test_a_refusal_of_the_system_is_one_sentence_that_says_what_is_safe(tmp_path
         write_atomically(tmp_path / "file" / "a.txt", lambda path: path.write_text(""))
 
 
+def test_room_is_asked_for_only_where_room_would_help(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="Choose another place"):
+        write_atomically(tmp_path / "file" / "a.txt", lambda path: path.write_text(""))
+    with pytest.raises(RunError, match="Free some space or choose another place"), writing(tmp_path, "write"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
@@ -78,6 +87,7 @@ def test_a_refusal_of_the_system_is_one_sentence_that_says_what_is_safe(tmp_path
             RuntimeError("[enforce fail at inline_container.cc:668] . unexpected pos 64 vs 0"),
             "the disk took only a part of it (is it full?)",
         ),
+        (RuntimeError("basic_ios::clear: iostream error"), "the disk took only a part of it (is it full?)"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (ValueError("file write failed"), None),
         (None, None),

@@ -100,3 +100,14 @@ def listed(items: Iterable[object], last: str = "and", limit: int = 5) -> str:
     if len(words) > limit:
         return ", ".join(words[:limit]) + f" {last} {len(words) - limit} more"
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" {last} {words[-1]}" if words else "none"
+
+
+def as_typed(*words: object) -> str:
+    """Words of a command as a shell takes them, so that a line we print can be pasted.
+
+    >>> as_typed("runs/my run", "--split", "val")
+    "'runs/my run' --split val"
+    """
+    import shlex  # late, as above
+
+    return shlex.join(map(str, words))

@@ -10,6 +10,7 @@ reader finds the old file or the new one, whole.
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import os
@@ -24,12 +25,16 @@ from typing import Any
 
 from maskwright.config import Config
 from maskwright.config.files import load_config, to_yaml
-from maskwright.errors import RunError
+from maskwright.errors import RunError, as_typed
 
 PACKAGES = ("maskwright", "torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm", "numpy",
             "opencv-python-headless", "pillow", "pydantic")  # fmt: skip
 START = "start.safetensors"  # in checkpoints/ until the run is finished: the weights it began with, where they aren't random
 BEFORE_CONFIG = ("environment.json", "data.json", "lr-range.csv", "lr-range.png", START)  # written while a run is begun
+
+
+# of the system's refusals, those that more space would not mend
+_NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Run:
             if not resumable:  # config.yaml is written last; what came before it is the leftover of a killed start
                 files = [path for path in files if path.name not in BEFORE_CONFIG]
             if files:
-                fix = f"Choose another, or go on with that run: --resume {root}" if resumable else "Choose another."
+                fix = f"Choose another, or go on with that run: --resume {as_typed(root)}" if resumable else "Choose another."
                 raise RunError(f"`--out` must be a new or empty folder; got {root}, which holds {len(files)} files. {fix}")
 
     @classmethod
@@ -153,8 +158,8 @@ def write_atomically(path: Path, writer: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file whole, or leave the old one."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """Write a text file whole, or leave the old one; what is no text, as names of an old encoding, is escaped as in JSON."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", errors="backslashreplace"))
     return path
 
 
@@ -199,7 +204,9 @@ class writing:
         # torch and safetensors wrap the system's error in their own
         reason = os_reason(error)
         if reason:
-            fix = "Free some space or choose another --out; files written before are unharmed, and --resume goes on from them."
+            refused = isinstance(error, OSError) and error.errno in _NO_PLACE
+            fix = "Choose another place" if refused else "Free some space or choose another place"
+            fix += "; what was written before is unharmed, and a training goes on from it with --resume."
             raise RunError(f"could not {self.verb} {self.path}: {reason}. {fix}") from error
 
 
@@ -212,8 +219,8 @@ def os_reason(error: BaseException | None) -> str | None:
     found = next((reason for reason in known if reason.lower() in text.lower()), None)
     if found or not isinstance(error, RuntimeError):
         return found if error else None
-    # torch's zip writer hides the errno behind "unexpected pos" and "file write failed"
-    hidden = "unexpected pos" in text or "file write failed" in text or "PytorchStreamWriter" in text
+    # torch's zip writer hides the errno behind "unexpected pos", "file write failed" and "basic_ios::clear: iostream error"
+    hidden = any(words in text for words in ("unexpected pos", "file write failed", "PytorchStreamWriter", "iostream error"))
     return "the disk took only a part of it (is it full?)" if hidden else None
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 
 from maskwright.cli import COMMANDS, GROUPS, main
 from maskwright.errors import RunError
-from support import EPOCHS, TINY, copy_of, data, evaluated, finished, maskwright, noise, picture, trained
+from support import EPOCHS, PROGRAM, TINY, copy_of, data, evaluated, finished, maskwright, noise, picture, trained
 
 ALL = [(name,) for name in COMMANDS] + [(name, inner) for name, (_, commands) in GROUPS.items() for inner in commands]
 
@@ -44,7 +47,7 @@ def test_the_version_is_the_distributions():
 
 @pytest.mark.parametrize("words", [("models",), ("losses",), ("doctor",), ("config", "show"), ("config", "schema")], ids=" ".join)
 def test_lists_and_settings_as_json(words):
-    outcome = maskwright(*words, *([] if words[-1] == "schema" else ["--json"]))
+    outcome = maskwright(*words, "--json")
     assert outcome.code == 0
     assert outcome.json
     assert outcome.err == ""
@@ -173,6 +176,23 @@ def test_an_error_of_our_own_is_not_dressed_up_as_the_users(monkeypatch):
         main(["losses"])
 
 
+def test_what_the_system_refuses_is_a_sentence(monkeypatch):
+    """A name no file system takes; then rights and a full disk, by a command that meets them (root may read anything)."""
+    assert "File name too long. Choose another place." in maskwright("check", "a" * 300).sentence
+    for number, fix in ((errno.EACCES, "Check its permissions."), (errno.ENOSPC, "Free some space.")):
+
+        def refused(*, json: bool = False, number: int = number) -> None:
+            raise OSError(number, os.strerror(number), "some/file")
+
+        monkeypatch.setattr("maskwright.cli.names.losses", refused)
+        outcome = maskwright("losses")
+        assert outcome.code == 2 and outcome.sentence.startswith("`some/file` must be open to this program; got: ")
+        assert outcome.sentence.endswith(fix)
+    monkeypatch.setattr("maskwright.cli.names.losses", lambda *, json=False: Path("gone").read_text())
+    with pytest.raises(FileNotFoundError):  # which may be a mistake of ours
+        main(["losses"])
+
+
 def test_an_interrupt_exits_with_130(monkeypatch):
     """A command is replaced by one that is interrupted at once."""
 
@@ -193,3 +213,24 @@ def test_the_plan_of_a_finished_run_stays_as_it_was(tmp_path):
     assert any(word in (outcome.out + outcome.err).lower() for word in ("finished", "nothing left", "already"))
     assert maskwright("train", "--resume", copy, "--json").json["best_epoch"] in range(EPOCHS)
     assert json.loads(json.dumps(trained().json["scores"])) == maskwright("train", "--resume", copy, "--json").json["scores"]
+
+
+def test_what_is_to_be_typed_next_can_be_pasted(tmp_path):
+    """A folder with a space in its name is quoted as a shell wants it."""
+    made = maskwright("data", "make", "puzzle", tmp_path / "my set", "--count", 5, "--size", "32").out
+    assert made.endswith(f"next: maskwright train --data '{tmp_path}/my set'\n")
+    assert maskwright("check", tmp_path / "my set").out.endswith(f"next: maskwright train --data '{tmp_path}/my set'\n")
+    copy = copy_of(finished(), tmp_path / "my run")
+    assert maskwright("evaluate", copy).out.endswith(f"next: maskwright report '{copy}'\n")
+    sentence = maskwright("train", "--data", data(), "--out", copy).sentence
+    assert sentence.endswith(f"--resume '{copy}'")
+
+
+def test_names_in_an_old_encoding_are_told_in_json_that_can_be_read(tmp_path):
+    """Such a name is no text; its bytes come back from the JSON."""
+    name = os.fsdecode(b"M\xfcnze.png")
+    picture(tmp_path / name, noise(9, 9))
+    command = [PROGRAM, "predict", finished(), tmp_path / name, "--out", tmp_path / "out", "--json"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["images"] == [str(tmp_path / name)]

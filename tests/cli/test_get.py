@@ -16,7 +16,7 @@ from maskwright.cli.get import Meter
 from maskwright.data.sources import DOWNLOADS
 from maskwright.data.transfer import held
 from petserver import Answer, Web, pets_archives, serving, source_of
-from support import PROGRAM, environment, maskwright, wait_until
+from support import PROGRAM, environment, interruptible, maskwright, wait_until
 
 ARCHIVES = pets_archives()
 
@@ -111,7 +111,8 @@ DOWNLOADS["oxford-pet"] = {DOWNLOADS["oxford-pet"]!r}
 from maskwright.cli import main
 main(["data", "get", "oxford-pet", {str(out)!r}])
 """
-    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = interruptible(sys.executable, "-c", program)
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_until(lambda: held(out / "images.tar.gz.part") == 500, lambda: child.poll() is None, 20)
     child.send_signal(by)
     told, err = child.communicate(timeout=20)

@@ -96,3 +96,35 @@ def test_bad_words_are_one_sentence(words: tuple[str, ...], told: str) -> None:
     outcome = maskwright(*words)
     assert outcome.code == 2
     assert told in outcome.sentence
+
+
+def test_models_tells_how_each_is_named() -> None:
+    told = {one["name"]: one["written"] for one in maskwright("models", "--json").json}
+    assert "lraspp_mobilenet_v3_large" in told["torchvision"] and {"segformer/b5", "mask2former/tiny"} <= set(told["hf"])
+    for written in told.values():
+        for name in written:
+            name = name.replace("ARCH/ENCODER", "unet/resnet18")
+            assert maskwright("config", "show", "--model", name).code == 0, name
+            assert name in maskwright("models").out or "unet" in name
+
+
+def test_what_cannot_be_built_is_told_to_a_person_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    from maskwright.config.models import SmpConfig
+
+    named = [Named(f"bad {number}", SmpConfig(arch="dpt", encoder="resnet18"), "none") for number in range(7)]
+    monkeypatch.setattr(sizing, "architectures", lambda: named)
+    out = maskwright("models", "--sizes", "--side", "16").out
+    assert "- bad 0: `model` must be a combination that can be built; got dpt/resnet18" in out
+    assert out.count("can be built") == 5 and "and 2 more that cannot be built; --json tells why" in out
+
+
+def test_measuring_without_a_match_keeps_to_smp_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """timm's thousand and more would take hours; the list is cut to a few here."""
+    from maskwright.models import encoders as listing
+    from maskwright.models.encoders import Encoder
+
+    few = [Encoder("mobilenet_v2", {}), Encoder("tu-test_vit", {})]
+    monkeypatch.setattr(listing, "all_encoders", lambda: few)
+    told = maskwright("encoders", "--sizes", "--side", "32", "--json").json["encoders"]
+    assert [one["encoder"] for one in told] == ["mobilenet_v2"]
+    assert [one["encoder"] for one in maskwright("encoders", "--json").json["encoders"]] == ["mobilenet_v2", "tu-test_vit"]

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from support import PROGRAM, TINY, data, environment, leftovers, maskwright, rows, wait_until
+from support import PROGRAM, TINY, data, environment, interruptible, leftovers, maskwright, rows, wait_until
 
 HEAVY = ("torch", "numpy", "lightning", "pydantic", "cv2", "PIL", "matplotlib", "timm")
 
@@ -47,15 +47,17 @@ finally:
 
 
 def test_the_installed_program_tells_a_mistake_without_a_traceback(tmp_path):
-    done = subprocess.run([PROGRAM, "evaluate", str(tmp_path)], capture_output=True, text=True, env=environment(), check=False)
+    command = [PROGRAM, "config", "show", str(tmp_path / "my.yaml")]  # a command that need not wait for torch
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("maskwright: `RUN` must be a run folder") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("maskwright: `CONFIG` must be a YAML file") and done.stderr.count("\n") == 1
 
 
 def test_debug_shows_the_traceback(tmp_path):
-    done = subprocess.run([PROGRAM, "evaluate", str(tmp_path), "--debug"], capture_output=True, text=True, check=False)
+    command = [PROGRAM, "config", "show", str(tmp_path / "my.yaml"), "--debug"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "Traceback" in done.stderr and "RunError" in done.stderr
+    assert "Traceback" in done.stderr and "ConfigError" in done.stderr
 
 
 @pytest.mark.parametrize("buffering", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
@@ -86,7 +88,9 @@ def test_training_says_nothing_but_what_we_say(tmp_path):
 def test_an_interrupted_training_exits_with_130_and_goes_on_afterwards(tmp_path):
     run = tmp_path / "run"
     command = [PROGRAM, "train", "--data", str(data()), *TINY, "--epochs", "60", "--out", str(run)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    child = subprocess.Popen(
+        interruptible(*command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    )
     wait_until(lambda: rows(run) >= 2, lambda: child.poll() is None)
     time.sleep(0.05)
     child.send_signal(signal.SIGINT)
@@ -99,3 +103,25 @@ def test_an_interrupted_training_exits_with_130_and_goes_on_afterwards(tmp_path)
     outcome = maskwright("train", "--resume", run)
     assert outcome.code == 0, outcome.err
     assert rows(run) == 60
+
+
+def test_an_interrupt_that_an_import_turned_into_an_error_is_told_as_one():
+    """Modules of C that are being imported make errors of their own out of Ctrl-C; here a command does so."""
+    program = """
+import os, signal, sys, time
+import maskwright.cli.names
+from maskwright.cli import main
+
+def losses(*, json: bool = False) -> None:
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        raise ImportError("numpy.core.multiarray failed to import") from None
+
+maskwright.cli.names.losses = losses
+sys.argv = ["maskwright", "losses"]
+main()
+"""
+    done = subprocess.run(interruptible(sys.executable, "-c", program), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "maskwright: interrupted\n")

@@ -145,7 +145,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "no image in images": (["images/readme.md", "masks/a.png"], "must hold at least one image file"),
     "no mask in masks": (["images/a.png", "masks/a.json"], "must hold at least one mask file"),
     "a split on one side": (["images/train/1.png", "images/test/1.png", "masks/train/1.png"], "only one of them has test"),
-    "one name, two suffixes": (["images/a.png", "images/a.jpg", "masks/a.png", "masks/b.png"], "several images for one mask"),
+    "one name, two suffixes": (
+        ["images/a.png", "images/a.jpg", "masks/a.png", "masks/b.png"],
+        "must hold one file a name; got a.jpg and a.png",
+    ),
 }  # fmt: skip
 
 
@@ -241,3 +244,11 @@ def test_a_set_inside_a_hidden_folder_is_read(build: Build) -> None:
 def test_copies_of_other_systems_do_not_hide_the_splits(build: Build) -> None:
     root = build(["images/train/1.png", "images/test/2.png", "images/._train.png", "masks/train/1.png", "masks/test/2.png"])
     assert {split for _, _, split in told(read(root), root)} == {"train", "test"}
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_files_that_differ_in_their_suffix_alone_are_told_with_it(kind: str, build: Build) -> None:
+    names = [f"{folder}/{name}.png" for folder in ("images", "masks") for name in ("a", "b", "c")]
+    root = build([*names, f"{kind}/b.jpg"])
+    with pytest.raises(DataError, match=rf"`.*{kind}` must hold one file a name; got b\.jpg and b\.png\. Remove or rename"):
+        list_records(DataConfig(root=str(root)))

@@ -82,6 +82,12 @@ def test_all_bad_rows_are_told_at_once(root: Path) -> None:
         assert words in told
 
 
+def test_a_mask_of_two_images_is_refused_with_its_lines(root: Path) -> None:
+    """A row copied and half changed; each image has a mask of its own."""
+    with pytest.raises(DataError, match=r"line 3: m/1\.png is the mask of another image already, on line 2"):
+        read(root, "image,mask\ni/1.png,m/1.png\ni/2.png,m/1.png\ni/3.png,m/3.png\n")
+
+
 def test_a_wrong_split_is_told_once(root: Path) -> None:
     """A split nobody knows isn't an empty one."""
     with pytest.raises(DataError) as refused:

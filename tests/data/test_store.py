@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from maskwright.config.data import DataConfig
 from maskwright.data import store as store_module
 from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.store import choose_place, free_memory
+from maskwright.errors import RunError
 
 MIB = 1 << 20
 
@@ -121,3 +123,16 @@ def test_a_reason_is_true_where_the_wish_cannot_be_met() -> None:
 
 def test_free_memory_is_a_plausible_number() -> None:
     assert 1 * MIB < free_memory() < 1 << 50
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no limits on files here")
+def test_a_disk_too_small_for_the_cache_is_a_sentence_and_nothing_is_left(tiny_set: Path, tmp_path: Path) -> None:
+    """The kernel itself refuses; without room taken beforehand, writing into the map would end the process by a signal."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(RunError, match=r"`data\.cache` must have room for .* File too large.*data\.cache to none"):
+            opened(tiny_set, "disk", tmp_path / "run" / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / "run").exists()

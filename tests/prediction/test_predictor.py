@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from maskwright.data.dataset import Bands
 from maskwright.errors import DataError, RunError, UsageError
 from maskwright.prediction import Predictor
 from maskwright.runs import Run
@@ -124,3 +127,37 @@ def test_the_prediction_of_a_data_image_is_the_one_evaluation_wrote(predictor):
     for entry in Run.open(finished()).data["splits"]["test"]:
         written = np.asarray(Image.open(finished() / "evaluation" / "predictions" / "test" / f"{entry['id']}.png"))
         assert (written == predictor.predict(data() / entry["image"]).labels).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "1", "P", "PA", "RGBA", "RGBX", "CMYK", "YCbCr"])
+def test_pictures_of_every_mode_are_seen_as_pillow_shows_them(predictor, tmp_path, mode):
+    kind = {"CMYK": "tif", "YCbCr": "tif", "RGBX": "tif", "PA": "png"}.get(mode, "png")
+    colours = Image.fromarray(noise(20, 30))
+    converted = (colours.convert("P") if mode == "PA" else colours).convert(mode)
+    path = tmp_path / f"x.{kind}"
+    try:
+        converted.save(path)
+    except OSError:
+        pytest.skip(f"Pillow writes no {kind} of mode {mode}")
+    with Image.open(path) as picture_:
+        plain = predictor.predict(np.array(picture_.convert("RGB"))).probabilities
+    assert (predictor.predict(path).probabilities == plain).all()
+
+
+def test_an_image_of_another_depth_than_the_runs_is_refused(predictor, tmp_path):
+    """Tones settled on 16-bit files would make it black, without a word."""
+    deep = dataclasses.replace(predictor, bands=Bands((0, 1, 2), (100.0,) * 3, (4000.0,) * 3))
+    shallow = picture(tmp_path / "x.png", noise(8, 9))
+    with pytest.raises(DataError, match="must be an image of more than 8 bits, as those the run was trained on; got uint8"):
+        deep.predict(shallow)
+    assert dataclasses.replace(deep, any_depth=True).predict(shallow).labels.shape == (8, 9)  # data.tones said what is meant
+
+
+def test_a_colour_picture_is_refused_by_a_run_on_grey_ones(predictor, tmp_path):
+    """Of three colours only the first would be seen, without a word."""
+    grey = dataclasses.replace(predictor, bands=Bands((0, 0, 0)))
+    with pytest.raises(DataError, match="must be a grey image, as those the run was trained on; got colours"):
+        grey.predict(picture(tmp_path / "x.png", noise(8, 9)))
+    same = picture(tmp_path / "y.png", np.repeat(noise(8, 9)[..., :1], 3, axis=2))
+    plain = picture(tmp_path / "z.png", noise(8, 9)[..., 0])
+    assert (grey.predict(same).probabilities == grey.predict(plain).probabilities).all()

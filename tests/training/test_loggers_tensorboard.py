@@ -11,7 +11,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from maskwright.runs import Run
-from support import EPOCHS, finished
+from support import EPOCHS, TINY, discs, finished, maskwright, picture
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +64,17 @@ def test_the_last_panel_shows_what_the_best_weights_predict(events):
         (panel,) = [panel for panel in events.Images(f"val/{image.stem}") if panel.step == best]
         pixels = np.asarray(Image.open(io.BytesIO(panel.encoded_image_string)).convert("RGB"))
         assert ((pixels[:, 88:] == (0, 158, 115)).all(axis=2) == (run.predict(image).labels == 1)).all()
+
+
+def test_images_of_the_same_name_in_other_folders_have_panels_of_their_own(tmp_path):
+    rows = ["image,mask,split"]
+    for number, split in enumerate(["train", "train", "val", "val"]):
+        image, mask = discs(32, 40, number)
+        picture(tmp_path / "set" / f"{number}" / "scan.png", image)
+        picture(tmp_path / "set" / f"{number}" / "mask.png", mask)
+        rows.append(f"{number}/scan.png,{number}/mask.png,{split}")
+    (tmp_path / "set" / "pairs.csv").write_text("\n".join(rows) + "\n")
+    assert maskwright("train", "--data", tmp_path / "set", *TINY, "--epochs", 1, "--out", tmp_path / "run").code == 0
+    accumulator = EventAccumulator(str(tmp_path / "run" / "tensorboard"), size_guidance={"images": 0})
+    accumulator.Reload()
+    assert set(accumulator.Tags()["images"]) == {"val/2/scan", "val/3/scan"}

@@ -201,3 +201,39 @@ def test_a_resume_on_changed_data_is_refused(tmp_path, change):
     assert outcome.code == 2 and outcome.out == ""
     assert "the data must be what the run began with" in outcome.sentence and str(root) in outcome.sentence
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("spoil", ["missing", "half"])
+def test_a_best_checkpoint_that_is_spoilt_is_told_before_training(tmp_path, spoil):
+    run = copy_of(finished(), tmp_path / "run")
+    (run / "model.safetensors").unlink()
+    best = run / "checkpoints" / "best.ckpt"
+    best.write_bytes(best.read_bytes()[:1000]) if spoil == "half" else best.unlink()
+    outcome = maskwright("train", "--resume", run)
+    assert outcome.code == 2 and outcome.out == ""
+    assert f"`{best}` must be a whole checkpoint" in outcome.sentence
+
+
+def test_a_finished_run_needs_no_checkpoints(tmp_path):
+    """Somebody removed them to save room."""
+    run = copy_of(finished(), tmp_path / "run")
+    shutil.rmtree(run / "checkpoints")
+    again = maskwright("train", "--resume", run, "--json")
+    assert again.code == 0 and again.json["scores"] == maskwright("train", "--resume", finished(), "--json").json["scores"]
+    (run / "model.safetensors").write_bytes(b"spoilt")
+    assert "must be a whole weights file" in maskwright("train", "--resume", run).sentence
+
+
+def test_data_that_moved_are_named_and_the_run_goes_on_to_the_same_bits(tmp_path):
+    root, run = copy_of(data(), tmp_path / "data"), tmp_path / "run"
+    assert maskwright("train", "--data", root, *TINY, "--epochs", EPOCHS, "--out", run).code == 0
+    before = (run / "model.safetensors").read_bytes()
+    (run / "model.safetensors").unlink()
+    (run / "checkpoints" / "last.ckpt").unlink()
+    root.rename(moved := tmp_path / "elsewhere")
+    outcome = maskwright("train", "--resume", run)
+    assert outcome.code == 2
+    assert f"`{root}` must be the folder of the run's data; it is not there. Pass --data" in outcome.sentence
+    assert maskwright("train", "--resume", run, "--data", moved).code == 0
+    assert (run / "model.safetensors").read_bytes() == before
+    assert maskwright("evaluate", run, "--data", moved / "pairs.csv").code == 0  # the CSV stands for its folder

@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
+import errno
+import importlib
+import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from maskwright.errors import MaskwrightError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from cyclopts import App
 
 HELP = "From a folder of images and masks to a segmentation model you can trust."
@@ -64,19 +70,29 @@ OPEN_COMMANDS: dict[tuple[str, ...], dict[str, bool]] = {
 }
 
 
-def build_app() -> App:
-    """The application with every command registered lazily."""
+def build_app(words: Sequence[str] = ()) -> App:
+    """The application with every command registered lazily; the one that `words` begin with tells its whole docstring."""
     from cyclopts import App
 
     app = App(name="maskwright", help=HELP, version=_version, help_format="plaintext", suppress_keyboard_interrupt=False)
     for name, (target, about) in COMMANDS.items():
-        app.command(target, name=name, help=about)
+        app.command(target, name=name, help=_help(target) if list(words[:1]) == [name] else about)
     for name, (about, commands) in GROUPS.items():
         group = App(name=name, help=about, help_format="plaintext")
         for inner, (target, told) in commands.items():
-            group.command(target, name=inner, help=told)
+            group.command(target, name=inner, help=_help(target) if list(words[:2]) == [name, inner] else told)
         app.command(group)
     return app
+
+
+def _help(target: str) -> str:
+    """A command's docstring without its parameters: lines that are commands stay lines, other paragraphs flow."""
+    import inspect  # late: the bare --help needs none of it
+
+    module, _, name = target.partition(":")
+    text = inspect.getdoc(getattr(importlib.import_module(module), name)) or ""
+    paragraphs = text.partition("\n\nParameters\n")[0].split("\n\n")
+    return "\n\n".join(one if one.startswith("maskwright ") else " ".join(one.split()) for one in paragraphs)
 
 
 def overview() -> str:
@@ -94,27 +110,50 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = _keys_last([_with_dashes(word) for word in words if word != "--debug"])
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name in an old encoding; JSON escapes it just so
+    pressed = _note_interrupts() if arguments is None else (lambda: False)
     try:
         if words in ([], ["-h"], ["--help"]):
             print(overview())
             code = 0
         else:
-            code = build_app()(words, exit_on_error=False, print_error=False, result_action="return_value")
+            code = build_app(words)(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except MaskwrightError as error:
         if debug:
             raise
         code = _tell(str(error), error.exit_code)
     except KeyboardInterrupt as interrupt:
+        if arguments is None:  # this process ends here: a second Ctrl-C must not spoil its way out
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         code = _tell(f"interrupted; {interrupt}" if str(interrupt) else "interrupted", 130)
     except BrokenPipeError:  # the reader of our output has gone, as in `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer has nowhere to go
         code = 0
-    except Exception as error:
-        if debug or not _is_usage_error(error):
+    except OSError as error:
+        sentence = _refused_by_the_system(error)
+        if debug or sentence is None:
             raise
-        code = _tell(_usage_sentence(error), 2)
+        code = _tell(sentence, 2)
+    except Exception as error:
+        if debug or not (pressed() or _is_usage_error(error)):
+            raise
+        code = _tell("interrupted", 130) if pressed() else _tell(_usage_sentence(error), 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _note_interrupts() -> Callable[[], bool]:
+    """Whether Ctrl-C was pressed: modules of C that are interrupted while they are imported make other errors of it."""
+    noted: list[int] = []
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it may be ignored, as for jobs in the background
+        signal.signal(signal.SIGINT, interrupted)
+    return lambda: bool(noted)
 
 
 def _keys_last(words: list[str]) -> list[str]:
@@ -149,7 +188,8 @@ def _with_dashes(word: str) -> str:
 
 
 def _tell(message: str, code: int) -> int:
-    print(f"maskwright: {message}", file=sys.stderr)
+    begin = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""  # a count may stand on the line, and hide the cursor
+    print(f"{begin}maskwright: {message}", file=sys.stderr)
     return code
 
 
@@ -163,6 +203,20 @@ def _usage_sentence(error: Exception) -> str:
     """cyclopts' message on one line; it already names the nearest option or command."""
     text = " ".join(str(error).replace('"', "`").split())
     return f"{text} See maskwright --help." if text else "the arguments could not be understood. See maskwright --help."
+
+
+def _refused_by_the_system(error: OSError) -> str | None:
+    """A sentence for what a person can mend, such as rights and room; None where it may be a mistake of ours."""
+    reason = error.strerror or ""
+    if "temporary directory" in reason:  # tempfile's way of saying that the disk is full
+        return f"there must be room for temporary files; {reason}. Free some space, or name another folder in TMPDIR."
+    fixes = {
+        "Check its permissions.": (errno.EACCES, errno.EPERM, errno.EROFS),
+        "Free some space.": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        "Choose another place.": (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EIO, errno.ESTALE),
+    }
+    fix = next((words for words, numbers in fixes.items() if error.errno in numbers), None)
+    return f"`{error.filename}` must be open to this program; got: {reason}. {fix}" if fix and error.filename else None
 
 
 def _version() -> str:

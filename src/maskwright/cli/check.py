@@ -113,24 +113,24 @@ def _refuse_early(config: DataConfig, html: str | None, fix: str | None, leave: 
 
 def next_step(audit: Audit, root: str, flags: Sequence[str], fixed: str | None) -> str:
     """The last line: what to type next, with the flags that were given."""
-    import shlex
+    from maskwright.errors import as_typed
 
-    more = f" {shlex.join(flags)}" if flags else ""
+    more = f" {as_typed(*flags)}" if flags else ""
     if fixed:
-        return f"next: maskwright check {fixed}"
+        return f"next: maskwright check {as_typed(fixed)}"
     if audit.clean:
         number = sum(finding.severity == "warning" for finding in audit.findings)
         looks = f"no errors, {number} {'warning' if number == 1 else 'warnings'} to look at" if number else "no errors"
-        return f"{looks}; next: maskwright train --data {root}{more}"
+        return f"{looks}; next: maskwright train --data {as_typed(root)}{more}"
     errors = audit.errors
     number = f"{len(errors)} {'error' if len(errors) == 1 else 'errors'}"
     if any(finding.proposal is None for finding in errors):
-        return f"{number}; mend what is named above, then: maskwright check {root}{more}"
+        return f"{number}; mend what is named above, then: maskwright check {as_typed(root)}{more}"
     if any(finding.proposal and finding.proposal.question for finding in errors):
         return f"{number}; answer the questions above with the flags they name, or mend the files, then check again"
     asked = [finding.code for finding in audit.findings if finding.proposal and finding.proposal.question]
     leave = "".join(f" --leave {code}" for code in dict.fromkeys(asked))
-    return f"{number}; next: maskwright check {root}{more} --fix {_beside(root)}{leave}"
+    return f"{number}; next: maskwright check {as_typed(root)}{more} --fix {as_typed(_beside(root))}{leave}"
 
 
 def _beside(root: str) -> str:

@@ -14,6 +14,9 @@ Keys = Annotated[str, Parameter(show=False)]
 def show(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None:
     """Print a configuration with every key and its value; flags as for train.
 
+    maskwright config show
+    maskwright config show my.yaml --model unet/resnet34 > whole.yaml
+
     Parameters
     ----------
     config
@@ -31,8 +34,16 @@ def show(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None:
         say(to_yaml(settled).rstrip())
 
 
-def schema() -> None:
-    """Print the JSON schema of the configuration, for editors."""
+def schema(*, json: Flag = False) -> None:
+    """Print the JSON schema of the configuration, for editors.
+
+    maskwright config schema > maskwright.schema.json
+
+    Parameters
+    ----------
+    json
+        Taken because every command takes it; a schema is JSON with it and without.
+    """
     from maskwright.cli.output import say_json
     from maskwright.config import Config
 
@@ -41,6 +52,9 @@ def schema() -> None:
 
 def check(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None:
     """Check a configuration, its data and its model without training; flags as for train.
+
+    maskwright config check my.yaml
+    maskwright config check --data my_data --model unet/resnet34
 
     Parameters
     ----------

@@ -44,6 +44,7 @@ def make(
 
     from maskwright.cli.output import counting, say, say_json
     from maskwright.data.synthetic import make as make_set
+    from maskwright.errors import as_typed
 
     made = make_set(kind, Path(out), count, _size(size), seed, counting("drawing"), layout)
     if json:
@@ -58,7 +59,7 @@ def make(
         )
         return
     splits = ", ".join(f"{number} {split}" for split, number in made.splits.items())
-    say(f"{made.num_images} images ({splits}) in {made.root}; next: maskwright train --data {made.root}")
+    say(f"{made.num_images} images ({splits}) in {made.root}; next: maskwright train --data {as_typed(made.root)}")
 
 
 def preview(

@@ -8,6 +8,9 @@ from maskwright.cli.types import Flag
 def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = False) -> None:
     """Make the embedded puzzle data, train a small U-Net, evaluate it and write the report.
 
+    maskwright demo
+    maskwright demo --out try --epochs 5
+
     Parameters
     ----------
     out
@@ -25,6 +28,7 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     from maskwright.cli.telling import tell_plan
     from maskwright.config.files import load_config
     from maskwright.data.synthetic import make
+    from maskwright.errors import as_typed
     from maskwright.runs import Run
 
     root = Path(out)
@@ -36,7 +40,7 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     else:
         Run.refuse_taken(root)
         made = make("puzzle", data, 150, seed=seed, on_progress=counting("drawing"))
-        console.print(f"made {made.num_images} images of jigsaw pieces in {data}")
+        console.print(f"made {made.num_images} images of jigsaw pieces in {data}", soft_wrap=True)
 
     from maskwright.evaluation import evaluate
     from maskwright.reports import write_report
@@ -52,7 +56,7 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
         "train.seed": seed,
     }
     config = load_config(None, [(key, value, "demo") for key, value in keys.items()])
-    with goes_on_with(f"maskwright demo --out {root}", run_folder / "config.yaml"):
+    with goes_on_with(f"maskwright demo --out {as_typed(root)}", run_folder / "config.yaml"):
         result = fit.resume(run_folder, console) if begun else fit.train(config, run_folder, console, tell=tell_plan(console))
     scores = evaluate(result.run, "test", progress=counting("evaluating"))
     report = write_report(result.run)

@@ -11,6 +11,10 @@ def evaluate(
 ) -> None:  # fmt: skip
     """Score a run on one of its splits, at each image's own size.
 
+    maskwright evaluate runs/first
+    maskwright evaluate runs/first --split val --pictures
+    maskwright evaluate runs/first --mask-threshold tuned
+
     Parameters
     ----------
     run
@@ -30,13 +34,13 @@ def evaluate(
     json
         Print one JSON document on stdout.
     """
-    from pathlib import Path
-
     from maskwright.cli.output import counting, say, say_json, table
+    from maskwright.data.record import moved_data
+    from maskwright.errors import as_typed
     from maskwright.evaluation import evaluate as score
     from maskwright.runs import Run
 
-    opened, moved = Run.open(run), Path(data) if data else None
+    opened, moved = Run.open(run), moved_data(data)
     result = score(opened, split, moved, mask_threshold, counting("evaluating"), boundary_width)
     if pictures:
         from maskwright.reports.sheets import write_sheets
@@ -55,4 +59,4 @@ def evaluate(
         table(["class", *columns], rows)
     if pictures:
         say(f"pictures of {len(result.counts.images)} images in {opened.root / 'evaluation' / 'pictures' / split}")
-    say(f"written to {opened.root / 'evaluation'}; next: maskwright report {opened.root}")
+    say(f"written to {opened.root / 'evaluation'}; next: maskwright report {as_typed(opened.root)}")

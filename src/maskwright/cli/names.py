@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from maskwright.cli.types import Flag
 
@@ -10,10 +10,15 @@ if TYPE_CHECKING:
     from maskwright.models.sizing import Size
 
 _MOST_MEASURED = 24  # encoders that --match measures without being asked to
+_MOST_TOLD = 5  # reasons why a network could not be built
 
 
 def models(*, sizes: Flag = False, time: Flag = False, side: int = 512, json: Flag = False) -> None:
     """List the models that can be named with --model.
+
+    maskwright models
+    maskwright models --sizes --side 256
+    maskwright models --time
 
     Parameters
     ----------
@@ -36,12 +41,26 @@ def models(*, sizes: Flag = False, time: Flag = False, side: int = 512, json: Fl
     for name, section in MODEL_SECTIONS.items():
         options = {key: field.default for key, field in section.model_fields.items() if key != "name"}
         about = (section.__doc__ or "").strip().splitlines()[0]
-        rows.append((name, about, options))
+        rows.append((name, _written(name), about, options))
     if json:
-        say_json([{"name": name, "about": about, "options": options} for name, about, options in rows])
+        keys = ("name", "written", "about", "options")
+        say_json([dict(zip(keys, row, strict=True)) for row in rows])
         return
-    table(["model", "what it is", "options (default)"], [[n, a, ", ".join(f"{k}={v}" for k, v in o.items())] for n, a, o in rows])
-    say("--sizes tells each architecture's parameters, multiply-adds, stride and licence; --time seconds an image here.")
+    lines: list[list[str]] = []
+    for _, written, about, options in rows:
+        told = ", ".join(f"{key}={'null' if value is None else value}" for key, value in options.items())
+        lines += [[written[0], about, told], *([other, "", ""] for other in written[1:])]
+    table(["--model", "what it is", "options below model: (default)"], lines)
+    say("--sizes tells every ARCH with its parameters, multiply-adds, stride and licence; --time seconds an image here.")
+
+
+def _written(family: str) -> list[str]:
+    """How a family's networks are named with --model."""
+    from maskwright.config.models import HF_SIZES, TorchvisionArch
+
+    if family == "hf":
+        return [f"{arch}/{size}" for arch, sizes in HF_SIZES.items() for size in sizes]
+    return {"smp": ["ARCH/ENCODER"], "torchvision": list(get_args(TorchvisionArch))}.get(family, [family])
 
 
 def _architectures(side: int, time: bool, json: bool) -> None:
@@ -69,21 +88,27 @@ def _architectures(side: int, time: bool, json: bool) -> None:
         return
     table(
         ["model", *_HEAD[: 4 if time else 3], "licence of its weights"],
-        [[r["model"], *_told(r, time), r["licence"]] for r in rows],
+        [[r["model"], *_told(r, time), _first_words(r["licence"])] for r in rows],
     )
+    _say_why_not("model", rows)
     _say_what_was_counted(side)
-    say("resnet34 stands for any encoder: maskwright encoders lists them.")
+    say("resnet34 stands for any encoder: maskwright encoders lists them. Licences are told whole with --json.")
 
 
 def encoders(*, match: str | None = None, sizes: Flag = False, time: Flag = False, side: int = 512, json: Flag = False) -> None:
     """List the encoders that can be named, in ARCH/ENCODER or as model.encoder.
+
+    maskwright encoders
+    maskwright encoders --match convnext_tiny
+    maskwright encoders --match efficientnet-b --time --side 256
 
     Parameters
     ----------
     match
         Only names that hold this text; with parameters, multiply-adds and stride when they are few.
     sizes
-        Parameters, multiply-adds and stride, however many: each is built once, and kept for the next time.
+        Parameters, multiply-adds and stride, however many: each is built once, and kept for the next time. Without
+        --match of SMP's own encoders.
     time
         And seconds an image on this machine.
     side
@@ -101,7 +126,7 @@ def encoders(*, match: str | None = None, sizes: Flag = False, time: Flag = Fals
     if not chosen:
         raise UsageError(unknown("--match", match, [one.name for one in known], "maskwright encoders lists all."))
     measured = sizes or time or (match is not None and len(chosen) <= _MOST_MEASURED)
-    if not measured and not json and match is None:  # timm's, a thousand and more, only by name
+    if match is None and (measured or not json):  # timm's, a thousand and more, only by name
         chosen = [one for one in chosen if one.source == "smp"]
     rows: list[dict[str, Any]] = [{"encoder": one.name, "from": one.source, "weights": one.licences} for one in chosen]
     if measured:
@@ -114,6 +139,7 @@ def encoders(*, match: str | None = None, sizes: Flag = False, time: Flag = Fals
     head = ["encoder", *(_HEAD[: 4 if time else 3] if measured else []), "weights: licence"]
     table(head, [[row["encoder"], *(_told(row, time) if measured else []), row["licence"]] for row in rows])
     if measured:
+        _say_why_not("encoder", rows)
         _say_what_was_counted(side, " of unet (dpt for plain vision transformers) on the encoder")
     elif match is not None:
         say(f"{len(chosen)} encoders; --sizes measures them all, a longer --match fewer.")
@@ -157,6 +183,17 @@ def _told(row: dict[str, Any], time: bool) -> list[str]:
     return [*cells, f"{row['seconds']:.3f}"] if time else cells
 
 
+def _say_why_not(key: str, rows: list[dict[str, Any]]) -> None:
+    """What the dashes in a table stand for."""
+    from maskwright.cli.output import say
+
+    failed = [row for row in rows if "cannot" in row]
+    for row in failed[:_MOST_TOLD]:
+        say(f"- {row[key]}: {row['cannot']}")
+    if len(failed) > _MOST_TOLD:
+        say(f"- and {len(failed) - _MOST_TOLD} more that cannot be built; --json tells why.")
+
+
 def _licences(licences: dict[str, str]) -> str:
     """Each licence once, with the sets it holds for: at most three of them, the first words of each."""
     from maskwright.errors import listed
@@ -165,8 +202,12 @@ def _licences(licences: dict[str, str]) -> str:
         return "none to be had"
     sets: dict[str, list[str]] = {}
     for name, licence in licences.items():
-        sets.setdefault(licence.partition(";")[0].partition(": its")[0], []).append(name)
+        sets.setdefault(_first_words(licence), []).append(name)
     return "; ".join(f"{listed(names, 'and', 3)}: {licence}" for licence, names in sets.items())
+
+
+def _first_words(licence: str) -> str:
+    return licence.partition(";")[0].partition(": its")[0]
 
 
 def _say_what_was_counted(side: int, of: str = "") -> None:
@@ -185,6 +226,9 @@ def _refuse_side(side: int) -> None:
 
 def losses(*, json: Flag = False) -> None:
     """List the losses that can be named with --loss.
+
+    maskwright losses
+    maskwright train --data my_data --loss focal
 
     Parameters
     ----------

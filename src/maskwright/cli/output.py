@@ -15,7 +15,7 @@ from rich.table import Table
 
 def stderr() -> Console:
     """The console for progress and remarks."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)  # a path may hold [brackets] or :colons:
 
 
 def say(text: str) -> None:
@@ -31,7 +31,7 @@ def say_json(value: Any) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns in a terminal with a rule under the head, plain aligned lines elsewhere."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
         for row in [columns, *rows]:

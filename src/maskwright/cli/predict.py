@@ -8,6 +8,9 @@ from maskwright.cli.types import Flag
 def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold: str | None = None, json: Flag = False) -> int:
     """Predict images of any size with a run.
 
+    maskwright predict runs/first photo.jpg
+    maskwright predict runs/first photos --out masks
+
     Writes NAME.png (class numbers, with a palette) and NAME-overlay.jpg for each image; of a georeferenced
     TIFF the class numbers are NAME.tif, which lies where the image does, with nodata 255. A file that can't
     be read is told at the end, with exit code 2, and the rest is done.

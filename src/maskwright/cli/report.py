@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 def report(run: str, /, *, split: str | None = None, data: str | None = None, json: Flag = False) -> None:
     """Write a run's or a comparison's self-contained report.html.
 
+    maskwright report runs/first
+    maskwright report runs/models
+
     Parameters
     ----------
     run
@@ -28,10 +31,11 @@ def report(run: str, /, *, split: str | None = None, data: str | None = None, js
 
     from maskwright.cli.output import say, say_json
     from maskwright.comparison.folder import is_comparison
+    from maskwright.data.record import moved_data
     from maskwright.reports import write_report
     from maskwright.runs import Run
 
-    moved = Path(data) if data else None
+    moved = moved_data(data)
     path = _of_comparison(Path(run), split, moved) if is_comparison(run) else write_report(Run.open(run), split or "test", moved)
     if json:
         say_json({"report": str(path)})
@@ -41,11 +45,11 @@ def report(run: str, /, *, split: str | None = None, data: str | None = None, js
 
 def _of_comparison(root: Path, split: str | None, data: Path | None) -> Path:
     from maskwright.comparison.folder import open_comparison
-    from maskwright.errors import UsageError
+    from maskwright.errors import UsageError, as_typed
     from maskwright.reports.comparison_page import write_comparison_report
 
     comparison = open_comparison(root)
     if split not in (None, comparison.split):
-        fix = f"Compare them on the other one first: maskwright compare {root} --split {split}"
+        fix = f"Compare them on the other one first: maskwright compare {as_typed(root)} --split {split}"
         raise UsageError(f"`--split` must be {comparison.split}, which {root} compares; got {split}. {fix}")
     return write_comparison_report(comparison, data)

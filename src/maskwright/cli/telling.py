@@ -36,8 +36,7 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
         asked = [key for key in ("data.view", "data.size", "train.precision", "train.epochs", "optim.lr") if key in plan.reasons]
         is_on = {"data.sampling": config.data.sampling == "balanced", "data.crop_focus": config.data.crop_focus != 0}
         asked += [key for key in is_on if is_on[key] and key in plan.reasons]
-        if any(term.class_weights for term in config.loss if not isinstance(term, str)):
-            asked += [key for key in plan.reasons if key.partition(".")[0] == "loss"]
+        asked += [key for key in plan.reasons if key.partition(".")[0] == "loss"]
         lines += [f"why     {key}: {plan.reasons[key]}" for key in asked]
         others = [key for key in plan.reasons if key not in asked]
         if others:

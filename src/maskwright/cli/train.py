@@ -40,7 +40,8 @@ def train(
     out
         The new run folder. Default: runs/DATA-MODEL-NUMBER.
     resume
-        A run folder to go on with, to the weights it would have reached uninterrupted.
+        A run folder to go on with, to the weights it would have reached uninterrupted; with --data where the data set's
+        folder is now, when it has moved.
     json
         Print one JSON document on stdout.
     """
@@ -49,13 +50,17 @@ def train(
     from maskwright.cli.output import goes_on_with, say, say_json, stderr
     from maskwright.config.files import load_config
     from maskwright.config.flags import parse_overrides
-    from maskwright.errors import UsageError
+    from maskwright.errors import UsageError, as_typed
 
     words = [*([config] if config else []), *keys]
     path = words.pop(0) if words and not words[0].startswith("-") else None
     overrides = parse_overrides(words)
-    if resume is not None and (path or overrides or out):
-        raise UsageError("`--resume` must stand alone: a run goes on as it began; got other arguments too. Leave them out.")
+    moved = next((value for key, value, _ in reversed(overrides) if key == "data.root"), None)
+    others = [flag for key, _, flag in overrides if key != "data.root"]
+    if resume is not None and (path or others or out):
+        got = path or (others[0] if others else "--out")
+        fix = "Leave it out; --data alone may say where the data are now."
+        raise UsageError(f"`--resume` must stand alone: a run goes on as it began; got {got} too. {fix}")
     settled = None if resume else load_config(path, overrides)
 
     from maskwright.cli.telling import tell_plan
@@ -69,9 +74,9 @@ def train(
         root = Path(resume)
     else:
         root = Path(out or default_out(settled))
-    with goes_on_with(f"maskwright train --resume {root}", root / "config.yaml"):
+    with goes_on_with(f"maskwright train --resume {as_typed(root)}", root / "config.yaml"):
         if settled is None:
-            result = fit.resume(root, console)
+            result = fit.resume(root, console, Path(moved) if moved else None)
         else:
             result = fit.train(settled, root, console, tell=tell_plan(console))
     told = read(result.run)
@@ -83,7 +88,7 @@ def train(
     for one in told[:2]:
         if one.severity != "fine":
             say(f"{one.severity}: {one}")
-    say(f"run in {result.run.root}; next: maskwright evaluate {result.run.root}")
+    say(f"run in {result.run.root}; next: maskwright evaluate {as_typed(result.run.root)}")
 
 
 def document(result: TrainResult) -> dict[str, object]:

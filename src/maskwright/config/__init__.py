@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    model_validator,
 )
 
 from maskwright.config.augment import AugmentPreset, AugmentStep
@@ -23,7 +24,7 @@ from maskwright.config.base import Auto, Fraction, Section
 from maskwright.config.data import DataConfig
 from maskwright.config.log import LogEntry, LogInput, log_shorthand
 from maskwright.config.losses import LossName, LossTerm, loss_shorthand
-from maskwright.config.models import ModelConfig, UnetConfig
+from maskwright.config.models import MASK2FORMER_RATE, ModelConfig, UnetConfig, model_shorthand
 from maskwright.config.optim import OptimConfig
 
 
@@ -79,6 +80,18 @@ class Config(Section):
         BeforeValidator(log_shorthand, json_schema_input_type=LogInput),
         Field(description="csv, which is always written, tensorboard, wandb, mlflow; {name: wandb, …} for options"),
     ] = Field(default_factory=lambda: ["csv", "tensorboard"])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle_rate(cls, keys: Any) -> Any:
+        """Mask2Former may settle on one map for all images at the others' rate: where none is given, it has its paper's."""
+        if not isinstance(keys, dict):
+            return keys
+        model, optim = model_shorthand(keys.get("model")), keys.get("optim", {})
+        arch = model.get("arch") if isinstance(model, dict) else getattr(model, "arch", None)
+        if arch != "mask2former" or not isinstance(optim, dict) or "lr" in optim:
+            return keys
+        return {**keys, "optim": {**optim, "lr": MASK2FORMER_RATE}}
 
     def replace(self, changes: dict[str, Any]) -> Config:
         """A copy with dotted keys changed, validated anew.

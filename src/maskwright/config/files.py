@@ -325,6 +325,7 @@ def _key_hint(loc: tuple[Any, ...], tree: dict[str, Any]) -> str:
     siblings, mine = _siblings(loc, tree), ".".join(map(str, loc))
     name = SYNONYMS.get(mine, SYNONYMS.get(str(loc[-1]), str(loc[-1])))
     near = closest(name, siblings, limit=1)
+    near = near or [SYNONYMS[other] for other in closest(name, SYNONYMS, limit=1) if SYNONYMS[other] in siblings]
     if near:
         return f"Did you mean `{'.'.join([*map(str, loc[:-1]), near[0]])}`?"
     elsewhere = [key for key in known_keys() if key.split(".")[-1] == name and key != mine]

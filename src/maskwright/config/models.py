@@ -110,6 +110,7 @@ class TorchvisionConfig(Section):
         return self
 
 
+MASK2FORMER_RATE = 1e-4
 HF_SIZES = {"segformer": ("b0", "b1", "b2", "b3", "b4", "b5"), "mask2former": ("tiny", "small", "base", "large")}
 HfArch = Literal["segformer", "mask2former"]
 HfSize = Literal["b0", "b1", "b2", "b3", "b4", "b5", "tiny", "small", "base", "large"]
@@ -160,6 +161,24 @@ def model_shorthand(value: object) -> object:
             return {"name": "torchvision", **value}
         return {"name": "smp" if {"arch", "encoder"} & value.keys() else "unet", **value}
     return value
+
+
+# encoders of SMP and timm that are transformers, by how their names begin
+_TRANSFORMERS = (
+    "mit_b",
+    *(f"tu-{family}" for family in ("vit", "deit", "beit", "eva", "swin", "pvt", "maxvit", "hiera", "mvit")),
+)
+
+
+def is_transformer(model: AnyModelConfig) -> bool:
+    """Whether a network is a transformer or has one as its encoder.
+
+    >>> is_transformer(SmpConfig(encoder="mit_b0")), is_transformer(SmpConfig(encoder="resnet34"))
+    (True, False)
+    """
+    if isinstance(model, SmpConfig):
+        return model.arch.lower() == "dpt" or model.encoder.startswith(_TRANSFORMERS)
+    return isinstance(model, HfConfig)
 
 
 AnyModelConfig = UnetConfig | Resnet34UnetConfig | SmpConfig | TorchvisionConfig | HfConfig

@@ -67,7 +67,9 @@ class OptimConfig(Section):
         BeforeValidator(_arguments),
         Field(description="further arguments of the optimiser, such as {betas: [0.9, 0.98]}"),
     ] = Field(default_factory=dict)
-    lr: Annotated[PositiveFloat | Auto, Field(description="the highest learning rate; auto: found by a range test")] = 2e-3
+    lr: Annotated[
+        PositiveFloat | Auto, Field(description="the highest learning rate, of mask2former 1e-4; auto: found by a range test")
+    ] = 2e-3
     encoder_scale: Annotated[PositiveFloat, Field(description="the encoder's rate is lr times this; 0.1 spares it")] = 1.0
     weight_decay: Annotated[float, Field(ge=0, description="on weight matrices only")] = 0.02
     momentum: Annotated[Fraction, Field(description="sgd: share of the last step that is kept")] = 0.9

@@ -56,11 +56,12 @@ def tiff_head(source: bytes | Path, path: Path) -> Head | None:
             alpha = page.extrasamples and int(page.extrasamples[0]) in (1, 2) and page.samplesperpixel in (2, 4)  # pyright: ignore
             several = len(tiff.pages) if len(tiff.series) == 1 and tiff.series[0].ndim == 3 and page.samplesperpixel == 1 else 1  # pyright: ignore
             channels = (page.samplesperpixel - 1 if alpha else page.samplesperpixel) * several  # pyright: ignore
-            channels = 3 if page.photometric == 3 else channels  # pyright: ignore - a palette: colours
             height, width = (page.imagelength, page.imagewidth)  # pyright: ignore
             if orientation in TURNED:
                 height, width = width, height
             dtype = str(page.dtype or "uint8")  # pyright: ignore
+            inks = page.photometric == 5 and page.samplesperpixel == 4 and dtype == "uint8"  # pyright: ignore
+            channels = 3 if inks or page.photometric == 3 else channels  # pyright: ignore - CMYK and palettes are colours
             return Head(height, width, channels, "uint8" if dtype == "bool" else dtype, orientation, several)
     except Exception:  # noqa: BLE001 - tifffile raises whatever it stumbles over; Pillow then says what is wrong
         return None

@@ -11,7 +11,8 @@ import numpy as np
 
 from maskwright.data.dataset import RGB, SPLITS, Bands, ClassMap, Dataset, Item, MaskForm, Record
 from maskwright.data.opening import load_pair
-from maskwright.errors import DataError, UsageError, must, unknown
+from maskwright.data.readers.lists import leads_out
+from maskwright.errors import DataError, RunError, UsageError, must, unknown
 
 
 def data_document(dataset: Dataset) -> dict[str, Any]:
@@ -49,7 +50,17 @@ def split_entries(document: dict[str, Any], split: str) -> list[dict[str, Any]]:
     if not entries:
         have = [name for name, files in document["splits"].items() if files]
         raise UsageError(must("split", f"one that has images ({', '.join(have)})", repr(split)))
+    if outside := [entry["id"] for entry in entries if leads_out(entry["id"])]:
+        # runs from before ids were kept inside; labels are written under them
+        raise RunError(f"ids of a run's images must lie inside its folders; got {outside[0]}. Train it again, or edit its data.json.")
     return entries
+
+
+def moved_data(path: str | Path | None) -> Path | None:
+    """Where a run's data are now, as a person says it: their folder, or the CSV of pairs in it; None: where they were."""
+    if path is None:
+        return None
+    return Path(path).parent if Path(path).is_file() else Path(path)
 
 
 def read_split(document: dict[str, Any], split: str, root: Path | None = None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -79,8 +90,8 @@ def _entry(item: Item, root: Path) -> dict[str, Any]:
     record = item.record
     return {
         "id": record.id,
-        "image": Path(os.path.relpath(record.image, root)).as_posix(),
-        "mask": Path(os.path.relpath(record.mask, root)).as_posix(),
+        "image": _place(record.image, root),
+        "mask": _place(record.mask, root),
         "form": [record.form.kind, record.form.key, [list(pair) for pair in record.form.remap]],
         "window": list(record.window) if record.window else None,
         "group": record.group,
@@ -88,3 +99,11 @@ def _entry(item: Item, root: Path) -> dict[str, Any]:
         "image_sha256": item.image_hash,
         "mask_sha256": item.mask_hash,
     }
+
+
+def _place(path: Path, root: Path) -> str:
+    """A file's place relative to the data's folder, as it is found from there again."""
+    place = os.path.relpath(path, root)
+    if place.startswith(os.pardir):  # outside: `..` from a link to the folder is not `..` from the folder
+        place = os.path.relpath(path.parent.resolve() / path.name, root.resolve())
+    return Path(place).as_posix()

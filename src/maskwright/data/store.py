@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import numpy as np
 from maskwright.data.dataset import Bands, ClassMap, Record
 from maskwright.data.masks import refuse_unknown_values
 from maskwright.data.raw import code_labels, read_record
+from maskwright.errors import RunError
 
 Place = Literal["ram", "disk", "none"]
 RAM_SHARE = 0.4  # of the memory free at the start
@@ -32,10 +34,9 @@ class PixelStore:
         self._masks: list[np.ndarray | None] = [None] * len(records)
         self._file = folder / "pixels.u8" if folder and place == "disk" else None
         if self._file:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
             deep = bands.num_channels + 1
             total = sum(height * width * deep for height, width in sizes)
-            self._map = np.memmap(self._file, np.uint8, "w+", shape=(max(1, total),))
+            self._map = _new_map(self._file, max(1, total))
             self._starts = np.cumsum([0, *[height * width * deep for height, width in sizes]]).tolist()
 
     def put(self, index: int, image: np.ndarray, mask: np.ndarray) -> None:
@@ -61,10 +62,7 @@ class PixelStore:
             self._images = [None] * len(self.records)
             self._masks = [None] * len(self.records)
             del self._map
-            self._file.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # leave no empty folders of ours behind
-                self._file.parent.rmdir()
-                self._file.parent.parent.rmdir()
+            _remove(self._file)
             self._file = None
 
     def _views(self, index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -77,6 +75,38 @@ class PixelStore:
         raw = read_record(record, self.bands)
         refuse_unknown_values(self.classes, {record.mask.name: raw.counts})
         return raw.image, code_labels(self.classes, raw.values)[raw.codes]
+
+
+def _new_map(path: Path, size: int) -> np.memmap:
+    """A memory map whose room on the disk is taken at once: where there is too little, writing to one ends in a bus error."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            _take_room(file.fileno(), size)
+        return np.memmap(path, np.uint8, "r+", shape=(size,))
+    except OSError as error:
+        _remove(path)
+        fix = "Free some space, choose another --out, or set data.cache to none."
+        raise RunError(f"`data.cache` must have room for {_gigabytes(size)} in {path}; got: {error.strerror}. {fix}") from None
+
+
+def _take_room(file: int, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file, 0, size)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # file systems that cannot, such as ZFS
+                raise
+    os.ftruncate(file, size)
+
+
+def _remove(path: Path) -> None:
+    """The cache's file, and no empty folders of ours left behind."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()
+        path.parent.parent.rmdir()
 
 
 def choose_place(wish: str, sizes: Sequence[tuple[int, int]], channels: int, folder: Path | None) -> tuple[Place, str]:

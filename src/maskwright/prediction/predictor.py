@@ -21,16 +21,19 @@ from safetensors.torch import load_file
 from maskwright import runtime
 from maskwright.data.dataset import IGNORE, Bands, ClassMap
 from maskwright.data.geometry import View
-from maskwright.data.images import decode_image, to_uint8
+from maskwright.data.images import decode_raw, to_uint8
 from maskwright.data.pictures import overlay, palette, shown
 from maskwright.data.rasters import Georeference, georeferenced, raster_pixels, read_georeference
 from maskwright.data.record import bands_of, class_map
-from maskwright.errors import DataError, RunError, must
+from maskwright.errors import DataError, RunError, as_typed, must
 from maskwright.models import Segmenter, build_model
 from maskwright.models.devices import autocast, choose_device, choose_precision, torch_device
+from maskwright.models.weights import first_difference
 from maskwright.models.wrapper import EVEN, labels_from_logits, logits_at_own_size
 from maskwright.prediction.threshold import foreground, read_threshold
 from maskwright.runs import Run
+
+_GREY = (0, 0, 0)  # the bands chosen where every image of a data set is grey
 
 
 @dataclass(frozen=True)
@@ -81,23 +84,25 @@ class Predictor:
     device: torch.device
     precision: str
     threshold: float = EVEN
+    any_depth: bool = False  # data.tones say what black and white are, whatever the depth of a file
 
     @classmethod
     def from_run(cls, run: Run) -> Predictor:
         """Load the best weights of a finished run; nothing outside its folder is needed."""
         config, classes, bands = run.config, class_map(run.data), bands_of(run.data)
         if not run.weights.is_file():
-            fix = f"Finish it first: maskwright train --resume {run.root}"
+            fix = f"Finish it first: maskwright train --resume {as_typed(run.root)}"
             raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")
         runtime.tune_allocator()
         model = build_model(config.model, classes, bands.num_channels, start=False)  # what the run holds is laid over it
         try:
-            model.load_state_dict(load_file(run.weights))
-        except (RuntimeError, SafetensorError) as error:
-            first = str(error).splitlines()[0]
-            raise RunError(
-                f"`{run.weights}` must hold the weights of this run's model; {first}. Restore the run folder."
-            ) from None
+            tensors = load_file(run.weights)
+            differs = first_difference(tensors, model.state_dict())
+        except SafetensorError as error:
+            tensors, differs = {}, str(error).splitlines()[0]
+        if differs:
+            raise RunError(f"`{run.weights}` must hold the weights of this run's model; {differs}. Restore the run folder.")
+        model.load_state_dict(tensors)
         device_name = "cpu" if config.train.devices == "cpu" else choose_device()[0]
         device = torch_device(device_name)
         # the arithmetic it was validated with, where this machine has it
@@ -106,11 +111,12 @@ class Predictor:
         assert data.view != "auto" and data.size != "auto" and data.scale != "auto", "a run's configuration is resolved"
         view = View(data.view, data.size, data.scale, data.letterbox, data.outside)
         model = model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        return cls(model.eval(), view, classes, bands, device, precision, config.train.mask_threshold)
+        threshold = config.train.mask_threshold
+        return cls(model.eval(), view, classes, bands, device, precision, threshold, data.tones is not None)
 
     def predict(self, image: np.ndarray | str | Path, threshold: float | None = None) -> Prediction:
         """Predict one image (a path, or H W 3 uint8 RGB); `threshold` is the foreground's, the run's own when not given."""
-        pixels, valid, place = _pixels(image, self.bands)
+        pixels, valid, place = _pixels(image, self.bands, self.any_depth)
         logits = self.logits(pixels)
         probabilities = logits.softmax(dim=1)[0].cpu().numpy()
         labels = self.labels(logits, threshold)
@@ -136,7 +142,9 @@ class Predictor:
         return (foreground(logits) >= threshold).to(torch.uint8).cpu().numpy()
 
 
-def _pixels(image: np.ndarray | str | Path, bands: Bands) -> tuple[np.ndarray, np.ndarray | None, Georeference | None]:
+def _pixels(
+    image: np.ndarray | str | Path, bands: Bands, any_depth: bool
+) -> tuple[np.ndarray, np.ndarray | None, Georeference | None]:
     """The image as the network sees it, where it holds data (None: everywhere), and where it lies if it says so."""
     if isinstance(image, np.ndarray):
         channels = bands.num_channels
@@ -150,9 +158,26 @@ def _pixels(image: np.ndarray | str | Path, bands: Bands) -> tuple[np.ndarray, n
     path = Path(image)
     if georeferenced(path):
         raw, valid = raster_pixels(path)
-        return to_uint8(raw, bands, path), valid, read_georeference(path)
+        place = read_georeference(path)
+    else:
+        raw, valid, place = decode_raw(_bytes(path), path), None, None
+    if not any_depth:
+        _refuse_other_kind(raw, bands, path)
+    return to_uint8(raw, bands, path), valid, place
+
+
+def _refuse_other_kind(raw: np.ndarray, bands: Bands, path: Path) -> None:
+    """Tones settled on 16-bit files make an 8-bit one black; 16 bits cut to 8, or one of three colours, would be a guess."""
+    wish = "an image of more than 8 bits" if bands.low else "an 8-bit image"
+    if (raw.dtype == np.uint8) == bool(bands.low):
+        raise DataError(f"`{path}` must be {wish}, as those the run was trained on; got {raw.dtype}. Convert it first.")
+    if bands.chosen == _GREY and raw.shape[2] == 3 and not (raw == raw[..., :1]).all():
+        raise DataError(f"`{path}` must be a grey image, as those the run was trained on; got colours. Convert it first.")
+
+
+def _bytes(path: Path) -> bytes:
     try:
-        return decode_image(path.read_bytes(), path, bands), None, None
+        return path.read_bytes()
     except OSError as error:
         reason = "it is not there" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
         raise DataError(f"`{path}` must be a readable image; {reason}. Check the path.") from None

@@ -42,6 +42,7 @@ from maskwright.training.diagnose_evidence import FAILURE
 from maskwright.training.freeze import notes as freeze_notes
 from maskwright.training.freeze import refuse_unfit as refuse_unfit_freeze
 from maskwright.training.gate import Passed, open_checked
+from maskwright.training.inputs import padding_notes, refuse_lone_input
 from maskwright.training.loggers.afterwards import best_scores
 from maskwright.training.loggers.book import LogBook, Tell, tell_on_stderr
 from maskwright.training.loggers.callback import Logging, panel_samples
@@ -56,7 +57,15 @@ from maskwright.training.range_test import write as write_range_test
 from maskwright.training.resolve import refuse_threshold, resolve, resolve_schedule, view_of
 from maskwright.training.schedules import too_late
 from maskwright.training.schedules import without_effect as schedule_without_effect
-from maskwright.training.start import forget_start, lay_start, settle_start, told_start, write_start
+from maskwright.training.start import (
+    forget_start,
+    lay_start,
+    rate_notes,
+    refuse_other_checkpoints,
+    settle_start,
+    told_start,
+    write_start,
+)
 from maskwright.training.timing import epochs_within
 from maskwright.training.trainer import build_trainer, quiet_lightning, run_to_the_end, val_loader
 
@@ -121,6 +130,7 @@ def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
         *schedule_without_effect(config.optim),
         *too_late(settled.optim, settled.train.epochs, settled.train.early_stop),
         *freeze_notes(settled),
+        *rate_notes(settled),
     ]
     return replace(opened, dataset=replace(dataset, notes=(*dataset.notes, *notes)))
 
@@ -188,6 +198,9 @@ def _train_new(
     build_loss(config.loss)  # a name that isn't known leaves no folder behind, either
     model = _seeded_model(config, plan.opened)  # built here too, so that a model that can't be leaves no folder behind
     refuse_unfit_freeze(model, config.optim)
+    samples, keys = training_inputs(config, plan.opened)
+    refuse_lone_input(model, config, samples, keys)
+    plan = _noted(plan, padding_notes(model, config, samples))
     config, why_start = settle_start(config, model)
     reasons |= why_start
     began, tested = time.perf_counter(), None
@@ -221,6 +234,11 @@ def _train_new(
     return _fit(run, plan, None, console, after_epoch)
 
 
+def _noted(plan: Plan, notes: list[str]) -> Plan:
+    dataset = plan.opened.dataset
+    return replace(plan, opened=replace(plan.opened, dataset=replace(dataset, notes=(*dataset.notes, *notes))))
+
+
 def _range_test(config: Config, model: Any, opened: Opened, console: Console | None) -> RangeTest:
     if console:
         console.print(f"looking for the learning rate: {RANGE_STEPS} steps at rising rates", highlight=False)
@@ -236,7 +254,10 @@ def _fit(
     config, opened = plan.config, plan.opened
     samples, keys = training_inputs(config, opened)
     assert config.train.epochs != "auto" and config.train.workers != "auto"
-    module = _module(config, opened, samples, keys, _seeded_model(config, opened, run, checkpoint is not None))
+    model = _seeded_model(config, opened, run, checkpoint is not None)
+    if checkpoint:
+        refuse_other_checkpoints(run, model)
+    module = _module(config, opened, samples, keys, model)
     keeper, history = Keeper(run, config.train), History(run)
     module.is_better = keeper.is_better
     loader = train_loader(samples, keys, config.train.workers, pin=config.train.devices == "gpu" and torch.cuda.is_available())

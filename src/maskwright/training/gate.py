@@ -19,7 +19,7 @@ from maskwright.data.dataset import Record
 from maskwright.data.deep import Head
 from maskwright.data.opening import Opened, Progress, open_dataset
 from maskwright.data.raw import Raw
-from maskwright.errors import ConfigError, DataError, listed, unknown
+from maskwright.errors import ConfigError, DataError, as_typed, listed, unknown
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _pass(config: Config, opened: Opened, root: Path) -> Passed:
         told = listed([f"{finding.code}{_files(finding)}" for finding in refused], "and", 8)
         flags = " ".join(f"--allow {code}" for code in dict.fromkeys(finding.code for finding in refused))
         data = config.data.root
-        fix = f"See maskwright check {data}, or go on in spite of it with {flags}."
+        fix = f"See maskwright check {as_typed(data)}, or go on in spite of it with {flags}."
         raise DataError(f"`{data}` must hold no errors to be trained on; found {told}. {fix}")
     idle = [code for code in allow if code not in {finding.code for finding in errors}]
     notes = (f"train.allow {listed(idle)} has no effect: no such error was found",) if idle else ()
@@ -88,4 +88,4 @@ def _hint(config: Config) -> str:
     if root is None or not Path(root).exists():
         return ""
     more = " What cannot be read cannot be allowed either." if config.train.allow else ""
-    return f"{more} maskwright check {root} tells more."
+    return f"{more} maskwright check {as_typed(root)} tells more."

@@ -59,7 +59,13 @@ class TrainingProgress(pl.Callback):
             self.console.print(f"{epoch}  {self._rate()}  {self._left(trainer)}  {scores}", highlight=False, soft_wrap=True)
             self._told_at, self._told_epoch = now, trainer.current_epoch
 
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._take_away()  # a terminal whose bar is left running has no cursor afterwards
+
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._take_away()
+
+    def _take_away(self) -> None:
         if self._bar:
             self._bar.stop()
             self._bar = None

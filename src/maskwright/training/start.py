@@ -6,13 +6,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 
 from maskwright.config import Config
+from maskwright.config.models import MASK2FORMER_RATE, HfConfig, is_transformer
 from maskwright.errors import RunError
 from maskwright.models import Segmenter
-from maskwright.models.weights import own_weights
+from maskwright.models.weights import first_difference, own_weights
 from maskwright.runs import START, Run
+from maskwright.training.freeze import ALWAYS, frozen_until
+
+_MUCH = 5e-4  # of a rate that wants to be about 1e-4
 
 
 def settle_start(config: Config, model: Segmenter) -> tuple[Config, dict[str, str]]:
@@ -25,9 +30,34 @@ def settle_start(config: Config, model: Segmenter) -> tuple[Config, dict[str, st
     if getattr(config.model, "pixels", None) == "auto":
         mean, std = model.pixels
         changes["model.pixels"] = {"mean": mean, "std": std}
-        source = model.loaded.source if model.loaded else None
-        reasons["model.pixels"] = f"as {source} expects" if source else "ImageNet's: no weights ask for others"
+        reasons["model.pixels"] = _why_pixels(model)
     return (config.replace(changes) if changes else config), reasons
+
+
+def _why_pixels(model: Segmenter) -> str:
+    if model.loaded is None:
+        return "ImageNet's: no weights ask for others"
+    if model.loaded.source.startswith("file "):
+        return "ImageNet's: a file of weights does not say what it expects; give model.pixels if they are others"
+    return f"as {model.loaded.source} expects"
+
+
+def rate_notes(config: Config) -> list[str]:
+    """What a person should know who trains a transformer at a rate that suits convolutions."""
+    rate, model = config.optim.lr, config.model
+    if rate == "auto" or not is_transformer(model):
+        return []
+    if isinstance(model, HfConfig) and model.arch == "mask2former":
+        if rate == MASK2FORMER_RATE:
+            return [
+                f"optim.lr is {rate:g} with mask2former, as in its paper: at the others' 0.002 it may make one map of all images"
+            ]
+        return [f"optim.lr {rate:g} is much for mask2former, whose paper takes {MASK2FORMER_RATE:g}"] if rate >= _MUCH else []
+    learned = model.weights != "none" and frozen_until(config.optim).get("encoder") != ALWAYS
+    if not learned or rate * config.optim.encoder_scale < _MUCH:
+        return []
+    instead = "--lr 1e-4, or --optim.encoder_scale 0.05 for the encoder alone; --lr auto finds one by a test"
+    return [f"optim.lr {rate:g} is much for a pretrained transformer, whose papers take 6e-5 to 1e-4: try {instead}"]
 
 
 def told_start(model: Segmenter) -> dict[str, Any]:
@@ -55,6 +85,18 @@ def lay_start(run: Run, model: Segmenter, config: Config) -> None:
     elif config.model.weights != "none":
         fix = "Train a new run."
         raise RunError(f"`RUN` must hold its first weights until its first checkpoint; {run.root} has no {path.name}. {fix}")
+
+
+def refuse_other_checkpoints(run: Run, model: Segmenter) -> None:
+    """Stop where a checkpoint in the run's folder is of another network than its configuration and data make."""
+    for path, prefix in ((run.checkpoints / "last.ckpt", "model."), (run.checkpoints / "best.ckpt", "")):
+        state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        tensors = state.get("state_dict", {}) if isinstance(state, dict) else {}
+        named = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        differs = first_difference(named, model.state_dict())
+        if differs:
+            fix = "Restore it, or remove last.ckpt to train the run from its start."
+            raise RunError(f"`{path}` must be a checkpoint of this run's model; in it {differs}. {fix}")
 
 
 def forget_start(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,10 +41,14 @@ def build_trainer(config: Config, callbacks: Sequence[pl.Callback], batches_a_st
 
 def run_to_the_end(trainer: pl.Trainer, module: Any, loader: Any, val: Any, checkpoint: Path | None) -> None:
     """Train; an interrupt is told as one."""
+    handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, loader, val, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as stop:  # how Lightning answers an interrupt
         raise KeyboardInterrupt from stop
+    finally:
+        if handler is not None and signal.getsignal(signal.SIGINT) is not handler:
+            signal.signal(signal.SIGINT, handler)  # Lightning leaves interrupts ignored, which a notebook would go on doing
     if trainer.interrupted:
         raise KeyboardInterrupt
 

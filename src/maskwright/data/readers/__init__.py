@@ -11,8 +11,10 @@ from pathlib import Path
 
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing
+from maskwright.data.partial import PartialListing
 from maskwright.data.readers import coco, cvat, folders, geotiff, instances, labelme, oxford_pet, pairs_csv, voc, workshop
-from maskwright.errors import DataError
+from maskwright.data.readers.lists import told_apart
+from maskwright.errors import DataError, listed
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,36 @@ def list_records(config: DataConfig) -> Listing:
     root = Path(config.root)
     if not root.exists():
         raise DataError(f"`data.root` must be a folder or a CSV of pairs; {root} is not there. Check the path.")
+    try:
+        listing = told_apart(_reader_for(config, root).read(config, root))
+    except PartialListing as partial:
+        partial.listing = told_apart(partial.listing)
+        raise
+    _refuse_odd_names(listing)
+    return listing
+
+
+def _reader_for(config: DataConfig, root: Path) -> Reader:
     if config.reader != "auto":
-        return READERS[config.reader].read(config, root)
+        return READERS[config.reader]
     for reader in READERS.values():
         if reader.recognise(config, root):
-            return reader.read(config, root)
+            return reader
     raise DataError(f"`data.root` must be a folder or a CSV of pairs; got {root}, a file of another kind. Check the path.")
+
+
+def _refuse_odd_names(listing: Listing) -> None:
+    """Names in an old encoding, as archives of another system leave them, cannot be written into JSON, YAML or a page."""
+    paths = [path for record in listing.records for path in (record.image, record.mask)]
+    odd = [ascii(path.name)[1:-1] for path in paths if not str(path).isascii() and _is_no_text(str(path))]
+    if odd:
+        fix = "Rename them (convmv does it), or unpack the archive with its encoding."
+        raise DataError(f"names of files and folders must be UTF-8; those of {listed(dict.fromkeys(odd))} are not. {fix}")
+
+
+def _is_no_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

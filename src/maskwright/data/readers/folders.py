@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
@@ -98,13 +99,22 @@ def _read_pair(root: Path, folders: FolderPair) -> tuple[list[Record], str, list
         paired, rule = dict(enumerate(found.masks)), found.rule
     except DataError as refused:
         paired, rule = certain(image_names, mask_names), "names, where they are clear"
+        told = _doubled(folders.images, images, image_names) or _doubled(folders.masks, masks, mask_names) or str(refused)
         odd = [path for index, path in enumerate(images) if index not in paired]
         odd += [path for index, path in enumerate(masks) if index not in paired.values()]
-        gaps.append(Gap("unpaired", tuple(odd), str(refused)))
+        gaps.append(Gap("unpaired", tuple(odd), told))
     records = [Record(_name(images[image], root), images[image], masks[mask], folders.split) for image, mask in paired.items()]
     aside = other_images + other_masks
     notes = [f"{len(aside)} files that are no images were left aside: {listed(aside)}"] if aside else []
     return records, rule, notes, gaps
+
+
+def _doubled(folder: Path, files: Sequence[Path], names: Sequence[str]) -> str:
+    """Files whose names differ in their suffix alone: told by those names they could not be told apart."""
+    count = Counter(names)
+    same = [path.relative_to(folder).as_posix() for path, name in zip(files, names, strict=True) if count[name] > 1]
+    fix = "Remove or rename what is not meant, or write the pairs down in pairs.csv (image,mask)."
+    return f"`{folder}` must hold one file a name; got {listed(same, 'and', 8)}. {fix}" if same else ""
 
 
 def _name(path: Path, folder: Path) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
-from maskwright.data.dataset import Listing
+from maskwright.data.dataset import Listing, Record
 from maskwright.data.layout import image_files
 from maskwright.data.partial import Gap, PartialListing
 from maskwright.errors import DataError, listed
@@ -43,6 +45,43 @@ def files_by_name(folder: Path) -> tuple[dict[str, Path], list[str]]:
 def record_id(path: Path, root: Path) -> str:
     """A record's name: its image's path inside the data set, without suffix."""
     return Path(os.path.relpath(path, root)).with_suffix("").as_posix()
+
+
+def told_apart(listing: Listing) -> Listing:
+    """The listing with ids that are all different and stay inside a folder, for files are written under them.
+
+    An image outside the data set is called by its place beside the others outside; of images that differ in their
+    suffix alone, the suffix is part of the id.
+    """
+    ids = [record.id for record in listing.records]
+    outside = [index for index, name in enumerate(ids) if leads_out(name)]
+    if outside:
+        places = [Path(os.path.abspath(listing.records[index].image)) for index in outside]  # noqa: PTH100 - links stay links
+        shared = Path(os.path.commonpath([place.parent for place in places])).parent
+        for index, place in zip(outside, places, strict=True):
+            window = "@" + ids[index].rpartition("@")[2] if listing.records[index].window else ""
+            ids[index] = place.relative_to(shared).with_suffix("").as_posix() + window
+    count = Counter(ids)
+    ids = [name + record.image.suffix if count[name] > 1 else name for name, record in zip(ids, listing.records, strict=True)]
+    twice = [name for name, number in Counter(ids).items() if number > 1]
+    if twice:
+        both = [str(record.image) for name, record in zip(ids, listing.records, strict=True) if name == twice[0]]
+        raise DataError(f"images must have names of their own; {listed(both)} would both be {twice[0]}. Rename one of them.")
+    return replace(listing, records=tuple(_renamed(record, name) for record, name in zip(listing.records, ids, strict=True)))
+
+
+def leads_out(name: str) -> bool:
+    """Whether a file written under this name would lie outside the folder it is written to.
+
+    >>> leads_out("a/b"), leads_out("../b"), leads_out("/b")
+    (False, True, True)
+    """
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts
+
+
+def _renamed(record: Record, name: str) -> Record:
+    return record if record.id == name else replace(record, id=name)
 
 
 def missing_files(where: str, names: Sequence[str], folders: dict[Path, dict[str, Path]]) -> list[Gap]:

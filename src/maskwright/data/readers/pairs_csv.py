@@ -10,6 +10,7 @@ from maskwright.data.dataset import Listing, Record
 from maskwright.data.layout import SPLIT_NAMES
 from maskwright.data.partial import Gap, PartialListing
 from maskwright.data.readers.folders import read_classes
+from maskwright.data.readers.lists import record_id
 from maskwright.errors import DataError, listed
 
 PAIRS_FILE = "pairs.csv"
@@ -36,11 +37,14 @@ def read(config: DataConfig, root: Path) -> Listing:
         record = _record(path.parent, line, row, gaps)
         if record is None:
             continue
-        if record.image in lines:
-            told = f"line {line}: {row['image']} is listed already on line {lines[record.image]}"
-            gaps.append(Gap("listed-twice", (record.image,), told))
+        twice = next((column for column in ("image", "mask") if getattr(record, column) in lines), None)
+        if twice:
+            path = getattr(record, twice)
+            what = "is listed already" if twice == "image" else "is the mask of another image already,"
+            told = f"line {line}: {row[twice].strip()} {what} on line {lines[path]}"
+            gaps.append(Gap("listed-twice", (path,), told))
             continue
-        lines[record.image] = line
+        lines |= {record.image: line, record.mask: line}
         records.append(record)
     if len({record.split is None for record in records}) == 2:
         blank = [line for line, row in rows if not (row.get("split") or "").strip()]
@@ -92,5 +96,4 @@ def _record(folder: Path, line: int, row: dict[str, str], gaps: list[Gap]) -> Re
     group = (row.get("group") or "").strip() or None
     if missing:
         return None
-    name = Path((row["image"] or "").strip()).with_suffix("").as_posix()
-    return Record(name, paths["image"], paths["mask"], SPLIT_NAMES.get(split), group)
+    return Record(record_id(paths["image"], folder), paths["image"], paths["mask"], SPLIT_NAMES.get(split), group)

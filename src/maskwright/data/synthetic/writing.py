@@ -14,6 +14,7 @@ from PIL import Image
 from maskwright.data.synthetic.layouts import Layout, Row, Style
 from maskwright.data.synthetic.texture import Bytes
 from maskwright.errors import DataError, must
+from maskwright.runs import os_reason
 
 SPLITS = ("train", "val", "test")
 _OTHER_FOLDER = "Choose another folder or remove it."
@@ -91,8 +92,11 @@ def _new_folder(out: Path) -> Iterator[Path]:
         if target.exists():
             target.rmdir()
         staging.rename(target)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(staging, ignore_errors=True)
+        if reason := os_reason(error) if isinstance(error, OSError) else None:
+            fix = "Nothing is left of it. Free some space, or choose another folder."
+            raise DataError(f"could not write {out}: {reason}. {fix}") from error
         raise
 
 

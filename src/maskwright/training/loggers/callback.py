@@ -21,9 +21,13 @@ PanelSample = tuple[str, np.ndarray, np.ndarray]  # name, image H W C, mask H W
 
 
 def panel_samples(opened: Opened) -> list[PanelSample]:
-    """The first validation images, which panels show."""
+    """The first validation images, which panels show; their names are all different, as panels are told apart by them."""
     indices = opened.dataset.split("val")[:_NUM_PANELS]
-    return [(opened.dataset.items[index].record.image.stem, *opened.store.get(index)) for index in indices]
+    records = [opened.dataset.items[index].record for index in indices]
+    names = [record.image.stem for record in records]
+    if len(set(names)) < len(names):
+        names = [record.id for record in records]
+    return [(name, *opened.store.get(index)) for name, index in zip(names, indices, strict=True)]
 
 
 class Logging(pl.Callback):
