@@ -121,6 +121,21 @@ class TestLoss:
             assert torch.isfinite(ALL[name](logits, truth))
             assert torch.isfinite(gradient(ALL[name], logits, truth)).all()
 
+    def test_it_is_of_the_probabilities(self, name: str, num_classes: int) -> None:
+        """Validation and evaluation have only the logarithm of probabilities, where an image was resized."""
+        logits, truth = random_logits(num_classes), masks(num_classes, 0.2)
+        value = ALL[name](logits, truth)
+        assert torch.allclose(ALL[name](logits.log_softmax(dim=1), truth), value, rtol=1e-5)
+        assert torch.allclose(ALL[name](logits + torch.randn(2, 1, 7, 9), truth), value, rtol=1e-4)
+
+    def test_one_pixel_is_enough(self, name: str, num_classes: int) -> None:
+        truth = torch.ones(1, 1, 1, dtype=torch.uint8)
+        logits = random_logits(num_classes).detach()[:1, :, :1, :1].requires_grad_()
+        assert torch.isfinite(ALL[name](logits, truth)) and torch.isfinite(gradient(ALL[name], logits, truth)).all()
+        assert ALL[name](sure(truth, num_classes), truth) < ALL[name](sure(0 * truth, num_classes), truth)
+        nothing = torch.full_like(truth, IGNORE)
+        assert torch.isfinite(ALL[name](logits, nothing)) and (gradient(ALL[name], logits, nothing) == 0).all()
+
     def test_what_is_not_a_number_shows(self, name: str, num_classes: int) -> None:
         """Training stops at a loss that is not finite; a loss that hid one pixel's would let the weights be spoilt."""
         logits, truth = random_logits(num_classes).detach(), masks(num_classes)
@@ -204,8 +219,7 @@ class TestClassWeights:
         logits, truth = random_logits(num_classes), torch.zeros(2, 7, 9, dtype=torch.uint8)
         loss = of({"name": name, "class_weights": [0.0, *[1.0] * (num_classes - 1)]})
         assert torch.isfinite(loss(logits, truth))
-        if name != "bce":  # where the classes that are not there are told from it
-            assert (gradient(loss, logits, truth) == 0).all()
+        assert (gradient(loss, logits, truth) == 0).all()
 
     def test_ignored_pixels_have_no_say_here_either(self, name: str, num_classes: int) -> None:
         logits, truth = random_logits(num_classes), masks(num_classes, 0.4)
@@ -247,6 +261,7 @@ def test_sections_functions_and_names_are_of_one_mind() -> None:
         fields = {key: field.default for key, field in section.model_fields.items() if key not in ("name", "weight")}
         assert {one.name: one.default for one in parameters} == fields
         assert section.model_fields["name"].default == name and (section.__doc__ or "").strip()
+        assert list(section.model_fields)[:3] == ["name", "weight", "class_weights"]  # as a run writes them down
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from resuming import resumed_like_uninterrupted
 from torch_cache import cached
 
 from maskwright import runtime
@@ -137,3 +139,8 @@ def test_imagenet_weights_are_torchvisions(num_channels: int, tmp_path: Any, mon
             assert torch.equal(found[name], value)
     assert model.loaded and "ImageNet" in model.loaded.licence and model.loaded.loaded == len(found)
     assert all(name.startswith(("ups", "decoder", "head")) for name in model.loaded.fresh)
+
+
+def test_trained_resumed_and_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = resumed_like_uninterrupted(tmp_path, monkeypatch, "--model", "resnet34_unet", "--model.width", 4)
+    assert run.config.model == Resnet34UnetConfig(width=4)

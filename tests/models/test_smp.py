@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
-import re
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from resuming import resumed_like_uninterrupted
 from safetensors.torch import load_file, save_file
 
 from maskwright import runtime
 from maskwright.config import Config
+from maskwright.config.files import load_config
 from maskwright.config.models import SmpConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
@@ -31,8 +32,6 @@ ARCHITECTURES = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "d
                  "segformer", "dpt")  # fmt: skip
 # what inputs must be a multiple of, and their least side, with an encoder that divides by 32
 SIDES = {"pspnet": (8, 8), "deeplabv3": (8, 8), "deeplabv3plus": (16, 16), "pan": (16, 128)}
-# an architecture that stops early leaves the deeper half of its encoder aside
-NOT_REACHED = {"pspnet": r"encoder\.layer[34]\."}
 _BUILT: dict[str, Segmenter] = {}
 
 
@@ -47,6 +46,18 @@ def built(arch: str, num_channels: int = 5) -> Segmenter:
 
 def images(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def refuse_other_gradients(model: Segmenter, num_channels: int, frozen: str) -> None:
+    """Every parameter gets a gradient but those of the frozen part."""
+    for module in model.train().part(frozen):
+        module.requires_grad_(False)
+    model(images(2, num_channels, 64, 64)).pow(2).mean().backward()
+    still = {id(parameter) for module in model.part(frozen) for parameter in module.parameters()}
+    assert still
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is None) == (id(parameter) in still), name
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all(), name
 
 
 def test_every_architecture_is_tested_here() -> None:
@@ -80,16 +91,9 @@ class TestArchitecture:
         with pytest.raises(RuntimeError):
             model.net(torch.zeros(1, 5, model.smallest + model.stride // 2, model.smallest))
 
-    def test_gradients_reach_what_learns_and_nothing_else(self, arch: str) -> None:
-        model = copy.deepcopy(built(arch)).train()
-        for module in model.part("decoder"):
-            module.requires_grad_(False)
-        model(images(2, 5, 64, 64)).pow(2).mean().backward()
-        frozen = {id(parameter) for module in model.part("decoder") for parameter in module.parameters()}
-        assert frozen
-        for name, parameter in model.net.named_parameters():
-            aside = id(parameter) in frozen or re.match(NOT_REACHED.get(arch, "none"), name)
-            assert (parameter.grad is None) == bool(aside), name
+    @pytest.mark.parametrize("frozen", ["encoder", "decoder", "head"])
+    def test_gradients_reach_all_that_is_not_frozen_and_nothing_else(self, arch: str, frozen: str) -> None:
+        refuse_other_gradients(copy.deepcopy(built(arch)), 5, frozen)
 
     def test_parts_are_all_there_is(self, arch: str) -> None:
         model = built(arch)
@@ -127,24 +131,70 @@ class TestArchitecture:
 
 
 FAMILIES = ("mobilenet_v2", "efficientnet-b0", "mobileone_s0", "tu-test_convnext")
-HEAVY_FAMILIES = ("dpn68", "vgg11", "se_resnet50", "densenet121", "inceptionresnetv2", "inceptionv4", "xception", "mit_b0",
-                  "timm-efficientnet-b0", "timm-tf_efficientnet_lite0", "timm-skresnet18", "resnext50_32x4d", "tu-pvt_v2_b0",
-                  "tu-mobilenetv3_small_050", "tu-swin_tiny_patch4_window7_224", "tu-vgg11", "tu-dla34",
-                  "tu-test_efficientnet")  # fmt: skip
+HEAVY_FAMILIES = ("resnet18", "dpn68", "vgg11", "se_resnet50", "densenet121", "inceptionresnetv2", "inceptionv4", "xception",
+                  "mit_b0", "timm-efficientnet-b0", "timm-tf_efficientnet_lite0", "timm-skresnet18", "resnext50_32x4d",
+                  "tu-pvt_v2_b0", "tu-mobilenetv3_small_050", "tu-swin_tiny_patch4_window7_224", "tu-vgg11", "tu-dla34",
+                  "tu-test_efficientnet", "timm-mobilenetv3_small_minimal_100", "timm-regnetx_002", "timm-resnest14d",
+                  "timm-res2net50_26w_4s", "timm-gernet_s")  # fmt: skip
 
 
 @pytest.mark.parametrize("encoder", [*FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY_FAMILIES)])
-def test_one_of_each_family_trains_on_any_size_and_bands(encoder: str) -> None:
+def test_one_of_each_family_keeps_the_contract(encoder: str, tmp_path: Path) -> None:
+    """Odd sizes of four bands, gradients, weights that are all it is, bf16, and a trace; built twice, as that takes longest."""
     torch.manual_seed(0)
-    model = build_model(smp(encoder=encoder), TWO, 4).train()
-    logits = model(images(2, 4, 40, 64))
-    assert logits.shape == (2, 2, 40, 64)
-    logits.pow(2).mean().backward()
-    for part in ("encoder", "decoder", "head"):
-        reached = [p.grad is not None for module in model.part(part) for p in module.parameters()]
-        assert sum(reached) >= 0.9 * len(reached), part  # some families keep a last block that unet never asks
+    model = build_model(smp(encoder=encoder), TWO, 4).eval()
     with torch.no_grad():
-        assert model.eval()(images(1, 4, 17, 33)).shape == (1, 2, 17, 33)
+        for height, width in ((1, 1), (17, 33), (40, 64)):
+            logits = model(images(1, 4, height, width))
+            assert logits.shape == (1, 2, height, width) and torch.isfinite(logits).all()
+        _refuse_other_weights(model, encoder, tmp_path)
+        image = images(1, 4, 2 * model.stride, 2 * model.stride)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = model(image)
+        whole = model(image)
+        assert half.dtype == torch.float32 and (half - whole).abs().max() < 0.05 * whole.abs().max() + 0.05
+        _refuse_other_trace(model, image)
+    refuse_other_gradients(model, 4, "decoder")
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+        parameter.grad = None
+    refuse_other_gradients(model, 4, "encoder")
+
+
+def _refuse_other_weights(model: Segmenter, encoder: str, folder: Path) -> None:
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "w.safetensors")
+    torch.manual_seed(7)
+    other = build_model(smp(encoder=encoder), TWO, 4).eval()
+    image = images(1, 4, 64, 64)
+    assert not torch.equal(other(image), model(image))
+    other.load_state_dict(load_file(folder / "w.safetensors"))
+    assert torch.equal(other(image), model(image))
+
+
+def _refuse_other_trace(model: Segmenter, image: torch.Tensor) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own: tracing is deprecated, and shapes are taken as constants
+        traced = torch.jit.trace(model, image, check_trace=False)
+    other = images(*image.shape, seed=1)
+    assert torch.allclose(traced(other), model(other), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arch", "encoder", "inside"),
+    [
+        # three of the stages of torchvision's resnet18: its stem, layer1 and layer2
+        ("pspnet", "resnet18", 9_536 + 147_968 + 525_568),
+        # mobilenet_v2's stem and first six blocks, of 3.5 million parameters; those run after are thrown away
+        ("pspnet", "mobilenet_v2", 928 + 896 + 5_136 + 8_832 + 10_000 + 14_848 + 14_848),
+        # efficientnet-b0 without its classifier (1.281 million of 5.289) and the convolution before it (0.412)
+        ("unet", "efficientnet-b0", 5_288_548 - 1_281_000 - 412_160),
+    ],
+)
+def test_stages_that_are_never_asked_are_not_there(arch: str, encoder: str, inside: int) -> None:
+    """Neither counted, nor saved, averaged or held for learning."""
+    model = build_model(smp(arch=arch, encoder=encoder), TWO)
+    assert sum(parameter.numel() for parameter in model.net.get_submodule("encoder").parameters()) == inside
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 @pytest.mark.slow
@@ -265,3 +315,15 @@ def test_weights_of_a_wrong_name_are_not_blamed_on_the_network() -> None:
         build_smp(smp(weights="imagenett"), 3, 2)
     assert "Go online" not in str(refused.value)
     assert "imagenet" in str(refused.value).replace("imagenett", "")
+
+
+@pytest.mark.parametrize("model", ["unet/tu-test_efficientnet", "pspnet/resnet18"])
+def test_trained_resumed_and_opened_again(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = resumed_like_uninterrupted(tmp_path, monkeypatch, "--model", model, "--weights", "none")
+    assert (run.config.model.arch, run.config.model.encoder) == tuple(model.split("/"))
+
+
+def test_older_names_of_smp_are_timms_of_today() -> None:
+    config = load_config(None, [("model", "unet/timm-mobilenetv3_small_minimal_100", "--model")])
+    assert config.model.encoder == "tu-tf_mobilenetv3_small_minimal_100"
+    assert build_smp(config.model.model_copy(update={"weights": "none"}), 3, 2).encoder.name == "tf_mobilenetv3_small_minimal_100"

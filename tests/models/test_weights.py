@@ -98,6 +98,14 @@ class TestFromTheHub:
         assert "imagenet of mobilenet_v2 (smp-hub/mobilenet_v2.imagenet)" in loaded.sentences()[0]
         assert "BSD-3-Clause" in loaded.licence
 
+    def test_stages_that_pspnet_never_asks_are_told_as_skipped(self, hub: Path) -> None:
+        tensors = smp_hub(hub)
+        loaded = build_model(smp(arch="pspnet", weights="imagenet"), TWO).loaded
+        assert loaded is not None and loaded.skipped
+        assert loaded.loaded + len(loaded.skipped) == len(tensors)
+        assert {name.removeprefix("encoder.") for name in loaded.skipped} < set(tensors)
+        assert any(line == f"skipped, of no place here: encoder ({len(loaded.skipped)})" for line in loaded.sentences())
+
     @torch.no_grad()
     def test_weights_that_know_blue_first_give_the_same_on_red_first(self, hub: Path) -> None:
         tensors = smp_hub(hub, space="BGR")
@@ -192,6 +200,9 @@ def test_training_needs_the_hub_once(hub: Path, tmp_path: Path) -> None:
     outcome = maskwright("train", "--resume", killed.root)
     assert outcome.code == 2 and "first weights" in outcome.sentence
     assert maskwright("evaluate", run, "--split", "val", "--json").code == 0
+    assert maskwright("report", run, "--split", "val").code == 0
+    page = (run / "report.html").read_text()
+    assert "Started from" in page and "smp-hub/mobilenet_v2.imagenet); licence BSD-3-Clause" in page
     assert maskwright("predict", run, *sorted((data() / "images").iterdir())[:1], "--out", tmp_path / "out").code == 0
     assert weights.keys() == load_file(run / "model.safetensors").keys()
 

@@ -6,6 +6,7 @@ Each recipe's README has a table of what its document asks for, what does it her
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +59,15 @@ def places(name: str) -> dict[str, str]:
     for path in sorted((ROOT / "tests").rglob("test_*.py"), key=lambda path: (path.name != own, path)):
         where = f"../{path.relative_to(ROOT).as_posix()}"
         found.setdefault(path.name, where)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                found.setdefault(node.name, where)
+        for test in _tests_in(path):
+            found.setdefault(test, where)
     return found
+
+
+@functools.cache
+def _tests_in(path: Path) -> tuple[str, ...]:
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return tuple(node.name for node in nodes if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"))
 
 
 def table() -> str:

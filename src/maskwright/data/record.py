@@ -52,7 +52,8 @@ def split_entries(document: dict[str, Any], split: str) -> list[dict[str, Any]]:
         raise UsageError(must("split", f"one that has images ({', '.join(have)})", repr(split)))
     if outside := [entry["id"] for entry in entries if leads_out(entry["id"])]:
         # runs from before ids were kept inside; labels are written under them
-        raise RunError(f"ids of a run's images must lie inside its folders; got {outside[0]}. Train it again, or edit its data.json.")
+        fix = "Train it again, or edit its data.json."
+        raise RunError(f"ids of a run's images must lie inside its folders; got {outside[0]}. {fix}")
     return entries
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from contextlib import AbstractContextManager
 
 import torch
+
+_BUSY = 1.5  # processes a core that want to run, from which on threads get in each other's way
 
 
 def choose_device() -> tuple[str, str]:
@@ -27,6 +30,19 @@ def choose_precision(device: str) -> tuple[str, str]:
         if getattr(torch.cpu, name, lambda: False)():
             return "bf16", f"the processor has {instructions}"
     return "fp32", "the processor has no bf16 instructions"
+
+
+def busy_cores() -> str | None:
+    """What to do where others want this machine's cores too; None where they don't, or one thread computes anyway."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    cores = os.cpu_count() or 1  # all the machine's, as the load is, whatever a container may use
+    threads = torch.get_num_threads()
+    if threads == 1 or load < _BUSY * cores:
+        return None
+    return (
+        f"{load:.1f} over the last minute on {cores} cores: torch's {threads} threads spin while they wait for one another. "
+        "Set OMP_NUM_THREADS=1 for training beside others (an epoch of 57 s took 5.5 s so, on two cores)"
+    )
 
 
 def torch_device(device: str) -> torch.device:

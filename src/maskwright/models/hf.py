@@ -30,6 +30,7 @@ from torch.nn import functional
 from maskwright import runtime
 from maskwright.config.models import HfConfig
 from maskwright.errors import ModelError, must
+from maskwright.models.hub import asking_hub, why
 from maskwright.models.inputs import bands_note, convolution_for
 from maskwright.models.weights import Loaded
 from maskwright.models.wrapper import MEAN, STD
@@ -126,7 +127,8 @@ def build_hf(config: HfConfig, num_channels: int, num_outputs: int) -> nn.Module
         if config.weights == "none":
             net = _classes(config)[1](_settings(config, num_channels, num_outputs))
             return _wrapped(config, net)
-        net, note = _pretrained(config)
+        with asking_hub():
+            net, note = _pretrained(config)
         for module, name, last in _last_layers(config, net):
             fresh = type(last)(*_size_of(last, num_outputs))
             nn.init.normal_(fresh.weight, std=0.02)
@@ -249,8 +251,7 @@ def _refuse_other_pixels(source: str) -> None:
 
 
 def _out_of_reach(config: HfConfig, source: str, error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    reason = lines[0][:160].rstrip(".") if lines else type(error).__name__
+    reason = why(error)
     files = "config.json and model.safetensors"
     if Path(source).is_dir():
         return must("model.weights", f"a folder with whole {files}", f"{source} ({reason})", "Copy it anew, or --weights none.")

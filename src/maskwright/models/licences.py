@@ -11,7 +11,7 @@ from maskwright.models.weights import UNKNOWN
 
 TORCHVISION = (  # torchvision's README, "Pre-trained Model License"
     "BSD-3-Clause, as timm says of those of ImageNet-1k; torchvision itself states none: "
-    "terms may follow from the images they were trained on"
+    "terms may follow from the images, ImageNet-1k, they were trained on"
 )
 _ORIGINS: tuple[tuple[str, str], ...] = (  # beginning of the encoder's name, licence of the weights' origin
     ("resnet", TORCHVISION),

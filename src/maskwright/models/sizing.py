@@ -176,11 +176,11 @@ def architectures() -> list[Named]:
         found.append(Named(f"{arch}/{encoder}", SmpConfig(arch=arch, encoder=encoder), licence_of(encoder, "imagenet")))
     for arch in get_args(TorchvisionArch):
         config = TorchvisionConfig(arch=arch)
-        found.append(Named(f"torchvision, arch {arch}", config, TORCHVISION[config.weights]))
+        found.append(Named(arch, config, TORCHVISION[config.weights]))
     for arch in get_args(HfArch):
         config = HfConfig(arch=arch)
         licence = HF["nvidia/"] if arch == "segformer" else "as the card of the model on the hub says"
-        found.append(Named(f"hf, arch {arch}, size {config.size}", config, licence))
+        found.append(Named(f"{arch}/{config.size}", config, licence))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from typing import Any
 
@@ -11,13 +12,16 @@ from torch import nn
 from maskwright import runtime
 from maskwright.config.models import SmpConfig
 from maskwright.errors import ModelError, listed, must, unknown
+from maskwright.models.hub import asking_hub, why
+from maskwright.models.idle import Idle, find_idle, take_out
 from maskwright.models.licences import licence_of
-from maskwright.models.weights import noted, pretrained
+from maskwright.models.weights import pretrained
 
 # least side in strides: PAN halves its deepest map three times more
 _LEAST_STRIDES = {"pan": 8}
 TIMM = "tu-"
 _TRIED: dict[tuple[str, str], int] = {}  # arch and encoder → the side found, tried once a process
+_IDLE: dict[tuple[str, str], Idle] = {}  # likewise what it never uses
 _VIT = "tu-vit_small_patch16_224"
 # what SMP and timm raise for a combination they don't have, not for weights they can't get
 _CANNOT_BE_BUILT = (ValueError, TypeError, AssertionError, NotImplementedError, AttributeError)
@@ -33,7 +37,7 @@ def build_smp(config: SmpConfig, num_channels: int, num_outputs: int) -> nn.Modu
     asked = weights is not None if encoder.startswith(TIMM) else weights  # of timm's the name says which set
     options = {"encoder_name": encoder, "encoder_weights": asked or None, "in_channels": num_channels, "classes": num_outputs}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), asking_hub() if weights else contextlib.nullcontext():
             warnings.filterwarnings("ignore", message=".*timm-.*deprecated", category=DeprecationWarning)
             # dpt warns of encoders without class tokens; it is built as they need below
             warnings.filterwarnings("ignore", message="Encoder does not have prefix tokens")
@@ -42,12 +46,13 @@ def build_smp(config: SmpConfig, num_channels: int, num_outputs: int) -> nn.Modu
                 model = _flexible(architectures[arch], {**options, "decoder_readout": "ignore"})
     except Exception as error:
         raise ModelError(_sentence(config, encoder, weights, error)) from error
-    if arch == "dpt":
-        _drop_what_dpt_leaves_out(model)
     model.parts = {"encoder": [model.encoder], "decoder": [model.decoder], "head": [model.segmentation_head]}
     model.stride, model.smallest = _sides(config, model, num_channels)
+    if (arch, encoder) not in _IDLE:
+        _IDLE[arch, encoder] = find_idle(model, _picture(num_channels, model.smallest))
+    gone = take_out(model, _IDLE[arch, encoder])
     if weights is not None:
-        _note_weights(config, model, encoder, num_channels)
+        _note_weights(config, model, encoder, num_channels, gone)
     if config.pixels != "auto":
         model.mean, model.std = tuple(config.pixels.mean), tuple(config.pixels.std)
     return model
@@ -192,7 +197,7 @@ def _refusal(model: Any, side: int, least: int, num_channels: int) -> str:
         if tuple(model(torch.zeros(shape)).shape[-2:]) != shape[-2:]:
             return f"{shape[-2]} × {shape[-1]} comes back in another size"
     except Exception as error:  # noqa: BLE001 - each family has its own way to refuse
-        return _first_line(error)
+        return why(error)
     finally:
         model.train(was_training)
     return ""
@@ -206,15 +211,12 @@ def _input_size(encoder: str) -> int:
     return int(entry.input_size[-1]) if entry is not None else 224
 
 
-def _drop_what_dpt_leaves_out(model: Any) -> None:
-    """timm's classifier and last norm, which DPT never asks: they would be saved, averaged and never learn."""
-    inner = model.encoder.model
-    for name in ("head", "fc_norm", "norm", "attn_pool", "head_drop"):
-        if isinstance(getattr(inner, name, None), nn.Module):
-            setattr(inner, name, nn.Identity())
+def _picture(num_channels: int, side: int) -> torch.Tensor:
+    """An image that is not the same everywhere, made without random numbers. → 1 C side side"""
+    return torch.linspace(-1, 1, num_channels * side * side).view(1, num_channels, side, side)
 
 
-def _note_weights(config: SmpConfig, model: Any, encoder: str, num_channels: int) -> None:
+def _note_weights(config: SmpConfig, model: Any, encoder: str, num_channels: int, gone: tuple[str, ...]) -> None:
     """Normalise as the weights expect, and record what they are and under which licence."""
     import segmentation_models_pytorch as smp
     import timm
@@ -226,7 +228,8 @@ def _note_weights(config: SmpConfig, model: Any, encoder: str, num_channels: int
         expected: dict[str, Any] = {"mean": entry.mean, "std": entry.std, "input_range": (0, 1), "input_space": "RGB"}
         where = f"timm {entry.architecture}.{entry.tag}" if entry.tag else f"timm {entry.architecture}"
     else:
-        expected = smp.encoders.get_preprocessing_params(encoder, config.weights)
+        with asking_hub():
+            expected = smp.encoders.get_preprocessing_params(encoder, config.weights)
         where = smp.encoders.encoders[encoder]["pretrained_settings"][config.weights]["repo_id"]
     model.mean, model.std = pixels_of(expected, num_channels)
     notes: list[str] = []
@@ -237,7 +240,8 @@ def _note_weights(config: SmpConfig, model: Any, encoder: str, num_channels: int
     if num_channels != 3:
         notes.append(f"the first convolution takes its 3 bands in turns for the {num_channels} here, scaled so that sums stay")
     source = f"weights {config.weights} of {config.encoder} ({where})"
-    model.loaded = noted(pretrained(model, source, licence_of(config.encoder, config.weights)), *notes)
+    skipped = [name for name in gone if name.startswith("encoder.")]
+    model.loaded = pretrained(model, source, licence_of(config.encoder, config.weights), notes, skipped)
 
 
 def pixels_of(expected: dict[str, Any], num_channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -257,14 +261,14 @@ def pixels_of(expected: dict[str, Any], num_channels: int) -> tuple[tuple[float,
 
 def _sentence(config: SmpConfig, encoder: str, weights: str | None, error: Exception) -> str:
     if weights is None or isinstance(error, _CANNOT_BE_BUILT):
-        got = f"{config.arch}/{config.encoder} ({_first_line(error)})"
+        got = f"{config.arch}/{config.encoder} ({why(error)})"
         return must("model", "a combination that can be built", got, _what_works(config, error))
     from huggingface_hub import constants
 
     repo, files = _wanted(encoder, weights)
     return (
         f"`model.weights` must be at hand or within reach; {weights} of {config.encoder} could not be loaded "
-        f"({_first_line(error)}). Wanted: {files} of huggingface.co/{repo}. Go online once to fill the cache, or copy the folder "
+        f"({why(error)}). Wanted: {files} of huggingface.co/{repo}. Go online once to fill the cache, or copy the folder "
         f"models--{repo.replace('/', '--')} of a machine that has it into {constants.HF_HUB_CACHE}, or start from scratch with "
         "weights: none (--weights none)."
     )
@@ -289,7 +293,3 @@ def _wanted(encoder: str, weights: str) -> tuple[str, str]:
     import segmentation_models_pytorch as smp
 
     return smp.encoders.encoders[encoder]["pretrained_settings"][weights]["repo_id"], "config.json and model.safetensors"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__

@@ -19,6 +19,7 @@ from torch.nn import functional
 from maskwright import runtime
 from maskwright.config.models import TorchvisionConfig
 from maskwright.errors import ModelError, unknown
+from maskwright.models.hub import why
 from maskwright.models.inputs import bands_note, convolution_for
 from maskwright.models.licences import TORCHVISION
 from maskwright.models.weights import Loaded
@@ -32,9 +33,10 @@ BACKBONES = {
 _NOT_LOADED = (OSError, RuntimeError, EOFError, pickle.UnpicklingError)  # out of reach, or a file that is not whole
 # set of weights → where it is from and on what terms it may be used
 LICENCES = {
-    "COCO_WITH_VOC_LABELS_V1": f"torchvision's, trained on part of COCO with the 20 classes of Pascal VOC; {TORCHVISION}.",
-    "imagenet-backbone": f"torchvision's, trained on ImageNet-1k; {TORCHVISION}.",
-    "imagenet": f"torchvision's, trained on ImageNet-1k; {TORCHVISION}.",
+    "COCO_WITH_VOC_LABELS_V1": "none stated by torchvision, whose code is BSD-3-Clause; terms may follow from the images, "
+    "part of COCO, they were trained on with the 20 classes of Pascal VOC",
+    "imagenet-backbone": TORCHVISION,
+    "imagenet": TORCHVISION,
 }
 
 
@@ -137,9 +139,8 @@ def _out_of_reach(weights: str, told: str, error: Exception) -> str:
 
     url = get_weight(weights).url
     folder = Path(torch.hub.get_dir()) / "checkpoints"
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
     return (
-        f"`model.weights` must be at hand or within reach; {told} could not be loaded ({reason}). "
+        f"`model.weights` must be at hand or within reach; {told} could not be loaded ({why(error)}). "
         f"Put {url.rpartition('/')[2]} (from {url}) into {folder}, go online once, or start from scratch with --weights none."
     )
 

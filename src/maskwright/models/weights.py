@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from torch import nn
 from maskwright.data.dataset import ClassMap
 from maskwright.data.record import class_map
 from maskwright.errors import ModelError, listed, must
+from maskwright.models.hub import why
 from maskwright.runs import Run
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
@@ -92,11 +93,11 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             return load_file(path)
         tree: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError) as error:
-        got = f"{path} ({_first_line(error)})"
+        got = f"{path} ({why(error, 120)})"
         raise ModelError(must("model.weights", "a whole weights file", got, "Copy it anew.")) from None
     except Exception as error:  # noqa: BLE001 - torch raises whatever its unpickler stumbles over
         fix = "Save it with torch.save(model.state_dict(), …) or as safetensors."
-        raise ModelError(must("model.weights", "a whole file of tensors alone", f"{path} ({_first_line(error)})", fix)) from None
+        raise ModelError(must("model.weights", "a whole file of tensors alone", f"{path} ({why(error, 120)})", fix)) from None
     if isinstance(tree, Mapping):
         tree = next((tree[key] for key in _WRAPPED if isinstance(tree.get(key), Mapping)), tree)
         tensors = {str(name): value for name, value in tree.items() if isinstance(value, torch.Tensor)}
@@ -105,12 +106,27 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     raise ModelError(must("model.weights", "a file that holds named tensors", f"{path}, which holds none", "Check the path."))
 
 
-def pretrained(net: nn.Module, source: str, licence: str, notes: Iterable[str] = ()) -> Loaded:
+def first_difference(theirs: Mapping[str, Any], mine: Mapping[str, torch.Tensor]) -> str | None:
+    """What first tells a network's tensors from those it should have; None where names and shapes are the same.
+
+    >>> first_difference({"head.weight": torch.zeros(5, 8)}, {"head.weight": torch.zeros(2, 8)})
+    'head.weight is 5×8 and not 2×8'
+    """
+    for name, value in mine.items():
+        other = theirs.get(name)
+        if not isinstance(other, torch.Tensor):
+            return f"{name} is missing"
+        if other.shape != value.shape:
+            return f"{name} is {_shape(other)} and not {_shape(value)}"
+    return next((f"{name} has no place in it" for name in theirs if name not in mine), None)
+
+
+def pretrained(net: nn.Module, source: str, licence: str, notes: Iterable[str] = (), skipped: Iterable[str] = ()) -> Loaded:
     """The record of a library's own weights, which fill the encoder."""
     inside = sum(len(module.state_dict()) for module in _part(net, "encoder"))
     kept = {id(value) for module in _part(net, "encoder") for value in module.state_dict(keep_vars=True).values()}
     fresh = tuple(name for name, value in net.state_dict(keep_vars=True).items() if id(value) not in kept)
-    return Loaded(source, licence, inside, fresh=fresh, notes=tuple(notes))
+    return Loaded(source, licence, inside, skipped=tuple(skipped), fresh=fresh, notes=tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -269,11 +285,6 @@ def _shape(tensor: torch.Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "a single number"
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:120] if lines else type(error).__name__
-
-
 def without_weights(config: Any) -> Any:
     """The same model section, starting from nothing: what a finished run is loaded into.
 
@@ -282,8 +293,3 @@ def without_weights(config: Any) -> Any:
     'none'
     """
     return config.model_copy(update={"weights": "none"}) if "weights" in type(config).model_fields else config
-
-
-def noted(loaded: Loaded, *notes: str) -> Loaded:
-    """The same record with more notes."""
-    return replace(loaded, notes=(*loaded.notes, *notes))

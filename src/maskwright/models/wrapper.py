@@ -61,7 +61,7 @@ class Segmenter(nn.Module):
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
-            fix = "Set train.batch_size to 2 or more."
+            fix = "Set train.batch_size to 2 or more, and train.repeats where an epoch has a single input."
             got = f"{len(images)} of {images.shape[-2]} × {images.shape[-1]}"
             raise ModelError(
                 f"`train.batch_size` must leave batch-norm more than one value; got {got}, a map of 1 × 1. {fix}"
