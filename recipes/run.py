@@ -12,7 +12,9 @@ called again. What is not known here (--weights none, --epochs 5, --data.size 12
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -20,9 +22,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 RECIPES = Path(__file__).resolve().parent
+
+
+def find_maskwright() -> None:
+    """Where this Python has no maskwright, go on with that of the clone's own environment."""
+    if importlib.util.find_spec("maskwright"):
+        return
+    python = RECIPES.parent / ".venv" / "bin" / "python"
+    if not python.is_file() or Path(sys.executable) == python:
+        fix = f"Run `make install` in {RECIPES.parent}."
+        raise SystemExit(f"maskwright must be installed; {sys.executable} does not have it. {fix}")
+    os.execv(python, [str(python), *sys.argv])
 
 
 def main(words: list[str] | None = None) -> int:
@@ -67,6 +78,8 @@ def known() -> list[str]:
 
 def load(name: str) -> dict[str, Any]:
     """A recipe: `title`, `make` (its data), and `steps`, each a command with what it adds at a size."""
+    import yaml  # after find_maskwright, with which it comes
+
     return yaml.safe_load((RECIPES / name / "recipe.yaml").read_text(encoding="utf-8"))
 
 
@@ -160,4 +173,5 @@ def run(command: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    find_maskwright()
     sys.exit(main())

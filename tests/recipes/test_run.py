@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from tiny_lab import RECIPE, lab, recipe, runner
+from tiny_lab import RECIPE, ROOT, lab, recipe, runner
 
 from support import TINY, data, noise, picture
 
@@ -38,6 +41,21 @@ def test_without_a_name_the_recipes_are_told():
     told = recipe()
     names = [line.split()[0] for line in told.out.splitlines()]
     assert told.code == 0 and names == runner().known() and "puzzle-lab" in names
+
+
+def test_a_python_without_maskwright_goes_on_with_the_clones_own(tmp_path):
+    """Another Python is this one with no packages to be seen."""
+    clone = tmp_path / "clone"
+    shutil.copytree(ROOT / "recipes", clone / "recipes", ignore=shutil.ignore_patterns("*.ipynb", "__pycache__"))
+    words = [sys.executable, "-S", "-E", str(clone / "recipes" / "run.py")]
+    alone = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert alone.returncode == 1 and "make install" in alone.stderr and "Traceback" not in alone.stderr
+    (clone / ".venv" / "bin").mkdir(parents=True)
+    python = clone / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    told = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert told.returncode == 0 and "puzzle-lab" in told.stdout, told.stderr
 
 
 def test_an_unknown_recipe_is_refused_in_a_sentence():
