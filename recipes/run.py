@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 RECIPES = Path(__file__).resolve().parent
+SEVERAL = ("--allow", "--log")  # flags that add up
 
 
 def find_maskwright() -> None:
@@ -107,6 +108,7 @@ def filled(step: str | dict[str, Any], size: str, places: dict[str, Path], flags
             words += [run.as_posix() for run in cells(places["out"] / word[7:-1])]
         else:
             words.append(word.format_map({name: path.as_posix() for name, path in places.items()}))
+    words = each_once(words)
     place = next((words.index(flag) + 1 for flag in ("--out", "--save_dir") if flag in words), None)
     out = Path(words[place]) if place else None
     if out and words[0] == "compare" and "{cells:" in parts["run"] and (out / "standings.json").is_file():
@@ -114,6 +116,20 @@ def filled(step: str | dict[str, Any], size: str, places: dict[str, Path], flags
     if out is None or words[0] != "train" or not (out / "config.yaml").is_file():
         return words
     return None if (out / "model.safetensors").is_file() else ["train", "--resume", str(out)]
+
+
+def each_once(words: list[str]) -> list[str]:
+    """Each flag as it is given last, which is what counts; those that may be given several times stay as they are."""
+    names = [word.partition("=")[0].replace("_", "-") for word in words]  # --batch_size is --batch-size
+    kept: list[str] = []
+    place = 0
+    while place < len(words):
+        name, value = names[place], words[place + 1 : place + 2]
+        takes = name.startswith("--") and "=" not in words[place] and bool(value) and not value[0].startswith("--")
+        if not name.startswith("--") or name in SEVERAL or name not in names[place + 1 :]:
+            kept += words[place : place + 1 + takes]
+        place += 1 + takes
+    return kept
 
 
 def data_keys(flags: list[str]) -> list[str]:

@@ -98,11 +98,22 @@ def test_all_problems_are_told_at_once(tmp_path):
             "data: {classes: {a: 0, b: 70000}}",
             "my.yaml, line 1: `data.classes.b`: must be 0 to 65535, '#rrggbb' or [r, g, b]; got 70000.",
         ),
-        ("augment: hevy", "my.yaml, line 1: `augment` must be none, light, standard or heavy; got 'hevy'."),
+        ("augment: hevy", "my.yaml, line 1: `augment` must be none, light, standard or heavy; got 'hevy'. Did you mean heavy?"),
     ],
 )
 def test_a_wrong_value_is_told_once_with_what_must_hold(tmp_path, text, problem):
     assert refused(tmp_path, text) == (problem,)
+
+
+@pytest.mark.parametrize(("keys", "meant"), [("matrix: {seed: [0]}", "compare"), ("search: {lr: [0.1]}", "search")])
+def test_a_config_of_another_command_is_told_so(tmp_path, keys, meant):
+    path = tmp_path / "c.yaml"
+    path.write_text(f"base: {{data: {{root: x}}}}\n{keys}\n")
+    others = {"train", "compare", "search"} - {meant}
+    for command in sorted(others):
+        sentence = maskwright(command, path).sentence
+        assert sentence.startswith(f"`CONFIG` must be one for maskwright {command}; got {path}, which holds base and {keys[:6]}")
+        assert sentence.endswith(f"It is for: maskwright {meant} {path}")
 
 
 @pytest.mark.parametrize("text", ["optim: 3", "augment: [hflip]", "loss: [3]", "data: [a]", "1: 2"])

@@ -73,6 +73,7 @@ def test_a_negative_number_is_a_value():
         (["--lr"], "`--lr` must be followed by a value; got nothing. Write --lr VALUE."),
         (["--lr", "--epochs", "3"], "`--lr` must be followed by a value"),
         (["my_data"], "Did you mean --data my_data?"),
+        (["--width", "8"], "`--width` must be a known flag. Did you mean --model.width?"),
         (["--qqqqqqqq", "3"], "See maskwright train --help."),
     ],
 )
@@ -80,6 +81,14 @@ def test_a_flag_that_is_wrong_is_told_with_the_nearest(words, told):
     with pytest.raises(UsageError) as caught:
         parse_overrides(words)
     assert told in str(caught.value)
+
+
+def test_unknown_flags_are_told_together():
+    with pytest.raises(UsageError) as caught:
+        parse_overrides(["--lrr", "3", "--depth=4", "--epochs", "3", "--freeze-encodr"])
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "3 flags are not known:" and len(lines) == 4
+    assert "--model.depth" in lines[2] and lines[3].endswith("Did you mean --freeze-encoder?")
 
 
 def test_an_unknown_dotted_key_is_told_by_the_configuration():

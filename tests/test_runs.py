@@ -135,6 +135,22 @@ def test_opening_what_is_no_run_says_what_it_is(tmp_path):
             Run.open(path)
 
 
+def test_opening_a_comparison_a_search_or_a_folder_of_runs_names_the_way_on(tmp_path):
+    held = ["two/comparison.yaml", "two/cells/unet/config.yaml", "s/search.yaml", "s/best.yaml", "s/trials/003/model.safetensors",
+            "runs/a/config.yaml", "runs/b/config.yaml", "runs/two/comparison.yaml"]  # fmt: skip
+    for path in (tmp_path / name for name in held):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    ways = {
+        "two": f"is a comparison. To see or go on with it: maskwright compare {tmp_path}/two, or name one of its runs, such as",
+        "s": f"is a search. To train its best setting: maskwright train {tmp_path}/s/best.yaml, or name the run it came from,",
+        "runs": f"is a folder of runs. Name one, such as {tmp_path}/runs/a or {tmp_path}/runs/b.",
+    }
+    for name, told in ways.items():
+        for command in ("evaluate", "diagnose") if name != "two" else ("evaluate",):
+            assert f"got {tmp_path}/{name}, which {told}" in maskwright(command, tmp_path / name).sentence
+
+
 def test_a_json_that_is_missing_or_broken_is_told(tmp_path):
     with pytest.raises(RunError, match=r"holds no data\.json"):
         _ = Run(tmp_path).data

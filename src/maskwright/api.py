@@ -18,7 +18,7 @@ from rich.console import Console
 
 from maskwright.config.files import Override, load_config
 from maskwright.config.flags import SHORT
-from maskwright.errors import UsageError, closest, must
+from maskwright.errors import UsageError, closest, counted, must
 from maskwright.runs import Run, default_out
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class TrainedRun(Run):
         monitor = self.config.train.monitor
         scored = [row for row in rows if row[monitor] == row[monitor]] or rows
         best = (max if monitor == "val_iou" else min)(scored, key=lambda row: row[monitor])
-        return f"Run {self.root}: {len(rows)} epochs, best {best['epoch'] + 1:.0f} with val IoU {best['val_iou']:.4f}"
+        return f"Run {self.root}: {counted(len(rows), 'epoch')}, best {best['epoch'] + 1:.0f} with val IoU {best['val_iou']:.4f}"
 
     __repr__ = __str__
 
@@ -145,6 +145,7 @@ def compare(
     """Compare a matrix of models and seeds (a YAML), go on with a comparison (its folder), or compare finished runs.
 
     `keys` are laid over the YAML's base, as in `train`. Tables and report.html are written into the comparison's folder.
+    Without `out` a YAML goes on where an earlier call with the same cells began in runs/.
 
     >>> print(compare("runs/a", "runs/b"))  # doctest: +SKIP
     """
@@ -166,8 +167,9 @@ def compare(
 
 
 def _compare_cells(given: Path, overrides: list[Override], out: Any, split: str | None, progress: bool) -> Comparison:
+    from maskwright.comparison.begun import place_for
     from maskwright.comparison.cells import compare_cells
-    from maskwright.comparison.folder import GIVEN, default_out, is_comparison, is_of_runs, open_comparison
+    from maskwright.comparison.folder import GIVEN, is_comparison, is_of_runs, open_comparison
     from maskwright.comparison.matrix import read_matrix
 
     begun = is_comparison(given)
@@ -176,7 +178,7 @@ def _compare_cells(given: Path, overrides: list[Override], out: Any, split: str 
     if is_of_runs(given):
         return open_comparison(given)
     matrix = read_matrix(given / GIVEN if begun else given, overrides)
-    root = given if begun else Path(out) if out else default_out(matrix.base)
+    root = given if begun else Path(out) if out else place_for(matrix)
     compare_cells(matrix, root, split, _teller(progress), _console() if progress else None)
     return open_comparison(root)
 

@@ -102,6 +102,15 @@ def listed(items: Iterable[object], last: str = "and", limit: int = 5) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" {last} {words[-1]}" if words else "none"
 
 
+def counted(number: int, word: str, words: str = "") -> str:
+    """A number and its noun.
+
+    >>> counted(1, "mask"), counted(1200, "mask")
+    ('1 mask', '1,200 masks')
+    """
+    return f"{number:,} {word if number == 1 else words or word + 's'}"
+
+
 def as_typed(*words: object) -> str:
     """Words of a command as a shell takes them, so that a line we print can be pasted.
 

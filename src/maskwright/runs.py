@@ -25,13 +25,13 @@ from typing import Any
 
 from maskwright.config import Config
 from maskwright.config.files import load_config, to_yaml
-from maskwright.errors import RunError, as_typed
+from maskwright.errors import RunError, as_typed, listed
 
 PACKAGES = ("maskwright", "torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm", "numpy",
             "opencv-python-headless", "pillow", "pydantic")  # fmt: skip
 START = "start.safetensors"  # in checkpoints/ until the run is finished: the weights it began with, where they aren't random
 BEFORE_CONFIG = ("environment.json", "data.json", "lr-range.csv", "lr-range.png", START)  # written while a run is begun
-
+COMPARISON, SEARCH = "comparison.yaml", "search.yaml"  # what makes a folder that of a comparison, of a search
 
 # of the system's refusals, those that more space would not mend
 _NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
@@ -72,8 +72,7 @@ class Run:
         """Open an existing run folder."""
         root = Path(root)
         if not (root / "config.yaml").is_file():
-            what = "holds no config.yaml" if root.is_dir() else "is not there" if not root.exists() else "is a file"
-            raise RunError(f"`RUN` must be a run folder made by `maskwright train`; got {root}, which {what}. Check the path.")
+            raise RunError(f"`RUN` must be a run folder made by `maskwright train`; got {root}, which {described(root)}")
         return cls(root)
 
     @property
@@ -138,6 +137,36 @@ class Run:
         path = self.root / name
         write_atomically(path, writer)
         return path
+
+
+def described(root: Path) -> str:
+    """What a path is that is no run, and what to do with it: the end of the sentence `got ROOT, which …`."""
+    if not root.is_dir():
+        return f"is {'a file' if root.exists() else 'not there'}. Check the path."
+    return of_other_kind(root) or "holds no config.yaml. Check the path."
+
+
+def of_other_kind(root: Path) -> str:
+    """What a folder is of ours that is no run, and what to do with it; empty where it is nothing of ours."""
+    if (root / COMPARISON).is_file():
+        cells = _within(root / "cells", "config.yaml")
+        one = f", or name one of its runs, such as {cells[0]}" if cells else ""
+        return f"is a comparison. To see or go on with it: maskwright compare {as_typed(root)}{one}"
+    if (root / SEARCH).is_file():
+        if not (root / "best.yaml").is_file():
+            return "is a search that has found nothing yet. Go on with it: maskwright search CONFIG"
+        runs = _within(root / "trials", "model.safetensors")
+        one = f", or name the run it came from, {runs[0]}" if len(runs) == 1 else ""
+        return f"is a search. To train its best setting: maskwright train {as_typed(root / 'best.yaml')}{one}"
+    for held, kind in (("config.yaml", "runs"), (COMPARISON, "comparisons"), (SEARCH, "searches")):
+        if names := _within(root, held):
+            return f"is a folder of {kind}. Name one, such as {listed(names[:3], 'or')}."
+    return ""
+
+
+def _within(root: Path, held: str) -> list[Path]:
+    """The folders in a folder that hold a file."""
+    return sorted(path.parent for path in root.glob(f"*/{held}"))
 
 
 def write_atomically(path: Path, writer: Callable[[Path], object]) -> None:

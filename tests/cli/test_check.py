@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 
 from maskwright.cli.check import _without_root
+from maskwright.data.checks.telling import name_of_copy
 from support import TINY, Outcome, copy_of, data, maskwright, noise, picture
 
 
@@ -55,7 +56,7 @@ def test_errors_exit_with_1_and_come_first(halved):
     assert first.startswith("error    size-mismatch: ")
     assert "  files: masks/mask-1.png" in lines
     assert any(line.startswith("  repair: ") for line in lines)
-    assert lines[-1].startswith(f"1 error; next: maskwright check {halved} --fix {halved}_repaired")
+    assert lines[-1].startswith(f"1 error; next: maskwright check {halved} --fix mine_repaired")
 
 
 def test_at_most_four_files_are_named(mine):
@@ -83,6 +84,43 @@ def test_a_question_is_asked_and_a_flag_answers_it(mine):
     )
 
 
+def test_a_copy_is_proposed_in_the_current_folder_and_never_inside_the_data(halved, monkeypatch):
+    for here, name in ((halved.parent, "mine_repaired"), (halved, "../mine_repaired"), (halved / "masks", "../../mine_repaired")):
+        monkeypatch.chdir(here)
+        assert name_of_copy(str(halved)) == name_of_copy(f"{halved}/") == name
+        assert name_of_copy(str(halved / "pairs.csv")).endswith("pairs_repaired")
+
+
+def test_masks_of_0_and_255_with_classes_0_and_1_can_be_named_as_they_are(mine):
+    (mine / "classes.yaml").unlink(missing_ok=True)
+    outcome = maskwright("check", mine, "--data.classes", "{bg: 0, piece: 1}")
+    assert outcome.code == 1 and "not one pixel would be piece" in outcome.out
+    assert "  or: name the values as they are: --data.classes '{bg: 0, piece: 255}'" in outcome.out.splitlines()
+    assert "; next: the flags after `or` above, or maskwright check " in outcome.out.splitlines()[-1]
+    assert maskwright("check", mine, "--data.classes", "{bg: 0, piece: 255}").code == 0
+
+
+def test_a_value_after_the_last_class_is_as_soon_a_class_as_void(mine):
+    (mine / "classes.yaml").unlink(missing_ok=True)
+    for path in (mine / "masks").iterdir():
+        mask = np.asarray(Image.open(path)) // 255
+        picture(path, np.where(np.arange(mask.shape[1]) < 10, 2, mask).astype(np.uint8))
+    outcome = maskwright("check", mine, "--data.classes", "[bg, piece]")
+    asked = "Is 2 a class? If so name it: --data.classes '{bg: 0, piece: 1, NAME: 2}'"
+    assert f"  question: {asked}; if it marks unlabelled pixels say --data.ignore_index 2." in outcome.out.splitlines()
+    assert "--fix" not in outcome.out
+
+
+def test_smoothed_masks_can_be_read_by_a_threshold_without_a_copy(mine):
+    (mine / "classes.yaml").unlink(missing_ok=True)
+    for path in (mine / "masks").iterdir():
+        mask = np.asarray(Image.open(path))
+        picture(path, np.where(np.roll(mask, 1, 1) != mask, 250, mask).astype(np.uint8))
+    outcome = maskwright("check", mine)
+    assert "  or: have them read so, without a copy: --data.foreground_from 128" in outcome.out.splitlines()
+    assert maskwright("check", mine, "--data.foreground_from", 128).code == 0
+
+
 def test_json_is_one_document(halved):
     outcome = maskwright("check", halved, "--json")
     assert outcome.code == 1 and outcome.err == ""
@@ -90,7 +128,8 @@ def test_json_is_one_document(halved):
     assert told["clean"] is False and told["images"] == 8 and told["reader"] == "csv"
     found = next(one for one in told["findings"] if one["code"] == "size-mismatch")
     assert found["files"] == ["masks/mask-1.png"] and found["severity"] == "error" and found["title"]
-    assert found["proposal"] == {"op": "resize-mask", "values": {}, "told": found["proposal"]["told"], "question": None}
+    told = found["proposal"]["told"]
+    assert found["proposal"] == {"op": "resize-mask", "values": {}, "told": told, "question": None, "instead": None}
     assert found["details"]["sizes"]["masks/mask-1.png"] == {"image": [32, 40], "mask": [16, 20]}
     assert maskwright("check", data(), "--json").json["clean"] is True
 

@@ -80,7 +80,7 @@ def test_evaluate_and_predict_as_json(tmp_path):
     assert evaluated().json["images"] == 2
     image = picture(tmp_path / "x.png", noise(7, 5))
     told = maskwright("predict", finished(), image, "--out", tmp_path / "out", "--json").json
-    assert told == {"out": str(tmp_path / "out"), "images": [str(image)], "problems": []}
+    assert told == {"out": str(tmp_path / "out"), "images": [str(image)], "problems": [], "replaced": 0}
 
 
 def test_config_check_as_json():
@@ -234,3 +234,11 @@ def test_names_in_an_old_encoding_are_told_in_json_that_can_be_read(tmp_path):
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["images"] == [str(tmp_path / name)]
+
+
+@pytest.mark.parametrize(
+    ("words", "help_of"),
+    [(("evaluate", "x", "--epochs", "3"), "evaluate "), (("data", "make", "puzzle"), "data make "), (("evalute",), "")],
+)
+def test_a_mistyped_command_line_names_the_help_that_tells_more(words, help_of):
+    assert maskwright(*words).sentence.endswith(f"See maskwright {help_of}--help.")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from maskwright import runtime
+from maskwright.cli.names import SMP_ARCHS
 from maskwright.config.files import MODEL_SECTIONS
 from maskwright.models import sizing
 from maskwright.models.sizing import Named
@@ -25,6 +27,14 @@ def test_models_tells_every_section_and_its_options() -> None:
     assert [one["name"] for one in told] == list(MODEL_SECTIONS)
     assert next(one for one in told if one["name"] == "smp")["options"]["encoder"] == "resnet34"
     assert "--sizes" in maskwright("models").out
+
+
+def test_models_tells_the_architectures_smp_has() -> None:
+    runtime.ensure_torchvision()
+    from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING
+
+    assert set(SMP_ARCHS) == set(MODEL_ARCHITECTURES_MAPPING)
+    assert f"ARCH is {', '.join(SMP_ARCHS[:-1])} or {SMP_ARCHS[-1]};" in maskwright("models").out
 
 
 def test_models_sizes_measures_each_and_keeps_it(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:

@@ -171,7 +171,7 @@ def test_data_that_change_on_the_way_fail_the_cells_after(tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda tree: tree["base"]["train"].update(epochs=3), "up transposed · seed 0 differs"),
+        (lambda tree: tree["base"]["train"].update(epochs=3), "up transposed · seed 0 differs: train.epochs was 2 and is 3"),
         (lambda tree: tree["matrix"].update(seed=[0, 1, 2]), "up transposed · seed 2 is new"),
         (lambda tree: tree["matrix"].update({"model.up": ["transposed"]}), "up transposed · seed 0 is gone"),
     ],

@@ -7,8 +7,11 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 from compared import SEEDS, base, compared, outcome, written
+from PIL import Image
 
 import maskwright as mw
 from maskwright.errors import UsageError
@@ -69,6 +72,37 @@ def test_the_default_folder_is_named_after_the_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = maskwright("compare", written(tmp_path / "c.yaml", {"seed": [0]}, train={"epochs": 1}))
     assert told.code == 0 and (tmp_path / "runs" / "puzzle-compare-1" / "table.md").is_file()
+
+
+def test_the_same_config_goes_on_and_another_begins_anew(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = written(tmp_path / "c.yaml", {"seed": [0]}, train={"epochs": 1})
+    assert maskwright("compare", config).code == 0
+    began = next(Path("runs/puzzle-compare-1/cells").glob("*/model.safetensors"))
+    trained = began.stat().st_mtime_ns
+    told = maskwright("compare", config)
+    assert told.code == 0 and "runs/puzzle-compare-1, begun by an earlier call with the same cells; --out" in told.err
+    assert "1 of 1 cells are finished already" in told.err and began.stat().st_mtime_ns == trained
+    assert str(mw.compare(config, progress=False).root) == str(Path("runs/puzzle-compare-1"))
+    other = maskwright("compare", config, "--lr", "0.02")
+    assert other.code == 0 and "earlier call" not in other.err
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["puzzle-compare-1", "puzzle-compare-2"]
+    refused = maskwright("compare", config, "--lr", "0.03", "--out", "runs/puzzle-compare-1")
+    assert refused.code == 2 and "optim.lr was 0.01 and is 0.03. Choose another --out" in refused.sentence
+
+
+def test_changed_data_begin_anew(tmp_path, monkeypatch):
+    """What was told of the old masks must not be told of the new ones."""
+    monkeypatch.chdir(tmp_path)
+    config = written(tmp_path / "c.yaml", {"seed": [0]}, train={"epochs": 1})
+    base = yaml.safe_load(config.read_text())["base"]
+    moved = shutil.copytree(base["data"]["root"], tmp_path / "puzzle")
+    assert maskwright("compare", config, "--data", moved).code == 0
+    mask = next(path for path in sorted(moved.rglob("*.png")) if "mask" in path.parent.name)
+    Image.fromarray(np.asarray(Image.open(mask))[::-1].copy()).save(mask)
+    told = maskwright("compare", config, "--data", moved)
+    assert told.code == 0 and "earlier call" not in told.err
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["puzzle-compare-1", "puzzle-compare-2"]
 
 
 def test_another_split_of_a_finished_comparison(tmp_path):

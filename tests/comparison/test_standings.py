@@ -173,7 +173,11 @@ def test_the_best_on_test_is_not_the_one_chosen():
 def test_chosen_and_best_may_agree():
     found = standings(plain(200, [0.6, 0], vals=[0.90, 0.80]))
     assert found.best is found.chosen
-    assert found.verdict[2] == "Validation chose entry0 (IoU 0.900 there), the highest here too, so it is the one to use."
+    head = "Validation chose entry0 (IoU 0.900 there), so that is the one to use; "
+    assert found.verdict[2] == f"{head}it has the highest score here too."
+    tied = standings(plain(4, [0.1, 0], vals=[0.90, 0.80]))
+    assert tied.best is tied.chosen and "cannot be told apart" in tied.verdict[0]
+    assert tied.verdict[-1] == f"{head}that it comes first here too may be chance."
 
 
 def test_a_loss_is_better_when_lower():

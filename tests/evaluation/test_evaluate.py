@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +315,19 @@ def test_one_image_has_no_interval_and_no_latency_and_prints(tmp_path):
     assert told["units"] == 1 and told["intervals"]["iou"] == [None, None]
     assert told["cost"]["milliseconds_an_image"] is None  # the first is left out
     assert "no intervals: one image" in str(result) and "nan" not in str(result).lower()
+
+
+def test_a_network_worse_than_an_answer_without_looking_is_told_in_one_line(sizes_run):
+    result = sizes_run.evaluate()
+    counts = replace(result.counts, matrix=np.tile([[30, 30], [15, 25]], (4, 1, 1)))
+    line = "  only 55.0 % of the pixels are right; always answering background would get 60.0 % right"
+    assert line in str(replace(result, counts=counts, classes=("background", "disc"))).splitlines()
+    assert "always" not in str(replace(result, counts=replace(counts, matrix=np.tile([[50, 10], [5, 35]], (4, 1, 1)))))
+
+
+def test_the_interval_of_a_distance_keeps_to_the_images(sizes_run):
+    found = sizes_run.evaluate()
+    assert found.intervals["hd95"][1] <= found.counts.diagonal.max() < 100
 
 
 def test_cost_is_of_this_run(sizes_run):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from maskwright.evaluation.intervals import MOST, intervals, num_units, spread_in_words
+from maskwright.evaluation.intervals import MOST, intervals, most_of, num_units, spread_in_words
 from maskwright.evaluation.resampling import draw, resampled_scores, score_interval, spread_interval
 from maskwright.evaluation.sizes import by_size, in_words
 from maskwright.metrics.counts import Counts
@@ -143,3 +144,15 @@ def test_few_units_reach_further() -> None:
     widths = [high - low for low, high in (score_interval(values, units) for units in (2, 4, 10**6))]
     assert widths[0] / widths[2] == pytest.approx(12.706 * math.sqrt(2) / 1.96, rel=1e-3)
     assert widths[1] / widths[2] == pytest.approx(3.182 * math.sqrt(4 / 3) / 1.96, rel=1e-3)
+
+
+def test_the_interval_of_a_distance_ends_where_the_largest_image_does() -> None:
+    wide = np.array([[np.nan, 1.0], [np.nan, 2.0], [np.nan, 30.0], [np.nan, 40.0]])
+    unknown = replace(simulated(np.random.default_rng(0), 4), hd95=wide)
+    assert intervals(unknown)["hd95"][1] > 68  # of counts kept before, images' sizes are not known
+    diagonal = math.hypot(48, 48)
+    low, high = intervals(replace(unknown, diagonal=np.full(4, diagonal)))["hd95"]
+    assert 0 <= low < 18.25 < high <= diagonal
+    empty = replace(unknown, hd95=np.array([[np.nan, 60.0]] * 3 + [[np.nan, diagonal]]), diagonal=np.full(4, diagonal))
+    assert intervals(empty)["hd95"][1] <= diagonal
+    assert most_of("iou", unknown) == 1 and most_of("hd95", unknown, empty) == math.inf

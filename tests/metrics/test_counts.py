@@ -157,3 +157,11 @@ def test_counts_of_two_widths_are_not_joined() -> None:
     truth, labels = masks(0, 3)
     with pytest.raises(AssertionError, match="one width"):
         Counts.join([count_image("a", truth, labels, 3, 2), count_image("b", truth, labels, 3, 3)])
+
+
+def test_the_diagonal_of_each_image_is_kept_and_unknown_in_files_from_before(tmp_path: Path) -> None:
+    wide = count_image("a", np.zeros((3, 4), np.uint8), np.zeros((3, 4), np.uint8), 2)
+    both = Counts.join([wide, count_image("b", np.zeros((6, 8), np.uint8), np.zeros((6, 8), np.uint8), 2)])
+    both.save(tmp_path / "counts.npz")
+    assert Counts.load(tmp_path / "counts.npz").diagonal.tolist() == [5.0, 10.0]
+    assert np.isnan(Counts(both.images, both.matrix, both.boundary_overlap, both.boundary_union).diagonal).tolist() == [True] * 2

@@ -16,7 +16,7 @@ from support import data, finished, leftovers, maskwright, noise, picture
 def test_labels_are_an_indexed_png_of_class_numbers_and_an_overlay_is_beside(tmp_path, size):
     image = picture(tmp_path / "photo.png", noise(*size))
     outcome = maskwright("predict", finished(), image, "--out", tmp_path / "out")
-    assert outcome.code == 0 and outcome.out == f"1 images predicted into {tmp_path / 'out'}\n" and outcome.err == ""
+    assert outcome.code == 0 and outcome.out == f"1 image predicted into {tmp_path / 'out'}\n" and outcome.err == ""
     prediction = mw.load_run(finished()).predict(image)
     with Image.open(tmp_path / "out" / "photo.png") as written:
         assert (written.mode, written.size) == ("P", (size[1], size[0]))
@@ -50,6 +50,14 @@ def test_bad_files_are_told_at_the_end_and_the_rest_is_done(tmp_path):
     assert leftovers(tmp_path / "out") == []
     told = maskwright(*words, "--json").json
     assert told["images"] == [str(path) for path in good] and len(told["problems"]) == 2
+
+
+def test_what_is_replaced_is_counted(tmp_path):
+    images = [picture(tmp_path / name, noise(9, 9)) for name in ("a.png", "b.png")]
+    words = ("predict", finished(), "--out", tmp_path / "out")
+    assert maskwright(*words, images[0]).out == f"1 image predicted into {tmp_path / 'out'}\n"
+    assert maskwright(*words, *images).out == f"2 images predicted into {tmp_path / 'out'}, 2 files there replaced\n"
+    assert maskwright(*words, *images, "--json").json["replaced"] == 4
 
 
 def test_a_folder_stands_for_its_images(tmp_path):

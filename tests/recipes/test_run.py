@@ -63,6 +63,15 @@ def test_an_unknown_recipe_is_refused_in_a_sentence():
     assert told.code == 2 and "puzzle-lab" in told.err and "Traceback" not in told.err
 
 
+def test_a_flag_is_printed_once_with_what_was_given_last():
+    words = "train c.yaml --batch_size 128 --allow a --lr=1 --freeze-encoder --lr 2 --allow b --batch-size 16 --batch_size 8"
+    once = " ".join(runner().each_once(words.split()))
+    assert once == "train c.yaml --allow a --freeze-encoder --lr 2 --allow b --batch_size 8"
+    printed = commands(recipe("pets-scratch", "--list", "--tiny", "--batch_size", "4").out)
+    assert any(words[words.index("--batch_size") + 1] == "4" for words in printed if "--batch_size" in words)
+    assert all(words.count(word) == 1 for words in printed for word in words if word.startswith("--"))
+
+
 def test_list_prints_every_command_and_does_nothing(tmp_path):
     told = recipe("puzzle-lab", "--list", "--out", tmp_path / "lab")
     assert told.code == 0 and not (tmp_path / "lab").exists()

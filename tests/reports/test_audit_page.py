@@ -200,7 +200,7 @@ def test_what_can_be_done_is_there_to_be_typed(html: str, broken: tuple[Audit, D
     root = broken[0].root
     flags = "--data.classes &#39;{ground: 0, field: 1, &#34;&lt;b&gt;\\&#34;x\\&#34;&lt;/b&gt; &amp; co&#34;: 2}&#39;"
     leave = " --leave unknown-values --leave exact-leak"
-    assert f"<pre>maskwright check {root} {flags} --fix {root}_repaired{leave}</pre>" in article(html, "offset")
+    assert f"<pre>maskwright check {root} {flags} --fix set_repaired{leave}</pre>" in article(html, "offset")
     assert "<code>--data.ignore_index 9</code>" in article(html, "unknown-values")
     assert "<code>--leave unknown-values</code>" in article(html, "unknown-values")
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,6 +28,7 @@ from maskwright.data.record import read_split
 from maskwright.errors import UsageError
 from maskwright.metrics.counts import Counts, count_image
 from maskwright.prediction.writers import write_labels
+from maskwright.reports import comparison_plots
 from maskwright.reports.comparison_facts import gather_comparison, short_labels
 from maskwright.reports.comparison_gallery import BUDGET, ComparedImage, Shot, candidates, compared_gallery, encoded
 from maskwright.reports.comparison_labels import spread_out
@@ -204,6 +206,23 @@ def test_what_the_runs_do_not_share_is_remarked(cats: Comparison) -> None:
     assert note in comparison_remarks(gather_comparison(replace(cats, notes=(note,))))
 
 
+def test_longer_training_is_not_held_out_to_models_that_overfit(tmp_path: Path) -> None:
+    found = compared(tmp_path, ("unet", "fpn"), epochs=12)
+    for entry in found.entries:
+        rows = entry.runs[0].history
+        for place, row in enumerate(rows):
+            row["val_iou"], row["train_iou"] = 0.6 + 0.001 * place, 0.62
+        entry.runs[0].write_rows("history.csv", rows)
+    told = "unet was at its best when training ended: longer training may change the order."
+    assert told.replace("unet was at its", "All models were at their") in comparison_remarks(gather_comparison(found))
+    spoilt = found.entries[1].runs[0]
+    rows = spoilt.history
+    for place, row in enumerate(rows):
+        row["train_iou"], row["val_loss"] = 0.9, 0.4 + 0.05 * abs(place - 4)
+    spoilt.write_rows("history.csv", rows)
+    assert told in comparison_remarks(gather_comparison(found))
+
+
 def test_a_single_image_allows_no_verdict(tmp_path: Path) -> None:
     found = compared(tmp_path, ("unet", "fpn"), sizes=(2, 1, 1))
     html = write_comparison_report(found).read_text()
@@ -244,6 +263,39 @@ def test_the_front_is_what_nothing_cheaper_reaches(cats: Comparison, page: Page)
     assert [plot.key for plot in only] == ["parameters"]  # the rest cost the same
     assert len(only[0].front) == 3
     assert page.svgs == 4 + 2
+
+
+def test_cost_plots_draw_the_intervals_of_the_scores(cats: Comparison, stood: Standings) -> None:
+    plot = cost_plots(gather_comparison(cats))[0]
+    of_rows = {tuple(row.intervals["iou"]) for row in stood.rows}
+    assert {point.interval for point in plot.points} == of_rows
+    axes = draw_cost(plot).axes[0]
+    drawn = [tuple(line.get_ydata()) for line in axes.lines if line.get_marker() == "_"]  # type: ignore[arg-type]
+    assert set(drawn) == of_rows
+    low, high = axes.get_ylim()
+    assert all(low < end < high for pair in drawn for end in pair)
+    assert f"({plot.points[0].interval[0]:.3f} to {plot.points[0].interval[1]:.3f})" in plot.alt
+
+
+def lab(colour: str) -> np.ndarray:
+    """A colour as CIE L*a*b*, in which distances are as they are seen."""
+    rgb = np.array([[[int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]]], np.float32)
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)[0, 0]
+
+
+def test_models_have_none_of_the_colours_of_errors() -> None:
+    style = (Path(comparison_plots.__file__).parent / "templates" / "comparison.css").read_text()
+    light, dark, printed = (re.findall(r"--c\d: (#\w{6})", line) for line in style.splitlines() if "--c0: #" in line)
+    assert list(comparison_plots._PAPER_COLOURS) == light == printed
+    errors = ["#0072b2", "#d55e00", "#9450aa"]  # as `error_picture` paints them
+    for colour, error in itertools.product(light + dark, errors):
+        assert np.linalg.norm(lab(colour) - lab(error)) > 23, (colour, error)
+
+
+def test_a_table_wider_than_its_page_shows_that_it_scrolls(cats: Comparison) -> None:
+    page = (root_of(cats) / "report.html").read_text()
+    rule = page[page.index(".scroll {") :].split("}")[0]
+    assert "overflow-x: auto" in rule and "no-repeat local" in rule and "no-repeat scroll" in rule
 
 
 def test_costs_that_were_not_measured_are_dashes(tmp_path: Path) -> None:

@@ -145,3 +145,12 @@ def test_a_run_cut_short_is_told() -> None:
 def test_a_class_never_predicted_is_told() -> None:
     text = remarks(facts_of([image_of(0, 40)] * 12, settled_history(0.01)))
     assert "cat is in the truth but never predicted." in text
+
+
+def test_a_network_worse_than_none_is_told_first() -> None:
+    found = remarks(facts_of([image_of(5, 30, 40)] * 2, settled_history(0.06)))
+    assert found[0].replace("\xa0", " ") == (
+        "Only 30.0 % of the pixels are right; always answering background would get 65.0 % right. "
+        "By that measure the network is worse than none."
+    )
+    assert len(found) > 1

@@ -20,7 +20,7 @@ from maskwright.config.files import load_config
 from maskwright.config.flags import parse_overrides
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
-from maskwright.training.diagnose import Diagnosis, diagnose, diagnose_evidence
+from maskwright.training.diagnose import Diagnosis, diagnose, diagnose_evidence, told_once
 from maskwright.training.diagnose_evidence import Evidence, Settings, gather, shared_contents
 from maskwright.training.diagnose_trend import end_of, smooth, swing, trend
 from support import TINY, copy_of, data, disc_data, finished, maskwright, picture
@@ -519,6 +519,18 @@ def test_the_command_tells_and_prints_json(tmp_path: Path) -> None:
     assert wrong.code == 2 and "must be a run folder" in wrong.sentence
 
 
+def test_what_several_runs_share_of_their_data_is_told_once() -> None:
+    calm = diagnose_evidence(healthy(num_val=5, val_iou=np.full(EPOCHS, 0.8)))
+    swinging = diagnose_evidence(healthy(num_val=5, val_iou=0.8 + 0.1 * (np.arange(EPOCHS) % 2)))
+    fine = diagnose_evidence(healthy())
+    (one,), left = told_once({"a": calm, "b": swinging, "c": fine})
+    assert one.runs == ("a", "b") and one.diagnosis.code == "val-small" and one.diagnosis.severity == "warning"
+    assert one.diagnosis.evidence == "There are 5 validation images."
+    assert list(one.own) == ["b"] and one.own["b"].startswith("From epoch to epoch")
+    assert all("val-small" not in {found.code for found in of_run} and of_run for of_run in left.values())
+    assert told_once({"a": calm, "c": fine}) == ((), {"a": calm, "c": fine})
+
+
 def test_a_run_of_older_days_without_most_files_is_read(tmp_path: Path) -> None:
     root = copy_of(finished(), tmp_path / "run")
     for name in ("data.json", "environment.json", "history.csv"):
@@ -602,3 +614,16 @@ def test_a_leak_in_a_real_run_is_seen_by_its_hashes(tmp_path: Path) -> None:
     outcome, run = run_of(tmp_path, root, "--epochs", 1, "--allow", "exact-leak")
     assert outcome.code == 0, outcome.err
     assert codes(run)["leakage"].figures["shared"] == ["images/0 (train) and images/5 (val) are the same image"]
+
+
+def test_a_network_worse_than_an_answer_without_looking_is_warned_of_on_counts() -> None:
+    bad = [[[400, 300], [150, 150]]] * 12
+    found = told(healthy(counts={"val": of(bad)}))
+    assert found["unlooked"].severity == "warning" and "healthy" not in found
+    assert found["unlooked"].evidence == (
+        "55 % of the validation pixels are right; always answering background would get 70 % right."
+    )
+    learned = told(healthy(counts={"train": of(bad)}))
+    assert "of the training pixels" in learned["unlooked"].evidence
+    assert "unlooked" not in told(healthy(counts={"val": of([GOOD] * 12)}))
+    assert "unlooked" not in told(healthy(counts={"val": of([[[690, 10], [300, 0]]] * 12)}))  # predicted as one class: said so

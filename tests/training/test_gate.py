@@ -96,7 +96,48 @@ def test_what_cannot_be_read_cannot_be_allowed(mine, tmp_path):
     (mine / "masks" / "mask-2.png").write_bytes(b"")
     sentence = train(mine, tmp_path / "run", "--allow", "unreadable").sentence
     assert "got an empty file" in sentence and "What cannot be read cannot be allowed either." in sentence
-    assert sentence.endswith(f"maskwright check {mine} tells more.")
+    assert f" maskwright check {mine} tells more; with --fix mine_repaired it mends what it can in a copy." in sentence
+
+
+def test_many_alike_problems_are_told_by_four_and_a_line_on_what_to_do(mine, tmp_path):
+    for path in (mine / "masks").iterdir():
+        picture(path, np.zeros((16, 20), np.uint8))
+    outcome = train(mine, tmp_path / "run")
+    lines = outcome.err.splitlines()
+    assert outcome.code == 2 and lines[0] == "maskwright: 8 pairs cannot be used:" and len(lines) == 7
+    assert lines[5] == "  and 4 more."
+    assert lines[6] == f"maskwright check {mine} tells more; with --fix mine_repaired it mends what it can in a copy."
+
+
+@pytest.mark.parametrize("allow", [(), ("--allow", "zero-255")], ids=["", "allowed"])
+def test_training_masks_of_one_class_are_refused_whatever_is_allowed(mine, tmp_path, allow):
+    (mine / "classes.yaml").unlink(missing_ok=True)
+    sentence = train(mine, tmp_path / "run", "--data.classes", "{bg: 0, piece: 1}", *allow).sentence
+    assert sentence.startswith(f"`{mine}` must show two classes or more in its training masks; they hold bg alone: ")
+    assert "Name the values as they are: --data.classes '{bg: 0, piece: 255}'." in sentence
+    assert ("--allow" in sentence) == bool(allow) and sentence.endswith("is of no help here.") == bool(allow)
+
+
+def test_the_command_to_check_reads_the_data_as_training_would(mine, tmp_path):
+    (mine / "classes.yaml").unlink(missing_ok=True)
+    flags = "--data.classes '{bg: 0, piece: 254}'"
+    sentence = train(mine, tmp_path / "run", "--data.classes", "{bg: 0, piece: 254}").sentence
+    assert sentence.endswith(f"; see maskwright check {mine} {flags}.")
+
+
+def test_a_class_in_val_alone_is_no_class_to_train(mine, tmp_path):
+    for row in (mine / "pairs.csv").read_text().splitlines()[1:]:
+        if ",train" in row:
+            path = next(mine / cell for cell in row.split(",") if cell.startswith("masks/"))
+            picture(path, np.zeros_like(np.asarray(Image.open(path))))
+    sentence = train(mine, tmp_path / "run").sentence
+    assert "in its training masks; they hold background alone. Name the values that the masks hold" in sentence
+
+
+def test_what_an_epoch_is_stands_in_words(mine, tmp_path):
+    outcome = train(mine, tmp_path / "run", "--train.repeats", 3)
+    assert "train   1 epoch of 4 images, each shown 3 times, " in outcome.err
+    assert " inputs a step, view whole at " in outcome.err
 
 
 def test_a_warning_is_told_and_training_goes_on(mine, tmp_path):

@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug or not (pressed() or _is_usage_error(error)):
             raise
-        code = _tell("interrupted", 130) if pressed() else _tell(_usage_sentence(error), 2)
+        code = _tell("interrupted", 130) if pressed() else _tell(_usage_sentence(error, words), 2)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -199,10 +199,12 @@ def _is_usage_error(error: Exception) -> bool:
     return isinstance(error, CycloptsError)
 
 
-def _usage_sentence(error: Exception) -> str:
-    """cyclopts' message on one line; it already names the nearest option or command."""
-    text = " ".join(str(error).replace('"', "`").split())
-    return f"{text} See maskwright --help." if text else "the arguments could not be understood. See maskwright --help."
+def _usage_sentence(error: Exception, words: Sequence[str]) -> str:
+    """cyclopts' message on one line, which already names the nearest option or command, and whose help tells more."""
+    text = " ".join(str(error).replace('"', "`").split()) or "the arguments could not be understood."
+    known = [[name] for name in COMMANDS] + [[group, name] for group, (_, inner) in GROUPS.items() for name in inner]
+    command = next((one for one in known if list(words[: len(one)]) == one), [])
+    return f"{text} See {' '.join(['maskwright', *command, '--help'])}."
 
 
 def _refused_by_the_system(error: OSError) -> str | None:

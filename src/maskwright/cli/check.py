@@ -113,6 +113,7 @@ def _refuse_early(config: DataConfig, html: str | None, fix: str | None, leave: 
 
 def next_step(audit: Audit, root: str, flags: Sequence[str], fixed: str | None) -> str:
     """The last line: what to type next, with the flags that were given."""
+    from maskwright.data.checks.telling import name_of_copy
     from maskwright.errors import as_typed
 
     more = f" {as_typed(*flags)}" if flags else ""
@@ -130,11 +131,9 @@ def next_step(audit: Audit, root: str, flags: Sequence[str], fixed: str | None) 
         return f"{number}; answer the questions above with the flags they name, or mend the files, then check again"
     asked = [finding.code for finding in audit.findings if finding.proposal and finding.proposal.question]
     leave = "".join(f" --leave {code}" for code in dict.fromkeys(asked))
-    return f"{number}; next: maskwright check {as_typed(root)}{more} --fix {as_typed(_beside(root))}{leave}"
-
-
-def _beside(root: str) -> str:
-    return root.rstrip("/").removesuffix(".csv") + "_repaired"
+    others = any(finding.proposal and finding.proposal.instead for finding in errors)
+    ways = "next: the flags after `or` above, or" if others else "next:"
+    return f"{number}; {ways} maskwright check {as_typed(root)}{more} --fix {as_typed(name_of_copy(root))}{leave}"
 
 
 def _without_root(words: Sequence[str]) -> list[str]:

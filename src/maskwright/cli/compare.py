@@ -45,7 +45,7 @@ def compare(
     config
         YAML file, the folder of a comparison to go on with, or finished runs.
     out
-        The comparison's folder. Default: runs/NAME-compare-NUMBER.
+        The comparison's folder. Default: runs/DATA-compare-NUMBER, the one that was begun with the same cells, else a new one.
     split
         Which images decide: test (the default), val or train.
     plan
@@ -53,8 +53,10 @@ def compare(
     json
         Print one JSON document on stdout.
     """
+    from pathlib import Path
+
     from maskwright.cli.output import counting, say, say_json, stderr, table
-    from maskwright.comparison.folder import is_of_runs, open_comparison
+    from maskwright.comparison.folder import is_comparison, is_of_runs, open_comparison
     from maskwright.errors import UsageError
 
     words = [*([config] if config else []), *keys]
@@ -85,7 +87,8 @@ def compare(
                 for line in [planned.total(), *(f"warning: {told}" for told in planned.warnings()), *planned.problems]:
                     say(line)
             return 1 if planned.problems else 0
-        comparison = _run(matrix, root, split, console)
+        found = not out and Path(named[0]).is_file() and is_comparison(root)
+        comparison = _run(matrix, root, split, console, found)
     return _finish(comparison, json)
 
 
@@ -93,26 +96,30 @@ def _of_cells(named: str, words: Sequence[str], out: str | None) -> tuple[Matrix
     """The matrix of a CONFIG or of a comparison's folder, and where its cells are."""
     from pathlib import Path
 
-    from maskwright.comparison.folder import GIVEN, default_out, is_comparison
+    from maskwright.comparison.begun import place_for
+    from maskwright.comparison.folder import GIVEN, is_comparison
     from maskwright.comparison.matrix import read_matrix
     from maskwright.config.flags import parse_overrides
     from maskwright.errors import UsageError
+    from maskwright.runs import of_other_kind
 
     path = Path(named)
     if not path.is_dir():
         matrix = read_matrix(path, parse_overrides(words))
-        return matrix, Path(out) if out else default_out(matrix.base)
+        return matrix, Path(out) if out else place_for(matrix)
     if not is_comparison(path):
+        kind = of_other_kind(path)
         what = "a run, and one run alone compares with nothing" if (path / "config.yaml").is_file() else f"without {GIVEN}"
-        fix = "Name two runs or more, or a CONFIG."
-        raise UsageError(f"`compare` must be given a CONFIG, a comparison's folder or finished runs; got {path}, {what}. {fix}")
+        what = f"which {kind}" if kind else f"{what}. Name two runs or more, or a CONFIG."
+        raise UsageError(f"`compare` must be given a CONFIG, a comparison's folder or finished runs; got {path}, {what}")
     if words or out:
         got = out if out and not words else words[0]
         raise UsageError(f"`{path}` must stand alone: a comparison goes on as it began; got {got} too. Leave it out.")
     return read_matrix(path / GIVEN), path
 
 
-def _run(matrix: Matrix, root: Path, split: str | None, console: Any) -> Comparison:
+def _run(matrix: Matrix, root: Path, split: str | None, console: Any, found: bool) -> Comparison:
+    """Train and score what is left; `found` when the folder was not named but is that of an earlier call."""
     from maskwright.cli.output import goes_on_with
     from maskwright.cli.telling import tell_plan
     from maskwright.comparison.cells import compare_cells
@@ -125,7 +132,8 @@ def _run(matrix: Matrix, root: Path, split: str | None, console: Any) -> Compari
     for note in matrix.notes:
         say(f"note    {note}")
     joining = f" and {len(matrix.joining)} finished run{'' if len(matrix.joining) == 1 else 's'}" if matrix.joining else ""
-    say(f"comparing {len(matrix.cells)} cell{'' if len(matrix.cells) == 1 else 's'}{joining} in {root}")
+    again = ", begun by an earlier call with the same cells; --out FOLDER begins anew" if found else ""
+    say(f"comparing {len(matrix.cells)} cell{'' if len(matrix.cells) == 1 else 's'}{joining} in {root}{again}")
     with goes_on_with(f"maskwright compare {as_typed(root)}", root / GIVEN):
         compare_cells(matrix, root, split, say, console, tell_plan(console))
     return open_comparison(root)

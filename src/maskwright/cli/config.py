@@ -65,6 +65,7 @@ def check(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None
     """
     from maskwright.cli.output import say, say_json, stderr
     from maskwright.cli.telling import tell_plan
+    from maskwright.errors import counted
 
     settled = _load(config, keys)
 
@@ -81,7 +82,7 @@ def check(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None
                   "images": plan.opened.dataset.sizes(), "notes": list(plan.opened.dataset.notes)})  # fmt: skip
         return
     tell_plan(stderr())(plan)
-    say(f"the configuration fits: {parameters:,} parameters, {sum(plan.opened.dataset.sizes().values())} images")
+    say(f"the configuration fits: {parameters:,} parameters, {counted(sum(plan.opened.dataset.sizes().values()), 'image')}")
 
 
 def _load(config: str | None, keys: tuple[str, ...]):  # noqa: ANN202 - Config is imported late

@@ -44,7 +44,7 @@ def make(
 
     from maskwright.cli.output import counting, say, say_json
     from maskwright.data.synthetic import make as make_set
-    from maskwright.errors import as_typed
+    from maskwright.errors import as_typed, counted
 
     made = make_set(kind, Path(out), count, _size(size), seed, counting("drawing"), layout)
     if json:
@@ -59,7 +59,7 @@ def make(
         )
         return
     splits = ", ".join(f"{number} {split}" for split, number in made.splits.items())
-    say(f"{made.num_images} images ({splits}) in {made.root}; next: maskwright train --data {as_typed(made.root)}")
+    say(f"{counted(made.num_images, 'image')} ({splits}) in {made.root}; next: maskwright train --data {as_typed(made.root)}")
 
 
 def preview(
@@ -97,7 +97,7 @@ def preview(
     from maskwright.cli.output import say, say_json, stderr
     from maskwright.config.files import load_config
     from maskwright.config.flags import parse_overrides
-    from maskwright.errors import UsageError, must
+    from maskwright.errors import UsageError, counted, must
 
     for flag, value, most in (("--count", count, 64), ("--draws", draws, 12)):
         if not 1 <= value <= most:
@@ -129,7 +129,7 @@ def preview(
         return
     for note in plan.opened.dataset.notes:
         stderr().print(f"note    {note}", soft_wrap=True, markup=False)
-    say(f"{len(rows)} images, {draws} draws each, in {path}")
+    say(f"{counted(len(rows), 'image')}, {counted(draws, 'draw')} each, in {path}")
 
 
 def _heading(plan: Plan, operations: tuple[Op, ...], num_rows: int, augment: str) -> list[str]:

@@ -28,7 +28,7 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     from maskwright.cli.telling import tell_plan
     from maskwright.config.files import load_config
     from maskwright.data.synthetic import make
-    from maskwright.errors import as_typed
+    from maskwright.errors import as_typed, counted
     from maskwright.runs import Run
 
     root = Path(out)
@@ -40,7 +40,7 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     else:
         Run.refuse_taken(root)
         made = make("puzzle", data, 150, seed=seed, on_progress=counting("drawing"))
-        console.print(f"made {made.num_images} images of jigsaw pieces in {data}", soft_wrap=True)
+        console.print(f"made {counted(made.num_images, 'image')} of jigsaw pieces in {data}", soft_wrap=True)
 
     from maskwright.evaluation import evaluate
     from maskwright.reports import write_report

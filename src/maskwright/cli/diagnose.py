@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from maskwright.cli.types import Flag
 
 if TYPE_CHECKING:
     from maskwright.runs import Run
+    from maskwright.training.diagnose import Diagnosis
 
 
 def diagnose(run: str, /, *, json: Flag = False) -> None:
@@ -25,21 +27,21 @@ def diagnose(run: str, /, *, json: Flag = False) -> None:
     json
         Print one JSON document on stdout.
     """
-    from maskwright.cli.output import say, say_json
+    from maskwright.cli.output import say_json
     from maskwright.comparison.folder import is_comparison
     from maskwright.runs import Run
 
     if not is_comparison(run):
         opened = Run.open(run)
-        say_json(_document(opened)) if json else _tell(opened)
+        from maskwright.training.diagnose import diagnose as read  # late, as it brings torch
+
+        say_json(_document(opened)) if json else _tell(opened, read(opened))
         return
     cells = _cells(run)
     if json:
         say_json({"comparison": run, "runs": [{"name": name, **_document(cell)} for name, cell in cells]})
         return
-    for number, (name, cell) in enumerate(cells):
-        say(f"{'' if number == 0 else chr(10)}{name}")
-        _tell(cell)
+    _tell_all(cells)
 
 
 def _cells(root: str) -> list[tuple[str, Run]]:
@@ -64,14 +66,38 @@ def _document(run: Run) -> dict[str, Any]:
     return {"run": str(run.root), "diagnosis": [one.to_json() for one in read(run)]}
 
 
-def _tell(run: Run) -> None:
+def _tell_all(cells: Sequence[tuple[str, Run]]) -> None:
+    """What the cells share first, said once; then each cell's own."""
+    from maskwright.cli.output import say
+    from maskwright.errors import listed
+    from maskwright.training.diagnose import diagnose as read
+    from maskwright.training.diagnose import told_once
+
+    shared, left = told_once({name: read(cell) for name, cell in cells})
+    for one in shared:
+        say(f"all {len(cells)} cells" if len(one.runs) == len(cells) else listed(list(one.runs)))
+        evidence = [one.diagnosis.evidence, *(f"{name}: {own}" for name, own in one.own.items())]
+        _say_one(one.diagnosis, [line for line in evidence if line])
+        say("")
+    for number, (name, cell) in enumerate(cells):
+        say(f"{'' if number == 0 else chr(10)}{name}")
+        _tell(cell, left[name])
+
+
+def _say_one(one: Diagnosis, evidence: Sequence[str]) -> None:
+    from maskwright.cli.output import say
+
+    say(f"{one.severity:<8}{one.title}")
+    for line in evidence:
+        say(f"        {line}")
+    say(f"        Next: {one.advice}")
+
+
+def _tell(run: Run, found: Sequence[Diagnosis]) -> None:
     from maskwright.cli.output import say
     from maskwright.errors import as_typed
-    from maskwright.training.diagnose import diagnose as read
 
-    for one in read(run):
-        say(f"{one.severity:<8}{one.title}")
-        say(f"        {one.evidence}")
-        say(f"        Next: {one.advice}")
+    for one in found:
+        _say_one(one, [one.evidence])
     if run.weights.is_file() and not (run.root / "evaluation" / "val-counts.npz").is_file():
         say(f"more can be told of classes, masks and images after: maskwright evaluate {as_typed(run.root)} --split val")

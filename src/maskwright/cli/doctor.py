@@ -26,6 +26,7 @@ def doctor(*, json: Flag = False) -> None:
 
     from maskwright.cli.output import say_json, table
     from maskwright.data.store import free_memory
+    from maskwright.errors import counted
     from maskwright.models.devices import busy_cores, choose_device, choose_precision
     from maskwright.runs import processor_name, provenance, usable_cores
 
@@ -34,7 +35,7 @@ def doctor(*, json: Flag = False) -> None:
     packages = provenance([], "", {})["packages"]
     busy = busy_cores()
     rows = {
-        "processor": f"{processor_name()}, {usable_cores()} cores usable",
+        "processor": f"{processor_name()}, {counted(usable_cores(), 'core')} usable",
         **({"load": busy} if busy else {}),
         "memory": f"{free_memory() / 2**30:.1f} GiB free",
         "device": f"{device} ({why_device})",

@@ -36,7 +36,7 @@ def evaluate(
     """
     from maskwright.cli.output import counting, say, say_json, table
     from maskwright.data.record import moved_data
-    from maskwright.errors import as_typed
+    from maskwright.errors import as_typed, counted
     from maskwright.evaluation import evaluate as score
     from maskwright.runs import Run
 
@@ -58,5 +58,5 @@ def evaluate(
         ]
         table(["class", *columns], rows)
     if pictures:
-        say(f"pictures of {len(result.counts.images)} images in {opened.root / 'evaluation' / 'pictures' / split}")
+        say(f"pictures of {counted(len(result.counts.images), 'image')} in {opened.root / 'evaluation' / 'pictures' / split}")
     say(f"written to {opened.root / 'evaluation'}; next: maskwright report {as_typed(opened.root)}")

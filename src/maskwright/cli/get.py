@@ -47,7 +47,7 @@ def get(
     from maskwright.data.download import LICENCE_FILE
     from maskwright.data.download import get as get_set
     from maskwright.data.transfer import Patience, Watch
-    from maskwright.errors import UsageError, as_typed, must
+    from maskwright.errors import UsageError, as_typed, counted, must
 
     if tries < 1:
         raise UsageError(must("--tries", "at least 1", tries, "Leave it out for the default of 5."))
@@ -59,7 +59,7 @@ def get(
     if json:
         say_json(document(got))
         return
-    files = " and ".join(f"{count} files in {folder}/" for folder, count in got.files.items())
+    files = " and ".join(f"{counted(count, 'file')} in {folder}/" for folder, count in got.files.items())
     what = "is already there and complete" if got.already else "is complete"
     say(f"{got.source.title} {what}: {files}, every one as its archive has it")
     say(f"licence {got.source.licence}, see {got.root / LICENCE_FILE}; next: maskwright check {as_typed(got.root)}")

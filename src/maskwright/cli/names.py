@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from maskwright.models.sizing import Size
 
 _MOST_MEASURED = 24  # encoders that --match measures without being asked to
+# SMP's architectures, told here so that the list of models need not import it
+SMP_ARCHS = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet",
+             "segformer", "dpt")  # fmt: skip
 _MOST_TOLD = 5  # reasons why a network could not be built
 
 
@@ -33,6 +36,7 @@ def models(*, sizes: Flag = False, time: Flag = False, side: int = 512, json: Fl
     """
     from maskwright.cli.output import say, say_json, table
     from maskwright.config.files import MODEL_SECTIONS
+    from maskwright.errors import listed
 
     if sizes or time:
         _architectures(side, time, json)
@@ -51,6 +55,7 @@ def models(*, sizes: Flag = False, time: Flag = False, side: int = 512, json: Fl
         told = ", ".join(f"{key}={'null' if value is None else value}" for key, value in options.items())
         lines += [[written[0], about, told], *([other, "", ""] for other in written[1:])]
     table(["--model", "what it is", "options below model: (default)"], lines)
+    say(f"ARCH is {listed(SMP_ARCHS, 'or', len(SMP_ARCHS))}; maskwright encoders lists what ENCODER may be.")
     say("--sizes tells every ARCH with its parameters, multiply-adds, stride and licence; --time seconds an image here.")
 
 

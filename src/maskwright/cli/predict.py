@@ -47,7 +47,8 @@ def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold:
     threshold = threshold_for_prediction(opened, mask_threshold)
     written = predict_files(predictor, images, out, threshold, counting("predicting"))
     if json:
-        say_json({"out": str(written.out), "images": [str(path) for path in written.images], "problems": list(written.problems)})
+        done = [str(path) for path in written.images]
+        say_json({"out": str(written.out), "images": done, "problems": list(written.problems), "replaced": written.replaced})
     else:
         say(str(written))
     for problem in written.problems:

@@ -87,6 +87,7 @@ def _tell_plan(space: Space, root: Path, json: bool) -> int:
     from maskwright.cli.output import say, say_json
     from maskwright.comparison.plan import size_name
     from maskwright.comparison.search_plan import plan_search
+    from maskwright.errors import counted
     from maskwright.training.progress import duration
 
     planned = plan_search(space, root)
@@ -95,8 +96,8 @@ def _tell_plan(space: Space, root: Path, json: bool) -> int:
         return 1 if planned.problems else 0
     for key, told in planned.space.items():
         say(f"{key}: {told}")
-    limit = f", at most {space.minutes:g} minutes" if space.minutes else ""
-    say(f"{space.trials} trials{limit}, seed {space.seed}, pruner {space.pruner}; in {root}")
+    limit = f", at most {space.minutes:g} {'minute' if space.minutes == 1 else 'minutes'}" if space.minutes else ""
+    say(f"{counted(space.trials, 'trial')}{limit}, seed {space.seed}, pruner {space.pruner}; in {root}")
     if planned.seconds:
         say(
             f"about {duration(planned.seconds)} a trial, {duration(planned.seconds * space.trials)} in all, "

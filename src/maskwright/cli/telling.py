@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from maskwright.errors import listed
+from maskwright.errors import counted, listed
 
 if TYPE_CHECKING:
     from maskwright.config import Config
@@ -29,8 +29,7 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
         lines += [f"start   {line}" for line in (plan.loaded.sentences() if plan.loaded else [])]
         train = config.train
         lines.append(
-            f"train   {train.epochs} epochs of {train.repeats} x {dataset.sizes()['train']} inputs, "
-            f"{_step(train.batch_size, train.accumulate)}, "
+            f"train   {_epochs(config, dataset.sizes()['train'])}, {_step(train.batch_size, train.accumulate)}, "
             f"view {config.data.view} at {config.data.size}{_growing(config)}, {train.precision} on {train.devices}"
         )
         asked = [key for key in ("data.view", "data.size", "train.precision", "train.epochs", "optim.lr") if key in plan.reasons]
@@ -47,10 +46,20 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
     return tell
 
 
+def _epochs(config: Config, images: int) -> str:
+    """How long, and what an epoch is."""
+    epochs, times = config.train.epochs, config.train.repeats
+    told = f"{epochs} {'epoch' if epochs == 1 else 'epochs'} of {counted(images, 'image')}"
+    if times == 1:
+        return told
+    drawn = f"{times} times" if config.data.view == "whole" else f"in {times} crops"
+    return f"{told}, each shown {drawn}"
+
+
 def _growing(config: Config) -> str:
     grow, size = config.train.grow, config.data.size
     return f" ({grow:.0%} of the epochs at {size // 2} first)" if grow != "auto" and grow > 0 and size != "auto" else ""
 
 
 def _step(batch_size: object, accumulate: int) -> str:
-    return f"{batch_size} a step" if accumulate == 1 else f"{accumulate} batches of {batch_size} a step"
+    return f"{batch_size} inputs a step" if accumulate == 1 else f"{accumulate} batches of {batch_size} inputs a step"

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from maskwright.comparison.begun import refuse_other
 from maskwright.comparison.finished import best_val, ensure_scored, is_scored, refuse_other_images
 from maskwright.comparison.folder import (
     CELLS,
-    GIVEN,
     Place,
     Plan,
     States,
@@ -24,18 +24,17 @@ from maskwright.comparison.folder import (
     begin,
     is_comparison,
     read_plan,
-    refuse_changed,
     refuse_taken,
     write_plan,
 )
 from maskwright.comparison.joining import joined, joining_places, scored_joining
-from maskwright.comparison.matrix import Cell, Matrix, read_matrix
+from maskwright.comparison.matrix import Cell, Matrix
 from maskwright.comparison.measuring import is_out_of_memory
 from maskwright.config import Config
 from maskwright.data.augment import resolve as resolve_augment
 from maskwright.data.dataset import SPLITS
 from maskwright.data.record import data_document
-from maskwright.errors import ConfigError, MaskwrightError, UsageError, must, unknown
+from maskwright.errors import ConfigError, MaskwrightError, UsageError, counted, must, unknown
 from maskwright.models.smp import refuse_unknown as refuse_unknown_smp
 from maskwright.models.weights import own_weights, without_weights
 from maskwright.runs import Run
@@ -56,9 +55,7 @@ def compare_cells(
         raise UsageError(unknown("--split", split, SPLITS))
     refuse_unknown_names(matrix)
     if is_comparison(root):
-        begun = read_matrix(root / GIVEN)
-        refuse_changed(root, _settings(begun), _settings(matrix))
-        refuse_changed(root, *([(str(path), Config()) for path in one.joining] for one in (begun, matrix)))
+        refuse_other(root, matrix)
         plan = read_plan(root)
         if split is not None and split != plan.split:
             plan = replace(plan, split=split)
@@ -119,10 +116,6 @@ def refuse_empty_split(plan: fit.Plan, split: str) -> None:
     if not sizes.get(split):
         have = ", ".join(name for name, size in sizes.items() if size)
         raise UsageError(must("--split", f"one that has images ({have})", repr(split), "Set data.split, or choose another."))
-
-
-def _settings(matrix: Matrix) -> list[tuple[str, Config]]:
-    return [(cell.name, cell.config) for cell in matrix.cells]
 
 
 def _begin(matrix: Matrix, root: Path, split: str, console: Console | None, tell_plan: TellPlan | None) -> Plan:
@@ -218,7 +211,7 @@ def _line(matrix: Matrix, cell: Cell, states: States, folder: Path, left: list[C
         told = f"failed: {state.reason}"
     else:
         run = Run(folder)
-        told = f"val IoU {best_val(run, 'val_iou'):.4f}, {len(run.history)} epochs, {duration(state.seconds)}"
+        told = f"val IoU {best_val(run, 'val_iou'):.4f}, {counted(len(run.history), 'epoch')}, {duration(state.seconds)}"
     rest = _seconds_left(matrix, states, left)
     line = f"{_counted(matrix, cell)}  {cell.name}  {told}"
     return f"{line.removesuffix('.')}; about {duration(rest)} left" if rest else line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from maskwright.comparison.standings import DISTANCES, OUTLINES, SCORES, Standing, Standings
 
@@ -39,7 +40,11 @@ def score_columns(standings: Standings, is_marked: bool = False) -> list[Column]
             columns.append(Column(("95 %", "interval"), tuple(_interval(name, row.intervals[name]) for row in rows)))
     monitor = {"val_iou": "IoU", "val_loss": "loss"}.get(standings.monitor, standings.monitor)
     vals = tuple(_figure(row.val, 3) + ("" if is_marked else star or "  ") for row, star in zip(rows, stars, strict=True))
-    return [*columns, Column(("val", monitor), vals), Column(("verdict",), tuple(row.verdict for row in rows), True)]
+    return [
+        *columns,
+        Column(("val", monitor), vals),
+        Column(("verdict",), tuple(map(verdict_word, rows, repeat(standings.top))), True),
+    ]
 
 
 def outline_columns(standings: Standings) -> list[Column]:
@@ -67,6 +72,11 @@ def cost_columns(standings: Standings) -> list[Column]:
         Column(("train", "seconds"), tuple(_figures(cost.train_seconds) for cost in costs)),
         Column(("ms an", "image"), tuple(_figures(cost.milliseconds_an_image) for cost in costs)),
     ]
+
+
+def verdict_word(row: Standing, top: str) -> str:
+    """A verdict as tables tell it: what is best is the highest (a distance the lowest), which says nothing of chance."""
+    return {"best": top, "undefined": "no score"}.get(row.verdict, row.verdict)
 
 
 def marks(standings: Standings) -> list[str]:

@@ -21,9 +21,9 @@ from maskwright.comparison.finished import assemble
 from maskwright.comparison.naming import with_seed
 from maskwright.config import Config
 from maskwright.errors import RunError
-from maskwright.runs import Run, command_line, plain, provenance, read_json, write_atomically, write_json
+from maskwright.runs import COMPARISON, Run, command_line, plain, provenance, read_json, write_atomically, write_json
 
-GIVEN, PLAN, STATES, CELLS = "comparison.yaml", "plan.json", "cells.json", "cells"
+GIVEN, PLAN, STATES, CELLS = COMPARISON, "plan.json", "cells.json", "cells"
 ENVIRONMENT = "environment.json"
 _LOCK = ".lock"
 State = Literal["waiting", "running", "done", "failed"]
@@ -170,19 +170,6 @@ def refuse_taken(root: Path) -> None:
     if held:
         fix = f"Go on with it: maskwright compare {root}" if is_comparison(root) else "Choose another."
         raise RunError(f"`--out` must be a new or empty folder; got {root}, which holds {held[0]}. {fix}")
-
-
-def refuse_changed(root: Path, then: Sequence[tuple[str, Config]], now: Sequence[tuple[str, Config]]) -> None:
-    """Stop when a folder was begun with other cells than those of now."""
-    if list(then) == list(now):
-        return
-    before, after = dict(then), dict(now)
-    names = [name for name in (*before, *after) if before.get(name) != after.get(name)]
-    told = f"{names[0]} differs" if names else "their order differs"
-    if names and (names[0] not in before or names[0] not in after):
-        told = f"{names[0]} is {'new' if names[0] not in before else 'gone'}"
-    fix = f"Choose another --out, or go on with what was begun: maskwright compare {root}"
-    raise RunError(f"`CONFIG` must be what {root} was begun with; {told}. {fix}")
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from maskwright.config import Config
-from maskwright.config.files import Sources, known_keys, read_yaml, yaml_value
+from maskwright.config.files import Sources, known_keys, read_yaml, refuse_anothers, yaml_value
 from maskwright.config.flags import SHORT
 from maskwright.errors import closest, listed
 
@@ -63,6 +63,7 @@ class Reading:
 
     def refuse_unknown_parts(self, whole: str, parts: Mapping[str, tuple[type, str] | None]) -> None:
         """Complain of outermost keys that are none of the parts, and of parts of another kind than theirs."""
+        refuse_anothers(self.path, self.tree, "compare" if "matrix" in parts else "search")
         for key in [key for key in self.tree if key not in parts]:
             near = closest(str(key), parts, limit=1)
             hint = f"Did you mean `{near[0]}`?" if near else f"A {whole} has {listed(parts, 'and', len(parts))}."

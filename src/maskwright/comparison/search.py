@@ -39,13 +39,13 @@ from maskwright.comparison.search_study import (
 )
 from maskwright.config.files import to_yaml
 from maskwright.errors import ConfigError, ModelError, RunError, TrainingError, listed
-from maskwright.runs import Run, plain, write_json, write_text
+from maskwright.runs import SEARCH, Run, plain, write_json, write_text
 from maskwright.training import fit
 
 if TYPE_CHECKING:
     import optuna
 
-GIVEN, RESULT = "search.yaml", "search.json"
+GIVEN, RESULT = SEARCH, "search.json"
 Say = Callable[[str], None]
 
 

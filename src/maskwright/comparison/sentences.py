@@ -86,7 +86,9 @@ def _chosen(found: Standings) -> str | None:
         return f"Validation chose none, as {why}; to pick the {found.top} on test would flatter it."
     by = f"{'loss' if found.monitor == 'val_loss' else 'IoU'} {_plain(chosen.val)} there"
     if chosen is best:
-        return f"Validation chose {chosen.name} ({by}), the {found.top} here too, so it is the one to use."
+        tied = any(row.verdict == "tie" for row in found.rows)
+        here = f"it has the {found.top} score here too" if not tied else "that it comes first here too may be chance"
+        return f"Validation chose {chosen.name} ({by}), so that is the one to use; {here}."
     why = f"to pick {best.name} by its test score would flatter it"
     if chosen.verdict == "tie":
         return f"Validation chose {chosen.name} ({by}), so that is the one to use: {why}."

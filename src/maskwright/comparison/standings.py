@@ -12,7 +12,7 @@ from maskwright.comparison.paired import Difference, Spread, difference, pair_ra
 from maskwright.comparison.pareto import front_cost, on_front
 from maskwright.comparison.sentences import in_words, remarks, verdict
 from maskwright.errors import UsageError, unknown
-from maskwright.evaluation.intervals import MOST, num_units
+from maskwright.evaluation.intervals import MOST, most_of, num_units
 from maskwright.evaluation.resampling import RESAMPLES, draw
 from maskwright.runs import plain
 
@@ -154,17 +154,18 @@ def _rows(
     front = on_front([float(getattr(cost, front_cost(costs))) for cost in costs], values)
     vals = [_mean(entry.val) for entry in entries]
     chosen = _chosen(vals, comparison.monitor) if comparison.same_val else None
+    most = {name: most_of(name, *(counts for entry in entries for counts in entry.counts)) for name in SCORES}
     rows = []
     for index in order:
         entry, ours = entries[index], ranked[index]
-        to_best = difference(ours, best, units, rate, MOST.get(metric, 1.0))
+        to_best = difference(ours, best, units, rate, most[metric])
         is_best = ours is best and not math.isnan(best.value)
         rows.append(
             Standing(
                 name=entry.name,
                 num_seeds=entry.num_seeds,
                 metrics={name: each[index].value for name, each in spread.items()},
-                intervals={name: score_interval(each[index], units, most=MOST.get(name, 1.0)) for name, each in spread.items()},
+                intervals={name: score_interval(each[index], units, most=most[name]) for name, each in spread.items()},
                 difference=0.0 if is_best else to_best.value,
                 difference_interval=(math.nan, math.nan) if is_best else to_best.interval,
                 verdict="best" if is_best else _verdict(to_best),

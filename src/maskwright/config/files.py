@@ -26,7 +26,7 @@ from maskwright.config.models import (
     UnetConfig,
     model_shorthand,
 )
-from maskwright.errors import ConfigError, closest, listed, unknown
+from maskwright.errors import ConfigError, as_typed, closest, listed, unknown
 
 Override = tuple[str, Any, str]  # dotted key, value (text is read as YAML), where it was given
 Sources = dict[tuple[str | int, ...], str]
@@ -55,6 +55,7 @@ def load_config(path: str | Path | None = None, overrides: Iterable[Override] = 
     'resnet18'
     """
     tree, sources = read_yaml(Path(path)) if path is not None else ({}, {})
+    refuse_anothers(path, tree, "train")
     problems: list[str] = []
     # whole sections first: `--model.width 16 --model unet` and the other order mean the same, and no key is lost
     for key, value, source in sorted(overrides, key=lambda override: override[0].count(".")):
@@ -80,6 +81,15 @@ def read_keys(path: Path) -> dict[str, int]:
     """The outermost keys of a YAML file and the line each stands on."""
     tree, sources = read_yaml(path)
     return {str(key): int(sources[(str(key),)].rpartition(" ")[2]) for key in tree}
+
+
+def refuse_anothers(path: str | Path | None, tree: Mapping[str, Any], command: str) -> None:
+    """Stop at a CONFIG whose outermost keys are those of another command, before each of its keys is complained of."""
+    meant = "search" if "search" in tree else "compare" if {"matrix", "cells"} & tree.keys() else command
+    if meant != command:
+        keys = listed([key for key in ("base", "matrix", "cells", "search") if key in tree])
+        fix = f"It is for: maskwright {meant} {as_typed(path or 'CONFIG')}"
+        raise ConfigError([f"`CONFIG` must be one for maskwright {command}; got {path}, which holds {keys}. {fix}"])
 
 
 def load_data_keys(path: Path) -> DataConfig:
@@ -249,6 +259,7 @@ def _holds_text(key: str) -> bool:
 def _sentences(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) -> list[str]:
     """pydantic's errors as house sentences, the branches of a union told as one."""
     constraints: dict[tuple[str, str], list[str]] = {}
+    meant: dict[tuple[str, str], list[str]] = {}
     sentences: list[str] = []
     for item in _of_the_branch_meant(errors):
         loc = tuple(part for part in item["loc"] if not _is_union_tag(part, item["loc"]))
@@ -270,8 +281,14 @@ def _sentences(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) ->
         elif item["type"] == "value_error":
             sentences.append(f"{where}`{key}`: {item['msg'].removeprefix('Value error, ')}.")
         else:
-            constraints.setdefault((f"{where}`{key}`", repr(item["input"])), []).append(_constraint(item))
-    merged = [f"{key} must be {listed(dict.fromkeys(musts), 'or')}; got {got}." for (key, got), musts in constraints.items()]
+            given = (f"{where}`{key}`", repr(item["input"]))
+            constraints.setdefault(given, []).append(_constraint(item))
+            meant.setdefault(given, []).extend(_nearest_value(item))
+    merged = [
+        f"{key} must be {listed(dict.fromkeys(musts), 'or')}; got {got}."
+        + "".join(f" Did you mean {near}?" for near in meant[key, got][:1])
+        for (key, got), musts in constraints.items()
+    ]
     return sentences + merged
 
 
@@ -367,6 +384,13 @@ def _siblings(loc: tuple[Any, ...], tree: dict[str, Any]) -> list[str]:
         found = _sections(field.annotation, lists=True) if field else []
         section = found[0] if found else None
     return list(section.model_fields) if section else []
+
+
+def _nearest_value(item: Any) -> list[str]:
+    """Of the words a key may hold, the one that was probably meant."""
+    if item["type"] != "literal_error" or not isinstance(item["input"], str):
+        return []
+    return closest(item["input"], re.findall("'([^']*)'", item["ctx"]["expected"]), limit=1)
 
 
 def _constraint(item: Any) -> str:

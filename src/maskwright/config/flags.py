@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from maskwright.config.files import Override, known_keys, yaml_value
-from maskwright.errors import UsageError, closest
+from maskwright.errors import UsageError, closest, listed
 
 # short name → dotted key; the seeds' own spellings stand beside ours
 SHORT = {
@@ -25,7 +25,7 @@ FREEZE = {"--freeze-encoder": "encoder", "--freeze-decoder": "decoder", "--freez
 
 
 def parse_overrides(words: Sequence[str]) -> list[Override]:
-    """Flag words → (key, value, flag); an unknown flag is told with the nearest known one.
+    """Flag words → (key, value, flag); unknown flags are told together, each with the nearest known one.
 
     >>> parse_overrides(["--lr", "1e-3", "--data.size=256"])
     [('optim.lr', '1e-3', '--lr'), ('data.size', '256', '--data.size')]
@@ -33,6 +33,7 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
     found: list[Override] = []
     allowed: list[str] = []
     logged: list[str] = []
+    unknown: dict[str, str] = {}
     rest = list(words)
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
@@ -41,6 +42,11 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
             found.append((f"optim.freeze.{FREEZE[flag]}", "always" if _is_yes(flag, said) else "never", flag))
             continue
         key = _key(flag)
+        if key is None:
+            unknown[flag] = _unknown(flag)
+            if not equals and rest and not rest[0].startswith("--"):
+                rest.pop(0)
+            continue
         if not equals:
             if not rest or (rest[0].startswith("--") and len(rest[0]) > 2):
                 raise UsageError(f"`{flag}` must be followed by a value; got nothing. Write {flag} VALUE.")
@@ -51,6 +57,9 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
             logged.append(value)
         else:
             found.append((key, value, flag))
+    if unknown:
+        head = "" if len(unknown) == 1 else f"{len(unknown)} flags are not known:\n  "
+        raise UsageError(head + "\n  ".join(unknown.values()))
     found += [("train.allow", allowed, ALLOW)] if allowed else []
     found += [("log", logged[0] if len(logged) == 1 else [_read(value) for value in logged], LOG)] if logged else []
     return found
@@ -71,7 +80,8 @@ def _is_yes(flag: str, said: str) -> bool:
     return _SAID[said.lower()]
 
 
-def _key(flag: str) -> str:
+def _key(flag: str) -> str | None:
+    """The dotted key a flag stands for; None where it is not known."""
     if flag in SHORT:
         return SHORT[flag]
     if flag in (ALLOW, LOG):
@@ -80,9 +90,17 @@ def _key(flag: str) -> str:
         return flag[2:]
     if flag.startswith("--") and "." in flag:
         return flag[2:]  # the configuration tells the nearest key, with its reason
-    known = [*SHORT, *FREEZE, ALLOW, LOG, *(f"--{key}" for key in known_keys()), "--out", "--resume", "--json"]
     if not flag.startswith("-"):
         raise UsageError(f"only one CONFIG and flags are taken; got {flag!r}. Did you mean --data {flag}?")
-    near = closest(flag, known, limit=1)
-    hint = f"Did you mean {near[0]}?" if near else "See maskwright train --help."
-    raise UsageError(f"`{flag}` must be a known flag. {hint}")
+    return None
+
+
+def _unknown(flag: str) -> str:
+    """An unknown flag's sentence: the keys that end on its word are meant rather than what is spelled like it."""
+    keys = known_keys()
+    near = [f"--{key}" for key in keys if key.rpartition(".")[2] == flag.lstrip("-").replace("-", "_")]
+    if not near:
+        known = [*SHORT, *FREEZE, ALLOW, LOG, *(f"--{key}" for key in keys), "--out", "--resume", "--json"]
+        near = closest(flag, known, limit=1)
+    hint = f"Did you mean {listed(near, 'or')}?" if near else "See maskwright train --help."
+    return f"`{flag}` must be a known flag. {hint}"

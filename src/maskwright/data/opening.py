@@ -35,6 +35,7 @@ from maskwright.errors import DataError, listed
 from maskwright.runs import usable_cores
 
 Progress = Callable[[int, int], None]  # done, total
+_SHOWN = 4  # problems told in full: most of them are alike
 # called once a record, by several threads, while its pixels are at hand
 Inspect = Callable[[Record, Raw, Head | None, Signature], Any]
 
@@ -201,8 +202,8 @@ def _refuse(problems: Sequence[str]) -> None:
     if len(problems) == 1:
         raise DataError(problems[0])
     if problems:
-        shown = "\n  ".join(problems[:20])
-        more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
+        shown = "\n  ".join(problems[:_SHOWN])
+        more = f"\n  and {len(problems) - _SHOWN} more." if len(problems) > _SHOWN else ""
         raise DataError(f"{len(problems)} pairs cannot be used:\n  {shown}{more}")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maskwright.data.record import read_split, split_entries
-from maskwright.errors import UsageError, must
+from maskwright.errors import UsageError, counted, must
 from maskwright.evaluation.calibration import Calibration, Calibrator
 from maskwright.evaluation.costs import PeakMemory, PredictionCost, cost_of
 from maskwright.evaluation.intervals import intervals, num_units, spread_in_words
@@ -19,7 +19,7 @@ from maskwright.evaluation.sizes import Rows, by_size, in_words
 from maskwright.losses import build_loss
 from maskwright.metrics.boundaries import BOUNDARY_SHARE, BOUNDARY_WIDTH
 from maskwright.metrics.counts import Counts
-from maskwright.metrics.scores import POLICY, Summary, summary
+from maskwright.metrics.scores import POLICY, Summary, beaten_unlooked, summary
 from maskwright.prediction.predictor import Predictor
 from maskwright.prediction.threshold import read_threshold
 from maskwright.runs import Run, plain
@@ -81,16 +81,23 @@ class Evaluation:
 
     def __str__(self) -> str:
         scored = self.classes[1] if len(self.classes) == 2 else "mean over classes"
-        lines = [f"{self.run} on {self.split} ({len(self.counts.images)} images, {scored})"]
+        lines = [f"{self.run} on {self.split} ({counted(len(self.counts.images), 'image')}, {scored})"]
         for name, digits in SHOWN.items():
             low, high = (f"{end:.{digits}f}" for end in self.intervals.get(name, (math.nan, math.nan)))
             spread = f"   95 % interval {low} to {high}" if "nan" not in (low, high) else ""
             remark = f" (within {self.counts.boundary_width} px)" if name == "boundary_f" else ""
             value, unit = self.metrics[name], " px" if name == "hd95" else ""
             lines.append(f"  {name:<13}{f'{value:.{digits}f}{unit}' if math.isfinite(value) else '-'}{spread}{remark}")
-        told = [self._averaged(), in_words(self.objects), spread_in_words(self._groups)]
+        told = [self._beaten_unlooked(), self._averaged(), in_words(self.objects), spread_in_words(self._groups)]
         told += [str(found) for found in (self.calibration, self.threshold, self.cost) if found]
         return "\n".join(lines + [f"  {line}" for line in told if line])
+
+    def _beaten_unlooked(self) -> str:
+        found = beaten_unlooked(self.counts.total(), self.classes)
+        if found is None:
+            return ""
+        told = f"only {found.accuracy:.1%} of the pixels are right; always answering {found.answer} would get"
+        return f"{told} {found.reached:.1%} right".replace("%", " %")
 
     def _averaged(self) -> str:
         """IoU in each way of averaging; of two classes only one is averaged, so pooling them makes no difference."""

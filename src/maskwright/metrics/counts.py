@@ -5,6 +5,7 @@ Legend: N images, K classes; `matrix[n, t, p]` is the number of pixels of truth 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ _EXACT = 1 << 24  # calcHist counts in float32, exact up to here; it is four tim
 
 _FIRST = ("matrix", "boundary_overlap", "boundary_union")
 # arrays that came later: what stands for them in files from before, when nothing of it was counted
-_LATER = {"boundary_near": (2,), "boundary_edge": (2,), "objects": (len(SIZES), len(TALLIES)), "hd95": ()}
+_LATER = {"boundary_near": (2,), "boundary_edge": (2,), "objects": (len(SIZES), len(TALLIES)), "hd95": (), "diagonal": ()}
 _UNCOUNTED = np.zeros(0)
 
 
@@ -30,7 +31,8 @@ class Counts:
 
     matrix N K K, boundary_overlap N K, boundary_union N K; boundary_near N K 2 and boundary_edge N K 2: edge pixels within
     `boundary_width` pixels of the other's edge, and all of them, of the prediction and of truth; objects N K 3 4: by size,
-    objects, found, pixels, hits; all int64. hd95 N K float, NaN where there is none. A width of 0: outlines were not counted.
+    objects, found, pixels, hits; all int64. hd95 N K float, NaN where there is none; diagonal N float, each image's, NaN where
+    it was not kept. A width of 0: outlines were not counted.
     """
 
     images: tuple[str, ...]
@@ -41,14 +43,15 @@ class Counts:
     boundary_edge: np.ndarray = field(default_factory=_UNCOUNTED.copy)
     objects: np.ndarray = field(default_factory=_UNCOUNTED.copy)
     hd95: np.ndarray = field(default_factory=_UNCOUNTED.copy)
+    diagonal: np.ndarray = field(default_factory=_UNCOUNTED.copy)
     boundary_width: int = 0
 
     def __post_init__(self) -> None:
         """What was not counted is zeros of the right shape (NaN for distances), whose scores are undefined."""
         for name, shape in _LATER.items():
             if not getattr(self, name).size:
-                full = (*self.matrix.shape[:2], *shape)
-                empty = np.full(full, np.nan) if name == "hd95" else np.zeros(full, np.int64)
+                full = self.matrix.shape[:1] if name == "diagonal" else (*self.matrix.shape[:2], *shape)
+                empty = np.full(full, np.nan) if name in ("hd95", "diagonal") else np.zeros(full, np.int64)
                 object.__setattr__(self, name, empty)
 
     @property
@@ -92,7 +95,7 @@ def count_image(
     lines = compare_outlines(truth, labels, num_classes, of_either, boundary_width)
     objects = count_objects(truth, labels, num_classes, of_truth)
     return Counts((name,), matrix[None], lines.overlap[None], lines.union[None], lines.near[None], lines.edge[None],
-                  objects[None], lines.hd95[None], boundary_width)  # fmt: skip
+                  objects[None], lines.hd95[None], np.array([math.hypot(*truth.shape)]), boundary_width)  # fmt: skip
 
 
 def confusion(truth: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

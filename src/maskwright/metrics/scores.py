@@ -9,7 +9,7 @@ Legend: C … × K × K counts, C[t, p] = pixels of truth t predicted as p.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -248,6 +248,31 @@ def summary(counts: Counts, names: tuple[str, ...]) -> Summary:
     """Headline scores, those of each class, and the ways of averaging."""
     scores = headline_scores(Sums.of_split(counts))
     return Summary({name: float(score) for name, score in scores.items()}, per_class(counts, names), averages(counts))
+
+
+@dataclass(frozen=True)
+class Unlooked:
+    """The share of all pixels that is right, and the larger one that always answering the commonest class would get right."""
+
+    answer: str
+    reached: float
+    accuracy: float
+
+
+def beaten_unlooked(matrix: np.ndarray, names: Sequence[str]) -> Unlooked | None:
+    """What beats a network that gets fewer pixels right than always answering one class would; None for a better network.
+
+    matrix K K. Less than a tenth of a per cent is no difference a reader would see.
+
+    >>> beaten_unlooked(np.array([[5, 3], [1, 1]]), ("background", "cat"))
+    Unlooked(answer='background', reached=0.8, accuracy=0.6)
+    """
+    truth = matrix.sum(1)
+    if not truth.sum():
+        return None
+    commonest, reached = int(truth.argmax()), float(truth.max() / truth.sum())
+    found = float(accuracy(matrix))
+    return Unlooked(names[commonest], reached, found) if round(reached - found, 3) > 0 else None
 
 
 def headline_iou(matrix: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from PIL import Image
 from maskwright.data.layout import SUFFIXES
 from maskwright.data.pictures import palette
 from maskwright.data.rasters import write_labels_geotiff
-from maskwright.errors import DataError, UsageError, listed
+from maskwright.errors import DataError, UsageError, counted, listed
 from maskwright.prediction.predictor import Prediction, Predictor
 from maskwright.runs import write_atomically
 
@@ -24,9 +24,11 @@ class Written:
     out: Path
     images: tuple[Path, ...]
     problems: tuple[str, ...]
+    replaced: int = 0  # files that were there before
 
     def __str__(self) -> str:
-        told = f"{len(self.images)} images predicted into {self.out}"
+        told = f"{counted(len(self.images), 'image')} predicted into {self.out}"
+        told += f", {counted(self.replaced, 'file')} there replaced" if self.replaced else ""
         return told + (f", {len(self.problems)} could not be read" if self.problems else "")
 
 
@@ -45,30 +47,35 @@ def predict_files(
         raise UsageError(f"`--out` must be a folder where no image is written over; {out} holds {listed(over)}. Choose another.")
     done: list[Path] = []
     problems: list[str] = []
+    replaced = 0
     for index, (path, name) in enumerate(zip(files, names, strict=True)):
         try:
             prediction = predictor.predict(path, threshold)
         except DataError as error:
             problems.append(str(error))
         else:
-            write_prediction(prediction, out, name)
+            replaced += write_prediction(prediction, out, name)
             done.append(path)
         if progress:
             progress(index + 1, len(files))
-    return Written(out, tuple(done), tuple(problems))
+    return Written(out, tuple(done), tuple(problems), replaced)
 
 
-def write_prediction(prediction: Prediction, out: Path, name: str) -> None:
+def write_prediction(prediction: Prediction, out: Path, name: str) -> int:
     """NAME.png holds class numbers with a palette to look at; NAME-overlay.jpg is for people.
 
     What lies somewhere on Earth stays there: labels of a georeferenced raster are a GeoTIFF, NAME.tif, with nodata 255.
+    → how many files of these names were there before
     """
+    labels, overlay = out / f"{name}.{'tif' if prediction.georeference else 'png'}", out / f"{name}-overlay.jpg"
+    replaced = labels.exists() + overlay.exists()
     if prediction.georeference:
-        write_labels_geotiff(out / f"{name}.tif", prediction.labels, prediction.georeference, palette(len(prediction.classes)))
+        write_labels_geotiff(labels, prediction.labels, prediction.georeference, palette(len(prediction.classes)))
     else:
-        write_labels(out / f"{name}.png", prediction.labels, len(prediction.classes))
+        write_labels(labels, prediction.labels, len(prediction.classes))
     picture = Image.fromarray(prediction.overlay())
-    write_atomically(out / f"{name}-overlay.jpg", lambda path: picture.save(path, quality=90))
+    write_atomically(overlay, lambda path: picture.save(path, quality=90))
+    return replaced
 
 
 def write_labels(path: Path, labels: np.ndarray, num_classes: int) -> None:

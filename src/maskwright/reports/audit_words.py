@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
-import yaml
 from markupsafe import Markup, escape
 
 from maskwright.config.data import DataConfig
+from maskwright.config.typed import as_yaml, flags_of
 from maskwright.data.checks.findings import CODES, Audit, Finding
 from maskwright.data.checks.repair_masks import OF_VALUES
+from maskwright.data.checks.telling import name_of_copy
 from maskwright.errors import listed
 from maskwright.reports.wording import PERCENT, counted, share
 
@@ -107,7 +106,7 @@ def next_step(audit: Audit, config: DataConfig) -> tuple[str, str]:
 
 def fix_command(audit: Audit, config: DataConfig) -> str:
     """The command that carries out what is proposed and leaves what a person has to decide or mend."""
-    out = shlex.quote(audit.root.rstrip("/").removesuffix(".csv") + "_repaired")
+    out = shlex.quote(name_of_copy(audit.root))
     leave = "".join(f" --leave {code}" for code in left_aside(audit))
     return f"maskwright check {shlex.quote(audit.root)}{flags_of(config)} --fix {out}{leave}"
 
@@ -123,40 +122,7 @@ def naming_command(finding: Finding, audit: Audit, config: DataConfig) -> str:
     if finding.code != "colour-masks" or finding.proposal is None or config.classes is not None:
         return ""
     table = {f"name_{label}": colour for colour, label in finding.proposal.values["table"].items()}
-    return f"maskwright check {shlex.quote(audit.root)}{flags_of(config)} --data.classes {shlex.quote(_typed(table))}"
-
-
-def flags_of(config: DataConfig) -> str:
-    """The data keys somebody set, as they are typed.
-
-    >>> flags_of(DataConfig.model_validate({"root": "x", "ignore_index": 11, "split": {"seed": 3}}))
-    ' --data.ignore_index 11 --data.split.seed 3'
-    """
-    found: dict[str, Any] = {}
-    for key, value in config.model_dump(mode="json", exclude_unset=True).items():
-        if key == "split":
-            found |= {f"split.{inner}": part for inner, part in value.items()}
-        elif key != "root":
-            found[key] = value
-    return "".join(f" --data.{key} {shlex.quote(_typed(value))}" for key, value in found.items())
-
-
-def _typed(value: Any) -> str:
-    """A value as YAML in one line, quoted only where it has to be."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_word(str(key))}: {_typed(part)}" for key, part in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_typed(part) for part in value) + "]"
-    return _word(value) if isinstance(value, str) else json.dumps(value)
-
-
-def _word(text: str) -> str:
-    """
-    >>> _word("road"), _word("#ff0000"), _word("no")
-    ('road', '"#ff0000"', '"no"')
-    """
-    plain = re.fullmatch(r"[\w.-]+(?: [\w.-]+)*", text) is not None and yaml.safe_load(text) == text
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return f"maskwright check {shlex.quote(audit.root)}{flags_of(config)} --data.classes {shlex.quote(as_yaml(table))}"
 
 
 def what_to_do(finding: Finding) -> tuple[str, str, str]:
@@ -168,7 +134,8 @@ def what_to_do(finding: Finding) -> tuple[str, str, str]:
     told = sentence(proposal.told) if proposal.told else ""
     if proposal.question:
         return "Question", proposal.question, told if proposal.op in OF_VALUES else ""  # others no flag can answer
-    return "Repair", told or ADVICE.get(finding.code, ""), ""
+    other = f" Or {proposal.instead}." if proposal.instead else ""
+    return "Repair", (told or ADVICE.get(finding.code, "")) + other, ""
 
 
 def sentence(text: str) -> str:

@@ -74,6 +74,7 @@ class ComparisonFacts:
     histories: tuple[tuple[Sequence[Mapping[str, float]], ...], ...] = field(repr=False)
     environment: Mapping[str, Any] | None = field(repr=False)
     matrix: str | None = field(repr=False)
+    overfitted: frozenset[str] = frozenset()  # models most of whose runs the diagnosis calls so
 
     @property
     def name(self) -> str:
@@ -126,7 +127,16 @@ def gather_comparison(comparison: Comparison) -> ComparisonFacts:
         tuple(tuple(run.history for run in entry.runs) for entry in entries),
         _environment(comparison, entries),
         _matrix(comparison.root),
+        frozenset(entry.name for entry in entries if _is_overfitted(entry)),
     )
+
+
+def _is_overfitted(entry: Entry) -> bool:
+    """Whether most of its runs are diagnosed so."""
+    from maskwright.training.diagnose import diagnose  # late: its package brings torch
+
+    read = [of_run(diagnose, run) or () for run in entry.runs]
+    return 2 * sum(any(one.code == "overfitting" for one in found) for found in read) > len(read)
 
 
 def short_labels(names: Sequence[str], limit: int = LABEL) -> list[str]:

@@ -25,25 +25,34 @@ if TYPE_CHECKING:
 
 SIZE = (5.6, 3.5)  # inches, 72 units of a page each
 COLOURS = 6  # further entries have the same colours, dashed
-# apart for colour-blind people too, and dark enough to write with; on a page the style sheet's own stand for them
-_PAPER_COLOURS = ("#2f55c8", "#d1480a", "#0a7d57", "#61105c", "#a8509b", "#1b1f24")
+# apart for colour-blind people too, dark enough to write with, and none like the blue, orange and purple of errors in pictures;
+# on a page the style sheet's own stand for them
+_PAPER_COLOURS = ("#2a2ad0", "#71551c", "#520a50", "#0a8a5c", "#1b1f24", "#757a80")
 _SCREEN_COLOURS = tuple(f"#0103{index:02x}" for index in range(COLOURS))
 _PAPER = {PAPER: "#ffffff", SCREEN: "#010400"}  # what a hollow point is filled with
 _VARIABLES = {_PAPER[SCREEN]: "--paper"} | {colour: f"--c{index}" for index, colour in enumerate(_SCREEN_COLOURS)}
 _DASH = (0, (5, 2))
 _FONT = 12
+Segment = tuple[tuple[float, float], tuple[float, float]]
 _SPAN = 0.04  # of a score axis: less would draw chance as large as a difference
 
 
 @dataclass(frozen=True)
 class Point:
-    """A model: its cost, its score, and whether it can be told apart from the best."""
+    """A model: its cost, its score with the 95 % interval, and whether it can be told apart from the best."""
 
     label: str
     number: int
     cost: float
     score: float
     is_level: bool
+    interval: tuple[float, float] = (math.nan, math.nan)
+
+    @property
+    def bar(self) -> Segment | None:
+        """The ends of its interval as drawn; None where there is none."""
+        low, high = self.interval
+        return ((self.cost, low), (self.cost, high)) if math.isfinite(high - low) else None
 
 
 @dataclass(frozen=True)
@@ -64,9 +73,16 @@ class CostPlot:
 
     @property
     def alt(self) -> str:
-        told = "; ".join(f"{point.label} {short_number(point.cost)}{self.unit}, {score(point.score)}" for point in self.points)
+        told = "; ".join(
+            f"{point.label} {short_number(point.cost)}{self.unit}, {score(point.score)}{_between(point)}" for point in self.points
+        )
         on_front = ", ".join(self.points[index].label for index in self.front)
         return f"Score over {self.title.lower()}: {told}. On the front: {on_front}."
+
+
+def _between(point: Point) -> str:
+    low, high = point.interval
+    return f" ({score(low)} to {score(high)})" if point.bar else ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +134,14 @@ def cost_plots(facts: ComparisonFacts) -> list[CostPlot]:
         if len({point.cost for point in points}) < 2:
             continue
         drawn = tuple(
-            Point(by_name[point.name].label, by_name[point.name].number, point.cost, point.score, point.verdict != "worse")
+            Point(
+                by_name[point.name].label,
+                by_name[point.name].number,
+                point.cost,
+                point.score,
+                point.verdict != "worse",
+                point.interval,
+            )
             for point in points
         )
         front = tuple(index for index, point in enumerate(points) if point.on_front)
@@ -205,8 +228,9 @@ def draw_cost(plot: CostPlot, theme: Theme = PAPER, colours: Sequence[str] = _PA
         axes.set_xlim(xs.min() / (xs.max() / xs.min()) ** 0.12, xs.max() * (xs.max() / xs.min()) ** 0.2)
     else:
         axes.set_xlim(max(0.0, xs.min() - 0.15 * np.ptp(xs)), xs.max() + 0.25 * np.ptp(xs))
-    span = max(float(np.ptp(ys)), _SPAN)
-    middle = (ys.max() + ys.min()) / 2
+    ends = np.array([*ys, *(y for point in plot.points for _, y in point.bar or ())])
+    span = max(float(np.ptp(ends)), _SPAN)
+    middle = (ends.max() + ends.min()) / 2
     axes.set_ylim(middle - 0.68 * span, middle + 0.68 * span)
     _style(axes, theme)
     _cost_ticks(axes, plot, theme)
@@ -215,6 +239,9 @@ def draw_cost(plot: CostPlot, theme: Theme = PAPER, colours: Sequence[str] = _PA
               zorder=2)  # fmt: skip
     for point in plot.points:
         colour = colours[(point.number - 1) % COLOURS]
+        if point.bar:
+            (_, low), (_, high) = point.bar
+            axes.plot([point.cost] * 2, [low, high], color=colour, linewidth=1.4, alpha=0.55, marker="_", markersize=7, zorder=3)
         axes.plot([point.cost], [point.score], "o", markersize=8, markeredgewidth=1.8, color=colour, zorder=4,
                   markerfacecolor=colour if point.is_level else _PAPER[theme], clip_on=False)  # fmt: skip
     _name_points(figure, axes, plot, colours, bool(title) or not plot.is_numbered)
@@ -228,7 +255,8 @@ def _name_points(figure: Figure, axes: Axes, plot: CostPlot, colours: Sequence[s
     area = axes.get_window_extent()
     room = Box(area.x0 / per_unit, area.y0 / per_unit + 2, figure.bbox.x1 / per_unit - 2, area.y1 / per_unit + 6)
     corners = [tuple(axes.transData.transform(at) / per_unit) for at in _steps(plot, axes.get_xlim()[1])]
-    lines = list(pairwise(corners))
+    bars = [point.bar for point in plot.points if point.bar]
+    lines = [*pairwise(corners), *(_in_units(axes, bar, per_unit) for bar in bars)]
     numbers = [str(point.number) for point in plot.points]
     names = [f"{point.number} {point.label}" if plot.is_numbered else point.label for point in plot.points]
     for texts in (names, numbers) if with_names else (numbers,):
@@ -245,6 +273,12 @@ def _name_points(figure: Figure, axes: Axes, plot: CostPlot, colours: Sequence[s
         width, height = figure.get_size_inches() * 72
         figure.text(one.box.left / width, (one.box.bottom + one.box.top) / 2 / height, text, fontsize=_FONT, color=colour,
                     va="center_baseline", ha="left", parse_math=False)  # fmt: skip
+
+
+def _in_units(axes: Axes, line: Segment, per_unit: float) -> Segment:
+    """A line of the plot in the units of the figure."""
+    (x0, y0), (x1, y1) = (axes.transData.transform(end) / per_unit for end in line)
+    return (float(x0), float(y0)), (float(x1), float(y1))
 
 
 def _line(xs: tuple[float, float], ys: tuple[float, float], figure: Figure, colour: str) -> Line2D:

@@ -93,8 +93,9 @@ def _machines(facts: ComparisonFacts) -> str | None:
 
 
 def _still_improving(facts: ComparisonFacts) -> str | None:
+    """Models that were best at the end and are not overfitted: those longer training would only spoil."""
     late = [one for one, configs, histories in zip(facts.contenders, facts.configs, facts.histories, strict=True)
-            if _is_late(histories, configs[0].train.monitor)]  # fmt: skip
+            if one.name not in facts.overfitted and _is_late(histories, configs[0].train.monitor)]  # fmt: skip
     if not late:
         return None
     whose = "All models" if len(late) == len(facts.contenders) > 1 else _named(late)

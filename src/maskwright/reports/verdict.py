@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from maskwright.errors import listed
+from maskwright.metrics.scores import beaten_unlooked
 from maskwright.reports.facts import Facts, number
-from maskwright.reports.wording import PERCENT, SPLIT_WORDS, brief, counted
+from maskwright.reports.wording import PERCENT, SPLIT_WORDS, brief, counted, share
 
 FEW_UNITS = 10  # images or groups: fewer tell little of the next
 WIDE = 0.1  # an interval wider than this can't tell most models apart
@@ -82,6 +83,15 @@ def _weakest(facts: Facts) -> str | None:
     return f"The weakest class is {weakest} ({brief(low)}), the strongest {strongest} ({brief(high)}); the {image}."
 
 
+def _beaten_unlooked(facts: Facts) -> str | None:
+    """That an answer without looking at the image does better: what must be known before any score is read."""
+    found = beaten_unlooked(facts.counts.total(), facts.classes)
+    if found is None:
+        return None
+    told = f"Only {share(found.accuracy)} of the pixels are right; always answering {found.answer} would get"
+    return f"{told} {share(found.reached)} right. By that measure the network is worse than none."
+
+
 def _seen_before(facts: Facts) -> str | None:
     """Scores of images that had a hand in the training flatter."""
     stands_in = f"The run has no {SPLIT_WORDS[facts.asked]} images, so its {SPLIT_WORDS[facts.split]} images are scored here. "
@@ -155,4 +165,4 @@ def _is(names: list[str]) -> str:
 
 
 # how training went is the diagnosis's to say
-_REMARKS = (_seen_before, _few_images, _beside_validation, _cut_short, _never_predicted, _not_there)
+_REMARKS = (_beaten_unlooked, _seen_before, _few_images, _beside_validation, _cut_short, _never_predicted, _not_there)

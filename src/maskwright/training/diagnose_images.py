@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 
-from maskwright.metrics.scores import headline_iou
+from maskwright.metrics.scores import beaten_unlooked, headline_iou
 from maskwright.training.diagnose_evidence import Evidence, Finding, setting_figures
 from maskwright.training.diagnose_trend import swing, trend, usual
 
@@ -47,6 +48,16 @@ def _collapse_by_score(evidence: Evidence) -> Finding | None:
         if abs(level - alone) < (0.002 if alone == 0 else 0.05 * alone) and (len(shares) == 2 or share == max(shares)):
             figures = {"class": evidence.classes[index], "iou": level, "alone": alone, "truth": share, "on": "history"}
             return Finding("collapse", "warning", figures)
+    return None
+
+
+def unlooked(evidence: Evidence) -> Finding | None:
+    """Fewer pixels are right than if one class were answered everywhere; on validation images, else on those learned from."""
+    for split in ("val", "train"):
+        counts = evidence.counts.get(split)
+        if counts is not None:
+            found = beaten_unlooked(counts.total(), evidence.classes)
+            return Finding("unlooked", "warning", {**asdict(found), "on": split}) if found else None
     return None
 
 

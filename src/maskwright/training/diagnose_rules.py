@@ -19,6 +19,7 @@ from maskwright.training.diagnose_images import (
     collapse,
     label_noise,
     leakage,
+    unlooked,
     val_small,
     weak_images,
 )
@@ -295,11 +296,12 @@ def _healthy_figures(evidence: Evidence) -> dict[str, Any]:
             "val_iou": math.nan if best is None else float(evidence.val_iou[best])}  # fmt: skip
 
 
-RULES = (diverged, rough, collapse, late, leakage, overfitting, overconfident, lr_low, not_converged, underfitting, class_missed,
-         label_noise, val_small, weak_images, too_few_epochs, unfinished)  # fmt: skip
+RULES = (diverged, rough, collapse, unlooked, late, leakage, overfitting, overconfident, lr_low, not_converged, underfitting,
+         class_missed, label_noise, val_small, weak_images, too_few_epochs, unfinished)  # fmt: skip
 # a finding that is the other's consequence is not told beside it
 EXPLAINED_BY: dict[str, frozenset[str]] = {
     "lr-high": frozenset({"lr-high", "collapse"}),
+    "unlooked": frozenset({"collapse"}),
     "overfitting": frozenset({"collapse"}),
     "overconfident": frozenset({"overfitting", "collapse"}),
     "lr-low": frozenset({"lr-high", "collapse"}),
@@ -310,5 +312,6 @@ EXPLAINED_BY: dict[str, frozenset[str]] = {
     "few-epochs": frozenset({"lr-high", "collapse"}),
     "unfinished": frozenset({"lr-high"}),
 }
-OF_CURVES = {"lr-high", "lr-low", "collapse", "overfitting", "overconfident", "underfitting", "not-converged", "few-epochs",
-             "unfinished"}  # fmt: skip
+# beside one of these it is not said that nothing is wrong
+OF_CURVES = {"lr-high", "lr-low", "collapse", "unlooked", "overfitting", "overconfident", "underfitting", "not-converged",
+             "few-epochs", "unfinished"}  # fmt: skip

@@ -75,6 +75,18 @@ def _collapse(figures: Figures) -> Words:
     return f"The network predicts {_quoted(name)} everywhere", evidence, advice
 
 
+def _unlooked(figures: Figures) -> Words:
+    evidence = (
+        f"{_percent(figures['accuracy'])} of the {_LOSSES[figures['on']]} pixels are right; always answering {figures['answer']} "
+        f"would get {_percent(figures['reached'])} right."
+    )
+    advice = (
+        "Check that masks say what they should (maskwright check); then train longer (--epochs), or let a range test choose the "
+        "rate with --lr auto."
+    )
+    return "The network is worse than an answer without looking", evidence, advice
+
+
 def _class_missed(figures: Figures) -> Words:
     told = [
         f"{name} ({_percent(share)} of the pixels)" for name, share in zip(figures["classes"], figures["shares"], strict=True)
@@ -267,10 +279,10 @@ def _healthy(figures: Figures) -> Words:
 
 
 WORDS: dict[str, Callable[[Figures], Words]] = {
-    "lr-high": _lr_high, "lr-low": _lr_low, "collapse": _collapse, "class-missed": _class_missed, "overfitting": _overfitting,
-    "overconfident": _overconfident, "underfitting": _underfitting, "not-converged": _not_converged, "label-noise": _label_noise,
-    "weak-images": _weak_images, "val-small": _val_small, "leakage": _leakage, "few-epochs": _few_epochs,
-    "unfinished": _unfinished, "healthy": _healthy,
+    "lr-high": _lr_high, "lr-low": _lr_low, "collapse": _collapse, "unlooked": _unlooked, "class-missed": _class_missed,
+    "overfitting": _overfitting, "overconfident": _overconfident, "underfitting": _underfitting, "not-converged": _not_converged,
+    "label-noise": _label_noise, "weak-images": _weak_images, "val-small": _val_small, "leakage": _leakage,
+    "few-epochs": _few_epochs, "unfinished": _unfinished, "healthy": _healthy,
 }  # fmt: skip
 
 

@@ -9,17 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maskwright.config import Config
+from maskwright.config.typed import flags_of
 from maskwright.data.checks.audit import folder_of, judge
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import CODES, Finding
 from maskwright.data.checks.looks import facts_of
 from maskwright.data.checks.signatures import Signature
 from maskwright.data.checks.survey import Survey
+from maskwright.data.checks.telling import name_of_copy
 from maskwright.data.dataset import Record
 from maskwright.data.deep import Head
+from maskwright.data.description import KEYS
 from maskwright.data.opening import Opened, Progress, open_dataset
 from maskwright.data.raw import Raw
 from maskwright.errors import ConfigError, DataError, as_typed, listed, unknown
+
+_NAME = "Name the values that the masks hold in data.classes, or deal the splits otherwise; see"
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ def open_checked(config: Config, cache_folder: Path | None, progress: Progress |
     try:
         opened = open_dataset(config.data, cache_folder, progress, inspect)
     except DataError as error:
-        raise DataError(f"{error}{_hint(config)}") from error
+        raise DataError(f"{error}{_hint(config, str(error))}") from error
     try:
         return opened, _pass(config, opened, root)
     except BaseException:
@@ -63,29 +68,53 @@ def _pass(config: Config, opened: Opened, root: Path) -> Passed:
     facts = tuple(replace(one, record=record) for one, record in zip(opened.inspected, records, strict=True))
     survey = Survey(opened.config, opened.listing, root, facts, opened.dataset.classes)
     findings = judge(survey)
+    _refuse_one_class(config, opened, findings)
     allow = config.train.allow
     errors = [finding for finding in findings if finding.severity == "error"]
     refused = [finding for finding in errors if finding.code not in allow]
     if refused:
         told = listed([f"{finding.code}{_files(finding)}" for finding in refused], "and", 8)
         flags = " ".join(f"--allow {code}" for code in dict.fromkeys(finding.code for finding in refused))
-        data = config.data.root
-        fix = f"See maskwright check {as_typed(data)}, or go on in spite of it with {flags}."
-        raise DataError(f"`{data}` must hold no errors to be trained on; found {told}. {fix}")
+        fix = f"See {_check(config)}, or go on in spite of it with {flags}."
+        raise DataError(f"`{config.data.root}` must hold no errors to be trained on; found {told}. {fix}")
     idle = [code for code in allow if code not in {finding.code for finding in errors}]
     notes = (f"train.allow {listed(idle)} has no effect: no such error was found",) if idle else ()
     warnings = [finding for finding in findings if finding.severity == "warning" and finding.code != "class-missing"]
     return Passed(tuple(errors), tuple(warnings), notes, findings)  # opening notes missing classes itself
 
 
+def _refuse_one_class(config: Config, opened: Opened, findings: tuple[Finding, ...]) -> None:
+    """Where the training masks have pixels of no class or of one there is nothing to learn, whatever is allowed."""
+    items = [item for item in opened.dataset.items if item.record.split == "train"]
+    names = opened.dataset.classes.names
+    shown = [name for label, name in enumerate(names) if any(item.class_pixels[label] for item in items)]
+    if len(shown) > 1:
+        return
+    found = f"they hold {listed(shown)} alone" if shown else "they hold no class"
+    proposals = [finding.proposal for finding in findings if finding.severity == "error" and finding.proposal]
+    ways = [proposal.instead for proposal in proposals if proposal.instead]
+    fix = f"{ways[0][:1].upper()}{ways[0][1:]}." if ways else f"{_NAME} {_check(config)}."
+    why = " ".join(finding.evidence for finding in findings if finding.proposal in proposals and finding.proposal.instead)
+    raise DataError(
+        f"`{config.data.root}` must show two classes or more in its training masks; {found}"
+        f"{f': {why}' if why else '.'} {fix}{' --allow is of no help here.' if config.train.allow else ''}"
+    )
+
+
+def _check(config: Config) -> str:
+    """The command that looks at the data, read as this training would, ready to be typed."""
+    return f"maskwright check {as_typed(config.data.root)}{flags_of(config.data, KEYS)}"
+
+
 def _files(finding: Finding) -> str:
     return f" ({listed(finding.files, 'and', 4)})" if finding.files else ""
 
 
-def _hint(config: Config) -> str:
-    """Where to look next, when there is a data set to look at."""
+def _hint(config: Config, told: str) -> str:
+    """Where to look next, when there is a data set to look at; a line of its own after several."""
     root = config.data.root
     if root is None or not Path(root).exists():
         return ""
     more = " What cannot be read cannot be allowed either." if config.train.allow else ""
-    return f"{more} maskwright check {as_typed(root)} tells more."
+    line = "\n" if "\n" in told else " "
+    return f"{more}{line}{_check(config)} tells more; with --fix {as_typed(name_of_copy(root))} it mends what it can in a copy."

@@ -30,12 +30,14 @@ class Repair:
     """A change `--fix` can make to the named files: `op` is a name in `repair.OPERATIONS`, `values` what it needs.
 
     `question` is set where a person has to decide first; then nothing is done, and `--fix` stops with it.
+    `instead` is the other way out, without a copy: what to say, with its flag.
     """
 
     op: str
     values: dict[str, Any] = field(default_factory=dict)
     told: str = ""
     question: str = ""
+    instead: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Finding:
             "details": self.details,
             "proposal": None if proposal is None else {
                 "op": proposal.op, "values": proposal.values, "told": proposal.told, "question": proposal.question or None,
+                "instead": proposal.instead or None,
             },
         }  # fmt: skip
 
@@ -77,7 +80,7 @@ CODES: dict[str, Code] = {
     "unknown-values": Code("error", "mask values outside the class map"),
     "unclear-classes": Code("error", "mask values that do not say which class they are"),
     "off-by-one": Code("error", "labels that begin at 1"),
-    "void-after-last": Code("warning", "a value right after the last class, probably void"),
+    "void-after-last": Code("warning", "a value right after the last class, perhaps void"),
     "smoothed": Code("error", "0/255 masks with greys between (JPEG or anti-aliasing)"),
     "lossy-masks": Code("error", "masks of class numbers kept as JPEG, which changes them"),
     "colour-masks": Code("error", "colour masks without a map of colours"),

@@ -46,7 +46,7 @@ from maskwright.data.deep import quiet
 from maskwright.data.forms.loaded import read_bytes
 from maskwright.data.opening import Progress
 from maskwright.data.pictures import palette
-from maskwright.errors import DataError, listed
+from maskwright.errors import DataError, counted, listed
 from maskwright.runs import command_line, usable_cores, write_atomically
 
 __all__ = ["OPERATIONS", "Fixed", "RepairQuestion", "fix"]
@@ -84,10 +84,10 @@ class Fixed:
         }
 
     def __str__(self) -> str:
-        lines = [f"{self.num_images} images in {self.out}, every change in {self.record}"]
+        lines = [f"{counted(self.num_images, 'image')} in {self.out}, every change in {self.record}"]
         lines += [
-            f"{one['code']}: {one['op']} in {one['files']} files"
-            + (f", {one['pixels']} pixels" if one["pixels"] else "")
+            f"{one['code']}: {one['op']} in {counted(one['files'], 'file')}"
+            + (f", {counted(one['pixels'], 'pixel')}" if one["pixels"] else "")
             + (f" ({one['between']} of them neither nearly black nor nearly white)" if one.get("between") else "")
             for one in self.done
         ]
@@ -96,7 +96,9 @@ class Fixed:
         if self.rewritten:
             more = "more masks were" if self.rewritten < self.num_images else "masks were"
             lines.append(f"{self.rewritten} {more} written anew as class numbers; no pixel means anything else")
-        lines.append(f"copied byte for byte: {self.copied['images']} images and {self.copied['masks']} masks")
+        lines.append(
+            f"copied byte for byte: {counted(self.copied['images'], 'image')} and {counted(self.copied['masks'], 'mask')}"
+        )
         return "\n".join([*lines, *self.notes])
 
 

@@ -6,8 +6,8 @@ from collections import defaultdict
 
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import Finding
-from maskwright.data.checks.survey import Survey, counted, image_files
-from maskwright.errors import listed
+from maskwright.data.checks.survey import Survey, image_files
+from maskwright.errors import counted, listed
 
 
 def mixed_channels(survey: Survey) -> list[Finding]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
+from collections.abc import Mapping
 
+from maskwright.config.typed import as_yaml
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import Finding, Repair
-from maskwright.data.checks.survey import Survey, counted, mask_files
+from maskwright.data.checks.survey import Survey, mask_files
 from maskwright.data.dataset import IGNORE
 from maskwright.data.masks import looks_like_a_ramp
-from maskwright.errors import listed
+from maskwright.errors import counted, listed
 
 _LEAST_COLOUR = 0.0005  # of the pixels; rarer colours are borders that JPEG or anti-aliasing mixed
 _SHOWN_COLOURS = 12
@@ -54,7 +57,9 @@ def smoothed(survey: Survey) -> list[Finding]:
     )
     asked = "Are they masks of two classes? If so say --data.foreground_from 128; if not, make them anew as PNG."
     question = "" if has_ramp(survey) else asked  # several classes cut in two would be lost
-    repair = Repair("threshold", {"at": 128}, "values from 128 up become foreground, the others background", question)
+    told = "values from 128 up become foreground, the others background"
+    instead = "" if question else "have them read so, without a copy: --data.foreground_from 128"
+    repair = Repair("threshold", {"at": 128}, told, question, instead)
     details = {"values": len(survey.totals), "pixels": odd, "between": between}
     return [Finding("smoothed", mask_files(found), evidence, "error", repair, details)]
 
@@ -107,8 +112,12 @@ def zero_255(survey: Survey) -> list[Finding]:
     share = f"{survey.share(survey.totals[255]):.1%} of the pixels"
     files = [facts for facts in survey.valued if facts.values.get(255)]
     if values >= {0, 1} and 255 not in values and set(survey.totals) == {0, 255}:
-        evidence = f"masks hold 0 and 255, but the classes are 0 and 1: {share} are 255 and would be left out as unlabelled."
-        repair = Repair("remap", {"table": {255: 1}}, "255 becomes 1")
+        lost = listed([name for name, value in (survey.named or {}).items() if value != 0], "and", 4)
+        evidence = (
+            f"masks hold 0 and 255, but the classes are 0 and 1: {share} are 255 and would be left out as unlabelled, "
+            f"and not one pixel would be {lost}."
+        )
+        repair = Repair("remap", {"table": {255: 1}}, "255 becomes 1", instead=_read_as_they_are(survey))
         return [Finding("zero-255", mask_files(files), evidence, "error", repair, {"pixels": survey.totals[255]})]
     if survey.named is None and survey.classes is not None and survey.classes.values == (0, 255):
         evidence = f"0 is {survey.classes.names[0]} and 255 is {survey.classes.names[1]}, {share}."
@@ -124,6 +133,22 @@ def zero_255(survey: Survey) -> list[Finding]:
         repair = Repair("remap", {"table": {255: 1}}, "255 becomes 1", question)
         return [Finding("zero-255", mask_files(files), evidence, "warning", repair, {"pixels": survey.totals[255]})]
     return []
+
+
+def _read_as_they_are(survey: Survey) -> str:
+    """For two classes, 0 and 1, of which masks hold the second as 255."""
+    named = survey.named or {}
+    if sorted(named.values()) != [0, 1]:
+        return ""
+    return f"name the values as they are: {classes_flag({name: 255 if value else 0 for name, value in named.items()})}"
+
+
+def classes_flag(named: Mapping[str, int]) -> str:
+    """
+    >>> classes_flag({"bg": 0, "piece": 255})
+    "--data.classes '{bg: 0, piece: 255}'"
+    """
+    return f"--data.classes {shlex.quote(as_yaml(dict(named)))}"
 
 
 def palette(survey: Survey) -> list[Finding]:

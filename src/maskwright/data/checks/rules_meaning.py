@@ -6,14 +6,16 @@ from collections import Counter
 
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import Finding, Repair
-from maskwright.data.checks.rules_masks import next_value, odd_values, off_by_one, pairs_with
-from maskwright.data.checks.survey import Survey, counted, mask_files
+from maskwright.data.checks.rules_masks import classes_flag, next_value, odd_values, off_by_one, pairs_with
+from maskwright.data.checks.survey import Survey, mask_files
 from maskwright.data.dataset import IGNORE
+from maskwright.errors import counted
 
 _BORDER = 0.25  # of all class borders touch the value: real classes touch far fewer, unless they are large
 _LIFT = 4.0  # … compared with the value's share of the pixels
 _TOUCHING = 0.8  # of the other values lie beside it
 _MOST = 0.8  # of the images have foreground along most of their frame
+_SHOWN = 8  # classes that a flag is written out for
 _FRAME = 0.3  # background's share of the frame, at most
 
 
@@ -31,7 +33,10 @@ def void_after_last(survey: Survey) -> list[Finding]:
         evidence = (
             f"{value} comes right after the last of {len(survey.named)} classes, 0 to {value - 1}; it holds {share}{along}."
         )
-        severity, question = "error", ""
+        severity, question, instead = "error", "", f"if {value} is a class, name it: {_with_class(survey, value)}"
+        if value not in told:  # nothing says that it is void rather than a class nobody named
+            question = f"Is {value} a class? If so name it: {_with_class(survey, value)}; "
+            question, instead = f"{question}if it marks unlabelled pixels say --data.ignore_index {value}.", ""
     else:
         value = suspected_void(survey)
         if value is None:
@@ -40,10 +45,16 @@ def void_after_last(survey: Survey) -> list[Finding]:
         question = (
             f"Is {value} void? If so say --data.ignore_index {value}; if it is a class, name all of them with --data.classes."
         )
-        severity = "warning"
-    repair = Repair("remap", {"table": {value: IGNORE}}, f"{value} becomes {IGNORE}, which is ignored", question)
+        severity, instead = "warning", ""
+    repair = Repair("remap", {"table": {value: IGNORE}}, f"{value} becomes {IGNORE}, which is ignored", question, instead)
     details = {"value": value, "pixels": survey.totals[value], "borders": _borders(survey, value)}
     return [Finding("void-after-last", mask_files(pairs_with(survey, value)), evidence, severity, repair, details)]
+
+
+def _with_class(survey: Survey, value: int) -> str:
+    """The flag that names one class more; where there are many, only which flag it is."""
+    named = survey.named or {}
+    return classes_flag({**named, "NAME": value}) if len(named) <= _SHOWN else "--data.classes, with all the others"
 
 
 def suspected_void(survey: Survey) -> int | None:

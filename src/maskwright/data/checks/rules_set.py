@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from maskwright.data.checks.findings import Finding, Repair, Severity
-from maskwright.data.checks.survey import Survey, counted
+from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import SPLITS, ClassMap
 from maskwright.data.groups import guess_groups, torn
 from maskwright.data.masks import labels_of
-from maskwright.errors import listed
+from maskwright.errors import counted, listed
 
 _RARE = 0.01  # of the labelled pixels: a class that a loss sees too little of
 

@@ -120,11 +120,3 @@ def mask_files(facts: Iterable[PairFacts]) -> tuple[str, ...]:
 def image_files(facts: Iterable[PairFacts]) -> tuple[str, ...]:
     """Their image files, each once."""
     return tuple(dict.fromkeys(one.image_file for one in facts))
-
-
-def counted(number: int, word: str, words: str = "") -> str:
-    """
-    >>> counted(1, "mask"), counted(1200, "mask")
-    ('1 mask', '1,200 masks')
-    """
-    return f"{number:,} {word if number == 1 else words or word + 's'}"

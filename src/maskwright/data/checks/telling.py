@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from maskwright.data.checks.findings import CODES, Audit, Finding
 
@@ -21,6 +23,19 @@ def told(audit: Audit) -> list[str]:
     for finding in audit.findings:
         lines += ["", *_finding(finding)]
     return [*lines, ""]
+
+
+def name_of_copy(root: str) -> str:
+    """Where to propose a repaired copy: in the current folder, as data may lie where nothing can be written.
+
+    >>> name_of_copy("/data/pets/"), name_of_copy("/data/pets.csv")
+    ('pets_repaired', 'pets_repaired')
+    """
+    path = Path(root).resolve()
+    name = path.name.removesuffix(".csv") + "_repaired"
+    folder = path.parent if path.is_file() else path
+    here = Path.cwd().resolve()
+    return os.path.relpath(folder.parent / name, here) if here.is_relative_to(folder) else name
 
 
 def _sizes(audit: Audit) -> str:
@@ -42,6 +57,7 @@ def _finding(finding: Finding) -> list[str]:
         lines.append(f"  question: {proposal.question}")
     elif proposal:
         lines.append(f"  repair: {proposal.told or proposal.op}")
+        lines += [f"  or: {proposal.instead}"] if proposal.instead else []
     return lines
 
 

@@ -11,7 +11,7 @@ from maskwright.data.layout import SPLIT_NAMES
 from maskwright.data.partial import Gap, PartialListing
 from maskwright.data.readers.folders import read_classes
 from maskwright.data.readers.lists import record_id
-from maskwright.errors import DataError, listed
+from maskwright.errors import DataError, counted, listed
 
 PAIRS_FILE = "pairs.csv"
 _COLUMNS = ("image", "mask", "split", "group")
@@ -53,7 +53,9 @@ def read(config: DataConfig, root: Path) -> Listing:
             gaps.append(Gap("unlisted", (path,), told))
     unknown = sorted(set(columns) - set(_COLUMNS))
     notes = (f"columns {listed(unknown)} of {path.name} are not used",) if unknown else ()
-    listing = Listing(tuple(records), "csv", f"{path.name} lists {len(records)} pairs", read_classes(path.parent), notes)
+    listing = Listing(
+        tuple(records), "csv", f"{path.name} lists {counted(len(records), 'pair')}", read_classes(path.parent), notes
+    )
     if gaps:
         told = listed([gap.told for gap in gaps], "and", 8)
         raise PartialListing(f"`{path}` must list existing images and masks once each; {told}. Mend these rows.", listing, gaps)

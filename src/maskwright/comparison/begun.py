@@ -1,0 +1,102 @@
+"""Which comparison was begun already: the folder a CONFIG goes on in, and what differs where it may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from maskwright.comparison.folder import GIVEN, default_out, is_comparison, read_plan
+from maskwright.comparison.matrix import Matrix, read_matrix
+from maskwright.config import Config
+from maskwright.errors import MaskwrightError, RunError, as_typed, listed
+from maskwright.runs import Run
+from maskwright.training.gate import open_checked
+
+Settings = Sequence[tuple[str, Config]]
+_MOST_KEYS = 3
+
+
+def place_for(matrix: Matrix, parent: Path = Path("runs")) -> Path:
+    """Without --out: the newest of the folders named for these data that was begun with the same, else a new one.
+
+    Where images or masks have changed since, a new one too: what was told of the old ones would be told of these.
+    """
+    new = default_out(matrix.base, parent)
+    stem = new.name.rpartition("-")[0]
+    folders = [path for path in parent.glob("*") if path.name.rpartition("-")[0] == stem and path.name[len(stem) + 1 :].isdigit()]
+    newest_first = sorted(folders, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    same = next((path for path in newest_first if _is_same(path, matrix)), None)
+    return same if same and _has_these_data(same, matrix) else new
+
+
+def refuse_other(root: Path, matrix: Matrix) -> None:
+    """Stop when a folder was begun with other cells or finished runs than those of now."""
+    begun = read_matrix(root / GIVEN)
+    _refuse_changed(root, _cells(begun), _cells(matrix))
+    _refuse_changed(root, _joining(begun), _joining(matrix))
+
+
+def _is_same(root: Path, matrix: Matrix) -> bool:
+    if not is_comparison(root):
+        return False
+    try:
+        begun = read_matrix(root / GIVEN)
+    except MaskwrightError:  # of finished runs alone, or it names what is gone
+        return False
+    return _cells(begun) == _cells(matrix) and begun.joining == matrix.joining
+
+
+def _has_these_data(root: Path, matrix: Matrix) -> bool:
+    """Whether the data are still those that the first cell was trained on; nothing contradicts it where none has begun."""
+    for cell, place in zip(matrix.cells, read_plan(root).places, strict=False):  # runs that join come after
+        run = Run(root / place.run)
+        if (run.root / "data.json").is_file():
+            opened, _ = open_checked(cell.config, None, None)
+            opened.store.close()
+            return opened.dataset.fingerprint == run.data["fingerprint"]
+    return True
+
+
+def _cells(matrix: Matrix) -> Settings:
+    return [(cell.name, cell.config) for cell in matrix.cells]
+
+
+def _joining(matrix: Matrix) -> Settings:
+    return [(str(path), Config()) for path in matrix.joining]
+
+
+def _refuse_changed(root: Path, then: Settings, now: Settings) -> None:
+    if list(then) == list(now):
+        return
+    before, after = dict(then), dict(now)
+    names = [name for name in (*before, *after) if before.get(name) != after.get(name)]
+    told = "their order differs"
+    if names and (names[0] not in before or names[0] not in after):
+        told = f"{names[0]} is {'new' if names[0] not in before else 'gone'}"
+    elif names:
+        told = f"{names[0]} differs: {_differing(before[names[0]], after[names[0]])}"
+    fix = f"Choose another --out, or go on with what was begun: maskwright compare {as_typed(root)}"
+    raise RunError(f"`CONFIG` must be what {root} was begun with; {told}. {fix}")
+
+
+def _differing(before: Config, after: Config) -> str:
+    """The first keys that differ, each with both values."""
+    then, now = (dict(_leaves(config.model_dump(mode="json"))) for config in (before, after))
+    keys = [key for key in dict.fromkeys([*then, *now]) if then.get(key) != now.get(key)]
+    told = [f"{key} was {_said(then, key)} and is {_said(now, key)}" for key in keys]
+    return listed(told, "and", _MOST_KEYS)
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _said(leaves: Mapping[str, Any], key: str) -> str:
+    if key not in leaves:
+        return "not set"
+    return "null" if leaves[key] is None else str(leaves[key])
