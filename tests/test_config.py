@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from maskwright.config import Config
 from maskwright.config.augment import AugmentOp
-from maskwright.config.files import MODEL_SECTIONS, _sections, known_keys, load_config, to_yaml
+from maskwright.config.files import load_config, to_yaml
+from maskwright.config.keys import MODEL_SECTIONS, known_keys, sections_of
 from maskwright.config.losses import CeTerm, DiceTerm, FocalTerm
 from maskwright.config.models import SmpConfig, UnetConfig
 from maskwright.errors import ConfigError
@@ -252,7 +253,7 @@ def test_every_key_says_what_it_is(key):
     *parents, last = key.split(".")
     sections: list[Any] = [Config]
     for part in parents:  # of a union, each branch that has the key
-        sections = [inner for section in sections for inner in _sections(section.model_fields[part].annotation)]
+        sections = [inner for section in sections for inner in sections_of(section.model_fields[part].annotation)]
         sections = [section for section in sections if (set(parents) | {last}) & section.model_fields.keys()]
     sections = [section for section in sections if last in section.model_fields]
     assert sections

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from maskwright.config.files import known_keys, load_config
+from maskwright.config.files import load_config
 from maskwright.config.flags import FREEZE, SHORT, parse_overrides
+from maskwright.config.keys import known_keys
 from maskwright.errors import UsageError
 from support import maskwright
 

@@ -8,7 +8,7 @@ import pytest
 
 from maskwright import runtime
 from maskwright.cli.names import SMP_ARCHS
-from maskwright.config.files import MODEL_SECTIONS
+from maskwright.config.keys import MODEL_SECTIONS
 from maskwright.models import sizing
 from maskwright.models.sizing import Named
 from support import maskwright

@@ -129,7 +129,9 @@ def test_without_any_file_it_is_one_sentence(made: Made) -> None:
         remove(record.image)
         remove(record.mask)
     for reader in ("auto", name):
-        refusal(root, reader)
+        sentence = refusal(root, reader)
+        held = [path.relative_to(root).as_posix() for path in root.rglob("*")]
+        assert root.name in sentence or any(f"`{path}`" in sentence for path in held)
 
 
 @pytest.mark.parametrize("kind", ["image", "mask"])
@@ -145,5 +147,5 @@ def test_asked_for_by_name_in_the_wrong_folder_it_is_one_sentence(made: Made, tm
     name, _, _ = made
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("nothing to see", encoding="utf-8")
-    refusal(tmp_path / "other", name)
-    refusal(tmp_path / "other" / "notes.txt", name)
+    assert "other" in refusal(tmp_path / "other", name)
+    assert "notes.txt" in refusal(tmp_path / "other" / "notes.txt", name)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from maskwright.config import Config
-from maskwright.config.files import LOSS_SYNONYMS, load_config, to_yaml
+from maskwright.config.files import load_config, to_yaml
 from maskwright.config.losses import LOSS_SECTIONS, BceTerm, CeTerm, DiceTerm, TopkTerm, TverskyTerm
+from maskwright.config.sentences import LOSS_SYNONYMS
 from maskwright.errors import ConfigError
 from maskwright.losses import LOSSES
 from support import maskwright

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_lab import ROOT, recipe
+from tiny_lab import ROOT, recipe, said, whole
 from torch import nn
 
 import maskwright as mw
@@ -34,23 +34,14 @@ from maskwright.models.wrapper import MEAN, STD, Segmenter, labels_from_logits
 from maskwright.runs import Run
 from maskwright.training.callbacks import read_best
 from maskwright.training.optim import build_optimizer
-from support import Outcome, maskwright, session_folder
+from support import maskwright, session_folder
 
 pytestmark = pytest.mark.xdist_group("pets-scratch")
 RECIPE = ROOT / "recipes" / "pets-scratch"
 TINY = ("--size", "32", "--model.width", "2", "--precision", "fp32", "--devices", "cpu")
 
 
-@functools.cache
-def told() -> Outcome:
-    """What the recipe said, on data it drew itself."""
-    return recipe("pets-scratch", "--tiny", "--out", session_folder() / "pets-scratch", "--precision", "fp32", "--devices", "cpu")
-
-
-def done() -> Path:
-    """The recipe's folder, all steps done. Not to be changed."""
-    assert told().code == 0, told().err[-3000:]
-    return session_folder() / "pets-scratch"
+told, done = functools.partial(said, "pets-scratch"), functools.partial(whole, "pets-scratch")
 
 
 @functools.cache

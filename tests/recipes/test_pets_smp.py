@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_lab import ROOT, module, recipe
+from tiny_lab import ROOT, module, said, whole
 
 from maskwright.comparison.matrix import read_matrix
 from maskwright.config.files import load_config
@@ -25,7 +25,7 @@ from maskwright.runs import Run
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import build_optimizer
 from maskwright.training.schedules import learning_rate_factor, settle_schedule
-from support import Outcome, maskwright, session_folder
+from support import maskwright
 
 pytestmark = pytest.mark.xdist_group("pets-smp")
 RECIPE = ROOT / "recipes" / "pets-smp"
@@ -34,16 +34,7 @@ PLAIN = ("--precision", "fp32", "--devices", "cpu")
 BINARY = ClassMap(("background", "pet"), (0, 1))
 
 
-@functools.cache
-def told() -> Outcome:
-    """What the recipe said, on data it drew itself."""
-    return recipe("pets-smp", "--tiny", "--out", session_folder() / "pets-smp", *PLAIN)
-
-
-def done() -> Path:
-    """The recipe's folder, all steps done. Not to be changed."""
-    assert told().code == 0, told().err[-3000:]
-    return session_folder() / "pets-smp"
+told, done = functools.partial(said, "pets-smp"), functools.partial(whole, "pets-smp")
 
 
 def runs(name: str) -> dict[str, Run]:

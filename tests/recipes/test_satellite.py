@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_lab import ROOT, module, recipe
+from tiny_lab import ROOT, module, recipe, said, whole
 from torch import nn
 
 from maskwright import runtime
@@ -24,7 +24,7 @@ from maskwright.losses import build_loss
 from maskwright.models.torchvision import build_torchvision
 from maskwright.runs import Run
 from maskwright.training.optim import build_optimizer
-from support import Outcome, maskwright, session_folder
+from support import maskwright
 
 pytestmark = pytest.mark.xdist_group("satellite")
 FOLDER = ROOT / "recipes" / "satellite"
@@ -32,16 +32,7 @@ CONFIG = FOLDER / "config.yaml"
 CLASSES = ["ground", "forest", "water", "road", "building"]
 
 
-@functools.cache
-def told() -> Outcome:
-    """What the recipe said, on tiles it drew itself."""
-    return recipe("satellite", "--tiny", "--out", session_folder() / "satellite", "--precision", "fp32", "--devices", "cpu")
-
-
-def made() -> Path:
-    """The recipe's folder, all steps done; not to be changed."""
-    assert told().code == 0, told().err[-3000:]
-    return session_folder() / "satellite"
+told, made = functools.partial(said, "satellite"), functools.partial(whole, "satellite")
 
 
 def first() -> Run:

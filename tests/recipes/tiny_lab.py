@@ -44,12 +44,15 @@ def recipe(*words: object) -> Outcome:
 
 
 @functools.cache
-def told() -> Outcome:
-    """What the recipe said, on data it drew itself."""
-    return recipe("puzzle-lab", "--tiny", "--out", session_folder() / "lab", "--precision", "fp32", "--devices", "cpu")
+def said(name: str) -> Outcome:
+    """What a recipe said at its smallest, on data it drew itself."""
+    return recipe(name, "--tiny", "--out", session_folder() / name, "--precision", "fp32", "--devices", "cpu")
 
 
-def lab() -> Path:
-    """The recipe's folder, all steps done."""
-    assert told().code == 0, told().err[-3000:]
-    return session_folder() / "lab"
+def whole(name: str) -> Path:
+    """A recipe's folder, all steps done; not to be changed."""
+    assert said(name).code == 0, said(name).err[-3000:]
+    return session_folder() / name
+
+
+told, lab = functools.partial(said, "puzzle-lab"), functools.partial(whole, "puzzle-lab")

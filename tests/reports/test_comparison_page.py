@@ -33,8 +33,9 @@ from maskwright.reports.comparison_facts import gather_comparison, short_labels
 from maskwright.reports.comparison_gallery import BUDGET, ComparedImage, Shot, candidates, compared_gallery, encoded
 from maskwright.reports.comparison_labels import spread_out
 from maskwright.reports.comparison_page import write_comparison_report
-from maskwright.reports.comparison_plots import CostPlot, Line, Overlay, cost_plots, draw_cost, draw_overlay, overlays
-from maskwright.reports.comparison_plots import Point as CostPoint
+from maskwright.reports.comparison_plots import draw_cost, draw_overlay
+from maskwright.reports.comparison_points import CostPlot, Line, Overlay, cost_plots, overlays_of
+from maskwright.reports.comparison_points import Point as CostPoint
 from maskwright.reports.comparison_rows import scale_of, standing_table
 from maskwright.reports.comparison_words import comparison_remarks, comparison_verdict
 from maskwright.reports.gallery import Panel, data_uri, shrink
@@ -235,7 +236,7 @@ def test_a_single_image_allows_no_verdict(tmp_path: Path) -> None:
 
 
 def test_curves_hold_every_seed_and_their_mean(cats: Comparison) -> None:
-    iou, loss = overlays(gather_comparison(cats))
+    iou, loss = overlays_of(gather_comparison(cats))
     assert (iou.key, loss.key) == ("iou", "loss")
     for line, entry in zip(iou.lines, cats.entries, strict=True):
         histories = [[row["val_iou"] for row in run.history] for run in entry.runs]
@@ -246,7 +247,7 @@ def test_curves_hold_every_seed_and_their_mean(cats: Comparison) -> None:
 def test_a_mean_ends_with_the_shortest_seed(cats: Comparison) -> None:
     facts = gather_comparison(cats)
     short = ((facts.histories[0][0], facts.histories[0][1][:3]), *facts.histories[1:])
-    iou, _ = overlays(replace(facts, histories=short))
+    iou, _ = overlays_of(replace(facts, histories=short))
     assert [len(seed) for seed in iou.lines[0].seeds] == [6, 3]
     assert len(iou.lines[0].mean) == 3
 

@@ -35,7 +35,7 @@ def models(*, sizes: Flag = False, time: Flag = False, side: int = 512, json: Fl
         Print one JSON document on stdout.
     """
     from maskwright.cli.output import say, say_json, table
-    from maskwright.config.files import MODEL_SECTIONS
+    from maskwright.config.keys import MODEL_SECTIONS
     from maskwright.errors import listed
 
     if sizes or time:

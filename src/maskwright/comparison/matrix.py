@@ -22,8 +22,9 @@ from maskwright.comparison.matrix_file import PARTS, Rows, read_axes, read_joini
 from maskwright.comparison.naming import SEED, folder_names, setting_name, unlike, value_name, with_seed
 from maskwright.comparison.reading import Reading, Value, rooted, with_data_from_anywhere
 from maskwright.config import Config
-from maskwright.config.files import Override, Sources, lay_over, validated
+from maskwright.config.files import Override, lay_over, validated
 from maskwright.config.models import model_shorthand
+from maskwright.config.sentences import Sources
 from maskwright.errors import ConfigError, listed
 
 _WHICH = ("name", "arch", "encoder", "size")  # the keys of a model that say which it is

@@ -11,8 +11,10 @@ from typing import Any, Literal
 import yaml
 
 from maskwright.config import Config
-from maskwright.config.files import Sources, known_keys, read_yaml, refuse_anothers, yaml_value
+from maskwright.config.files import read_yaml, refuse_anothers, yaml_value
 from maskwright.config.flags import SHORT
+from maskwright.config.keys import known_keys
+from maskwright.config.sentences import Sources
 from maskwright.errors import closest, listed
 
 # one test for all, and one budget: only then does a difference come from what is compared

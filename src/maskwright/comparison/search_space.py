@@ -21,7 +21,8 @@ from typing import Any, Literal, get_args
 from maskwright.comparison.naming import SEED, value_name
 from maskwright.comparison.reading import Reading, Where, held, key_of, rooted, with_data_from_anywhere
 from maskwright.config import Config
-from maskwright.config.files import Override, Sources, lay_over, validated, yaml_value
+from maskwright.config.files import Override, lay_over, validated, yaml_value
+from maskwright.config.sentences import Sources
 from maskwright.errors import ConfigError, UsageError, closest, listed, must
 
 PARTS: Mapping[str, tuple[type, str] | None] = {

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from maskwright.config.files import Override, known_keys, yaml_value
+from maskwright.config.files import Override, yaml_value
+from maskwright.config.keys import known_keys
 from maskwright.errors import UsageError, closest, listed
 
 # short name → dotted key; the seeds' own spellings stand beside ours

@@ -19,6 +19,7 @@ from maskwright.reports import comparison_plots as plots
 from maskwright.reports import comparison_rows as rows
 from maskwright.reports import wording
 from maskwright.reports.comparison_facts import ComparisonFacts, gather_comparison
+from maskwright.reports.comparison_points import CostPlot, Overlay, cost_plots, overlays_of
 from maskwright.reports.comparison_strips import save_standings
 from maskwright.reports.comparison_words import comparison_remarks, comparison_verdict
 from maskwright.reports.pages import template
@@ -38,7 +39,7 @@ def write_comparison_report(comparison: Comparison, data: Path | None = None, ou
     if folder is None:
         raise UsageError("`out` must be a folder to write the page into; this comparison has none of its own. Pass out=FOLDER.")
     facts = gather_comparison(comparison)
-    costs, overlays = plots.cost_plots(facts), plots.overlays(facts)
+    costs, overlays = cost_plots(facts), overlays_of(facts)
     for cost in costs:
         title = f"{facts.subject[0].upper()}{facts.subject[1:]} and {cost.title[0].lower()}{cost.title[1:]}"
         write_atomically(folder / "plots" / f"cost-{cost.key}.png", partial(plots.save_cost, cost, title))
@@ -53,7 +54,7 @@ def write_comparison_report(comparison: Comparison, data: Path | None = None, ou
 
 
 def render_comparison(
-    facts: ComparisonFacts, table: rows.StandingTable, costs: list[plots.CostPlot], overlays: list[plots.Overlay],
+    facts: ComparisonFacts, table: rows.StandingTable, costs: list[CostPlot], overlays: list[Overlay],
     pictures: gallery.ComparedGallery,
 ) -> str:  # fmt: skip
     """The page; the same facts and pictures give the same text."""

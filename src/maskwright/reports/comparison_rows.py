@@ -11,7 +11,7 @@ import numpy as np
 
 from maskwright.metrics.scores import iou
 from maskwright.reports.comparison_facts import METRIC, ComparisonFacts, Contender
-from maskwright.reports.comparison_plots import short_number
+from maskwright.reports.comparison_points import short_number
 from maskwright.reports.tables import IN_PIXELS, METRICS, OF_BOUNDARIES, css_colour
 from maskwright.reports.wording import DASH, duration, figures, score
 
