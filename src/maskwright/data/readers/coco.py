@@ -71,8 +71,9 @@ def _files(root: Path) -> tuple[list[CocoFile], list[str]]:
     candidates = list(_candidates(root))
     found = [path for path in candidates if root.is_file() or looks_like_coco(path)]
     if not found:
-        got = f"which holds {listed([path.name for path in candidates]) if candidates else 'no JSON'}"
-        raise DataError(f"`data.root` must hold COCO files for reader coco (or annotations/ must); got {root}, {got}. Check the path.")
+        held = listed([path.name for path in candidates]) if candidates else "no JSON"
+        got = f"{root}, which holds {held}"
+        raise DataError(f"`data.root` must hold COCO files for reader coco (or annotations/ must); got {got}. Check the path.")
     files = [parse(path) for path in found]
     used = [file for file in files if file.annotations]
     if not used:
