@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from data.layouts import runs, save
 from maskwright.config.data import DataConfig
 from maskwright.data import opening
+from maskwright.data.checks.audit import audit
 from maskwright.data.dataset import Dataset
 from maskwright.data.images import decode_image
 from maskwright.data.opening import open_dataset
@@ -91,3 +95,70 @@ def test_images_with_splits_of_their_own_are_not_looked_at_for_it(copies: Path, 
     looked.clear()
     assert opened(table).sizes() == {"train": 11, "val": 6, "test": 0}
     assert looked == []
+
+
+# Layouts that can name a test: where a picture and its mask lie, and the files that say which is which.
+Named = dict[str, str]  # a picture's name → its split
+
+
+def _lists(folder: Path, named: Named, files: dict[str, str], line: str = "{}\n") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, file in files.items():
+        (folder / file).write_text("".join(line.format(name) for name, own in named.items() if own == split), encoding="utf-8")
+
+
+def _csv(root: Path, named: Named, mask: np.ndarray) -> None:
+    rows = "".join(f"images/{name}.png,masks/{name}.png,{split}\n" for name, split in named.items())
+    (root / "pairs.csv").write_text(f"image,mask,split\n{rows}", encoding="utf-8")
+
+
+def _coco(root: Path, named: Named, mask: np.ndarray) -> None:
+    (root / "annotations").mkdir()
+    for split in ("train", "test"):
+        names = [name for name, own in named.items() if own == split]
+        size = {"height": mask.shape[0], "width": mask.shape[1]}
+        images = [{"id": number, "file_name": f"{name}.png", **size} for number, name in enumerate(names)]
+        drawn = [
+            {"id": n, "image_id": n, "category_id": 1, "iscrowd": 0, "segmentation": runs(mask > 0)} for n in range(len(names))
+        ]
+        document = {"images": images, "annotations": drawn, "categories": [{"id": 1, "name": "block"}]}
+        (root / "annotations" / f"{split}.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+# images, masks (none: the last function writes them), and that function
+NAMED_SPLITS: dict[str, tuple[str, str, Callable[[Path, Named, np.ndarray], None]]] = {
+    "csv": ("images/{name}.png", "masks/{name}.png", _csv),
+    "folders": ("{split}/images/{name}.png", "{split}/masks/{name}.png", lambda *_: None),
+    "workshop": ("{split}_SET/IMAGES/{name}.png", "{split}_SET/MASKS/{name}.png", lambda root, *_: (
+        (root / "train_SET").rename(root / "TRAIN_VAL_SET"), (root / "test_SET").rename(root / "TEST_SET"),
+        (root / "label_mapping.json").write_text('{"ground": 0, "block": 1}', encoding="utf-8"))),
+    "oxford-pet": ("images/{name}.jpg", "annotations/trimaps/{name}.png", lambda root, named, _: _lists(
+        root / "annotations", named, {"train": "trainval.txt", "test": "test.txt"}, "{} 1 1 1\n")),
+    "voc": ("JPEGImages/{name}.jpg", "SegmentationClass/{name}.png", lambda root, named, _: _lists(
+        root / "ImageSets" / "Segmentation", named, {"train": "train.txt", "test": "test.txt"})),
+    "coco": ("images/{name}.png", "", _coco),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("split", [{}, {"folds": 2}], ids=["val of train", "folds"])
+@pytest.mark.parametrize("layout", NAMED_SPLITS)
+def test_copies_inside_train_and_inside_test_are_kept_where_they_are(layout: str, split: dict[str, int], tmp_path: Path) -> None:
+    """Near-duplicates on the side that is not dealt are nobody's to deal; those in train stay together."""
+    image, mask, finish = NAMED_SPLITS[layout]
+    named = {f"beagle_{number}": "train" if number < 6 else "test" for number in range(10)}
+    drawn = np.zeros((60, 80), np.uint8)
+    drawn[20:40, 30:60] = 1
+    for number, (name, own) in enumerate(named.items()):
+        seed = {1: 0, 7: 6}.get(number, number)  # beagle_1 and beagle_7 are copies
+        pixels = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8).repeat(10, 0).repeat(10, 1)
+        save(tmp_path / image.format(name=name, split=own), np.ascontiguousarray(pixels))
+        if mask:
+            save(tmp_path / mask.format(name=name, split=own), drawn if layout != "oxford-pet" else 2 - drawn)
+    finish(tmp_path, named, drawn)
+    config = DataConfig.model_validate({"root": str(tmp_path), "split": split})
+    found, dataset = audit(config), open_dataset(config).dataset
+    assert found.reader == layout and found.clean
+    assert {one.id: one.split for one in found.records} == {item.record.id: item.record.split for item in dataset.items}
+    side = {Path(item.record.id).name: item.record.split for item in dataset.items}
+    assert [name for name, own in side.items() if own == "test"] == [name for name, own in named.items() if own == "test"]
+    assert side["beagle_0"] == side["beagle_1"] and set(side.values()) == {"train", "val", "test"}

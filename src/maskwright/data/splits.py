@@ -71,7 +71,7 @@ def assign_splits(items: Sequence[Item], config: SplitConfig, near: Near = (), n
     chosen.sort(key=lambda index: items[index].record.id)
     pool = [items[index] for index in chosen]
     place = {index: number for number, index in enumerate(chosen)}
-    near = [[place[index] for index in alike if index in place] for alike in near]
+    near = [here for alike in near if len(here := [place[index] for index in alike if index in place]) > 1]
     sides, grouping = _deal_best(pool, config, near, with_test=not have)
     splits = [_split_of(side, config) for side in sides]
     records = [item.record for item in pool]
