@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from maskwright import errors
-from maskwright.errors import ConfigError, MaskwrightError, closest, listed, must, unknown
+from maskwright.errors import ConfigError, MaskwrightError, closest, install_command, listed, must, unknown
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == "maskwright.errors"]
 
@@ -63,3 +70,36 @@ def test_an_unknown_name_shows_close_ones_or_all_when_they_are_few():
 )
 def test_a_list_in_prose(items, text):
     assert listed(items) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ({"dir_info": {"editable": True}, "url": "CLONE"}, "{pip} install -c constraints.txt -e '.[mat]'"),
+        ({"dir_info": {}, "url": "CLONE"}, "{pip} install -c constraints.txt '.[mat]'"),
+        ({"vcs_info": {"vcs": "git"}, "url": "https://example.org/maskwright"}, "{pip} install 'maskwright[mat]'"),
+        (None, "{pip} install 'maskwright[mat]'"),
+    ],
+)
+def test_an_extra_is_installed_from_where_maskwright_came_from(tmp_path, source, line):
+    """The package's own record of where it came from is written as pip writes it, before the real one on the path."""
+    clone, record = tmp_path / "my clone", tmp_path / "site" / "maskwright-0.1.0.dist-info"
+    clone.mkdir()
+    record.mkdir(parents=True)
+    (clone / "constraints.txt").touch()
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: maskwright\nVersion: 0.1.0\n")
+    if source:
+        (record / "direct_url.json").write_text(json.dumps(source).replace("CLONE", clone.as_uri()))
+    asked = "from maskwright.errors import install_command as line; print(line('mat'))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(record.parent), str(Path(errors.__file__).parents[1])])}
+    done = subprocess.run([sys.executable, "-c", asked], cwd=clone, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == line.format(pip=shlex.quote(str(Path(sys.executable).with_name("pip"))))
+
+
+def test_the_line_that_installs_an_extra_here_names_what_is_there():
+    pip, install, *words, wish = shlex.split(install_command("search"))
+    assert os.access(pip, os.X_OK) and install == "install"
+    if "-e" in words:
+        clone = Path(wish.removesuffix("[search]"))
+        assert Path(words[words.index("-c") + 1]).is_file()
+        assert "search" in tomllib.loads((clone / "pyproject.toml").read_text())["project"]["optional-dependencies"]

@@ -120,3 +120,29 @@ def as_typed(*words: object) -> str:
     import shlex  # late, as above
 
     return shlex.join(map(str, words))
+
+
+def install_command(extra: str = "") -> str:
+    """The line that installs an extra beside this Python: out of the clone where maskwright comes from one, else by its name.
+
+    `.venv/bin/pip install -c constraints.txt -e '.[mat]'` in a clone, `pip install 'maskwright[mat]'` elsewhere.
+    """
+    import json  # late, as above
+    import shutil
+    import sys
+    from importlib import metadata
+    from pathlib import Path
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    def shown(path: Path) -> str:
+        return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+    pip, wish = Path(sys.executable).with_name("pip"), f"[{extra}]" if extra else ""
+    source = json.loads(metadata.distribution("maskwright").read_text("direct_url.json") or "{}")
+    clone = Path(url2pathname(urlsplit(source.get("url", "")).path))
+    if "dir_info" not in source or not clone.is_dir():
+        return as_typed("pip" if shutil.which("pip") == str(pip) else shown(pip), "install", f"maskwright{wish}")
+    pinned = ["-c", shown(clone / "constraints.txt")] if (clone / "constraints.txt").is_file() else []
+    editable = ["-e"] if source["dir_info"].get("editable") else []
+    return as_typed(shown(pip), "install", *pinned, *editable, f"{shown(clone)}{wish}")

@@ -9,6 +9,7 @@ from importlib import metadata
 import pytest
 import torch
 
+from maskwright.errors import install_command
 from support import maskwright
 
 
@@ -61,4 +62,4 @@ def test_a_package_that_is_missing_is_told_with_what_installs_it(monkeypatch: py
     assert "nothing" in maskwright("doctor", "--json").json["missing"]
     monkeypatch.setattr(metadata, "version", without)
     told = maskwright("doctor", "--json").json["missing"]
-    assert told == "timm (pip install 'maskwright'); transformers (pip install 'maskwright[hf]')"
+    assert told == f"timm ({install_command()}); transformers ({install_command('hf')})"

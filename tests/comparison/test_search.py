@@ -21,7 +21,7 @@ from maskwright.comparison.search_plan import SearchPlan
 from maskwright.comparison.search_result import SearchResult, Trial, in_words
 from maskwright.comparison.search_space import Choices, Range, Space, read_space
 from maskwright.comparison.search_study import Watch, counted, importance, open_study, suggest, tell
-from maskwright.errors import ConfigError, RunError
+from maskwright.errors import ConfigError, RunError, install_command
 from maskwright.reports.search_plots import panels, write_plots
 from maskwright.training import fit, module
 from support import data, maskwright, start, wait_until
@@ -406,4 +406,4 @@ def test_a_plan_of_several_models_is_their_mean_and_the_room_of_two() -> None:
 def test_without_optuna_one_sentence_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     outcome = maskwright("search", written(tmp_path), "--out", tmp_path / "out")
-    assert outcome.code == 2 and "pip install 'maskwright[search]'" in outcome.sentence and not (tmp_path / "out").exists()
+    assert outcome.code == 2 and install_command("search") in outcome.sentence and not (tmp_path / "out").exists()

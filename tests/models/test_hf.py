@@ -20,7 +20,7 @@ from maskwright.config import Config
 from maskwright.config.files import load_config
 from maskwright.config.models import HfConfig
 from maskwright.data.dataset import ClassMap
-from maskwright.errors import ConfigError, ModelError
+from maskwright.errors import ConfigError, ModelError, install_command
 from maskwright.models import Segmenter, build_model, hf
 from maskwright.models.wrapper import MEAN, STD
 
@@ -293,7 +293,7 @@ def test_a_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "transformers" else find(name, *rest))
     with pytest.raises(ModelError) as refused:
         hf.build_hf(wish("segformer"), 3, 2)
-    assert str(refused.value).endswith("transformers; it is not installed. Run: pip install 'maskwright[hf]'")
+    assert str(refused.value).endswith(f"transformers; it is not installed. Run: {install_command('hf')}")
 
 
 def test_other_models_do_not_import_it() -> None:

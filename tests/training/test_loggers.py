@@ -15,7 +15,7 @@ import pytest
 from maskwright.config import Config
 from maskwright.config.files import load_config
 from maskwright.config.log import LogName, MlflowLog, WandbLog
-from maskwright.errors import ConfigError, RunError
+from maskwright.errors import ConfigError, RunError, install_command
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
 from maskwright.training.loggers import LOGGERS, TITLES, book
@@ -110,7 +110,7 @@ def test_a_package_that_is_missing_is_told_with_its_extra_before_anything_is_wri
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == absent else whole(name, *rest))
     outcome = maskwright("train", "--data", data(), *TINY, "--log", log, "--out", tmp_path / "run")
     assert outcome.code == 2 and not (tmp_path / "run").exists()
-    assert f"pip install 'maskwright[{extra}]'" in outcome.sentence and f"needs {absent}" in outcome.sentence
+    assert install_command(extra) in outcome.sentence and f"needs {absent}" in outcome.sentence
 
 
 def test_nothing_is_imported_that_was_not_chosen(tmp_path):

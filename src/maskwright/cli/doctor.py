@@ -56,6 +56,8 @@ def _missing() -> str:
     import re
     from importlib import metadata
 
+    from maskwright.errors import install_command
+
     found: dict[str, list[str]] = {}
     for line in metadata.requires("maskwright") or []:
         requirement, _, marker = line.partition(";")
@@ -66,4 +68,4 @@ def _missing() -> str:
         except metadata.PackageNotFoundError:
             found.setdefault(extra, []).append(name)
     told = {extra: ", ".join(names) for extra, names in found.items() if extra not in _NOT_FOR_USERS}
-    return "; ".join(f"{names} (pip install 'maskwright{f'[{extra}]' if extra else ''}')" for extra, names in told.items())
+    return "; ".join(f"{names} ({install_command(extra)})" for extra, names in told.items())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from maskwright.comparison.search_result import LEAST_FOR_IMPORTANCE, Trial
 from maskwright.comparison.search_space import Axis, Choices, Space
-from maskwright.errors import ModelError
+from maskwright.errors import ModelError, install_command
 
 if TYPE_CHECKING:
     import optuna
@@ -31,7 +31,7 @@ def load_optuna() -> Any:
     try:
         import optuna
     except ImportError:
-        raise ModelError("`search` must have Optuna; it is not installed. Install it: pip install 'maskwright[search]'") from None
+        raise ModelError(f"`search` must have Optuna; it is not installed. Run: {install_command('search')}") from None
     return optuna
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from maskwright.config.augment import AlbumentationsOp
 from maskwright.data.dataset import IGNORE
-from maskwright.errors import ConfigError, DataError, closest, listed, unknown
+from maskwright.errors import ConfigError, DataError, closest, install_command, listed, unknown
 
 # what we do ourselves, and where: such a transform in a pipeline would do it twice or differently
 OURS = {
@@ -121,10 +121,10 @@ def _package() -> Any:
             import albumentations
     except ImportError:
         raise ConfigError(
-            ["`augment` must hold operations that are installed; got albumentations. pip install 'maskwright[albumentations]'"]
+            [f"`augment` must have albumentations for these steps; it is not installed. Run: {install_command('albumentations')}"]
         ) from None
     if not hasattr(albumentations.Compose, "set_random_state"):
-        fix = "pip install 'maskwright[albumentations]'"
+        fix = f"Run: {install_command('albumentations')}"
         raise ConfigError([f"`albumentations` must be version 2.0.8; got {albumentations.__version__}. {fix}"])
     return albumentations
 

@@ -3,7 +3,7 @@
     read_georeference("scene.tif")             # Georeference(crs='PROJCS[…', transform=(10.0, 0.0, 500000.0, …))
     raster_pixels(path, (0, 2048, 2048, 2048)) # only this window is decoded
 
-rasterio is an extra (`pip install 'maskwright[geo]'`) and imported where it is needed.
+rasterio is an extra (`geo`) and imported where it is needed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from maskwright.data.dataset import IGNORE, Window
 from maskwright.data.deep import TIFF_STARTS, Head, quiet
-from maskwright.errors import DataError, listed
+from maskwright.errors import DataError, install_command, listed
 from maskwright.runs import write_atomically
 
 _GEO_TAGS = {33550, 33922, 34264, 34735}  # pixel scale, tie points, transformation, geo keys (OGC GeoTIFF 1.1, 7.1)
@@ -188,7 +188,7 @@ def rasterio_for(path: Path) -> Any:
         import rasterio
         import rasterio.errors
     except ImportError:
-        fix = "Run: pip install 'maskwright[geo]'"
+        fix = f"Run: {install_command('geo')}"
         raise DataError(f"`{path}` must be read with rasterio, as it is georeferenced; it is not installed. {fix}") from None
     return rasterio
 

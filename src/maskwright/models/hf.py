@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from maskwright import runtime
 from maskwright.config.models import HfConfig
-from maskwright.errors import ModelError, must
+from maskwright.errors import ModelError, install_command, must
 from maskwright.models.hub import asking_hub, why
 from maskwright.models.inputs import bands_note, convolution_for
 from maskwright.models.weights import Loaded
@@ -199,7 +199,7 @@ def _refuse_missing(config: HfConfig) -> None:
     for package in ("transformers", *(["scipy"] if config.arch == "mask2former" else [])):
         if importlib.util.find_spec(package) is None:
             raise ModelError(
-                f"`model.name: hf` must have the package {package}; it is not installed. Run: pip install 'maskwright[hf]'"
+                f"`model.name: hf` must have the package {package}; it is not installed. Run: {install_command('hf')}"
             )
 
 

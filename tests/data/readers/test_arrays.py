@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from data.layouts import blocks, noise, save
 from maskwright.config.data import DataConfig
 from maskwright.data.forms.arrays import decode_array
 from maskwright.data.opening import open_dataset
-from maskwright.errors import DataError
+from maskwright.errors import DataError, install_command
 
 SIZE = (6, 9)
 MASK = np.arange(54, dtype=np.uint8).reshape(SIZE) % 4
@@ -124,7 +125,7 @@ def test_matlab_structures_are_refused() -> None:
 
 def test_without_scipy_it_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(DataError, match=r"scipy; it is not installed\. Run: pip install 'maskwright\[mat\]'"):
+    with pytest.raises(DataError, match=re.escape(f"scipy; it is not installed. Run: {install_command('mat')}")):
         decoded("mat", b"")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from maskwright.data.rasters import georeferenced, raster_pixels, read_georefere
 from maskwright.data.raw import read_head, read_raw_image, read_record
 from maskwright.data.readers import list_records
 from maskwright.data.readers.geotiff import windows
-from maskwright.errors import DataError
+from maskwright.errors import DataError, install_command
 from support import TINY, maskwright
 
 PLACE = (500_000.0, 4_000_000.0)
@@ -301,7 +302,7 @@ def test_without_rasterio_it_is_one_sentence(tmp_path: Path, monkeypatch: pytest
     some(tmp_path)
     for name in ("rasterio", "rasterio.errors"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(DataError, match=r"it is not installed\. Run: pip install 'maskwright\[geo\]'"):
+    with pytest.raises(DataError, match=re.escape(f"it is not installed. Run: {install_command('geo')}")):
         listed(tmp_path)
     assert listed(tmp_path, reader="folders").reader == "folders"
 

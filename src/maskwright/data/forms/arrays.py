@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from maskwright.data.images import whole_numbers
-from maskwright.errors import DataError, listed
+from maskwright.errors import DataError, install_command, listed
 
 NAMES = ("mask", "masks", "label", "labels", "gt", "ground_truth", "groundtruth", "seg", "segmentation", "annotation",
          "target", "inst_map", "type_map", "instance_map", "class_map", "label_map", "labelmap", "semantic")  # fmt: skip
@@ -79,7 +79,7 @@ def _mat(data: bytes, path: Path) -> dict[str, np.ndarray]:
     try:
         from scipy.io import loadmat  # late: no other mask needs it
     except ImportError:
-        raise DataError(f"`{path}` must be read with scipy; it is not installed. Run: pip install 'maskwright[mat]'") from None
+        raise DataError(f"`{path}` must be read with scipy; it is not installed. Run: {install_command('mat')}") from None
     if data[:128].startswith(b"MATLAB 7.3") or data[:8] == b"\x89HDF\r\n\x1a\n":
         fix = "Save it in MATLAB with save(name, 'mask', '-v7')."
         raise DataError(f"`{path}` must be a MATLAB file of version 7 or older; got version 7.3. {fix}")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from maskwright.config import Config
 from maskwright.config.log import MlflowLog, WandbLog, entry_name
-from maskwright.errors import UsageError, must
+from maskwright.errors import UsageError, install_command, must
 
 _SQLITE = "sqlite:///"
 
@@ -50,7 +50,7 @@ def refuse_missing(config: Config) -> None:
     for entry in config.log:
         absent = [package for package in _packages(entry) if importlib.util.find_spec(package) is None]
         if absent:
-            fix = f"Install it with: pip install 'maskwright[{entry_name(entry)}]', or leave it out of log."
+            fix = f"Leave it out of log, or install it: {install_command(entry_name(entry))}"
             raise UsageError(must("log", f"made of loggers that are installed ({entry_name(entry)} needs {absent[0]})",
                                   entry_name(entry), fix))  # fmt: skip
         if isinstance(entry, WandbLog) and wandb_mode(entry) == "online" and not has_key():
