@@ -188,10 +188,24 @@ def test_the_git_state_is_that_of_the_folder_worked_in(tmp_path, monkeypatch):
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
     for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first", "--no-verify"]):
         subprocess.run([*git, *words], check=True, capture_output=True)
-    state = git_state(tmp_path)
-    assert state is not None and len(state["commit"]) == 40 and state["changed"] is False
-    (tmp_path / "new").write_text("")
-    assert git_state(tmp_path) == {"commit": state["commit"], "changed": True}
+    done = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    assert git_state(tmp_path) == {"commit": done.stdout.strip()}
+
+
+@pytest.mark.parametrize("setting", ["core.fsmonitor", "filter.a.clean"])
+def test_the_git_state_runs_no_program_that_the_repository_names(tmp_path, monkeypatch, setting):
+    monkeypatch.chdir(tmp_path)
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\ncat\n")
+    hook.chmod(0o755)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+    (tmp_path / ".gitattributes").write_text("* filter=a\n")
+    commit = ["commit", "-q", "-m", "first", "--no-verify"]
+    for words in (["init", "-q"], ["add", ".gitattributes"], commit, ["config", setting, str(hook)]):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    os.utime(tmp_path / ".gitattributes", (0, 0))  # touched: `git status` would read it through the filter
+    assert provenance([], "", {})["git"] is not None
+    assert not (tmp_path / "ran").exists()
 
 
 def test_data_json_holds_the_split_as_files_with_their_hashes():

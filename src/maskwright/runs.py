@@ -281,17 +281,13 @@ def processor_name() -> str:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and whether files differ from it; None outside a repository."""
+    """The commit; None outside a repository. More, such as `git status`, would run programs that the repository names."""
+    words = ["git", "rev-parse", "HEAD"]
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain"))}
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _git(folder: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
-    return done.stdout.strip()
+    return {"commit": done.stdout.strip()}
 
 
 def _version(package: str) -> str | None:

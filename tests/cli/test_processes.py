@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from maskwright.comparison.measuring import Measurer
 from support import PROGRAM, TINY, data, environment, interruptible, leftovers, maskwright, rows, wait_until
 
 HEAVY = ("torch", "numpy", "lightning", "pydantic", "cv2", "PIL", "matplotlib", "timm")
@@ -125,3 +126,43 @@ main()
 """
     done = subprocess.run(interruptible(sys.executable, "-c", program), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "maskwright: interrupted\n")
+
+
+@pytest.fixture
+def hostile(tmp_path, monkeypatch):
+    """A current folder whose modules bear the names of Python's own; each notes that it ran."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    for name in ("resource", "signal", "pickle", "socket", "torch", "numpy", "runpy", "maskwright"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write(__name__ + ' ')\nraise ImportError\n")
+    return tmp_path
+
+
+def test_a_process_that_measures_takes_no_module_from_the_current_folder(hostile):
+    at_work = Measurer()
+    process = at_work._started()
+    at_work.close()
+    assert process.returncode == 0
+    assert not (hostile / "ran").exists()
+
+
+def test_a_worker_that_is_spawned_takes_no_module_from_the_current_folder(hostile, tmp_path_factory):
+    """As loaders' workers are on some systems: forked where that can be, begun anew elsewhere."""
+    program = tmp_path_factory.mktemp("program") / "program.py"
+    program.write_text(
+        "import multiprocessing, sys\n"
+        "from maskwright.cli import main\n"
+        "if __name__ == '__main__':\n"
+        "    sys.argv = ['maskwright', '--version']\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit:\n"
+        "        pass\n"
+        "    child = multiprocessing.get_context('spawn').Process(target=print)\n"
+        "    child.start()\n"
+        "    child.join()\n"
+        "    sys.exit(child.exitcode)\n"
+    )
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (hostile / "ran").exists()

@@ -112,6 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = _keys_last([_with_dashes(word) for word in words if word != "--debug"])
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name in an old encoding; JSON escapes it just so
+    if arguments is None:
+        os.environ.setdefault("PYTHONSAFEPATH", "1")  # no process that is started takes modules from the current folder
     pressed = _note_interrupts() if arguments is None else (lambda: False)
     try:
         if words in ([], ["-h"], ["--help"]):

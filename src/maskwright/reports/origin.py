@@ -77,13 +77,12 @@ def machine_terms(facts: Facts) -> Terms:
     """The command and what it ran on."""
     environment = facts.environment
     machine, git = environment["machine"], environment["git"]
-    changed = " with uncommitted changes" if git and git["changed"] else ""
     packages = {"python": environment["python"], **environment["packages"]}
     return [
         ("Started", environment["started"].replace("T", " ").replace("+00:00", " UTC")),
         ("Processor", f"{machine['processor']}, {counted(machine['cores'], 'core')}"),
         ("System", machine["system"]),
-        ("Git commit", f"{git['commit']}{changed}" if git else "not in a git repository"),
+        ("Git commit", git["commit"] if git else "not in a git repository"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in packages.items())),
     ]
 
