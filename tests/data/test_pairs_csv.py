@@ -54,6 +54,30 @@ def test_byte_order_mark_and_line_ends(root: Path, start: bytes, end: bytes) -> 
     assert read(root, text).records[0].image == root / "i" / "1.png"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '\ufeff"image";"mask";"split";"group"\r\n"i/1.png";"m/1.png";"test";"a, b"\r\n"i/2.png";"m/2.png";"train";\r\n',
+        "image\tmask\tsplit\tgroup\ni/1.png\tm/1.png\ttest\ta, b\ni/2.png\tm/2.png\ttrain\t\n",
+        'Image Path;Ground_Truth; SUBSET ;Group ID\r\ni\\1.png;m\\1.png;Test;"a, b"\r\ni/2.png;m/2.png;TRAIN;\r\n',
+        'filename,label,set,group\ni/1.png,m/1.png,test,"a, b"\ni/2.png,m/2.png,train,\n',
+    ],
+)
+def test_as_spreadsheets_save_it(root: Path, text: str) -> None:
+    """Semicolons or tabs, a byte order mark, quotes, other words over the columns, and paths of Windows."""
+    listing = read(root, text.encode())
+    assert [(r.id, r.image, r.mask, r.split, r.group) for r in listing.records] == [
+        ("i/1", root / "i" / "1.png", root / "m" / "1.png", "test", "a, b"),
+        ("i/2", root / "i" / "2.png", root / "m" / "2.png", "train", None),
+    ]
+    assert listing.notes == ()
+
+
+def test_a_column_of_the_name_itself_goes_before_another_word_for_it(root: Path) -> None:
+    listing = read(root, "label,mask,image,file\n3,m/1.png,i/1.png,x\n")
+    assert listing.records[0].mask.name == "1.png" and "file and label" in listing.notes[0]
+
+
 def test_a_csv_of_any_name_and_absolute_paths(root: Path) -> None:
     listing = read(root, f"image,mask\n{root}/i/1.png,m/1.png\n", "train.csv")
     assert listing.records[0].image == root / "i" / "1.png"
@@ -112,8 +136,9 @@ def test_line_numbers_are_those_of_the_file(root: Path) -> None:
     [
         ("image,mask\n", "lists none"),
         ("", "must have the columns image and mask; it has none"),
-        ("picture,mask\ni/1.png,m/1.png\n", "it has picture and mask"),
-        ("image;mask\ni/1.png;m/1.png\n", "it has image;mask"),
+        ("thing,mask\ni/1.png,m/1.png\n", "it has thing and mask"),
+        ("thing;mask\ni/1.png;m/1.png\n", "it has thing;mask"),
+        ("photo,picture,mask\ni/1.png,i/2.png,m/1.png\n", "it has photo, picture and mask"),
         (b"image,mask\n\xff\xfe,m/1.png\n", "UTF-8"),
     ],
 )

@@ -1,8 +1,10 @@
-"""A CSV of image,mask[,split][,group]; paths are relative to it."""
+"""A CSV of image,mask[,split][,group], between commas, semicolons or tabs; paths are relative to it."""
 
 from __future__ import annotations
 
 import csv
+import io
+import re
 from pathlib import Path
 
 from maskwright.config.data import DataConfig
@@ -15,6 +17,13 @@ from maskwright.errors import DataError, counted, listed
 
 PAIRS_FILE = "pairs.csv"
 _COLUMNS = ("image", "mask", "split", "group")
+_SYNONYMS = {  # what else a column is called, where no column has the name itself
+    "image": {"images", "img", "picture", "photo", "input", "file", "filename", "imagepath", "imagefile", "imagename"},
+    "mask": {"masks", "label", "labels", "annotation", "segmentation", "groundtruth", "gt", "target",
+             "maskpath", "maskfile", "maskname", "labelpath", "annotationpath"},
+    "split": {"splits", "set", "subset", "partition"},
+    "group": {"groups", "groupid"},
+}  # fmt: skip
 
 
 def recognise(config: DataConfig, root: Path) -> str | None:
@@ -69,15 +78,27 @@ def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
         raise DataError(f"`data.root` must be a CSV or hold {PAIRS_FILE} for reader csv; {path} is not there. Check the path.")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = [(name or "").strip().lower() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            rows = [(reader.line_num, row) for row in reader]
+            text = file.read()
+        # Excel writes semicolons where a comma stands in decimal numbers: the sign that makes both columns is the one
+        tables = [_table(text, sign) for sign in ",;\t"]
+        rows, columns = next((table for table in tables if {"image", "mask"} <= set(table[1])), tables[0])
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"`{path}` must be a CSV in UTF-8; {error}. Save it again as CSV UTF-8.") from None
     if "image" not in columns or "mask" not in columns:
         raise DataError(f"`{path}` must have the columns image and mask; it has {listed(columns)}. Add a first row: image,mask.")
     return rows, columns
+
+
+def _table(text: str, sign: str) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+    """The rows between these signs, each with its line, and the names of the columns."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=sign)
+    columns = [(name or "").strip().lower() for name in reader.fieldnames or []]
+    for column, synonyms in _SYNONYMS.items():
+        same = [place for place, name in enumerate(columns) if re.sub(r"[\W_]", "", name) in {column, *synonyms}]
+        if column not in columns and len(same) == 1:
+            columns[same[0]] = column
+    reader.fieldnames = columns
+    return [(reader.line_num, row) for row in reader], columns
 
 
 def _record(folder: Path, line: int, row: dict[str, str], gaps: list[Gap]) -> Record | None:
@@ -87,6 +108,8 @@ def _record(folder: Path, line: int, row: dict[str, str], gaps: list[Gap]) -> Re
     for column in ("image", "mask"):
         text = (row.get(column) or "").strip()
         paths[column] = folder / text
+        if "\\" in text and not paths[column].is_file():  # as Windows writes paths
+            paths[column] = folder / text.replace("\\", "/")
         if text and paths[column].is_file():
             there.append(paths[column])
         else:
