@@ -106,6 +106,34 @@ def test_a_wrong_value_is_told_once_with_what_must_hold(tmp_path, text, problem)
     assert refused(tmp_path, text) == (problem,)
 
 
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ("data:\n  ignore_index: #9b9b9b", "data.ignore_index", 2),
+        ("data:\n  root: #2\n  size: 3", "data.root", 2),
+        ("data:\n  classes:\n    road: #ff0000\n    sky: '#00ff00'", "data.classes.road", 3),
+        ("data:\n  ignore_index:\n  - 0\n  - #9b9b9b", "data.ignore_index.1", 4),
+        ("loss: #dice", "loss", 1),
+    ],
+)
+def test_a_colour_without_quotes_is_no_silent_nothing(tmp_path, text, key, line):
+    """YAML takes it for a remark."""
+    (problem,) = refused(tmp_path, text)
+    assert problem.startswith(f"my.yaml, line {line}: `{key}` must have a value; #") and 'Quote it ("#' in problem
+
+
+def test_a_remark_is_a_remark(tmp_path):
+    assert loaded(tmp_path, "loss:   # the default\noptim: # below\n  lr: 1 #high\n").optim.lr == 1
+
+
+def test_yaml_that_is_text_in_files_too(tmp_path):
+    """What PyYAML writes is read as it was, whatever it looks like."""
+    names = ["no", "on", "0x10", "010", "08", "1e3", "1:30", "2024-01-05", "null", "1_000", "~", "=", "<<", "1.5e3", ".5", "true"]
+    tree = {"data": {"classes": dict(zip(names, range(len(names)), strict=True)), "root": "1e3"}}
+    assert loaded(tmp_path, yaml.safe_dump(tree)).data.classes == tree["data"]["classes"]
+    assert loaded(tmp_path, "data: {classes: {no: 0, on: 1}}").data.classes == {"no": 0, "on": 1}
+
+
 @pytest.mark.parametrize(("keys", "meant"), [("matrix: {seed: [0]}", "compare"), ("search: {lr: [0.1]}", "search")])
 def test_a_config_of_another_command_is_told_so(tmp_path, keys, meant):
     path = tmp_path / "c.yaml"

@@ -114,7 +114,7 @@ def test_a_folder_may_have_any_name(name):
 
 
 @pytest.mark.parametrize(
-    ("text", "group"), [("[a-z]+_", "[a-z]+_"), ("null", None), ("~", None), ("'null'", "null"), ("auto", "auto")]
+    ("text", "group"), [("[a-z]+_", "[a-z]+_"), ("null", None), ("~", "~"), ("'null'", "null"), ("auto", "auto")]
 )
 def test_text_that_may_be_null(text, group):
     """A pattern is taken as it stands too; null is nothing, and quoted as in YAML it is text."""
@@ -126,7 +126,36 @@ def test_an_empty_text_is_no_folder():
     assert "`data.root` must be named" in maskwright("config", "check", "--data", "").sentence
 
 
-def test_a_date_that_is_none_is_no_traceback(tmp_path):
+def test_a_date_is_text(tmp_path):
     (tmp_path / "my.yaml").write_text("data:\n  root: 2024-13-45\n")
-    assert "must be valid YAML" in maskwright("config", "show", tmp_path / "my.yaml").sentence
-    assert "must be a YAML value" in maskwright("config", "show", "--train.seed", "2024-13-45").sentence
+    assert maskwright("config", "show", tmp_path / "my.yaml", "--json").json["data"]["root"] == "2024-13-45"
+    assert "a whole number; got '2024-13-45'" in maskwright("config", "show", "--train.seed", "2024-13-45").sentence
+
+
+@pytest.mark.parametrize("text", ["#9b9b9b", "# x", "1 # x", "~", "", " ", "no", "0x10", "1:30", "!!int 3", "2024-01-05", ":"])
+def test_what_yaml_reads_as_something_else_is_refused_as_it_was_typed(text):
+    """A comment, a number to base 16 or 60, nothing at all: none of them becomes a value without a word."""
+    outcome = maskwright("config", "show", "--train.early_stop", text)
+    assert outcome.code == 2 and "train.early_stop" in outcome.sentence and "YAML" not in outcome.sentence
+
+
+def test_a_number_is_decimal():
+    assert maskwright("config", "show", "--train.early_stop", "010", "--json").json["train"]["early_stop"] == 10
+
+
+def test_a_name_is_no_truth_value_and_no_number():
+    names = ["no", "on", "0x10", "1e3", "2024-01-05", "null", "a b"]
+    typed = "[no, on, 0x10, 1e3, 2024-01-05, 'null', a b]"
+    assert load_config(None, [("data.classes", typed, "--data.classes")]).data.classes == names
+    meant = {"no": 0, "yes": 1, "1": 2, "08": 3}
+    assert load_config(None, [("data.classes", "{no: 0, yes: 1, 1: 2, 08: 3}", "--data.classes")]).data.classes == meant
+
+
+def test_a_name_that_stands_twice_is_told_with_both_values():
+    problem = maskwright("config", "show", "--data.classes", "{name: 0, road: 1, name: 32}").sentence
+    assert problem == "--data.classes: `name` must stand once; it stands with 0 and with 32. Give each its own name."
+
+
+def test_colours_without_quotes_in_a_list_are_told_how_to_be_quoted():
+    problem = maskwright("config", "show", "--data.ignore_index", "[#9b9b9b, #000000]").sentence
+    assert problem.endswith("""Quote colours, as in '["#rrggbb"]'.""")

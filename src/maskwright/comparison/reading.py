@@ -11,10 +11,11 @@ from typing import Any, Literal
 import yaml
 
 from maskwright.config import Config
-from maskwright.config.files import read_yaml, refuse_anothers, yaml_value
+from maskwright.config.files import read_yaml, refuse_anothers
 from maskwright.config.flags import SHORT
 from maskwright.config.keys import known_keys
 from maskwright.config.sentences import Sources
+from maskwright.config.yaml_text import flag_value
 from maskwright.errors import closest, listed
 
 # one test for all, and one budget: only then does a difference come from what is compared
@@ -60,7 +61,7 @@ class Reading:
         inner = {where[depth:]: told for where, told in self.sources.items() if where[:depth] == at and len(where) > depth}
         if isinstance(value, str):
             with contextlib.suppress(yaml.YAMLError):  # lay_over tells of it
-                value = yaml_value(value)
+                value = flag_value(value)
         return Value(key, rooted(key, value), self.sources[at], inner)
 
     def refuse_unknown_parts(self, whole: str, parts: Mapping[str, tuple[type, str] | None]) -> None:

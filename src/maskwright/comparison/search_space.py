@@ -21,8 +21,10 @@ from typing import Any, Literal, get_args
 from maskwright.comparison.naming import SEED, value_name
 from maskwright.comparison.reading import Reading, Where, held, key_of, rooted, with_data_from_anywhere
 from maskwright.config import Config
-from maskwright.config.files import Override, lay_over, validated, yaml_value
+from maskwright.config.files import Override, lay_over, validated
+from maskwright.config.flags import TRUTHS
 from maskwright.config.sentences import Sources
+from maskwright.config.yaml_text import flag_value
 from maskwright.errors import ConfigError, UsageError, closest, listed, must
 
 PARTS: Mapping[str, tuple[type, str] | None] = {
@@ -177,7 +179,7 @@ def _axis(reading: Reading, name: str, given: Any) -> Axis | None:
         fix = f"Write {name}: [A, B] or {name}: {{low: …, high: …}}."
         reading.complain(at, f"`search.{name}` must be a range or a list of two choices and more; got {given!r}. {fix}")
         return None
-    read = [rooted(key, yaml_value(value) if isinstance(value, str) else value) for value in values]
+    read = [rooted(key, flag_value(value) if isinstance(value, str) else value) for value in values]
     names = [value_name(value) for value in read]
     if len(set(names)) < len(names):
         reading.complain(at, f"`search.{name}` must hold each value once; got {listed(names, 'and', 12)}. Remove one.")
@@ -212,13 +214,15 @@ def _range(reading: Reading, key: str, name: str, given: Mapping[str, Any]) -> R
         return None
     numbers: dict[str, Any] = {}
     for one in ("low", "high", "step"):
-        numbers[one] = yaml_value(given[one]) if isinstance(given.get(one), str) else given.get(one)
+        numbers[one] = flag_value(given[one]) if isinstance(given.get(one), str) else given.get(one)
     for one, value in numbers.items():
         fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if not fits and not (one == "step" and value is None):
             reading.complain(at, f"{told} must have a number as {one}; got {value!r}.")
             return None
-    low, high, step, log = numbers["low"], numbers["high"], numbers["step"], given.get("log", False)
+    low, high, step = numbers["low"], numbers["high"], numbers["step"]
+    log: Any = given.get("log", False)
+    log = TRUTHS.get(log.lower(), log) if isinstance(log, str) else log
     problem = None
     if not isinstance(log, bool):
         problem = f"{told} must have true or false as log; got {log!r}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from maskwright.config.data import DataConfig
 from maskwright.config.keys import MODEL_SECTIONS, holds_text
 from maskwright.config.models import model_shorthand
 from maskwright.config.sentences import Sources, sentences_of
+from maskwright.config.yaml_text import PlainLoader, RepeatedKeyError, flag_value, load_yaml
 from maskwright.errors import ConfigError, as_typed, listed
 
 Override = tuple[str, Any, str]  # dotted key, value (text is read as YAML), where it was given
@@ -91,13 +92,15 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
         )
     try:
         text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(text)
+        node = yaml.compose(text, PlainLoader)
+        sources: Sources = {}
+        _note_lines(node, (), path, text.splitlines(), sources)
+        tree = load_yaml(text)
     except OSError as error:
         raise ConfigError([f"`CONFIG` must be readable; got {path}: {error.strerror}. Check its permissions."]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"`CONFIG` must be text; got {path}, which is not UTF-8. Save it as UTF-8."]) from None
-    except (yaml.YAMLError, ValueError) as error:  # PyYAML lets a date such as 2024-13-45 fail on its own
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it could not be parsed"
@@ -106,12 +109,10 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
         return {}, {}
     if not isinstance(tree, dict):
         raise ConfigError([f"{path}: must hold keys such as `data:` and `model:`; got a {type(tree).__name__}."])
-    sources: Sources = {}
-    _note_lines(node, (), path, sources)
     return {key: value for key, value in tree.items() if value is not None}, sources  # `optim:` with nothing below: defaults
 
 
-def _note_lines(node: Any, at: tuple[str | int, ...], path: Path, sources: Sources) -> None:
+def _note_lines(node: Any, at: tuple[str | int, ...], path: Path, lines: Sequence[str], sources: Sources) -> None:
     """Remember the file and line of every key below a YAML node."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
@@ -120,11 +121,22 @@ def _note_lines(node: Any, at: tuple[str | int, ...], path: Path, sources: Sourc
                 twice = f"{path}, line {key.start_mark.line + 1}: `{'.'.join(map(str, here))}` must stand once"
                 raise ConfigError([f"{twice}; it stands also on {sources[here].removeprefix(f'{path}, ')}. Remove one."])
             sources[here] = f"{path}, line {key.start_mark.line + 1}"
-            _note_lines(value, here, path, sources)
+            _refuse_remark(value, here, sources[here], lines)
+            _note_lines(value, here, path, lines, sources)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             sources[(*at, index)] = f"{path}, line {value.start_mark.line + 1}"
-            _note_lines(value, (*at, index), path, sources)
+            _refuse_remark(value, (*at, index), sources[(*at, index)], lines)
+            _note_lines(value, (*at, index), path, lines, sources)
+
+
+def _refuse_remark(node: yaml.Node, at: tuple[str | int, ...], where: str, lines: Sequence[str]) -> None:
+    """Stop at `key: #9b9b9b`: YAML takes a colour without quotes for a remark, and the key would hold nothing."""
+    if isinstance(node, yaml.ScalarNode) and not node.style and not node.value and node.start_mark.line < len(lines):
+        remark = lines[node.start_mark.line][node.start_mark.column :].strip()
+        if re.match(r"#\S", remark):
+            key, fix = ".".join(map(str, at)), f'Quote it ("{remark}"), or put a space after # if it is a remark.'
+            raise ConfigError([f"{where}: `{key}` must have a value; {remark} without quotes is a remark to YAML. {fix}"])
 
 
 def lay_over(tree: dict[str, Any], sources: Sources, key: str, value: Any, source: str) -> str | None:
@@ -132,8 +144,11 @@ def lay_over(tree: dict[str, Any], sources: Sources, key: str, value: Any, sourc
     if isinstance(value, str):
         try:
             value = _as_meant(key, value)
-        except (yaml.YAMLError, ValueError):
-            return f"{source}: must be a YAML value; got {value!r}. Quote it."
+        except RepeatedKeyError as error:
+            return f"{source}: {error.problem}. Give each its own name."
+        except yaml.YAMLError:
+            fix = "Quote colours, as in '[\"#rrggbb\"]'." if "#" in value else "Quote it."
+            return f"{source}: must be a YAML value; got {value!r}. {fix}"
     parts = key.split(".")
     if parts == ["model"] and isinstance(value, str):
         value = _as_answered(tree.get("model"), model_shorthand(value))
@@ -168,17 +183,6 @@ def _as_answered(before: Any, named: Any) -> Any:
     return {"outputs": before["outputs"], **named}
 
 
-def yaml_value(text: str) -> Any:
-    """A flag's text as YAML would read it, and 1e-3 as the number everyone means by it."""
-    value = yaml.safe_load(text)
-    if isinstance(value, str):
-        try:
-            return float(value)  # YAML 1.1 reads 1e-3 as text
-        except ValueError:
-            return value
-    return value
-
-
 _QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
 
 
@@ -188,6 +192,6 @@ def _as_meant(key: str, text: str) -> Any:
     >>> _as_meant("data.root", "2024"), _as_meant("train.epochs", "2024"), _as_meant("data.root", "null")
     ('2024', 2024, None)
     """
-    if not holds_text(key) or text in ("", "~", "null") or _QUOTED.fullmatch(text):
-        return yaml_value(text)
-    return text
+    if holds_text(key) and not _QUOTED.fullmatch(text):
+        return text if text not in ("", "null") else None
+    return flag_value(text)

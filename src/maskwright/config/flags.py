@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
-from maskwright.config.files import Override, yaml_value
+from maskwright.config.files import Override
 from maskwright.config.keys import known_keys
+from maskwright.config.yaml_text import flag_value
 from maskwright.errors import UsageError, closest, listed
 
 # short name → dotted key; the seeds' own spellings stand beside ours
@@ -21,7 +22,7 @@ SHORT = {
 }  # fmt: skip
 ALLOW = "--allow"  # once for each code
 LOG = "--log"  # once, with commas, or once for each logger
-_SAID = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 FREEZE = {"--freeze-encoder": "encoder", "--freeze-decoder": "decoder", "--freeze-head": "head"}
 
 
@@ -39,7 +40,7 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
         if flag in FREEZE:
-            said = value if equals else rest.pop(0) if rest and rest[0].lower() in _SAID else "true"
+            said = value if equals else rest.pop(0) if rest and rest[0].lower() in TRUTHS else "true"
             found.append((f"optim.freeze.{FREEZE[flag]}", "always" if _is_yes(flag, said) else "never", flag))
             continue
         key = _key(flag)
@@ -69,16 +70,16 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
 def _read(text: str) -> Any:
     """One of several values, which are not read as YAML together; what is no YAML is told as a name that isn't known."""
     try:
-        return yaml_value(text)
+        return flag_value(text)
     except yaml.YAMLError:
         return text
 
 
 def _is_yes(flag: str, said: str) -> bool:
     """`--freeze-encoder`, with `true` and with `=1` are the same; false lets the part learn, whatever the file says."""
-    if said.lower() not in _SAID:
+    if said.lower() not in TRUTHS:
         raise UsageError(f"`{flag}` must stand alone or be followed by true or false; got {said!r}. Write {flag}.")
-    return _SAID[said.lower()]
+    return TRUTHS[said.lower()]
 
 
 def _key(flag: str) -> str | None:

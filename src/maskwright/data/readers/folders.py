@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from maskwright.config.data import DataConfig
+from maskwright.config.yaml_text import load_yaml
 from maskwright.data.dataset import Listing, Record
 from maskwright.data.layout import FolderPair, find_folder_pairs, image_files, left_aside, mask_files
 from maskwright.data.pairing import certain, pair
@@ -53,7 +54,7 @@ def read_classes(root: Path) -> dict[str, int] | None:
     if not path.is_file():
         return None
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DataError(f"`{path}` must be valid YAML; {str(error).splitlines()[0]}. Write one `name: value` a line.") from None
     if isinstance(tree, list) and all(isinstance(name, str) for name in tree):

@@ -1,0 +1,95 @@
+"""YAML read as a person means it, in files and in flags.
+
+    load_yaml("{no: 0, on: 1}")     # {'no': 0, 'on': 1}
+    flag_value("#9b9b9b")           # '#9b9b9b'
+
+Of what YAML 1.1 makes of plain text, numbers in decimals, true, false and null are kept: `no` is a name, 010 no octal and 1:30 no
+number to base 60. All of it is a part of YAML 1.1, so whatever PyYAML writes is read as it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+_TAG = "tag:yaml.org,2002:"
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+
+
+class RepeatedKeyError(yaml.MarkedYAMLError):
+    """A key that stands twice, of which YAML would silently keep the last."""
+
+
+class PlainLoader(yaml.SafeLoader):
+    """YAML without its surprises; keys are text as they stand, each of them once."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        refuse_repeated_keys(node)
+        self.flatten_mapping(node)
+        found: dict[Hashable, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be text", key.start_mark)
+            found[key.value] = self.construct_object(value, deep=deep)
+        return found
+
+
+PlainLoader.yaml_implicit_resolvers = {}
+for _kind, _pattern in {
+    "null": "~|null|Null|NULL|",
+    "bool": "true|True|TRUE|false|False|FALSE",
+    "int": "[-+]?(?:0|[1-9][0-9]*)",
+    "float": r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?",
+    "merge": "<<",
+}.items():
+    PlainLoader.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(rf"^(?:{_pattern})$"), None)  # type: ignore[no-untyped-call]
+
+
+def refuse_repeated_keys(node: yaml.MappingNode) -> None:
+    """Stop at a key that stands twice, with what it stands for both times."""
+    first: dict[str, Any] = {}
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.value in first:
+            values = " and with ".join(_shown(one) for one in (first[key.value], value))
+            raise RepeatedKeyError(None, None, f"`{key.value}` must stand once; it stands with {values}", key.start_mark)
+        if isinstance(key, yaml.ScalarNode) and key.tag != f"{_TAG}merge":
+            first[key.value] = value
+
+
+def _shown(node: yaml.Node) -> str:
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else "keys of its own"
+
+
+def load_yaml(text: str) -> Any:
+    """
+    >>> load_yaml("{on: 1, size: 010, path: no}")
+    {'on': 1, 'size': '010', 'path': 'no'}
+    """
+    return yaml.load(text, PlainLoader)
+
+
+def flag_value(text: str) -> Any:
+    """A flag's text: lists, mappings and quoted text as YAML has them, any other text as it was typed.
+
+    >>> flag_value("[0, 255]"), flag_value("1e-3"), flag_value("#9b9b9b"), flag_value("0x10"), flag_value("null")
+    ([0, 255], 0.001, '#9b9b9b', '0x10', None)
+    """
+    text = text.strip()
+    try:
+        node = yaml.compose(text, PlainLoader)
+    except yaml.YAMLError:
+        if text[:1] in "[{\"'":
+            raise
+        return text
+    if isinstance(node, yaml.CollectionNode):
+        return load_yaml(text)
+    if isinstance(node, yaml.ScalarNode) and node.style:  # quoted
+        return node.value
+    if text in ("null", "true", "false"):
+        return {"null": None, "true": True, "false": False}[text]
+    if _NUMBER.fullmatch(text):
+        return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
+    return text
