@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
+from maskwright.config.base import higher_is_better
 from maskwright.config.files import Override, load_config
 from maskwright.config.flags import SHORT
 from maskwright.errors import UsageError, closest, counted, must
@@ -75,7 +76,7 @@ class TrainedRun(Run):
             return f"Run {self.root}: not trained yet"
         monitor = self.config.train.monitor
         scored = [row for row in rows if row[monitor] == row[monitor]] or rows
-        best = (max if monitor == "val_iou" else min)(scored, key=lambda row: row[monitor])
+        best = (max if higher_is_better(monitor) else min)(scored, key=lambda row: row[monitor])
         return f"Run {self.root}: {counted(len(rows), 'epoch')}, best {best['epoch'] + 1:.0f} with val IoU {best['val_iou']:.4f}"
 
     __repr__ = __str__

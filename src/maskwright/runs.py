@@ -121,10 +121,12 @@ class Run:
         return write_json(self.root / name, value)
 
     def write_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
-        """Write a CSV whose columns are the first row's keys."""
-        lines = [",".join(rows[0])] if rows else []
+        """Write a CSV whose columns are the rows' keys; a row of an earlier version may lack some."""
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        lines = [",".join(columns)] if rows else []
         lines += [
-            ",".join("" if v is None else repr(v) if isinstance(v, float) else str(v) for v in row.values()) for row in rows
+            ",".join("" if v is None else repr(v) if isinstance(v, float) else str(v) for v in map(row.get, columns))
+            for row in rows
         ]
         return self.write_text(name, "\n".join(lines) + "\n")
 

@@ -203,17 +203,14 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit():
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_loss_and_iou_of_train_and_val_go_to_tensorboard():
+def test_loss_and_accuracy_of_train_and_val_go_to_tensorboard():
     events = EventAccumulator(str(documented().root / "tensorboard"), {"images": 0})
     events.Reload()
     history = documented().history
-    for tag, column in {
-        "loss/train": "train_loss",
-        "loss/val": "val_loss",
-        "iou/train": "train_iou",
-        "iou/val": "val_iou",
-    }.items():
-        assert [one.value for one in events.Scalars(tag)] == pytest.approx([row[column] for row in history], rel=1e-5)
+    for kind in ("loss", "iou", "dice", "accuracy"):
+        for split in ("train", "val"):
+            drawn = [one.value for one in events.Scalars(f"{kind}/{split}")]
+            assert drawn == pytest.approx([row[f"{split}_{kind}"] for row in history], rel=1e-5)
 
 
 def test_panels_show_image_truth_and_predicted_mask():

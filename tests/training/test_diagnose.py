@@ -325,6 +325,8 @@ def test_training_that_ended_while_validation_still_rose() -> None:
             base, val_loss=2 - 0.03 * np.arange(EPOCHS), settings=Settings(monitor="val_loss", epochs=EPOCHS)
         )
         assert "the validation loss fell by 0.27" in told(falling)["not-converged"].evidence
+        by_dice = dataclasses.replace(base, val_dice=rising, settings=Settings(monitor="val_dice", epochs=EPOCHS))
+        assert "the validation Dice rose by 0." in told(by_dice)["not-converged"].evidence
 
 
 def test_collapse_from_the_curve_alone() -> None:

@@ -6,21 +6,27 @@ import itertools
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 
 import maskwright as mw
+from maskwright.comparison.finished import best_val
 from maskwright.config.files import load_config
 from maskwright.data.dataset import ClassMap
+from maskwright.metrics.counts import confusion
 from maskwright.models import build_model
 from maskwright.models.devices import choose_precision
 from maskwright.runs import Run
-from maskwright.training.callbacks import Keeper, read_best
-from support import EPOCHS, TINY, columns, data, finished, leftovers, maskwright, trained
+from maskwright.training.callbacks import History, Keeper, read_best
+from maskwright.training.diagnose import diagnose
+from maskwright.training.module import epoch_metrics
+from support import EPOCHS, SCORES, TINY, columns, copy_of, data, finished, leftovers, maskwright, trained
 
-COLUMNS = ["epoch", "train_loss", "val_loss", "train_iou", "val_iou", "lr", "seconds", "images_per_second"]
+COLUMNS = ["epoch", *SCORES, "lr", "seconds", "images_per_second"]
 BINARY = ClassMap(("background", "foreground"), (0, 255))
 
 
@@ -37,7 +43,9 @@ def test_history_has_a_row_an_epoch_with_finite_scores():
     assert [row["epoch"] for row in rows] == list(range(EPOCHS))
     for row in rows:
         assert all(math.isfinite(value) for value in row.values())
-        assert 0 <= row["train_iou"] <= 1 and 0 <= row["val_iou"] <= 1 and row["seconds"] > 0 and row["images_per_second"] > 0
+        assert all(0 <= row[name] <= 1 for name in SCORES[2:]) and row["seconds"] > 0 and row["images_per_second"] > 0
+        for split in ("train", "val"):
+            assert row[f"{split}_dice"] == pytest.approx(2 * row[f"{split}_iou"] / (1 + row[f"{split}_iou"]))
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
 
 
@@ -46,7 +54,7 @@ def test_the_rate_of_a_run_ends_at_nothing():
     assert rates[-1] == 0.0 and max(rates) <= 0.01 and rates == sorted(rates, reverse=True)
 
 
-@pytest.mark.parametrize(("monitor", "pick"), [("val_iou", max), ("val_loss", min)])
+@pytest.mark.parametrize(("monitor", "pick"), [("val_iou", max), ("val_loss", min), ("val_dice", max)])
 def test_the_best_checkpoint_is_of_the_best_epoch(tmp_path, monitor, pick):
     run = train(tmp_path / "run", "--epochs", 6, "--train.monitor", monitor)
     best, rows = read_best(run), run.history
@@ -60,7 +68,8 @@ def test_the_best_weights_score_what_the_best_epoch_scored():
     best = read_best(Run.open(finished()))
     scores = mw.load_run(finished()).evaluate("val")
     assert scores.loss == pytest.approx(best["val_loss"], rel=1e-6)
-    assert scores.metrics["iou"] == pytest.approx(best["val_iou"], rel=1e-6)
+    for name in ("iou", "dice", "accuracy"):
+        assert scores.metrics[name] == pytest.approx(best[f"val_{name}"], rel=1e-6)
 
 
 def test_the_weights_file_holds_the_best_checkpoint_and_says_how_good_it_is():
@@ -85,7 +94,34 @@ def test_the_last_checkpoint_holds_what_a_resume_needs():
 def test_what_training_says_agrees_with_the_run():
     told, best = trained().json, read_best(Run.open(finished()))
     assert told["best_epoch"] == best["epoch"]
-    assert told["scores"] == {name: best[name] for name in ("train_loss", "val_loss", "train_iou", "val_iou")}
+    assert told["scores"] == {name: best[name] for name in SCORES}
+
+
+def test_dice_and_accuracy_of_several_classes_are_the_mean_over_classes_and_the_share_of_pixels():
+    """Against scikit-learn: an epoch's scores of training and validation from the same counts."""
+    rng = np.random.default_rng(0)
+    labels = {split: rng.integers(0, 3, (2, 4, 8, 8)).astype(np.uint8) for split in ("train", "val")}
+    counts = {split: confusion(truth, found, 3) for split, (truth, found) in labels.items()}
+    scores = epoch_metrics(counts["train"], counts["val"])
+    for split, (truth, found) in labels.items():
+        pair = truth.ravel(), found.ravel()
+        assert scores[f"{split}_dice"] == pytest.approx(f1_score(*pair, average="macro"))
+        assert scores[f"{split}_iou"] == pytest.approx(jaccard_score(*pair, average="macro"))
+        assert scores[f"{split}_accuracy"] == pytest.approx(accuracy_score(*pair))
+
+
+def test_a_history_from_before_dice_and_accuracy_is_read_and_gone_on_with(tmp_path):
+    """Its four columns are there; a resume adds the others for the epochs that it trains."""
+    old = [{"epoch": 0.0, "train_loss": 0.7, "val_loss": 0.6, "train_iou": 0.4, "val_iou": 0.5, "lr": 0.01, "seconds": 1.0,
+            "images_per_second": 9.0}]  # fmt: skip
+    run = Run(copy_of(finished(), tmp_path / "run"))
+    run.write_rows("history.csv", old)
+    assert run.history == old and str(mw.load_run(run.root)).endswith("best 1 with val IoU 0.5000")
+    assert best_val(run, "val_iou") == 0.5 and diagnose(run)
+    history = History(run)
+    history.load_state_dict({"rows": [*old, {**Run.open(finished()).history[1]}]})
+    assert [math.isnan(row["val_dice"]) for row in run.history] == [True, False]
+    assert run.history[1] == Run.open(finished()).history[1]
 
 
 def test_early_stopping_stops_when_nothing_gets_better(tmp_path):
@@ -102,6 +138,8 @@ def test_early_stopping_stops_when_nothing_gets_better(tmp_path):
     [
         ("val_iou", [0.5, 0.5, 0.6, 0.4], [True, False, True, False]),
         ("val_loss", [0.5, 0.5, 0.6, 0.4], [True, False, False, True]),
+        ("val_dice", [0.5, 0.5, 0.6, 0.4], [True, False, True, False]),
+        ("val_accuracy", [0.5, 0.5, 0.6, 0.4], [True, False, True, False]),
         ("val_iou", [math.nan, math.nan, 0.1, math.nan, 0.2], [True, False, True, False, True]),
         ("val_loss", [math.nan, 3.0, math.nan], [True, True, False]),
     ],

@@ -25,7 +25,7 @@ from maskwright.training.loggers.choice import settle_log
 from maskwright.training.loggers.epochs import Epoch, Panel, panel_keys
 from maskwright.training.loggers.surroundings import Environment, quiet
 from maskwright.training.loggers.tables import scored
-from support import TINY, data, evaluated, finished, maskwright
+from support import SCORES, TINY, data, evaluated, finished, maskwright
 
 PACKAGES = ("wandb", "mlflow", "sqlalchemy", "alembic", "tensorboard", "torch.utils.tensorboard")
 
@@ -240,7 +240,7 @@ def test_a_run_without_such_loggers_is_left_alone(monkeypatch):
 def test_the_best_scores_are_told_by_the_weights_themselves():
     run = Run.open(finished())
     best = max(run.history, key=lambda row: row["val_iou"])
-    names = ("epoch", "train_loss", "val_loss", "train_iou", "val_iou")
+    names = ("epoch", *SCORES)
     assert best_scores(run) == {name: best[name] for name in names}
 
 

@@ -18,10 +18,9 @@ from maskwright.config import Config
 from maskwright.config.log import MlflowLog
 from maskwright.runs import Run
 from maskwright.training.loggers.mlflow import _address, _flat, _without_password
-from support import EPOCHS, TINY, data, maskwright, rows
+from support import EPOCHS, TAGS, TINY, data, maskwright, rows
 
 pytestmark = pytest.mark.xdist_group("loggers")
-COLUMNS = {"loss/train": "train_loss", "loss/val": "val_loss", "iou/train": "train_iou", "iou/val": "val_iou", "lr": "lr"}
 
 
 def test_the_skinny_package_is_what_is_tested():
@@ -29,9 +28,9 @@ def test_the_skinny_package_is_what_is_tested():
     assert "mlflow-skinny" in names and "mlflow" not in names
 
 
-@pytest.mark.parametrize("tag", COLUMNS)
+@pytest.mark.parametrize("tag", TAGS)
 def test_metrics_by_step_are_those_of_the_history(tag):
-    assert metric(logged(), tag) == [(int(row["epoch"]), row[COLUMNS[tag]]) for row in Run.open(logged()).history]
+    assert metric(logged(), tag) == [(int(row["epoch"]), row[TAGS[tag]]) for row in Run.open(logged()).history]
 
 
 def test_parameters_are_the_configuration_s_keys():

@@ -11,7 +11,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from maskwright.runs import Run
-from support import EPOCHS, TINY, discs, finished, maskwright, picture
+from support import EPOCHS, TAGS, TINY, discs, finished, maskwright, picture
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +21,7 @@ def events() -> EventAccumulator:
     return accumulator
 
 
-@pytest.mark.parametrize(
-    ("tag", "column"),
-    [("loss/train", "train_loss"), ("loss/val", "val_loss"), ("iou/train", "train_iou"), ("iou/val", "val_iou"), ("lr", "lr")],
-)
+@pytest.mark.parametrize(("tag", "column"), TAGS.items())
 def test_scalars_are_those_of_the_history(events, tag, column):
     found = events.Scalars(tag)
     assert [event.step for event in found] == list(range(EPOCHS))
@@ -32,7 +29,7 @@ def test_scalars_are_those_of_the_history(events, tag, column):
 
 
 def test_no_other_scalars_are_written(events):
-    assert set(events.Tags()["scalars"]) == {"loss/train", "loss/val", "iou/train", "iou/val", "lr"}
+    assert set(events.Tags()["scalars"]) == TAGS.keys()
 
 
 def test_panels_show_image_truth_and_prediction(events):

@@ -17,11 +17,10 @@ from maskwright.config.log import WandbLog
 from maskwright.runs import Run
 from maskwright.training.loggers.choice import wandb_mode
 from maskwright.training.loggers.wandb_files import held, records
-from support import EPOCHS, TINY, data, maskwright, rows, start, wait_until
+from support import EPOCHS, SCORES, TAGS, TINY, data, maskwright, rows, start, wait_until
 
 pytestmark = pytest.mark.xdist_group("loggers")
 OFFLINE = "{name: wandb, mode: offline}"  # the child has not this process's environment
-COLUMNS = {"loss/train": "train_loss", "loss/val": "val_loss", "iou/train": "train_iou", "iou/val": "val_iou", "lr": "lr"}
 
 
 def wandb_id(run: Path) -> str:
@@ -52,7 +51,7 @@ def test_every_epoch_stands_there_once_with_the_history_s_numbers():
     found = [row for row in histories(logged()) if "epoch" in row]
     assert [row["epoch"] for row in found] == [row["_step"] for row in found] == list(range(EPOCHS))
     for row, ours in zip(found, Run.open(logged()).history, strict=True):
-        assert {tag: row[tag] for tag in COLUMNS} == {tag: ours[column] for tag, column in COLUMNS.items()}
+        assert {tag: row[tag] for tag in TAGS} == {tag: ours[column] for tag, column in TAGS.items()}
 
 
 def test_the_configuration_is_the_run_s_own_less_where_it_is_logged():
@@ -86,14 +85,15 @@ def test_best_scores_are_in_the_summary_and_curves_are_tables_of_the_history():
     }
     history = Run.open(logged()).history
     best = max(history, key=lambda row: row["val_iou"])
-    names = ("epoch", "train_loss", "val_loss", "train_iou", "val_iou")
+    names = ("epoch", *SCORES)
     assert {name: summary[f"best/{name}"] for name in names} == {name: best[name] for name in names}
-    (table,) = (logged() / "wandb").glob("*run-*/files/media/table/curves/loss_table*.json")
-    drawn = json.loads(table.read_text())
-    lines = {(row[drawn["columns"].index("step")], row[drawn["columns"].index("lineKey")]): row for row in drawn["data"]}
-    for row in history:
-        for split in ("train", "val"):
-            assert lines[row["epoch"], split][drawn["columns"].index("lineVal")] == pytest.approx(row[f"{split}_loss"])
+    for kind in ("loss", "iou", "dice", "accuracy"):
+        (table,) = (logged() / "wandb").glob(f"*run-*/files/media/table/curves/{kind}_table*.json")
+        drawn = json.loads(table.read_text())
+        lines = {(row[drawn["columns"].index("step")], row[drawn["columns"].index("lineKey")]): row for row in drawn["data"]}
+        for row in history:
+            for split in ("train", "val"):
+                assert lines[row["epoch"], split][drawn["columns"].index("lineVal")] == pytest.approx(row[f"{split}_{kind}"])
 
 
 def test_an_evaluation_adds_its_tables_and_scores_to_the_same_run():

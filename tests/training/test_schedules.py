@@ -75,11 +75,11 @@ def test_rates_are_those_of_torch(config: OptimConfig, make: Make, every: int) -
     assert len(set(mine(config))) > 1 or config.schedule == "constant"
 
 
-@pytest.mark.parametrize("monitor", ["val_iou", "val_loss"])
+@pytest.mark.parametrize("monitor", ["val_iou", "val_loss", "val_dice", "val_accuracy"])
 def test_plateau_drops_when_torchs_does(monitor: str) -> None:
     """torch's patience counts the epochs it still bears, ours those after which it acts."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    theirs = lr_scheduler.ReduceLROnPlateau(optimizer, "max" if monitor == "val_iou" else "min", factor=0.5, patience=2)
+    theirs = lr_scheduler.ReduceLROnPlateau(optimizer, "min" if monitor == "val_loss" else "max", factor=0.5, patience=2)
     ours = Plateau(monitor, patience=3, factor=0.5)
     generator = torch.Generator().manual_seed(3)
     for score in (torch.rand(60, generator=generator) * 0.2 + 0.5).round(decimals=2).tolist():

@@ -48,6 +48,7 @@ def train(
     from pathlib import Path
 
     from maskwright.cli.output import goes_on_with, say, say_json, stderr
+    from maskwright.config.base import MONITORS
     from maskwright.config.files import load_config
     from maskwright.config.flags import parse_overrides
     from maskwright.errors import UsageError, as_typed
@@ -84,7 +85,8 @@ def train(
         say_json({**document(result), "diagnosis": [one.to_json() for one in told]})
         return
     scores = result.best_scores
-    say(f"best epoch {result.best_epoch + 1}: val IoU {scores['val_iou']:.4f}, val loss {scores['val_loss']:.4f}")
+    known = [name for name in ("val_iou", "val_dice", "val_loss") if name in scores]  # an earlier version kept no Dice
+    say(f"best epoch {result.best_epoch + 1}: {', '.join(f'val {MONITORS[name]} {scores[name]:.4f}' for name in known)}")
     for one in told[:2]:
         if one.severity != "fine":
             say(f"{one.severity}: {one}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import repeat
 
 from maskwright.comparison.standings import DISTANCES, OUTLINES, SCORES, Standing, Standings
+from maskwright.config.base import MONITORS
 
 DASH = "–"
 
@@ -38,11 +39,10 @@ def score_columns(standings: Standings, is_marked: bool = False) -> list[Column]
         columns.append(Column(_head(name), tuple(_score(name, row.metrics[name]) for row in rows)))
         if name == standings.metric:
             columns.append(Column(("95 %", "interval"), tuple(_interval(name, row.intervals[name]) for row in rows)))
-    monitor = {"val_iou": "IoU", "val_loss": "loss"}.get(standings.monitor, standings.monitor)
     vals = tuple(_figure(row.val, 3) + ("" if is_marked else star or "  ") for row, star in zip(rows, stars, strict=True))
     return [
         *columns,
-        Column(("val", monitor), vals),
+        Column(("val", MONITORS[standings.monitor]), vals),
         Column(("verdict",), tuple(map(verdict_word, rows, repeat(standings.top))), True),
     ]
 

@@ -15,6 +15,7 @@ import numpy as np
 from maskwright.comparison.entries import Comparison, Cost, Entry, Failure
 from maskwright.comparison.naming import SEED, model_name, unlike
 from maskwright.comparison.terms import boundary_widths, have_same, identities, judged_by, unlike_terms
+from maskwright.config.base import higher_is_better
 from maskwright.data.record import bands_of, class_map, split_entries
 from maskwright.errors import RunError, UsageError, listed
 from maskwright.metrics.counts import Counts
@@ -158,7 +159,7 @@ def best_val(run: Run, monitor: str) -> float:
     rows = [row for row in run.history if not math.isnan(row[watched])]
     if not rows:
         return math.nan
-    return (max if watched == "val_iou" else min)(rows, key=lambda row: row[watched])[monitor]
+    return (max if higher_is_better(watched) else min)(rows, key=lambda row: row[watched])[monitor]
 
 
 def cost_of(runs: Sequence[Run], split: str) -> Cost:

@@ -37,6 +37,7 @@ from maskwright.comparison.search_study import (
     quiet,
     tell,
 )
+from maskwright.config.base import MONITORS
 from maskwright.config.files import to_yaml
 from maskwright.errors import ConfigError, ModelError, RunError, TrainingError, listed
 from maskwright.runs import SEARCH, Run, plain, write_json, write_text
@@ -139,6 +140,6 @@ def _write(result: SearchResult, space: Space) -> None:
             (folder / "model.safetensors").unlink(missing_ok=True)
     if best:
         run = Run.open(result.root / best.folder)
-        name = "validation IoU" if result.monitor == "val_iou" else "validation loss"
+        name = f"validation {MONITORS[result.monitor]}"
         head = f"# trial {best.number} of {len(result.trials)}, the best by {name}: {best.score:.4f}\n"
         write_text(result.best_config, head + to_yaml(run.config))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskwright.comparison.naming import value_name
+from maskwright.config.base import MONITORS, higher_is_better
 from maskwright.errors import listed
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class SearchResult:
     def best(self) -> Trial | None:
         """The best trial that ran to its end."""
         done = [trial for trial in self.trials if trial.state == "done" and not math.isnan(trial.score)]
-        pick = max if self.monitor == "val_iou" else min
+        pick = max if higher_is_better(self.monitor) else min
         return pick(done, key=lambda trial: trial.score) if done else None
 
     @property
@@ -68,7 +69,7 @@ class SearchResult:
     @property
     def watched(self) -> str:
         """The monitored score in words."""
-        return "val IoU" if self.monitor == "val_iou" else "val loss"
+        return f"val {MONITORS[self.monitor]}"
 
     def __str__(self) -> str:
         states = Counter(trial.state for trial in self.trials)
@@ -128,7 +129,7 @@ def _trial_json(trial: Trial) -> dict[str, Any]:
 
 def as_rows(result: SearchResult, space: Space) -> tuple[list[str], list[list[str]]]:
     """The table of trials, best first, as text."""
-    sign = -1 if result.monitor == "val_iou" else 1
+    sign = -1 if higher_is_better(result.monitor) else 1
     order = {"done": 0, "pruned": 1, "failed": 2}
     ranked = sorted(
         result.trials, key=lambda trial: (order[trial.state], sign * trial.score if trial.score == trial.score else 0)
@@ -163,7 +164,7 @@ def in_words(result: SearchResult) -> tuple[str, ...]:
         return (f"None of {len(states)} trials ran to its end with a score.",) if states else ()
     done = [trial for trial in result.trials if trial.state == "done"]
     near = [trial for trial in done if trial is not best and abs(trial.score - best.score) <= NEAR]
-    name = "IoU" if result.monitor == "val_iou" else "loss"
+    name = MONITORS[result.monitor]
     if near:
         others = "1 other trial lies" if len(near) == 1 else f"{len(near)} other trials lie"
         images = f"{result.num_val} validation image{'' if result.num_val == 1 else 's'}"

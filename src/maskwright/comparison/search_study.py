@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from maskwright.comparison.search_result import LEAST_FOR_IMPORTANCE, Trial
 from maskwright.comparison.search_space import Axis, Choices, Space
+from maskwright.config.base import higher_is_better
 from maskwright.errors import ModelError, install_command
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def open_study(optuna: Any, space: Space, root: Path) -> optuna.Study:
         "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=1, max_resource=RUNGS, reduction_factor=3),
         "none": optuna.pruners.NopPruner,
     }
-    direction = "maximize" if space.base.train.monitor == "val_iou" else "minimize"
+    direction = "maximize" if higher_is_better(space.base.train.monitor) else "minimize"
     return optuna.create_study(
         storage=storage, study_name="search", direction=direction, load_if_exists=True, pruner=pruners[space.pruner]()
     )
@@ -140,7 +141,7 @@ class Watch:
     def after_epoch(self, done: int, planned: int, scores: dict[str, float]) -> bool:
         """Take an epoch's scores; whether the trial is to end here."""
         score, before, self.epochs = scores[self.monitor], self.best, done
-        better = (score > self.best) if self.monitor == "val_iou" else (score < self.best)
+        better = (score > self.best) if higher_is_better(self.monitor) else (score < self.best)
         if better or math.isnan(self.best):
             self.best = score
         reached = done * RUNGS // planned

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from maskwright.config.base import MONITORS
 from maskwright.errors import listed
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _chosen(found: Standings) -> str | None:
     if chosen is None:
         why = "no validation score was kept" if found.same_val else "the runs were validated on different images"
         return f"Validation chose none, as {why}; to pick the {found.top} on test would flatter it."
-    by = f"{'loss' if found.monitor == 'val_loss' else 'IoU'} {_plain(chosen.val)} there"
+    by = f"{MONITORS[found.monitor]} {_plain(chosen.val)} there"
     if chosen is best:
         tied = any(row.verdict == "tie" for row in found.rows)
         here = f"it has the {found.top} score here too" if not tied else "that it comes first here too may be chance"

@@ -11,6 +11,7 @@ from maskwright.comparison.entries import Comparison, Cost, Failure
 from maskwright.comparison.paired import Difference, Spread, difference, pair_rate, score_interval, seed_scores, spreads
 from maskwright.comparison.pareto import front_cost, on_front
 from maskwright.comparison.sentences import in_words, remarks, verdict
+from maskwright.config.base import higher_is_better
 from maskwright.errors import UsageError, unknown
 from maskwright.evaluation.intervals import MOST, most_of, num_units
 from maskwright.evaluation.resampling import RESAMPLES, draw
@@ -189,7 +190,7 @@ def _chosen(vals: Sequence[float], monitor: str) -> int | None:
     known = [index for index, val in enumerate(vals) if math.isfinite(val)]
     if not known:
         return None
-    return min(known, key=lambda index: vals[index] if monitor == "val_loss" else -vals[index])
+    return min(known, key=lambda index: -vals[index] if higher_is_better(monitor) else vals[index])
 
 
 def _subject(comparison: Comparison, metric: str) -> str:

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from maskwright.config.augment import AugmentPreset, AugmentStep
-from maskwright.config.base import Auto, Fraction, Section
+from maskwright.config.base import Auto, Fraction, Monitor, Section
 from maskwright.config.data import DataConfig
 from maskwright.config.log import LogEntry, LogInput, log_shorthand
 from maskwright.config.losses import LossName, LossTerm, loss_shorthand
@@ -45,7 +45,7 @@ class TrainConfig(Section):
     precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="arithmetic of the network")] = "auto"
     devices: Annotated[Literal["auto", "cpu", "gpu"], Field(description="what the network runs on")] = "auto"
     workers: Annotated[Annotated[int, Field(ge=0)] | Auto, Field(description="processes that prepare inputs")] = "auto"
-    monitor: Annotated[Literal["val_iou", "val_loss"], Field(description="what the best epoch is picked by")] = "val_iou"
+    monitor: Annotated[Monitor, Field(description="what the best epoch is picked by")] = "val_iou"
     mask_threshold: Annotated[
         float, Field(gt=0, lt=1, description="two classes: from which probability a pixel is foreground, in validation and after")
     ] = 0.5

@@ -13,6 +13,17 @@ from pydantic import (
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Auto = Literal["auto"]
+Monitor = Literal["val_iou", "val_loss", "val_dice", "val_accuracy"]
+MONITORS: dict[str, str] = {"val_iou": "IoU", "val_loss": "loss", "val_dice": "Dice", "val_accuracy": "accuracy"}
+
+
+def higher_is_better(monitor: str) -> bool:
+    """Whether a monitored score is good when it is high: all but the loss.
+
+    >>> higher_is_better("val_dice"), higher_is_better("val_loss")
+    (True, False)
+    """
+    return monitor != "val_loss"
 
 
 class Section(BaseModel):

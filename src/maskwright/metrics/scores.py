@@ -277,7 +277,19 @@ def beaten_unlooked(matrix: np.ndarray, names: Sequence[str]) -> Unlooked | None
 
 def headline_iou(matrix: np.ndarray) -> float:
     """The IoU a run is monitored by: foreground when binary, else the mean over classes. matrix K K."""
-    scores = iou(matrix)
+    return _headline(iou(matrix))
+
+
+def headline_dice(matrix: np.ndarray) -> float:
+    """Dice in the same way. matrix K K.
+
+    >>> headline_dice(np.array([[4, 1], [1, 2]])).__round__(3)
+    0.667
+    """
+    return _headline(dice(matrix))
+
+
+def _headline(scores: np.ndarray) -> float:
     return float(scores[1]) if len(scores) == 2 else nanmean(scores)
 
 

@@ -17,6 +17,7 @@ from maskwright.comparison.naming import BETWEEN
 from maskwright.comparison.pareto import Front, fronts
 from maskwright.comparison.standings import Standing, Standings, standings
 from maskwright.config import Config
+from maskwright.config.base import higher_is_better
 from maskwright.errors import MaskwrightError
 from maskwright.metrics.scores import headline_iou
 from maskwright.runs import Run
@@ -157,7 +158,7 @@ def _best_seed(entry: Entry, monitor: str) -> int:
     val = np.array(entry.val, float)
     if not np.isfinite(val).any():
         return 0
-    return int(np.nanargmin(val) if monitor == "val_loss" else np.nanargmax(val))
+    return int(np.nanargmax(val) if higher_is_better(monitor) else np.nanargmin(val))
 
 
 def _shared_start(names: Sequence[str]) -> int:

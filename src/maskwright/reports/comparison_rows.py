@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from maskwright.config.base import MONITORS
 from maskwright.metrics.scores import iou
 from maskwright.reports.comparison_facts import METRIC, ComparisonFacts, Contender
 from maskwright.reports.comparison_points import short_number
@@ -157,7 +158,7 @@ class ScoreTable:
 
 def score_tables(facts: ComparisonFacts) -> list[ScoreTable]:
     """The other headline scores beside the validation score that chooses, and those of outlines; none that nobody has."""
-    watched = "Validation loss" if facts.comparison.monitor == "val_loss" else "Validation IoU"
+    watched = f"Validation {MONITORS[facts.comparison.monitor]}"
     known = [name for name in METRICS if name != METRIC and name in facts.standings.told_scores]
     areas, outlines = ([name for name in known if (name in OF_BOUNDARIES) == is_outline] for is_outline in (False, True))
     found = [ScoreTable("Other scores", (*map(_heading, areas), watched),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maskwright.config import Config
+from maskwright.config.base import higher_is_better
 from maskwright.data.record import split_entries
 from maskwright.errors import RunError
 from maskwright.metrics.counts import Counts
@@ -139,7 +140,7 @@ def best_row(history: Sequence[Mapping[str, float]], monitor: str) -> int | None
     scores = np.array([row[monitor] for row in history], float)
     if not np.isfinite(scores).any():
         return None
-    return int(np.nanargmax(scores) if monitor == "val_iou" else np.nanargmin(scores))
+    return int(np.nanargmax(scores) if higher_is_better(monitor) else np.nanargmin(scores))
 
 
 def number(value: float | None) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from maskwright.comparison.search_result import SearchResult
 from maskwright.comparison.search_space import Choices, Space
+from maskwright.config.base import MONITORS, higher_is_better
 from maskwright.runs import write_atomically
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def panels(result: SearchResult, space: Space) -> tuple[Panel, ...]:
     """The data of the drawings: the course of the search, then each key."""
     scored = [trial for trial in result.trials if not math.isnan(trial.score)]
     best = result.best
-    pick = max if result.monitor == "val_iou" else min
+    pick = max if higher_is_better(result.monitor) else min
     line, so_far = [], math.nan
     for trial in scored:
         if trial.state == "done":
@@ -62,7 +63,7 @@ def write_plots(result: SearchResult, space: Space) -> Path | None:
     if not data[0].points:
         return None
     path = result.root / "plots" / "search.png"
-    figure = draw(data, "validation IoU" if result.monitor == "val_iou" else "validation loss")
+    figure = draw(data, f"validation {MONITORS[result.monitor]}")
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=_DPI, facecolor="white", metadata={"Software": None}))
     return path
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from maskwright.config.base import MONITORS
 from maskwright.errors import listed
 from maskwright.metrics.scores import beaten_unlooked
 from maskwright.reports.facts import Facts, number
@@ -59,7 +60,7 @@ def _best_epoch(facts: Facts) -> str | None:
         return "No epoch was recorded."
     if num_epochs == 1:
         return "It was trained for a single epoch."
-    by = "validation IoU" if facts.monitor == "val_iou" else "validation loss"
+    by = f"validation {MONITORS[facts.monitor]}"
     return None if facts.best is None else f"The best epoch was {facts.best + 1} of {num_epochs}, by {by}{_gravest(facts)}."
 
 

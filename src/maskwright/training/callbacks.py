@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from maskwright.config import TrainConfig
+from maskwright.config.base import higher_is_better
 from maskwright.runs import Run
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import rates
@@ -95,7 +96,7 @@ class Keeper(pl.Callback):
             return True
         if math.isnan(score) or math.isnan(best):
             return math.isnan(best) and not math.isnan(score)
-        return score > best if self.monitor == "val_iou" else score < best
+        return score > best if higher_is_better(self.monitor) else score < best
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, SegmentationTraining)

@@ -16,12 +16,13 @@ from typing import Any, Literal
 import numpy as np
 
 from maskwright.config import Config
+from maskwright.config.base import higher_is_better
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import headline_iou
 from maskwright.runs import Run
 from maskwright.training.diagnose_trend import end_of
 
-COLUMNS = ("train_loss", "val_loss", "train_iou", "val_iou", "lr")
+COLUMNS = ("train_loss", "val_loss", "train_iou", "val_iou", "val_dice", "val_accuracy", "lr")
 FAILURE = "failure.json"  # what stopped a training that could not go on
 Severity = Literal["fine", "note", "warning"]
 _NOTHING = np.zeros(0)
@@ -56,6 +57,8 @@ class Evidence:
     val_loss: np.ndarray = field(default_factory=lambda: _NOTHING)
     train_iou: np.ndarray = field(default_factory=lambda: _NOTHING)
     val_iou: np.ndarray = field(default_factory=lambda: _NOTHING)
+    val_dice: np.ndarray = field(default_factory=lambda: _NOTHING)
+    val_accuracy: np.ndarray = field(default_factory=lambda: _NOTHING)
     lr: np.ndarray = field(default_factory=lambda: _NOTHING)
     settings: Settings = Settings()
     num_small: int = 0
@@ -79,8 +82,13 @@ class Evidence:
     @property
     def best(self) -> int | None:
         """The epoch the weights are from, counted from 0, as training picks it."""
-        scores = self.val_iou if self.settings.monitor == "val_iou" else -self.val_loss
-        return int(np.nanargmax(scores)) if np.isfinite(scores).any() else None
+        return int(np.nanargmax(self.monitored)) if np.isfinite(self.monitored).any() else None
+
+    @property
+    def monitored(self) -> np.ndarray:
+        """The monitored score, turned so that more is better."""
+        scores: np.ndarray = getattr(self, self.settings.monitor)
+        return scores if higher_is_better(self.settings.monitor) else -scores
 
     @property
     def start(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from maskwright.config.base import higher_is_better
 from maskwright.metrics.scores import headline_iou
 from maskwright.training.diagnose_evidence import Evidence, Finding, Severity, setting_figures
 from maskwright.training.diagnose_images import (
@@ -252,18 +253,18 @@ def not_converged(evidence: Evidence) -> Finding | None:
     num, best = evidence.num_epochs, evidence.best
     if best is None or num < 4 or best < num - max(2, num // 10) or not evidence.is_finished:
         return None
-    by_iou = evidence.settings.monitor == "val_iou"
-    scores = (evidence.val_iou if by_iou else -evidence.val_loss)[evidence.start :]
+    is_score = higher_is_better(evidence.settings.monitor)
+    scores = evidence.monitored[evidence.start :]
     last = scores[-max(4, len(scores) // 4) :]
     slope = trend(last)
     gained, sure = slope.slope * (len(last) - 1), slope.low * (len(last) - 1)
-    least = GAIN if by_iou else LOSS_GAIN * abs(end_of(scores))
+    least = GAIN if is_score else LOSS_GAIN * abs(end_of(scores))
     # four epochs are looked at even where a quarter is fewer
     a_quarter = slope.slope * min(len(last) - 1, len(scores) / 4)
     beyond_doubt = sure > least / 3 or (sure > 0 and gained > WIDE_GAIN)
     if not (beyond_doubt and a_quarter > least and gained > OUT_OF_NOISE * trend(scores[-max(6, len(scores) // 2) :]).scatter):
         return None
-    grave = gained > (WIDE_GAIN if by_iou else 5 * least)
+    grave = gained > (WIDE_GAIN if is_score else 5 * least)
     figures = {"gained": gained, "low": sure, "high": slope.high * (len(last) - 1), "over": len(last), "epochs": num,
                "best_epoch": best + 1, "by": evidence.settings.monitor, "patience": evidence.settings.patience,
                "stopped_early": bool(evidence.settings.epochs and num < evidence.settings.epochs)}  # fmt: skip

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from maskwright.config.base import MONITORS, higher_is_better
 from maskwright.errors import listed
 
 Figures = Mapping[str, Any]
@@ -172,10 +173,10 @@ def _underfitting(figures: Figures) -> Words:
 
 
 def _not_converged(figures: Figures) -> Words:
-    by_iou = figures["by"] == "val_iou"
-    amount = (_iou if by_iou else _loss)(figures["gained"])
-    span = " to ".join((_iou if by_iou else _loss)(figures[end]) for end in ("low", "high"))
-    what = "IoU rose" if by_iou else "loss fell"
+    is_score = higher_is_better(figures["by"])
+    amount = (_iou if is_score else _loss)(figures["gained"])
+    span = " to ".join((_iou if is_score else _loss)(figures[end]) for end in ("low", "high"))
+    what = f"{MONITORS[figures['by']]} {'rose' if is_score else 'fell'}"
     evidence = (
         f"Over the last {figures['over']} epochs the validation {what} by {amount} (95 % interval {span}), "
         f"and the best epoch was {figures['best_epoch']} of {figures['epochs']}."

@@ -17,7 +17,7 @@ from maskwright.data.loader import Batch
 from maskwright.errors import TrainingError, listed
 from maskwright.losses import Loss
 from maskwright.metrics.counts import confusion
-from maskwright.metrics.scores import headline_iou
+from maskwright.metrics.scores import accuracy, headline_dice, headline_iou
 from maskwright.models import Segmenter
 from maskwright.models.wrapper import EVEN, labels_from_logits, logits_at_own_size
 from maskwright.training.average import Average, settle_batch_norm
@@ -31,7 +31,7 @@ _LOOK_BACK = 20  # on a GPU the loss is looked at every so many steps: each look
 
 
 class SegmentationTraining(pl.LightningModule):
-    """Trains a `Segmenter`; `epoch_scores` holds the finished epoch's losses and IoUs."""
+    """Trains a `Segmenter`; `epoch_scores` holds the finished epoch's losses, IoUs, Dice and accuracy."""
 
     def __init__(
         self, model: Segmenter, loss: Loss, optim: OptimConfig, view: View, num_classes: int, total_steps: int, average: bool,
@@ -126,8 +126,7 @@ class SegmentationTraining(pl.LightningModule):
         self.epoch_scores = {
             "train_loss": _mean(self._train_losses),
             "val_loss": _mean(self._val_losses),
-            "train_iou": headline_iou(_as_numpy(self._train_counts)),
-            "val_iou": headline_iou(self._val_counts),
+            **epoch_metrics(_as_numpy(self._train_counts), self._val_counts),
         }
         if self.is_better(self.epoch_scores):
             self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
@@ -185,6 +184,13 @@ def training_loss(model: Segmenter, loss: Loss, batch: Batch) -> tuple[torch.Ten
     for weight, others in auxiliary:
         value = value + weight * loss(others, batch.masks)
     return value, logits
+
+
+def epoch_metrics(train: np.ndarray, val: np.ndarray) -> dict[str, float]:
+    """IoU, Dice and accuracy of an epoch, from the counts K K of its training inputs and of its validation images."""
+    metrics = {"iou": headline_iou, "dice": headline_dice, "accuracy": lambda counts: float(accuracy(counts))}
+    splits = {"train": train, "val": val}
+    return {f"{split}_{name}": metric(counts) for name, metric in metrics.items() for split, counts in splits.items()}
 
 
 def _mean(losses: list[torch.Tensor]) -> float:

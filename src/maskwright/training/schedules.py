@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from maskwright.config.base import Auto
+from maskwright.config.base import Auto, higher_is_better
 from maskwright.config.optim import OptimConfig
 from maskwright.errors import listed
 
@@ -100,7 +100,7 @@ class Plateau:
         if self.best is None:
             return True
         gain = _NO_BETTER * abs(self.best)
-        return score > self.best + gain if self.monitor == "val_iou" else score < self.best - gain
+        return score > self.best + gain if higher_is_better(self.monitor) else score < self.best - gain
 
     def state_dict(self) -> dict[str, Any]:
         return {"share": self.share, "stale": self.stale, "best": self.best}

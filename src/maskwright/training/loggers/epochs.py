@@ -19,7 +19,8 @@ from maskwright.training.loggers.tables import Scored
 
 Ending = Literal["finished", "failed", "interrupted"]
 _PANEL_HEIGHT = 256
-_LOSSES_AND_IOUS = {"train_loss": "loss/train", "val_loss": "loss/val", "train_iou": "iou/train", "val_iou": "iou/val"}
+KINDS = {"loss": "Loss", "iou": "IoU", "dice": "Dice", "accuracy": "Accuracy"}  # of scores, each of train and val
+_TAGS = {f"{split}_{kind}": f"{kind}/{split}" for kind in KINDS for split in ("train", "val")}
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ class Epoch:
 
     @property
     def scalars(self) -> dict[str, float]:
-        """Losses, IoUs and rates under the names all loggers give them.
+        """Losses, scores and rates under the names all loggers give them.
 
         >>> Epoch({"epoch": 0, "val_iou": 0.5, "lr": 0.1, "seconds": 3}).scalars
         {'iou/val': 0.5, 'lr': 0.1}
         """
         rates = {name: float(value) for name, value in self.row.items() if name == "lr" or name.endswith("_lr")}
-        return {tag: float(self.row[name]) for name, tag in _LOSSES_AND_IOUS.items() if name in self.row} | rates
+        return {tag: float(self.row[name]) for name, tag in _TAGS.items() if name in self.row} | rates
 
 
 class Logger(Protocol):

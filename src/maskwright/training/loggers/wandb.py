@@ -15,7 +15,7 @@ from maskwright.data.dataset import IGNORE
 from maskwright.data.record import class_map
 from maskwright.runs import Run
 from maskwright.training.loggers.choice import has_key, wandb_mode
-from maskwright.training.loggers.epochs import Ending, Epoch, Panel
+from maskwright.training.loggers.epochs import KINDS, Ending, Epoch, Panel
 from maskwright.training.loggers.ledger import new_name, note, read_ledger
 from maskwright.training.loggers.surroundings import Environment, first_line
 from maskwright.training.loggers.tables import Scored, Table
@@ -66,7 +66,9 @@ class WandbRun:
         self._run.summary.update({f"best/{name}": value for name, value in scores.items()})
         rows = run.history
         charts = {}
-        for kind, title in (("loss", "Loss"), ("iou", "IoU")):
+        for kind, title in KINDS.items():
+            if f"val_{kind}" not in rows[0]:
+                continue  # a history from before there was this score
             lines = [[row[f"{split}_{kind}"] for row in rows] for split in ("train", "val")]
             epochs = [int(row["epoch"]) for row in rows]
             charts[f"curves/{kind}"] = wandb.plot.line_series(epochs, lines, ["train", "val"], title, "epoch")
@@ -134,7 +136,7 @@ class WandbRun:
             self.recorded, self._last = before.epoch, before.step
             self._run.summary.update(before.summary)
         self._run.define_metric("epoch", hidden=True)
-        for tag in ("loss/*", "iou/*", "lr", "encoder_lr"):
+        for tag in (*(f"{kind}/*" for kind in KINDS), "lr", "encoder_lr"):
             self._run.define_metric(tag, step_metric="epoch")
 
     def _picture(self, panel: Panel) -> Any:
