@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from maskwright.comparison.matrix import read_matrix
+from maskwright.comparison.search_space import read_space
 from maskwright.config import Config
 from maskwright.config.augment import AugmentOp
 from maskwright.config.files import load_config, to_yaml
@@ -35,6 +37,46 @@ def loaded(tmp_path: Path, text: str) -> Config:
     path = tmp_path / "my.yaml"
     path.write_text(text)
     return load_config(path)
+
+
+# ------------------------------------------------------------------ paths
+
+
+READ = {
+    "train": ("{}", lambda path, flags: load_config(path, flags).data),
+    "compare": ("base: {}\nmatrix: {{seed: [0, 1]}}", lambda path, flags: read_matrix(path, flags).base.data),
+    "search": ("base: {}\nsearch: {{lr: [0.1, 0.2]}}", lambda path, flags: read_space(path, flags).base.data),
+}
+
+
+@pytest.mark.parametrize("command", READ)
+def test_the_data_of_a_file_are_looked_for_beside_it_and_those_of_a_flag_in_the_current_folder(command, tmp_path, monkeypatch):
+    form, read = READ[command]
+    (tmp_path / "here" / "set").mkdir(parents=True)
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    path = Path("../there/my.yaml")
+    path.write_text(form.format("{data: {root: set}}"))
+    with pytest.raises(ConfigError) as caught:  # as it was before: relative to the current folder
+        read(path, [])
+    (problem,) = caught.value.problems
+    assert str(tmp_path / "there" / "set") in problem and str(tmp_path / "here" / "set") in problem
+    assert "../there/my.yaml, line 1: `data.root`" in problem
+    assert problem.endswith("Write `root: ../here/set`, or add --data set")
+    given = read(path, [("data.root", "set", "--data")]).root
+    assert Path(given).absolute() == tmp_path / "here" / "set"
+    path.write_text(form.format("{data: {root: ../here/set}}"))
+    assert read(path, []).root == str(tmp_path / "here" / "set")
+    path.write_text(form.format("{data: {root: set}}"))
+    (tmp_path / "there" / "set").mkdir()
+    assert read(path, []).root == str(tmp_path / "there" / "set")
+
+
+def test_a_file_reached_by_a_link_to_its_folder_has_its_data_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "real" / "conf").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "conf")
+    (tmp_path / "real" / "conf" / "my.yaml").write_text("data: {root: ../set}")
+    assert load_config(tmp_path / "link" / "my.yaml").data.root == str(tmp_path / "real" / "set")
 
 
 # ------------------------------------------------------------------ unknown keys and wrong values
@@ -306,7 +348,7 @@ TERMS = st.builds(DiceTerm, weight=FLOATS) | st.builds(
 CHANGES = st.fixed_dictionaries(
     {},
     optional={
-        "data.root": st.none() | NAMES,
+        "data.root": st.none() | NAMES.map("/sets/{}".format),  # elsewhere than in a file it may be relative
         "data.size": st.just("auto") | st.integers(1, 10000),
         "data.scale": st.just("auto") | FLOATS,
         "data.classes": st.none() | st.lists(NAMES) | st.dictionaries(NAMES, st.integers(0, 65535)),
@@ -341,7 +383,7 @@ def test_config_show_loads_back_to_an_equal_configuration(tmp_path):
     assert shown.code == 0
     again = loaded(tmp_path, shown.out)
     assert again.model_dump(mode="json") == maskwright("config", "show", *flags, "--json").json
-    assert again.optim.lr == 0.001 and again.data.root == "my data"
+    assert again.optim.lr == 0.001 and again.data.root == str(Path.cwd() / "my data")
 
 
 def test_reasons_stand_as_comments():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from maskwright.config.files import load_config
@@ -24,8 +26,8 @@ def test_every_short_flag_leads_to_a_known_key():
         (("--batch_size=7",), "train.batch_size", 7),
         (("--weight_decay", "0.5"), "optim.weight_decay", 0.5),
         (("--wd", "0.5"), "optim.weight_decay", 0.5),
-        (("--data_path", "here"), "data.root", "here"),
-        (("--data", "here"), "data.root", "here"),
+        (("--data_path", "here"), "data.root", str(Path.cwd() / "here")),
+        (("--data", "here"), "data.root", str(Path.cwd() / "here")),
         (("--lr", "1e-3"), "optim.lr", 0.001),
         (("--learning_rate", "1e-3"), "optim.lr", 0.001),
         (("--freeze_encoder",), "optim.freeze", ["encoder"]),
@@ -42,7 +44,7 @@ def test_every_short_flag_leads_to_a_known_key():
         (("--train.early-stop", "4"), "train.early_stop", 4),
         (("--data.classes", "{a: 0, b: 7}"), "data.classes", {"a": 0, "b": 7}),
         (("--log", "[csv]"), "log", ["csv"]),
-        (("--data.root=a=b",), "data.root", "a=b"),
+        (("--data.root=a=b",), "data.root", str(Path.cwd() / "a=b")),
     ],
 )
 def test_a_flag_reaches_its_key(words, key, value):

@@ -24,10 +24,14 @@ def show(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None:
     json
         Print JSON instead of YAML.
     """
+    from pathlib import Path
+
     from maskwright.cli.output import say, say_json
     from maskwright.config.files import to_yaml
 
     settled = _load(config, keys)
+    if settled.data.root:  # so that it holds wherever it is written down
+        settled = settled.replace({"data.root": str(Path(settled.data.root).absolute())})
     if json:
         say_json(settled.model_dump(mode="json"))
     else:

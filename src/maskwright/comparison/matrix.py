@@ -58,11 +58,11 @@ class Matrix:
 
 def read_matrix(path: str | Path, overrides: Iterable[Override] = ()) -> Matrix:
     """Read a comparison's CONFIG, flags laid over its base, and make every cell's configuration."""
-    reading = Reading.of(path)
+    reading, overrides = Reading.of(path), list(overrides)
     reading.refuse_unknown_parts("comparison", PARTS)
     axes = read_axes(reading)
     rows, joining = read_rows(reading, axes), read_joining(reading)
-    base, sources = reading.base()
+    base, sources = reading.base(overrides)
     laid = _lay_flags(reading, base, sources, axes, rows, overrides)
     if not axes and not rows and not reading.problems:
         reading.problems.append(f"{path}: must say what varies. Give `matrix:`, such as {{model: [unet, unet/resnet34]}}.")

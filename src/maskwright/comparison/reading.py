@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from maskwright.config import Config
-from maskwright.config.files import read_yaml, refuse_anothers
+from maskwright.config.files import Override, make_root_absolute, read_yaml, refuse_anothers
 from maskwright.config.flags import SHORT
 from maskwright.config.keys import known_keys
 from maskwright.config.sentences import Sources
@@ -90,12 +90,13 @@ class Reading:
         self.complain(at, f"`{'.'.join(map(str, at))}` must be a known key. {hint}")
         return None
 
-    def base(self) -> tuple[dict[str, Any], Sources]:
-        """The keys of `base:`, and where they stand."""
+    def base(self, overrides: Iterable[Override]) -> tuple[dict[str, Any], Sources]:
+        """The keys of `base:`, and where they stand; the flags over them are laid by others."""
         base = {key: value for key, value in (self.tree.get("base") or {}).items() if value is not None}
         sources = {at[1:]: told for at, told in self.sources.items() if at[0] == "base" and len(at) > 1}
         if isinstance(base.get("model"), dict):
             base["model"] = rooted("model", base["model"])
+        self.problems += make_root_absolute(base, sources, self.path, overrides)
         return base, sources
 
 

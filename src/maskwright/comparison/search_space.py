@@ -141,7 +141,7 @@ def read_space(
     for name, limit in (("trials", trials), ("minutes", minutes)):
         if limit is not None and limit <= 0:
             raise UsageError(must(name, "above 0", limit))
-    reading = Reading.of(path)
+    reading, overrides = Reading.of(path), list(overrides)
     reading.refuse_unknown_parts("search", PARTS)
     axes = [axis for name, given in (reading.tree.get("search") or {}).items() if (axis := _axis(reading, str(name), given))]
     _refuse_twice(reading, axes)
@@ -149,7 +149,7 @@ def read_space(
         reading.problems.append(
             f"{path}: must say what is searched. Give `search:`, such as {{lr: {{low: 1e-4, high: 0.1, log: true}}}}."
         )
-    tree, sources = reading.base()
+    tree, sources = reading.base(overrides)
     _lay_flags(reading, tree, sources, axes, overrides)
     base = _validated(reading, tree, sources)
     given_trials, given_minutes = _number(reading, "trials", int), _number(reading, "minutes", float)

@@ -67,7 +67,10 @@ class SplitConfig(Section):
 class DataConfig(Section):
     """Where the images and masks are, and what one training input is."""
 
-    root: Annotated[str | None, Field(description="folder of the data set, or a CSV of image,mask[,split][,group]")] = None
+    root: Annotated[
+        str | None,
+        Field(description="folder of the data set, or a CSV of image,mask[,split][,group]; in a file, relative to the file"),
+    ] = None
     images: Annotated[str | None, Field(description="folder of images inside root, when it isn't found by name")] = None
     masks: Annotated[str | None, Field(description="folder of masks inside root, when it isn't found by name")] = None
     reader: Annotated[

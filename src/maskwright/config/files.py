@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,12 +30,27 @@ def load_config(path: str | Path | None = None, overrides: Iterable[Override] = 
     """
     tree, sources = read_yaml(Path(path)) if path is not None else ({}, {})
     refuse_anothers(path, tree, "train")
-    problems: list[str] = []
+    overrides = list(overrides)
+    problems = make_root_absolute(tree, sources, path, overrides) if path is not None else []
     # whole sections first: `--model.width 16 --model unet` and the other order mean the same, and no key is lost
     for key, value, source in sorted(overrides, key=lambda override: override[0].count(".")):
         problem = lay_over(tree, sources, key, value, source)
         problems += [problem] if problem else []
     return validated(tree, sources, problems)
+
+
+def make_root_absolute(tree: dict[str, Any], sources: Sources, path: str | Path, overrides: Iterable[Override] = ()) -> list[str]:
+    """Make `data.root` of a file absolute, in place: it is relative to the file. → a sentence where it was meant otherwise"""
+    root = tree["data"].get("root") if isinstance(tree.get("data"), dict) else None
+    if not isinstance(root, str) or not root or Path(root).is_absolute():
+        return []
+    place = os.path.normpath(Path(path).resolve().parent / root)
+    tree["data"]["root"] = place
+    if Path(place).exists() or not Path(root).exists() or any(key in ("data", "data.root") for key, _, _ in overrides):
+        return []
+    fix = f"Write `root: {os.path.relpath(Path(root).resolve(), Path(path).resolve().parent)}`, or add --data {as_typed(root)}"
+    told = f"{place} is not there, but {Path(root).absolute()} in the current folder is"
+    return [f"{sources[('data', 'root')]}: `data.root` must be relative to the file it stands in; {told}. {fix}"]
 
 
 def validated(tree: dict[str, Any], sources: Sources, problems: Iterable[str] = ()) -> Config:
