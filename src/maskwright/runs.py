@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import functools
 import json
 import math
 import os
@@ -22,6 +23,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from maskwright.config import Config
 from maskwright.config.files import load_config, to_yaml
@@ -73,6 +76,7 @@ class Run:
         root = Path(root)
         if not (root / "config.yaml").is_file():
             raise RunError(f"`RUN` must be a run folder made by `maskwright train`; got {root}, which {described(root)}")
+        _refuse_links_out(root)
         return cls(root)
 
     @property
@@ -108,9 +112,10 @@ class Run:
     def weights(self) -> Path:
         return self.root / "model.safetensors"
 
-    def read_json(self, name: str) -> Any:
-        """Read one of the run's JSON files."""
-        return read_json(self.root / name, f"`RUN` must be complete; {self.root} holds no {name}. Train again, or --resume it.")
+    def read_json(self, name: str, form: Any = None) -> Any:
+        """Read one of the run's JSON files, of the `form` pydantic knows."""
+        missing = f"`RUN` must be complete; {self.root} holds no {name}. Train again, or --resume it."
+        return read_json(self.root / name, missing, form)
 
     def write_config(self, config: Config, reasons: Mapping[str, str]) -> None:
         """Write the resolved configuration, each `auto` explained."""
@@ -139,6 +144,15 @@ class Run:
         path = self.root / name
         write_atomically(path, writer)
         return path
+
+
+def _refuse_links_out(root: Path) -> None:
+    """Stop at a folder that leads elsewhere: what a command writes into a run that may come from anybody must stay in it."""
+    for folder, names, _ in os.walk(root):
+        for path in (Path(folder) / name for name in names):
+            if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
+                fix = "Put the folder itself there."
+                raise RunError(f"`{path}` must be a folder of the run; it is a link to {path.resolve()}. {fix}")
 
 
 def described(root: Path) -> str:
@@ -199,14 +213,48 @@ def write_json(path: Path, value: Any) -> Path:
     return write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, missing: str) -> Any:
-    """Read one JSON document; `missing` is the sentence for a file that is not there."""
+def read_json(path: Path, missing: str, form: Any = None) -> Any:
+    """Read one JSON document of the `form` pydantic knows; `missing` is the sentence for a file that is not there."""
+    if not path.exists():
+        raise RunError(missing)
+    if not path.is_file():
+        raise RunError(f"`{path}` must be a file; it is {'a folder' if path.is_dir() else 'none'}. Restore it.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(missing) from None
+        tree = json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
     except json.JSONDecodeError as error:
         raise RunError(f"`{path}` must be valid JSON; line {error.lineno}: {error.msg}. Restore it.") from None
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ) as error:  # no UTF-8, a number of thousands of digits, a list in a list in a list
+        raise RunError(f"`{path}` must be valid JSON; {str(error)[:120]}. Restore it.") from None
+    if form is not None:
+        try:
+            _adapter(form).validate_python(tree, strict=True)
+        except ValidationError as error:
+            raise RunError(f"`{path}` must be as it was written; {_first_wrong(error)}. Restore it.") from None
+    return tree
+
+
+@functools.cache
+def _adapter(form: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(form)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"{text[:30]} is no finite number")
+    return float(text)
+
+
+def _first_wrong(error: ValidationError) -> str:
+    """What a document has first that it should not have: `splits.val.0.image` must be a string; got 5."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"]))
+    if first["type"] == "missing":
+        return f"`{key}` is missing"
+    return f"`{key}` must be {first['msg'].removeprefix('Input should be ').removeprefix('a valid ')}; got {first['input']!r:.60}"
 
 
 def plain(value: Any) -> Any:

@@ -17,7 +17,8 @@ from PIL import Image
 from maskwright.config import Config
 from maskwright.config.log import MlflowLog
 from maskwright.runs import Run
-from maskwright.training.loggers.mlflow import _address, _flat, _without_password
+from maskwright.training.loggers.mlflow import _address, _flat
+from maskwright.training.loggers.surroundings import without_password
 from support import EPOCHS, TAGS, TINY, data, maskwright, rows
 
 pytestmark = pytest.mark.xdist_group("loggers")
@@ -121,16 +122,20 @@ def test_nothing_of_it_is_said_but_where_it_logs():
         assert said == [f"log     MLflow: run {id} in sqlite:///{run / 'mlflow' / 'mlflow.db'}"]
 
 
-def test_what_was_begun_somewhere_goes_on_there(monkeypatch):
+def test_what_was_begun_somewhere_goes_on_there_if_this_call_names_it(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     begun, new = {"run": "1", "uri": "https://a.example"}, {"run": None, "uri": None}
     assert _address(MlflowLog(), new) is None
     assert _address(MlflowLog(uri="https://b.example"), new) == "https://b.example"
-    assert _address(MlflowLog(), begun) == "https://a.example"
+    assert _address(MlflowLog(uri="https://a.example"), begun) == "https://a.example"
+    for options in (MlflowLog(), MlflowLog(uri="https://b.example")):
+        with pytest.raises(ConnectionError, match=r"MLFLOW_TRACKING_URI=https://a\.example"):
+            _address(options, begun)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:word@a.example")
     assert _address(MlflowLog(), new) == _address(MlflowLog(), begun) == "https://me:word@a.example"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://c.example")
-    assert _address(MlflowLog(), begun) == "https://a.example"
+    with pytest.raises(ConnectionError):
+        _address(MlflowLog(), begun)
     assert _address(MlflowLog(), {"run": "1", "uri": None}) is None, "it was begun in the run folder"
 
 
@@ -138,4 +143,4 @@ def test_a_parameter_too_long_for_it_says_where_it_stands():
     config = Config.model_validate({"data": {"classes": {f"a class of a long name {index}": index for index in range(250)}}})
     flat = dict(_flat(config))
     assert flat["data.classes"] == "see config.yaml" and flat["data.split.val"] == "0.2"
-    assert _without_password("sqlite:////tmp/a@b.db") == "sqlite:////tmp/a@b.db"
+    assert without_password("sqlite:////tmp/a@b.db") == "sqlite:////tmp/a@b.db"

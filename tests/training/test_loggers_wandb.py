@@ -207,7 +207,7 @@ def test_a_server_that_refuses_leaves_the_run_offline_and_complete(tmp_path):
         outcome = maskwright("train", "--data", data(), *TINY, "--epochs", 2, "--log", "wandb", "--out", run)
     (told,) = [line for line in outcome.err.splitlines() if line.startswith("log ")]
     assert outcome.code in (0, None) and "not reached (" in told and "so offline in" in told
-    with elsewhere(tmp_path, WANDB_BASE_URL=server.address):
+    with elsewhere(tmp_path, WANDB_BASE_URL=server.address, WANDB_MODE="online"):
         evaluation = maskwright("evaluate", run)
     assert evaluation.code in (0, None) and "not reached (no key is known)" in evaluation.err
     assert epochs_of(histories(run)) == [0, 1]

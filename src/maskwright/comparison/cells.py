@@ -39,6 +39,7 @@ from maskwright.models.smp import refuse_unknown as refuse_unknown_smp
 from maskwright.models.weights import own_weights, without_weights
 from maskwright.runs import Run
 from maskwright.training import fit
+from maskwright.training.loggers.choice import settle_log
 from maskwright.training.optim import refuse_unfit as refuse_unfit_optim
 from maskwright.training.progress import duration
 
@@ -171,7 +172,7 @@ def _attempt(cell: Cell, plan: Plan, folder: Path, first: Run | None, console: C
         _train(cell, plan, folder, console if console and console.is_terminal else None)
         if first is not None:
             refuse_other_images([first, Run(folder)], plan.split)
-        ensure_scored(Run(folder), plan.split)
+        ensure_scored(Run(folder), plan.split, log=settle_log(cell.config, {}).log)
     except MaskwrightError as error:
         return {"state": "failed", "reason": " ".join(str(error).split())}
     except Exception as error:  # noqa: BLE001 - a cell may fail in ways nobody foresaw, and the others must go on
@@ -188,7 +189,7 @@ def _train(cell: Cell, plan: Plan, folder: Path, console: Console | None) -> Non
     if (folder / "model.safetensors").is_file():
         return
     if (folder / "config.yaml").is_file():
-        fit.resume(folder, console)
+        fit.resume(folder, console, log=settle_log(cell.config, {}).log)
     else:
         fit.train(budgeted(cell.config, plan.budget), folder, console)
 

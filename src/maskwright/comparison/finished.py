@@ -16,6 +16,7 @@ from maskwright.comparison.entries import Comparison, Cost, Entry, Failure
 from maskwright.comparison.naming import SEED, model_name, unlike
 from maskwright.comparison.terms import boundary_widths, have_same, identities, judged_by, unlike_terms
 from maskwright.config.base import higher_is_better
+from maskwright.config.log import LogEntry
 from maskwright.data.record import bands_of, class_map, split_entries
 from maskwright.errors import RunError, UsageError, listed
 from maskwright.metrics.counts import Counts
@@ -124,12 +125,14 @@ def _refuse_other_classes(first: tuple[str, dict[str, Any]], second: tuple[str, 
     raise RunError(f"runs must have the same classes to be compared; {name} has {told[0]}, {other} {told[1]}. {fix}")
 
 
-def ensure_scored(run: Run, split: str, data: Path | None = None, progress: Progress | None = None) -> None:
+def ensure_scored(
+    run: Run, split: str, data: Path | None = None, progress: Progress | None = None, log: Sequence[LogEntry] | None = None
+) -> None:
     """Evaluate a run on a split unless it was."""
     if not is_scored(run, split):
         from maskwright.evaluation import evaluate  # brings torch, which scored runs do not need
 
-        evaluate(run, split, data, progress=progress)
+        evaluate(run, split, data, progress=progress, log=log)
 
 
 def is_scored(run: Run, split: str) -> bool:

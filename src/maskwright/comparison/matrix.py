@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from maskwright.config.files import Override, lay_over, validated
 from maskwright.config.models import model_shorthand
 from maskwright.config.sentences import Sources
 from maskwright.errors import ConfigError, listed
+from maskwright.runs import COMPARISON
+from maskwright.training.loggers.choice import without_addresses
 
 _WHICH = ("name", "arch", "encoder", "size")  # the keys of a model that say which it is
 
@@ -76,7 +78,18 @@ def read_matrix(path: str | Path, overrides: Iterable[Override] = ()) -> Matrix:
         **({"cells": [_row(name, values) for name, values in rows]} if rows else {}),
         **({"runs": [str(path) for path in joining]} if joining else {}),
     }
-    return Matrix(settled, cells, _notes(base, drafts), document, joining)
+    notes = _notes(base, drafts)
+    if Path(path).name == COMPARISON:  # a folder's own, which may come from anybody
+        logs = [without_addresses(cell.config.log, {}) for cell in cells]
+        cells = tuple(
+            replace(cell, config=cell.config.model_copy(update={"log": log})) for cell, (log, _) in zip(cells, logs, strict=True)
+        )
+        notes += tuple(
+            f"nothing goes to the places that {path} itself would log to; {told} before the command allows it"
+            for told in dict.fromkeys(told for _, told in logs)
+            if told
+        )
+    return Matrix(settled, cells, notes, document, joining)
 
 
 def _lay_flags(

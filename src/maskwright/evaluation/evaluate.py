@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from maskwright.config.log import LogEntry
 from maskwright.data.record import read_split, split_entries
 from maskwright.errors import UsageError, counted, must
 from maskwright.evaluation.calibration import Calibration, Calibrator
@@ -112,6 +113,7 @@ class Evaluation:
 def evaluate(
     run: Run, split: str = "test", data: Path | None = None, threshold: str | float | None = None,
     progress: Callable[[int, int], None] | None = None, boundary_width: int = BOUNDARY_WIDTH,
+    log: Sequence[LogEntry] | None = None,
 ) -> Evaluation:  # fmt: skip
     """Predict every image of a split with the run's best weights and score it.
 
@@ -119,7 +121,8 @@ def evaluate(
     the data set's folder is now, when it has moved; each file must still be what the run began with.
     `threshold` is the foreground's where there are two classes: a number, "fixed" (the run's own), or "tuned" on val.
     What val has a say in is settled before the first file of the split is opened. `boundary_width` is how many pixels
-    two outlines may be apart for boundary F.
+    two outlines may be apart for boundary F. `log` is where this call's configuration sends the scores; without one they
+    go where the run's own does, as far as the environment names it too.
     """
     if boundary_width < 1:
         raise UsageError(must("--boundary-width", "1 pixel or more", boundary_width))
@@ -144,5 +147,5 @@ def evaluate(
     )  # fmt: skip
     run.write(f"evaluation/{split}-counts.npz", counts.save)
     run.write_json(f"evaluation/{split}.json", result.to_json())
-    log_evaluation(run, result.to_json(), counts)
+    log_evaluation(run, result.to_json(), counts, log=log)
     return result

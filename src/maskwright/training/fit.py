@@ -11,7 +11,7 @@ import datetime
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 
 from maskwright import runtime
 from maskwright.config import Config
+from maskwright.config.log import LogEntry
 from maskwright.data.augment import refuse_unfit
 from maskwright.data.augment import resolve as resolve_augment
 from maskwright.data.augment import without_effect as augment_without_effect
@@ -152,10 +153,13 @@ def train(
         plan.opened.store.close()
 
 
-def resume(root: str | Path, console: Console | None = None, data: Path | None = None) -> TrainResult:
+def resume(
+    root: str | Path, console: Console | None = None, data: Path | None = None, log: Sequence[LogEntry] | None = None
+) -> TrainResult:
     """Go on with a run that was stopped, to the same weights it would have reached uninterrupted.
 
-    `data` says where the data set is now, when it has moved; its files must be what they were.
+    `data` says where the data set is now, when it has moved; its files must be what they were. `log` is where this call's
+    configuration logs to; without one, where the run's own does, as far as the environment names it too.
     """
     runtime.tune_allocator()
     run = Run.open(root)
@@ -183,7 +187,7 @@ def resume(root: str | Path, console: Console | None = None, data: Path | None =
         if last.is_file():
             _refuse_spoilt(last)
             _refuse_spoilt(run.checkpoints / "best.ckpt")
-        return _fit(run, plan, last if last.is_file() else None, console)
+        return _fit(run, plan, last if last.is_file() else None, console, log=log)
     finally:
         plan.opened.store.close()
 
@@ -231,7 +235,7 @@ def _train_new(
     del model
     if tell:
         tell(plan)
-    return _fit(run, plan, None, console, after_epoch)
+    return _fit(run, plan, None, console, after_epoch, config.log)
 
 
 def _noted(plan: Plan, notes: list[str]) -> Plan:
@@ -248,8 +252,9 @@ def _range_test(config: Config, model: Any, opened: Opened, console: Console | N
 
 
 def _fit(
-    run: Run, plan: Plan, checkpoint: Path | None, console: Console | None, after_epoch: AfterEpoch | None = None
-) -> TrainResult:
+    run: Run, plan: Plan, checkpoint: Path | None, console: Console | None, after_epoch: AfterEpoch | None = None,
+    log: Sequence[LogEntry] | None = None,
+) -> TrainResult:  # fmt: skip
     started = time.perf_counter()
     config, opened = plan.config, plan.opened
     samples, keys = training_inputs(config, opened)
@@ -261,7 +266,7 @@ def _fit(
     keeper, history = Keeper(run, config.train), History(run)
     module.is_better = keeper.is_better
     loader = train_loader(samples, keys, config.train.workers, pin=config.train.devices == "gpu" and torch.cuda.is_available())
-    with quiet_lightning(), LogBook(run, _telling(console)) as book:
+    with quiet_lightning(), LogBook(run, _telling(console), log=log) as book:
         callbacks: list[pl.Callback] = [history, keeper, Logging(book, history, panel_samples(opened), config.train.epochs)]
         callbacks += [TrainingProgress(console, module.total_steps)] if console else []
         callbacks += [AskAfterEpoch(after_epoch)] if after_epoch else []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from maskwright.config.log import LogEntry
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
 from maskwright.training.loggers.book import LogBook, Tell, tell_on_stderr
@@ -15,13 +16,15 @@ from maskwright.training.loggers.tables import scored
 _LATER = ("wandb", "mlflow")  # TensorBoard has no place for what is no curve
 
 
-def log_evaluation(run: Run, document: Mapping[str, Any], counts: Counts, tell: Tell = tell_on_stderr) -> None:
+def log_evaluation(
+    run: Run, document: Mapping[str, Any], counts: Counts, tell: Tell = tell_on_stderr, log: Sequence[LogEntry] | None = None
+) -> None:
     """Give the scores and tables of a split to the run's loggers; nothing is imported when it has none of them.
 
     A logger that failed while the run was trained is given the epochs it lacks first. One that fails now is told of;
     the evaluation stands in the run folder either way.
     """
-    book = _book(run, tell)
+    book = _book(run, tell, log)
     if book:
         with book:
             _catch_up(book)
@@ -37,8 +40,8 @@ def log_report(run: Run, path: Path, tell: Tell = tell_on_stderr) -> None:
             book.file(path)
 
 
-def _book(run: Run, tell: Tell) -> LogBook | None:
-    book = LogBook(run, tell, _LATER, "the run folder holds it all, and the next maskwright evaluate tries again")
+def _book(run: Run, tell: Tell, log: Sequence[LogEntry] | None = None) -> LogBook | None:
+    book = LogBook(run, tell, _LATER, "the run folder holds it all, and the next maskwright evaluate tries again", log)
     return book if book.entries else None
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from maskwright.config.log import entry_name
+from maskwright.config.log import LogEntry, entry_name
 from maskwright.errors import MaskwrightError
 from maskwright.runs import Run
 from maskwright.training.loggers import LOGGERS, TITLES
+from maskwright.training.loggers.choice import without_addresses
 from maskwright.training.loggers.epochs import Ending, Epoch, Logger
 from maskwright.training.loggers.ledger import note, read_ledger
 from maskwright.training.loggers.surroundings import first_line, quiet
@@ -38,9 +39,18 @@ class LogBook:
     def __init__(
         self, run: Run, tell: Tell = tell_on_stderr, names: tuple[str, ...] = tuple(LOGGERS),
         goes_on: str = "training goes on without it, and maskwright evaluate adds what it lacks",
+        log: Sequence[LogEntry] | None = None,
     ) -> None:  # fmt: skip
+        """`log` is what this call's own configuration asks for; without one the run's is used, less the places it names."""
         self.run, self.config, self.tell, self.goes_on = run, run.config, tell, goes_on
-        self.entries = [entry for entry in self.config.log if entry_name(entry) in names]
+        unnamed = ""
+        if log is None:
+            log, unnamed = without_addresses(self.config.log, read_ledger(run))
+        self.entries = [entry for entry in log if entry_name(entry) in names]
+        if unnamed:
+            tell(
+                f"note    nothing goes to the places that {run.root} itself would log to; {unnamed} before the command allows it"
+            )
         self._open: dict[str, Logger] = {}
 
     def open(self, first_epoch: int | None, rows: list[dict[str, Any]]) -> None:

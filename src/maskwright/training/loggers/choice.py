@@ -1,16 +1,19 @@
-"""Which loggers a configuration asks for: settled before training, refused where they can't be."""
+"""Which loggers a configuration asks for: settled before training, refused where they can't be; which of a run's own are used."""
 
 from __future__ import annotations
 
 import importlib.util
 import netrc
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from maskwright.config import Config
-from maskwright.config.log import MlflowLog, WandbLog, entry_name
-from maskwright.errors import UsageError, install_command, must
+from maskwright.config.log import LogEntry, MlflowLog, WandbLog, entry_name
+from maskwright.errors import UsageError, as_typed, install_command, must
+from maskwright.training.loggers.surroundings import without_password
 
 _SQLITE = "sqlite:///"
 
@@ -43,6 +46,37 @@ def wandb_mode(options: WandbLog) -> str:
         return "disabled"
     sends = options.mode == "online" or (options.mode == "auto" and asked in ("online", "run", "shared"))
     return "online" if sends and asked not in ("offline", "dryrun") else "offline"
+
+
+def without_addresses(log: Sequence[LogEntry], ledger: Mapping[str, Mapping[str, Any]]) -> tuple[list[LogEntry], str]:
+    """A folder's own loggers as far as the environment names the same places, and the variables that would name the rest.
+
+    A run may come from anybody: a person's token and results go to no server, account or file because its folder says so.
+    What a logger keeps in the run folder itself goes on.
+    """
+    entries: list[LogEntry] = []
+    unnamed: dict[str, str] = {}
+    for entry in log:
+        noted = ledger.get(entry_name(entry), {})
+        places: list[tuple[str, str | None]] = []
+        if isinstance(entry, WandbLog) and wandb_mode(entry) == "online":
+            mode = os.environ.get("WANDB_MODE") or "online"
+            places = [("WANDB_MODE", mode), ("WANDB_ENTITY", entry.entity), ("WANDB_ENTITY", noted.get("entity"))]
+        elif isinstance(entry, MlflowLog):
+            places = [("MLFLOW_TRACKING_URI", entry.uri), ("MLFLOW_TRACKING_URI", noted.get("uri"))]
+        missing = {name: without_password(place) for name, place in places if place and not _names(name, place)}
+        unnamed |= missing
+        if isinstance(entry, WandbLog):
+            entries.append(entry.model_copy(update={"mode": "offline"}) if missing else entry)
+        elif isinstance(entry, MlflowLog):
+            entries += [] if missing else [entry.model_copy(update={"uri": None})]  # as the environment writes it
+        else:
+            entries.append(entry)
+    return entries, " ".join(f"{name}={as_typed(place)}" for name, place in unnamed.items())
+
+
+def _names(variable: str, place: str) -> bool:
+    return without_password(os.environ.get(variable, "")) == without_password(place)
 
 
 def refuse_missing(config: Config) -> None:

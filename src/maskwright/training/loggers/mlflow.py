@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 
@@ -19,7 +19,7 @@ from maskwright.config.log import MlflowLog
 from maskwright.runs import Run, write_atomically
 from maskwright.training.loggers.epochs import Ending, Epoch
 from maskwright.training.loggers.ledger import new_name, note, read_ledger
-from maskwright.training.loggers.surroundings import Environment
+from maskwright.training.loggers.surroundings import Environment, without_password
 from maskwright.training.loggers.tables import Scored
 
 _SQLITE, _KEY = "sqlite:///", "maskwright.key"
@@ -50,7 +50,7 @@ class MlflowRun:
 
     def epoch(self, epoch: Epoch) -> None:
         for panel in epoch.panels:
-            self._client.log_image(self.id, panel.strip, key=f"panels/{panel.key}", step=epoch.number)
+            self._keep("log_image", panel.strip, key=f"panels/{panel.key}", step=epoch.number)
         self._log(epoch.scalars, epoch.number)  # last: an epoch is there when its numbers are, all at once
 
     def best(self, scores: Mapping[str, float], run: Run) -> None:
@@ -62,12 +62,17 @@ class MlflowRun:
 
     def evaluation(self, scored: Scored) -> None:
         self._log(scored.scores, max(0, self.recorded_now()))
-        self._client.log_dict(self.id, dict(scored.document), f"evaluation/{scored.split}.json")
+        self._keep("log_dict", dict(scored.document), f"evaluation/{scored.split}.json")
         for name, table in (("per-class", scored.per_class), ("per-image", scored.per_image)):
-            self._client.log_text(self.id, table.as_csv(), f"evaluation/{scored.split}-{name}.csv")
+            self._keep("log_text", table.as_csv(), f"evaluation/{scored.split}-{name}.csv")
 
     def file(self, path: Path) -> None:
-        self._client.log_artifact(self.id, str(path))
+        self._keep("log_artifact", str(path))
+
+    def _keep(self, call: str, *words: Any, **named: Any) -> None:
+        """Give it a file, unless a store in the run folder would have it elsewhere: made by another, or moved since."""
+        if self._keeps_files:
+            getattr(self._client, call)(self.id, *words, **named)
 
     def close(self, ending: Ending) -> None:
         try:
@@ -86,17 +91,23 @@ class MlflowRun:
         entry = read_ledger(run).get("mlflow") or {"key": new_name(), "run": None, "uri": None}
         given = _address(options, entry)
         uri = given or f"{_SQLITE}{run.root.absolute() / 'mlflow' / 'mlflow.db'}"
-        entry = {**entry, "uri": _without_password(given) if given else None}
+        entry = {**entry, "uri": without_password(given) if given else None}
         note(run, "mlflow", entry)
         if uri.startswith(_SQLITE):
-            _prepare(Path(uri.removeprefix(_SQLITE)))
+            path = Path(uri.removeprefix(_SQLITE))
+            if given is None and path.is_symlink():
+                raise ConnectionError(f"{path} must be a file of the run; it is a link")
+            _prepare(path)
         self._client = MlflowClient(tracking_uri=uri)
         self.id = entry["run"] or self._begun(run, config, options, str(entry["key"]), uri)
+        files = urlsplit(self._client.get_run(self.id).info.artifact_uri)
+        inside = Path(unquote(files.path)).resolve().is_relative_to((run.root / "mlflow").resolve())
+        self._keeps_files = given is not None or (files.scheme == "file" and not files.netloc and inside)
         note(run, "mlflow", {**entry, "run": self.id})
         if self._training:
             self._client.update_run(self.id, status="RUNNING")
         self.recorded = self.recorded_now()
-        self.place = f"run {self.id} in {_without_password(uri)}"
+        self.place = f"run {self.id} in {without_password(uri)}"
 
     def _begun(self, run: Run, config: Config, options: MlflowLog, key: str, uri: str) -> str:
         """The id of the run that bears our key: one that a killed process began, or a new one."""
@@ -146,11 +157,15 @@ def _close(client: Any) -> None:
 
 
 def _address(options: MlflowLog, entry: Mapping[str, Any]) -> str | None:
-    """Where the run is logged to; None for the run folder. What was begun somewhere goes on there."""
-    asked = options.uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if not entry["run"] or (asked and _without_password(asked) == entry["uri"]):
-        return asked
-    return options.uri or entry["uri"]
+    """Where the run is logged to; None for the run folder. What was begun somewhere goes on there, where this call names it."""
+    asked = [place for place in (options.uri, os.environ.get("MLFLOW_TRACKING_URI")) if place]
+    if entry["run"]:
+        if entry["uri"] is None:
+            return None
+        asked = [place for place in asked if without_password(place) == entry["uri"]]
+        if not asked:
+            raise ConnectionError(f"it was begun elsewhere; to go on there, set MLFLOW_TRACKING_URI={entry['uri']}")
+    return next(iter(asked), None)
 
 
 def _prepare(path: Path) -> None:
@@ -188,16 +203,6 @@ def _flat(section: BaseModel, prefix: str = "") -> Iterable[tuple[str, str]]:
         elif f"{prefix}{key}" != "log":  # which may hold a server's password
             text = written[key] if isinstance(value, str) else json.dumps(written[key], ensure_ascii=False)
             yield f"{prefix}{key}", text if len(text) <= _PARAM_LENGTH else "see config.yaml"
-
-
-def _without_password(uri: str) -> str:
-    """The address without user and password, to be shown and kept.
-
-    >>> _without_password("https://me:secret@mlflow.example.org/x")
-    'https://mlflow.example.org/x'
-    """
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else uri
 
 
 def open_mlflow(run: Run, config: Config, options: MlflowLog, first_epoch: int | None) -> MlflowRun:

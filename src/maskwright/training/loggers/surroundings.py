@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import urlsplit, urlunsplit
 
 
 class Environment:
@@ -33,6 +34,16 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(disabled)
+
+
+def without_password(uri: str) -> str:
+    """The address without user and password, to be shown and kept.
+
+    >>> without_password("https://me:secret@mlflow.example.org/x")
+    'https://mlflow.example.org/x'
+    """
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else uri
 
 
 def first_line(error: BaseException) -> str:

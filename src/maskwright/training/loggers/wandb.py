@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,8 @@ class WandbRun:
             )  # fmt: skip
 
         self.place = f"offline in {self.folder}; wandb sync {self.folder} would send it"
+        with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
+            wandb.setup()  # it takes a server's address from ./wandb/settings, which may be anybody's
         if mode == "online":
             try:
                 if not has_key():  # it would ask for one
@@ -125,7 +128,7 @@ class WandbRun:
                 self.place = f"online, {self._run.url}"
             except Exception as error:  # noqa: BLE001 - of many kinds; the run must not wait for a network
                 self.place, self.astray, mode = f"not reached ({first_line(error)}), so {self.place}", True, "offline"
-                with suppress(Exception):
+                with contextlib.suppress(Exception):
                     wandb.teardown()
         if mode == "offline":
             self._run = begin("offline")
@@ -155,7 +158,7 @@ class WandbRun:
         import wandb
 
         if wandb.run is None:
-            with suppress(Exception):  # its process may be gone already
+            with contextlib.suppress(Exception):  # its process may be gone already
                 wandb.teardown()
         self._environment.restore()
         shutil.rmtree(self.folder / "cache", ignore_errors=True)  # its own logs, and copies of what it keeps elsewhere
