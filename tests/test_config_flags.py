@@ -130,7 +130,7 @@ def test_an_empty_text_is_no_folder():
 
 def test_a_date_is_text(tmp_path):
     (tmp_path / "my.yaml").write_text("data:\n  root: 2024-13-45\n")
-    assert maskwright("config", "show", tmp_path / "my.yaml", "--json").json["data"]["root"] == "2024-13-45"
+    assert maskwright("config", "show", tmp_path / "my.yaml", "--json").json["data"]["root"] == str(tmp_path / "2024-13-45")
     assert "a whole number; got '2024-13-45'" in maskwright("config", "show", "--train.seed", "2024-13-45").sentence
 
 
