@@ -68,6 +68,8 @@ def test_costs_are_those_of_the_scores_and_the_history():
     assert entry.cost.parameters == told[0]["parameters"] == told[1]["parameters"]
     assert entry.cost.multiply_adds == told[0]["multiply_adds"]
     assert entry.cost.milliseconds_an_image == pytest.approx(sum(one["milliseconds_an_image"] for one in told) / 2)
+    assert entry.cost.milliseconds_low == min(one["milliseconds_low"] for one in told)
+    assert entry.cost.milliseconds_high == max(one["milliseconds_high"] for one in told)
     assert entry.cost.train_seconds == pytest.approx(sum(row["seconds"] for run in entry.runs for row in run.history) / 2)
 
 

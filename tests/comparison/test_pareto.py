@@ -38,7 +38,7 @@ def test_what_is_off_the_front_is_beaten_by_something_on_it(points):
 
 
 def test_a_front_for_each_cost():
-    costs = [Cost(3, 30.0, 1.0, math.nan), Cost(1, 10.0, 2.0, 5.0), Cost(2, 20.0, 3.0, 4.0)]
+    costs = [Cost(3, 30.0, 1.0, math.nan), Cost(1, 10.0, 2.0, 5.0, 5.0, 6.0), Cost(2, 20.0, 3.0, 4.0, 4.0, 4.5)]
     stood = standings(comparison(simulated(np.random.default_rng(0), 80, [1, 0.5, 0]), costs=costs))
     found = fronts(stood)
     assert list(found) == list(COSTS)
@@ -48,9 +48,21 @@ def test_a_front_for_each_cost():
     assert [point.on_front for point in found["train_seconds"].points] == [True, False, False]
     times = found["milliseconds_an_image"]
     assert times.missing == ("entry0",) and [point.cost for point in times.points] == [4.0, 5.0]
+    assert not any(point.on_front for point in times.points)  # as the time of one is not known
     best = next(row for row in stood.rows if row.name == "entry0")
     point = found["multiply_adds"].points[-1]
     assert (point.score, point.interval, point.verdict) == (best.metrics["iou"], best.intervals["iou"], "best")
+
+
+@pytest.mark.parametrize(
+    ("spreads", "order"),
+    [(((11, 14), (15, 16)), [True, False]), (((11, 15), (15, 16)), [False] * 2), (((11, 90), (15, 16)), [False] * 2),
+     (((math.nan, math.nan), (15, 16)), [False] * 2)],
+)  # fmt: skip
+def test_times_are_ranked_only_where_they_do_not_overlap(spreads, order):
+    costs = [Cost(1, 1.0, 1.0, 10.0 + place, *ends) for place, ends in enumerate(spreads)]
+    stood = standings(comparison(simulated(np.random.default_rng(0), 80, [1, 0]), costs=costs))
+    assert [point.on_front for point in fronts(stood)["milliseconds_an_image"].points] == order
 
 
 # ------------------------------------------------------------------ disagreement

@@ -226,13 +226,14 @@ def test_the_document_reads_back():
     assert document["sentences"] == list(found.sentences)
 
 
-def test_the_front_is_of_time_or_what_stands_in_for_it():
-    costs = [Cost(10, 3.0, 1.0, 9.0), Cost(10, 2.0, 1.0, 5.0), Cost(10, 1.0, 1.0, 7.0)]
+def test_the_front_is_of_multiply_adds_or_parameters_never_of_times():
+    costs = [Cost(10, 3.0, 1.0, 9.0, 8.0, 10.0), Cost(11, 2.0, 1.0, 5.0, 5.0, 6.0), Cost(12, 1.0, 1.0, 7.0, 7.0, 7.0)]
     found = standings(plain(100, [1.0, 0.5, 0], costs=costs))
-    assert {row.name: row.on_front for row in found.rows} == {"entry0": True, "entry1": True, "entry2": False}
-    unknown = [Cost(cost.parameters, cost.multiply_adds, 1.0, math.nan) for cost in costs]
-    found = standings(plain(100, [1.0, 0.5, 0], costs=unknown))
     assert found.front_cost == "multiply_adds" and all(row.on_front for row in found.rows)
+    unknown = [dataclasses.replace(cost, multiply_adds=math.nan) for cost in costs]
+    found = standings(plain(100, [1.0, 0.5, 0], costs=unknown))
+    assert found.front_cost == "parameters"
+    assert {row.name: row.on_front for row in found.rows} == {"entry0": True, "entry1": False, "entry2": False}
 
 
 def test_a_class_without_truth_is_left_out_for_all_whoever_predicts_it() -> None:

@@ -254,7 +254,7 @@ def test_a_mean_ends_with_the_shortest_seed(cats: Comparison) -> None:
 
 def test_the_front_is_what_nothing_cheaper_reaches(cats: Comparison, page: Page) -> None:
     plots = cost_plots(gather_comparison(cats))
-    assert [plot.key for plot in plots] == ["milliseconds", "parameters", "multiply-adds", "training"]
+    assert [plot.key for plot in plots] == ["multiply-adds"]  # of three models
     for plot in plots:
         for index, point in enumerate(plot.points):
             beaten = any(other.cost <= point.cost and other.score >= point.score and other != point for other in plot.points)
@@ -263,7 +263,24 @@ def test_the_front_is_what_nothing_cheaper_reaches(cats: Comparison, page: Page)
     only = cost_plots(gather_comparison(replace(cats, entries=tuple(dearest_first))))
     assert [plot.key for plot in only] == ["parameters"]  # the rest cost the same
     assert len(only[0].front) == 3
-    assert page.svgs == 4 + 2
+    assert page.svgs == 1 + 2
+
+
+def test_cost_is_drawn_as_often_as_it_says_something_different(cats: Comparison) -> None:
+    def keys(*costs: tuple[float, ...]) -> list[str]:
+        many = tuple(replace(cats.entries[0], name=f"m{n}", cost=Cost(int(cost[0]), *cost[1:])) for n, cost in enumerate(costs))
+        return [plot.key for plot in cost_plots(gather_comparison(replace(cats, entries=many)))]
+
+    apart = ((1, 1, 9, 5, 4, 6), (2, 2, 8, 10, 9, 11), (3, 3, 7, 15, 14, 16), (4, 4, 6, 20, 19, 21))
+    assert keys(*apart) == ["multiply-adds"]  # all costs order the models alike
+    crossed = (*apart[:3], (4, 0.5, 6, 20, 19, 21))
+    assert keys(*crossed) == ["multiply-adds", "parameters"]
+    assert keys(*crossed[1:]) == ["multiply-adds"]  # of three models one plot
+    slow = (*apart[:3], (4, 4, 6, 1, 0.9, 1.1))
+    assert keys(*slow) == ["multiply-adds", "milliseconds"]
+    assert keys(*(cost[:4] for cost in slow)) == ["multiply-adds"]  # a time without its spread is noise
+    assert keys(*slow[:3], (4, 4, 6, 1, 0.9, 9.5)) == ["multiply-adds"]  # one that overlaps as well
+    assert keys(*((1, 1, *cost[2:]) for cost in apart)) == ["milliseconds"]
 
 
 def test_cost_plots_draw_the_intervals_of_the_scores(cats: Comparison, stood: Standings) -> None:
@@ -496,9 +513,9 @@ def test_without_a_folder_it_asks_for_one(cats: Comparison, tmp_path: Path) -> N
 
 def test_the_same_comparison_gives_the_same_bytes(cats: Comparison) -> None:
     files = [root_of(cats) / "report.html", *sorted((root_of(cats) / "plots").iterdir())]
-    assert [file.name for file in files[1:]] == ["cost-milliseconds.png", "cost-multiply-adds.png", "cost-parameters.png",
-                                                 "cost-training.png", "standings.png", "validation-iou.png",
-                                                 "validation-loss.png"]  # fmt: skip
+    assert [file.name for file in files[1:]] == [
+        "cost-multiply-adds.png", "standings.png", "validation-iou.png", "validation-loss.png",
+    ]  # fmt: skip
     before = [file.read_bytes() for file in files]
     write_comparison_report(cats)
     assert [file.read_bytes() for file in files] == before

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
+from maskwright.comparison.entries import Cost
 from maskwright.comparison.standings import DISTANCES, OUTLINES, SCORES, Standing, Standings
 from maskwright.config.base import MONITORS
+from maskwright.evaluation.costs import format_latency
 
 DASH = "–"
 
@@ -70,8 +72,13 @@ def cost_columns(standings: Standings) -> list[Column]:
         Column(("parameters",), tuple(_large(cost.parameters) for cost in costs)),
         Column(("multiply-", "adds"), tuple(_large(cost.multiply_adds) for cost in costs)),
         Column(("train", "seconds"), tuple(_figures(cost.train_seconds) for cost in costs)),
-        Column(("ms an", "image"), tuple(_figures(cost.milliseconds_an_image) for cost in costs)),
+        Column(("time an", "image"), tuple(map(latency, costs))),
     ]
+
+
+def latency(cost: Cost) -> str:
+    """Milliseconds an image with their spread: 12 ms (11–14)."""
+    return format_latency(cost.milliseconds_an_image, cost.milliseconds_low, cost.milliseconds_high)
 
 
 def verdict_word(row: Standing, top: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an entry costs; NaN where it could not be measured. Multiply-adds are of one image as the network sees it."""
+    """What an entry costs; NaN where it could not be measured. Multiply-adds are of one image as the network sees it.
+
+    Milliseconds are the median of a few passes over one image, with the fastest and the slowest of them.
+    """
 
     parameters: int
     multiply_adds: float
     train_seconds: float
     milliseconds_an_image: float
+    milliseconds_low: float = math.nan
+    milliseconds_high: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -166,13 +166,16 @@ def best_val(run: Run, monitor: str) -> float:
 
 
 def cost_of(runs: Sequence[Run], split: str) -> Cost:
-    """What an entry costs: of the network once, of training and predicting the mean over its runs."""
+    """What an entry costs: of the network once, of training and predicting the mean over its runs, with all runs' extremes."""
     costs = [run.read_json(f"evaluation/{split}.json").get("cost") or {} for run in runs]
     known = next((cost for cost in costs if cost.get("parameters")), None)
     parameters, multiply_adds = (known["parameters"], known.get("multiply_adds")) if known else _measured(runs[0])
-    milliseconds = [cost.get("milliseconds_an_image") for cost in costs]
+    median, low, high = ([cost.get(key) for cost in costs] for key in (
+        "milliseconds_an_image", "milliseconds_low", "milliseconds_high"))  # fmt: skip
     seconds = [sum(row["seconds"] for row in run.history) if run.history else None for run in runs]
-    return Cost(int(parameters), math.nan if multiply_adds is None else float(multiply_adds), _mean(seconds), _mean(milliseconds))
+    multiply_adds = math.nan if multiply_adds is None else float(multiply_adds)
+    ends = (min(_known(low)), max(_known(high))) if _known(low) and _known(high) else (math.nan, math.nan)
+    return Cost(int(parameters), multiply_adds, _mean(seconds), _mean(median), *ends)
 
 
 def _measured(run: Run) -> tuple[int, int | None]:
@@ -185,8 +188,12 @@ def _measured(run: Run) -> tuple[int, int | None]:
     return size.parameters, size.multiply_adds
 
 
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None and not math.isnan(value)]
+
+
 def _mean(values: Iterable[float | None]) -> float:
-    known = [value for value in values if value is not None and not math.isnan(value)]
+    known = _known(values)
     return sum(known) / len(known) if known else math.nan
 
 

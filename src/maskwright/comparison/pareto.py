@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from maskwright.comparison.entries import Cost
     from maskwright.comparison.standings import Standings
 
-# what an entry costs → in words; the first that is known of all decides `on_front` in the table
+# what an entry costs → in words; the first that is known of all decides `on_front` in the table. Times come last: they are
+# the machine's as much as the model's
 COSTS = {
-    "milliseconds_an_image": "ms an image",
     "multiply_adds": "multiply-adds",
     "parameters": "parameters",
+    "milliseconds_an_image": "ms an image",
     "train_seconds": "train seconds",
 }
 
@@ -55,20 +58,30 @@ def on_front(costs: Sequence[float], scores: Sequence[float]) -> list[bool]:
     ]
 
 
-def front_cost(costs: Sequence[object]) -> str:
-    """The first cost that every entry has: a time is what is paid, multiply-adds stand in for it."""
+def latencies_differ(costs: Sequence[Cost]) -> bool:
+    """Whether the times of no two entries overlap, fastest to slowest pass: only then is there an order of them."""
+    ends = sorted((cost.milliseconds_low, cost.milliseconds_high) for cost in costs)
+    known = all(math.isfinite(low + high) for low, high in ends)
+    return known and all(high < low for (_, high), (low, _) in pairwise(ends))
+
+
+def front_cost(costs: Sequence[Cost]) -> str:
+    """The first cost that every entry has."""
     known = [name for name in COSTS if all(math.isfinite(float(getattr(cost, name))) for cost in costs)]
     return known[0] if known else "parameters"
 
 
 def fronts(standings: Standings) -> dict[str, Front]:
-    """One front for each kind of cost."""
+    """One front for each kind of cost; on that of times nobody is, unless no two of them overlap."""
     found = {}
     sign = -1 if standings.is_lower_better else 1
+    ranked = latencies_differ([row.cost for row in standings.rows])
     for name, label in COSTS.items():
         rows = [(float(getattr(row.cost, name)), row.metrics[standings.metric], row) for row in standings.rows]
         known = [each for each in rows if math.isfinite(each[0] + each[1])]
         flags = on_front([cost for cost, _, _ in known], [sign * score for _, score, _ in known])
+        if name == "milliseconds_an_image" and not ranked:
+            flags = [False] * len(known)
         points = [
             Point(row.name, cost, score, row.intervals[standings.metric], row.verdict, flag)
             for (cost, score, row), flag in zip(known, flags, strict=True)

@@ -11,9 +11,10 @@ import math
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import fields
 
 from maskwright.comparison.columns import Column, cost_columns, interval_columns, marks, one_line, outline_columns, score_columns
-from maskwright.comparison.pareto import COSTS
+from maskwright.comparison.entries import Cost
 from maskwright.comparison.standings import SCORES, Standings
 
 WIDTH = 100  # columns of a terminal that text keeps to
@@ -49,21 +50,24 @@ def as_markdown(standings: Standings) -> str:
 def as_csv(standings: Standings) -> str:
     """A row an entry with every number in full; what is undefined is empty, a failure is a row with its reason."""
     bounds = [f"{name}{end}" for name in SCORES for end in ("", "_low", "_high")]
+    costs = [cost.name for cost in fields(Cost)]
     head = ["name", "seeds", *bounds, "metric", "difference", "difference_low", "difference_high", "verdict", standings.monitor,
-            "chosen_on_validation", "on_front", *COSTS, "failure"]  # fmt: skip
+            "chosen_on_validation", "on_front", *costs, "failure"]  # fmt: skip
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(head)
     for row in standings.rows:
         scores = [value for name in SCORES for value in (row.metrics[name], *row.intervals[name])]
-        costs = [getattr(row.cost, name) for name in COSTS]
+        spent = [getattr(row.cost, name) for name in costs]
         differences = [row.difference, *row.difference_interval]
         writer.writerow(
             [row.name, row.num_seeds, *map(_full, scores), standings.metric, *map(_full, differences), row.verdict,
-             _full(row.val), int(row.chosen), int(row.on_front), *map(_full, costs), ""]
+             _full(row.val), int(row.chosen), int(row.on_front), *map(_full, spent), ""]
         )  # fmt: skip
     for failure in standings.failures:
-        writer.writerow([failure.name, *[""] * (head.index("verdict") - 1), "failed", *[""] * 7, one_line(failure.reason)])
+        writer.writerow(
+            [failure.name, *[""] * (head.index("verdict") - 1), "failed", *[""] * (3 + len(costs)), one_line(failure.reason)]
+        )
     return out.getvalue()
 
 

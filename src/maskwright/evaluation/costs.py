@@ -6,27 +6,37 @@ import contextlib
 import json
 import math
 import re
+import statistics
+import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from maskwright.models.sizing import multiply_adds
 from maskwright.prediction.predictor import Predictor
 from maskwright.runs import Run, processor_name
 
+PASSES, BEGUN_WITHIN = 5, 0.5  # at most so many timed passes, the last begun within so many seconds of passes; two at least
+STEADY = 1.25  # the slowest pass over the median: what was measured more steadily than this is kept
+
 
 @dataclass(frozen=True)
 class PredictionCost:
     """Of one image on this machine; NaN where it could not be measured.
 
-    Time is from pixels to labels, the median over images. Memory is the most the device held: on a GPU what torch took,
-    on a CPU the whole program with its libraries. Multiply-adds (None where they can't be counted) are those of `input`,
-    the rows and columns of the first image as the network sees it.
+    Time is from pixels to labels, of one image again and again while nothing else runs in this program: the median, the
+    fastest and the slowest pass. Memory is the most the device held: on a GPU what torch took, on a CPU the whole program
+    with its libraries. Multiply-adds (None where they can't be counted) and time are those of `input`, the rows and columns
+    of that image as the network sees it.
     """
 
     milliseconds_an_image: float
+    milliseconds_low: float
+    milliseconds_high: float
     peak_memory_mib: float
     parameters: int
     multiply_adds: int | None
@@ -39,7 +49,7 @@ class PredictionCost:
         return asdict(self) | {"input": list(self.input)}
 
     def __str__(self) -> str:
-        parts = [f"{self.milliseconds_an_image:.3g} ms an image"] if math.isfinite(self.milliseconds_an_image) else []
+        parts = [f"{format_latency(self.milliseconds_an_image, self.milliseconds_low, self.milliseconds_high)} an image"]
         parts += [f"{self.peak_memory_mib:.0f} MiB at most"] if math.isfinite(self.peak_memory_mib) else []
         counted = "" if self.multiply_adds is None else f", {_short(self.multiply_adds)} multiply-adds"
         rows, columns = self.input
@@ -66,32 +76,69 @@ class PeakMemory:
         return _resident_peak() if self.device.type == "cpu" else math.nan
 
 
-def cost_of(
-    run: Run, predictor: Predictor, milliseconds_an_image: float, peak_memory_mib: float, size: tuple[int, int]
-) -> PredictionCost:
-    """What was measured, and the network's size; `size` is that of an image."""
+def cost_of(run: Run, predictor: Predictor, pixels: np.ndarray, peak_memory_mib: float) -> PredictionCost:
+    """What predicting one image costs, time measured now; H W C uint8, one that was just predicted, so that all is warm.
+
+    What an earlier evaluation told of this run, with an input of this size, is not measured again.
+    """
     model, device = predictor.model, predictor.device
-    rows, columns = predictor.view.inner_size(*size)
+    rows, columns = predictor.view.inner_size(*pixels.shape[:2])
+    earlier = _earlier_costs(run, (rows, columns))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name() if device.type == "cpu" else "gpu"
+    where = (f"{device.type}: {name}", predictor.precision)
+    latency = next((kept for cost in earlier if (kept := _steady_latency(cost, where))), None)
+    counted = next((cost["multiply_adds"] for cost in earlier if isinstance(cost.get("multiply_adds"), int)), None)
     return PredictionCost(
-        milliseconds_an_image,
+        *(latency or measure_latency(predictor, pixels)),
         peak_memory_mib,
         sum(parameter.numel() for parameter in model.parameters()),
-        _counted_before(run, (rows, columns)) or multiply_adds(model, predictor.bands.num_channels, rows, columns),
+        counted or multiply_adds(model, predictor.bands.num_channels, rows, columns),
         (rows, columns),
-        f"{device.type}: {name}",
-        predictor.precision,
+        *where,
     )
 
 
-def _counted_before(run: Run, size: tuple[int, int]) -> int | None:
-    """Multiply-adds as an earlier evaluation told them of an input of this size: they change with nothing else in a run."""
+def measure_latency(predictor: Predictor, pixels: np.ndarray) -> tuple[float, float, float]:
+    """Milliseconds of predicting an image, from pixels to labels: the median, the least and the most of a few passes. H W C"""
+    seconds: list[float] = []
+    while len(seconds) < 2 or (len(seconds) < PASSES and sum(seconds) < BEGUN_WITHIN):
+        started = time.perf_counter()
+        predictor.labels(predictor.logits(pixels))  # labels are on the CPU, so the device has finished
+        seconds.append(time.perf_counter() - started)
+    return 1000 * statistics.median(seconds), 1000 * min(seconds), 1000 * max(seconds)
+
+
+def format_latency(median: float, low: float, high: float) -> str:
+    """A time with its spread, where that is known.
+
+    >>> format_latency(12.34, 11.0, 14.2), format_latency(1034.6, math.nan, math.nan), format_latency(2.071, 2.07, 2.0712)
+    ('12.3 ms (11–14.2)', '1,035 ms', '2.07 ms')
+    """
+    if not math.isfinite(median):
+        return "–"
+    told, *ends = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in (median, low, high))
+    return f"{told} ms" if "nan" in ends or ends == [told, told] else f"{told} ms ({ends[0]}–{ends[1]})"
+
+
+def _earlier_costs(run: Run, size: tuple[int, int]) -> list[Mapping[str, Any]]:
+    """The cost that earlier evaluations told of an input of this size."""
+    found = []
     for path in sorted(run.root.glob("evaluation/*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # another kind of file, or none that can be read
             cost = json.loads(path.read_text(encoding="utf-8"))["cost"]
-            if tuple(cost["input"]) == size and cost["multiply_adds"]:
-                return int(cost["multiply_adds"])
-    return None
+            if tuple(cost["input"]) == size:
+                found.append(cost)
+    return found
+
+
+def _steady_latency(cost: Mapping[str, Any], where: tuple[str, str]) -> tuple[float, float, float] | None:
+    """A time measured on this device in this arithmetic, where nothing disturbed it."""
+    median, low, high = (cost.get(key) for key in ("milliseconds_an_image", "milliseconds_low", "milliseconds_high"))
+    if (cost.get("device"), cost.get("precision")) != where:
+        return None
+    if not (isinstance(median, float) and isinstance(low, float) and isinstance(high, float)):
+        return None
+    return (median, low, high) if high <= STEADY * median else None
 
 
 def _short(number: int) -> str:

@@ -140,7 +140,8 @@ def evaluate(
                 boundary_width)  # fmt: skip
     seen.look(read_split(document, split, data), len(entries), progress)
     counts, groups = Counts.join(seen.counts), tuple(entry["group"] for entry in entries)
-    cost = cost_of(run, predictor, seen.milliseconds_an_image, memory.mib, entries[0]["size"])
+    assert seen.last is not None, "a split that is evaluated has images"
+    cost = cost_of(run, predictor, seen.last, memory.mib)
     result = Evaluation(
         run.name, split, names, summary(counts, names), intervals(counts, groups), seen.mean_loss, counts,
         calibrator.result(), used, by_size(counts, names, groups), cost, groups,

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -27,14 +25,13 @@ from maskwright.prediction.predictor import Predictor
 from maskwright.prediction.writers import write_labels
 from maskwright.runs import usable_cores
 
-TIMED = 9  # images predicted while nothing else runs: one of warm-up, and those whose median is the latency
 Image = tuple[str, np.ndarray, np.ndarray]
 _Loss = Future[float | None]
 
 
 @dataclass
 class Scan:
-    """What is done with each image, and what was found; `seconds` are those of predictions that nothing else disturbed."""
+    """What is done with each image, and what was found; `last` are the pixels of the last one."""
 
     predictor: Predictor
     loss: Loss
@@ -44,7 +41,7 @@ class Scan:
     boundary_width: int
     counts: list[Counts] = field(default_factory=list)
     losses: list[float | None] = field(default_factory=list)  # None where nothing is labelled
-    seconds: list[float] = field(default_factory=list)
+    last: np.ndarray | None = field(default=None, repr=False)
 
     def look(self, images: Iterator[Image], total: int, progress: Callable[[int, int], None] | None = None) -> None:
         """Take every image: name, pixels H W C, mask H W.
@@ -59,18 +56,15 @@ class Scan:
             following = pool.submit(next, images, None)
             for done in itertools.count():
                 image = following.result()
-                undisturbed = not ahead or done < TIMED
-                self._gather(waiting, 0 if undisturbed or image is None else ahead)
+                self._gather(waiting, 0 if image is None else ahead)
                 if progress and done:
                     progress(done, total)
                 if image is None:
                     return
                 name, pixels, mask = image
-                started = time.perf_counter()
+                self.last = pixels
                 logits = self.predictor.logits(pixels)
-                labels = self.predictor.labels(logits, self.threshold)  # on the CPU, so the device has finished
-                if undisturbed:
-                    self.seconds.append(time.perf_counter() - started)
+                labels = self.predictor.labels(logits, self.threshold)
                 found = pool.submit(self._look_at_labels, name, labels, mask)
                 loss = pool.submit(self._look_at_logits, logits, mask) if on_cpu else _done(self._look_at_logits(logits, mask))
                 waiting.append((found, loss))
@@ -94,11 +88,6 @@ class Scan:
         num_classes = self.predictor.classes.num_classes
         write_labels(self.labels_folder / f"{name}.png", labels, num_classes)
         return count_image(name, mask, labels, num_classes, self.boundary_width)
-
-    @property
-    def milliseconds_an_image(self) -> float:
-        """The median of a prediction, from pixels to labels, the first left out; NaN when there is no other."""
-        return 1000 * statistics.median(self.seconds[1:]) if len(self.seconds) > 1 else math.nan
 
     @property
     def mean_loss(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -95,22 +95,34 @@ class Overlay:
         return f"{self.title} by epoch: {told}."
 
 
-# the kinds of cost, their names in files, titles and units
+# the kinds of cost that are drawn, the surest first; their names in files, titles and units
 COSTS = {
-    "milliseconds_an_image": ("milliseconds", "Milliseconds an image", " ms"),
-    "parameters": ("parameters", "Parameters", ""),
     "multiply_adds": ("multiply-adds", "Multiply-adds an image", ""),
-    "train_seconds": ("training", "Training a run, seconds", " s"),
+    "parameters": ("parameters", "Parameters", ""),
+    "milliseconds_an_image": ("milliseconds", "Milliseconds an image", " ms"),
 }
+ONE_PLOT = 3  # of so few models a second plot says nothing new
 
 
 def cost_plots(facts: ComparisonFacts) -> list[CostPlot]:
+    """The score over what differs in cost: one plot, and of many models one more for each cost that puts them in another order.
+
+    Times are drawn only where the slowest pass of each model lies below the fastest of the next.
+    """
+    plots = _all_cost_plots(facts)
+    if len(facts.contenders) <= ONE_PLOT:
+        return plots[:1]
+    orders = [[point.number for point in plot.points] for plot in plots]
+    return [plot for place, plot in enumerate(plots) if orders[place] not in orders[:place]]
+
+
+def _all_cost_plots(facts: ComparisonFacts) -> list[CostPlot]:
     """A plot for each kind of cost that is known of two models or more and isn't the same for all."""
     by_name = {one.name: one for one in facts.contenders}
     found = []
     for cost, (key, title, unit) in COSTS.items():
         points = [point for point in facts.fronts[cost].points if point.cost > 0] if facts.fronts else []
-        if len({point.cost for point in points}) < 2:
+        if len({point.cost for point in points}) < 2 or not any(point.on_front for point in points):
             continue
         drawn = tuple(
             Point(
@@ -124,22 +136,8 @@ def cost_plots(facts: ComparisonFacts) -> list[CostPlot]:
             for point in points
         )
         front = tuple(index for index, point in enumerate(points) if point.on_front)
-        if cost == "train_seconds":
-            size, title, unit = time_unit(max(point.cost for point in points))
-            drawn = tuple(replace(point, cost=point.cost / size) for point in drawn)
         found.append(CostPlot(key, title, unit, drawn, front, facts.is_numbered))
     return found
-
-
-def time_unit(longest: float) -> tuple[float, str, str]:
-    """Seconds, minutes or hours: the unit's length, the plot's title and the unit.
-
-    >>> time_unit(900)
-    (60.0, 'Training a run, minutes', ' min')
-    """
-    units = ((3600.0, 2, "hours", " h"), (60.0, 3, "minutes", " min"), (1.0, 0, "seconds", " s"))
-    size, _, word, short = next(unit for unit in units if longest >= unit[0] * unit[1])
-    return size, f"Training a run, {word}", short
 
 
 def overlays_of(facts: ComparisonFacts) -> list[Overlay]:

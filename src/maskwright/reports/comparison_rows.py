@@ -9,12 +9,13 @@ from functools import partial
 
 import numpy as np
 
+from maskwright.comparison.columns import latency
 from maskwright.config.base import MONITORS
 from maskwright.metrics.scores import iou
 from maskwright.reports.comparison_facts import METRIC, ComparisonFacts, Contender
 from maskwright.reports.comparison_points import short_number
 from maskwright.reports.tables import IN_PIXELS, METRICS, OF_BOUNDARIES, css_colour
-from maskwright.reports.wording import DASH, duration, figures, score
+from maskwright.reports.wording import DASH, duration, score
 
 VERDICTS = {"best": "highest", "tie": "tie", "worse": "worse", "undefined": "no score"}
 _DRAWN_SEEDS = 12
@@ -182,7 +183,7 @@ def _cells(one: Contender, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def cost_table(facts: ComparisonFacts) -> list[tuple[Contender, list[str]]]:
-    """Parameters, multiply-adds, training time and milliseconds of each model."""
+    """Parameters, multiply-adds, training time and time an image of each model."""
     rows = []
     for one in facts.contenders:
         cost = one.entry.cost
@@ -191,7 +192,7 @@ def cost_table(facts: ComparisonFacts) -> list[tuple[Contender, list[str]]]:
             short_number(cost.parameters),
             short_number(cost.multiply_adds),
             duration(seconds) if math.isfinite(seconds) else DASH,
-            figures(cost.milliseconds_an_image),
+            latency(cost),
         ]
         rows.append((one, cells))
     return rows

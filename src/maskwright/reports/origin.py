@@ -12,8 +12,8 @@ from maskwright.config.losses import AnyTerm
 from maskwright.config.optim import OptimConfig
 from maskwright.data.record import class_map
 from maskwright.errors import listed
-from maskwright.reports.facts import Facts
-from maskwright.reports.wording import DASH, SPLIT_WORDS, counted, duration, figures, large, share
+from maskwright.reports.facts import Facts, number
+from maskwright.reports.wording import DASH, SPLIT_WORDS, counted, duration, large, share
 
 Terms = list[tuple[str, str]]
 _LISTED_CLASSES = 30
@@ -103,7 +103,11 @@ def cost_terms(facts: Facts) -> Terms:
     size = " × ".join(f"{side:,}" for side in reversed(cost.get("input") or []))
     terms = []
     if cost.get("milliseconds_an_image") is not None:
-        terms.append(("Time an image", f"{figures(cost['milliseconds_an_image'])} ms{f' ({where})' if where else ''}"))
+        from maskwright.evaluation.costs import format_latency  # late: brings torch
+
+        ends = (number(cost.get(end)) for end in ("milliseconds_low", "milliseconds_high"))
+        told = format_latency(cost["milliseconds_an_image"], *ends)
+        terms.append(("Time an image", f"{told}{f', {where}' if where else ''}"))
     if cost.get("peak_memory_mib") is not None:
         whole = ", the whole program with its libraries" if str(cost.get("device", "")).startswith("cpu") else ""
         terms.append(("Memory", f"{cost['peak_memory_mib']:,.0f} MiB at most{whole}"))

@@ -27,17 +27,6 @@ def brief(value: float | None) -> str:
     return score(value, 4 if value is not None and 0.995 <= value < 1 else 2)
 
 
-def figures(value: float | None) -> str:
-    """Three figures, whole from a hundred on, never with an exponent.
-
-    >>> figures(2.0749), figures(86.94), figures(1034.6), figures(None)
-    ('2.07', '86.9', '1,035', '–')
-    """
-    if value is None or not math.isfinite(value):
-        return DASH
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def share(value: float | None) -> str:
     """A share as per cent; a small one never reads as none, a large one never as all.
 
