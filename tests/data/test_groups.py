@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from maskwright.data.dataset import Record
-from maskwright.data.grouping import group_of
+from maskwright.data.grouping import groups_of
 from maskwright.data.groups import guess_groups, torn
 
 SHOWN: dict[str, tuple[list[str], Callable[[str], str]]] = {
@@ -106,7 +106,7 @@ def test_the_pattern_does_in_a_configuration_what_was_guessed(case: str) -> None
     names = SHOWN[case][0] if case in SHOWN else WEAK[case]
     guess = guess_groups(names)
     assert guess is not None
-    assert tuple(group_of(Record(name, Path(), Path()), guess.pattern) for name in names) == guess.groups
+    assert groups_of([Record(name, Path(), Path()) for name in names], guess.pattern) == guess.groups
 
 
 @pytest.mark.parametrize("case", NOT_SHOWN)

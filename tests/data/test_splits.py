@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from maskwright.config.data import SplitConfig
+from maskwright.data import grouping
 from maskwright.data.dataset import Item, Record
-from maskwright.data.grouping import group_of
+from maskwright.data.grouping import groups_of
 from maskwright.data.splits import assign_splits
 from maskwright.errors import DataError
 
@@ -64,18 +65,24 @@ def test_groups_by_a_pattern_stay_whole(pattern: str) -> None:
 
 
 def test_the_pattern_overrules_the_group_column_and_its_brackets_say_what_counts() -> None:
-    record = Record("s7_cam2", Path(), Path(), group="other")
-    assert group_of(record, None) == "other"
-    assert group_of(record, r"s\d+") == "s7"
-    assert group_of(record, r"s(\d+)_cam(\d)") == "7|2"
-    assert group_of(Record("alone", Path(), Path()), None) == "alone"
+    records = [Record("s7_cam2", Path(), Path(), group="other"), Record("s8_cam\udc80", Path(), Path())]
+    assert groups_of(records, None) == ("other", "s8_cam\udc80")
+    assert groups_of(records, r"s\d+") == ("s7", "s8")
+    assert groups_of(records, r"s(\d+)_cam(.)") == ("7|2", "8|\udc80")
 
 
 def test_a_pattern_must_find_something_and_be_one() -> None:
     with pytest.raises(DataError, match="finds nothing in 'image-0'"):
         deal(items(9), group="scene")
-    with pytest.raises(DataError, match="must be a regular expression"):
-        deal(items(9), group="(")
+    for pattern in ("(", "a{99999999999}", "(" * 500):
+        with pytest.raises(DataError, match="must be a regular expression"):
+            deal(items(9), group=pattern)
+
+
+def test_a_pattern_that_tries_every_way_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grouping, "_PATIENCE", 0.5)
+    with pytest.raises(DataError, match=r"'\(\?:a\+\)\+\$' was still searching 9 names after .* such as \(a\+\)\+, tries"):
+        deal([item(f"{'a' * 60}{n}") for n in range(9)], group="(?:a+)+$")
 
 
 def test_splits_of_the_data_set_are_kept() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -259,6 +258,6 @@ def _names(groups: Sequence[Sequence[Run]], all_names: Sequence[str]) -> list[st
             continue
         alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*(run.name for run in group), strict=False))
         common = "".join(letters[0] for letters in alike)
-        plain = re.sub(r"[-_. ]*(seed)?[-_. ]*\d*$", "", common)
+        plain = common.rstrip("0123456789").rstrip("-_. ").removesuffix("seed").rstrip("-_. ")
         found.append(plain if len(plain) > 2 else model_name(group[0].config.model))
     return unlike(found)

@@ -47,7 +47,7 @@ def _numbers(value: object) -> object:
         return {key: _numbers(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_numbers(inner) for inner in value]
-    if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value):
+    if isinstance(value, str) and re.fullmatch(r"[-+]?(\d++\.?\d*|\.\d+)([eE][-+]?\d+)?", value):
         return float(value)
     return value
 

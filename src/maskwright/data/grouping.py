@@ -8,15 +8,28 @@
 
 from __future__ import annotations
 
-import re
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from maskwright.data.dataset import Record
 from maskwright.data.groups import Guess, guess_groups, torn
-from maskwright.errors import DataError, listed
+from maskwright.errors import DataError, counted, listed
 
 AUTO = "auto"
+_PATIENCE = 5.0  # seconds a person's pattern may take, and a thousandth more for each name
+_SEARCH = """
+import json, re, sys
+pattern, *names = json.load(sys.stdin.buffer)
+try:
+    matches = map(re.compile(pattern).search, names)
+    found = [match and [match[0], *match.groups()] for match in matches]
+except Exception as error:
+    found = str(error) or type(error).__name__
+print(json.dumps(found))
+"""
 Near = Sequence[Sequence[int]]
 
 
@@ -41,22 +54,45 @@ class Grouping:
         return f"{len(set(self.groups))} groups" if self.named else ""
 
 
-def group_of(record: Record, pattern: str | None) -> str:
-    """The group a record stays with: what the pattern finds in its name, its own group, or itself."""
+def groups_of(records: Sequence[Record], pattern: str | None) -> tuple[str, ...]:
+    """The group each record stays with: what the pattern finds in its name, its own group, or itself."""
     if pattern is None:
-        return record.group or record.id
-    found = re.search(pattern, record.id)
-    if found is None:
+        return tuple(record.group or record.id for record in records)
+    found = _searched(pattern, [record.id for record in records])
+    if isinstance(found, str):
+        raise DataError(f"`data.split.group` must be a regular expression; got {pattern!r} ({found}). Mend it.")
+    without = next((record.id for record, parts in zip(records, found, strict=True) if parts is None), None)
+    if without is not None:
         raise DataError(
-            f"`data.split.group` must find something in every name; {pattern!r} finds nothing in {record.id!r}. Mend it."
+            f"`data.split.group` must find something in every name; {pattern!r} finds nothing in {without!r}. Mend it."
         )
-    return "|".join(part or "" for part in found.groups()) or found.group(0)
+    return tuple("|".join(part or "" for part in parts[1:]) or str(parts[0]) for parts in found if parts is not None)
+
+
+def _searched(pattern: str, names: Sequence[str]) -> list[list[str | None] | None] | str:
+    """What a person's pattern finds in each name, the whole and its brackets, or what is wrong with it.
+
+    Python's `re` has no time limit and holds the interpreter's lock while it searches: only a process of its own can be
+    stopped.
+    """
+    patience = _PATIENCE + len(names) / 1000
+    words = [sys.executable, "-I", "-S", "-c", _SEARCH]
+    try:
+        done = subprocess.run(words, input=json.dumps([pattern, *names]).encode(), capture_output=True, timeout=patience)
+    except subprocess.TimeoutExpired:
+        raise DataError(
+            f"`data.split.group` must find its part of a name quickly; {pattern!r} was still searching "
+            f"{counted(len(names), 'name')} after {patience:.0f} s, because a repetition within a repetition, such as (a+)+, "
+            "tries every way to cut a name. "
+            "Write it without, or list the groups in pairs.csv (image,mask,group)."
+        ) from None
+    return json.loads(done.stdout) if done.returncode == 0 else "Python cannot search with it"
 
 
 def groupings(records: Sequence[Record], group: str | None, near: Near) -> list[Grouping]:
     """Ways to group the records, the most careful first. The last is what the data set or a person says, and must do."""
     pattern = None if group == AUTO else group
-    own = Grouping(_groups(records, pattern), pattern, named=pattern is not None or any(record.group for record in records))
+    own = Grouping(groups_of(records, pattern), pattern, named=pattern is not None or any(record.group for record in records))
     if group is None:
         return [own]
     guess = _guess(records, group)
@@ -107,13 +143,6 @@ def _guess(records: Sequence[Record], group: str | None) -> Guess | None:
     if group != AUTO or any(record.group for record in records):
         return None
     return guess_groups([record.id for record in records])
-
-
-def _groups(records: Sequence[Record], pattern: str | None) -> tuple[str, ...]:
-    try:
-        return tuple(group_of(record, pattern) for record in records)
-    except re.error as error:
-        raise DataError(f"`data.split.group` must be a regular expression; got {pattern!r} ({error}). Mend it.") from None
 
 
 def _join(groups: Sequence[str], near: Near) -> tuple[str, ...]:

@@ -5,7 +5,8 @@
     guess.evidence             # why, in words
 
 A guess is made by a regular expression alone, so that what is guessed is what data.split.group would do. It is refused
-where it would put nearly all in one group or leave each image alone, as running numbers do.
+where it would put nearly all in one group or leave each image alone, as running numbers do. Quantifiers are possessive
+(`++`) wherever what follows begins otherwise: none may try every way of cutting a long name.
 """
 
 from __future__ import annotations
@@ -126,35 +127,35 @@ _RULES: tuple[_Rule, ...] = (
     *_named(_FILMS, "a video, a sequence or the like", first=True),
     *_named(_PLACES, "a scene, a slide, a plot or the like", first=False),
     _Rule(
-        rf"({_FILE}[^/]*?)[-_ ]+(?P<first>\d+)[-_ x,]+(?P<second>\d+)(?:[-_ x,]+\d+[-_ x,]+\d+)?TAIL$",
+        rf"({_FILE}[^/]*?)[-_ ]++(?P<first>\d++)[-_ x,]++(?P<second>\d++)(?:[-_ x,]++\d++[-_ x,]++\d++)?TAIL$",
         "they end in two numbers that are multiples of a step, as the corners of tiles cut from a scene are",
         check=_positions,
     ),
     _Rule(
-        rf"(?i)({_FILE}[^/]*?)[-_ ]+(?:x|r|row|col|c|y)[-_ ]?\d+[-_ ]*(?:x|r|row|col|c|y)[-_ ]?\d+TAIL$",
+        rf"(?i)({_FILE}[^/]*?)[-_ ]++(?:x|r|row|col|c|y)[-_ ]?\d++[-_ ]*+(?:x|r|row|col|c|y)[-_ ]?\d++TAIL$",
         "they end in a row and a column, as tiles cut from a scene do",
     ),
     _Rule(
-        rf"(?i)({_FILE}{_NOT_LABEL}{_NOT_PART}[^/]*?)[-_ .]+"
-        r"(?:slice|slc|frame|frm|fr|f|z|t|crop|patch|tile|chip|layer|section)[-_ ]?\d+TAIL$",
+        rf"(?i)({_FILE}{_NOT_LABEL}{_NOT_PART}[^/]*?)[-_ .]++"
+        r"(?:slice|slc|frame|frm|fr|f|z|t|crop|patch|tile|chip|layer|section)[-_ ]?\d++TAIL$",
         "they end in the number of a frame, slice, tile or the like",
         check=_several_each,
     ),
     _Rule(
-        rf"(?i)({_FILE}{_NOT_LABEL}{_NOT_PART}(?=(?:[a-z]+[-_ ])*(?:[a-z]+\d|\d+[a-z])[a-z\d]*[-_ ])[^/]*?)"
-        r"[-_ ]+[a-z]{0,3}\d+TAIL$",
+        rf"(?i)({_FILE}{_NOT_LABEL}{_NOT_PART}(?=(?:[a-z]++[-_ ])*+(?:[a-z]++\d|\d++[a-z])[a-z\d]*+[-_ ])[^/]*?)"
+        r"[-_ ]++[a-z]{0,3}\d++TAIL$",
         "they begin with an id of letters and digits that many share, and end in a number, as frames of a few videos do",
         check=_several_each,
     ),
     _Rule(
-        rf"(?i)({_FILE}[^/]+?)(?P<ending>(?:[-_ .(]+(?:{_COPIES})(?:[-_ ]?[a-z]?\d+)*\)?)*)TAIL$",
+        rf"(?i)({_FILE}[^/]+?)(?P<ending>(?:[-_ .(]++(?:{_COPIES})(?:[-_ ]?[a-z]?\d++)*\)?)*)TAIL$",
         "some end in a word for a changed copy of another, such as aug, flip or rot",
         check=_a_copy_of,
         company=0.05,
     ),
     _Rule(
-        rf"(?i)({_FILE}{_NOT_LABEL}(?![^\d/]*{_DATE}[-_ ]+\d+TAIL$)(?![^\d/]*(?:19|20)\d\d[-_ ])[^/]*?(?<!\d)\d+)"
-        r"[-_ ]+(?P<number>\d{1,6})TAIL$",
+        rf"(?i)({_FILE}{_NOT_LABEL}(?![^\d/]*+{_DATE}[-_ ]++\d++TAIL$)(?![^\d/]*+(?:19|20)\d\d[-_ ])[^/]*?(?<!\d)\d++)"
+        r"[-_ ]++(?P<number>\d{1,6})TAIL$",
         "they hold two numbers, and the second begins anew with each first, as slices of patients do",
         check=lambda found: _several_each(found) and _restarts(found),
         least=3,
@@ -166,7 +167,7 @@ _RULES: tuple[_Rule, ...] = (
         check=_several_each,
     ),
     _Rule(
-        rf"(?i)({_FILE}{_NOT_LABEL}[^/]*?(?<!\d)\d{{1,5}})[-_ ]+(?P<number>\d{{1,6}})TAIL$",
+        rf"(?i)({_FILE}{_NOT_LABEL}[^/]*?(?<!\d)\d{{1,5}})[-_ ]++(?P<number>\d{{1,6}})TAIL$",
         "they hold two numbers, of which several share the first",
         "weak",
         check=_several_each,

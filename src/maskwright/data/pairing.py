@@ -9,6 +9,7 @@ pairs every image with exactly one mask; two templates that disagree are an ambi
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -121,10 +122,12 @@ def _templates(images: Sequence[str], masks: Sequence[str]) -> list[Candidate]:
     """Every template that pairs all files one to one."""
     ours, theirs = [_tokens(name) for name in images], [_tokens(name) for name in masks]
     # a template can pair everything only if each of its tokens takes the same values on both sides
-    spots = [(one, two) for one, two, left, right in _spot_values(ours, theirs) if left == right]
+    values = {(one, two): len(left) for one, two, left, right in _spot_values(ours, theirs) if left == right}
     found: list[Candidate] = []
     for count in range(1, _MAX_TOKENS + 1):
-        for template in itertools.combinations(spots[:_MAX_SPOTS], count):
+        for template in itertools.combinations(list(values)[:_MAX_SPOTS], count):
+            if math.prod(values[spot] for spot in template) < len(ours):  # too few for each image to have its own
+                continue
             left, right = zip(*template, strict=True)
             match = _match([_read(name, left) for name in ours], [_read(name, right) for name in theirs])
             if match is not None:
@@ -161,14 +164,18 @@ def _spot_values(ours: Sequence[Key], theirs: Sequence[Key]) -> Iterator[tuple[i
 def _varying(names: Sequence[Key]) -> list[int]:
     """Token positions, counted from the left or (negative) from the right, where the names differ.
 
-    When all names have the same number of tokens, counting from the left is enough.
+    When all names have the same number of tokens, counting from the left is enough. Of very many positions those with
+    the most values are kept: every one of the images is compared with every one of the masks.
     """
     lengths = {len(tokens) for tokens in names}
     if not lengths or min(lengths) == 0:
         return []
     shortest = min(lengths)
     spots = list(range(shortest)) + ([] if len(lengths) == 1 else list(range(-shortest, 0)))
-    return [spot for spot in spots if len({tokens[spot] for tokens in names}) > 1 or len(names) == 1]
+    values = {spot: len({tokens[spot] for tokens in names}) for spot in spots}
+    varying = [spot for spot in spots if values[spot] > 1 or len(names) == 1]
+    most = sorted(varying, key=lambda spot: -values[spot])[:_MAX_SPOTS]
+    return [spot for spot in varying if spot in most]
 
 
 def _read(tokens: Key, spots: Sequence[int]) -> Key:

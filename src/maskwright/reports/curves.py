@@ -195,4 +195,4 @@ def _for_page(svg: str, key: str) -> str:
         body = body.replace(stand_in, f"var({variable})")
     body = re.sub(r'<g id="[^"]*"', "<g", body)  # nothing refers to groups
     body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{key}-", body)  # two plots, one page
-    return re.sub(r"\s*\n\s*", "\n", f"{head}>{body}").strip()
+    return "\n".join(filter(None, map(str.strip, f"{head}>{body}".split("\n"))))

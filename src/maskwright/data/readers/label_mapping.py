@@ -21,7 +21,7 @@ _NAME_KEYS = ("name", "label", "class", "class_name")
 _ID_KEYS = ("id", "value", "index", "class_id", "label", "class")
 _COLOUR_KEYS = ("color", "colour", "rgb", "hex", "color_rgb")
 _HEX = re.compile(r"#([0-9a-fA-F]{6})")
-_TRIPLE = re.compile(r"(?:rgb)?\s*[\[(]?\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*[\])]?")
+_TRIPLE = re.compile(r"(?:rgb)?\s*+[\[(]?\s*+(\d{1,9})\s*+,\s*+(\d{1,9})\s*+,\s*+(\d{1,9})\s*+[\])]?")
 _HOW = 'Write {"water": 1, "road": 2}, or {"water": [0, 0, 255], "road": "#804080"}.'
 
 

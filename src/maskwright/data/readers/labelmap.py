@@ -9,7 +9,7 @@ from maskwright.data.readers.lists import read_lines
 from maskwright.errors import DataError, listed
 
 LABELMAP = "labelmap.txt"
-_COLOURED = re.compile(r"(?P<name>.+?)\s*:\s*(?P<r>\d{1,9})\s*,\s*(?P<g>\d{1,9})\s*,\s*(?P<b>\d{1,9})\s*(?::.*)?")
+_COLOURED = re.compile(r"(?P<name>.+?):\s*+(?P<r>\d{1,9})\s*+,\s*+(?P<g>\d{1,9})\s*+,\s*+(?P<b>\d{1,9})\s*+(?::.*)?")
 _HOW = "Write `name:r,g,b::`, or one name a line in the order of the masks' values."
 
 
@@ -39,7 +39,7 @@ def read_labelmap(path: Path) -> tuple[dict[str, int], bool]:
         if (match is None) == coloured or (match is None and ":" in line):
             wish = "a colour on every line, or on none"
             raise DataError(f"`{path}` must have {wish}; got {line[:60]!r} on line {number}. {_HOW}")
-        name = match["name"] if match else line
+        name = match["name"].rstrip() if match else line
         if name in classes:
             raise DataError(f"`{path}` must name each class once; {name!r} stands again on line {number}. Remove one of them.")
         classes[name] = _colour(path, number, match) if match else place
