@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 _TAG = "tag:yaml.org,2002:"
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(?:\d++\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 class RepeatedKeyError(yaml.MarkedYAMLError):
