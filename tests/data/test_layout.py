@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -252,3 +253,43 @@ def test_files_that_differ_in_their_suffix_alone_are_told_with_it(kind: str, bui
     root = build([*names, f"{kind}/b.jpg"])
     with pytest.raises(DataError, match=rf"`.*{kind}` must hold one file a name; got b\.jpg and b\.png\. Remove or rename"):
         list_records(DataConfig(root=str(root)))
+
+
+def test_links_to_folders_and_files_are_followed(build: Build) -> None:
+    """Most of a data set often lies on another disk; a link that leads round in a circle or nowhere is told."""
+    root = build(
+        ["set/images/a1.png", "set/masks/a1.png", "set/masks/c3.png", "disk/im/s/b2.png", "disk/ma/s/b2.png", "disk/c3.png"]
+    )
+    (root / "set" / "images" / "more").symlink_to(root / "disk" / "im")
+    (root / "set" / "masks" / "more").symlink_to("../../disk/ma")
+    (root / "set" / "images" / "c3.png").symlink_to("../../disk/c3.png")
+    listing = read(root / "set")
+    assert [record.id for record in listing.records] == ["images/a1", "images/c3", "images/more/s/b2"]
+    assert listing.notes == ()
+    (root / "disk" / "im" / "up").symlink_to(root)
+    (root / "disk" / "im" / "s" / "again").symlink_to(root / "set" / "images")
+    (root / "set" / "images" / "gone.png").symlink_to("nowhere.png")
+    listing = read(root / "set")
+    assert len(listing.records) == 3
+    (note,) = listing.notes
+    assert note.startswith("3 files that are no images were left aside: gone.png (a link that leads nowhere), more/")
+    assert note.count("which is read already") == 2
+
+
+def test_linked_folders_of_labelme_files_are_read(build: Build) -> None:
+    root = build(["set/a.png", "disk/b.png"])
+    (root / "set" / "more").symlink_to(root / "disk")
+    for image in root.rglob("*.png"):
+        image.with_suffix(".json").write_text(f'{{"version": "1", "shapes": [], "imagePath": "{image.name}"}}')
+    listing = read(root / "set")
+    assert listing.reader == "labelme" and [record.id for record in listing.records] == ["a", "more/b"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_told(build: Build) -> None:
+    root = build(["images/a.png", "images/more/b.png", "masks/a.png"])
+    (root / "images" / "more").chmod(0)
+    try:
+        assert "more (Permission denied)" in read(root).notes[0]
+    finally:
+        (root / "images" / "more").chmod(0o700)

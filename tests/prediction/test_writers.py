@@ -68,6 +68,29 @@ def test_a_folder_stands_for_its_images(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["x.png", "y.png"]
 
 
+def test_sub_folders_are_kept(tmp_path):
+    """Two images of one name in two of them, a link to one, and what an editor left."""
+    sizes = {"a/x": (9, 9), "b/x": (11, 9), "b/deep/x": (7, 9), "y": (5, 9), "linked/z": (6, 9)}
+    for name, size in sizes.items():
+        picture(tmp_path / ("in" if "linked" not in name else "disk") / f"{name}.png", noise(*size))
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "disk" / "linked")
+    picture(tmp_path / "in" / ".cache" / "x.png", noise(3, 3))
+    outcome = maskwright("predict", finished(), tmp_path / "in", "--out", tmp_path / "out")
+    assert outcome.code == 0 and outcome.out.startswith("5 images predicted"), outcome.err
+    written = {path.relative_to(tmp_path / "out").with_suffix("").as_posix(): path for path in (tmp_path / "out").rglob("*.png")}
+    assert {name: np.asarray(Image.open(path)).shape for name, path in written.items()} == sizes
+    assert (tmp_path / "out" / "b" / "deep" / "x-overlay.jpg").is_file()
+
+
+def test_names_that_meet_in_sub_folders_of_several_folders_are_all_written(tmp_path):
+    places = ["one/s/t/u/x.png", "two/s/t/u/x.png", "two/s/t/u/x.bmp", "two/s/t/u/X.bmp"]
+    for index, place in enumerate(places):
+        picture(tmp_path / place, noise(5 + index, 9))
+    assert maskwright("predict", finished(), tmp_path / "one", tmp_path / "two", "--out", tmp_path / "out").code == 0
+    written = list((tmp_path / "out").rglob("*.png"))
+    assert sorted(np.asarray(Image.open(path)).shape[0] for path in written) == [5, 6, 7, 8]
+
+
 def test_the_same_stems_do_not_overwrite_each_other(tmp_path):
     first, second = noise(9, 9, 1), noise(11, 9, 2)
     picture(tmp_path / "one" / "x.png", first)

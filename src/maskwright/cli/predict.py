@@ -20,7 +20,7 @@ def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold:
     run
         The run folder.
     images
-        Image files, or folders of them.
+        Image files, or folders of them; what lies in sub-folders is written into sub-folders of the same names.
     out
         Folder to write to.
     mask_threshold

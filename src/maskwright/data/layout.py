@@ -67,9 +67,9 @@ def left_aside(root: Path, pairs: Sequence[FolderPair]) -> list[str]:
 
 def image_files(folder: Path) -> tuple[list[Path], list[str]]:
     """Image files below a folder in a stable order, and the names of files that are something else."""
-    files = _files_below(folder)
+    files, unread = files_below(folder)
     images = [path for path in files if path.suffix.lower() in SUFFIXES]
-    return images, [path.name for path in files if path.suffix.lower() not in SUFFIXES]
+    return images, [path.name for path in files if path.suffix.lower() not in SUFFIXES] + unread
 
 
 def mask_files(folder: Path) -> tuple[list[Path], list[str]]:
@@ -77,19 +77,41 @@ def mask_files(folder: Path) -> tuple[list[Path], list[str]]:
     pictures, others = image_files(folder)
     if pictures:
         return pictures, others
-    files = _files_below(folder)
+    files, unread = files_below(folder)
     arrays = [path for path in files if path.suffix.lower() in ARRAY_SUFFIXES]
-    return arrays, [path.name for path in files if path not in set(arrays)]
+    return arrays, [path.name for path in files if path not in set(arrays)] + unread
 
 
-def _files_below(folder: Path) -> list[Path]:
-    """Every file that was meant, in a stable order; by names as text, several times as quick as by Path."""
+def files_below(folder: Path) -> tuple[list[Path], list[str]]:
+    """Every file that was meant, in a stable order, links followed; and what could not be read, in words.
+
+    A folder reached twice is read once, by its own path where it has one here: links may lead round in circles.
+    """
     found: list[tuple[list[str], str]] = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    unread: list[str] = []
+    home, seen = os.path.realpath(folder), set[str]()
+    places, links = [str(folder)], list[str]()
+    while places or links:
+        place = places.pop() if places else links.pop(0)  # links last
         inside = Path(place).relative_to(folder).parts
-        found += [([*inside, name], os.path.join(place, name)) for name in names if not _is_loose_name(name)]  # noqa: PTH118
-    return [Path(path) for _, path in sorted(found) if os.path.isfile(path)]  # noqa: PTH113 - a link may lead nowhere
+        real = os.path.realpath(place)
+        if real in seen or (place != str(folder) and os.path.commonpath([real, home]) == real):
+            unread.append(f"{'/'.join(inside)} (a link to {real}, which is read already)")
+            continue
+        seen.add(real)
+        try:
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.is_dir() and not entry.name.startswith("."):
+                        (links if entry.is_symlink() else places).append(entry.path)
+                    elif entry.is_file() and not _is_loose_name(entry.name):
+                        found.append(([*inside, entry.name], entry.path))
+                    elif entry.is_symlink() and not entry.is_dir() and not _is_loose_name(entry.name):
+                        unread.append(f"{'/'.join((*inside, entry.name))} (a link that leads nowhere)")
+        except OSError as error:
+            unread.append(f"{'/'.join(inside)} ({error.strerror})")
+        links.sort()
+    return [Path(path) for _, path in sorted(found)], sorted(unread)
 
 
 def _is_loose(path: Path) -> bool:

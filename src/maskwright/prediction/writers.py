@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from maskwright.data.layout import SUFFIXES
+from maskwright.data.layout import image_files
 from maskwright.data.pictures import palette
 from maskwright.data.rasters import write_labels_geotiff
 from maskwright.errors import DataError, UsageError, counted, listed
@@ -38,7 +39,7 @@ def predict_files(
 ) -> Written:  # fmt: skip
     """Predict image files and folders of them; a bad file is told at the end and the rest is done."""
     files = _expand(paths)
-    names = _names(files)
+    names = _names(files, [path for path in map(Path, paths) if path.is_dir()])
     out = Path(out)
     predictor.refuse_threshold(threshold)
     mine = {path.resolve() for path in files}
@@ -86,11 +87,11 @@ def write_labels(path: Path, labels: np.ndarray, num_classes: int) -> None:
 
 
 def _expand(paths: Iterable[str | Path]) -> list[Path]:
-    """Folders stand for the images in them."""
+    """Folders stand for the images in them and in their sub-folders."""
     files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES and item.is_file())
+            inside, _ = image_files(path)
             if not inside:
                 raise UsageError(f"`IMAGES` must be image files or folders of them; {path} holds none. Check the path.")
             files += inside
@@ -101,12 +102,20 @@ def _expand(paths: Iterable[str | Path]) -> list[Path]:
     return files
 
 
-def _names(files: Sequence[Path]) -> list[str]:
-    """A file name for each image: its stem, with its suffix or folder where stems repeat."""
-    for name in (lambda path: path.stem, lambda path: path.name.replace(".", "-"),
-                 lambda path: "-".join([*path.parent.parts[-2:], path.name.replace(".", "-")]).strip("/")):  # fmt: skip
-        names = [name(path) for path in files]
-        if len(set(names)) == len(names):
-            return names
+def _names(files: Sequence[Path], folders: Sequence[Path]) -> list[str]:
+    """A file name for each image: its path in the folder it was found in, with its suffix or whole path where names repeat."""
+    inside = [path.relative_to(next((folder for folder in folders if folder in path.parents), path.parent)) for path in files]
+    plain = [path.with_name(path.name.replace(".", "-")) for path in files]
+    shared = Path(os.path.commonpath([path.absolute().parent for path in plain])).parent
+    ways = (
+        [path.with_suffix("") for path in inside],
+        [path.with_name(path.name.replace(".", "-")) for path in inside],
+        [Path("-".join([*path.parent.parts[-2:], path.name]).strip("/")) for path in plain],
+        [path.absolute().relative_to(shared) for path in plain],
+    )
+    for same in (str.lower, str):  # some file systems tell no case apart
+        for names in ways:
+            if len({same(str(name)) for name in names}) == len(names):
+                return [name.as_posix() for name in names]
     twice = listed(sorted({str(path) for path in files if files.count(path) > 1}) or [files[0].name])
     raise UsageError(f"`IMAGES` must be different files; {twice} would be written twice. Name each once.")

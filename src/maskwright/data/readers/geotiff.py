@@ -7,7 +7,6 @@ so that no split tears a scene apart. Masks must lie on the grid of their image:
 from __future__ import annotations
 
 import itertools
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, MaskForm, Record
+from maskwright.data.layout import files_below
 from maskwright.data.rasters import RasterFacts, georeferenced, other_grid, raster_facts, rasterio_for
 from maskwright.data.readers import folders, pairs_csv
 from maskwright.errors import DataError, listed
@@ -100,15 +100,7 @@ def _listed(config: DataConfig, root: Path) -> Listing:
 
 def _some_tiffs(root: Path) -> Iterator[Path]:
     """The first TIFF files below a folder."""
-    found = 0
-    for folder, inner, names in os.walk(root):
-        inner.sort()
-        for name in sorted(names):
-            if name.lower().endswith(_SUFFIXES):
-                yield Path(folder) / name
-                found += 1
-                if found == _LOOKED_AT:
-                    return
+    return itertools.islice((path for path in files_below(root)[0] if path.suffix.lower() in _SUFFIXES), _LOOKED_AT)
 
 
 def _notes(images: Sequence[RasterFacts], masks: Sequence[RasterFacts], ignore: Sequence[int]) -> list[str]:

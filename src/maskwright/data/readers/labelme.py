@@ -14,7 +14,7 @@ from pathlib import Path
 from maskwright.config.data import DataConfig, is_colour
 from maskwright.data.dataset import Listing, MaskForm, Record
 from maskwright.data.forms.labelme import BACKGROUND_NAMES, IGNORE_NAME, IGNORED, LabelMeFile, parse
-from maskwright.data.layout import IMAGE_NAMES, SPLIT_NAMES, SUFFIXES
+from maskwright.data.layout import IMAGE_NAMES, SPLIT_NAMES, SUFFIXES, files_below
 from maskwright.data.masks import named_values
 from maskwright.data.partial import Gap, PartialListing
 from maskwright.data.readers.folders import CLASSES_FILE, read_classes
@@ -141,7 +141,7 @@ def _unlabelled(images: list[Path]) -> list[Path]:
 
 
 def _json_files(root: Path) -> Iterator[Path]:
-    return (path for path in root.rglob("*.json") if path.is_file() and not path.name.startswith("."))
+    return (path for path in files_below(root)[0] if path.suffix == ".json" and not path.name.startswith("."))
 
 
 def _is_one(path: Path) -> bool:
