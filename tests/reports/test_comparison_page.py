@@ -24,6 +24,7 @@ from report_making import LIMIT, Page, fake_run, history
 
 from maskwright.comparison import Comparison, Cost, Entry, Failure
 from maskwright.comparison.standings import Standings, standings
+from maskwright.data.pictures import ADDED_COLOUR, MISSED_COLOUR, css
 from maskwright.data.record import read_split
 from maskwright.errors import UsageError
 from maskwright.metrics.counts import Counts, count_image
@@ -305,7 +306,7 @@ def test_models_have_none_of_the_colours_of_errors() -> None:
     style = (Path(comparison_plots.__file__).parent / "templates" / "comparison.css").read_text()
     light, dark, printed = (re.findall(r"--c\d: (#\w{6})", line) for line in style.splitlines() if "--c0: #" in line)
     assert list(comparison_plots._PAPER_COLOURS) == light == printed
-    errors = ["#0072b2", "#d55e00", "#9450aa"]  # as `error_picture` paints them
+    errors = [css(MISSED_COLOUR), css(ADDED_COLOUR)]
     for colour, error in itertools.product(light + dark, errors):
         assert np.linalg.norm(lab(colour) - lab(error)) > 23, (colour, error)
 

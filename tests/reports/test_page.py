@@ -14,14 +14,15 @@ from report_making import LAND, LIMIT, Page, shown
 
 from maskwright.metrics.counts import Counts
 from maskwright.reports import write_report
+from maskwright.reports.facts import gather
 from maskwright.runs import Run
 
 
 def test_page_has_its_parts_in_order(page: Page) -> None:
     assert [told for level, told in page.headings if level == 1] == ["run"]
     parts = [told for level, told in page.headings if level == 2]
-    assert parts == ["Scores", "Worst images", "Labels to check", "Confusion", "Confidence", "Training", "Data audit",
-                     "How it was made"]  # fmt: skip
+    assert parts == ["Best, typical and worst test image", "Scores", "More images", "Labels to check", "Confusion",
+                     "Confidence", "Training", "Data audit", "How it was made"]  # fmt: skip
     levels = [level for level, _ in page.headings]
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels)), "a heading level is skipped"
 
@@ -61,6 +62,18 @@ def test_pictures_decode_and_are_described(page: Page) -> None:
         "IoU over 12 epochs: training from 0.075 to 0.900, validation from 0.067 to 0.700; "
         "0.733 on validation images at the best epoch, 11.",
     ]
+
+
+def test_the_best_a_typical_and_the_worst_image_stand_before_the_scores(land: Run, page: Page) -> None:
+    """Chosen by their scores, each as image, truth, prediction and error; nothing is embedded twice."""
+    html = (land.root / "report.html").read_text()
+    before = html[html.index("<main>") : html.index('<h2 id="scores">')]
+    names = [row.name for row in gather(land).images()]
+    assert re.findall(r'<h3 title="([^"]*)">', before) == [names[-1], names[4], names[0]]
+    assert re.findall(r'class="role">(\w+)<', before) == ["Best", "Typical", "Worst"]
+    assert before.count("<img") == 3 * 4
+    assert re.findall(r"<figcaption>(\w+)", before) == ["Image", "Truth", "Prediction", "Error"] * 3
+    assert len({image["src"] for image in page.images}) == len(page.images)
 
 
 def test_numbers_are_those_of_the_evaluation(land: Run, page: Page) -> None:

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from report_making import ALIKE, LIMIT, Page, facts_of, fake_run, history, image_of
 
-from maskwright.data.pictures import error_picture
+from maskwright.data.pictures import css, error_picture, palette
 from maskwright.metrics.counts import confusion
 from maskwright.reports import write_report
 from maskwright.reports.curves import Curve, curves, inline_svg, spread
-from maskwright.reports.facts import ImageScore
-from maskwright.reports.gallery import BUDGET, LONGEST, Panel, Pick, Row, choose, encode, legend, mistakes, shrink
-from maskwright.reports.tables import MATRIX_CLASSES, image_bars, largest_confusions, score_rows
+from maskwright.reports.facts import ImageScore, gather
+from maskwright.reports.gallery import (
+    BUDGET,
+    LONGEST,
+    Panel,
+    Pick,
+    Row,
+    choose,
+    class_legend,
+    encode,
+    error_legend,
+    mistakes,
+    shrink,
+)
+from maskwright.reports.suspects import make_suspicion
+from maskwright.reports.tables import MATRIX_CLASSES, average_rows, image_bars, largest_confusions, score_rows
+from maskwright.reports.wording import short_names
+from maskwright.runs import Run
 
 
 def test_accuracy_stands_beside_what_guessing_would_reach() -> None:
@@ -86,37 +102,93 @@ def scores(*values: float) -> list[ImageScore]:
 @pytest.mark.parametrize(
     ("num", "expected"),
     [
-        (1, ["-0"]),
-        (2, ["Worst0", "Best1"]),
-        (6, ["Worst0", "-1", "-2", "-3", "-4", "Best5"]),
-        (7, ["Worst0", "Worst1", "Worst2", "Median3", "Best4", "Best5", "Best6"]),
-        (9, ["Worst0", "Worst1", "Worst2", "Median3", "Median4", "Median5", "Best6", "Best7", "Best8"]),
-        (101, ["Worst0", "Worst1", "Worst2", "Median49", "Median50", "Median51", "Best98", "Best99", "Best100"]),
+        (1, ["-0!"]),
+        (2, ["Best1!", "Worst0!"]),
+        (3, ["Best2!", "Typical1!", "Worst0!"]),
+        (6, ["Best5!", "Typical3!", "Worst0!", "-1", "-2", "-4"]),
+        (7, ["Best6!", "Typical3!", "Worst0!", "Worst1", "Worst2", "Best4", "Best5"]),
+        (9, ["Best8!", "Typical4!", "Worst0!", "Worst1", "Worst2", "Typical3", "Typical5", "Best6", "Best7"]),
+        (101, ["Best100!", "Typical50!", "Worst0!", "Worst1", "Worst2", "Typical49", "Typical51", "Best98", "Best99"]),
     ],
-)
-def test_worst_median_and_best_are_chosen(num: int, expected: list[str]) -> None:
+)  # fmt: skip
+def test_best_typical_and_worst_are_chosen_and_lead(num: int, expected: list[str]) -> None:
     picks = choose(scores(*np.linspace(0, 1, num)))
-    assert [(pick.role or "-") + pick.name for pick in picks] == expected
+    assert [(pick.role or "-") + pick.name + "!" * pick.leads for pick in picks] == expected
 
 
 def test_images_without_a_score_are_shown_when_few_and_passed_over_when_many() -> None:
     few = choose(scores(0.1, 0.9, math.nan))
-    assert [(pick.role, pick.name) for pick in few] == [("Worst", "0"), ("Best", "1"), ("", "2")]
+    assert [(pick.role, pick.name) for pick in few] == [("Best", "1"), ("Worst", "0"), ("", "2")]
     many = choose(scores(0.1, 0.5, *[math.nan] * 8))
-    assert [(pick.role, pick.name) for pick in many] == [("Worst", "0"), ("Worst", "1")]
+    assert [(pick.role, pick.name) for pick in many] == [("Best", "1"), ("Worst", "0")]
     assert choose(scores(*[math.nan] * 8)) == []
+    assert [pick.leads for pick in choose(scores(*[math.nan] * 2))] == [False] * 2
 
 
-def test_mistakes_and_their_colours_are_those_of_the_error_picture() -> None:
-    truth = np.array([[0, 0, 1, 1, 2, 255]], np.uint8)
-    labels = np.array([[0, 1, 0, 2, 2, 0]], np.uint8)
-    assert mistakes(confusion(truth, labels, 3)) == {"missed": 0.2, "added": 0.2, "confused": 0.2}
-    drawn = error_picture(np.zeros((1, 6, 3), np.uint8), truth, labels)[0]
-    added, missed, confused, ignored = ("#" + bytes(drawn[index]).hex() for index in (1, 2, 3, 5))
+TRUTH = np.array([[0, 0, 1, 1, 2, 255]], np.uint8)
+
+
+def test_errors_of_two_classes_have_a_colour_for_each_kind() -> None:
+    truth, labels = np.where(TRUTH == 2, 1, TRUTH), np.array([[0, 1, 0, 1, 1, 0]], np.uint8)
+    assert mistakes(confusion(truth, labels, 2), ("background", "cat")).replace("\xa0", " ") == "20.0 % missed, 20.0 % added"
+    drawn = error_picture(np.full((1, 6, 3), (0, 114, 178), np.uint8), truth, labels, 2)[0]
+    added, missed, ignored = (css(drawn[index]) for index in (1, 2, 5))
+    assert len({added, missed, ignored, css(drawn[0])}) == 4 and drawn[0].tolist() == drawn[3].tolist() == drawn[4].tolist()
+    row = Row(Pick("", "a", 0.5), "", (), frozenset({0, 1}), has_ignored=True)
+    assert [colour for colour, _ in error_legend(("background", "cat"), [row])] == [missed, added, ignored]
+
+
+def test_errors_of_more_classes_are_seen_whatever_the_class() -> None:
+    """A wrong pixel has the colour of the class predicted there; the first class is no background that hides."""
+    names = ("sky", "cat", "dog")
+    labels = np.array([[0, 1, 0, 2, 0, 0]], np.uint8)
+    told = mistakes(confusion(TRUTH, labels, 3), names).replace("\xa0", " ")
+    assert told == "80.0 % wrong, most of all sky predicted as cat (20.0 %)"
+    colours = {label: tuple(palette(3)[label].tolist()) for label in range(3)}
+    for image in (*colours.values(), (255, 255, 255), (0, 0, 0)):  # whatever the image's own colours
+        drawn = error_picture(np.full((1, 6, 3), image, np.uint8), TRUTH, labels, 3)[0]
+        assert [tuple(drawn[index].tolist()) for index in (1, 2, 3, 4)] == [colours[label] for label in (1, 0, 2, 0)]
+        right = tuple(drawn[0].tolist())
+        assert len(set(right)) == 1 and right[0] > 130  # a pale grey
     row = Row(Pick("", "a", 0.5), "", (), frozenset({0, 2}), has_ignored=True)
-    classes, errors = legend(facts_of([[[1, 0, 0], [0, 1, 0], [0, 0, 1]]]), [row])
-    assert [colour for colour, _ in errors] == [missed, added, confused, ignored]
-    assert [name for _, name in classes] == ["background", "dog"]
+    assert [colour for colour, _ in error_legend(names, [row])] == ["", css(drawn[5])]
+    assert [name for _, name in class_legend(names, [row])] == ["sky", "dog"]
+
+
+HASHES = [f"scans/{'3f2a9c1e77d04b5a8e6f' * 2}{end}" for end in "ab"]
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["a/b/1", "a/b/2"], ["1", "2"]),
+        (["a/b/1", "a/c/2"], ["b/1", "c/2"]),
+        (["a/1", "2"], ["a/1", "2"]),
+        (["a/b/1"], ["1"]),
+        ([], []),
+        (HASHES, ["3f2a9c…e6fa", "3f2a9c…e6fb"]),
+        (["0" * 8 + "a" * 20 + "1" * 8, "0" * 8 + "b" * 20 + "1" * 8], None),  # elided they would be one
+        (["x_01234567-89ab-cdef-0123-456789abcdef_mask"], ["x_012345…cdef_mask"]),
+        (["20260102030405060708", "a_name_of_usual_length_without_digits"], None),
+    ],
+)
+def test_names_lose_what_they_share_and_the_middle_of_hashes(names: list[str], shown: list[str] | None) -> None:
+    assert list(short_names(names).values()) == (names if shown is None else shown)
+
+
+def test_a_network_worse_than_one_answer_calls_no_label_into_question(pair: Run) -> None:
+    facts = gather(pair)
+    worse = replace(facts, counts=replace(facts.counts, matrix=np.tile([[1, 9], [9, 1]], (facts.num_images, 1, 1))))
+    found = make_suspicion(pair, worse)
+    assert found.lead.startswith("Not looked for") and "always answering" in found.lead
+    assert (found.suspects, found.problems) == ((), ())
+
+
+def test_averages_that_come_to_the_same_are_shown_once() -> None:
+    same = average_rows(facts_of(ALIKE))  # twelve equal images of two classes
+    assert [(name, hint.count(";")) for name, hint, _ in same] == [("micro, macro, imagewise and imagewise micro", 3)]
+    three = facts_of([[[80, 20, 0], [0, 60, 40], [5, 0, 0]], [[9, 0, 0], [0, 3, 1], [0, 0, 2]]])
+    assert [name for name, *_ in average_rows(three)] == ["micro", "macro", "imagewise", "imagewise micro"]
 
 
 def test_pictures_are_made_smaller_but_never_larger() -> None:

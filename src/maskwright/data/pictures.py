@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from PIL import ImageFont
 from maskwright.data.dataset import IGNORE
 
 IGNORED_COLOUR = (127, 127, 127)
+MISSED_COLOUR, ADDED_COLOUR = (0, 114, 178), (213, 94, 0)
 # background dark, then hues that stay apart for most colour-blind people (after Okabe and Ito), then more
 _FIRST = (
     (24, 28, 36), (0, 158, 115), (230, 159, 0), (86, 180, 233), (213, 94, 0),
@@ -29,6 +31,14 @@ def palette(num_classes: int) -> np.ndarray:
     for index in range(min(num_classes, IGNORE)):
         colours[index] = _FIRST[index] if index < len(_FIRST) else _further(index)
     return colours
+
+
+def css(colour: Sequence[int] | np.ndarray) -> str:
+    """
+    >>> css((0, 158, 115))
+    '#009e73'
+    """
+    return "#" + "".join(f"{int(part):02x}" for part in colour)
 
 
 def _further(index: int) -> tuple[int, ...]:
@@ -70,15 +80,18 @@ def outline(image: np.ndarray, labels: np.ndarray, colours: np.ndarray) -> np.nd
     return drawn
 
 
-def error_picture(image: np.ndarray, truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """What was missed in blue, what was added in orange, other confusions in purple, over a paler image."""
-    shown = cv2.addWeighted(image, 0.35, np.full_like(image, 255), 0.65, 0)
-    valid = truth != IGNORE
-    wrong = valid & (truth != labels)
-    shown[wrong & (labels == 0)] = (0, 114, 178)
-    shown[wrong & (truth == 0)] = (213, 94, 0)
-    shown[wrong & (truth != 0) & (labels != 0)] = (148, 80, 170)
-    shown[~valid] = IGNORED_COLOUR
+def error_picture(image: np.ndarray, truth: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Every wrong pixel in colour, over the image in pale grey, which no colour of an image can hide.
+
+    Of two classes what was missed is blue and what was added orange; of more, which may have no background, a wrong pixel
+    has the colour of the class that was predicted there, the first class too. image H W 3, truth and labels H W → H W 3
+    """
+    grey = 0.4 * cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) + 0.55 * 255
+    shown = np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    wrong = truth != labels
+    colours = np.array([MISSED_COLOUR, ADDED_COLOUR], np.uint8) if num_classes == 2 else palette(num_classes)
+    shown[wrong] = colours[labels[wrong]]
+    shown[truth == IGNORE] = IGNORED_COLOUR
     return shown
 
 

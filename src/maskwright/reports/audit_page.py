@@ -19,11 +19,11 @@ from markupsafe import Markup, escape
 from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import folder_of
 from maskwright.data.checks.findings import CODES, Audit, Finding
-from maskwright.data.pictures import palette
+from maskwright.data.pictures import css, palette
 from maskwright.errors import UsageError
 from maskwright.reports import audit_words as words
 from maskwright.reports.audit_examples import examples_of, sheet
-from maskwright.reports.audit_pictures import Meaning, Picture, css, encode
+from maskwright.reports.audit_pictures import Meaning, Picture, encode
 from maskwright.reports.audit_scene import Example, Scene, scene_of
 from maskwright.reports.pages import template
 from maskwright.reports.wording import SPLIT_WORDS

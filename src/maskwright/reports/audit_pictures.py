@@ -16,7 +16,7 @@ from maskwright.data.forms import load_mask
 from maskwright.data.forms.loaded import read_bytes
 from maskwright.data.images import decode_colours, decode_raw
 from maskwright.data.masks import labels_of
-from maskwright.data.pictures import IGNORED_COLOUR, overlay, palette, shown
+from maskwright.data.pictures import IGNORED_COLOUR, css, overlay, palette, shown
 from maskwright.data.raw import read_image, read_raw_image
 from maskwright.errors import DataError
 from maskwright.reports.gallery import data_uri
@@ -217,14 +217,6 @@ def encode(pictures: Sequence[Picture], budget: int) -> list[tuple[str, int, int
         if sum(len(uri) for uri, _, _ in found) <= budget:
             break
     return found
-
-
-def css(colour: np.ndarray | Sequence[int]) -> str:
-    """
-    >>> css((0, 158, 115))
-    '#009e73'
-    """
-    return "#" + "".join(f"{int(part):02x}" for part in colour)
 
 
 def _image(record: Record, bands: Bands) -> tuple[np.ndarray, np.ndarray | None]:

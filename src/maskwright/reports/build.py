@@ -5,6 +5,7 @@ write_report(Run.open("runs/first"))       # → runs/first/report.html
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from maskwright.config.files import to_yaml
+from maskwright.errors import listed
 from maskwright.reports import origin, tables, wording
 from maskwright.reports.audit_pictures import MARK
 from maskwright.reports.audit_summary import AuditSummary, audit_summary
@@ -20,7 +22,7 @@ from maskwright.reports.calibration import reliability, reliability_svg
 from maskwright.reports.calibration import words as calibration_words
 from maskwright.reports.curves import Curve, curves, inline_svg, save_png
 from maskwright.reports.facts import Facts, gather
-from maskwright.reports.gallery import SHOW_ALL, Gallery, choose, encode, legend, make_gallery
+from maskwright.reports.gallery import SHOW_ALL, Gallery, choose, class_legend, encode, error_legend, make_gallery
 from maskwright.reports.pages import template
 from maskwright.reports.suspects import BUDGET, FIRST, Suspicion, make_suspicion
 from maskwright.reports.tables import css_colour
@@ -81,7 +83,7 @@ def _scores(facts: Facts) -> dict[str, Any]:
         "policy": facts.evaluation["policy"],
         "matrix": tables.confusion_shares(facts).tolist() if len(facts.classes) <= tables.MATRIX_CLASSES else None,
         "confusions": tables.largest_confusions(facts),
-        "bars": tables.image_bars(images),
+        "bars": tables.image_bars([replace(image, name=facts.short(image.name)) for image in images]),
         "is_histogram": len(images) > tables.BAR_IMAGES,
         "num_unscored": num_unscored,
     }
@@ -97,20 +99,24 @@ def _rest_on(facts: Facts) -> str:
 
 
 def _pictures(facts: Facts, gallery: Gallery) -> dict[str, Any]:
-    class_legend, error_legend = legend(facts, gallery.rows)
     rows = [
         {"pick": row.pick, "name": facts.short(row.pick.name), "mistakes": row.mistakes,
          "panels": list(zip(row.panels, uris, strict=True))}
         for row, uris in zip(gallery.rows, encode(gallery.rows), strict=True)
     ]  # fmt: skip
+    leads = [row for row in rows if row["pick"].leads]
+    roles = [row["pick"].role for row in leads]
+    others = [row for row in rows if not row["pick"].leads]
     shows_all = facts.num_images <= SHOW_ALL
     return {
-        "rows": [row for row in rows if shows_all or row["pick"].role == "Worst"],
-        "more_rows": [row for row in rows if not shows_all and row["pick"].role != "Worst"],
+        "leads": leads,
+        "leading": f"{listed(roles).capitalize() if any(roles) else 'A'} {wording.SPLIT_WORDS[facts.split]} image",
+        "rows": [row for row in others if shows_all or row["pick"].role == "Worst"],
+        "more_rows": [row for row in others if not shows_all and row["pick"].role != "Worst"],
         "problems": gallery.problems,
         "shows_all": shows_all,
-        "class_legend": class_legend,
-        "error_legend": error_legend,
+        "class_legend": class_legend(facts.classes, gallery.rows),
+        "error_legend": error_legend(facts.classes, gallery.rows),
     }
 
 

@@ -20,6 +20,7 @@ from maskwright.config import Config
 from maskwright.config.base import higher_is_better
 from maskwright.errors import MaskwrightError
 from maskwright.metrics.scores import headline_iou
+from maskwright.reports import wording
 from maskwright.runs import Run
 
 LABEL = 20  # characters of a name beside a line or a point
@@ -148,8 +149,9 @@ def short_labels(names: Sequence[str], limit: int = LABEL) -> list[str]:
     >>> short_labels(["a-very-long-base-name-unet", "a-very-long-base-name-fpn"])
     ['…unet', '…fpn']
     """
+    names = list(wording.short_names(names).values())
     if all(len(name) <= limit for name in names):
-        return list(names)
+        return names
     shared = _shared_start(names)
     return [_middle_cut(f"…{name[shared:]}" if shared and len(name) > limit else name, limit) for name in names]
 

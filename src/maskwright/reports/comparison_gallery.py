@@ -12,15 +12,14 @@ import numpy as np
 
 from maskwright.comparison.disagreement import disputed_share, least_disputed
 from maskwright.data.dataset import IGNORE
-from maskwright.data.pictures import IGNORED_COLOUR, colourise, error_picture, palette, shown
+from maskwright.data.pictures import colourise, error_picture, palette, shown
 from maskwright.data.record import read_split, split_entries
 from maskwright.errors import MaskwrightError
 from maskwright.metrics.counts import confusion
 from maskwright.metrics.scores import headline_iou
 from maskwright.reports.comparison_facts import ComparisonFacts, Contender, image_scores
 from maskwright.reports.gallery import Panel, data_uri, mistakes, scored_labels, shrink
-from maskwright.reports.tables import css_colour
-from maskwright.reports.wording import counted, score, share
+from maskwright.reports.wording import counted, score
 
 ROWS = 6
 LOOKED_AT = 24  # of many images, those whose counts differ most are looked at pixel by pixel
@@ -104,25 +103,6 @@ def candidates(facts: ComparisonFacts) -> list[str]:
     return [facts.comparison.images[index] for index in order]
 
 
-def error_legend(facts: ComparisonFacts, rows: Sequence[ComparedImage]) -> list[tuple[str, str]]:
-    """Colours and names of the kinds of error."""
-    if not rows:
-        return []
-    background = facts.comparison.classes[0]
-    found = [("#0072b2", f"missed (predicted as {background})"), ("#d55e00", f"added ({background} in truth)")]
-    if not facts.is_binary:
-        found.append(("#9450aa", "taken for another class"))
-    if any(row.has_ignored for row in rows):
-        found.append(("#" + "".join(f"{part:02x}" for part in IGNORED_COLOUR), "ignored, not scored"))
-    return found
-
-
-def class_legend(facts: ComparisonFacts, rows: Sequence[ComparedImage]) -> list[tuple[str, str]]:
-    """Colours and names of the classes in these pictures."""
-    present = sorted(frozenset().union(*(row.classes for row in rows)))
-    return [(css_colour(index, len(facts.comparison.classes)), facts.comparison.classes[index]) for index in present]
-
-
 def encoded(rows: Sequence[ComparedImage], budget: int = BUDGET) -> list[list[tuple[str, int, int] | None]]:
     """Every picture as a JPEG data URI with its width and height, as large and as good as keeps all within the budget."""
     found: list[list[tuple[str, int, int] | None]] = []
@@ -165,7 +145,7 @@ def _row(facts: ComparisonFacts, name: str, share_of: float, document: dict[str,
     pixels, truth = _pair(document, facts.comparison.split, name, root)
     image, num_classes = shown(pixels), len(facts.comparison.classes)
     scored = truth != IGNORE
-    shots, wrong = [], []
+    shots, wrong, present = [], [], set(np.unique(truth[scored]).tolist())
     for one in facts.contenders:
         labels, _ = _try_labels(facts, one, name, truth)
         title = f"{one.number} {one.shown}" if facts.is_numbered else one.shown
@@ -174,19 +154,16 @@ def _row(facts: ComparisonFacts, name: str, share_of: float, document: dict[str,
             continue
         wrong.append(scored & (labels != truth))
         counts = confusion(truth, labels, num_classes)
-        told = ", ".join(
-            f"{share(part)} {kind}" for kind, part in mistakes(counts).items() if kind != "confused" or num_classes > 2
-        )
-        iou = headline_iou(counts)
-        panel = Panel(title, f"Errors of {one.name} in {name}: {told}", shrink(error_picture(image, truth, labels)))
-        shots.append(Shot(title, f"IoU {score(iou)}", panel))
+        present |= set(np.unique(labels).tolist()) if num_classes > 2 else set()
+        told = mistakes(counts, facts.comparison.classes)
+        panel = Panel(title, f"Errors of {one.name} in {name}: {told}", shrink(error_picture(image, truth, labels, num_classes)))
+        shots.append(Shot(title, f"IoU {score(headline_iou(counts))}", panel))
     first = [Shot("Image", "", Panel("Image", f"Image {name}", shrink(image))),
              Shot("Truth", "", Panel("Truth", f"Truth of {name}", shrink(colourise(truth, palette(num_classes)))))]  # fmt: skip
     if len(wrong) > 2:
         alt = f"How many of {len(wrong)} models are wrong at each pixel of {name}"
         first.append(Shot("Models wrong", f"pale none, dark all {len(wrong)}", Panel("", alt, shrink(how_many(image, wrong)))))
-    present = frozenset(int(index) for index in np.unique(truth[scored]))
-    return ComparedImage(name, share_of, tuple(first + shots), present, bool((~scored).any()))
+    return ComparedImage(name, share_of, tuple(first + shots), frozenset(present), bool((~scored).any()))
 
 
 def how_many(image: np.ndarray, wrong: Sequence[np.ndarray]) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from maskwright.data.record import split_entries
 from maskwright.errors import RunError
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import headline_iou
-from maskwright.reports.wording import counted
+from maskwright.reports.wording import counted, short_names
 from maskwright.runs import Run
 
 if TYPE_CHECKING:
@@ -92,9 +92,12 @@ class Facts:
         return name in self.evaluation["metrics"]
 
     def short(self, name: str) -> str:
-        """An image's name without the folders all of the split's images are in."""
-        shared = os.path.commonpath([*(str(Path(image).parent) for image in self.counts.images)])
-        return name.removeprefix(f"{shared}/") if shared else name
+        """An image's name as a page shows it."""
+        return self._short_names.get(name, name)
+
+    @functools.cached_property
+    def _short_names(self) -> dict[str, str]:
+        return short_names(self.counts.images)
 
     def images(self) -> list[ImageScore]:
         """Every image of the split, worst first, those without a score last."""

@@ -14,7 +14,16 @@ import numpy as np
 from PIL import Image
 
 from maskwright.data.dataset import IGNORE
-from maskwright.data.pictures import IGNORED_COLOUR, colourise, error_picture, palette, shown
+from maskwright.data.pictures import (
+    ADDED_COLOUR,
+    IGNORED_COLOUR,
+    MISSED_COLOUR,
+    colourise,
+    css,
+    error_picture,
+    palette,
+    shown,
+)
 from maskwright.data.record import read_split, split_entries
 from maskwright.errors import DataError, MaskwrightError, listed
 from maskwright.metrics.counts import Counts, confusion
@@ -32,11 +41,12 @@ _QUALITIES = (86, 72, 55, 35, 20)
 
 @dataclass(frozen=True)
 class Pick:
-    """An image worth looking at, and why."""
+    """An image worth looking at, and why; `leads` are the three that stand for all."""
 
     role: str
     name: str
     iou: float
+    leads: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,16 @@ class HasPanels(Protocol):
 
     @property
     def panels(self) -> tuple[Panel, ...]: ...
+
+
+class HasClasses(Protocol):
+    """Whatever shows classes in their colours."""
+
+    @property
+    def classes(self) -> frozenset[int]: ...
+
+    @property
+    def has_ignored(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -75,20 +95,24 @@ class Gallery:
 
 
 def choose(images: Sequence[ImageScore]) -> list[Pick]:
-    """All of few images, worst first; of many the three worst, the three around the median, the three best."""
+    """The best, a typical and the worst image; then the others of few, or of many some more of each kind, worst first.
+
+    `images` come worst first, those without a score last.
+    """
+    num = sum(math.isfinite(row.iou) for row in images)
+    middle = num // 2
+    leads = {middle: "Typical", num - 1: "Best", 0: "Worst"} if num > 1 else {0: ""} if num else {}
     if len(images) <= SHOW_ALL:
-        scored = sum(math.isfinite(row.iou) for row in images)
-        roles = {0: "Worst", scored - 1: "Best"} if scored > 1 else {}
-        return [Pick(roles.get(index, ""), row.name, row.iou) for index, row in enumerate(images)]
-    scores = [row for row in images if math.isfinite(row.iou)]
-    middle = max(0, len(scores) // 2 - EACH // 2)
-    wanted = {"Worst": range(EACH), "Median": range(middle, middle + EACH), "Best": range(len(scores) - EACH, len(scores))}
-    picks: dict[int, Pick] = {}
-    for role in ("Worst", "Best", "Median"):  # with few scores the middle yields
-        for index in wanted[role]:
-            if 0 <= index < len(scores):
-                picks.setdefault(index, Pick(role, scores[index].name, scores[index].iou))
-    return [picks[index] for index in sorted(picks)]
+        more = dict.fromkeys(range(len(images)), "")
+    else:  # with few scores the middle yields
+        around = {"Typical": range(middle - EACH // 2, middle + 2), "Best": range(num - EACH, num), "Worst": range(EACH)}
+        more = {index: role for role, places in around.items() for index in places if 0 <= index < num}
+
+    def pick(index: int, role: str) -> Pick:
+        return Pick(role, images[index].name, images[index].iou, index in leads)
+
+    return [*(pick(index, leads[index]) for index in sorted(leads, reverse=True)),
+            *(pick(index, more[index]) for index in sorted(more.keys() - leads.keys()))]  # fmt: skip
 
 
 def make_gallery(run: Run, facts: Facts, picks: Sequence[Pick], data: Path | None = None) -> Gallery:
@@ -106,29 +130,37 @@ def make_gallery(run: Run, facts: Facts, picks: Sequence[Pick], data: Path | Non
     return Gallery(tuple(rows), tuple(problems))
 
 
-def mistakes(matrix: np.ndarray) -> dict[str, float]:
-    """Shares of an image's counted pixels by the kind of mistake, as the error picture colours them. matrix K K
+def mistakes(matrix: np.ndarray, classes: Sequence[str]) -> str:
+    """How much of an image is wrong, and the kind of mistake: of two classes by kind, of more the commonest. matrix K K
 
-    >>> mistakes(np.array([[6, 1], [2, 1]]))
-    {'missed': 0.2, 'added': 0.1, 'confused': 0.0}
+    >>> mistakes(np.array([[6, 1], [2, 1]]), ("background", "cat"))
+    '20.0\xa0% missed, 10.0\xa0% added'
     """
+    total = max(1, matrix.sum())
     wrong = matrix - np.diag(np.diag(matrix))
-    missed, added = wrong[:, 0].sum(), wrong[0].sum()
-    kinds = {"missed": missed, "added": added, "confused": wrong.sum() - missed - added}
-    return {kind: float(pixels / max(1, matrix.sum())) for kind, pixels in kinds.items()}
+    if len(classes) == 2:
+        return f"{share(wrong[1, 0] / total)} missed, {share(wrong[0, 1] / total)} added"
+    if not wrong.any():
+        return "no pixel wrong"
+    truth, predicted = divmod(int(wrong.argmax()), len(classes))
+    most = f"{classes[truth]} predicted as {classes[predicted]}"
+    return f"{share(wrong.sum() / total)} wrong, most of all {most} ({share(wrong.max() / total)})"
 
 
-def legend(facts: Facts, rows: Sequence[Row]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Colours and names: of the classes in these pictures, and of the kinds of error."""
-    present = sorted(frozenset().union(*(row.classes for row in rows)))
-    classes = [(css_colour(index, len(facts.classes)), facts.classes[index]) for index in present]
-    background = facts.classes[0]
-    errors = [("#0072b2", f"missed (predicted as {background})"), ("#d55e00", f"added ({background} in truth)")]
-    if not facts.is_binary:
-        errors.append(("#9450aa", "taken for another class"))
-    if any(row.has_ignored for row in rows):
-        errors.append(("#" + "".join(f"{part:02x}" for part in IGNORED_COLOUR), "ignored, not scored"))
-    return classes, errors
+def class_legend(classes: Sequence[str], rows: Sequence[HasClasses]) -> list[tuple[str, str]]:
+    """Colours and names of the classes in these pictures."""
+    present = sorted(frozenset[int]().union(*(row.classes for row in rows)))
+    return [(css_colour(index, len(classes)), classes[index]) for index in present]
+
+
+def error_legend(classes: Sequence[str], rows: Sequence[HasClasses]) -> list[tuple[str, str]]:
+    """Colours of the error pictures and what they mean; what has no colour of its own is told without one."""
+    if len(classes) == 2:
+        kinds = (f"missed (predicted as {classes[0]})", f"added ({classes[0]} in truth)")
+        errors = list(zip(map(css, (MISSED_COLOUR, ADDED_COLOUR)), kinds, strict=True))
+    else:
+        errors = [("", "a wrong pixel has the colour of the class predicted there")]
+    return [*errors, (css(IGNORED_COLOUR), "ignored, not scored")] if any(row.has_ignored for row in rows) else errors
 
 
 def encode(rows: Sequence[HasPanels], budget: int = BUDGET) -> list[list[str]]:
@@ -160,14 +192,13 @@ def make_row(run: Run, facts: Facts, pick: Pick, root: Path) -> Row:
     num_classes = len(facts.classes)
     labels = scored_labels(run, facts.counts, facts.split, pick.name, truth)
     counts = confusion(truth, labels, num_classes)
-    kinds = mistakes(counts)
-    told = ", ".join(f"{share(part)} {kind}" for kind, part in kinds.items() if kind != "confused" or not facts.is_binary)
+    told = mistakes(counts, facts.classes)
     colours = palette(num_classes)
     panels = (
         Panel("Image", f"Image {pick.name}", shrink(image)),
         Panel("Truth", f"Truth of {pick.name}: {_areas(facts, counts.sum(1))}", shrink(colourise(truth, colours))),
         Panel("Prediction", f"Prediction for {pick.name}: {_areas(facts, counts.sum(0))}", shrink(colourise(labels, colours))),
-        Panel("Error", f"Errors in {pick.name}: {told}", shrink(error_picture(image, truth, labels))),
+        Panel("Error", f"Errors in {pick.name}: {told}", shrink(error_picture(image, truth, labels, num_classes))),
     )
     present = frozenset(int(index) for index in np.flatnonzero(counts.sum(1) + counts.sum(0)))
     return Row(pick, told, panels, present, bool((truth == IGNORE).any()))

@@ -20,5 +20,6 @@ def template(name: str) -> Template:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"score": wording.score, "share": wording.share, "counted": wording.counted}
+    environment.filters |= {"score": wording.score, "share": wording.share, "counted": wording.counted,
+                            "elided": wording.elide_hashes}  # fmt: skip
     return environment.get_template(name)

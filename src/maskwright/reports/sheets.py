@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from maskwright.data.pictures import fitting, typeface
 from maskwright.errors import DataError
 from maskwright.reports.facts import Facts, gather
-from maskwright.reports.gallery import Pick, Row, legend, make_row, shrink
+from maskwright.reports.gallery import Pick, Row, class_legend, error_legend, make_row, shrink
 from maskwright.reports.wording import score
 from maskwright.runs import Run, write_atomically
 
@@ -58,8 +58,8 @@ def draw_sheet(facts: Facts, row: Row) -> np.ndarray:
     pictures = [_sized(panel.pixels) for panel in row.panels]
     high, wide = pictures[0].shape[:2]
     width = 2 * _MARGIN + len(pictures) * wide + (len(pictures) - 1) * _GAP
-    classes, errors = legend(facts, [row])  # on lines of their own: some classes have the colour of an error
-    lines = [*_laid_out("Classes", classes, width - 2 * _MARGIN), *_laid_out("Errors", errors, width - 2 * _MARGIN)]
+    legends = (("Classes", class_legend(facts.classes, [row])), ("Errors", error_legend(facts.classes, [row])))
+    lines = [line for title, entries in legends for line in _laid_out(title, entries, width - 2 * _MARGIN)]
     top = _MARGIN + _LINE + 12 + _LINE
     sheet = Image.new("RGB", (width, top + high + 16 + _LINE * len(lines) + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(sheet)

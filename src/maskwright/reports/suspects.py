@@ -15,6 +15,7 @@ from maskwright.data.dataset import IGNORE
 from maskwright.data.pictures import colourise, palette, shown
 from maskwright.data.record import read_split, split_entries
 from maskwright.errors import MaskwrightError
+from maskwright.metrics.scores import beaten_unlooked
 from maskwright.reports.audit_pictures import MARK
 from maskwright.reports.facts import Facts
 from maskwright.reports.gallery import Panel
@@ -50,7 +51,11 @@ class Suspicion:
 
 
 def make_suspicion(run: Run, facts: Facts, data: Path | None = None) -> Suspicion:
-    """Look for the regions and cut them out; where the data or the weights are gone, say so."""
+    """Look for the regions and cut them out; where the data or the weights are gone, or the network knows nothing, say so."""
+    beaten = beaten_unlooked(facts.counts.total(), facts.classes)
+    if beaten:
+        why = f"it gets fewer pixels right than always answering {beaten.answer} would"
+        return Suspicion(f"Not looked for: this network can’t call a label into question, as {why}.", (), ())
     root = data or Path(facts.document["root"])
     if not root.exists():
         return Suspicion("", (), (f"Not looked for: the data folder {root} is not there any more.",))

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.data.pictures import palette
+from maskwright.data.pictures import css, palette
+from maskwright.errors import listed
 from maskwright.reports.facts import Facts, ImageScore, number
 from maskwright.reports.wording import DASH, counted, score, share
 
@@ -148,11 +149,14 @@ def class_columns(facts: Facts) -> list[str]:
     return [METRICS[name][0] + (" (px)" if name in IN_PIXELS else "") for name in class_metrics(facts)]
 
 
-def average_rows(facts: Facts) -> list[tuple[str, str, list[float]]]:
-    """Each way of averaging, what it is, and its scores."""
+def average_rows(facts: Facts) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Each way of averaging, what it is, and its scores; ways that come to the same, as those of two classes do, once."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for way, row in facts.evaluation["averages"].items():
+        alike.setdefault(tuple(score(number(row.get(name))) for name in average_metrics()), []).append(way)
     return [
-        (way.replace("_", " "), AVERAGES.get(way, ""), [number(row.get(name)) for name in average_metrics()])
-        for way, row in facts.evaluation["averages"].items()
+        (listed(way.replace("_", " ") for way in ways), "; ".join(filter(None, map(AVERAGES.get, ways))), scores)
+        for scores, ways in alike.items()
     ]
 
 
@@ -242,7 +246,7 @@ def image_bars(images: list[ImageScore]) -> list[Bar]:
 
 def css_colour(index: int, num_classes: int) -> str:
     """The colour a class has in every picture."""
-    return "#" + "".join(f"{part:02x}" for part in palette(num_classes)[index])
+    return css(palette(num_classes)[index])
 
 
 def _guess(facts: Facts) -> str:

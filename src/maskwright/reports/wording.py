@@ -3,10 +3,42 @@
 from __future__ import annotations
 
 import math
+import os
+import re
+from collections.abc import Sequence
 
 DASH = "–"
 PERCENT = "\u00a0%"  # the number and its sign stay on one line
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
+
+
+# what a computer named: sixteen hexadecimal digits and more, letters and numbers among them, or a UUID
+_HEX = "[0-9A-Fa-f]"
+_HASH = re.compile(
+    rf"(?<![0-9A-Za-z])(?=[0-9-]*[A-Fa-f])(?=[A-Fa-f-]*[0-9])(?:{_HEX}{{16,}}|{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}})(?![0-9A-Za-z])"
+)
+
+
+def elide_hashes(text: str) -> str:
+    """Text with the middle of long hashes left out.
+
+    >>> elide_hashes("scan_3f2a9c1e77d04b5a8e6f.png and 20260102")
+    'scan_3f2a9c…8e6f.png and 20260102'
+    """
+    return _HASH.sub(lambda found: f"{found[0][:6]}…{found[0][-4:]}", text)
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Each name without the folders all of them are in, and with the middle of hashes left out where that keeps them apart.
+
+    >>> short_names(["a/b/one", "a/b/two"])
+    {'a/b/one': 'one', 'a/b/two': 'two'}
+    """
+    parents = {name.rpartition("/")[0] for name in names}
+    shared = os.path.commonpath(parents) if parents and "" not in parents else ""
+    bare = {name: name.removeprefix(f"{shared}/") if shared else name for name in names}
+    short = {name: elide_hashes(told) for name, told in bare.items()}
+    return short if len(set(short.values())) == len(short) else bare
 
 
 def score(value: float | None, digits: int = 3) -> str:
