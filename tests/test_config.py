@@ -392,6 +392,12 @@ def test_reasons_stand_as_comments():
     assert yaml.safe_load(text) == Config().model_dump(mode="json")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x85", "\u2028", "\u2029", "\x0b", "\0", "\x1b"])
+def test_a_reason_stays_in_its_comment(end):
+    text = to_yaml(Config(), {"data.size": f"so{end}train: {{epochs: 1}}"})
+    assert yaml.safe_load(text) == Config().model_dump(mode="json")
+
+
 def test_the_schema_is_whole_and_knows_every_key():
     schema = maskwright("config", "schema").json
     known = set(schema["$defs"])

@@ -9,12 +9,13 @@ import shlex
 import subprocess
 import sys
 import tomllib
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from maskwright import errors
-from maskwright.errors import ConfigError, MaskwrightError, closest, install_command, listed, must, unknown
+from maskwright.errors import ConfigError, MaskwrightError, closest, install_command, listed, must, printable, unknown
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == "maskwright.errors"]
 
@@ -30,6 +31,16 @@ def test_every_error_is_caught_by_the_base_and_drawn_in_the_tree(kind):
 def test_the_tree_names_no_error_that_is_not_there():
     drawn = {line.split()[1] for line in (errors.__doc__ or "").splitlines() if "── " in line}
     assert drawn == {kind.__name__ for kind in KINDS} - {"MaskwrightError"}
+
+
+@pytest.mark.parametrize("category", ["Cc", "Cf"])
+def test_nothing_a_terminal_obeys_is_printable(category):
+    """All of Unicode's control characters but line breaks and tabs, and all its marks of direction."""
+    signs = [chr(code) for code in range(0x3000) if unicodedata.category(chr(code)) == category]
+    wanted = [sign for sign in signs if category == "Cc" or unicodedata.bidirectional(sign) not in ("BN", "AN", "AL")]
+    for sign in wanted:
+        assert (printable(f"a{sign}b") == f"a{sign}b") is (sign in "\n\t"), hex(ord(sign))
+    assert printable("Grüße, 训练 👩‍🔬 [a]: 5 µm") == "Grüße, 训练 👩‍🔬 [a]: 5 µm"
 
 
 def test_one_problem_of_a_configuration_is_one_line_and_more_are_counted():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
 import json
@@ -103,6 +104,13 @@ def test_rows_become_a_csv_that_reads_back_exactly(tmp_path):
     first, second = run.history
     assert first["loss"] == 0.1 + 0.2 and first["iou"] != first["iou"]
     assert second == {"epoch": 1.0, "loss": 1e-17, "iou": 1.0}
+
+
+def test_what_has_commas_quotes_and_breaks_stays_one_cell(tmp_path):
+    row = {"a,b": "x,y", 'c"d': 'say "x"', "e": "two\nlines"}
+    Run(tmp_path).write_rows("any.csv", [row])
+    with (tmp_path / "any.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == [row]
 
 
 # ------------------------------------------------------------------ making and opening

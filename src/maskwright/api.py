@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 
 from maskwright.config.base import higher_is_better
 from maskwright.config.files import Override, load_config
 from maskwright.config.flags import SHORT
 from maskwright.errors import UsageError, closest, counted, must
 from maskwright.runs import Run, default_out
+from maskwright.terminal import stderr
 
 if TYPE_CHECKING:
     from maskwright.comparison import Comparison
@@ -127,7 +127,7 @@ def train(
 
     from maskwright.training import fit
 
-    console = _console() if progress else None
+    console = stderr() if progress else None
     result = fit.train(settled, out or default_out(settled), console)
     return TrainedRun(result.run.root)
 
@@ -136,7 +136,7 @@ def resume(run: str | Path, *, data: str | Path | None = None, progress: bool = 
     """Go on with a run that was stopped; `data` says where the data set is now, when it has moved."""
     from maskwright.training import fit
 
-    return TrainedRun(fit.resume(run, _console() if progress else None, Path(data) if data else None).run.root)
+    return TrainedRun(fit.resume(run, stderr() if progress else None, Path(data) if data else None).run.root)
 
 
 def compare(
@@ -180,7 +180,7 @@ def _compare_cells(given: Path, overrides: list[Override], out: Any, split: str 
         return open_comparison(given)
     matrix = read_matrix(given / GIVEN if begun else given, overrides)
     root = given if begun else Path(out) if out else place_for(matrix)
-    compare_cells(matrix, root, split, _teller(progress), _console() if progress else None)
+    compare_cells(matrix, root, split, _teller(progress), stderr() if progress else None)
     return open_comparison(root)
 
 
@@ -212,7 +212,7 @@ def search(
     overrides: list[Override] = [("data.root", str(data), "data")] if data is not None else []
     overrides += [one for name, value in keys.items() for one in _overrides(name, value)]
     space = read_space(config, overrides, trials, minutes)
-    result = run(space, Path(out) if out else default_out(config), _teller(progress), _console() if progress else None)
+    result = run(space, Path(out) if out else default_out(config), _teller(progress), stderr() if progress else None)
     write_plots(result, space)
     return result
 
@@ -222,14 +222,9 @@ def load_run(run: str | Path) -> TrainedRun:
     return TrainedRun(Run.open(run).root)
 
 
-def _console() -> Console:
-    """Where progress goes; a path may hold [brackets] or :colons:."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
-
-
 def _teller(progress: bool) -> Callable[[str], None]:
     """What tells of each cell or trial; of none without progress."""
-    console = _console()
+    console = stderr()
 
     def say(line: str) -> None:
         if progress:

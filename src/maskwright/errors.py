@@ -14,7 +14,11 @@ A message is one sentence of three parts: what must hold, what was found, how to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+
+# control characters but for line breaks and tabs, and marks by which text runs from right to left
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class MaskwrightError(Exception):
@@ -109,6 +113,31 @@ def counted(number: int, word: str, words: str = "") -> str:
     ('1 mask', '1,200 masks')
     """
     return f"{number:,} {word if number == 1 else words or word + 's'}"
+
+
+def printable(text: str) -> str:
+    r"""Text as a terminal may be given it: what would move its cursor, colour it or turn a line round is escaped.
+
+    >>> print(printable("a\x1b[2Jb\u202e"))
+    a\x1b[2Jb\u202e
+    """
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks and control characters, for a comment, a cell or a name in a list.
+
+    >>> one_line("two\\nlines")
+    'two lines'
+    """
+    return printable(" ".join(text.split()))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, whichever library raised it."""
+    words = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory", "insufficient memory",
+             "bad allocation", "bad_alloc", "alloc_failed")  # fmt: skip
+    return isinstance(error, MemoryError) or any(one in str(error).lower() for one in words)
 
 
 def as_typed(*words: object) -> str:

@@ -12,10 +12,12 @@ from __future__ import annotations
 import csv
 import errno
 import functools
+import io
 import json
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -128,12 +130,9 @@ class Run:
     def write_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
         """Write a CSV whose columns are the rows' keys; a row of an earlier version may lack some."""
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        lines = [",".join(columns)] if rows else []
-        lines += [
-            ",".join("" if v is None else repr(v) if isinstance(v, float) else str(v) for v in map(row.get, columns))
-            for row in rows
-        ]
-        return self.write_text(name, "\n".join(lines) + "\n")
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows([columns, *([row.get(key) for key in columns] for row in rows)])
+        return self.write_text(name, out.getvalue())
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file."""
@@ -352,11 +351,20 @@ def command_line() -> list[str]:
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
+def plain_name(name: str) -> str:
+    """A folder's name of letters, digits, dots and dashes.
+
+    >>> plain_name("my set/unet")
+    'my-set-unet'
+    """
+    return re.sub(r"[^\w.-]+", "-", name)
+
+
 def default_out(config: Config, parent: Path = Path("runs")) -> Path:
     """runs/DATA-MODEL-NUMBER, the first number that is free."""
     parts = [getattr(config.model, key, None) for key in ("arch", "encoder", "size")]
     label = "-".join(part for part in parts if part) or config.model.name
-    base = f"{Path(config.data.root or 'data').resolve().stem}-{label}".replace("/", "-")
+    base = plain_name(f"{Path(config.data.root or 'data').resolve().stem}-{label}")
     number = 1
     while (parent / f"{base}-{number}").exists():
         number += 1

@@ -1,15 +1,18 @@
 """What has to be set right in this process before torch and its family are at work.
 
-Two things, each in this one place: the memory allocator, and torchvision on a CPU-only torch.
+Three things, each in this one place: the memory allocator and how much there is, and torchvision on a CPU-only torch.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib
+import os
 import sys
 import types
+from pathlib import Path
 
 # mallopt's parameter numbers, from glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -31,6 +34,33 @@ def tune_allocator() -> bool:
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 << 20))
     taken = [mallopt(name, value) == 1 for name, value in settings]  # each is tried, whatever the one before said
     return all(taken)
+
+
+def free_memory() -> int:
+    """Bytes this process may still take: what the machine has free, less if its container allows less."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 if hasattr(os, "sysconf") else 4 << 30
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        return max(0, min(free, limit - used))
+    except (OSError, ValueError):
+        return free
+
+
+def limit_memory(share: float = 1.0) -> None:
+    """Let this process take no more than is free, so that it is refused and can say so, and the system ends no program for it."""
+    if any(Path(driver).exists() for driver in ("/dev/nvidiactl", "/dev/kfd")):  # they map far more than they use
+        return
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        own = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()  # data and stacks so far
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (own + int(share * free_memory()), hard))
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from maskwright.cli import COMMANDS, GROUPS, main
-from maskwright.errors import RunError
+from maskwright.errors import ConfigError, RunError
 from support import EPOCHS, PROGRAM, TINY, copy_of, data, evaluated, finished, maskwright, noise, picture, trained
 
 ALL = [(name,) for name in COMMANDS] + [(name, inner) for name, (_, commands) in GROUPS.items() for inner in commands]
@@ -169,11 +169,53 @@ def test_debug_shows_the_traceback(tmp_path):
         main(["--debug", "trian"])
 
 
-def test_an_error_of_our_own_is_not_dressed_up_as_the_users(monkeypatch):
-    """A command is replaced by one that fails: a bug must keep its traceback."""
-    monkeypatch.setattr("maskwright.cli.names.losses", lambda *, json=False: {}["gone"])
-    with pytest.raises(KeyError, match="gone"):
-        main(["losses"])
+def nested(depth: int) -> list:
+    return [nested(depth - 1)] if depth else []
+
+
+@pytest.mark.parametrize(
+    ("fails", "told"),
+    [
+        (lambda: {}["gone"], "KeyError: 'gone' (in "),
+        (lambda: json.loads("[" * 100_000), "RecursionError: maximum recursion depth exceeded"),
+        (lambda: nested(10**5), "RecursionError"),
+        (lambda: ConfigError(1), "TypeError: 'int' object is not iterable (in errors.py:"),
+        (lambda: Path("gone").read_text(), "FileNotFoundError: [Errno 2] No such file or directory: 'gone' (in "),
+        (lambda: main(None) if 1 / 0 else None, "ZeroDivisionError: division by zero (in "),
+    ],
+)
+def test_an_error_of_our_own_is_told_as_one_in_a_sentence(monkeypatch, fails, told):
+    """A command is replaced by one that fails: not dressed up as the user's fault, and with its traceback for --debug alone."""
+    monkeypatch.setattr("maskwright.cli.names.losses", lambda *, json=False: fails())
+    outcome = maskwright("losses")
+    assert outcome.code == 2 and outcome.sentence.startswith("unexpected error: ") and told in outcome.sentence
+    assert "This is a fault of maskwright: run the command again with --debug" in outcome.sentence
+    with pytest.raises((LookupError, RecursionError, TypeError, OSError, ZeroDivisionError)):
+        main(["losses", "--debug"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("Unable to allocate 8.00 TiB for an array with shape (1, 1) and data type uint8"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried 1"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB.\nmore"),
+        RuntimeError("OpenCV(5.0) error: (-4:Insufficient memory) Failed to allocate 1 bytes in function 'OutOfMemoryError'"),
+        RuntimeError("std::bad_alloc"),
+    ],
+)
+def test_memory_that_runs_out_is_told_with_what_takes_less(monkeypatch, error):
+    """A command is replaced by one that takes too much, in the words of each library."""
+
+    def takes_too_much(*, json: bool = False) -> None:
+        raise error
+
+    monkeypatch.setattr("maskwright.cli.names.losses", takes_too_much)
+    outcome = maskwright("losses")
+    assert outcome.code == 2 and outcome.sentence.startswith("there must be enough memory")
+    for key in ("--batch-size", "--size", "--model.width"):
+        assert key in outcome.sentence
 
 
 def test_what_the_system_refuses_is_a_sentence(monkeypatch):
@@ -188,9 +230,6 @@ def test_what_the_system_refuses_is_a_sentence(monkeypatch):
         outcome = maskwright("losses")
         assert outcome.code == 2 and outcome.sentence.startswith("`some/file` must be open to this program; got: ")
         assert outcome.sentence.endswith(fix)
-    monkeypatch.setattr("maskwright.cli.names.losses", lambda *, json=False: Path("gone").read_text())
-    with pytest.raises(FileNotFoundError):  # which may be a mistake of ours
-        main(["losses"])
 
 
 def test_an_interrupt_exits_with_130(monkeypatch):

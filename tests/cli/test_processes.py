@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import psutil
 import pytest
+import torch
 
 from maskwright.comparison.measuring import Measurer
-from support import PROGRAM, TINY, data, environment, interruptible, leftovers, maskwright, rows, wait_until
+from support import PROGRAM, TINY, data, environment, interruptible, leftovers, maskwright, rows, start, wait_until
 
 HEAVY = ("torch", "numpy", "lightning", "pydantic", "cv2", "PIL", "matplotlib", "timm")
 
@@ -74,6 +77,57 @@ def test_a_reader_that_goes_away_is_no_error(words, buffering):
     os.close(writer)
     assert done.stderr == ""
     assert done.returncode in (0, 1, 141)  # rich, which prints a command's help, ends with 1
+
+
+@pytest.mark.parametrize("words", [["config", "show"], ["config", "show", "--json"], ["--help"], ["--version"]], ids=" ".join)
+@pytest.mark.parametrize("buffering", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
+def test_output_that_is_not_taken_is_told(words, buffering):
+    with Path("/dev/full").open("w") as full:
+        env = {**environment(), **buffering}
+        done = subprocess.run([PROGRAM, *words], stdout=full, stderr=subprocess.PIPE, text=True, env=env, check=False)
+        nowhere = subprocess.run([PROGRAM, *words], stdout=full, stderr=full, env=env, check=False)
+    assert done.returncode == nowhere.returncode == 2
+    told = "maskwright: the output must be taken by where it goes; got: No space left on device. Free some space.\n"
+    assert done.stderr == told
+
+
+def test_a_size_beyond_the_memory_is_told_and_leaves_no_folder(tmp_path):
+    """Refused by the system while a batch is made; the machine's other programs are left in peace."""
+    words = ["--data", str(data()), *TINY, "--size", "8192", "--batch-size", "4096", "--epochs", "1", "--train.repeats", "9999"]
+    command = [PROGRAM, "train", *words, "--train.workers", "0", "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, timeout=120)
+    assert done.returncode == 2 and not (tmp_path / "run").exists()
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("maskwright: ")]
+    assert told.startswith("maskwright: there must be enough memory") and "Traceback" not in done.stderr
+
+
+def test_memory_is_limited_to_what_is_free():
+    """So that what takes too much is refused, where the system would end it, or another program, without a word."""
+    program = (
+        "import sys; from maskwright.runtime import limit_memory, free_memory; limit_memory(0.2)\n"
+        "try:\n    bytearray(free_memory() // 2)\nexcept MemoryError:\n    sys.exit(7)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 7
+
+
+def test_a_worker_that_the_system_ends_is_told(tmp_path):
+    words = ("--data", data(), *TINY, "--train.repeats", 400, "--epochs", 500, "--train.workers", 1, "--out", tmp_path / "run")
+    child = start(tmp_path / "log", "train", *words)
+    wait_until(lambda: rows(tmp_path / "run") >= 1, child.is_alive)
+    for worker in psutil.Process(child.pid).children():
+        worker.kill()
+    child.join(60)
+    said = (tmp_path / "log").read_text()
+    assert child.exitcode == 2 and "Traceback" not in said
+    assert "ended by the system, most likely for want of memory. Lower --train.workers" in said
+
+
+def test_a_gpu_that_is_not_there_is_refused_and_leaves_no_folder(tmp_path):
+    outcome = maskwright("train", "--data", data(), *TINY, "--devices", "gpu", "--epochs", 1, "--out", tmp_path / "run")
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        pytest.skip("there is one")
+    assert outcome.code == 2 and "no GPU was found. Choose --devices cpu" in outcome.sentence
+    assert not (tmp_path / "run").exists()
 
 
 def test_training_says_nothing_but_what_we_say(tmp_path):

@@ -16,10 +16,11 @@ from compared import base, compared, written
 
 from maskwright.comparison import plan as plans
 from maskwright.comparison.matrix import read_matrix
-from maskwright.comparison.measuring import Measured, Measurer, Task, is_out_of_memory, measure
+from maskwright.comparison.measuring import Measured, Measurer, Task, measure
 from maskwright.comparison.plan import CellPlan, ComparisonPlan, make_plan, size_name
 from maskwright.config import Config
 from maskwright.data.opening import open_dataset
+from maskwright.errors import is_out_of_memory
 from maskwright.runs import Run
 from support import PROGRAM, Outcome, data, environment, maskwright, session_folder
 

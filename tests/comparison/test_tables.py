@@ -36,6 +36,16 @@ def found():
     return standings(comparison(entries, names=["unet/resnet34", HARD, BEYOND + "x" * 90], costs=costs, failures=failures))
 
 
+def test_a_break_in_a_name_breaks_no_row():
+    names = ["a\n\n| b |\r", "c\x1b[2J"]
+    shown = standings(comparison(simulated(np.random.default_rng(0), 4, [0, 0.1]), names=names))
+    plain = standings(comparison(simulated(np.random.default_rng(0), 4, [0, 0.1]), names=["a b", "c"]))
+    for form in (as_markdown, as_latex):
+        assert len(form(shown).splitlines()) == len(form(plain).splitlines())
+        assert "\x1b" not in form(shown)
+    assert {row["name"] for row in csv.DictReader(io.StringIO(as_csv(shown), newline=""))} == set(names)
+
+
 @pytest.mark.parametrize("metric", list(SCORES))
 def test_text_fits_a_terminal(found, metric):
     rng = np.random.default_rng(1)

@@ -11,8 +11,9 @@ import pytest
 from maskwright.config.data import DataConfig
 from maskwright.data import store as store_module
 from maskwright.data.opening import Opened, open_dataset
-from maskwright.data.store import choose_place, free_memory
+from maskwright.data.store import choose_place
 from maskwright.errors import RunError
+from maskwright.runtime import free_memory
 
 MIB = 1 << 20
 

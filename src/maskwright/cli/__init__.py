@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import io
 import os
 import signal
 import sys
+import traceback
+import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-from maskwright.errors import MaskwrightError
+from maskwright.errors import MaskwrightError, is_out_of_memory, printable
+from maskwright.runtime import limit_memory
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -114,6 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name in an old encoding; JSON escapes it just so
     if arguments is None:
         os.environ.setdefault("PYTHONSAFEPATH", "1")  # no process that is started takes modules from the current folder
+        limit_memory()
+        if not (debug or sys.warnoptions):
+            warnings.simplefilter("ignore")  # libraries' own: what a person must know is told by us
     pressed = _note_interrupts() if arguments is None else (lambda: False)
     try:
         if words in ([], ["-h"], ["--help"]):
@@ -121,7 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             code = 0
         else:
             code = build_app(words)(words, exit_on_error=False, print_error=False, result_action="return_value")
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except MaskwrightError as error:
         if debug:
             raise
@@ -131,18 +139,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         code = _tell(f"interrupted; {interrupt}" if str(interrupt) else "interrupted", 130)
     except BrokenPipeError:  # the reader of our output has gone, as in `… | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer has nowhere to go
+        _leave(sys.stdout)
         code = 0
-    except OSError as error:
-        sentence = _refused_by_the_system(error)
-        if debug or sentence is None:
-            raise
-        code = _tell(sentence, 2)
     except Exception as error:
-        if debug or not (pressed() or _is_usage_error(error)):
+        if debug:
             raise
-        code = _tell("interrupted", 130) if pressed() else _tell(_usage_sentence(error, words), 2)
+        if isinstance(error, OSError) and not error.filename:
+            _leave(sys.stdout)
+        code = _tell("interrupted", 130) if pressed() else _tell(_sentence(error, words), 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _leave(stream: TextIO) -> None:
+    """What is left in the buffer has nowhere to go, and Python would try once more when it ends."""
+    with contextlib.suppress(OSError, ValueError):  # no file stands behind it, as in a notebook
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _sentence(error: Exception, words: Sequence[str]) -> str:
+    """What a person is told of an error that is none of ours."""
+    if _is_usage_error(error):
+        return _usage_sentence(error, words)
+    refused = _refused_by_the_system(error) if isinstance(error, OSError) else None
+    if refused:
+        return refused
+    first = next(iter(str(error).splitlines()), "")[:300].rstrip(".")
+    if is_out_of_memory(error):
+        fix = "Lower --batch-size, --size or --model.width; evaluating and predicting takes less for smaller images."
+        return f"there must be enough memory for this; it ran out{first and f' ({first})'}. {fix}"
+    ours = f"{os.sep}maskwright{os.sep}"
+    trace = [frame for frame in traceback.extract_tb(error.__traceback__) if ours in frame.filename]
+    place = f" (in {trace[-1].filename.rpartition(ours)[2]}:{trace[-1].lineno})" if trace else ""
+    fault = "This is a fault of maskwright: run the command again with --debug for the traceback, and report it."
+    return f"unexpected error: {type(error).__name__}{first and f': {first}'}{place}. {fault}"
 
 
 def _note_interrupts() -> Callable[[], bool]:
@@ -190,8 +219,12 @@ def _with_dashes(word: str) -> str:
 
 
 def _tell(message: str, code: int) -> int:
-    begin = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""  # a count may stand on the line, and hide the cursor
-    print(f"{begin}maskwright: {message}", file=sys.stderr)
+    if sys.stderr:
+        begin = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""  # a count may stand on the line, and hide the cursor
+        try:
+            print(f"{begin}maskwright: {printable(message)}", file=sys.stderr, flush=True)
+        except OSError:  # there is nowhere else to tell it
+            _leave(sys.stderr)
     return code
 
 
@@ -220,7 +253,9 @@ def _refused_by_the_system(error: OSError) -> str | None:
         "Choose another place.": (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EIO, errno.ESTALE),
     }
     fix = next((words for words, numbers in fixes.items() if error.errno in numbers), None)
-    return f"`{error.filename}` must be open to this program; got: {reason}. {fix}" if fix and error.filename else None
+    if fix and not error.filename:
+        return f"the output must be taken by where it goes; got: {reason}. {fix}"
+    return f"`{error.filename}` must be open to this program; got: {reason}. {fix}" if fix else None
 
 
 def _version() -> str:

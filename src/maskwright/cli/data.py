@@ -98,6 +98,7 @@ def preview(
     from maskwright.config.files import load_config
     from maskwright.config.flags import parse_overrides
     from maskwright.errors import UsageError, counted, must
+    from maskwright.runs import plain_name
 
     for flag, value, most in (("--count", count, 64), ("--draws", draws, 12)):
         if not 1 <= value <= most:
@@ -109,7 +110,7 @@ def preview(
     config = load_config(first if is_config else None, [*given, *parse_overrides(words)])
     if config.data.root is None:
         raise UsageError("`DATA` must be a data set's folder; got none. Write: maskwright data preview my_data")
-    path = Path(out or f"{Path(config.data.root).absolute().stem}-preview.png")
+    path = Path(out or plain_name(f"{Path(config.data.root).absolute().stem}-preview.png"))
 
     from maskwright.data.preview import draw_sheet, preview_rows, refuse_taken, save_sheet
     from maskwright.training.fit import prepare, training_inputs

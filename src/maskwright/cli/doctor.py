@@ -25,7 +25,6 @@ def doctor(*, json: Flag = False) -> None:
     torchvision = runtime.ensure_torchvision()
 
     from maskwright.cli.output import say_json, table
-    from maskwright.data.store import free_memory
     from maskwright.errors import counted
     from maskwright.models.devices import busy_cores, choose_device, choose_precision
     from maskwright.runs import processor_name, provenance, usable_cores
@@ -37,7 +36,7 @@ def doctor(*, json: Flag = False) -> None:
     rows = {
         "processor": f"{processor_name()}, {counted(usable_cores(), 'core')} usable",
         **({"load": busy} if busy else {}),
-        "memory": f"{free_memory() / 2**30:.1f} GiB free",
+        "memory": f"{runtime.free_memory() / 2**30:.1f} GiB free",
         "device": f"{device} ({why_device})",
         "precision": f"{precision} ({why_precision})",
         "allocator": "keeps large blocks" if tuned else "as the system has it: training on a CPU is slower",

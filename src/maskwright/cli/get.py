@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from maskwright.cli.types import Flag
+from maskwright.errors import printable
 
 if TYPE_CHECKING:
     from maskwright.data.download import Download
@@ -102,7 +103,7 @@ class Meter:
         if done < total and now - self._told < self.every:
             return
         self._told = now
-        line = self._line(done, total, now)
+        line = printable(self._line(done, total, now))
         if not self.live:
             print(line, file=self.stream, flush=True)
         elif done == total:
@@ -115,7 +116,7 @@ class Meter:
     def remark(self, sentence: str) -> None:
         """A line of its own."""
         self.clear()
-        print(sentence, file=self.stream, flush=True)
+        print(printable(sentence), file=self.stream, flush=True)
 
     def clear(self) -> None:
         """Take the drawn line away."""

@@ -12,26 +12,27 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from maskwright.errors import UNPRINTABLE, one_line, printable
+from maskwright.terminal import stderr
 
-def stderr() -> Console:
-    """The console for progress and remarks."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)  # a path may hold [brackets] or :colons:
+__all__ = ["counting", "goes_on_with", "say", "say_json", "stderr", "table"]
 
 
 def say(text: str) -> None:
     """A line for a person, on stdout, not wrapped: paths stay whole."""
-    print(text)
+    print(printable(text))
 
 
 def say_json(value: Any) -> None:
     """The one JSON document of --json."""
-    json.dump(value, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
-    print()
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    print(UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))  # JSON leaves some to a terminal that reads it
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns in a terminal with a rule under the head, plain aligned lines elsewhere."""
     console = Console(highlight=False, markup=False, emoji=False)
+    rows = [[one_line(cell) for cell in row] for row in rows]
     if not console.is_terminal:
         widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
         for row in [columns, *rows]:

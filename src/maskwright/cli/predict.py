@@ -29,14 +29,13 @@ def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold:
     json
         Print one JSON document on stdout.
     """
-    import sys
-
     from maskwright.cli.output import counting, say, say_json
     from maskwright.errors import UsageError
     from maskwright.evaluation.settle import threshold_for_prediction
     from maskwright.prediction.predictor import Predictor
     from maskwright.prediction.writers import predict_files
     from maskwright.runs import Run
+    from maskwright.terminal import tell_on_stderr
 
     if not images:
         raise UsageError(
@@ -52,5 +51,5 @@ def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold:
     else:
         say(str(written))
     for problem in written.problems:
-        print(f"maskwright: {problem}", file=sys.stderr)
+        tell_on_stderr(f"maskwright: {problem}")
     return 2 if written.problems else 0

@@ -29,12 +29,11 @@ from maskwright.comparison.folder import (
 )
 from maskwright.comparison.joining import joined, joining_places, scored_joining
 from maskwright.comparison.matrix import Cell, Matrix
-from maskwright.comparison.measuring import is_out_of_memory
 from maskwright.config import Config
 from maskwright.data.augment import resolve as resolve_augment
 from maskwright.data.dataset import SPLITS
 from maskwright.data.record import data_document
-from maskwright.errors import ConfigError, MaskwrightError, UsageError, counted, must, unknown
+from maskwright.errors import ConfigError, MaskwrightError, UsageError, counted, is_out_of_memory, must, unknown
 from maskwright.models.smp import refuse_unknown as refuse_unknown_smp
 from maskwright.models.weights import own_weights, without_weights
 from maskwright.runs import Run

@@ -91,11 +91,6 @@ def marks(standings: Standings) -> list[str]:
     return ["* chosen on validation."] if standings.chosen and len(standings.rows) > 1 else []
 
 
-def one_line(text: str) -> str:
-    """Text without breaks."""
-    return " ".join(text.split())
-
-
 def _with_intervals(standings: Standings, names: Sequence[str]) -> list[Column]:
     rows = standings.rows
     return [

@@ -21,7 +21,7 @@ from maskwright.comparison.finished import assemble
 from maskwright.comparison.naming import with_seed
 from maskwright.config import Config
 from maskwright.errors import RunError
-from maskwright.runs import COMPARISON, Run, command_line, plain, provenance, read_json, write_atomically, write_json
+from maskwright.runs import COMPARISON, Run, command_line, plain, plain_name, provenance, read_json, write_atomically, write_json
 
 GIVEN, PLAN, STATES, CELLS = COMPARISON, "plan.json", "cells.json", "cells"
 ENVIRONMENT = "environment.json"
@@ -156,7 +156,7 @@ def places_of(name: str, settings: Mapping[str, Any], runs: Sequence[Run]) -> li
 
 def default_out(config: Config, parent: Path = Path("runs")) -> Path:
     """runs/DATA-compare-NUMBER, the first number that is free."""
-    base, number = f"{Path(config.data.root or 'data').resolve().stem}-compare", 1
+    base, number = plain_name(f"{Path(config.data.root or 'data').resolve().stem}-compare"), 1
     while (parent / f"{base}-{number}").exists():
         number += 1
     return parent / f"{base}-{number}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from maskwright.comparison.columns import Column, cost_columns, marks, one_line, outline_columns, score_columns
+from maskwright.comparison.columns import Column, cost_columns, marks, outline_columns, score_columns
 from maskwright.comparison.standings import SCORES, Standings
+from maskwright.errors import one_line
 
 _HEAD = r"% needs \usepackage[T1]{fontenc}, \usepackage{booktabs} and \usepackage{graphicx}"
 # a row that begins with [ or * would be read as an argument of the \\ before it; -- and ` would be drawn as other signs
@@ -44,7 +45,7 @@ def escaped(text: str) -> str:
     >>> print(escaped("lr_1e-3 & 50% --lr"))
     lr\_1e-3 \& 50\% -{}-lr
     """
-    return "".join(_SIGNS.get(sign, sign) for sign in re.sub("-(?=-)", "-\0", text)).replace("\0", "{}")
+    return "".join(_SIGNS.get(sign, sign) for sign in re.sub("-(?=-)", "-\0", one_line(text))).replace("\0", "{}")
 
 
 def _beyond(text: str) -> list[str]:

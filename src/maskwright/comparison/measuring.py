@@ -20,8 +20,8 @@ from typing import IO, Any
 
 from maskwright.config import Config
 from maskwright.data.opening import Opened
-from maskwright.data.store import free_memory
-from maskwright.errors import MaskwrightError
+from maskwright.errors import MaskwrightError, is_out_of_memory
+from maskwright.runtime import limit_memory
 
 _PROGRAM = "from maskwright.comparison.measuring import serve; serve()"
 _LENGTH = struct.Struct("<Q")
@@ -114,25 +114,18 @@ def serve() -> None:
             continue
         child = os.fork()
         if child == 0:
-            _spare_others(task)
+            _spare_others()
             _send(answers, _attempt(task))
             os._exit(0)
         if os.waitpid(child, 0)[1]:
             _send(answers, _ENDED)
 
 
-def _spare_others(task: Task) -> None:
+def _spare_others() -> None:
     """A cell that needs more memory than there is must not take other programs' of it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # the first to be ended, where the system ends any
-    if task.config.train.devices == "gpu":  # drivers map far more than they use
-        return
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        own = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()  # data and stacks so far
-        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        resource.setrlimit(resource.RLIMIT_DATA, (own + int(_MEMORY_SHARE * free_memory()), hard))
+    limit_memory(_MEMORY_SHARE)
 
 
 def _attempt(task: Task) -> Measured | str:
@@ -217,12 +210,6 @@ def _take(amount: int) -> None:
     """Hold so many bytes for a moment: a checkpoint is written from memory, where it stands twice, beside the best weights."""
     taken = bytearray(amount)
     taken[::4096] = b"x" * len(range(0, amount, 4096))  # a page that nothing was written to takes no memory
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, whichever library raised it."""
-    words = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
-    return isinstance(error, MemoryError) or any(one in str(error).lower() for one in words)
 
 
 def _send(pipe: IO[bytes], value: Any) -> None:

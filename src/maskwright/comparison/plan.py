@@ -18,8 +18,9 @@ from maskwright.config import Config
 from maskwright.data.dataset import SPLITS
 from maskwright.data.description import described
 from maskwright.data.opening import Opened
-from maskwright.data.store import PixelStore, free_memory
+from maskwright.data.store import PixelStore
 from maskwright.errors import MaskwrightError, UsageError, listed, unknown
+from maskwright.runtime import free_memory
 from maskwright.training import fit
 from maskwright.training.gate import open_checked
 from maskwright.training.progress import duration

@@ -22,7 +22,6 @@ from rich.console import Console
 
 from maskwright.comparison.cells import budget_of, budgeted
 from maskwright.comparison.folder import alone_in
-from maskwright.comparison.measuring import is_out_of_memory
 from maskwright.comparison.search_result import SearchResult, Trial, as_csv, document, told
 from maskwright.comparison.search_space import Space
 from maskwright.comparison.search_study import (
@@ -39,7 +38,7 @@ from maskwright.comparison.search_study import (
 )
 from maskwright.config.base import MONITORS
 from maskwright.config.files import to_yaml
-from maskwright.errors import ConfigError, ModelError, RunError, TrainingError, listed
+from maskwright.errors import ConfigError, ModelError, RunError, TrainingError, is_out_of_memory, listed
 from maskwright.runs import SEARCH, Run, plain, write_json, write_text
 from maskwright.training import fit
 

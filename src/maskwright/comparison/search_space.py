@@ -26,6 +26,7 @@ from maskwright.config.flags import TRUTHS
 from maskwright.config.sentences import Sources
 from maskwright.config.yaml_text import flag_value
 from maskwright.errors import ConfigError, UsageError, closest, listed, must
+from maskwright.runs import plain_name
 
 PARTS: Mapping[str, tuple[type, str] | None] = {
     "base": (dict, "a configuration"),
@@ -131,7 +132,7 @@ class Space:
 
 def default_out(config: str | Path) -> Path:
     """runs/CONFIG-search, the same every time, so that the same command goes on."""
-    return Path("runs") / f"{Path(config).stem}-search"
+    return Path("runs") / plain_name(f"{Path(config).stem}-search")
 
 
 def read_space(

@@ -13,9 +13,10 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import fields
 
-from maskwright.comparison.columns import Column, cost_columns, interval_columns, marks, one_line, outline_columns, score_columns
+from maskwright.comparison.columns import Column, cost_columns, interval_columns, marks, outline_columns, score_columns
 from maskwright.comparison.entries import Cost
 from maskwright.comparison.standings import SCORES, Standings
+from maskwright.errors import one_line
 
 WIDTH = 100  # columns of a terminal that text keeps to
 _NAME = 20  # room for names where one of them is too long for the line, and gets a line of its own
@@ -116,7 +117,7 @@ def _markdown(text: str) -> str:
     >>> print(_markdown("a_b|c"))
     a\\_b\\|c
     """
-    return re.sub(r"([\\`*_|<>$\[\]])", r"\\\1", text)
+    return re.sub(r"([\\`*_|<>$\[\]])", r"\\\1", one_line(text))
 
 
 def _full(value: float) -> str:

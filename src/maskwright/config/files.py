@@ -17,7 +17,7 @@ from maskwright.config.keys import MODEL_SECTIONS, holds_text
 from maskwright.config.models import model_shorthand
 from maskwright.config.sentences import Sources, sentences_of
 from maskwright.config.yaml_text import PlainLoader, RepeatedKeyError, flag_value, load_yaml
-from maskwright.errors import ConfigError, as_typed, listed
+from maskwright.errors import ConfigError, as_typed, listed, one_line
 
 Override = tuple[str, Any, str]  # dotted key, value (text is read as YAML), where it was given
 
@@ -94,7 +94,7 @@ def load_data_keys(path: Path) -> DataConfig:
 
 def to_yaml(config: Config, reasons: Mapping[str, str] | None = None) -> str:
     """The configuration as YAML; each resolved `auto` is told in a comment with its reason."""
-    head = "".join(f"# {key} was auto: {why}\n" for key, why in (reasons or {}).items())
+    head = "".join(f"# {key} was auto: {one_line(why)}\n" for key, why in (reasons or {}).items())
     body = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
     return head + body
 

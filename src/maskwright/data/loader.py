@@ -6,6 +6,7 @@ the number of workers, a resume, and the order of work change nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from maskwright.data.augment import Op, augment, sample_rng
 from maskwright.data.geometry import Aim, View
 from maskwright.data.sampling import Aimer, draw_images
 from maskwright.data.store import PixelStore
-from maskwright.errors import DataError, MaskwrightError
+from maskwright.errors import DataError, MaskwrightError, TrainingError
 
 Key = tuple[int, int]  # epoch, number of the sample within it
 
@@ -173,10 +174,17 @@ class _Loader(DataLoader[Batch]):
     """A loader that raises what its workers found wrong."""
 
     def __iter__(self) -> Iterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        for batch in super().__iter__():
-            if isinstance(batch, MaskwrightError):
-                raise batch
-            yield batch
+        try:
+            for batch in super().__iter__():
+                if isinstance(batch, MaskwrightError):
+                    raise batch
+                yield batch
+        except RuntimeError as error:
+            if not re.search("DataLoader worker.* (exited unexpectedly|killed)|/torch_.*: No space", str(error)):
+                raise
+            fix = "Lower --train.workers (0: no process of its own), --batch-size or --size."
+            told = "a process that prepares inputs was ended by the system, most likely for want of memory"
+            raise TrainingError(f"training must have memory for its workers; {told}. {fix}") from error
 
 
 def train_loader(samples: TrainSamples, keys: EpochKeys, workers: int, pin: bool) -> DataLoader[Batch]:

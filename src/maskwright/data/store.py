@@ -16,6 +16,7 @@ from maskwright.data.dataset import Bands, ClassMap, Record
 from maskwright.data.masks import refuse_unknown_values
 from maskwright.data.raw import code_labels, read_record
 from maskwright.errors import RunError
+from maskwright.runtime import free_memory
 
 Place = Literal["ram", "disk", "none"]
 RAM_SHARE = 0.4  # of the memory free at the start
@@ -125,21 +126,6 @@ def choose_place(wish: str, sizes: Sequence[tuple[int, int]], channels: int, fol
         if needed <= _DISK_SHARE * room:
             return "disk", f"{told} is over {RAM_SHARE:.0%} of the {_gigabytes(free)} of memory free"
     return "none", f"{told} fits neither into memory nor on the disk"
-
-
-def free_memory() -> int:
-    """Bytes this process may still take: what the machine has free, less if its container allows less."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 if hasattr(os, "sysconf") else 4 << 30
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        return max(0, min(free, limit - used))
-    except (OSError, ValueError):
-        return free
 
 
 def _gigabytes(amount: float) -> str:

@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from maskwright.errors import UsageError, must
+
 _BUSY = 1.5  # processes a core that want to run, from which on threads get in each other's way
 
 
@@ -18,6 +20,13 @@ def choose_device() -> tuple[str, str]:
     if torch.backends.mps.is_available():
         return "gpu", "found Apple's GPU"
     return "cpu", "no GPU found"
+
+
+def refuse_missing_device(device: str) -> None:
+    """Stop where training is to run on a GPU and there is none."""
+    if device == "gpu" and choose_device()[0] != "gpu":
+        fix = "Choose --devices cpu or auto, or check the driver with maskwright doctor."
+        raise UsageError(must("train.devices", "a device of this machine", "gpu, and no GPU was found", fix))
 
 
 def choose_precision(device: str) -> tuple[str, str]:

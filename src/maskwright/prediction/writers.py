@@ -13,7 +13,7 @@ from PIL import Image
 from maskwright.data.layout import image_files
 from maskwright.data.pictures import palette
 from maskwright.data.rasters import write_labels_geotiff
-from maskwright.errors import DataError, UsageError, counted, listed
+from maskwright.errors import DataError, UsageError, counted, is_out_of_memory, listed
 from maskwright.prediction.predictor import Prediction, Predictor
 from maskwright.runs import write_atomically
 
@@ -52,8 +52,11 @@ def predict_files(
     for index, (path, name) in enumerate(zip(files, names, strict=True)):
         try:
             prediction = predictor.predict(path, threshold)
-        except DataError as error:
-            problems.append(str(error))
+        except Exception as error:
+            if not (isinstance(error, DataError) or is_out_of_memory(error)):
+                raise
+            told = f"`{path}` must fit into memory to be predicted; it did not. Free some, or predict it in parts."
+            problems.append(str(error) if isinstance(error, DataError) else told)
         else:
             replaced += write_prediction(prediction, out, name)
             done.append(path)

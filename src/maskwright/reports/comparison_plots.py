@@ -14,7 +14,7 @@ import numpy as np
 from maskwright.reports.comparison_facts import NUMBERED_FROM
 from maskwright.reports.comparison_labels import Box, place, spread_out
 from maskwright.reports.comparison_points import CostPlot, Line, Overlay, Segment, finite, short_number
-from maskwright.reports.curves import DPI, PAPER, SCREEN, Theme, figure_svg
+from maskwright.reports.curves import PAPER, SCREEN, Theme, figure_svg, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,16 +52,12 @@ def _coloured(svg: str) -> str:
 
 def save_cost(plot: CostPlot, title: str, path: Path) -> None:
     """The plot as a picture on white."""
-    _save(draw_cost(plot, PAPER, _PAPER_COLOURS, title), path)
+    save_figure(draw_cost(plot, PAPER, _PAPER_COLOURS, title), path)
 
 
 def save_overlay(plot: Overlay, title: str, path: Path) -> None:
     """The plot as a picture on white."""
-    _save(draw_overlay(plot, PAPER, _PAPER_COLOURS, title), path)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    save_figure(draw_overlay(plot, PAPER, _PAPER_COLOURS, title), path)
 
 
 def draw_cost(plot: CostPlot, theme: Theme = PAPER, colours: Sequence[str] = _PAPER_COLOURS, title: str = "") -> Figure:

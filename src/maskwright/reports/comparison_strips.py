@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskwright.reports.comparison_rows import Scale, StandingTable, Strip
-from maskwright.reports.curves import DPI, PAPER
+from maskwright.reports.curves import PAPER, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,9 +45,7 @@ def draw_standings(table: StandingTable, subject: str, is_numbered: bool = False
 
 def save_standings(table: StandingTable, subject: str, is_numbered: bool, path: Path) -> None:
     """The picture as PNG."""
-    draw_standings(table, subject, is_numbered).savefig(
-        path, format="png", dpi=DPI, facecolor="white", metadata={"Software": None}
-    )
+    save_figure(draw_standings(table, subject, is_numbered), path)
 
 
 def _column(axes: Axes, scale: Scale | None, strips: list[Strip | None], title: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -88,7 +89,7 @@ def draw(curve: Curve, theme: Theme = PAPER, title: str = "") -> Figure:
     figure = Figure(figsize=SIZE)
     axes = figure.add_axes((0.085, 0.135, 0.735, 0.835 if not title else 0.755))
     if title:
-        figure.text(0.085, 0.945, title, fontsize=12, color="#1b1f24", weight="bold")
+        figure.text(0.085, 0.945, title, fontsize=12, color="#1b1f24", weight="bold", parse_math=False)
     _style(axes, curve, theme)
     epochs = np.arange(1, len(curve.train) + 1)
     for line, colour, width in ((curve.train, theme.train, 1.6), (curve.val, theme.val, 2.2)):
@@ -111,14 +112,24 @@ def figure_svg(figure: Figure, key: str) -> str:
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "maskwright"}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+        _save(figure, buffer, format="svg", transparent=True, metadata=nothing)
     return _for_page(buffer.getvalue(), key)
 
 
 def save_png(curve: Curve, run: str, path: Path) -> None:
     """The curve as a picture on white, for a submission or a slide."""
-    figure = draw(curve, PAPER, f"{curve.title}, {run}")
-    figure.savefig(path, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    save_figure(draw(curve, PAPER, f"{curve.title}, {run}"), path)
+
+
+def save_figure(figure: Figure, path: Path, dpi: int = DPI) -> None:
+    """A figure as a picture on white."""
+    _save(figure, path, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+
+
+def _save(figure: Figure, target: Path | io.BytesIO | io.StringIO, **options: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # names are written in any letters; a box stands for one
+        figure.savefig(target, **options)
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:

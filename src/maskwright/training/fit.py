@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import itertools
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,11 +33,13 @@ from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.record import data_document
 from maskwright.data.sampling import aimer, image_weights
 from maskwright.data.sampling import without_effect as sampling_without_effect
-from maskwright.errors import DataError, RunError, TrainingError, must
+from maskwright.errors import DataError, RunError, TrainingError, is_out_of_memory, must
 from maskwright.losses import build_loss
 from maskwright.models import build_model
+from maskwright.models.devices import refuse_missing_device
 from maskwright.models.weights import Loaded
 from maskwright.runs import Run, command_line, provenance
+from maskwright.terminal import tell_on_stderr
 from maskwright.training.average import num_settle_batches
 from maskwright.training.callbacks import AfterEpoch, AskAfterEpoch, History, Keeper, SaveAfterEpoch, read_best, write_weights
 from maskwright.training.diagnose_evidence import FAILURE
@@ -45,7 +48,7 @@ from maskwright.training.freeze import refuse_unfit as refuse_unfit_freeze
 from maskwright.training.gate import Passed, open_checked
 from maskwright.training.inputs import padding_notes, refuse_lone_input
 from maskwright.training.loggers.afterwards import best_scores
-from maskwright.training.loggers.book import LogBook, Tell, tell_on_stderr
+from maskwright.training.loggers.book import LogBook, Tell
 from maskwright.training.loggers.callback import Logging, panel_samples
 from maskwright.training.loggers.choice import refuse_missing, settle_log
 from maskwright.training.module import SegmentationTraining
@@ -100,6 +103,7 @@ def prepare(config: Config, cache_folder: Path | None = None, console: Console |
     resolve_augment(config.augment)  # a name that isn't known is told before all files are read
     refuse_unfit_optim(config.optim)
     refuse_missing(config)
+    refuse_missing_device(config.train.devices)
     with _reading(console) as progress:
         opened, passed = open_checked(config, cache_folder, progress)
     try:
@@ -169,6 +173,7 @@ def resume(
             console.print(f"{run.root} is finished already; nothing was changed", soft_wrap=True)
         return _finished(run)
     refuse_missing(config)
+    refuse_missing_device(config.train.devices)
     config = _where_data_are(config, data)
     for left in run.root.rglob(".*-*"):  # temporaries of the process that was killed
         if left.is_file() and re.match(r"\.\d+-", left.name):
@@ -235,7 +240,12 @@ def _train_new(
     del model
     if tell:
         tell(plan)
-    return _fit(run, plan, None, console, after_epoch, config.log)
+    try:
+        return _fit(run, plan, None, console, after_epoch, config.log)
+    except Exception as error:
+        if is_out_of_memory(error) and not (run.checkpoints / "last.ckpt").is_file():
+            shutil.rmtree(run.root, ignore_errors=True)  # nothing in it is worth going on with
+        raise
 
 
 def _noted(plan: Plan, notes: list[str]) -> Plan:

@@ -13,7 +13,7 @@ from maskwright.data.checks.findings import Audit
 from maskwright.data.dataset import ClassMap, Record
 from maskwright.data.description import FILE, description_file
 from maskwright.data.layout import SPLIT_NAMES
-from maskwright.errors import DataError
+from maskwright.errors import DataError, one_line
 from maskwright.runs import write_atomically
 
 _OTHERS = ("target", "boundary", "foreground_from", "bands", "tones")  # written where they were given
@@ -54,11 +54,7 @@ def description(audit: Audit, config: DataConfig) -> str:
 
 def _key(name: str, value: Any, why: str) -> str:
     text = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=1000).rstrip()
-    return f"\n# {_one_line(why)}\n{text}"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return f"\n# {one_line(why)}\n{text}"
 
 
 def _folders(records: tuple[Record, ...], root: Path) -> tuple[str, str] | None:
@@ -92,10 +88,10 @@ def _proposed_classes(audit: Audit) -> list[str]:
     tables = [finding.proposal for finding in audit.findings if finding.proposal and finding.proposal.op in ("colours", "remap")
               and finding.severity == "error" and finding.proposal.question]  # fmt: skip
     if not tables:
-        return [f"\n# classes: {{name: value}}   to be named: {_one_line(audit.classes_reason)}"]
+        return [f"\n# classes: {{name: value}}   to be named: {one_line(audit.classes_reason)}"]
     table = {f"class_{label}": value for value, label in tables[0].values["table"].items()}
     text = yaml.safe_dump({"classes": table}, sort_keys=False, width=1000).rstrip()
-    return [f"\n# {_one_line(tables[0].question)} Give the classes their names and take out the `# `:"] + [
+    return [f"\n# {one_line(tables[0].question)} Give the classes their names and take out the `# `:"] + [
         f"# {line}" for line in text.splitlines()
     ]
 

@@ -10,7 +10,8 @@ from typing import Any
 from maskwright.config.log import LogEntry
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
-from maskwright.training.loggers.book import LogBook, Tell, tell_on_stderr
+from maskwright.terminal import tell_on_stderr
+from maskwright.training.loggers.book import LogBook, Tell
 from maskwright.training.loggers.tables import scored
 
 _LATER = ("wandb", "mlflow")  # TensorBoard has no place for what is no curve

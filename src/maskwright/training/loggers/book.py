@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from maskwright.config.log import LogEntry, entry_name
 from maskwright.errors import MaskwrightError
 from maskwright.runs import Run
+from maskwright.terminal import tell_on_stderr
 from maskwright.training.loggers import LOGGERS, TITLES
 from maskwright.training.loggers.choice import without_addresses
 from maskwright.training.loggers.epochs import Ending, Epoch, Logger
@@ -20,11 +20,6 @@ from maskwright.training.loggers.surroundings import first_line, quiet
 from maskwright.training.loggers.tables import Scored
 
 Tell = Callable[[str], None]
-
-
-def tell_on_stderr(sentence: str) -> None:
-    """Where there is no console: a line on stderr."""
-    print(sentence, file=sys.stderr)
 
 
 class LogBook:
