@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from support import TINY, copy_of, data, finished, maskwright, noise, picture
 
@@ -302,3 +303,48 @@ def test_a_data_set_drawn_into_a_folder_that_holds_something(tmp_path, spoilt):
     before = {path: path.read_bytes() for path in spoilt.rglob("*") if path.is_file()}
     assert maskwright("data", "make", "puzzle", spoilt, "--count", 5, "--size", 32).code == 2
     assert {path: path.read_bytes() for path in spoilt.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_weights_that_make_no_numbers_of_an_image(tmp_path, command):
+    """Finite themselves: a variance below 0."""
+    copy = copy_of(finished(), tmp_path / "run")
+    tensors = load_file(copy / "model.safetensors")
+    next(value for name, value in tensors.items() if name.endswith("running_var"))[:] = -1
+    save_file(tensors, copy / "model.safetensors", metadata={"maskwright": "{}"})
+    image = picture(tmp_path / "image.png", noise(32, 40))
+    outcome = maskwright(command, copy, *([image, "--out", tmp_path / "out"] if command == "predict" else []))
+    assert outcome.code == 2 and "outputs must be finite numbers" in outcome.sentence
+    assert not (tmp_path / "out").exists() and not (copy / "evaluation" / "test.json").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "weights", "weights.pt", "last.ckpt", "best.ckpt"])
+def test_weights_that_are_not_finite(tmp_path, command, value):
+    """They predict background alone; one value in one tensor is enough."""
+    copy = copy_of(finished(), tmp_path / "run")
+    image = picture(tmp_path / "image.png", noise(32, 40))
+    if command.endswith(".ckpt"):
+        path = copy / "checkpoints" / command
+        state = torch.load(path, weights_only=True)
+        name = next(name for name in state["state_dict"] if name.endswith("running_var"))
+        state["state_dict"][name][0] = value
+        torch.save(state, path)
+        (copy / "model.safetensors").unlink()
+        words = ["train", "--resume", copy]
+    else:
+        path = copy / "model.safetensors"
+        tensors = load_file(path)
+        name = next(name for name in tensors if name.endswith("running_var"))
+        tensors[name][0] = value
+        save_file(tensors, path, metadata={"maskwright": "{}"})
+        if command == "weights.pt":
+            path = tmp_path / command
+            torch.save(tensors, path)
+        start = ["train", "--data", data(), *TINY, "--epochs", 1, "--out", tmp_path / "new", "--weights", path]
+        words = {"evaluate": ["evaluate", copy], "predict": ["predict", copy, image, "--out", tmp_path / "out"]}.get(
+            command, start
+        )
+    outcome = maskwright(*words)
+    assert outcome.code == 2 and not (tmp_path / "new").exists() and not (tmp_path / "out").exists()
+    assert f"{name.removeprefix('model.')} holds values that are not finite" in outcome.sentence and str(path) in outcome.sentence

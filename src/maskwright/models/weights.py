@@ -23,7 +23,7 @@ from torch import nn
 
 from maskwright.data.dataset import ClassMap
 from maskwright.data.record import class_map
-from maskwright.errors import ModelError, listed, must
+from maskwright.errors import ModelError, RunError, listed, must
 from maskwright.models.hub import why
 from maskwright.runs import Run
 
@@ -106,8 +106,20 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     raise ModelError(must("model.weights", "a file that holds named tensors", f"{path}, which holds none", "Check the path."))
 
 
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Lay a run's own .safetensors over its network; what isn't this network's, or no finite number, is refused."""
+    try:
+        tensors = load_file(path)
+        differs = first_difference(tensors, model.state_dict())
+    except (SafetensorError, OSError) as error:
+        tensors, differs = {}, why(error, 120)
+    if differs:
+        raise RunError(f"`{path}` must hold the weights of this run's model; {differs}. Restore the run folder.")
+    model.load_state_dict(tensors)
+
+
 def first_difference(theirs: Mapping[str, Any], mine: Mapping[str, torch.Tensor]) -> str | None:
-    """What first tells a network's tensors from those it should have; None where names and shapes are the same.
+    """What first tells tensors from those a network should have; None where names and shapes are the same and all is finite.
 
     >>> first_difference({"head.weight": torch.zeros(5, 8)}, {"head.weight": torch.zeros(2, 8)})
     'head.weight is 5×8 and not 2×8'
@@ -118,6 +130,8 @@ def first_difference(theirs: Mapping[str, Any], mine: Mapping[str, torch.Tensor]
             return f"{name} is missing"
         if other.shape != value.shape:
             return f"{name} is {_shape(other)} and not {_shape(value)}"
+        if not other.isfinite().all():
+            return f"{name} holds values that are not finite"
     return next((f"{name} has no place in it" for name in theirs if name not in mine), None)
 
 
@@ -150,6 +164,9 @@ def _take(model: nn.Module, tensors: dict[str, torch.Tensor], found: dict[str, s
         if name not in found:
             continue
         theirs = tensors[found[name]]
+        if not theirs.isfinite().all():
+            got = f"{plan.path}, where {found[name]} holds values that are not finite"
+            raise ModelError(must("model.weights", "finite", got, "Take an earlier checkpoint."))
         if name in plan.head and (plan.other_classes or theirs.shape != mine.shape):
             left.append(found[name])
             if theirs.shape != mine.shape and not heads:

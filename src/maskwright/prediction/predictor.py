@@ -15,8 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from maskwright import runtime
 from maskwright.data.dataset import IGNORE, Bands, ClassMap
@@ -28,7 +26,7 @@ from maskwright.data.record import bands_of, class_map
 from maskwright.errors import DataError, RunError, as_typed, must
 from maskwright.models import Segmenter, build_model
 from maskwright.models.devices import autocast, choose_device, choose_precision, torch_device
-from maskwright.models.weights import first_difference
+from maskwright.models.weights import load_weights
 from maskwright.models.wrapper import EVEN, labels_from_logits, logits_at_own_size
 from maskwright.prediction.threshold import foreground, read_threshold
 from maskwright.runs import Run
@@ -95,14 +93,7 @@ class Predictor:
             raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")
         runtime.tune_allocator()
         model = build_model(config.model, classes, bands.num_channels, start=False)  # what the run holds is laid over it
-        try:
-            tensors = load_file(run.weights)
-            differs = first_difference(tensors, model.state_dict())
-        except SafetensorError as error:
-            tensors, differs = {}, str(error).splitlines()[0]
-        if differs:
-            raise RunError(f"`{run.weights}` must hold the weights of this run's model; {differs}. Restore the run folder.")
-        model.load_state_dict(tensors)
+        load_weights(run.weights, model)
         device_name = "cpu" if config.train.devices == "cpu" else choose_device()[0]
         device = torch_device(device_name)
         # the arithmetic it was validated with, where this machine has it
@@ -132,7 +123,11 @@ class Predictor:
     def logits(self, pixels: np.ndarray) -> torch.Tensor:
         """Logits at the image's own size. H W 3 uint8 → 1 K H W"""
         with autocast(self.device, self.precision):
-            return logits_at_own_size(self.model, pixels, self.view, self.device)
+            logits = logits_at_own_size(self.model, pixels, self.view, self.device)
+        if not logits.isfinite().all():
+            fix = "Restore its folder, or train anew."
+            raise RunError(f"the network's outputs must be finite numbers; they are not: the run's weights are spoilt. {fix}")
+        return logits
 
     def labels(self, logits: torch.Tensor, threshold: float | None = None) -> np.ndarray:
         """Class numbers from logits. 1 K H W → H W uint8"""

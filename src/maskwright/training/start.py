@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from maskwright.config import Config
 from maskwright.config.models import MASK2FORMER_RATE, HfConfig, is_transformer
 from maskwright.errors import RunError
 from maskwright.models import Segmenter
-from maskwright.models.weights import first_difference, own_weights
+from maskwright.models.weights import first_difference, load_weights, own_weights
 from maskwright.runs import START, Run
 from maskwright.training.freeze import ALWAYS, frozen_until
 
@@ -81,7 +81,7 @@ def lay_start(run: Run, model: Segmenter, config: Config) -> None:
     """Put the kept first weights into a network built without them."""
     path = run.checkpoints / START
     if path.is_file():
-        model.load_state_dict(load_file(path))
+        load_weights(path, model)
     elif config.model.weights != "none":
         fix = "Train a new run."
         raise RunError(f"`RUN` must hold its first weights until its first checkpoint; {run.root} has no {path.name}. {fix}")
