@@ -40,7 +40,7 @@ def test_bins_without_pixels_are_left_out_and_shares_add_up() -> None:
 def test_words_tell_error_lean_and_temperature() -> None:
     assert told(temperature=1.5, ece_after=0.02, fitted_on="val") == (
         "Confidence and accuracy lie 17.5 percentage points apart on average (expected calibration error 0.175): "
-        "take its probabilities as a ranking, not at their word. On the whole it is surer than it is right. "
+        "take its probabilities as a ranking, not at their word. It is overconfident: right less often than it says. "
         "A temperature of 1.50, fitted on the validation images alone, brings the error from 0.175 to 0.020."
     )
     assert told(temperature=1.1, ece_after=0.17).endswith("does not help here: the error goes from 0.175 to 0.170.")
@@ -55,7 +55,7 @@ def test_a_sound_network_is_taken_at_its_word() -> None:
     assert words(found)[0].endswith("its probabilities can be taken at their word.")
     modest = reliability(document([(0.6, 0.65, 100), (0.9, 0.93, 300)]))
     assert modest is not None
-    assert words(modest)[1] == "On the whole it is right more often than it is sure."
+    assert words(modest)[1] == "It is underconfident: right more often than it says."
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from report_making import LAND, LIMIT, Page, shown
 
 from maskwright.metrics.counts import Counts
 from maskwright.reports import write_report
+from maskwright.reports.audit_words import marked
 from maskwright.reports.facts import gather
 from maskwright.runs import Run
 
@@ -22,7 +23,7 @@ def test_page_has_its_parts_in_order(page: Page) -> None:
     assert [told for level, told in page.headings if level == 1] == ["run"]
     parts = [told for level, told in page.headings if level == 2]
     assert parts == ["Best, typical and worst test image", "Scores", "More images", "Labels to check", "Confusion",
-                     "Confidence", "Training", "Data audit", "How it was made"]  # fmt: skip
+                     "Calibration", "Training", "Data audit", "How it was made"]  # fmt: skip
     levels = [level for level, _ in page.headings]
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels)), "a heading level is skipped"
 
@@ -74,6 +75,19 @@ def test_the_best_a_typical_and_the_worst_image_stand_before_the_scores(land: Ru
     assert before.count("<img") == 3 * 4
     assert re.findall(r"<figcaption>(\w+)", before) == ["Image", "Truth", "Prediction", "Error"] * 3
     assert len({image["src"] for image in page.images}) == len(page.images)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Try --lr auto, --augment heavy (it was light) or --model unet/resnet34.",
+         ["--lr auto", "--augment heavy", "--model unet/resnet34"]),
+        ("A larger --size or another --model", ["--size", "--model"]),
+        ("`scans/3f2a9c1e77d04b5a8e6f.png` and `rm 3f2a9c1e77d04b5a8e6f`", ["scans/3f2a9c…8e6f.png", "rm 3f2a9c1e77d04b5a8e6f"]),
+    ],
+)  # fmt: skip
+def test_what_is_to_be_typed_is_set_as_code_whole(text: str, expected: list[str]) -> None:
+    assert re.findall(r"<code[^>]*>([^<]*)</code>", marked(text)) == expected
 
 
 def test_numbers_are_those_of_the_evaluation(land: Run, page: Page) -> None:

@@ -198,7 +198,7 @@ def test_a_diagnosis_of_overconfidence_knows_the_calibration_and_the_monitor() -
     evidence = short(0, (0.03, 0.065, 0.10, 0.135))
     watched = dataclasses.replace(evidence, sure_and_wrong=0.034, settings=Settings(monitor="val_loss", epochs=12))
     one = told(watched)["overconfident"]
-    assert "nine tenths sure of, 3.4 % contradict the masks" in one.evidence
+    assert "with 90 % confidence or more, 3.4 % contradict the masks" in one.evidence
     assert "the weights kept are those of the lowest loss (epoch" in one.advice and "--train.monitor" not in one.advice
 
 

@@ -16,7 +16,7 @@ from maskwright.data.checks.findings import CODES, Audit, Finding
 from maskwright.data.checks.repair_masks import OF_VALUES
 from maskwright.data.checks.telling import name_of_copy
 from maskwright.errors import listed
-from maskwright.reports.wording import PERCENT, counted, share
+from maskwright.reports.wording import PERCENT, counted, elide_hashes, share
 
 # what could be done where a finding proposes nothing itself; a severity stands behind a colon where it matters
 ADVICE = {
@@ -46,9 +46,8 @@ ADVICE = {
     "unclear-classes": "Say what the values mean: --data.classes '{background: 0, name: 1}'.",
     "unknown-values": "Name the values with --data.classes, or leave them out with --data.ignore_index.",
 }
-_FLAG = re.compile(
-    r"`(?P<code>[^`]+)`|(?P<flag>--[a-z][\w.-]*\w(?: (?:'[^']*'|#?\w*\d[\w.]*\w|\d|[A-Z]{3,}))?)"
-)  # what stands in a sentence as it is to be typed
+_VALUE = r"'[^']*'|#?\w*\d[\w.]*\w|\d|[A-Z]{3,}|\w+/\w+|auto|balanced|heavy|lovasz|standard|val_loss"
+_FLAG = re.compile(rf"`(?P<code>[^`]+)`|(?P<flag>--[a-z][\w.-]*\w(?: (?:{_VALUE}))?)")  # in a sentence, as it is to be typed
 _FEW_SIZES = 3
 _OF_MEANING = frozenset(
     {
@@ -157,9 +156,21 @@ def marked(text: str, root: str = "") -> Markup:
         text = text.replace(f"{root.rstrip('/')}/", "")
     found, at = Markup(""), 0
     for match in _FLAG.finditer(text):
-        found += escape(text[at : match.start()]) + Markup("<code>{}</code>").format(match["code"] or match["flag"])
+        found += _prose(text[at : match.start()]) + _code(match["code"] or match["flag"])
         at = match.end()
-    return found + escape(text[at:])
+    return found + _prose(text[at:])
+
+
+def _prose(text: str) -> Markup:
+    return escape(elide_hashes(re.sub(r"(?<=\d) ?%", PERCENT, text)))
+
+
+def _code(text: str) -> Markup:
+    """What is to be typed as it is; a name with the middle of its hash left out tells the whole of it when pointed at."""
+    short = text if " " in text else elide_hashes(text)
+    if short == text:
+        return Markup("<code>{}</code>").format(text)
+    return Markup('<code title="{}">{}</code>').format(text, short)
 
 
 def why_no_classes(audit: Audit) -> str:

@@ -93,7 +93,7 @@ def _rest_on(facts: Facts) -> str:
     """What the intervals are, and what they rest on."""
     if facts.num_units == 1:
         return f"There are no intervals: {single_unit(facts)}."
-    told = f"The intervals tell how far a score may lie from here on other images of the same kind; they rest on {facts.units}"
+    told = f"The intervals say where a score may lie on other images of the same kind; they rest on {facts.units}"
     together = "" if facts.num_units == facts.num_images else ", whose images belong together"
     return f"{told}{together}."
 

@@ -91,7 +91,7 @@ def draw(found: Reliability, theme: Theme) -> Figure:
     axes.set_ylim(0, 1)
     axes.plot([0, 1], [0, 1], color=theme.ink, linewidth=0.8, linestyle=(0, (2, 3)))
     above = found.lean > 0  # on the side the line leaves free
-    axes.annotate("as sure as right", (0.04, 0.04) if above else (0.38, 0.38), xytext=(-6, 5) if above else (9, -12),
+    axes.annotate("perfectly calibrated", (0.04, 0.04) if above else (0.38, 0.38), xytext=(-6, 5) if above else (9, -12),
                   textcoords="offset points", fontsize=11, color=theme.ink, rotation=42, rotation_mode="anchor")  # fmt: skip
     confidence, accuracy, pixels = (np.array([getattr(one, key) for one in found.bins]) for key in
                                     ("confidence", "accuracy", "share"))  # fmt: skip
@@ -135,7 +135,11 @@ def _error(found: Reliability) -> str | None:
 def _lean(found: Reliability) -> str | None:
     if math.isnan(found.error) or found.error <= GOOD or abs(found.lean) < found.error / 2:
         return None
-    return f"On the whole it is {'surer than it is right' if found.lean > 0 else 'right more often than it is sure'}."
+    return (
+        "It is overconfident: right less often than it says."
+        if found.lean > 0
+        else "It is underconfident: right more often than it says."
+    )
 
 
 def _temperature(found: Reliability) -> str | None:

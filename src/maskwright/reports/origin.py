@@ -52,7 +52,7 @@ def training_terms(facts: Facts) -> Terms:
     optim, train = config.optim, config.train
     frozen = f", {_frozen(optim)} frozen" if optim.freeze else ""
     size = config.data.size
-    view = {"whole": f"whole images at {size} × {size}", "crop": f"windows of {size} × {size} at scale {config.data.scale}"}
+    view = {"whole": f"whole images at {size} × {size}", "crop": f"crops of {size} × {size} at scale {config.data.scale}"}
     terms = [
         ("Model", f"{model['name']} ({settings})"),
         *_started(facts),
@@ -62,7 +62,7 @@ def training_terms(facts: Facts) -> Terms:
         ("Optimiser", f"{optim.name}, learning rate {optim.lr:g}, {optim.schedule}, weight decay {optim.weight_decay:g}{frozen}"),
         ("Epochs", f"{len(facts.history)} of batches of {train.batch_size}, {train.repeats} inputs from each image an epoch"),
         ("Seed", str(train.seed)),
-        ("Arithmetic", f"{train.precision} on {train.devices}"),
+        ("Precision", f"{train.precision} on {train.devices}"),
     ]
     return [*terms, ("Time", _time(facts))]
 

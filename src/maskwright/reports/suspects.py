@@ -81,7 +81,7 @@ def _lead(num_looked_at: int, num_wrong: int, num_found: int) -> str:
         return "" if num_wrong else "No pixel differs from its label, so there is nothing to suspect."
     where = "every image with a wrong pixel" if num_looked_at == num_wrong else (
         f"the {counted(num_looked_at, 'image')} with most wrong pixels")  # fmt: skip
-    how = f"Looked for in {where}; strips along outlines are left aside."
+    how = f"Looked for in {where}; thin strips along outlines are left out."
     if not num_found:
         return f"No region was found where the network is sure (80 % and more) of another class than the label. {how}"
     return (

@@ -20,8 +20,8 @@ METRICS = {
     "precision": ("Precision", "of what was predicted, the share that is right"),
     "recall": ("Recall", "of what is there, the share that was found"),
     "boundary_iou": ("Boundary IoU", "IoU of narrow bands along the outlines"),
-    "boundary_f": ("Boundary F", "of both outlines, how much lies {width} each other"),
-    "hd95": ("HD95", "how far apart outlines lie, the farthest 5 % aside; mean over images, lower is better"),
+    "boundary_f": ("Boundary F", "of both outlines, the share that lies {width} the other"),
+    "hd95": ("HD95", "95th percentile of the distance between outlines; mean over images, lower is better"),
     "accuracy": ("Accuracy", "share of all pixels that are right"),
 }
 AVERAGES = {

@@ -27,32 +27,33 @@ def _lr_high(figures: Figures) -> Words:
     if how == "not finite":
         done = figures["epochs"]
         title = "Training diverged: the loss stopped being a number"
-        evidence = f"{figures['reason']} {_counted(done, 'epoch')} had ended before."
-        advice = f"Lower the rate with --lr {_rate(lr / 10)}" if _known(lr) else "Let a range test choose the rate with --lr auto"
-        clip = "" if figures["clip"] is not None else ", limit the gradient with --optim.clip 1"
-        return title, evidence, f"{advice}{clip}, or, if single images are named each time, look at those first."
+        evidence = f"{figures['reason']} {_counted(done, 'epoch')} had been completed by then."
+        advice = f"Lower the learning rate with --lr {_rate(lr / 10)}" if _known(lr) else "Let a range test choose with --lr auto"
+        clip = "" if figures["clip"] is not None else ", clip gradients with --optim.clip 1"
+        return title, evidence, f"{advice}{clip}, or look first at the images that are named, if it is the same ones each time."
     evidence = {
         "rose": lambda: f"The training loss ended at {_loss(figures['to'])}, above its first epoch's {_loss(figures['from'])}.",
-        "spikes": lambda: f"The training loss leapt up {figures['spikes']} times by more than a quarter of all it has fallen.",
-        "saws": lambda: f"The training loss swings by {_percent(figures['swing'])} of its fall from one epoch to the next.",
-        "late": lambda: f"{_percent(figures['share'])} of the training loss's fall came after the rate had dropped to a third: "
-                        "until then little was learned.",
+        "spikes": lambda: f"The training loss leapt up {figures['spikes']} times, each by more than a quarter of its whole fall.",
+        "saws": lambda: f"The training loss swings from epoch to epoch by {_percent(figures['swing'])} of its whole fall.",
+        "late": lambda: f"{_percent(figures['share'])} of the fall in training loss came only after the schedule had lowered the "
+                        "learning rate to a third of its peak; little was learned before.",
     }[how]()  # fmt: skip
     lower = f"--lr {_rate(lr / 3)}" if _known(lr) else "a lower --lr"
     told = f" (it was {_rate(lr)})" if _known(lr) else ""
-    clip = ", limit the gradient with --optim.clip 1," if figures["clip"] is None else ""
-    return title, evidence, f"Try {lower}{told}{clip} or let a range test choose with --lr auto."
+    clip = ", clip gradients with --optim.clip 1," if figures["clip"] is None else ""
+    return title, evidence, f"Try {lower}{told}{clip} or let a learning-rate range test choose with --lr auto."
 
 
 def _lr_low(figures: Figures) -> Words:
     lr = figures["lr"]
     evidence = (
-        f"The {_LOSSES[figures['of']]} loss fell evenly from {_loss(figures['from'])} to {_loss(figures['to'])} and still did "
-        f"at the end: {_percent(figures['share'])} of the fall came in the second half of all the rate was spent; a rate that is "
-        "high enough leaves far less for it."
+        f"The {_LOSSES[figures['of']]} loss fell in nearly a straight line, from {_loss(figures['from'])} to "
+        f"{_loss(figures['to'])}, and was still falling when training ended: counting each epoch by its learning rate, "
+        f"{_percent(figures['share'])} of the fall came in the second half. With a high enough rate most of the fall comes early."
     )
     higher = f"--lr {_rate(5 * lr)} (it was {_rate(lr)})" if _known(lr) else "a higher --lr"
-    return "The learning rate seems too low", evidence, f"Try {higher}, or let a range test choose with --lr auto."
+    advice = f"Try {higher}, or let a learning-rate range test choose with --lr auto."
+    return "The learning rate seems too low", evidence, advice
 
 
 def _collapse(figures: Figures) -> Words:
@@ -60,17 +61,17 @@ def _collapse(figures: Figures) -> Words:
     if figures["on"] == "val":
         evidence = (
             f"{_percent(figures['predicted'])} of the validation pixels are predicted as {name}, which has "
-            f"{_percent(figures['truth'])} of the masks."
+            f"{_percent(figures['truth'])} of the masks' pixels."
         )
     else:
         evidence = (
-            f"The validation IoU stands at {_iou(figures['iou'])}, where predicting {name} everywhere would put it "
-            f"({_iou(figures['alone'])}), though {name} has {_percent(figures['truth'])} of the pixels only."
+            f"The validation IoU stays at {_iou(figures['iou'])}, about what predicting {name} everywhere gives "
+            f"({_iou(figures['alone'])}), though only {_percent(figures['truth'])} of the pixels are {name}."
         )
         if figures["alone"] == 0:
-            evidence = "The validation IoU stands at 0: the foreground is not found anywhere."
+            evidence = "The validation IoU stays at 0: no foreground is found in any image."
     advice = (
-        "Check first that masks say what they should (maskwright check). Then try a loss of overlap alone, --loss lovasz, "
+        "Check first that the masks are right (maskwright check). Then try a loss that measures overlap, --loss lovasz, "
         "a lower --lr, or --data.sampling balanced, which shows rare classes more often."
     )
     return f"The network predicts {_quoted(name)} everywhere", evidence, advice
@@ -82,17 +83,17 @@ def _unlooked(figures: Figures) -> Words:
         f"would get {_percent(figures['reached'])} right."
     )
     advice = (
-        "Check that masks say what they should (maskwright check); then train longer (--epochs), or let a range test choose the "
-        "rate with --lr auto."
+        "Check that the masks are right (maskwright check); then train longer (--epochs), or let a learning-rate range test "
+        "choose with --lr auto."
     )
-    return "The network is worse than an answer without looking", evidence, advice
+    return "The network is worse than always predicting one class", evidence, advice
 
 
 def _class_missed(figures: Figures) -> Words:
     told = [
         f"{name} ({_percent(share)} of the pixels)" for name, share in zip(figures["classes"], figures["shares"], strict=True)
     ]
-    evidence = f"{listed(told)} {'is' if len(told) == 1 else 'are'} in the validation masks and predicted nowhere."
+    evidence = f"{listed(told)} {'is' if len(told) == 1 else 'are'} in the validation masks but never predicted."
     advice = "Show them more often with --data.sampling balanced, or try --loss lovasz; more images of them help most."
     return "Some classes are never predicted", evidence, advice
 
@@ -100,7 +101,7 @@ def _class_missed(figures: Figures) -> Words:
 def _overfitting(figures: Figures) -> Words:
     gap, told = figures["gap"], ""
     if not math.isnan(gap) and gap > 0.02:
-        told = f" At the end training images score {_iou(gap)} of IoU above validation images."
+        told = f" At the end the IoU is {_iou(gap)} higher on training than on validation images."
     if "rise" in figures:
         evidence = (
             f"From epoch {figures['from_epoch']} on the validation loss rose by {_percent(figures['rise'])}, from "
@@ -108,15 +109,17 @@ def _overfitting(figures: Figures) -> Words:
             f"while the training loss went from {_loss(figures['train_from'])} to {_loss(figures['train_to'])}."
         )
         fall = figures["iou_fall"]
-        evidence += f" The validation IoU ended {_iou(fall)} below its best." if fall >= 0.005 else " The IoU held."
+        evidence += f" The validation IoU ended {_iou(fall)} below its best." if fall >= 0.005 else " The validation IoU held."
         title = f"Overfitting from epoch {figures['from_epoch']} on"
         kept = f" The weights kept are those of epoch {figures['best_epoch']}."
         return title, evidence + told + kept, _more_regular(figures, early=True)
     evidence = (
-        f"Training images score {_iou(figures['train_iou'])}, validation images {_iou(figures['val_iou'])}: {_iou(gap)} less."
+        f"The IoU is {_iou(figures['train_iou'])} on training images and {_iou(figures['val_iou'])} on validation images, "
+        f"{_iou(gap)} less."
     )
     if figures["by_chance"]:
-        evidence += f" On {_counted(figures['num_val'], 'validation image')} that may be chance: its interval reaches so far."
+        few = _counted(figures["num_val"], "validation image")
+        evidence += f" With {few} that may be chance: the difference lies inside the 95 % interval."
     return "The network fits its training images better than new ones", evidence, _more_regular(figures, early=False)
 
 
@@ -125,17 +128,16 @@ def _overconfident(figures: Figures) -> Words:
         f"From epoch {figures['from_epoch']} on the validation loss rose by {_percent(figures['rise'])}, from "
         f"{_loss(figures['lowest'])} to {_loss(figures['ends'])}, while the training loss went from "
         f"{_loss(figures['train_from'])} to {_loss(figures['train_to'])} and the validation IoU held "
-        f"({_iou(figures['iou_best'])} at its best, {_iou(figures['iou_ends'])} at the end): labels stay as right as they were, "
-        "but what is wrong is believed ever more firmly."
+        f"({_iou(figures['iou_best'])} at its best, {_iou(figures['iou_ends'])} at the end): the predicted labels stay as "
+        "good, but the network grows ever surer of its wrong pixels."
     )
-    if _known(figures["sure_and_wrong"]):
-        evidence += f" Of the pixels it is nine tenths sure of, {_percent(figures['sure_and_wrong'])} contradict the masks."
+    evidence += _sure_and_wrong(figures)
     kept = "keep the epoch of the lowest loss with --train.monitor val_loss, or "
     if figures["monitor"] == "val_loss":
         kept = f"the weights kept are those of the lowest loss (epoch {figures['best_epoch']}); "
     advice = (
-        f"The labels can be used. Where probabilities matter, {kept}see in the calibration of maskwright evaluate how far they "
-        f"can be trusted. {_more_regular(figures, early=True)}"
+        f"The labels can be used. Where probabilities matter, {kept}see under calibration in maskwright evaluate how far "
+        f"they can be trusted. {_more_regular(figures, early=True)}"
     )
     return f"Overconfident from epoch {figures['from_epoch']} on: the loss rises while the IoU holds", evidence, advice
 
@@ -145,24 +147,27 @@ def _more_regular(figures: Figures, early: bool) -> str:
     if augment in _STRONGER:
         ways.append(f"--augment {_STRONGER[augment]} (it was {augment})")
     if figures["model"] in ("unet", "resnet34_unet"):
-        ways.append("an encoder that has seen images before, --model unet/resnet34")
+        ways.append("a pretrained encoder, --model unet/resnet34")
     if figures["weight_decay"] < 0.05:
         ways.append(f"--weight-decay 0.05 (it was {figures['weight_decay']:g})")
     if early and figures["patience"] is None:
         ways.append(f"--train.early_stop {max(5, figures['epochs'] // 10)} to save the time")
-    return f"More than {_counted(figures['num_train'], 'training image')} help most; else try {listed(ways, 'or')}."
+    num = figures["num_train"]
+    now = "there is 1" if num == 1 else f"there are {num:,}"
+    return f"More training images help most ({now}); otherwise try {listed(ways, 'or')}."
 
 
 def _underfitting(figures: Figures) -> Words:
     evidence = (
-        f"At the end even the training images score {_iou(figures['train_iou'])} IoU (validation {_iou(figures['val_iou'])}), "
-        f"and over the last third of the epochs their loss fell by {_percent(max(0.0, figures['still']))} only."
+        f"At the end even the training images reach only {_iou(figures['train_iou'])} IoU (validation "
+        f"{_iou(figures['val_iou'])}), and over the last third of the epochs the training loss fell by only "
+        f"{_percent(max(0.0, figures['still']))}."
     )
     ways = [f"--epochs {2 * figures['epochs']}"]
     if figures["width"]:
         ways.append(f"a wider network, --model.width {2 * figures['width']}")
     if figures["model"] in ("unet", "resnet34_unet"):
-        ways.append("an encoder that has seen images before, --model unet/resnet34")
+        ways.append("a pretrained encoder, --model unet/resnet34")
     if figures["augment"] == "heavy":
         ways.append("--augment standard")
     return (
@@ -190,17 +195,21 @@ def _not_converged(figures: Figures) -> Words:
 def _label_noise(figures: Figures) -> Words:
     told = [f"{image}: {_percent(share)} {_of(given, predicted)}" for image, given, predicted, share, _ in figures["suspects"]]
     evidence = (
-        f"In {len(figures['images'])} of {_counted(figures['of'], 'evaluated image')} one class is taken for another throughout, "
-        f"though elsewhere both are known well: {listed(told, 'and', 3)}."
+        f"In {len(figures['images'])} of {_counted(figures['of'], 'evaluated image')} nearly all of one class is predicted as "
+        f"another, though in the other images the network tells the two apart well: {listed(told, 'and', 3)}."
     )
     if figures["learned"]:
-        evidence += f" {_counted(figures['learned'], 'of them was', 'of them were')} trained on and still not believed."
-    if _known(figures["sure_and_wrong"]):
-        evidence += f" Of the pixels it is nine tenths sure of, {_percent(figures['sure_and_wrong'])} contradict the masks."
-    advice = (
-        "Look at these masks (maskwright report shows them, maskwright check DATA --html audit.html the whole set) and mend them."
-    )
+        of_them = _counted(figures["learned"], "of them was", "of them were")
+        evidence += f" {of_them} trained on, and the network still disagrees with the mask."
+    evidence += _sure_and_wrong(figures)
+    advice = "Look at these masks and correct them: maskwright report shows them, maskwright check DATA --html audit.html all."
     return "Some masks may be wrong", evidence, advice
+
+
+def _sure_and_wrong(figures: Figures) -> str:
+    share = figures["sure_and_wrong"]
+    told = f" Of the pixels predicted with 90 % confidence or more, {_percent(share)} contradict the masks."
+    return told if _known(share) else ""
 
 
 def _of(given: str, predicted: str) -> str:
@@ -215,7 +224,7 @@ def _weak_images(figures: Figures) -> Words:
     return (
         f"{title} far below the rest",
         evidence,
-        "Look at their masks: wrong ones are to be mended, hard ones need more like them.",
+        "Look at their masks: correct the wrong ones; of images that are just hard, add more like them to the training images.",
     )
 
 
@@ -228,10 +237,10 @@ def _val_small(figures: Figures) -> Words:
         )
     if _known(figures["swing"]) and figures["swing"] >= 0.005:
         parts.append(
-            f"From epoch to epoch it swings by {_iou(figures['swing'])} (standard deviation over the last "
+            f"From epoch to epoch it varies by {_iou(figures['swing'])} (standard deviation over the last "
             f"{figures['epochs']} epochs), so which epoch is best is partly chance."
         )
-    more = "Hold out more with --data.split.val 0.3, take turns with --data.split.folds 5"
+    more = "Hold out more with --data.split.val 0.3, cross-validate with --data.split.folds 5"
     if not figures["is_dealt"]:
         more = "Give validation more images"
     advice = f"{more}, or train with several --seed and compare their means."
@@ -243,21 +252,22 @@ def _leakage(figures: Figures) -> Words:
         told = [_sentence(one) for one in (*figures["shared"][:3], *figures["parted"][:2])]
         more = len(figures["shared"]) - 3
         evidence = " ".join(told) + (f" And {more} more." if more > 0 else "")
-        advice = "Take the doubles out (maskwright check DATA --fix OUT), or keep them together with --data.split.group auto."
+        advice = "Remove the duplicates (maskwright check DATA --fix OUT), or keep them together with --data.split.group auto."
         return "Leakage: the same content on both sides of the split", evidence, advice
-    why = "as they are, by the same weights" if figures["how"] == "evaluated" else f"under augmentation {figures['how']}"
+    evaluated = figures["how"] == "evaluated"
+    why = "both without augmentation, by the same weights" if evaluated else f"trained on under augmentation {figures['how']}"
     evidence = (
-        f"Validation images score {_iou(figures['ahead'])} of IoU above training images ({why}); "
-        f"up to {_iou(figures['allowed'])} can be explained."
+        f"The IoU is {_iou(figures['ahead'])} higher on validation than on training images ({why}); "
+        f"chance and augmentation explain at most {_iou(figures['allowed'])}."
     )
     advice = (
-        "See whether validation images are easier, or copies of training images: maskwright check DATA tells near-duplicates."
+        "See whether validation images are easier, or copies of training images: maskwright check DATA finds near-duplicates."
     )
     return "Leakage suspected: validation is better than training", evidence, advice
 
 
 def _few_epochs(figures: Figures) -> Words:
-    evidence = f"{_counted(figures['epochs'], 'epoch')} {'makes' if figures['epochs'] == 1 else 'make'} no curve to read."
+    evidence = f"{_counted(figures['epochs'], 'epoch')} {'is' if figures['epochs'] == 1 else 'are'} too few to judge the curves."
     return "Too few epochs to say how training went", evidence, "Train longer, for example --epochs 30."
 
 
@@ -265,7 +275,7 @@ def _unfinished(figures: Figures) -> Words:
     planned = f" of {figures['planned']}" if figures["planned"] else ""
     evidence = f"{_counted(figures['epochs'], 'epoch')}{planned} recorded, and no weights were written."
     evidence += f" It stopped because {figures['reason']}" if figures["reason"] else ""
-    return "Training has not come to its end", evidence, "Go on where it stopped with maskwright train --resume RUN."
+    return "Training is not finished", evidence, "Go on where it stopped with maskwright train --resume RUN."
 
 
 def _healthy(figures: Figures) -> Words:
@@ -273,7 +283,9 @@ def _healthy(figures: Figures) -> Words:
     gap = figures["gap"]
     if _known(gap):
         parts.append(
-            f"Training images score {_iou(gap)} above validation images." if gap > 0.005 else "Validation keeps up with training."
+            f"The IoU is {_iou(gap)} higher on training than on validation images."
+            if gap > 0.005
+            else "The IoU on validation images keeps up with that on training images."
         )
     advice = "Evaluate it on the test images; more epochs, a larger --size or another --model may still bring more."
     return "The curves show nothing wrong", " ".join(parts), advice
