@@ -320,6 +320,17 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def size_name(amount: float) -> str:
+    """Bytes as a person says them.
+
+    >>> size_name(3 << 20), size_name(5 << 29)
+    ('3.0 MiB', '2.5 GiB')
+    """
+    if amount >= 2**29:
+        return f"{amount / 2**30:.1f} GiB"
+    return f"{amount / 2**20:.0f} MiB" if amount >= 10 * 2**20 else f"{amount / 2**20:.1f} MiB"
+
+
 def processor_name() -> str:
     """The processor's own name where the system tells it."""
     try:

@@ -100,8 +100,8 @@ def test_what_is_no_image_is_refused(predictor, tmp_path):
     (tmp_path / "x.png").write_text("no picture")
     for path, told in (
         (tmp_path / "x.png", "something else"),
-        (tmp_path / "none.png", "it is not there"),
-        (tmp_path, "directory"),
+        (tmp_path / "none.png", "must be there; it is missing"),
+        (tmp_path, "must be a file; it is a folder"),
     ):
         with pytest.raises(DataError, match=told):
             predictor.predict(path)

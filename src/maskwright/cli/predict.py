@@ -30,12 +30,11 @@ def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold:
         Print one JSON document on stdout.
     """
     from maskwright.cli.output import counting, say, say_json
-    from maskwright.errors import UsageError
+    from maskwright.errors import DataError, UsageError
     from maskwright.evaluation.settle import threshold_for_prediction
     from maskwright.prediction.predictor import Predictor
     from maskwright.prediction.writers import predict_files
     from maskwright.runs import Run
-    from maskwright.terminal import tell_on_stderr
 
     if not images:
         raise UsageError(
@@ -50,6 +49,8 @@ def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold:
         say_json({"out": str(written.out), "images": done, "problems": list(written.problems), "replaced": written.replaced})
     else:
         say(str(written))
-    for problem in written.problems:
-        tell_on_stderr(f"maskwright: {problem}")
-    return 2 if written.problems else 0
+    if written.problems:
+        total = len(written.images) + len(written.problems)
+        told = [f"{len(written.problems)} of {total} images could not be predicted:"] if total > 1 else []
+        raise DataError("\n  ".join([*told, *written.problems]))
+    return 0

@@ -85,9 +85,9 @@ def search(
 
 def _tell_plan(space: Space, root: Path, json: bool) -> int:
     from maskwright.cli.output import say, say_json
-    from maskwright.comparison.plan import size_name
     from maskwright.comparison.search_plan import plan_search
     from maskwright.errors import counted
+    from maskwright.runs import size_name
     from maskwright.training.progress import duration
 
     planned = plan_search(space, root)

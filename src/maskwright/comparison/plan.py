@@ -20,6 +20,7 @@ from maskwright.data.description import described
 from maskwright.data.opening import Opened
 from maskwright.data.store import PixelStore
 from maskwright.errors import MaskwrightError, UsageError, listed, unknown
+from maskwright.runs import size_name
 from maskwright.runtime import free_memory
 from maskwright.training import fit
 from maskwright.training.gate import open_checked
@@ -175,17 +176,6 @@ def _light(opened: Opened) -> Opened:
     store = PixelStore(opened.store.records, opened.store.sizes, opened.store.bands, "none", None)
     store.classes = opened.store.classes
     return replace(opened, store=store, inspected=())
-
-
-def size_name(amount: float) -> str:
-    """Bytes as a person says them.
-
-    >>> size_name(3 << 20), size_name(5 << 29)
-    ('3.0 MiB', '2.5 GiB')
-    """
-    if amount >= 2**29:
-        return f"{amount / 2**30:.1f} GiB"
-    return f"{amount / 2**20:.0f} MiB" if amount >= 10 * 2**20 else f"{amount / 2**20:.1f} MiB"
 
 
 def _count_name(number: float) -> str:

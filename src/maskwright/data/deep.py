@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import logging
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from maskwright.data.decoding import MOST_IN_TIFF, decoding, quiet, refuse_too_large
 from maskwright.errors import DataError
 
 TIFF_STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
@@ -30,27 +31,19 @@ class Head:
     pages: int = 1  # of a TIFF that keeps a band a page
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Pillow's remarks on odd EXIF and palettes change nothing here.
-
-    Filters belong to the process, and threads that set and restore them leave each other's behind
-    (https://docs.python.org/3.11/library/warnings.html#temporarily-suppressing-warnings): only the main thread does.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def tiff_head(source: bytes | Path, path: Path) -> Head | None:
-    """The head of a TIFF by tifffile, which knows depths and bands Pillow does not; None where it can't read it."""
+def open_tiff(source: bytes | Path) -> Any:
+    """A TIFF by tifffile, which knows depths and bands Pillow does not."""
     import tifffile
 
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong is told once, by us
+    # a file may name others that belong to it: none is opened for that
+    return tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source, _multifile=False)
+
+
+def tiff_head(path: Path, data: bytes | None = None) -> Head | None:
+    """The head of a TIFF, from its bytes where they are at hand; None where it can't be read. One that lies is refused."""
     try:
-        with tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source) as tiff:
+        with open_tiff(path if data is None else data) as tiff:
             page = tiff.pages[0]
             orientation = int(page.tags["Orientation"].value) if "Orientation" in page.tags else 1  # pyright: ignore
             alpha = page.extrasamples and int(page.extrasamples[0]) in (1, 2) and page.samplesperpixel in (2, 4)  # pyright: ignore
@@ -62,33 +55,39 @@ def tiff_head(source: bytes | Path, path: Path) -> Head | None:
             dtype = str(page.dtype or "uint8")  # pyright: ignore
             inks = page.photometric == 5 and page.samplesperpixel == 4 and dtype == "uint8"  # pyright: ignore
             channels = 3 if inks or page.photometric == 3 else channels  # pyright: ignore - CMYK and palettes are colours
-            return Head(height, width, channels, "uint8" if dtype == "bool" else dtype, orientation, several)
+            head = Head(height, width, channels, "uint8" if dtype == "bool" else dtype, orientation, several)
     except Exception:  # noqa: BLE001 - tifffile raises whatever it stumbles over; Pillow then says what is wrong
         return None
+    stored = path.stat().st_size if data is None else len(data)
+    refuse_too_large(path, (head.height, head.width, head.channels), np.dtype(head.dtype).itemsize, stored, MOST_IN_TIFF)
+    return head
 
 
 def num_pictures(data: bytes) -> int:
     """How many pictures a TIFF holds; smaller copies and masks of one, as maps have them, do not count. 0: unknown"""
-    import tifffile
-
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        with open_tiff(data) as tiff:
             return sum(not page.subfiletype & 5 for page in tiff.pages)  # pyright: ignore
     except Exception:  # noqa: BLE001 - tifffile raises whatever it stumbles over; Pillow's count stands then
         return 0
 
 
-def decode_tiff(data: bytes, path: Path) -> np.ndarray:
+def decode_tiff(data: bytes, path: Path, head: Head) -> np.ndarray:
     """Every band of a TIFF in its own depth. → H W C"""
-    import tifffile
-
     try:
-        with quiet(), tifffile.TiffFile(io.BytesIO(data)) as tiff:
-            series, orientation = tiff.series[0], tiff.pages[0].tags.get("Orientation")  # pyright: ignore
+        with quiet(), open_tiff(data) as tiff:
+            series = tiff.series[0]
+            refuse_too_large(path, series.shape, series.dtype.itemsize, len(data), MOST_IN_TIFF)
+            if any(map(_lacks_parts, series.pages)):
+                raise ValueError("its table of parts is shorter than the picture")  # tifffile would read zeros there
             values, axes = series.asarray(), series.axes
-            pictures = sum(not one.keyframe.subfiletype & 5 for one in tiff.series)  # pyright: ignore
+            pictures = sum(not one.keyframe.subfiletype & 5 for one in tiff.series)
+    except (DataError, MemoryError):
+        raise
     except Exception as error:  # noqa: BLE001 - compressions tifffile lacks a decoder for, and whatever else it stumbles over
-        return decode_deep(data, path, 1, error)
+        return decode_deep(data, path, head.orientation, error)
+    if values.dtype.kind not in "buif":
+        raise DataError(f"`{path}` must hold real numbers; got {values.dtype}. Export it as whole or floating-point numbers.")
     if pictures > 1:
         raise DataError(f"`{path}` must hold one picture; got {pictures} of different kinds. Save the one that is meant alone.")
     if values.ndim == 2:
@@ -97,14 +96,20 @@ def decode_tiff(data: bytes, path: Path) -> np.ndarray:
         values = np.moveaxis(values, 0, -1)  # bands one after the other, or a page a band
     elif values.ndim != 3:
         raise DataError(f"`{path}` must be one picture; got {values.shape} values ({axes}). Save one picture a file.")
-    return turn(np.ascontiguousarray(values), int(orientation.value) if orientation else 1)
+    return turn(np.ascontiguousarray(values), head.orientation)
+
+
+def _lacks_parts(page: Any) -> bool:
+    return page is None or not (page.keyframe.is_contiguous or len(page.dataoffsets) >= math.prod(page.keyframe.chunked))
 
 
 def decode_deep(data: bytes, path: Path, orientation: int, cause: Exception | None = None) -> np.ndarray:
     """OpenCV reads what has more than 8 bits a channel. → H W C"""
     import cv2
 
-    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is told once, by us
+    with decoding(path, "image"):
+        values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         reason = str(cause).splitlines()[0][:160] if cause and str(cause) else "its pixels could not be decoded"
         raise DataError(f"`{path}` must be a whole, readable image; {reason}. Replace or remove it.")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from maskwright.data.dataset import RGB, Bands
-from maskwright.data.deep import TIFF_STARTS, TURNED, Head, decode_deep, decode_tiff, num_pictures, quiet, tiff_head
+from maskwright.data.decoding import decoding, open_picture, read_bytes
+from maskwright.data.deep import TIFF_STARTS, TURNED, Head, decode_deep, decode_tiff, num_pictures, tiff_head
 from maskwright.errors import DataError, listed
 
 _PAGED = {"GIF", "TIFF", "WEBP", "PNG"}  # not JPEG: what cameras put behind the picture are previews of it
@@ -25,13 +25,15 @@ def decode_image(data: bytes, path: Path, bands: Bands = RGB) -> np.ndarray:
 
 def decode_raw(data: bytes, path: Path) -> np.ndarray:
     """Bytes of an image file → H W C in the file's own depth: RGB for ordinary pictures, every band of a many-band TIFF."""
-    head = tiff_head(data, path) if data[:4] in TIFF_STARTS else None
+    head = tiff_head(path, data) if data[:4] in TIFF_STARTS else None
     if head and (head.dtype != "uint8" or head.channels not in (1, 3) or head.pages > 1):
-        return decode_tiff(data, path)
+        with decoding(path, "image"):
+            return decode_tiff(data, path, head)
     with _opened(data, path, "image") as image:
-        if image.mode in _DEEP_MODES or _has_deep_tiles(image):
-            return decode_deep(data, path, image.getexif().get(0x0112, 1))  # Pillow would cut 16-bit colours to 8 without a word
+        deep = _has_deep_tiles(image)  # gone once it is loaded
         image.load()
+        if image.mode in _DEEP_MODES or deep:  # Pillow would cut 16-bit colours to 8 without a word
+            return decode_deep(data, path, image.getexif().get(0x0112, 1))
         upright = _upright(image)
         colours = upright if upright.mode == "RGB" else upright.convert("RGB")  # convert copies even what is RGB already
         return np.array(colours)  # a copy, because Pillow's own cannot be written to and torch warns of that
@@ -95,31 +97,23 @@ def decode_colours(data: bytes, path: Path) -> np.ndarray:
 
 def image_head(path: Path) -> Head:
     """Size, bands and depth from the file's head, without decoding pixels."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(4)
-        if start in TIFF_STARTS and (head := tiff_head(path, path)):
-            return head
-        with quiet(), Image.open(path) as image:
-            orientation = Image.Image.getexif(image).get(0x0112, 1)
-            deep = image.mode in _DEEP_MODES or _has_deep_tiles(image)
-            channels = 1 if image.mode in _DEEP_MODES or image.mode in ("1", "L", "LA") else 3
-            turned = orientation in TURNED
-            height, width = (image.width, image.height) if turned else (image.height, image.width)
-            return Head(height, width, channels, "uint16" if deep else "uint8", orientation)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(_unreadable(path, "image", error)) from None
+    if read_bytes(path, 4) in TIFF_STARTS and (head := tiff_head(path)):
+        return head
+    with open_picture(path, path) as image:
+        orientation = Image.Image.getexif(image).get(0x0112, 1)
+        deep = image.mode in _DEEP_MODES or _has_deep_tiles(image)
+        channels = 1 if image.mode in _DEEP_MODES or image.mode in ("1", "L", "LA") else 3
+        turned = orientation in TURNED
+        height, width = (image.width, image.height) if turned else (image.height, image.width)
+        return Head(height, width, channels, "uint16" if deep else "uint8", orientation)
 
 
 @contextmanager
 def _opened(data: bytes, path: Path, kind: str) -> Iterator[Image.Image]:
-    """Open an image and turn every way of being broken into one sentence."""
-    try:
-        with quiet(), Image.open(io.BytesIO(data)) as image:
-            _refuse_pages(image, data, path)
-            yield image
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(_unreadable(path, kind, error)) from None
+    """A picture that is the only one in its file."""
+    with open_picture(data, path, kind) as image:
+        _refuse_pages(image, data, path)
+        yield image
 
 
 def _refuse_pages(image: Image.Image, data: bytes, path: Path) -> None:
@@ -129,15 +123,6 @@ def _refuse_pages(image: Image.Image, data: bytes, path: Path) -> None:
         count = num_pictures(data) or count
     if count > 1:
         raise DataError(f"`{path}` must hold one picture; got {count} pages. Save the one that is meant as a file of its own.")
-
-
-def _unreadable(path: Path, kind: str, error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"`{path}` must be an {kind} file; it is not there. Check the path."
-    if isinstance(error, UnidentifiedImageError):
-        found = "an empty file" if path.is_file() and path.stat().st_size == 0 else "something else under that name"
-        return f"`{path}` must be a readable {kind}; got {found}. Replace or remove it."
-    return f"`{path}` must be a whole, readable {kind}; got {str(error) or type(error).__name__}. Replace or remove it."
 
 
 def whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:

@@ -23,7 +23,8 @@ from maskwright.data.bands import decide_bands, read_heads
 from maskwright.data.checks.duplicates import nearly_the_same
 from maskwright.data.checks.signatures import Signature, signature
 from maskwright.data.dataset import IGNORE, SPLITS, Bands, ClassMap, Dataset, Item, Listing, Record
-from maskwright.data.deep import Head, quiet
+from maskwright.data.decoding import quiet
+from maskwright.data.deep import Head
 from maskwright.data.description import described
 from maskwright.data.forms.loaded import CLAIMS
 from maskwright.data.masks import decide_classes, refuse_unknown_values, uses_colours

@@ -19,10 +19,11 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from maskwright.data.augment import augment, place
 from maskwright.data.dataset import IGNORE, Dataset
+from maskwright.data.decoding import open_picture
 from maskwright.data.geometry import shrink_to
 from maskwright.data.loader import TrainSamples
 from maskwright.data.pictures import IGNORED_COLOUR, fitting, palette, shown, typeface
-from maskwright.errors import UsageError
+from maskwright.errors import DataError, UsageError
 from maskwright.runs import write_atomically
 
 TILE = 256  # pixels: longest side of a picture on the sheet
@@ -128,9 +129,9 @@ def refuse_taken(path: Path) -> None:
 
 def _is_ours(path: Path) -> bool:
     try:
-        with Image.open(path) as picture:
+        with open_picture(path, path) as picture:
             return picture.info.get("Software") == _MADE_BY
-    except OSError:
+    except DataError:
         return False
 
 

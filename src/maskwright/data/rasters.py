@@ -18,10 +18,16 @@ from typing import Any
 import numpy as np
 
 from maskwright.data.dataset import IGNORE, Window
-from maskwright.data.deep import TIFF_STARTS, Head, quiet
+from maskwright.data.decoding import MOST_IN_TIFF, decoding, quiet, read_bytes, refuse_too_large
+from maskwright.data.deep import TIFF_STARTS, Head, open_tiff
 from maskwright.errors import DataError, install_command, listed
 from maskwright.runs import write_atomically
 
+# GDAL knows two hundred kinds of files, some of which name others, on the disk or the network, whatever a file's name is
+_DRIVERS = {
+    **dict.fromkeys(TIFF_STARTS, "GTiff"), b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP", b"GIF8": "GIF",
+    b"RIFF": "WEBP",
+}  # fmt: skip
 _GEO_TAGS = {33550, 33922, 34264, 34735}  # pixel scale, tie points, transformation, geo keys (OGC GeoTIFF 1.1, 7.1)
 
 
@@ -48,15 +54,12 @@ class RasterFacts:
 
 def georeferenced(path: Path) -> bool:
     """Whether a file is a TIFF that knows where it lies; told from its tags, without rasterio."""
-    import tifffile
-
     try:
-        with path.open("rb") as file:
-            if file.read(4) not in TIFF_STARTS:
-                return False
+        if read_bytes(path, 4) not in TIFF_STARTS:
+            return False
         if any(path.with_suffix(suffix).is_file() for suffix in (".tfw", ".TFW", ".tifw", ".tiffw")):
             return True
-        with tifffile.TiffFile(path) as tiff:
+        with open_tiff(path) as tiff:
             return any(tag in _GEO_TAGS for tag in tiff.pages[0].tags.keys())  # pyright: ignore # noqa: SIM118 - its own kind of mapping
     except Exception:  # noqa: BLE001 - tifffile raises whatever it stumbles over; whoever decodes the file says what is wrong
         return False
@@ -78,7 +81,7 @@ def raster_pixels(path: Path, window: Window | None = None) -> tuple[np.ndarray,
     A pixel holds no data where nodata, the mask band or opacity say so, and where a value is not finite.
     """
     with opened(path) as raster:
-        place = _place(window)
+        place = _place(window, path, raster)
         values = np.ascontiguousarray(np.moveaxis(raster.read(_bands(raster), window=place), 0, -1))
         marked = any("all_valid" not in {flag.name for flag in flags} for flags in raster.mask_flag_enums)
         valid = raster.dataset_mask(window=place) > 0 if marked else np.ones(values.shape[:2], bool)
@@ -96,7 +99,7 @@ def raster_values(path: Path, window: Window | None = None, colours: bool = Fals
     (negative, or not a number) is marked as telling nothing.
     """
     with opened(path) as raster:
-        place, bands = _place(window), _bands(raster)
+        place, bands = _place(window, path, raster), _bands(raster)
         values = np.moveaxis(raster.read(bands, window=place), 0, -1)
         flags = {flag.name for flags in raster.mask_flag_enums for flag in flags}
         valid = raster.dataset_mask(window=place) > 0 if {"per_dataset", "alpha"} & flags else np.ones(values.shape[:2], bool)
@@ -169,17 +172,15 @@ def other_grid(image: Path, mask: Path) -> str:
 def opened(path: Path) -> Iterator[Any]:
     """A raster opened with rasterio; every way of being broken is one sentence."""
     rasterio = rasterio_for(path)
-    if not path.is_file():
-        raise DataError(f"`{path}` must be there; it is missing. Put it back, or remove its partner from the data set.")
-    try:
-        with quiet(), rasterio.open(path) as raster:
-            if raster.count == 0 or raster.dtypes[0].startswith("complex"):
-                got = "complex numbers" if raster.count else "several data sets in one file"
-                raise DataError(f"`{path}` must hold bands of real numbers; got {got}. Export it with gdal_translate.")
-            yield raster
-    except (rasterio.errors.RasterioError, rasterio.errors.RasterioIOError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"`{path}` must be a whole, readable raster; got {reason[:200]}. Replace or remove it.") from None
+    start = read_bytes(path, 4)
+    driver = next((name for known, name in _DRIVERS.items() if start.startswith(known)), None)
+    if driver is None:
+        raise DataError(f"`{path}` must be a readable raster; got something else under that name. Replace or remove it.")
+    with decoding(path, "raster"), rasterio.open(path, driver=driver) as raster:
+        if raster.count == 0 or raster.dtypes[0].startswith("complex"):
+            got = "complex numbers" if raster.count else "several data sets in one file"
+            raise DataError(f"`{path}` must hold bands of real numbers; got {got}. Export it with gdal_translate.")
+        yield raster
 
 
 def rasterio_for(path: Path) -> Any:
@@ -217,9 +218,12 @@ def _georeference(raster: Any) -> Georeference | None:
     return Georeference(raster.crs.to_wkt() if raster.crs else "", (a, b, c, d, e, f))
 
 
-def _place(window: Window | None) -> Any:
+def _place(window: Window | None, path: Path, raster: Any) -> Any:
+    """The part to read, which must fit into memory."""
     from rasterio.windows import Window as Place
 
+    size = window[2:] if window else (raster.height, raster.width)
+    refuse_too_large(path, (*size, raster.count), np.dtype(raster.dtypes[0]).itemsize, path.stat().st_size, MOST_IN_TIFF)
     return Place(window[1], window[0], window[3], window[2]) if window else None  # pyright: ignore[reportCallIssue]
 
 

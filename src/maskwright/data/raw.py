@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskwright.data.dataset import IGNORE, RGB, Bands, ClassMap, Record
+from maskwright.data.decoding import read_bytes
 from maskwright.data.deep import Head
 from maskwright.data.forms import load_mask
-from maskwright.data.forms.loaded import read_bytes
 from maskwright.data.images import decode_image, decode_raw, image_head, to_uint8
 from maskwright.data.masks import labels_of
 from maskwright.data.rasters import pixels_digest, raster_facts, raster_pixels

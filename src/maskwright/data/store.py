@@ -16,6 +16,7 @@ from maskwright.data.dataset import Bands, ClassMap, Record
 from maskwright.data.masks import refuse_unknown_values
 from maskwright.data.raw import code_labels, read_record
 from maskwright.errors import RunError
+from maskwright.runs import size_name
 from maskwright.runtime import free_memory
 
 Place = Literal["ram", "disk", "none"]
@@ -88,7 +89,7 @@ def _new_map(path: Path, size: int) -> np.memmap:
     except OSError as error:
         _remove(path)
         fix = "Free some space, choose another --out, or set data.cache to none."
-        raise RunError(f"`data.cache` must have room for {_gigabytes(size)} in {path}; got: {error.strerror}. {fix}") from None
+        raise RunError(f"`data.cache` must have room for {size_name(size)} in {path}; got: {error.strerror}. {fix}") from None
 
 
 def _take_room(file: int, size: int) -> None:
@@ -113,20 +114,16 @@ def _remove(path: Path) -> None:
 def choose_place(wish: str, sizes: Sequence[tuple[int, int]], channels: int, folder: Path | None) -> tuple[Place, str]:
     """Where decoded pixels go, and why."""
     needed = sum(height * width * (channels + 1) for height, width in sizes)
-    told = f"{_gigabytes(needed)} decoded"
+    told = f"{size_name(needed)} decoded"
     if wish != "auto":
         if wish == "disk" and folder is None:
             return "ram", "there is no folder for a cache on disk"
         return wish, "as configured"  # pyright: ignore[reportReturnType]
     free = free_memory()
     if needed <= RAM_SHARE * free:
-        return "ram", f"{told}, {_gigabytes(free)} of memory free"
+        return "ram", f"{told}, {size_name(free)} of memory free"
     if folder is not None:
         room = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
         if needed <= _DISK_SHARE * room:
-            return "disk", f"{told} is over {RAM_SHARE:.0%} of the {_gigabytes(free)} of memory free"
+            return "disk", f"{told} is over {RAM_SHARE:.0%} of the {size_name(free)} of memory free"
     return "none", f"{told} fits neither into memory nor on the disk"
-
-
-def _gigabytes(amount: float) -> str:
-    return f"{amount / 2**30:.1f} GiB" if amount >= 2**29 else f"{amount / 2**20:.0f} MiB"

@@ -18,6 +18,7 @@ from PIL import Image
 
 from maskwright import runtime
 from maskwright.data.dataset import IGNORE, Bands, ClassMap
+from maskwright.data.decoding import read_bytes, refuse_beyond_memory
 from maskwright.data.geometry import View
 from maskwright.data.images import decode_raw, to_uint8
 from maskwright.data.pictures import overlay, palette, shown
@@ -108,6 +109,8 @@ class Predictor:
     def predict(self, image: np.ndarray | str | Path, threshold: float | None = None) -> Prediction:
         """Predict one image (a path, or H W 3 uint8 RGB); `threshold` is the foreground's, the run's own when not given."""
         pixels, valid, place = _pixels(image, self.bands, self.any_depth)
+        name = image if isinstance(image, str | Path) else "image"
+        refuse_beyond_memory(name, (self.classes.num_classes, *pixels.shape[:2]), 4)  # its probabilities
         logits = self.logits(pixels)
         probabilities = logits.softmax(dim=1)[0].cpu().numpy()
         labels = self.labels(logits, threshold)
@@ -155,7 +158,7 @@ def _pixels(
         raw, valid = raster_pixels(path)
         place = read_georeference(path)
     else:
-        raw, valid, place = decode_raw(_bytes(path), path), None, None
+        raw, valid, place = decode_raw(read_bytes(path), path), None, None
     if not any_depth:
         _refuse_other_kind(raw, bands, path)
     return to_uint8(raw, bands, path), valid, place
@@ -168,11 +171,3 @@ def _refuse_other_kind(raw: np.ndarray, bands: Bands, path: Path) -> None:
         raise DataError(f"`{path}` must be {wish}, as those the run was trained on; got {raw.dtype}. Convert it first.")
     if bands.chosen == _GREY and raw.shape[2] == 3 and not (raw == raw[..., :1]).all():
         raise DataError(f"`{path}` must be a grey image, as those the run was trained on; got colours. Convert it first.")
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        reason = "it is not there" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
-        raise DataError(f"`{path}` must be a readable image; {reason}. Check the path.") from None

@@ -15,7 +15,8 @@ from maskwright.data.pictures import palette
 from maskwright.data.rasters import write_labels_geotiff
 from maskwright.errors import DataError, UsageError, counted, is_out_of_memory, listed
 from maskwright.prediction.predictor import Prediction, Predictor
-from maskwright.runs import write_atomically
+from maskwright.runs import size_name, write_atomically
+from maskwright.runtime import free_memory
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Written:
     def __str__(self) -> str:
         told = f"{counted(len(self.images), 'image')} predicted into {self.out}"
         told += f", {counted(self.replaced, 'file')} there replaced" if self.replaced else ""
-        return told + (f", {len(self.problems)} could not be read" if self.problems else "")
+        return told + (f", {len(self.problems)} could not be" if self.problems else "")
 
 
 def predict_files(
@@ -51,15 +52,15 @@ def predict_files(
     replaced = 0
     for index, (path, name) in enumerate(zip(files, names, strict=True)):
         try:
-            prediction = predictor.predict(path, threshold)
-        except Exception as error:
-            if not (isinstance(error, DataError) or is_out_of_memory(error)):
-                raise
-            told = f"`{path}` must fit into memory to be predicted; it did not. Free some, or predict it in parts."
-            problems.append(str(error) if isinstance(error, DataError) else told)
-        else:
-            replaced += write_prediction(prediction, out, name)
+            replaced += write_prediction(predictor.predict(path, threshold), out, name)
             done.append(path)
+        except DataError as error:
+            problems.append(str(error))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            told = f"predicting it took more than the {size_name(free_memory())} that are free"
+            problems.append(f"`{path}` must fit into memory; {told}. Cut it into parts, or use a machine with more.")
         if progress:
             progress(index + 1, len(files))
     return Written(out, tuple(done), tuple(problems), replaced)

@@ -15,8 +15,8 @@ from maskwright.config.data import parse_value
 from maskwright.data.checks.findings import Finding
 from maskwright.data.checks.repair_masks import nearest
 from maskwright.data.dataset import SPLITS, ClassMap
+from maskwright.data.decoding import read_bytes
 from maskwright.data.deep import turn
-from maskwright.data.forms.loaded import read_bytes
 from maskwright.data.images import decode_colours
 from maskwright.errors import MaskwrightError, listed
 from maskwright.reports import audit_pictures as draw

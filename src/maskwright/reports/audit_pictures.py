@@ -12,8 +12,8 @@ import numpy as np
 from maskwright.data.checks.repair_masks import nearest
 from maskwright.data.checks.survey import NEARLY_GREY
 from maskwright.data.dataset import IGNORE, Bands, ClassMap, Record
+from maskwright.data.decoding import read_bytes
 from maskwright.data.forms import load_mask
-from maskwright.data.forms.loaded import read_bytes
 from maskwright.data.images import decode_colours, decode_raw
 from maskwright.data.masks import labels_of
 from maskwright.data.pictures import IGNORED_COLOUR, css, overlay, palette, shown

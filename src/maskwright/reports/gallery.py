@@ -11,9 +11,9 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from maskwright.data.dataset import IGNORE
+from maskwright.data.decoding import open_picture
 from maskwright.data.pictures import (
     ADDED_COLOUR,
     IGNORED_COLOUR,
@@ -25,7 +25,7 @@ from maskwright.data.pictures import (
     shown,
 )
 from maskwright.data.record import read_split, split_entries
-from maskwright.errors import DataError, MaskwrightError, listed
+from maskwright.errors import DataError, MaskwrightError, as_typed, listed
 from maskwright.metrics.counts import Counts, confusion
 from maskwright.reports.facts import Facts, ImageScore
 from maskwright.reports.tables import css_colour
@@ -207,12 +207,12 @@ def make_row(run: Run, facts: Facts, pick: Pick, root: Path) -> Row:
 def scored_labels(run: Run, counts: Counts, split: str, name: str, truth: np.ndarray) -> np.ndarray:
     """The labels that were scored: the file must still give the counts of the evaluation. → H W uint8"""
     path = run.root / "evaluation" / "predictions" / split / f"{name}.png"
-    fix = f"Score it again: maskwright evaluate {run.root} --split {split}"
+    fix = f"Score it again: maskwright evaluate {as_typed(run.root, '--split', split)}"
     try:
-        with Image.open(path) as picture:
+        with open_picture(path, path) as picture:
             labels = np.asarray(picture)
-    except OSError as error:
-        reason = "it is not there" if isinstance(error, FileNotFoundError) else "it can't be read"
+    except DataError:
+        reason = "it can't be read" if path.exists() else "it is not there"
         raise DataError(f"`{path}` must be a label picture; {reason}. {fix}") from None
     expected = counts.matrix[counts.images.index(name)]
     same = labels.shape == truth.shape and labels.dtype == np.uint8

@@ -9,9 +9,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from maskwright.data.dataset import IGNORE
+from maskwright.data.decoding import open_picture
 from maskwright.data.pictures import colourise, palette, shown
 from maskwright.data.record import read_split, split_entries
 from maskwright.errors import MaskwrightError
@@ -108,7 +108,8 @@ def _suspect(run: Run, facts: Facts, region: Any, root: Path) -> Suspect:
     document = dict(facts.document)
     entry = next(entry for entry in split_entries(document, facts.split) if entry["id"] == region.image)
     _, pixels, truth = next(read_split({**document, "splits": {facts.split: [entry]}}, facts.split, root))
-    with Image.open(run.root / "evaluation" / "predictions" / facts.split / f"{region.image}.png") as picture:
+    path = run.root / "evaluation" / "predictions" / facts.split / f"{region.image}.png"
+    with open_picture(path, path, "label picture") as picture:
         labels = np.asarray(picture)
     colours, window = palette(len(facts.classes)), crop_of(region.box, truth.shape)
     outlined = np.zeros(truth.shape, np.uint8)

@@ -26,7 +26,8 @@ from maskwright.data.checks.regrouping import one_grouping
 from maskwright.data.checks.rules_set import class_shares
 from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import IGNORE, RGB, SPLITS, Bands, ClassMap, Item, Listing
-from maskwright.data.deep import Head, quiet
+from maskwright.data.decoding import quiet
+from maskwright.data.deep import Head
 from maskwright.data.description import described
 from maskwright.data.masks import decide_classes, labels_of
 from maskwright.data.opening import Progress, as_colours, mask_name

@@ -16,9 +16,10 @@ from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.signatures import Signature, check_sum, signature
 from maskwright.data.checks.survey import NEARLY_GREY
 from maskwright.data.dataset import Bands, Record
-from maskwright.data.deep import Head, quiet, turn
+from maskwright.data.decoding import open_picture, read_bytes
+from maskwright.data.deep import Head, turn
 from maskwright.data.forms import load_mask
-from maskwright.data.forms.loaded import LoadedMask, read_bytes
+from maskwright.data.forms.loaded import LoadedMask
 from maskwright.data.images import decode_colours
 from maskwright.data.raw import NO_DATA, Raw, compact, read_image, read_raw_image
 from maskwright.errors import DataError
@@ -131,7 +132,7 @@ def mask_head(record: Record) -> MaskHead:
     if plain is not None:
         return plain
     try:
-        with quiet(), Image.open(record.mask) as image:
+        with open_picture(record.mask, record.mask, "mask") as image:
             palette = image.getpalette("RGB") if image.mode in ("P", "PA") else None
             colours = np.array(palette or [], np.int64).reshape(-1, 3) @ (1 << 16, 1 << 8, 1)
             is_grey = (colours == np.arange(len(colours)) * 0x010101).all()
@@ -140,16 +141,15 @@ def mask_head(record: Record) -> MaskHead:
                 Image.Image.getexif(image).get(0x0112, 1),
                 () if is_grey else tuple(colours.tolist()),
             )
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except DataError:
         return MaskHead((0, 0))
 
 
 def _plain_png(path: Path) -> MaskHead | None:
     """The head of a PNG that has neither palette nor EXIF, in a fifth of the time; None for any other file."""
     try:
-        with path.open("rb") as file:
-            start = file.read(4096)
-    except OSError:
+        start = read_bytes(path, 4096)
+    except DataError:
         return None
     if not start.startswith(_PNG) or start[25:26] == _INDEXED:
         return None

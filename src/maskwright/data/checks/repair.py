@@ -42,8 +42,7 @@ from maskwright.data.checks.repair_masks import OF_MASKS, OF_VALUES, OPERATIONS,
 from maskwright.data.checks.repair_plan import Plan, RepairQuestion, Step, plan_repairs, relative, source_folder
 from maskwright.data.checks.repair_record import HOW_TO_UNDO, changes_of
 from maskwright.data.dataset import IGNORE, Listing, Record
-from maskwright.data.deep import quiet
-from maskwright.data.forms.loaded import read_bytes
+from maskwright.data.decoding import quiet, read_bytes
 from maskwright.data.opening import Progress
 from maskwright.data.pictures import palette
 from maskwright.errors import DataError, counted, listed

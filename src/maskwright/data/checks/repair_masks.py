@@ -7,19 +7,18 @@ what leaves a pair out, its group, how the mask lies, its size, and last what it
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from maskwright.config.data import parse_value
 from maskwright.data.dataset import IGNORE, Record
-from maskwright.data.deep import quiet, turn
+from maskwright.data.decoding import open_picture, read_bytes
+from maskwright.data.deep import turn
 from maskwright.data.forms import LoadedMask, load_mask
-from maskwright.data.forms.loaded import read_bytes
 from maskwright.data.raw import compact, read_head
 from maskwright.errors import DataError
 
@@ -219,9 +218,8 @@ def _load_greys(record: Record) -> LoadedMask:
     except DataError as error:  # a colour picture, or a broken one
         data = read_bytes(record.mask)
         try:
-            with quiet(), Image.open(io.BytesIO(data)) as image:
-                image.load()
+            with open_picture(data, record.mask, "mask") as image:
                 channels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        except DataError:
             raise error from None
         return LoadedMask(np.rint(channels.mean(2)).astype(np.uint8), hashlib.sha256(data).hexdigest())

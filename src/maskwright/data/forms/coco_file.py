@@ -10,7 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from maskwright.data.forms.loaded import read_bytes
+from maskwright.data.decoding import read_bytes
 from maskwright.errors import DataError, listed
 
 LARGEST_ID = 65533  # of a category; the two values above are taken

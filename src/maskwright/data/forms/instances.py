@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from maskwright.data.dataset import Record
-from maskwright.data.forms.loaded import LoadedMask, read_bytes
+from maskwright.data.decoding import read_bytes
+from maskwright.data.forms.loaded import LoadedMask
 from maskwright.data.images import decode_mask
 from maskwright.data.layout import SUFFIXES
 from maskwright.errors import DataError, listed

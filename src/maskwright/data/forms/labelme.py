@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import io
 import json
 import math
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from maskwright.data.dataset import Record
-from maskwright.data.forms.loaded import LoadedMask, read_bytes
+from maskwright.data.decoding import open_picture, read_bytes
+from maskwright.data.forms.loaded import LoadedMask
 from maskwright.data.forms.outlines import Patch, disc, fill
 from maskwright.errors import DataError, listed
 
@@ -144,9 +143,9 @@ def _pixels(shape: dict[str, Any], size: tuple[int, int], path: Path) -> Patch:
 def _stamp(shape: dict[str, Any], points: np.ndarray, size: tuple[int, int], path: Path) -> Patch:
     """A mask shape: a small picture whose first pixel lies at its first point."""
     try:
-        with Image.open(io.BytesIO(base64.b64decode(shape["mask"], validate=True))) as picture:
+        with open_picture(base64.b64decode(shape["mask"], validate=True), path) as picture:
             inside = np.asarray(picture.convert("L")) > 0
-    except (OSError, ValueError, SyntaxError, binascii.Error):
+    except (DataError, binascii.Error):
         raise DataError(f"`{path}` must hold mask shapes as PNG; that of {shape['label']} is none. Save it again.") from None
     left, top = (int(part) for part in points[0])
     if left < 0 or top < 0 or top + inside.shape[0] > size[0] or left + inside.shape[1] > size[1]:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-
-from maskwright.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -30,13 +27,3 @@ CLAIMS = {
     "labelme": "shapes of different classes: the later shape has them",
     "instances": "several instances: they are foreground",
 }
-
-
-def read_bytes(path: Path) -> bytes:
-    """A file's bytes, or the sentence why not."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"`{path}` must be there; it is missing. Put it back, or remove its partner from the data set.") from None
-    except OSError as error:
-        raise DataError(f"`{path}` must be readable; {error.strerror}. Check its permissions.") from None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 
 from maskwright.data.dataset import Record
+from maskwright.data.decoding import read_bytes
 from maskwright.data.forms.arrays import decode_array
-from maskwright.data.forms.loaded import LoadedMask, read_bytes
+from maskwright.data.forms.loaded import LoadedMask
 from maskwright.data.images import decode_colours, decode_mask
 from maskwright.data.layout import ARRAY_SUFFIXES
 from maskwright.errors import DataError

@@ -8,7 +8,7 @@ import numpy as np
 
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, Record
-from maskwright.data.forms.loaded import read_bytes
+from maskwright.data.decoding import read_bytes
 from maskwright.data.images import decode_colours, decode_mask
 from maskwright.data.layout import FolderPair, image_and_mask, image_files, mask_files
 from maskwright.data.readers.folders import read_pairs

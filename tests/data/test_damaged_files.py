@@ -1,0 +1,273 @@
+"""Files that are damaged, hostile or no files: read, or refused in one sentence; no crash, no hang, no memory bomb.
+
+`mutations` spoils one good file of each kind; `-m slow` does so thousands of times.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import faulthandler
+import os
+import resource
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import maskwright as package
+from maskwright.data.decoding import read_bytes
+from maskwright.data.images import decode_colours, decode_mask, decode_raw, image_head
+from maskwright.data.rasters import georeferenced
+from maskwright.errors import DataError, MaskwrightError
+from maskwright.runtime import free_memory
+from mutations import good_pictures, mutations, tiff
+from support import copy_of, data, finished, maskwright, noise, picture
+
+SECONDS = 8  # a decoder takes milliseconds; the machine may be busy
+MEMORY = 1 << 30  # more than that for a file of some kilobytes is a bomb that went off
+
+
+@pytest.fixture(autouse=True)
+def _stopped_when_it_hangs() -> Iterator[None]:
+    """What hangs in a library's own code cannot be interrupted: the worker ends, and says where it was."""
+    faulthandler.dump_traceback_later(120, exit=True, file=sys.__stderr__)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+def read_or_refused(read: Callable[[], object], told: str) -> None:
+    """Run a reader on a spoilt file; anything but its result and our own errors is a failure."""
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    sentence = "read."
+    try:
+        read()
+    except MaskwrightError as error:
+        sentence = str(error)
+    except Exception as error:
+        raise AssertionError(f"{told}: {type(error).__name__}: {error}") from error
+    assert "\n" not in sentence and sentence.endswith("."), told
+    assert time.perf_counter() - started < SECONDS, told
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < MEMORY, told
+
+
+def spoil_picture(name: str, good: bytes, folder: Path, count: int, seed: int) -> None:
+    path = folder / name
+    for told, spoilt in mutations(good, count, seed):
+        path.write_bytes(spoilt)
+        for read in (decode_raw, decode_mask, decode_colours):
+            read_or_refused(lambda read=read: read(spoilt, path), f"{name}, {told}, {read.__name__}")  # noqa: B023
+        read_or_refused(lambda: image_head(path), f"{name}, {told}, image_head")
+        read_or_refused(lambda: georeferenced(path), f"{name}, {told}, georeferenced")
+
+
+@pytest.mark.parametrize("name", good_pictures())
+def test_spoilt_pictures(name: str, tmp_path: Path) -> None:
+    spoil_picture(name, good_pictures()[name], tmp_path, 20, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", good_pictures())
+def test_spoilt_pictures_by_the_thousand(name: str, tmp_path: Path) -> None:
+    spoil_picture(name, good_pictures()[name], tmp_path, 2000, seed=1)
+
+
+# ------------------------------------------------------------------ pictures that are something else
+
+
+def test_one_function_opens_pictures() -> None:
+    """Pillow runs other programs for some formats, and its limit of pixels is not ours."""
+    sources = Path(package.__file__).parent
+    found = {}
+    for path in sources.rglob("*.py"):
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        names = [ast.unparse(call) for call in calls]
+        if any(name in ("Image.open", "PIL.Image.open", "TiffFile", "tifffile.TiffFile", "tifffile.imread") for name in names):
+            found[path.relative_to(sources).as_posix()] = True
+    assert set(found) == {"data/decoding.py", "data/deep.py"}
+
+
+def test_postscript_under_the_name_of_a_picture_runs_nothing(tmp_path: Path) -> None:
+    """Pillow hands PostScript to Ghostscript, which is the first program called gs."""
+    gs = tmp_path / "bin" / "gs"
+    gs.parent.mkdir()
+    gs.write_text(f"#!/bin/sh\necho run >> {tmp_path / 'ran'}\n")
+    gs.chmod(0o755)
+    file = tmp_path / "x.png"
+    file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n")
+    code = (
+        "import sys; from pathlib import Path; from maskwright.data.images import *\n"
+        "path = Path(sys.argv[1])\n"
+        "for read in (decode_raw, decode_mask, decode_colours, lambda data, path: image_head(path)):\n"
+        "    try: read(path.read_bytes(), path)\n"
+        "    except Exception as error: print(error)\n"
+    )
+    environment = {**os.environ, "PATH": f"{gs.parent}:{os.environ['PATH']}"}
+    done = subprocess.run([sys.executable, "-c", code, file], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.count("x.png` must be a readable") == 4 and not (tmp_path / "ran").exists()
+
+
+def test_a_raster_that_names_other_files_opens_none(tmp_path: Path) -> None:
+    """GDAL reads descriptions that name files and addresses, whatever the suffix."""
+    rasters = pytest.importorskip("maskwright.data.rasters")
+    secret = tmp_path / "secret.tif"
+    secret.write_bytes(tiff(np.zeros((4, 4), np.uint8)))
+    mask = tmp_path / "mask.tif"
+    band = f'<VRTRasterBand dataType="Byte" band="1"><SimpleSource><SourceFilename>{secret}</SourceFilename></SimpleSource>'
+    mask.write_text(f'<VRTDataset rasterXSize="4" rasterYSize="4">{band}</VRTRasterBand></VRTDataset>')
+    with pytest.raises(DataError, match="got something else under that name"):
+        rasters.raster_values(mask)
+
+
+# ------------------------------------------------------------------ what is no file
+
+
+def make_pipe(path: Path) -> None:
+    """A pipe nobody writes to; after some seconds it is opened, so that a reader that waits for it goes on, and fails."""
+    os.mkfifo(path)
+
+    def unblock() -> None:
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+
+    for seconds in (15, 20, 25):
+        timer = threading.Timer(seconds, unblock)
+        timer.daemon = True
+        timer.start()
+
+
+def make_socket(path: Path) -> None:
+    folder = Path.cwd()
+    os.chdir(path.parent)  # the whole path may be longer than a socket's name can be
+    socket.socket(socket.AF_UNIX).bind(path.name)
+    os.chdir(folder)
+
+
+NO_FILES = {
+    "pipe": (make_pipe, "a pipe"),
+    "socket": (make_socket, "a socket"),
+    "device": (lambda path: path.symlink_to("/dev/null"), "a device"),
+    "folder": (Path.mkdir, "a folder"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the socket lives until the test's folder goes
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_what_is_no_file_is_one_sentence(kind: str, tmp_path: Path) -> None:
+    make, told = NO_FILES[kind]
+    path, run = tmp_path / "x.png", finished()
+    make(path)
+    started = time.perf_counter()
+    with pytest.raises(DataError, match=f"x.png` must be a file; it is {told}"):
+        read_bytes(path)
+    with pytest.raises(DataError, match=told):
+        image_head(path)
+    assert not georeferenced(path)
+    outcome = maskwright("predict", run, path, "--out", tmp_path / "out")
+    if kind == "folder":
+        assert outcome.code == 2 and "holds none" in outcome.sentence
+    else:
+        assert outcome.code == 2 and told in outcome.sentence
+    assert time.perf_counter() - started < SECONDS
+
+
+def test_a_link_to_a_pipe_among_the_images(tmp_path: Path) -> None:
+    spoilt = copy_of(data(), tmp_path / "data")
+    for name in ("images/image-2.png", "masks/mask-3.png"):
+        (spoilt / name).unlink()
+        make_pipe(spoilt / name)
+    started = time.perf_counter()
+    outcome = maskwright("check", spoilt)
+    assert outcome.code in (1, 2) and "Traceback" not in outcome.err and "image-2.png" in outcome.out + outcome.err
+    assert time.perf_counter() - started < SECONDS
+
+
+# ------------------------------------------------------------------ heads that promise too much
+
+
+def png_head(height: int, width: int, stored: int = 100) -> bytes:
+    """A PNG of 8-bit colours whose head promises so many pixels, in a file of so many bytes."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(stored), 0)) + chunk(b"IEND", b"")
+
+
+def beyond_memory() -> bytes:
+    """A PNG that could hold what its head promises, which is more than this machine can."""
+    side = int(free_memory() ** 0.5)
+    return png_head(side, side, stored=side * side * 3 // 9000)
+
+
+def tiff_head_of(side: int) -> bytes:
+    """A TIFF whose head promises side × side pixels."""
+    good = tiff(np.zeros((3, 5), np.uint16))
+    for tag, length in ((256, 5), (257, 3)):
+        good = good.replace(struct.pack("<HHII", tag, 4, 1, length), struct.pack("<HHII", tag, 4, 1, side))
+    return good
+
+
+@pytest.mark.parametrize("spoilt", [png_head(200_000, 200_000), tiff_head_of(200_000)], ids=["png", "tiff"])
+def test_more_pixels_than_the_file_can_hold(spoilt: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.tif"
+    path.write_bytes(spoilt)
+    for read in (decode_raw, decode_mask, decode_colours, lambda _, path: image_head(path)):
+        with pytest.raises(DataError, match=r"whole, readable file; its head tells of 200000 x 200000 x \d values in \d+ bytes"):
+            read(spoilt, path)
+
+
+def test_more_pixels_than_fit_into_memory_are_told_with_how_much_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(beyond_memory())
+    told = r"must fit into memory; its (\d+) x \1 x 3 values take [\d.]+ GiB, and .* are free"
+    with pytest.raises(DataError, match=told):
+        image_head(path)
+
+
+def test_large_pictures_are_read(tmp_path: Path) -> None:
+    """Pillow's own limit is 179 million pixels, and a warning from 89 on; memory is ours."""
+    side = 14_000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert decode_mask(saved_blank(side), tmp_path / "x.png").shape == (side, side)
+
+
+def saved_blank(side: int) -> bytes:
+    from PIL import Image
+
+    from mutations import saved
+
+    return saved(Image.new("1", (side, side)), "PNG")
+
+
+# ------------------------------------------------------------------ one bad file among many
+
+
+def test_predict_goes_on_after_every_kind_of_bad_file(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name in ("a.png", "z.png"):
+        picture(folder / name, noise(9, 9))
+    bad = {
+        "huge.tif": tiff_head_of(200_000), "large.png": png_head(200_000, 200_000), "empty.png": b"", "words.jpg": b"no picture",
+        "cut.tif": good_pictures()["many.tif"][:-3500], "memory.png": beyond_memory(),
+    }  # fmt: skip
+    for name, content in bad.items():
+        (folder / name).write_bytes(content)
+    (folder / "sparse.png").touch()
+    os.truncate(folder / "sparse.png", 1 << 42)
+    outcome = maskwright("predict", finished(), folder, "--out", tmp_path / "out", "--json")
+    assert outcome.code == 2 and outcome.err.splitlines()[0] == "maskwright: 7 of 9 images could not be predicted:"
+    assert all(f"{name}` must" in outcome.err for name in (*bad, "sparse.png"))
+    assert [Path(path).name for path in outcome.json["images"]] == ["a.png", "z.png"] and len(outcome.json["problems"]) == 7
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.png", "z.png"]
