@@ -155,6 +155,28 @@ def test_a_scene_a_moment_later() -> None:
     assert "b.png shows" in finding.evidence and "a.png shows" in finding.evidence
 
 
+def striped(seed: int, angle: float) -> np.ndarray:
+    """What one camera's light or one tool draws on all it sees, with specks that each picture has for itself."""
+    rng, yx = np.random.default_rng((13, seed)), np.mgrid[:HEIGHT, :WIDTH]
+    drawn = cv2.resize(np.random.default_rng(5).normal(0, 1, (1, 60)), (3 * WIDTH, 1), interpolation=cv2.INTER_CUBIC)[0]
+    across = yx[1] * np.cos(angle) + yx[0] * np.sin(angle) + WIDTH + rng.integers(-4, 5)
+    picture = 128 + 25 * drawn[across.astype(int)] + 6 * cv2.resize(rng.normal(0, 1, (12, 16)), (WIDTH, HEIGHT))
+    for _ in range(6):
+        cv2.circle(picture, (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT))), 4, 128 + float(rng.normal(0, 50)), -1)
+    return np.clip(picture + rng.normal(0, 4, picture.shape), 0, 255).astype(np.uint8)[..., None].repeat(3, 2)
+
+
+def bricks(seed: int) -> np.ndarray:
+    """A wall of bricks, each of its own grey."""
+    rng = np.random.default_rng((17, seed))
+    picture = np.full((HEIGHT, WIDTH), 120.0)
+    top, left = rng.integers(0, 15), rng.integers(0, 24)
+    for row, y in enumerate(range(top - 15, HEIGHT, 15)):
+        for x in range(left - 48 + row % 2 * 12, WIDTH, 24):
+            picture[max(0, y + 2) : max(0, y + 15), max(0, x + 2) : max(0, x + 24)] = rng.normal(170, 18)
+    return np.clip(picture + rng.normal(0, 4, picture.shape), 0, 255).astype(np.uint8)[..., None].repeat(3, 2)
+
+
 # what resembles each other and is not the same
 UNLIKE: dict[str, Sequence[np.ndarray]] = {
     "one colour": [np.full((90, 90, 3), value, np.uint8) for value in (255, 255, 0, 0, 128)],
@@ -168,6 +190,9 @@ UNLIKE: dict[str, Sequence[np.ndarray]] = {
         + cv2.bitwise_and(blobs(n, 120, 120), cv2.circle(np.zeros((120, 120, 3), np.uint8), (60, 60), 50, (255,) * 3, -1)) // 3
         for n in range(6)
     ],
+    "stripes of one camera": [striped(number, 0.0) for number in range(16)],
+    "threads of one loom": [striped(number, 0.5) for number in range(16)],
+    "bricks of one kind": [bricks(number) for number in range(40)],
     "things on one table": [
         cv2.addWeighted(drawn("puzzle", 3), 0.15, drawn("puzzle", number), 0.85, 0) for number in range(10, 18)
     ],

@@ -23,6 +23,10 @@ from maskwright.runs import usable_cores
 _ALIKE = 0.6  # correlation of coarse details over the overlap; what unrelated photographs reach at best
 _FINE = (0.6, 0.45)  # correlation of fine details over the overlap, and in the quarter of it that agrees least
 _FINE_APART = (0.7, 0.55)  # the same for pictures turned or far apart, where more places were tried
+_PARTICULAR = 0.45  # correlation of what is left without lines: stripes that a camera or a tool draws on everything tell nothing
+_ELSEWHERE = 0.7  # of what another shift or turn leaves unexplained, this one must leave less: a brick fits any brick
+_LINE = 15  # pixels of the thumbnail over which a line is followed
+_ASIDE_BY = 3.5  # pixels from which on another shift is another
 _SMALLEST = 0.4  # share of the smaller picture an overlap must have
 _ASIDE = 0.85  # overlaps below this are far apart
 _CERTAIN = 0.97  # from here on nothing is gained by looking for a change of scale
@@ -109,7 +113,7 @@ def _verified(
     one = np.ascontiguousarray(turned_picture(one, turn))
     score, weakest, overlap = _agreement(one, two, matrix)
     whole, quarter = _FINE if turn == 0 and overlap >= _ASIDE else _FINE_APART
-    if score < whole or weakest < quarter or overlap < _SMALLEST:
+    if score < whole or weakest < quarter or overlap < _SMALLEST or not _particular(one, two, matrix):
         return None
     scale = 1 / float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     return Likeness(first, second, turn, scale, _shift(matrix, one.shape, two.shape), overlap, score, same_view)
@@ -176,6 +180,53 @@ def _agreement(one: np.ndarray, two: np.ndarray, matrix: np.ndarray) -> tuple[fl
     score = float(agreed.sum() / max(1e-6, float(np.sqrt((a * a).sum() * (b * b).sum()))))
     weakest = float(np.quantile(agreed[filled] / (power[filled] + 1e-6), 0.25))
     return score, weakest, float(both.sum()) / min(one.size, two.size)
+
+
+def _particular(one: np.ndarray, two: np.ndarray, matrix: np.ndarray) -> bool:
+    """Whether what agrees is more than lines in one direction, and agrees nowhere else as well."""
+    moved, both = _over(one, two, matrix)
+    inside = both.astype(np.float32)
+    a, b = _without_lines(moved * inside, two * inside, inside)
+    score = float((a * b).sum() / max(1e-6, float(np.sqrt((a * a).sum() * (b * b).sum()))))
+    return score >= _PARTICULAR and 1 - score <= _ELSEWHERE * (1 - _best_elsewhere(a, b, inside))
+
+
+def _without_lines(one: np.ndarray, two: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two pictures less their means along the direction in which both change least."""
+    core = cv2.erode(inside, np.ones((5, 5)))
+    steps = [np.gradient(picture) for picture in (one, two)]
+    down, right, both = (sum(float((step[i] * step[j] * core).sum()) for step in steps) for i, j in ((0, 0), (1, 1), (0, 1)))
+    angle = np.degrees(np.arctan2(2 * both, right - down)) / 2 + 90
+    line = np.zeros((_LINE, _LINE), np.float32)
+    line[_LINE // 2] = 1
+    line = cv2.warpAffine(line, cv2.getRotationMatrix2D((_LINE // 2, _LINE // 2), -angle, 1), line.shape)
+    means = [cv2.filter2D(values, -1, line, borderType=cv2.BORDER_CONSTANT) for values in (one, two, inside)]
+    share = np.maximum(means[2], 1e-3)
+    return one - means[0] / share * inside, two - means[1] / share * inside
+
+
+def _best_elsewhere(one: np.ndarray, two: np.ndarray, inside: np.ndarray) -> float:
+    """The best correlation of two pictures that lie over each other after any other shift or turn that leaves a third of them."""
+    side = 2 * max(one.shape) + 2
+
+    def spectra(pictures: Sequence[np.ndarray]) -> np.ndarray:
+        padded = np.zeros((len(pictures), side, side), np.float32)
+        for place, picture in enumerate(pictures):
+            padded[place, : picture.shape[0], : picture.shape[1]] = picture
+        return np.fft.rfft2(padded)
+
+    away = np.minimum(np.arange(side), side - np.arange(side))
+    away = np.hypot(away[:, None], away) > _ASIDE_BY
+    second = spectra((two, two * two, inside))
+    best = -1.0
+    for turn in range(8):
+        first = np.conj(spectra([turned_picture(picture, turn) for picture in (one, one * one, inside)]))
+        products = (first[0] * second[0], first[1] * second[2], first[2] * second[1], first[2] * second[2])
+        agreed, power, other, shared = np.fft.irfft2(np.stack(products), (side, side))
+        enough = (shared > inside.sum() / 3) & (away if turn == 0 else True)
+        found = agreed[enough] / np.sqrt(np.maximum(power[enough] * other[enough], 1e-6))
+        best = max(best, float(found.max(initial=-1.0)))
+    return best
 
 
 def _is_mild(matrix: np.ndarray) -> bool:
