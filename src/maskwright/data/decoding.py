@@ -10,13 +10,16 @@ with decoding(path, "array"):        # whatever a decoder raises over a damaged 
 from __future__ import annotations
 
 import io
+import json
 import math
+import os
 import stat
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
@@ -57,6 +60,26 @@ def read_bytes(path: Path, most: int = -1) -> bytes:
             return file.read(most)
     except OSError as error:
         raise _unopened(path, error) from None
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, with or without its mark."""
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"`{path}` must be text in UTF-8; byte {error.start} is not. Save it again as UTF-8.") from None
+
+
+def load_json(path: Path, fix: str) -> Any:
+    """A JSON file's contents. It may nest too deep, or hold numbers of thousands of digits: `decoding` tells of these, too."""
+    data = read_bytes(path)
+    with decoding(path, "JSON file", fix):
+        return json.loads(data)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a name that stands in a file leads to one. Path's own raises where it is too long."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def _unopened(path: Path, error: Exception) -> DataError:

@@ -141,7 +141,27 @@ def test_run_lengths_agree_with_pycocotools(seed: int) -> None:
     packed = oracle.encode(np.asfortranarray(inside.astype(np.uint8)))
     assert (rle.pixels_of(packed["counts"].decode(), *size) == inside).all()
     assert (rle.pixels_of(runs(inside)["counts"], *size) == inside).all()
-    assert rle.unpack(packed["counts"].decode()) == runs(inside)["counts"]
+    assert rle.unpack(packed["counts"].decode()).tolist() == runs(inside)["counts"]
+
+
+HUGE = {
+    "wraps": [2**62] * 4 + [6], "beyond 64 bits": [10**30], "one too long": [2**63], "packed for ever": "P" * 3_000_000 + "0",
+    "cut": "P" * 3_000_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HUGE)
+def test_absurd_run_lengths_are_refused(case: str) -> None:
+    """Lengths whose sum wraps around to the picture's size wrote past the end of a buffer."""
+    with pytest.raises(ValueError, match="longer than|cut off"):
+        rle.pixels_of(HUGE[case], 2, 3)
+
+
+def test_absurd_run_lengths_in_a_file_are_one_sentence(tmp_path: Path) -> None:
+    wraps = {"size": list(SIZE), "counts": [2**62] * 4 + [SIZE[0] * SIZE[1]]}
+    write(tmp_path, document([{**thing(3, box(1, 1, 2, 2)), "segmentation": wraps}]))
+    with pytest.raises(DataError, match="must hold whole run lengths for .*; a run is longer than the picture"):
+        values(tmp_path)
 
 
 @pytest.mark.parametrize("counts", ["6", "P", "é", [3, -1, 4], "0" * 5, []])
@@ -326,7 +346,7 @@ def test_other_mistakes_are_sentences(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="it tells 31x20; the image is 30x20"):
         values(tmp_path)
     path.write_text(json.dumps(tree)[:-40], encoding="utf-8")
-    with pytest.raises(DataError, match="must be a whole JSON file"):
+    with pytest.raises(DataError, match="must be a whole, readable JSON file"):
         listed(path, reader="coco")
     write(tmp_path, {**tree, "categories": [{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}]})
     with pytest.raises(DataError, match=r"dog \(id 3\) shares its name or id"):

@@ -131,25 +131,45 @@ def test_points_are_left_out_and_counted(tmp_path: Path) -> None:
     write(tmp_path, "x", [shape("a", BOX), shape("nose", [[4, 4]], "point"), shape("nose", [[5, 4]], "point")])
     listing = listed(tmp_path)
     assert listing.classes == {"background": 0, "a": 1}
-    assert "2 points have no area and were left out" in listing.notes
+    assert "2 points have no area and were left out (x.json)" in listing.notes
 
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (shape("road", [[1, 1], [9, 9]], "line"), r"shape 2 \(road\) is a line, which has no area"),
-        (shape("road", [[1, 1], [9, 9]], "linestrip"), "is a linestrip"),
-        (shape("a", [[1, 1], [9, 9]]), "is a polygon of 2 points"),
-        (shape("a", [[1, 1]], "rectangle"), "is a rectangle of 1 points"),
-        (shape("a", [[1, 1], [2, 2]], "mask"), "is a mask without its picture"),
-        (shape("a", [[1, 1], [2, 2], [3]]), r"no list of \[x, y\]"),
-        (shape("a", BOX, "cube"), "unknown type cube"),
-        ({"points": BOX}, "has no label"),
+        (shape("road", [[1, 1], [9, 9]], "line"), "1 line has no area and was left out (x.json)"),
+        (shape("road", [[1, 1], [9, 9]], "linestrip"), "1 linestrip has no area and was left out (x.json)"),
+        (shape("a", [[1, 1], [9, 9]]), "1 polygon of 2 points has no area and was left out (x.json)"),
+        (shape("a", [[1, 1]], "rectangle"), "1 rectangle of 1 point has no area and was left out (x.json)"),
+        (shape("a", [[1, 1], [2, 2]], "mask"), "1 mask without its picture has no area and was left out (x.json)"),
+        (shape("a", BOX, "cube"), "1 shape of the unknown type 'cube' was left out (x.json)"),
     ],
 )
-def test_shapes_that_cannot_be_drawn_are_refused(tmp_path: Path, wrong: dict[str, Any], words: str) -> None:
+def test_one_odd_shape_is_left_out_and_told(tmp_path: Path, wrong: dict[str, Any], words: str) -> None:
     write(tmp_path, "x", [shape("a", BOX), wrong])
-    with pytest.raises(DataError, match=rf"x\.json` must hold shapes with a label and an area; .*{words}"):
+    write(tmp_path, "y", [shape("a", BOX)])
+    listing = listed(tmp_path)
+    assert words in listing.notes and listing.classes == {"background": 0, "a": 1}
+    (_, one), (_, other) = labels(tmp_path, 0), labels(tmp_path, 1)
+    assert (one == other).all() and (one == 1).any()
+
+
+def test_a_shape_without_a_label_is_ignored_where_it_lies(tmp_path: Path) -> None:
+    write(tmp_path, "x", [shape("a", BOX), {"label": None, "points": [[0, 0], [2, 0], [2, 2], [0, 2]]}])
+    assert "1 shape without a label: neither learned nor scored there (x.json)" in listed(tmp_path).notes
+    found = labels(tmp_path)[1]
+    assert (found[:2, :2] == IGNORE).all() and (found == IGNORE).sum() == 4 and (found == 1).any()
+
+
+@pytest.mark.parametrize(
+    "points",
+    [[[1, 1], [2, 2], [3]], [["1", "2"]] * 3, [1, 2, 3], None, [[1e308, 0]] * 3, [[float("nan"), 0]] * 3, [[10**400, 1]] * 3],
+)
+def test_points_that_are_none_are_refused(tmp_path: Path, points: Any) -> None:
+    write(tmp_path, "x", [shape("a", BOX), shape("a", points)])
+    with pytest.raises(
+        DataError, match=r"x\.json` must be a sound LabelMe file; shape 2 has points that are no list of \[x, y\]"
+    ):
         listed(tmp_path)
 
 
@@ -204,10 +224,11 @@ def test_images_without_a_file_are_refused_and_without_shapes_background(tmp_pat
 
 def test_everything_wrong_is_told_together(tmp_path: Path) -> None:
     write(tmp_path, "a", [shape("a", BOX)])
-    write(tmp_path, "b", [shape("a", BOX[:1])])
+    write(tmp_path, "b", [shape("a", [[1]])])
     path = write(tmp_path, "c", [shape("a", BOX)])
     path.write_text(path.read_text()[:-20], encoding="utf-8")
-    with pytest.raises(DataError, match=r"(?s)2 LabelMe files cannot be used.*b\.json.*c\.json` must be a whole JSON file"):
+    told = r"(?s)2 LabelMe files cannot be used.*b\.json.*c\.json` must be a whole, readable JSON file"
+    with pytest.raises(DataError, match=told):
         listed(tmp_path)
 
 

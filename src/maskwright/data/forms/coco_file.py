@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import defaultdict
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from maskwright.data.decoding import read_bytes
+from maskwright.data.decoding import load_json, read_bytes, refuse_no_file
 from maskwright.errors import DataError, listed
 
 LARGEST_ID = 65533  # of a category; the two values above are taken
 BACKGROUND = 65534  # pixels no annotation covers; readers say by `remap` which value that is to be
 CROWD = 65535  # regions marked iscrowd: neither learned nor scored
+_FARTHEST = 1e12  # all coordinates of an outline together
 _KEPT = 8  # parsed files kept at once
 _parsed: dict[tuple[Path, int, int], CocoFile] = {}
 _lock = threading.Lock()
@@ -46,11 +45,8 @@ class CocoFile:
 
 def parse(path: Path) -> CocoFile:
     """The file's contents; the same unchanged file is parsed once."""
-    try:
-        state = path.stat()
-    except OSError:
-        read_bytes(path)  # says why not
-        raise
+    refuse_no_file(path)
+    state = path.stat()
     key = (path.resolve(), state.st_mtime_ns, state.st_size)
     with _lock:  # files are opened by several threads, and one parse of half a gigabyte is enough
         if key not in _parsed:
@@ -63,17 +59,14 @@ def parse(path: Path) -> CocoFile:
 def looks_like_coco(path: Path) -> bool:
     """Whether a JSON has the parts of a COCO file, told from its text: parsing may take long."""
     try:
-        data = path.read_bytes()
-    except OSError:
+        data = read_bytes(path)
+    except DataError:
         return False
     return data.lstrip()[:1] == b"{" and all(word in data for word in (b'"images"', b'"annotations"', b'"categories"'))
 
 
 def _read(path: Path) -> CocoFile:
-    try:
-        tree = json.loads(read_bytes(path))
-    except ValueError as error:
-        raise DataError(f"`{path}` must be a whole JSON file; {error}. Download or export it again.") from None
+    tree = load_json(path, "Download or export it again.")
     parts = ("images", "annotations", "categories")
     if not isinstance(tree, dict) or not all(isinstance(tree.get(part), list) for part in parts):
         raise DataError(f"`{path}` must hold the lists {listed(parts)}, as COCO files do; it does not. Export it as COCO.")
@@ -88,15 +81,17 @@ def _read(path: Path) -> CocoFile:
 
 def _categories(entries: list[Any], problems: list[str]) -> tuple[dict[int, str], frozenset[str]]:
     found: dict[int, str] = {}
+    names: set[str] = set()
     parents: set[str] = set()
     for entry in entries:
         number, name = (entry.get("id"), entry.get("name")) if isinstance(entry, dict) else (None, None)
         if type(number) is not int or not 0 <= number <= LARGEST_ID or not isinstance(name, str) or not name:
             problems.append(f"a category needs a name and an id from 0 to {LARGEST_ID}, but one is {str(entry)[:60]}")
-        elif number in found or name in found.values():
+        elif number in found or name in names:
             problems.append(f"the category {name} (id {number}) shares its name or id with another")
         else:
             found[number] = name
+            names.add(name)
             parents |= {entry["supercategory"]} - {name} if isinstance(entry.get("supercategory"), str) else set()
     return found, frozenset(parents)
 
@@ -143,6 +138,17 @@ def _annotations(
     return dict(by_image), frozenset(used), without_area
 
 
+def _is_x_y(points: list[Any]) -> bool:
+    """Whether a list holds pairs of numbers that may be places in a picture."""
+    if len(points) % 2 or not set(map(type, points)) <= {int, float}:
+        return False
+    try:
+        # a sum is small where its parts are; asking each number takes several times as long, and there are millions
+        return sum(map(abs, points)) < _FARTHEST
+    except OverflowError:  # a whole number of hundreds of digits beside a fraction
+        return False
+
+
 def _outline(outline: Any) -> tuple[Any, int, str]:
     """What an annotation's segmentation holds, how many of its outlines have no area, and what is wrong with it."""
     if isinstance(outline, dict):
@@ -156,8 +162,7 @@ def _outline(outline: Any) -> tuple[Any, int, str]:
         return None, 0, "have a box but no outline, and a box is no mask"
     if not isinstance(outline, list) or not all(isinstance(points, list) for points in outline):
         return None, 0, "have a segmentation that is neither outlines nor run lengths"
-    # a sum is finite when its parts are; asking each number takes several times as long, and there are millions
-    if any(len(points) % 2 or not set(map(type, points)) <= {int, float} or not isfinite(sum(points)) for points in outline):
+    if not all(map(_is_x_y, outline)):
         return None, 0, "have outlines that are no list of x, y, x, y, …"
     with_area = [points for points in outline if len(points) >= 6]
     return with_area, len(outline) - len(with_area), ""

@@ -7,10 +7,9 @@ be cut into a shape; `__ignore__` is neither learned nor scored. The record's fo
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
-import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,27 +17,32 @@ from typing import Any
 import numpy as np
 
 from maskwright.data.dataset import Record
-from maskwright.data.decoding import open_picture, read_bytes
+from maskwright.data.decoding import load_json, open_picture
 from maskwright.data.forms.loaded import LoadedMask
 from maskwright.data.forms.outlines import Patch, disc, fill
-from maskwright.errors import DataError, listed
+from maskwright.errors import DataError, counted, listed
 
 BACKGROUND_NAMES = ("_background_", "background")
 IGNORE_NAME = "__ignore__"
 IGNORED = 65535  # the value of what is labelled __ignore__
 CORNERED = {"polygon": 3, "rectangle": 2, "rotation": 4, "oriented_rectangle": 4}  # types that are outlines: fewest points
-POINTS = ("point", "points")
+_LINES = ("point", "points", "line", "linestrip")
+_FARTHEST = 1e9  # a coordinate beyond is none
 
 
 @dataclass(frozen=True)
 class LabelMeFile:
-    """One file's shapes, each {"label", "shape_type", "points", "mask"}, without points, which have no area."""
+    """One file's shapes, each {"label", "shape_type", "points", "mask"}; one without a label is ignored where it lies.
+
+    left_out: what has no area, or is of a type nobody knows, and how often
+    """
 
     path: Path
     image_path: str
     size: tuple[int, int] | None
     shapes: list[dict[str, Any]]
-    num_points: int
+    left_out: dict[str, int]
+    num_nameless: int
     embedded: bool
 
     @property
@@ -48,33 +52,32 @@ class LabelMeFile:
 
 
 def parse(path: Path) -> LabelMeFile:
-    """A LabelMe file checked whole: every shape is one that has an area."""
-    try:
-        tree = json.loads(read_bytes(path))
-    except ValueError as error:
-        raise DataError(f"`{path}` must be a whole JSON file; {error}. Save it again in LabelMe.") from None
+    """A LabelMe file checked whole: every shape is one that can be drawn."""
+    tree = load_json(path, "Save it again in LabelMe.")
     if not is_labelme(tree):
         raise DataError(f"`{path}` must be a LabelMe file with shapes and imagePath; it has neither. Remove it, or mend it.")
     shapes: list[dict[str, Any]] = []
-    num_points = 0
+    left_out: Counter[str] = Counter()
     problems: list[str] = []
+    num_nameless = 0
     for place, shape in enumerate(tree["shapes"], start=1):
         shape = shape if isinstance(shape, dict) else {}
         kind = shape.get("shape_type") or "polygon"  # files of before 2018 have polygons only, and don't say so
-        if kind in POINTS:
-            num_points += 1
-            continue
-        problem = _problem(kind, shape)
-        if problem:
-            problems.append(f"shape {place} ({shape.get('label')}) {problem}")
-        shapes.append({key: shape.get(key) for key in ("label", "points", "mask")} | {"shape_type": kind})
+        if not _is_sound(shape, kind):
+            problems.append(f"shape {place} has points that are no list of [x, y]")
+        elif without := _without_area(kind, shape):
+            left_out[without] += 1
+        else:
+            label = shape.get("label")
+            num_nameless += not isinstance(label, str)
+            label = label if isinstance(label, str) else IGNORE_NAME
+            shapes.append({"label": label, "points": shape["points"], "mask": shape.get("mask"), "shape_type": kind})
     if problems:
-        fix = "Draw them as polygons, or remove them."
-        raise DataError(f"`{path}` must hold shapes with a label and an area; {listed(problems, 'and', 4)}. {fix}")
+        raise DataError(f"`{path}` must be a sound LabelMe file; {listed(problems, 'and', 4)}. Mend it, or save it again.")
     sides = [tree.get(side) if type(tree.get(side)) is int and tree[side] > 0 else 0 for side in ("imageHeight", "imageWidth")]
     size = (sides[0], sides[1]) if all(sides) else None
     name = str(tree["imagePath"]).replace("\\", "/")
-    return LabelMeFile(path, name, size, shapes, num_points, bool(tree.get("imageData")))
+    return LabelMeFile(path, name, size, shapes, dict(left_out), num_nameless, bool(tree.get("imageData")))
 
 
 def is_labelme(tree: object) -> bool:
@@ -107,25 +110,25 @@ def load(record: Record, size: tuple[int, int]) -> LoadedMask:
     return LoadedMask(raw, hashlib.sha256(text.encode()).hexdigest(), claimed_twice=int(twice.sum()))
 
 
-def _problem(kind: str, shape: dict[str, Any]) -> str:
-    """What is wrong with a shape, if anything."""
+def _is_sound(shape: dict[str, Any], kind: Any) -> bool:
+    """Whether a shape's points are places in a picture."""
     points = shape.get("points")
-    if not isinstance(shape.get("label"), str):
-        return "has no label"
-    sound = isinstance(points, list) and all(
-        isinstance(point, list) and len(point) == 2 and all(type(part) in (int, float) and math.isfinite(part) for part in point)
-        for point in points
-    )
-    if not sound or points is None:
-        return "has points that are no list of [x, y]"
-    if kind in ("line", "linestrip"):
-        return f"is a {kind}, which has no area"
-    wanted = CORNERED.get(kind, 2)
-    if kind not in CORNERED and kind not in ("circle", "mask"):
-        return f"is of the unknown type {kind}"
-    if len(points) < wanted:
-        return f"is a {kind} of {len(points)} points"
-    return "is a mask without its picture" if kind == "mask" and not isinstance(shape.get("mask"), str) else ""
+    if not isinstance(kind, str) or not isinstance(points, list):
+        return False
+    if not all(isinstance(point, list) and len(point) == 2 for point in points):
+        return False
+    return all(type(part) in (int, float) and abs(part) < _FARTHEST for point in points for part in point)
+
+
+def _without_area(kind: str, shape: dict[str, Any]) -> str:
+    """What a shape is that cannot be drawn; empty where it can."""
+    if kind in _LINES:
+        return kind
+    if kind not in (*CORNERED, "circle", "mask"):
+        return f"shape of the unknown type {kind[:40]!r}"
+    if len(shape["points"]) < CORNERED.get(kind, 2):
+        return f"{kind} of {counted(len(shape['points']), 'point')}"
+    return "mask without its picture" if kind == "mask" and not isinstance(shape.get("mask"), str) else ""
 
 
 def _pixels(shape: dict[str, Any], size: tuple[int, int], path: Path) -> Patch:
@@ -142,13 +145,15 @@ def _pixels(shape: dict[str, Any], size: tuple[int, int], path: Path) -> Patch:
 
 def _stamp(shape: dict[str, Any], points: np.ndarray, size: tuple[int, int], path: Path) -> Patch:
     """A mask shape: a small picture whose first pixel lies at its first point."""
+    left, top = (int(part) for part in points[0])
     try:
         with open_picture(base64.b64decode(shape["mask"], validate=True), path) as picture:
-            inside = np.asarray(picture.convert("L")) > 0
-    except (DataError, binascii.Error):
+            width, height = picture.size
+            fits = left >= 0 and top >= 0 and top + height <= size[0] and left + width <= size[1]
+            inside = np.asarray(picture.convert("L")) > 0 if fits else None
+    except (DataError, ValueError):
         raise DataError(f"`{path}` must hold mask shapes as PNG; that of {shape['label']} is none. Save it again.") from None
-    left, top = (int(part) for part in points[0])
-    if left < 0 or top < 0 or top + inside.shape[0] > size[0] or left + inside.shape[1] > size[1]:
-        told = f"that of {shape['label']} is {inside.shape[1]}x{inside.shape[0]} at {left}, {top}"
+    if inside is None:
+        told = f"that of {shape['label']} is {width}x{height} at {left}, {top}"
         raise DataError(f"`{path}` must hold mask shapes that lie in the image; {told}. Save it again.")
     return Patch(top, left, inside)

@@ -13,6 +13,7 @@ import numpy as np
 
 _CHARACTERS = 7  # of one number: 35 bits, more pixels than any picture has
 
+
 def unpack(text: str) -> np.ndarray:
     """Packed run lengths as numbers; ValueError where the text is none.
 

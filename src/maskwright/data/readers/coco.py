@@ -13,6 +13,7 @@ from pathlib import Path
 
 from maskwright.config.data import DataConfig, is_colour
 from maskwright.data.dataset import Listing, MaskForm, Record
+from maskwright.data.decoding import is_file
 from maskwright.data.forms.coco_file import BACKGROUND, CROWD, CocoFile, CocoImage, looks_like_coco, parse
 from maskwright.data.forms.labelme import BACKGROUND_NAMES
 from maskwright.data.layout import SPLIT_NAMES
@@ -143,7 +144,7 @@ def _base(file: CocoFile, images: list[CocoImage], folder: Path, split: str | No
     fewest: tuple[list[str], Path] | None = None
     bases = list(dict.fromkeys(_bases(file.path, folder, split)))
     for base in bases:
-        missing = [image.file_name for image in images if not (base / image.file_name).is_file()]
+        missing = [image.file_name for image in images if not is_file(base / image.file_name)]
         if not missing:
             return base
         if fewest is None or len(missing) < len(fewest[0]):

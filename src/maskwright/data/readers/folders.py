@@ -12,6 +12,7 @@ import yaml
 from maskwright.config.data import DataConfig
 from maskwright.config.yaml_text import load_yaml
 from maskwright.data.dataset import Listing, Record
+from maskwright.data.decoding import read_text
 from maskwright.data.layout import FolderPair, find_folder_pairs, image_files, left_aside, mask_files
 from maskwright.data.pairing import certain, pair
 from maskwright.data.partial import Gap, PartialListing
@@ -54,8 +55,8 @@ def read_classes(root: Path) -> dict[str, int] | None:
     if not path.is_file():
         return None
     try:
-        tree = load_yaml(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        tree = load_yaml(read_text(path))
+    except yaml.YAMLError as error:
         raise DataError(f"`{path}` must be valid YAML; {str(error).splitlines()[0]}. Write one `name: value` a line.") from None
     if isinstance(tree, list) and all(isinstance(name, str) for name in tree):
         tree = {name: value for value, name in enumerate(tree)}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, MaskForm, Record
+from maskwright.data.decoding import read_bytes
 from maskwright.data.layout import files_below
 from maskwright.data.rasters import RasterFacts, georeferenced, other_grid, raster_facts, rasterio_for
 from maskwright.data.readers import folders, pairs_csv
@@ -31,7 +32,7 @@ def recognise(config: DataConfig, root: Path) -> str | None:
     if not from_csv and not any(map(georeferenced, _some_tiffs(root))):
         return None
     try:
-        if from_csv and b".tif" not in (root if root.is_file() else root / pairs_csv.PAIRS_FILE).read_bytes().lower():
+        if from_csv and b".tif" not in read_bytes(root if root.is_file() else root / pairs_csv.PAIRS_FILE).lower():
             return None
         listing = _listed(config, root)
     except (DataError, OSError):

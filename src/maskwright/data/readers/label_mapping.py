@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from maskwright.data.decoding import read_text
 from maskwright.data.readers.labelmap import background_first
 from maskwright.errors import DataError, listed
 
@@ -54,7 +56,7 @@ def read_label_mapping(path: Path) -> LabelMapping:
     try:
         entries = _entries(tree)
         names = [entry.name for entry in entries]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, number in Counter(names).items() if number > 1)
         if twice:
             raise _WrongError(f"name each class once; got {listed(map(repr, twice))} more than once")
         if not entries:
@@ -77,13 +79,9 @@ def read_label_mapping(path: Path) -> LabelMapping:
 
 def _loaded(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_no_key_twice)
+        return json.loads(read_text(path), object_pairs_hook=_no_key_twice)
     except json.JSONDecodeError as error:
         raise DataError(f"`{path}` must be JSON; {error.msg} on line {error.lineno}. Mend that line.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"`{path}` must be text in UTF-8; byte {error.start} is not. Save it again as UTF-8.") from None
-    except OSError as error:
-        raise DataError(f"`{path}` must be readable; {error.strerror}. Check its permissions.") from None
     except RecursionError:
         raise DataError(f"`{path}` must hold classes; it is nested too deep. {_HOW}") from None
     except _WrongError as wrong:
@@ -94,8 +92,7 @@ def _loaded(path: Path) -> Any:
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """JSON readers keep the last of equal keys without a word; a class would be lost."""
-    keys = [key for key, _ in pairs]
-    twice = sorted({key for key in keys if keys.count(key) > 1})
+    twice = sorted(key for key, number in Counter(key for key, _ in pairs).items() if number > 1)
     if twice:
         raise _WrongError(f"have each key once; got {listed(map(repr, twice))} more than once")
     return dict(pairs)

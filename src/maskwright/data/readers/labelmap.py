@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from maskwright.data.decoding import read_bytes
 from maskwright.data.readers.lists import read_lines
 from maskwright.errors import DataError, listed
 
 LABELMAP = "labelmap.txt"
 _COLOURED = re.compile(r"(?P<name>.+?):\s*+(?P<r>\d{1,9})\s*+,\s*+(?P<g>\d{1,9})\s*+,\s*+(?P<b>\d{1,9})\s*+(?::.*)?")
+_LONGEST = 1000  # of lines: what the pattern takes grows with the square
 _HOW = "Write `name:r,g,b::`, or one name a line in the order of the masks' values."
 
 
@@ -19,9 +21,9 @@ def has_colours(base: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        head = path.read_text(encoding="utf-8-sig", errors="replace").lower().lstrip()
-        return "color_rgb" in head.split("\n")[0] or any(_COLOURED.fullmatch(line) for _, line in read_lines(path))
-    except (OSError, DataError):
+        head = read_bytes(path).decode("utf-8-sig", "replace").lower().lstrip()
+        return "color_rgb" in head.split("\n")[0] or any(_coloured(line) for _, line in read_lines(path))
+    except DataError:
         return False
 
 
@@ -31,7 +33,7 @@ def read_labelmap(path: Path) -> tuple[dict[str, int], bool]:
     Where classes are colours, nothing tells their order, so `background` goes first: class 0 is what the rest stands out from.
     """
     lines = read_lines(path)
-    found = {number: _COLOURED.fullmatch(line) for number, line in lines}
+    found = {number: _coloured(line) for number, line in lines}
     coloured = any(found.values())
     classes: dict[str, int] = {}
     for place, (number, line) in enumerate(lines):
@@ -46,6 +48,10 @@ def read_labelmap(path: Path) -> tuple[dict[str, int], bool]:
     if not classes:
         raise DataError(f"`{path}` must name the classes; it names {listed([])}. {_HOW}")
     return (background_first(classes) if coloured else classes), coloured
+
+
+def _coloured(line: str) -> re.Match[str] | None:
+    return _COLOURED.fullmatch(line) if len(line) < _LONGEST else None
 
 
 def background_first(classes: dict[str, int]) -> dict[str, int]:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from maskwright.config.data import DataConfig, is_colour
 from maskwright.data.dataset import Listing, MaskForm, Record
+from maskwright.data.decoding import is_file, read_bytes
 from maskwright.data.forms.labelme import BACKGROUND_NAMES, IGNORE_NAME, IGNORED, LabelMeFile, parse
 from maskwright.data.layout import IMAGE_NAMES, SPLIT_NAMES, SUFFIXES, files_below
 from maskwright.data.masks import named_values
 from maskwright.data.partial import Gap, PartialListing
 from maskwright.data.readers.folders import CLASSES_FILE, read_classes
-from maskwright.errors import DataError, listed
+from maskwright.errors import DataError, counted, listed
 
 _LOOKED_AT = 8  # files that may be something else before the first of LabelMe
 
@@ -84,11 +85,11 @@ def _image(file: LabelMeFile, root: Path) -> Path:
                         if base == root or root in base.parents)]  # fmt: skip
     name = Path(file.image_path).name
     for place in (folder / file.image_path, *(place / name for place in places)):
-        if place.is_file():
+        if is_file(place):
             return place
     for place in places:
         for suffix in sorted(SUFFIXES):
-            if (found := place / f"{file.path.stem}{suffix}").is_file():
+            if is_file(found := place / f"{file.path.stem}{suffix}"):
                 return found
     embedded = " (the picture embedded in it is not read: images are files here)" if file.embedded else ""
     fix = f"Put it there{', or save it from LabelMe' if file.embedded else ''}."
@@ -121,9 +122,16 @@ def _values(config: DataConfig, root: Path, files: list[LabelMeFile]) -> tuple[d
 
 
 def _notes(paths: list[Path], files: list[LabelMeFile]) -> Iterator[str]:
-    points = sum(file.num_points for file in files)
-    if points:
-        yield f"{points} points have no area and were left out"
+    for what in sorted({what for file in files for what in file.left_out}):
+        having = [file for file in files if what in file.left_out]
+        kind, _, more = what.partition(" ")
+        count, names = sum(file.left_out[what] for file in having), listed([file.path.name for file in having], "and", 3)
+        has, was = ("has", "was") if count == 1 else ("have", "were")
+        why = "" if more.startswith("of the unknown") else f"{has} no area and "
+        yield f"{counted(count, kind)}{more and ' ' + more} {why}{was} left out ({names})"
+    if nameless := [file for file in files if file.num_nameless]:
+        count, names = sum(file.num_nameless for file in nameless), listed([file.path.name for file in nameless], "and", 3)
+        yield f"{counted(count, 'shape')} without a label: neither learned nor scored there ({names})"
     empty = sum(not file.shapes for file in files)
     if empty:
         yield f"{empty} images have no shapes: all of them is background"
@@ -146,9 +154,9 @@ def _json_files(root: Path) -> Iterator[Path]:
 
 def _is_one(path: Path) -> bool:
     try:
-        data = path.read_bytes()  # its text is enough: a file that is cut off is one too, and reading it says what is wrong
+        data = read_bytes(path)  # its text is enough: a file that is cut off is one too, and reading it says what is wrong
         return b'"shapes"' in data and (b'"imagePath"' in data or b'"version"' in data)
-    except OSError:
+    except DataError:
         return False
 
 

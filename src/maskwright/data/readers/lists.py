@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from maskwright.data.dataset import Listing, Record
+from maskwright.data.decoding import read_text
 from maskwright.data.layout import image_files
 from maskwright.data.partial import Gap, PartialListing
 from maskwright.errors import DataError, listed
@@ -19,13 +20,7 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
 
     A name may hold spaces, so only the ends are cut.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"`{path}` must be text in UTF-8; byte {error.start} is not. Save it again as UTF-8.") from None
-    except OSError as error:
-        raise DataError(f"`{path}` must be readable; {error.strerror}. Put it back, or check its permissions.") from None
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
+    lines = [(number, line.strip()) for number, line in enumerate(read_text(path).splitlines(), start=1)]
     return [(number, line) for number, line in lines if line and not line.startswith("#")]
 
 

@@ -108,7 +108,7 @@ def _entries(annotations: Path) -> tuple[list[_Entry], dict[str, str], list[str]
 
 def _entry(path: Path, number: int, line: str, split: str) -> _Entry:
     name, *numbers = line.split()
-    if len(numbers) != 3 or not all(part.isdecimal() for part in numbers):
+    if len(numbers) != 3 or not all(part.isdecimal() and len(part) < 10 for part in numbers):
         raise DataError(
             f"`{path}` must have lines of NAME CLASS-ID SPECIES BREED-ID; got {line[:60]!r} on line {number}. Mend it."
         )

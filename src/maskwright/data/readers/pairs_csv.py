@@ -9,6 +9,7 @@ from pathlib import Path
 
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, Record
+from maskwright.data.decoding import is_file, read_text
 from maskwright.data.layout import SPLIT_NAMES
 from maskwright.data.partial import Gap, PartialListing
 from maskwright.data.readers.folders import read_classes
@@ -76,14 +77,13 @@ def read(config: DataConfig, root: Path) -> Listing:
 def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     if not path.is_file():
         raise DataError(f"`data.root` must be a CSV or hold {PAIRS_FILE} for reader csv; {path} is not there. Check the path.")
+    text = read_text(path)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            text = file.read()
         # Excel writes semicolons where a comma stands in decimal numbers: the sign that makes both columns is the one
         tables = [_table(text, sign) for sign in ",;\t"]
         rows, columns = next((table for table in tables if {"image", "mask"} <= set(table[1])), tables[0])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"`{path}` must be a CSV in UTF-8; {error}. Save it again as CSV UTF-8.") from None
+    except csv.Error as error:
+        raise DataError(f"`{path}` must be a CSV; {error}. Save it again as CSV UTF-8.") from None
     if "image" not in columns or "mask" not in columns:
         raise DataError(f"`{path}` must have the columns image and mask; it has {listed(columns)}. Add a first row: image,mask.")
     return rows, columns
@@ -108,9 +108,9 @@ def _record(folder: Path, line: int, row: dict[str, str], gaps: list[Gap]) -> Re
     for column in ("image", "mask"):
         text = (row.get(column) or "").strip()
         paths[column] = folder / text
-        if "\\" in text and not paths[column].is_file():  # as Windows writes paths
+        if "\\" in text and not is_file(paths[column]):  # as Windows writes paths
             paths[column] = folder / text.replace("\\", "/")
-        if text and paths[column].is_file():
+        if text and is_file(paths[column]):
             there.append(paths[column])
         else:
             missing.append(f"line {line}: {column} {text or '(empty)'} is not there")
