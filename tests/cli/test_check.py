@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +73,10 @@ def test_a_question_is_asked_and_a_flag_answers_it(mine):
         picture(path, np.where(np.asarray(Image.open(path)) == 255, 190, 37).astype(np.uint8))
     (mine / "classes.yaml").unlink(missing_ok=True)
     asked = maskwright("check", mine)
-    assert asked.code == 1 and "  question: Which class is each value?" in asked.out
-    assert asked.out.splitlines()[-1].endswith(
-        "answer the questions above with the flags they name, or mend the files, then check again"
-    )
+    lines = asked.out.splitlines()
+    assert asked.code == 1 and "question unclear-classes: Which class is each value?" in lines
+    assert f"    maskwright check {mine} --data.classes '{{class_a: 37, class_b: 190}}'" in lines
+    assert lines[-1].endswith("answer the questions above with the commands below them, or mend the files, then check again")
     flags = ("--data.classes", "{ground: 37, piece: 190}")
     answered = maskwright("check", mine, *flags)
     assert answered.code == 0
@@ -95,8 +96,9 @@ def test_masks_of_0_and_255_with_classes_0_and_1_can_be_named_as_they_are(mine):
     (mine / "classes.yaml").unlink(missing_ok=True)
     outcome = maskwright("check", mine, "--data.classes", "{bg: 0, piece: 1}")
     assert outcome.code == 1 and "not one pixel would be piece" in outcome.out
-    assert "  or: name the values as they are: --data.classes '{bg: 0, piece: 255}'" in outcome.out.splitlines()
-    assert "; next: the flags after `or` above, or maskwright check " in outcome.out.splitlines()[-1]
+    told = f"  or name the values as they are:\n    maskwright check {mine} --data.classes '{{bg: 0, piece: 255}}'\n"
+    assert told in outcome.out
+    assert "; next: a command after `or` above, or maskwright check " in outcome.out.splitlines()[-1]
     assert maskwright("check", mine, "--data.classes", "{bg: 0, piece: 255}").code == 0
 
 
@@ -106,8 +108,13 @@ def test_a_value_after_the_last_class_is_as_soon_a_class_as_void(mine):
         mask = np.asarray(Image.open(path)) // 255
         picture(path, np.where(np.arange(mask.shape[1]) < 10, 2, mask).astype(np.uint8))
     outcome = maskwright("check", mine, "--data.classes", "[bg, piece]")
-    asked = "Is 2 a class? If so name it: --data.classes '{bg: 0, piece: 1, NAME: 2}'"
-    assert f"  question: {asked}; if it marks unlabelled pixels say --data.ignore_index 2." in outcome.out.splitlines()
+    assert outcome.out.splitlines()[-7:-2] == [
+        "question void-after-last: Is 2 a class?",
+        "  if 2 is a class, name it:",
+        f"    maskwright check {mine} --data.classes '{{bg: 0, piece: 1, class_a: 2}}'",
+        "  if it marks unlabelled pixels:",
+        f"    maskwright check {mine} --data.classes '[bg, piece]' --data.ignore_index 2",
+    ]
     assert "--fix" not in outcome.out
 
 
@@ -117,7 +124,8 @@ def test_smoothed_masks_can_be_read_by_a_threshold_without_a_copy(mine):
         mask = np.asarray(Image.open(path))
         picture(path, np.where(np.roll(mask, 1, 1) != mask, 250, mask).astype(np.uint8))
     outcome = maskwright("check", mine)
-    assert "  or: have them read so, without a copy: --data.foreground_from 128" in outcome.out.splitlines()
+    told = f"  or have them read so, without a copy:\n    maskwright check {mine} --data.foreground_from 128\n"
+    assert told in outcome.out
     assert maskwright("check", mine, "--data.foreground_from", 128).code == 0
 
 
@@ -129,7 +137,7 @@ def test_json_is_one_document(halved):
     found = next(one for one in told["findings"] if one["code"] == "size-mismatch")
     assert found["files"] == ["masks/mask-1.png"] and found["severity"] == "error" and found["title"]
     told = found["proposal"]["told"]
-    assert found["proposal"] == {"op": "resize-mask", "values": {}, "told": told, "question": None, "instead": None}
+    assert found["proposal"] == {"op": "resize-mask", "values": {}, "told": told, "question": None, "answers": []}
     assert found["details"]["sizes"]["masks/mask-1.png"] == {"image": [32, 40], "mask": [16, 20]}
     assert maskwright("check", data(), "--json").json["clean"] is True
 
@@ -180,14 +188,15 @@ def test_the_description_is_written_and_used(tmp_path):
         picture(root / "images" / f"s{index % 4}_f{index:02d}.png", noise(24, 32, index))
         mask = np.full((24, 32), 2, np.uint8)
         mask[5:15, 5:20] = 7
-        mask[0, 0] = 9
+        mask[0, :2] = 9, 4
         picture(root / "masks" / f"s{index % 4}_f{index:02d}.png", mask)
-    words = ("--data.classes", "{ground: 2, piece: 7}", "--data.ignore_index", "9")
+    words = ("--data.classes", "{ground: 2, piece: 7}", "--data.ignore_index", "[9, 4]")
     outcome = maskwright("check", root, *words, "--write")
     assert outcome.code == 0 and f"description in {root / 'dataset.yaml'}" in outcome.out
     text = (root / "dataset.yaml").read_text()
     tree = yaml.safe_load(text)
-    assert tree["classes"] == {"ground": 2, "piece": 7} and tree["ignore_index"] == 9
+    assert tree["classes"] == {"ground": 2, "piece": 7} and tree["ignore_index"] == [9, 4]
+    assert "ignored  9 0.1%, 4 0.1% of all pixels, neither learned nor scored" in outcome.out.splitlines()
     assert (tree["reader"], tree["images"], tree["masks"]) == ("folders", "images", "masks")
     assert all(lines[0].startswith("# ") for lines in (part.splitlines() for part in text.split("\n\n")))
 
@@ -199,7 +208,11 @@ def test_the_description_is_written_and_used(tmp_path):
     assert trained.code == 0, trained.err
     assert "note    dataset.yaml gives " in trained.err and "classes ground " in trained.err
     config = yaml.safe_load((out / "config.yaml").read_text())
-    assert config["data"]["classes"] == {"ground": 2, "piece": 7} and config["data"]["ignore_index"] == 9
+    assert config["data"]["classes"] == {"ground": 2, "piece": 7} and config["data"]["ignore_index"] == [9, 4]
+    assert json.loads((out / "data.json").read_text())["classes"]["ignore_values"] == [9, 4]
+    scored = maskwright("evaluate", out, "--json")
+    assert scored.code == 0 and scored.json["classes"] == ["ground", "piece"]
+    assert "0.3% of the pixels are ignored (values 9 and 4)" in trained.err
 
 
 def test_a_description_is_not_overwritten(mine):

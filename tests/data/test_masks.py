@@ -54,6 +54,8 @@ UNDERSTOOD: dict[str, tuple[list[list[int]], dict[str, object], tuple[str, ...],
     "three ignored": ([[0, 1, 2, 3]], {"ignore_index": 3}, ("class_0", "class_1", "class_2"), (0, 1, 2), (3,)),
     "0 ignored": ([[0, 1, 2]], {"ignore_index": 0}, ("class_1", "class_2"), (1, 2), (0,)),
     "1 ignored": ([[0, 1, 2]], {"ignore_index": 1}, ("class_0", "class_2"), (0, 2), (1,)),
+    "0 and 255 ignored": ([[0, 1, 2, 255]], {"ignore_index": [0, 255]}, ("class_1", "class_2"), (1, 2), (0, 255)),
+    "three ignored, small as a colour": ([[0, 1, 2, 5, 6]], {"ignore_index": [2, 5, 6]}, BINARY, (0, 1), (2, 5, 6)),
     "2 ignored": ([[0, 1, 2]], {"ignore_index": 2}, BINARY, (0, 1), (2,)),
     "list of names": ([[0, 1, 2]], {"classes": ["a", "b", "c"]}, ("a", "b", "c"), (0, 1, 2), (255,)),
     "names and values": ([[0, 10, 300]], {"classes": {"a": 300, "b": 10, "c": 0}}, ("a", "b", "c"), (300, 10, 0), (255,)),
@@ -125,6 +127,11 @@ def test_colours_are_classes() -> None:
         decide(np.array([0xFF0000, 0, 255]), classes={"sky": "#000000", "road": "#ff0000"})
     ignoring = decide(np.array([0xFF0000, 0, 255]), classes={"a": "#000000", "b": "#ff0000"}, ignore_index="#0000ff")
     assert ignoring.ignore_values == (255,)
+    several = {"#0000ff": (255,), (0, 0, 255): (255,), ("#0000ff", "#000001"): (255, 1), ((0, 0, 255), 7): (255,)}
+    for given, values in several.items():
+        found = decide(np.array([0xFF0000, 0, 255, 1]), classes={"a": "#000000", "b": "#ff0000", "c": "#000001"}
+                       if 1 not in values else {"a": "#000000", "b": "#ff0000"}, ignore_index=given)  # fmt: skip
+        assert found.ignore_values == values
     with pytest.raises(DataError, match="a number or every class a colour"):
         decide([0, 1], classes={"a": 0, "b": "#000001"})
 
@@ -153,8 +160,14 @@ def test_smoothed_masks_are_refused_with_the_way_out() -> None:
 REFUSED: dict[str, tuple[list[list[int]], dict[str, object], str]] = {
     "only background": ([[0, 0], [0]], {}, "at least two classes; all 2 of them hold only 0"),
     "only background and ignored": ([[0, 255, 1]], {"ignore_index": 1, "classes": ["a"]}, "name 2 to 255 classes; got 1"),
+    "0 and 255 ignored of 0 and 255": ([[0, 255]], {"ignore_index": [0, 255]}, "at least two classes"),
     "only ignored": ([[7, 7]], {"ignore_index": 7}, "hold only 7"),
     "a value with no name": ([[0, 1], [0, 5, 5]], {"classes": ["a", "b"]}, r"1 masks hold others, 2 pixels.*: m1\.png \(5\)"),
+    "an unnamed colour": (
+        [[0, 1, 0x9B9B9B]],
+        {"classes": {"a": "#000000", "b": "#000001"}},
+        "add --data\\.ignore_index '#9b9b9b'",
+    ),
     "an unnamed ignore value": ([[0, 1, 2, 2]], {"classes": ["a", "b"]}, r"add --data\.ignore_index 2"),
     "several values with no name": ([[0, 1, 4, 6]], {"classes": ["a", "b"]}, r"4 and 6.*Name them in data\.classes"),
     "a map that does not fit": ([[0, 1]], {"classes": {"a": 7, "b": 9}}, r"must fit the masks; none of its values \(7 and 9\)"),

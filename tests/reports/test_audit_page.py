@@ -16,6 +16,7 @@ from PIL import Image
 from report_making import LIMIT, Page
 
 from maskwright.config.data import DataConfig
+from maskwright.config.typed import flags_of
 from maskwright.data.checks.audit import audit
 from maskwright.data.checks.findings import CODES, Audit, Finding, Repair
 from maskwright.errors import UsageError
@@ -23,7 +24,7 @@ from maskwright.reports import audit_page
 from maskwright.reports.audit_examples import examples_of, sheet
 from maskwright.reports.audit_page import render, write_audit_page
 from maskwright.reports.audit_scene import scene_of
-from maskwright.reports.audit_words import ADVICE, flags_of, next_step, verdict, what_to_do
+from maskwright.reports.audit_words import ADVICE, next_step, verdict, what_to_do
 from maskwright.reports.pages import TEMPLATES
 
 WriteImage = Callable[..., Path]
@@ -201,7 +202,7 @@ def test_what_can_be_done_is_there_to_be_typed(html: str, broken: tuple[Audit, D
     flags = "--data.classes &#39;{ground: 0, field: 1, &#34;&lt;b&gt;\\&#34;x\\&#34;&lt;/b&gt; &amp; co&#34;: 2}&#39;"
     leave = " --leave unknown-values --leave exact-leak"
     assert f"<pre>maskwright check {root} {flags} --fix set_repaired{leave}</pre>" in article(html, "offset")
-    assert "<code>--data.ignore_index 9</code>" in article(html, "unknown-values")
+    assert f"<pre>maskwright check {root} {flags} --data.ignore_index 9</pre>" in article(html, "unknown-values")
     assert "<code>--leave unknown-values</code>" in article(html, "unknown-values")
 
 

@@ -51,11 +51,11 @@ def check(
     """
     from pathlib import Path
 
-    from maskwright.cli.output import counting, say, say_json
+    from maskwright.cli.output import counting, say, say_json, say_wrapped
     from maskwright.config.files import load_config
     from maskwright.config.flags import parse_overrides
     from maskwright.data.checks.audit import audit
-    from maskwright.data.checks.telling import told
+    from maskwright.data.checks.telling import is_command, told
 
     words = [*([data] if data else []), *keys]
     root = words.pop(0) if words and not words[0].startswith("-") else None
@@ -78,7 +78,7 @@ def check(
         done.append(f"description in {path}")
     if not json:
         for line in told(found):
-            say(line)
+            say_wrapped(line, is_command(line))
     if fix:
         from maskwright.data.checks.repair import fix as repair
 
@@ -128,11 +128,11 @@ def next_step(audit: Audit, root: str, flags: Sequence[str], fixed: str | None) 
     if any(finding.proposal is None for finding in errors):
         return f"{number}; mend what is named above, then: maskwright check {as_typed(root)}{more}"
     if any(finding.proposal and finding.proposal.question for finding in errors):
-        return f"{number}; answer the questions above with the flags they name, or mend the files, then check again"
+        return f"{number}; answer the questions above with the commands below them, or mend the files, then check again"
     asked = [finding.code for finding in audit.findings if finding.proposal and finding.proposal.question]
     leave = "".join(f" --leave {code}" for code in dict.fromkeys(asked))
-    others = any(finding.proposal and finding.proposal.instead for finding in errors)
-    ways = "next: the flags after `or` above, or" if others else "next:"
+    others = any(finding.proposal and finding.proposal.answers for finding in errors)
+    ways = "next: a command after `or` above, or" if others else "next:"
     return f"{number}; {ways} maskwright check {as_typed(root)}{more} --fix {as_typed(name_of_copy(root))}{leave}"
 
 

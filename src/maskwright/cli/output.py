@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +24,15 @@ __all__ = ["counting", "goes_on_with", "say", "say_json", "stderr", "table"]
 def say(text: str) -> None:
     """A line for a person, on stdout, not wrapped: paths stay whole."""
     print(printable(text))
+
+
+def say_wrapped(text: str, whole: bool = False) -> None:
+    """A line on stdout, in a terminal wrapped between words with its rest indented; elsewhere, or to stay whole, as it is."""
+    columns = shutil.get_terminal_size().columns
+    if not whole and sys.stdout.isatty():
+        indent = " " * (len(text) - len(re.sub(r"^\s*([a-z]+ {2,})?", "", text)) or 2)
+        text = textwrap.fill(text, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    say(text)
 
 
 def say_json(value: Any) -> None:

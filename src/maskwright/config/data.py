@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import (
     BeforeValidator,
@@ -31,6 +31,17 @@ def _mask_value(value: object) -> object:
 
 # what a class is in the mask files: a number, or a colour as '#rrggbb' or [r, g, b]
 MaskValue = Annotated[int | str | tuple[int, int, int], BeforeValidator(_mask_value)]
+
+
+def _ignored(value: object) -> object:
+    """One value or several. Three small numbers are kept as they are: `ignored_values` knows whether they are a colour."""
+    try:
+        return tuple(_mask_value(part) for part in value) if isinstance(value, list | tuple) else _mask_value(value)
+    except ValueError as error:
+        raise ValueError(f"{error}. Several stand in a list: [0, 255] or ['#000000', '#9b9b9b']") from None
+
+
+Ignored = Annotated[int | str | tuple[int | str | tuple[int, int, int], ...], BeforeValidator(_ignored)]
 
 ReaderName = Literal["auto", "folders", "csv", "oxford-pet", "workshop", "voc", "cvat", "coco", "labelme", "instances", "geotiff"]
 
@@ -99,7 +110,9 @@ class DataConfig(Section):
         list[str] | dict[str, MaskValue] | None,
         Field(description="class names in order, or name: value in the masks (a number, '#rrggbb' or [r, g, b])"),
     ] = None
-    ignore_index: Annotated[MaskValue | None, Field(description="mask value that is neither scored nor learned")] = 255
+    ignore_index: Annotated[
+        Ignored | None, Field(description="mask value, or a list of them, that is neither scored nor learned")
+    ] = 255
     foreground_from: Annotated[
         int | None, Field(ge=1, le=65535, description="binary masks: read values from here up as foreground")
     ] = None
@@ -123,6 +136,21 @@ class DataConfig(Section):
 def is_colour(value: MaskValue) -> bool:
     """Whether a mask value is written as a colour."""
     return not isinstance(value, int)
+
+
+def ignored_values(config: DataConfig, colours: bool) -> tuple[int, ...]:
+    """The values configured as ignored, as numbers; a number says nothing where masks hold colours, nor the other way round.
+
+    >>> ignored_values(DataConfig(ignore_index=(0, 255)), False), ignored_values(DataConfig(ignore_index=("#000001", 7)), True)
+    ((0, 255), (1,))
+    """
+    index = config.ignore_index
+    if index is None:
+        return ()
+    some: tuple[MaskValue, ...] = index if isinstance(index, tuple) else (index,)
+    if colours and len(some) == 3 and all(isinstance(part, int) and part < 256 for part in some):
+        some = (cast("tuple[int, int, int]", some),)  # [r, g, b]
+    return tuple(dict.fromkeys(parse_value(value) for value in some if is_colour(value) == colours))
 
 
 def parse_value(value: MaskValue) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import yaml
 
 from maskwright.config.data import DataConfig
+from maskwright.config.yaml_text import flag_value
+from maskwright.errors import as_typed
 
 
 def flags_of(config: DataConfig, only: Collection[str] | None = None) -> str:
@@ -25,7 +27,32 @@ def flags_of(config: DataConfig, only: Collection[str] | None = None) -> str:
             found |= {f"split.{inner}": part for inner, part in value.items()}
         elif key != "root":
             found[key] = value
-    return "".join(f" --data.{key} {shlex.quote(as_yaml(value))}" for key, value in found.items())
+    return "".join(f" --data.{key} {shlex.quote(_as_flag(value))}" for key, value in found.items())
+
+
+def command_on(config: DataConfig, command: str = "check", more: Sequence[object] = (), **changes: Any) -> str:
+    """A whole command on a data set, ready to be pasted: with the data keys somebody set, changes to them, and more words.
+
+    >>> command_on(DataConfig(root="my set", ignore_index=11), classes={"road": 0, "sky": 2})
+    "maskwright check 'my set' --data.classes '{road: 0, sky: 2}' --data.ignore_index 11"
+    """
+    changed = DataConfig.model_validate({**config.model_dump(exclude_unset=True), **changes})
+    root = as_typed(*(["--data"] if command == "train" else []), config.root or "DATA")
+    return f"maskwright {command} {root}{flags_of(changed)}{f' {as_typed(*more)}' if more else ''}"
+
+
+def _as_flag(value: Any) -> str:
+    """A value as a flag's text: plain where it is read back as it is.
+
+    >>> _as_flag("#9b9b9b"), _as_flag("2024"), _as_flag(["#9b9b9b"])
+    ('#9b9b9b', '"2024"', '["#9b9b9b"]')
+    """
+    if not isinstance(value, str) or value in ("", "null"):
+        return as_yaml(value)
+    try:
+        return value if flag_value(value) == value else json.dumps(value, ensure_ascii=False)
+    except yaml.YAMLError:
+        return json.dumps(value, ensure_ascii=False)
 
 
 def as_yaml(value: Any) -> str:

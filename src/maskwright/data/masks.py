@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from maskwright.config.data import DataConfig, MaskValue, is_colour, parse_value
+from maskwright.config.data import DataConfig, MaskValue, ignored_values, is_colour, parse_value
 from maskwright.data.dataset import IGNORE, ClassMap, Listing
-from maskwright.errors import DataError, listed
+from maskwright.errors import DataError, as_typed, listed
 
 _MAX_CLASSES = IGNORE
 
@@ -27,7 +27,8 @@ def decide_classes(config: DataConfig, listing: Listing, values: Mapping[str, Ma
     for found in values.values():
         total.update(found)
     colours = uses_colours(config, listing)
-    ignored = tuple(dict.fromkeys([*_ignored(config, colours), *listing.ignore]))
+    configured = ignored_values(config, colours)
+    ignored = tuple(dict.fromkeys([*configured, *listing.ignore]))
     if config.foreground_from is not None:
         return _from_threshold(config, listing.classes, config.foreground_from)
     if config.classes is not None:
@@ -38,7 +39,7 @@ def decide_classes(config: DataConfig, listing: Listing, values: Mapping[str, Ma
     elif listing.usual_classes is not None and _fits(listing.usual_classes, total, ignored):
         classes = _from_names(listing.usual_classes, ignored, listing.classes_from, total)
     else:
-        classes = _from_values(total, ignored, values, _ignored(config, colours))
+        classes = _from_values(total, ignored, values, configured)
     refuse_unknown_values(classes, values)
     return classes
 
@@ -64,11 +65,17 @@ def named_values(classes: Sequence[str] | Mapping[str, MaskValue]) -> dict[str, 
     return dict(classes) if isinstance(classes, Mapping) else {name: value for value, name in enumerate(classes)}
 
 
-def _ignored(config: DataConfig, colours: bool) -> tuple[int, ...]:
-    """The configured value; a number says nothing where masks hold colours."""
-    if config.ignore_index is None or is_colour(config.ignore_index) != colours:
-        return ()
-    return (parse_value(config.ignore_index),)
+def named_classes(config: DataConfig, listing: Listing) -> dict[str, int] | None:
+    """Name → value of the classes, where the configuration or the folder tells them."""
+    if config.classes is not None:
+        return {name: parse_value(value) for name, value in named_values(config.classes).items()}
+    return dict(listing.classes) if listing.classes is not None else None
+
+
+def known_values(config: DataConfig, listing: Listing) -> set[int]:
+    """Values of the named classes and those that are ignored."""
+    ignored = ignored_values(config, uses_colours(config, listing))
+    return {*(named_classes(config, listing) or {}).values(), *ignored, *listing.ignore}
 
 
 def refuse_unknown_values(classes: ClassMap, values: Mapping[str, Mapping[int, int]]) -> None:
@@ -138,7 +145,7 @@ def _from_values(
     found = set(total)
     if found <= {0, 1} | set(ignored) and 1 in found and not {0, 1} & set(configured):
         return ClassMap(("background", "foreground"), (0, 1), tuple(v for v in ignored if v > 1), None, "masks hold 0 and 1")
-    if found <= {0, 255} and 255 in found:
+    if found <= {0, 255} and 255 in found and (configured == (IGNORE,) or not {0, 255} & set(configured)):
         return ClassMap(("background", "foreground"), (0, 255), (), None, "masks hold 0 and 255")
     if looks_like_a_ramp(total):
         refuse_unknown_values(ClassMap(("background", "foreground"), (0, 255)), values)
@@ -151,7 +158,7 @@ def _from_values(
             f"masks must hold at least two classes; all {len(values)} of them hold only {only}. Check the folder of masks."
         )
     if largest >= _MAX_CLASSES or largest + 1 > 4 * len(labels) + 4:
-        fix = "Say what they mean: --data.classes '{background: 0, name: value}'."
+        fix = "Say which class each of them is with --data.classes."
         raise DataError(f"mask values must be class numbers 0, 1, 2, …; got {listed(sorted(labels), 'and', 12)}. {fix}")
     numbers = tuple(value for value in range(largest + 1) if value not in ignored)
     if len(numbers) < 2:
@@ -175,5 +182,6 @@ def _fix(classes: ClassMap, odd: Mapping[str, Mapping[int, int]]) -> str:
     if classes.values == (0, 255) and len(others) > 2:
         return "They look smoothed; to read values from 128 up as foreground add --data.foreground_from 128."
     if len(others) == 1:
-        return f"If {others[0]} marks unlabelled pixels add --data.ignore_index {others[0]}, else name it in data.classes."
+        value = as_typed(classes.told(others[0]))
+        return f"If it marks unlabelled pixels add --data.ignore_index {value}, else name it in data.classes."
     return "Name them in data.classes, or mend the masks."

@@ -237,6 +237,7 @@ def _remarks(dealt: Dealt, classes: ClassMap) -> list[str]:
     ignored = sum(item.ignored_pixels for item in items)
     if ignored:
         total = sum(item.height * item.width for item in items)
-        told = f" (value {listed(map(classes.told, classes.ignore_values))})" if classes.ignore_values else ""
+        word = "value" if len(classes.ignore_values) == 1 else "values"
+        told = f" ({word} {listed(map(classes.told, classes.ignore_values))})" if classes.ignore_values else ""
         notes.append(f"{ignored / total:.1%} of the pixels are ignored{told}")
     return notes

@@ -167,6 +167,7 @@ def _finding(
         "num_files": len(finding.files),
         "do": (word, words.marked(told, root), words.marked(after, root)),
         "command": _command(finding, scene.audit, config),
+        "answers": words.answers(finding, scene.audit, config),
         "waits": word == "Repair" and finding.code in words.left_aside(scene.audit),
         "rows": rows,
         "hidden": hidden,
@@ -178,10 +179,8 @@ def _finding(
 
 
 def _command(finding: Finding, audit: Audit, config: DataConfig) -> str:
-    """What to type for a finding: its repair, or an answer to be filled in."""
-    if finding.proposal is None or finding.code not in words.left_aside(audit):
-        return words.fix_command(audit, config) if finding.proposal else ""
-    return words.naming_command(finding, audit, config)
+    """What to type for a finding's repair."""
+    return words.fix_command(audit, config) if finding.proposal and finding.code not in words.left_aside(audit) else ""
 
 
 def _all_told(finding: Finding, examples: Sequence[Example], root: str) -> bool:
@@ -238,8 +237,9 @@ def _terms(audit: Audit) -> list[tuple[str, Markup]]:
         number = f"{len(audit.classes)} classes"
         terms.append(("Masks", Markup("{}: {}").format(number, words.marked(audit.classes_reason, audit.root))))
         if audit.class_map.ignore_values:
-            values = ", ".join(audit.class_map.told(value) for value in audit.class_map.ignore_values)
-            terms.append(("Ignored", Markup("pixels of value {}").format(values)))
+            values = {audit.class_map.told(value): 0.0 for value in audit.class_map.ignore_values} | audit.ignored
+            told = ", ".join(f"{value} ({words.fine_share(part)} of all pixels)" for value, part in values.items())
+            terms.append(("Ignored", escape(told)))
     else:
         terms.append(("Masks", Markup("what their values mean is not settled")))
     terms.append(("Tones", escape(audit.bands.reason)))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections import Counter
 from collections.abc import Mapping
 
 from markupsafe import Markup, escape
 
 from maskwright.config.data import DataConfig
-from maskwright.config.typed import as_yaml, flags_of
+from maskwright.config.typed import command_on
 from maskwright.data.checks.findings import CODES, Audit, Finding
 from maskwright.data.checks.repair_masks import OF_VALUES
 from maskwright.data.checks.telling import name_of_copy
@@ -43,6 +42,7 @@ ADVICE = {
     "different-masks": "Decide which mask is right and remove the other pair.",
     "groups": "Put each group on one side. Where the list names no splits, dealing does that by itself (data.split.group auto).",
     "groups:note": "Nothing needs to be done.",
+    "ignored": "See that these pixels are meant to be left out. Where the value is a class, name it with --data.classes.",
     "unclear-classes": "Say what the values mean: --data.classes '{background: 0, name: 1}'.",
     "unknown-values": "Name the values with --data.classes, or leave them out with --data.ignore_index.",
 }
@@ -91,23 +91,22 @@ def _look_first(audit: Audit, by: Mapping[str, int]) -> str:
 
 def next_step(audit: Audit, config: DataConfig) -> tuple[str, str]:
     """What to do next in words, and the command to type."""
-    root, flags = shlex.quote(audit.root), flags_of(config)
+    config = config.model_copy(update={"root": audit.root})
     if audit.clean:
-        return "To train on it:", f"maskwright train --data {root}{flags}"
-    again = f"maskwright check {root}{flags}"
+        return "To train on it:", command_on(config, "train")
+    again = command_on(config)
     proposals = [finding.proposal for finding in audit.errors]
     if None in proposals:
         return "Mend what the errors name, then check again:", again
     if any(proposal and proposal.question for proposal in proposals):
-        return "Answer the errors’ questions with the flags they name, or mend the files, and check again:", again
+        return "Answer the errors’ questions with the commands below them, or mend the files, and check again:", again
     return "To write a repaired copy; the files here stay as they are:", fix_command(audit, config)
 
 
 def fix_command(audit: Audit, config: DataConfig) -> str:
     """The command that carries out what is proposed and leaves what a person has to decide or mend."""
-    out = shlex.quote(name_of_copy(audit.root))
-    leave = "".join(f" --leave {code}" for code in left_aside(audit))
-    return f"maskwright check {shlex.quote(audit.root)}{flags_of(config)} --fix {out}{leave}"
+    leave = [word for code in left_aside(audit) for word in ("--leave", code)]
+    return command_on(config.model_copy(update={"root": audit.root}), more=["--fix", name_of_copy(audit.root), *leave])
 
 
 def left_aside(audit: Audit) -> list[str]:
@@ -116,12 +115,11 @@ def left_aside(audit: Audit) -> list[str]:
     return list(dict.fromkeys(one.code for one in asked))
 
 
-def naming_command(finding: Finding, audit: Audit, config: DataConfig) -> str:
-    """For colours nobody has named: the command that names them, to be filled in."""
-    if finding.code != "colour-masks" or finding.proposal is None or config.classes is not None:
-        return ""
-    table = {f"name_{label}": colour for colour, label in finding.proposal.values["table"].items()}
-    return f"maskwright check {shlex.quote(audit.root)}{flags_of(config)} --data.classes {shlex.quote(as_yaml(table))}"
+def answers(finding: Finding, audit: Audit, config: DataConfig) -> list[tuple[str, str]]:
+    """What may be answered to a finding's question, or done instead of its repair: in words, and the command that says so."""
+    config = config.model_copy(update={"root": audit.root})
+    found = finding.proposal.answers if finding.proposal else ()
+    return [(f"{sentence(answer.told).rstrip('.')}:", command_on(config, **answer.keys)) for answer in found]
 
 
 def what_to_do(finding: Finding) -> tuple[str, str, str]:
@@ -133,8 +131,7 @@ def what_to_do(finding: Finding) -> tuple[str, str, str]:
     told = sentence(proposal.told) if proposal.told else ""
     if proposal.question:
         return "Question", proposal.question, told if proposal.op in OF_VALUES else ""  # others no flag can answer
-    other = f" Or {proposal.instead}." if proposal.instead else ""
-    return "Repair", (told or ADVICE.get(finding.code, "")) + other, ""
+    return "Repair", told or ADVICE.get(finding.code, ""), ""
 
 
 def sentence(text: str) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maskwright.config import Config
-from maskwright.config.typed import flags_of
+from maskwright.config.data import DataConfig
+from maskwright.config.typed import command_on, flags_of
 from maskwright.data.checks.audit import folder_of, judge
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import CODES, Finding
@@ -92,9 +93,13 @@ def _refuse_one_class(config: Config, opened: Opened, findings: tuple[Finding, .
         return
     found = f"they hold {listed(shown)} alone" if shown else "they hold no class"
     proposals = [finding.proposal for finding in findings if finding.severity == "error" and finding.proposal]
-    ways = [proposal.instead for proposal in proposals if proposal.instead]
-    fix = f"{ways[0][:1].upper()}{ways[0][1:]}." if ways else f"{_NAME} {_check(config)}."
-    why = " ".join(finding.evidence for finding in findings if finding.proposal in proposals and finding.proposal.instead)
+    ways = [answer for proposal in proposals for answer in proposal.answers if not proposal.question]
+    fix = (
+        f"{ways[0].told[:1].upper()}{ways[0].told[1:]}:{flags_of(DataConfig.model_validate(ways[0].keys))}."
+        if ways
+        else f"{_NAME} {_check(config)}."
+    )
+    why = " ".join(finding.evidence for finding in findings if finding.proposal in proposals and finding.proposal.answers)
     raise DataError(
         f"`{config.data.root}` must show two classes or more in its training masks; {found}"
         f"{f': {why}' if why else '.'} {fix}{' --allow is of no help here.' if config.train.allow else ''}"
@@ -103,7 +108,7 @@ def _refuse_one_class(config: Config, opened: Opened, findings: tuple[Finding, .
 
 def _check(config: Config) -> str:
     """The command that looks at the data, read as this training would, ready to be typed."""
-    return f"maskwright check {as_typed(config.data.root)}{flags_of(config.data, KEYS)}"
+    return command_on(DataConfig.model_validate(config.data.model_dump(include={"root", *KEYS}, exclude_unset=True)))
 
 
 def _files(finding: Finding) -> str:

@@ -73,14 +73,16 @@ def sound(values: Sequence[int] = (0, 1), classes: dict[str, Any] | None = None,
     return make
 
 
-def masks_by(draw: Callable[[int], np.ndarray | Image.Image], suffix: str = ".png", **options: Any) -> Maker:
+def masks_by(
+    draw: Callable[[int], np.ndarray | Image.Image], suffix: str = ".png", classes: Keys | None = None, **options: Any
+) -> Maker:
     """A sound data set whose masks are drawn by a function of their number."""
 
     def make(root: Path) -> Keys:
         for index, name in enumerate(NAMES[:8]):
             write(root / "images" / f"{name}.png", image(index))
             write(root / "masks" / f"{name}{suffix}", draw(index), **options)
-        return {}
+        return {"classes": classes} if classes else {}
 
     return make
 
@@ -170,6 +172,37 @@ def banded(index: int) -> np.ndarray:
 def stacked(index: int) -> np.ndarray:
     """0, 1 and 2 as rows one below the other: 2 touches 1 alone."""
     return np.repeat([0, 0, 1, 2], HEIGHT // 4)[:, None].repeat(WIDTH, 1).astype(np.uint8)
+
+
+def edged(values: Sequence[int], grey: int) -> Callable[[int], np.ndarray]:
+    """A grey on the background, around the second value, as a soft border leaves it."""
+
+    def draw(index: int) -> np.ndarray:
+        found = mask(index, values)
+        around = cv2.dilate((found == values[1]).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        return np.where(around & (found == values[0]), grey, found).astype(np.uint8)
+
+    return draw
+
+
+def upsampled(values: Sequence[int]) -> Callable[[int], np.ndarray]:
+    """Drawn at half the size and resized with interpolation, which rounds what lies between."""
+
+    def draw(index: int) -> np.ndarray:
+        found = np.full((HEIGHT // 2, WIDTH // 2), values[0], np.uint8)
+        for value, columns in zip(values[1:], np.array_split(np.arange(3, WIDTH // 2 - 3), len(values) - 1), strict=True):
+            found[2 + index % 3 : HEIGHT // 2 - 4 + index % 3, columns[0] : columns[-1] + 1] = value
+        return cv2.resize(found, (WIDTH, HEIGHT))
+
+    return draw
+
+
+def nested(index: int) -> np.ndarray:
+    """1 all around 2, which never touches 0."""
+    found = np.zeros((HEIGHT, WIDTH), np.uint8)
+    cv2.circle(found, (28, 20), 18, 1, -1)
+    cv2.circle(found, (24 + index, 20), 6, 2, -1)
+    return found
 
 
 def coloured(index: int) -> np.ndarray:

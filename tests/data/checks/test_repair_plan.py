@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from maskwright.config.data import DataConfig
-from maskwright.data.checks.findings import Audit, Finding, Repair, Severity
+from maskwright.data.checks.findings import Answer, Audit, Finding, Repair, Severity
 from maskwright.data.checks.repair_plan import Plan, RepairQuestion, plan_repairs
 from maskwright.data.dataset import MaskForm, Record
 from maskwright.errors import MaskwrightError, UsageError
@@ -86,31 +86,28 @@ def test_a_file_of_many_masks_stands_for_the_images_the_details_name() -> None:
     assert steps(plan(broken, records=records)) == {1: [("leave-out", "unreadable")]}
 
 
-def test_a_question_stops_and_names_the_flags() -> None:
-    (asked,) = questions(SWAP)
-    assert asked == (
-        '`inverted`: Is 1 the background? Say what the values mean: --data.classes "{name: 0, name: 1}". '
-        "Or leave it as it is with --leave inverted."
-    )
+def test_a_question_stops_with_the_commands_of_its_answers_and_one_that_leaves_it() -> None:
+    answers = (Answer("if it is void", {"ignore_index": 11}), Answer("if it is a class", {"classes": {"a": 0, "b": 11}}))
+    void = Finding("void-after-last", (), "", "error", Repair("remap", {"table": {"11": 255}}, "", "Is 11 void?", answers))
+    with pytest.raises(RepairQuestion) as refused:
+        plan(void)
+    assert str(refused.value).splitlines() == [
+        "`void-after-last`: Is 11 void?",
+        "    if it is void:",
+        "      maskwright check /set --data.ignore_index 11",
+        "    if it is a class:",
+        "      maskwright check /set --data.classes '{a: 0, b: 11}'",
+        "  To repair the rest and leave this as it is:",
+        "    maskwright check /set --fix OUT --leave void-after-last",
+    ]
 
 
 def test_all_questions_are_told_at_once() -> None:
     asked = questions(SWAP, COLOURS, finding("mixed-depth"))
-    assert len(asked) == 3
-    assert "--data.classes \"{name: '#000000', name: '#ff0000'}\"" in asked[1]
-    assert asked[2] == (
-        "`mixed-depth` must be mended by hand: evidence of mixed-depth (masks/a.png). "
-        "Mend the source, or leave it as it is with --leave mixed-depth."
-    )
-
-
-def test_a_question_that_names_its_flags_is_told_as_it_is() -> None:
-    (asked,) = questions(
-        finding("void-after-last", "remap", question="Is 11 void? Then --data.ignore_index 11.", table={"11": 255})
-    )
-    assert (
-        asked == "`void-after-last`: Is 11 void? Then --data.ignore_index 11. Or leave it as it is with --leave void-after-last."
-    )
+    assert [told.partition(":")[0] for told in asked] == ["`inverted`", "`colour-masks`", "`mixed-depth` must be mended by hand"]
+    assert asked[2] == "`mixed-depth` must be mended by hand: evidence of mixed-depth (masks/a.png)."
+    with pytest.raises(RepairQuestion, match=r"--fix OUT --leave groups --leave inverted --leave mixed-depth$"):
+        plan(SWAP, finding("mixed-depth"), finding("mixed-depth"), leave=("groups",))
 
 
 def test_what_is_left_is_not_asked_and_not_done() -> None:
@@ -169,7 +166,7 @@ def test_several_classes_are_not_cut_in_two() -> None:
 
 def test_which_way_to_turn_is_not_answered_by_classes() -> None:
     asked = questions(finding("orientation", "turn-mask", question="Left or right?", orientation=6), classes=["a", "b"])
-    assert asked == ("`orientation`: Left or right? Answer, or leave it as it is with --leave orientation.",)
+    assert asked == ("`orientation`: Left or right?",)
 
 
 @pytest.mark.parametrize(
@@ -184,9 +181,11 @@ def test_which_way_to_turn_is_not_answered_by_classes() -> None:
     ],
 )
 def test_repairs_that_contradict_each_other_are_a_question(one, two) -> None:
-    (asked,) = questions(finding("smoothed", one[0], **one[1]), finding("offset", two[0], **two[1]))
+    with pytest.raises(RepairQuestion) as refused:
+        plan(finding("smoothed", one[0], **one[1]), finding("offset", two[0], **two[1]))
+    (asked,) = refused.value.questions
     assert "repairs must agree; smoothed and offset ask for different things in a.png" in asked or "offset and smoothed" in asked
-    assert "--leave" in asked
+    assert "maskwright check /set --fix OUT --leave " in str(refused.value)
 
 
 def test_repairs_that_agree_go_together() -> None:
@@ -216,4 +215,5 @@ def test_one_pair_has_one_group() -> None:
 
 def test_the_question_is_a_mistake_in_the_input() -> None:
     assert issubclass(RepairQuestion, MaskwrightError)
-    assert str(RepairQuestion(["one", "two"])) == "2 questions before anything is repaired:\n  one\n  two"
+    told = str(RepairQuestion(["one", "two"], "maskwright check x"))
+    assert told == "2 questions before anything is repaired:\n  one\n  two\n  To repair the rest alone:\n    maskwright check x"

@@ -29,7 +29,7 @@ from maskwright.data.dataset import IGNORE, RGB, SPLITS, Bands, ClassMap, Item, 
 from maskwright.data.decoding import quiet
 from maskwright.data.deep import Head
 from maskwright.data.description import described
-from maskwright.data.masks import decide_classes, labels_of
+from maskwright.data.masks import decide_classes, known_values, labels_of, uses_colours
 from maskwright.data.opening import Progress, as_colours, mask_name
 from maskwright.data.partial import Gap, PartialListing
 from maskwright.data.readers import list_records
@@ -44,6 +44,7 @@ def audit(config: DataConfig, progress: Progress | None = None, cheap_only: bool
     """Look at a data set and say everything that is wrong with it; `cheap_only` leaves near-duplicates aside."""
     started = time.perf_counter()
     runtime.tune_allocator()  # pictures come and go: faulting their memory in anew takes a third of the time
+    asked = config
     config, listing, gaps = list_tolerantly(config)
     heads = read_heads(listing.records)
     bands, troubles = RGB, {}
@@ -52,7 +53,7 @@ def audit(config: DataConfig, progress: Progress | None = None, cheap_only: bool
     except DataError as error:
         troubles["bands"] = str(error)
     root = folder_of(config)
-    facts = _look_at_all(listing, root, None if troubles else bands, heads, progress)
+    facts = _look_at_all(config, listing, root, None if troubles else bands, heads, progress)
     # looked for once, before dealing, which keeps together what is nearly the same
     near = [] if cheap_only and not _deals(listing, config) else near_pairs(facts)
     survey = settle(Survey(config, listing, root, tuple(facts), None, gaps, troubles), near)
@@ -74,6 +75,8 @@ def audit(config: DataConfig, progress: Progress | None = None, cheap_only: bool
         records=tuple(one.record for one in survey.facts),
         class_map=classes,
         bands=bands,
+        ignored=survey.ignored_shares,
+        config=asked,
     )
 
 
@@ -152,12 +155,18 @@ def _without_images(facts: Sequence[PairFacts]) -> dict[str, str]:
 
 
 def _look_at_all(
-    listing: Listing, root: Path, bands: Bands | None, heads: Sequence[Head | None], progress: Progress | None
+    config: DataConfig,
+    listing: Listing,
+    root: Path,
+    bands: Bands | None,
+    heads: Sequence[Head | None],
+    progress: Progress | None,
 ) -> list[PairFacts]:
     """Decode every pair once, on all cores, and keep its facts."""
     found: list[PairFacts] = []
+    named = sorted(known_values(config, listing)) if uses_colours(config, listing) else []
     with quiet(), ThreadPoolExecutor(usable_cores()) as pool:
-        looks = pool.map(lambda record, head: look(record, root, bands, head), listing.records, heads)
+        looks = pool.map(lambda record, head: look(record, root, bands, head, named), listing.records, heads)
         for one in looks:
             found.append(one)
             if progress:

@@ -31,6 +31,7 @@ class PairFacts:
     num_values: int = 0  # how many different ones there are; `values` keeps the most frequent 256
     frame: dict[int, int] = field(default_factory=dict)  # values on the outermost rows and columns
     touching: dict[tuple[int, int], int] = field(default_factory=dict)  # unequal neighbours on every second row, smaller first
+    between: dict[int, int] = field(default_factory=dict)  # pixels of a value that lie between others, as mixtures of them do
     palette: dict[int, int] = field(default_factory=dict)  # index → 0xRRGGBB, for palette masks
     grey_spread: int = 0  # colour masks: the largest difference between a pixel's three channels
     edges: tuple[float, float] | None = None  # how well the mask follows the image as it is, and turned by the image's EXIF

@@ -7,10 +7,12 @@ A rule makes findings; a page, a table or a JSON document shows them; `--fix` ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from maskwright.config.data import DataConfig
+from maskwright.config.typed import command_on
 from maskwright.data.dataset import RGB, Bands, ClassMap, Record
 
 Severity = Literal["error", "warning", "note"]  # error: train refuses; warning: a person should look; note: good to know
@@ -26,18 +28,26 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """An answer to a question, or another way out than a repair: in words, and as the `data:` keys that say so."""
+
+    told: str
+    keys: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Repair:
     """A change `--fix` can make to the named files: `op` is a name in `repair.OPERATIONS`, `values` what it needs.
 
     `question` is set where a person has to decide first; then nothing is done, and `--fix` stops with it.
-    `instead` is the other way out, without a copy: what to say, with its flag.
+    `answers` are what may be said to it; without a question they are other ways out, which need no copy.
     """
 
     op: str
     values: dict[str, Any] = field(default_factory=dict)
     told: str = ""
     question: str = ""
-    instead: str = ""
+    answers: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,8 @@ class Finding:
     proposal: Repair | None = None
     details: dict[str, Any] = field(default_factory=dict)  # numbers behind the evidence, for JSON and pages
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, audit: Audit) -> dict[str, Any]:
+        """For a program, with the commands of the answers."""
         proposal = self.proposal
         return {
             "code": self.code,
@@ -62,7 +73,7 @@ class Finding:
             "details": self.details,
             "proposal": None if proposal is None else {
                 "op": proposal.op, "values": proposal.values, "told": proposal.told, "question": proposal.question or None,
-                "instead": proposal.instead or None,
+                "answers": [{"told": one.told, "command": audit.command(**one.keys)} for one in proposal.answers],
             },
         }  # fmt: skip
 
@@ -81,12 +92,13 @@ CODES: dict[str, Code] = {
     "unclear-classes": Code("error", "mask values that do not say which class they are"),
     "off-by-one": Code("error", "labels that begin at 1"),
     "void-after-last": Code("warning", "a value right after the last class, perhaps void"),
-    "smoothed": Code("error", "0/255 masks with greys between (JPEG or anti-aliasing)"),
+    "smoothed": Code("error", "values between those of the classes (soft borders, resizing or JPEG)"),
     "lossy-masks": Code("error", "masks of class numbers kept as JPEG, which changes them"),
     "colour-masks": Code("error", "colour masks without a map of colours"),
     "zero-255": Code("note", "masks of 0 and 255"),
     "palette": Code("note", "palette masks, read by index"),
     "inverted": Code("warning", "foreground and background may be swapped"),
+    "ignored": Code("warning", "pixels that are left out as ignored"),
     "empty-masks": Code("warning", "masks with background alone"),
     "one-class": Code("error", "masks that hold one value only, all of them"),
     # what images hold
@@ -118,8 +130,9 @@ class Audit:
     """What a data set holds and every finding about it.
 
     `pairs` are small facts of each pair, for pages: {"id", "image", "mask", "split", "height", "width", "pixels": {class: n}}.
+    `ignored` holds the share of all pixels that each ignored value has (`nodata`: what a raster says it knows nothing of).
     `records` are the pairs themselves, as listed and in the splits they were dealt; `class_map` is None while nobody can say
-    what the masks' values mean. Neither is part of the JSON.
+    what the masks' values mean; `config` is what was asked. None of them is part of the JSON.
     """
 
     root: str
@@ -137,6 +150,8 @@ class Audit:
     records: tuple[Record, ...] = ()
     class_map: ClassMap | None = None
     bands: Bands = RGB
+    ignored: dict[str, float] = field(default_factory=dict)
+    config: DataConfig = field(default_factory=DataConfig)
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -146,6 +161,10 @@ class Audit:
     def clean(self) -> bool:
         """Nothing that stops training."""
         return not self.errors
+
+    def command(self, command: str = "check", more: Sequence[object] = (), **changes: Any) -> str:
+        """A command on this data set as it was audited, with changes to its `data:` keys, ready to be pasted."""
+        return command_on(self.config.model_copy(update={"root": self.root}), command, more, **changes)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -158,8 +177,9 @@ class Audit:
                 {"name": name, "share": round(share, 6)} for name, share in zip(self.classes, self.class_shares, strict=True)
             ],
             "classes_reason": self.classes_reason,
+            "ignored": [{"value": value, "share": round(share, 6)} for value, share in self.ignored.items()],
             "notes": list(self.notes),
-            "findings": [finding.to_json() for finding in self.findings],
+            "findings": [finding.to_json(self) for finding in self.findings],
             "clean": self.clean,
             "seconds": round(self.seconds, 3),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.signatures import Signature, check_sum, signature
+from maskwright.data.checks.smoothing import apart, lying_between
 from maskwright.data.checks.survey import NEARLY_GREY
 from maskwright.data.dataset import Bands, Record
 from maskwright.data.decoding import open_picture, read_bytes
@@ -51,10 +53,14 @@ class _Mask:
     kind: str
     num_values: int = 0
     grey_spread: int = 0
+    between: dict[int, int] | None = None  # where the codes cannot tell
 
 
-def look(record: Record, root: Path, bands: Bands | None, head: Head | None) -> PairFacts:
-    """Everything the audit asks of one pair, read tolerantly. Without `bands` each image is stretched for itself."""
+def look(record: Record, root: Path, bands: Bands | None, head: Head | None, named: Sequence[int] = ()) -> PairFacts:
+    """Everything the audit asks of one pair, read tolerantly. Without `bands` each image is stretched for itself.
+
+    `named` are the colours that have a meaning, for masks with more colours than can be told one by one.
+    """
     problems: dict[str, str] = {}
     image, valid, image_hash, mask = None, None, "", None
     names = name_in(root, record.image), name_in(root, record.mask)
@@ -64,7 +70,7 @@ def look(record: Record, root: Path, bands: Bands | None, head: Head | None) -> 
         problems[names[0]] = str(error)
     if image is not None or record.form.kind in ("picture", "colour"):
         try:
-            mask = _read_mask(record, image, valid)
+            mask = _read_mask(record, image, valid, named)
         except DataError as error:
             problems[names[1]] = str(error)
     if problems:
@@ -104,6 +110,10 @@ def _facts(
     palette = {index: told.palette[index] for index in counts if index < len(told.palette)} if len(counts) <= _FEW_VALUES else {}
     kind = "palette" if told.palette and mask.kind == "grey" else mask.kind
     frame, touching = ({}, {}) if mask.codes is None else _places(mask.codes, mask.values, len(counts))
+    between = mask.between or {}
+    if mask.codes is not None and len(counts) > 2:
+        found = lying_between(mask.codes, kind == "colour")
+        between = {mask.values[code]: int(found[code]) for code in np.flatnonzero(found) if mask.values[code] != NO_DATA}
     return PairFacts(
         record, *names,
         head=head or Head(image.shape[0], image.shape[1], image.shape[2]),
@@ -116,6 +126,7 @@ def _facts(
         num_values=mask.num_values,
         frame=frame,
         touching=touching,
+        between=between,
         palette=palette,
         grey_spread=mask.grey_spread,
         edges=_edges(image, mask, head, told),
@@ -165,7 +176,7 @@ def _plain_png(path: Path) -> MaskHead | None:
     return None
 
 
-def _read_mask(record: Record, image: np.ndarray | None, valid: np.ndarray | None) -> _Mask:
+def _read_mask(record: Record, image: np.ndarray | None, valid: np.ndarray | None, named: Sequence[int]) -> _Mask:
     size = (image.shape[0], image.shape[1]) if image is not None else (0, 0)
     try:
         loaded, kind, spread = load_mask(record, size), {"picture": "grey", "colour": "colour"}.get(record.form.kind, "other"), 0
@@ -184,10 +195,15 @@ def _read_mask(record: Record, image: np.ndarray | None, valid: np.ndarray | Non
         number = sum(1 for value, count in zip(values, pixels, strict=True) if count and value != NO_DATA)
         return _Mask(shape, codes, values, pixels, loaded.digest, kind, number, spread)
     except DataError:  # more values than any set of classes has
-        values, counts = np.unique(loaded.raw, return_counts=True)
-        kept = np.sort(np.argsort(counts)[::-1][:_KEPT_VALUES])
+        raw, between = loaded.raw, None
+        if kind == "colour" and named:
+            raw, areas = apart(raw, named)
+            thin = np.unique(raw[~areas & ~np.isin(raw, named)], return_counts=True)
+            between = dict(zip(thin[0].tolist(), thin[1].tolist(), strict=True))
+        values, counts = np.unique(raw, return_counts=True)
+        kept = np.sort(np.argsort(counts, kind="stable")[::-1][:_KEPT_VALUES])
         told = tuple(values[kept].tolist()), tuple(counts[kept].tolist())
-        return _Mask(shape, None, *told, loaded.digest, kind, len(values), spread)
+        return _Mask(shape, None, *told, loaded.digest, kind, len(values), spread, between)
 
 
 def _as_colours(record: Record) -> tuple[LoadedMask, int] | None:

@@ -111,7 +111,7 @@ def fix(audit: Audit, config: DataConfig, out: Path, progress: Progress | None =
     config, listing, _ = list_tolerantly(config)
     refuse_place(out, Path(audit.root), audit.records)
     _refuse_rasters(audit.records)
-    plan = plan_repairs(audit, config, leave, numbers_of_named(config, listing))
+    plan = plan_repairs(audit, config, leave, numbers_of_named(config, listing), out)
     work = _Work(audit, config, listing, plan, tuple(leave))
     work.look(progress)
     with whole_or_nothing(out) as folder:
@@ -199,7 +199,7 @@ class _Work:
         steps = self._steps(place)
         ops = {step.op for step in steps}
         pair = Pair(record)
-        pair.read(colours="colours" in ops, greys="threshold" in ops)
+        pair.read(colours="colours" in ops, greys=bool({"threshold", "nearest"} & ops))
         done: list[tuple[Step, Facts]] = [
             (step, OPERATIONS[step.op](pair, step.values)) for step in steps if step.op not in OF_VALUES
         ]

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from maskwright.config.data import DataConfig, is_colour, parse_value
+from maskwright.config.data import DataConfig, ignored_values
 from maskwright.data.checks.findings import Audit
 from maskwright.data.dataset import IGNORE, ClassMap, Listing
-from maskwright.data.masks import decide_classes, labels_of, named_values, uses_colours
+from maskwright.data.masks import decide_classes, labels_of, named_classes, named_values, uses_colours
 from maskwright.errors import DataError, listed
 
 OF_MEANING = frozenset({"unknown-values", "unclear-classes", "off-by-one", "smoothed", "colour-masks", "one-class"})
@@ -66,26 +66,18 @@ def numbers_of_named(config: DataConfig, listing: Listing) -> dict[int, int]:
     """The class number of each value that has a name, in the order of the names; empty where values have none."""
     if config.foreground_from is not None or uses_colours(config, listing):
         return {}
-    return {value: number for number, value in enumerate((_named(config, listing) or {}).values())}
-
-
-def _named(config: DataConfig, listing: Listing) -> dict[str, int] | None:
-    if config.classes is None:
-        return listing.classes
-    return {name: parse_value(value) for name, value in named_values(config.classes).items()}
+    return {value: number for number, value in enumerate((named_classes(config, listing) or {}).values())}
 
 
 def _class_map(seen: Seen, audit: Audit, config: DataConfig, listing: Listing) -> ClassMap | None:
     """What values mean by the configuration, the folder, the audit, or themselves."""
     if config.foreground_from is not None:
         return decide_classes(config, listing, {})
-    named = _named(config, listing)
+    named = named_classes(config, listing)
     if named is not None:
         colours = uses_colours(config, listing)
-        ignored = (
-            [] if config.ignore_index is None or is_colour(config.ignore_index) != colours else [parse_value(config.ignore_index)]
-        )
-        spare = tuple(value for value in [*ignored, *listing.ignore] if value not in named.values())
+        ignored = [*ignored_values(config, colours), *listing.ignore]
+        spare = tuple(value for value in ignored if value not in named.values())
         return ClassMap(tuple(named), tuple(named.values()), spare, None, "as named", colours)
     if not seen.plain or (audit.class_map is not None and set(_known(audit.class_map, seen.plain)) == set(seen.plain)):
         return audit.class_map

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import ImageOps
 
 from maskwright.config.data import parse_value
+from maskwright.data.checks.smoothing import snapped
 from maskwright.data.dataset import IGNORE, Record
 from maskwright.data.decoding import open_picture, read_bytes
 from maskwright.data.deep import turn
@@ -132,6 +133,14 @@ def fit_mask(pair: Pair, values: Values) -> Facts:
     return {"pixels": before - kept + height * width - kept}
 
 
+def nearest_class(pair: Pair, values: Values) -> Facts:
+    """Values between those of the classes become the nearest of the classes around them; it is the value that is changed."""
+    before = pair.raw
+    targets = [value if isinstance(value, int) else parse_value(value) for value in values["values"]]
+    pair.raw = snapped(before, targets, any(not isinstance(value, int) for value in values["values"]))
+    return {"pixels": int((pair.raw != before).sum())}
+
+
 def remap(pair: Pair, values: Values) -> Facts:
     """Values that become class numbers, or 255 for ignored."""
     return {"pixels": _say(pair, {value: label for value, label in numbers(values["table"]).items() if value in pair.counts})}
@@ -155,12 +164,13 @@ OPERATIONS: dict[str, Operation] = {
     "turn-mask": turn_mask,
     "resize-mask": resize_mask,
     "fit-mask": fit_mask,
+    "nearest": nearest_class,
     "colours": colours,
     "remap": remap,
     "threshold": threshold,
 }
 OF_SIZE, OF_VALUES = ("resize-mask", "fit-mask"), ("colours", "remap", "threshold")
-OF_MASKS = ("turn-mask", *OF_SIZE, *OF_VALUES)
+OF_MASKS = ("turn-mask", *OF_SIZE, "nearest", *OF_VALUES)
 
 
 def cut_at(values: Values, value: int) -> int:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from maskwright.config.data import DataConfig, is_colour, parse_value
+from maskwright.config.data import DataConfig, ignored_values, is_colour, parse_value
 from maskwright.data.checks.findings import CODES, Audit, Finding, Repair
 from maskwright.data.checks.repair_masks import OF_SIZE, OF_VALUES, OPERATIONS, cut_at, numbers
 from maskwright.data.dataset import IGNORE, Record
@@ -25,12 +25,13 @@ from maskwright.errors import DataError, UsageError, listed, unknown
 
 
 class RepairQuestion(DataError):
-    """A person has to decide before anything is repaired; `questions` holds a sentence for each."""
+    """A person has to decide before anything is repaired; `questions` holds a sentence for each, `otherwise` another command."""
 
-    def __init__(self, questions: Sequence[str]) -> None:
+    def __init__(self, questions: Sequence[str], otherwise: str) -> None:
         self.questions = tuple(questions)
         head = "" if len(self.questions) == 1 else f"{len(self.questions)} questions before anything is repaired:\n  "
-        super().__init__(head + "\n  ".join(self.questions))
+        told = "To repair the rest and leave this as it is" if len(self.questions) == 1 else "To repair the rest alone"
+        super().__init__("\n  ".join([head + self.questions[0], *self.questions[1:], f"{told}:\n    {otherwise}"]))
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,21 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def plan_repairs(audit: Audit, config: DataConfig, leave: Collection[str] = (), named: Mapping[int, int] | None = None) -> Plan:
+def plan_repairs(
+    audit: Audit,
+    config: DataConfig,
+    leave: Collection[str] = (),
+    named: Mapping[int, int] | None = None,
+    out: Path = Path("OUT"),
+) -> Plan:
     """Sort out an audit's proposals by pair; stops with every question at once.
 
     `named` holds the class number of each value that has a name: what a rule proposes is such a value, or 255 for ignored.
+    `out` is where the copy goes, for the command that leaves the questions aside.
     """
     _refuse_unknown(leave)
     questions: list[str] = []
+    open_codes: list[str] = []
     steps: dict[int, list[Step]] = defaultdict(list)
     lone: dict[str, Step] = {}
     places = _Places(audit)
@@ -73,7 +82,9 @@ def plan_repairs(audit: Audit, config: DataConfig, leave: Collection[str] = (), 
         elif proposal is not None:
             proposal = replace(proposal, values=in_numbers(proposal, named or {}))
         if proposal is None:
-            questions += _question(finding)
+            told = _question(finding, audit)
+            questions += told
+            open_codes += [finding.code] if told else []
             continue
         step = Step(proposal.op, proposal.values, finding.code, proposal.told)
         found, others = places.of(finding, proposal)
@@ -83,9 +94,13 @@ def plan_repairs(audit: Audit, config: DataConfig, leave: Collection[str] = (), 
         lone.update({file: step for file in others if step.op == "leave-out"})
     order = {op: place for place, op in enumerate(OPERATIONS)}
     ready = {place: tuple(sorted(done, key=lambda step: order[step.op])) for place, done in sorted(steps.items()) if done}
-    questions += _contradictions(ready, audit.records)
+    for codes, names in _contradictions(ready, audit.records).items():
+        told = f"{listed(dict.fromkeys(codes))} ask for different things in {listed(names)}"
+        questions.append(f"repairs must agree; {told}. Leave one of them as it is.")
+        open_codes.append(codes[-1])
     if questions:
-        raise RepairQuestion(list(dict.fromkeys(questions)))
+        left = [word for code in dict.fromkeys([*leave, *open_codes]) for word in ("--leave", code)]
+        raise RepairQuestion(list(dict.fromkeys(questions)), audit.command(more=["--fix", out, *left]))
     found_codes = {finding.code for finding in audit.findings}
     idle = [code for code in leave if code not in found_codes]
     notes = (f"--leave {listed(idle)} has no effect: there is no such finding",) if idle else ()
@@ -107,8 +122,8 @@ def answered(proposal: Repair, config: DataConfig) -> Repair | None:
     named = named_values(config.classes or [])
     meaning = {parse_value(value): label for label, value in enumerate(named.values())}
     coloured = proposal.op == "colours"
-    if config.ignore_index is not None and is_colour(config.ignore_index) == coloured:
-        meaning.setdefault(parse_value(config.ignore_index), IGNORE)
+    for value in ignored_values(config, coloured):
+        meaning.setdefault(value, IGNORE)
     if any(is_colour(value) != coloured for value in named.values()) or not set(numbers(proposal.values["table"])) <= set(
         meaning
     ):
@@ -174,41 +189,25 @@ class _Places:
         return list(dict.fromkeys(places)), [file for file in files if file not in self.files]
 
 
-def _question(finding: Finding) -> list[str]:
-    """The sentence for what cannot be repaired without a person; nothing for a remark that proposes nothing."""
-    leave = f"leave it as it is with --leave {finding.code}"
+def _question(finding: Finding, audit: Audit) -> list[str]:
+    """What cannot be repaired without a person, with the commands of the answers; nothing for a remark that proposes nothing."""
     proposal = finding.proposal
     if proposal is None or not proposal.question:
         if finding.severity != "error":
             return []
         files = f" ({listed(finding.files)})" if finding.files else ""
-        return [f"`{finding.code}` must be mended by hand: {finding.evidence.rstrip('.')}{files}. Mend the source, or {leave}."]
-    question = proposal.question.strip()
-    flags = "" if "--data." in question else _flags(proposal)
-    return [f"`{finding.code}`: {question} {flags}{'Or' if flags or question.endswith('.') else 'Answer, or'} {leave}."]
+        return [f"`{finding.code}` must be mended by hand: {finding.evidence.rstrip('.')}{files}."]
+    answers = [f"\n    {answer.told}:\n      {audit.command(**answer.keys)}" for answer in proposal.answers]
+    return [f"`{finding.code}`: {proposal.question.strip()}{''.join(answers)}"]
 
 
-def _flags(proposal: Repair) -> str:
-    """Which flags say what the values in question mean."""
-    if proposal.op == "threshold":
-        return f"Say from which value up pixels are foreground: --data.foreground_from {proposal.values.get('at', 128)}. "
-    if proposal.op in OF_VALUES:
-        shown = ", ".join(f"name: {key!r}" if proposal.op == "colours" else f"name: {key}" for key in proposal.values["table"])
-        return f'Say what the values mean: --data.classes "{{{shown}}}". '
-    return ""
-
-
-def _contradictions(steps: dict[int, tuple[Step, ...]], records: Sequence[Record]) -> list[str]:
-    """Proposals for one pair that cannot all be done."""
+def _contradictions(steps: dict[int, tuple[Step, ...]], records: Sequence[Record]) -> dict[tuple[str, ...], list[str]]:
+    """Proposals for one pair that cannot all be done: their codes, and the masks."""
     found: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for place, planned in steps.items():
         for codes in _clashes(planned, records[place]):
             found[codes].append(records[place].mask.name)
-    return [
-        f"repairs must agree; {listed(dict.fromkeys(codes))} ask for different things in {listed(names)}. "
-        f"Leave one of them as it is: --leave {codes[-1]}."
-        for codes, names in found.items()
-    ]
+    return found
 
 
 def _clashes(planned: tuple[Step, ...], record: Record) -> Iterator[tuple[str, ...]]:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
-from collections.abc import Mapping
 
-from maskwright.config.typed import as_yaml
+from maskwright.config.data import ignored_values
 from maskwright.data.checks.facts import PairFacts
-from maskwright.data.checks.findings import Finding, Repair
-from maskwright.data.checks.survey import Survey, mask_files
+from maskwright.data.checks.findings import Answer, Finding, Repair
+from maskwright.data.checks.rules_smoothing import has_ramp, smoothed
+from maskwright.data.checks.smoothing import sort_values
+from maskwright.data.checks.survey import Survey, is_lossy, mask_files, name_values
 from maskwright.data.dataset import IGNORE
-from maskwright.data.masks import looks_like_a_ramp
 from maskwright.errors import counted, listed
 
-_LEAST_COLOUR = 0.0005  # of the pixels; rarer colours are borders that JPEG or anti-aliasing mixed
 _SHOWN_COLOURS = 12
-_LEAST_GREYS = 4  # between black and white: fewer may be classes
-_LOSSY = (".jpg", ".jpeg")
-_ENDS = 0.8  # of the pixels are black or white
 
 
 def colour_masks(survey: Survey) -> list[Finding]:
@@ -30,78 +25,23 @@ def colour_masks(survey: Survey) -> list[Finding]:
     for facts in found:
         total.update(facts.values)
     pixels = max(1, sum(total.values()))
-    clear = [value for value, count in total.most_common(IGNORE) if count >= _LEAST_COLOUR * pixels]
+    between: Counter[int] = Counter()
+    for facts in found:
+        between.update(facts.between)
+    drawn = sort_values(total, between, True, any(map(is_lossy, found)))
+    unsaid = set(drawn.classes) - set(ignored_values(survey.config, True))
+    clear = sorted(unsaid, key=lambda value: (-drawn.pixels[value], value))[:IGNORE]
     rest = len(total) - len(clear)
-    shown = ", ".join(f"#{value:06x} {total[value] / pixels:.1%}" for value in clear[:_SHOWN_COLOURS])
+    shown = ", ".join(f"#{value:06x} {drawn.pixels[value] / pixels:.1%}" for value in clear[:_SHOWN_COLOURS])
     hidden = f" and {len(clear) - _SHOWN_COLOURS} more" if len(clear) > _SHOWN_COLOURS else ""
     mixed = f"; {counted(rest, 'rarer colour')} between them look like smoothed borders" if rest else ""
     evidence = f"{counted(len(found), 'mask holds', 'masks hold')} {counted(len(clear), 'colour')}: {shown}{hidden}{mixed}."
-    table = {f"#{value:06x}": label for label, value in enumerate(clear)}
-    question = "Which class is each colour?"
-    repair = Repair("colours", {"table": table, "names": [f"class_{label}" for label in range(len(table))]}, "", question)
-    details = {"colours": {f"#{value:06x}": total[value] for value in clear}, "rarer": rest}
+    named = name_values([f"#{value:06x}" for value in clear])
+    answers = (Answer("name the colours of classes as they are called", {"classes": named}),)
+    table = {colour: label for label, colour in enumerate(named.values())}
+    repair = Repair("colours", {"table": table, "names": list(named)}, "", "Which class is each colour?", answers)
+    details = {"colours": {f"#{value:06x}": drawn.pixels[value] for value in clear}, "rarer": rest}
     return [Finding("colour-masks", mask_files(found), evidence, "error", repair, details)]
-
-
-def smoothed(survey: Survey) -> list[Finding]:
-    """Two-valued masks with greys between: saved as JPEG, or drawn or resized with soft borders."""
-    tinted = [facts for facts in survey.valued if facts.grey_spread]
-    if survey.has_colours or not (tinted or has_ramp(survey)):
-        return []
-    found = [facts for facts in survey.valued if facts.grey_spread or not set(facts.values) <= {0, 255}]
-    odd = sum(count for value, count in survey.totals.items() if value not in (0, 255))
-    between = sum(count for value, count in survey.totals.items() if 16 <= value <= 239)
-    evidence = (
-        f"{len(found)} of {counted(len(survey.valued), 'mask')} hold greys beside 0 and 255: {len(survey.totals)} values in all, "
-        f"{survey.share(odd):.1%} of the pixels, {survey.share(between):.2%} plainly between black and white."
-    )
-    asked = "Are they masks of two classes? If so say --data.foreground_from 128; if not, make them anew as PNG."
-    question = "" if has_ramp(survey) else asked  # several classes cut in two would be lost
-    told = "values from 128 up become foreground, the others background"
-    instead = "" if question else "have them read so, without a copy: --data.foreground_from 128"
-    repair = Repair("threshold", {"at": 128}, told, question, instead)
-    details = {"values": len(survey.totals), "pixels": odd, "between": between}
-    return [Finding("smoothed", mask_files(found), evidence, "error", repair, details)]
-
-
-def lossy_masks(survey: Survey) -> list[Finding]:
-    """JPEG changes values: masks of class numbers kept in it hold numbers that nobody drew."""
-    if survey.named is not None or survey.has_colours or survey.config.foreground_from is not None or smoothed(survey):
-        return []
-    found = [facts for facts in survey.valued if facts.mask_file.lower().endswith(_LOSSY) and len(facts.values) > 2]
-    if not found:
-        return []
-    total: Counter[int] = Counter()
-    for facts in found:
-        total.update(facts.values)
-    common = [value for value, count in total.most_common(4) if count >= _LEAST_COLOUR * sum(total.values())]
-    evidence = (
-        f"{counted(len(found), 'mask is', 'masks are')} JPEG and hold {len(total)} values in all, most often {listed(common)}: "
-        "JPEG changes values, so most of them are no labels."
-    )
-    question = "Can the masks be made anew as PNG? If they mean two classes say --data.foreground_from VALUE."
-    repair = Repair("threshold", {"at": 128}, "", question)
-    return [Finding("lossy-masks", mask_files(found), evidence, "error", repair, {"values": len(total)})]
-
-
-def has_ramp(survey: Survey) -> bool:
-    """Mostly 0 and 255 with greys between, where no names or thresholds explain them."""
-    binary = survey.named is None or sorted(survey.named.values()) in ([0, 1], [0, 255])
-    if not binary or survey.config.foreground_from is not None or not survey.totals:
-        return False
-    return looks_like_a_ramp(survey.totals) or _small_ramp(survey)
-
-
-def _small_ramp(survey: Survey) -> bool:
-    """The same in small masks, of which borders are a large part: several greys, none of them as much as a class holds."""
-    greys = {value: count for value, count in survey.totals.items() if 0 < value < 255}
-    ends = survey.totals[0], survey.totals[255]
-    return (
-        len(greys) >= _LEAST_GREYS
-        and any(value > 127 for value in greys)
-        and min(ends) > max(greys.values())
-        and survey.share(sum(ends)) >= _ENDS
-    )
 
 
 def zero_255(survey: Survey) -> list[Finding]:
@@ -117,38 +57,33 @@ def zero_255(survey: Survey) -> list[Finding]:
             f"masks hold 0 and 255, but the classes are 0 and 1: {share} are 255 and would be left out as unlabelled, "
             f"and not one pixel would be {lost}."
         )
-        repair = Repair("remap", {"table": {255: 1}}, "255 becomes 1", instead=_read_as_they_are(survey))
+        repair = Repair("remap", {"table": {255: 1}}, "255 becomes 1", answers=_read_as_they_are(survey))
         return [Finding("zero-255", mask_files(files), evidence, "error", repair, {"pixels": survey.totals[255]})]
     if survey.named is None and survey.classes is not None and survey.classes.values == (0, 255):
         evidence = f"0 is {survey.classes.names[0]} and 255 is {survey.classes.names[1]}, {share}."
         return [Finding("zero-255", (), evidence, "note", None, {"pixels": survey.totals[255]})]
     apart = not any(facts.values.get(1) and facts.values.get(255) for facts in survey.valued)
-    if set(survey.totals) == {0, 1, 255} and apart and survey.config.classes is None:
+    said = {"classes", "ignore_index"} & survey.config.model_fields_set
+    if set(survey.totals) == {0, 1, 255} and apart and not said:
         ones = sum(1 for facts in survey.valued if facts.values.get(1))
         evidence = (
             f"{counted(ones, 'mask holds', 'masks hold')} 0 and 1, {len(files)} hold 0 and 255, none holds both 1 and 255: "
             f"{share} are 255 and are left out as unlabelled."
         )
         question = "Is 255 foreground in these masks, as 1 is in the others, or are these pixels unlabelled?"
-        repair = Repair("remap", {"table": {255: 1}}, "255 becomes 1", question)
+        unlabelled = Answer("if 255 is unlabelled", {"ignore_index": 255})
+        answers = (Answer("if 255 is foreground, as 1 is", {"foreground_from": 1}), unlabelled)
+        repair = Repair("remap", {"table": {255: 1}}, "255 becomes 1", question, answers)
         return [Finding("zero-255", mask_files(files), evidence, "warning", repair, {"pixels": survey.totals[255]})]
     return []
 
 
-def _read_as_they_are(survey: Survey) -> str:
+def _read_as_they_are(survey: Survey) -> tuple[Answer, ...]:
     """For two classes, 0 and 1, of which masks hold the second as 255."""
     named = survey.named or {}
     if sorted(named.values()) != [0, 1]:
-        return ""
-    return f"name the values as they are: {classes_flag({name: 255 if value else 0 for name, value in named.items()})}"
-
-
-def classes_flag(named: Mapping[str, int]) -> str:
-    """
-    >>> classes_flag({"bg": 0, "piece": 255})
-    "--data.classes '{bg: 0, piece: 255}'"
-    """
-    return f"--data.classes {shlex.quote(as_yaml(dict(named)))}"
+        return ()
+    return (Answer("name the values as they are", {"classes": {name: 255 if value else 0 for name, value in named.items()}}),)
 
 
 def palette(survey: Survey) -> list[Finding]:
@@ -185,9 +120,9 @@ def off_by_one(survey: Survey) -> list[Finding]:
     files = mask_files(survey.valued)
     if survey.named is None and len(labels) > 1:
         evidence = f"masks hold {survey.told_all(labels)} and never 0, which stands for the first class."
-        names = ", ".join(f"name: {label}" for label in labels)
-        question = f"Do the labels begin at 1? Name them with --data.classes '{{{names}}}'."
-        return [Finding("off-by-one", files, evidence, "error", Repair("remap", {"table": table}, "", question), details)]
+        answers = (Answer("if they do", {"classes": survey.named_with(labels)}),)
+        repair = Repair("remap", {"table": table}, "", "Do the labels begin at 1?", answers)
+        return [Finding("off-by-one", files, evidence, "error", repair, details)]
     values = sorted((survey.named or {}).values())
     if values == list(range(len(labels))) and len(labels) > 1:
         evidence = (
@@ -227,11 +162,14 @@ def unknown_values(survey: Survey) -> list[Finding]:
         f"{survey.told_all(odd)} {'is' if len(odd) == 1 else 'are'} no class and not ignored: "
         f"{counted(pixels, 'pixel')} in {counted(len(found), 'mask')}."
     )
-    first = survey.told(odd[0])
-    question = (
-        f"What does {survey.told_all(odd)} mean? Name it in --data.classes, or leave it out with --data.ignore_index {first}."
+    it, is_it = ("it", "it is") if len(odd) == 1 else ("them", "they are")
+    answers = (
+        Answer(f"if {is_it} unlabelled, leave {it} out", {"ignore_index": survey.ignoring(*odd)}),
+        Answer(f"if {is_it} {'a class' if len(odd) == 1 else 'classes'}, name {it}", {"classes": survey.named_with(odd)}),
     )
-    repair = None if survey.has_colours else Repair("remap", {"table": dict.fromkeys(odd, IGNORE)}, "", question)
+    question = f"What {'does' if len(odd) == 1 else 'do'} {survey.told_all(odd)} mean?"
+    table = {survey.written(value): IGNORE for value in odd}
+    repair = Repair("colours" if survey.has_colours else "remap", {"table": table}, "", question, answers)
     details = {"pixels": {survey.told(value): survey.totals[value] for value in odd}}
     return [Finding("unknown-values", mask_files(found), evidence, "error", repair, details)]
 
@@ -240,7 +178,7 @@ def odd_values(survey: Survey) -> list[int]:
     """Values beside the named classes; none where a threshold gives all values a meaning."""
     if survey.named is None or survey.config.foreground_from is not None:
         return []
-    return sorted(set(survey.totals) - set(survey.named.values()) - survey.ignored)
+    return list(survey.sorted_values.strange)
 
 
 def next_value(survey: Survey) -> int:
@@ -252,15 +190,17 @@ def next_value(survey: Survey) -> int:
 def unclear_classes(survey: Survey) -> list[Finding]:
     """Whatever else keeps the classes from being settled."""
     trouble = survey.troubles.get("classes", "")
-    others = (colour_masks, smoothed, lossy_masks, off_by_one, one_class, unknown_values, zero_255)
+    others = (colour_masks, smoothed, off_by_one, one_class, unknown_values, zero_255)
     explained = any(finding.severity == "error" for rule in others for finding in rule(survey))
     if not trouble or explained or odd_values(survey) or not survey.valued:
         return []
     repair = None
     if survey.named is None and not survey.has_colours and 1 < len(survey.labels) <= IGNORE:
-        names = ", ".join(f"name: {value}" for value in survey.labels[:8]) + (", …" if len(survey.labels) > 8 else "")
-        question = f"Which class is each value? Name them with --data.classes '{{{names}}}'."
-        repair = Repair("remap", {"table": {value: label for label, value in enumerate(survey.labels)}}, "", question)
+        answers = [Answer("name the values as the classes are called", {"classes": survey.named_with(survey.labels)})]
+        if IGNORE in survey.totals and IGNORE not in survey.labels and len(survey.labels) < IGNORE:
+            answers.append(Answer(f"if {IGNORE} is a class, too", {"classes": survey.named_with([*survey.labels, IGNORE])}))
+        table = {value: label for label, value in enumerate(survey.labels)}
+        repair = Repair("remap", {"table": table}, "", "Which class is each value?", tuple(answers))
     details = {"values": {survey.told(value): survey.totals[value] for value in survey.labels[:256]}}
     return [Finding("unclear-classes", mask_files(survey.valued), trouble, "error", repair, details)]
 
@@ -270,4 +210,4 @@ def pairs_with(survey: Survey, value: int) -> list[PairFacts]:
     return [facts for facts in survey.valued if facts.values.get(value)]
 
 
-RULES = (colour_masks, smoothed, lossy_masks, zero_255, palette, off_by_one, one_class, unknown_values, unclear_classes)
+RULES = (colour_masks, smoothed, zero_255, palette, off_by_one, one_class, unknown_values, unclear_classes)

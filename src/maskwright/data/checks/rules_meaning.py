@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 
-from maskwright.data.checks.facts import PairFacts
-from maskwright.data.checks.findings import Finding, Repair
-from maskwright.data.checks.rules_masks import classes_flag, next_value, odd_values, off_by_one, pairs_with
+from maskwright.data.checks.findings import Answer, Finding, Repair
+from maskwright.data.checks.rules_masks import next_value, odd_values, off_by_one, pairs_with
 from maskwright.data.checks.survey import Survey, mask_files
 from maskwright.data.dataset import IGNORE
-from maskwright.errors import counted
+from maskwright.errors import counted, listed
 
 _BORDER = 0.25  # of all class borders touch the value: real classes touch far fewer, unless they are large
 _LIFT = 4.0  # … compared with the value's share of the pixels
 _TOUCHING = 0.8  # of the other values lie beside it
 _MOST = 0.8  # of the images have foreground along most of their frame
-_SHOWN = 8  # classes that a flag is written out for
 _FRAME = 0.3  # background's share of the frame, at most
+_MUCH = 0.2  # of all pixels are ignored: more than borders and unclear places are
 
 
 def void_after_last(survey: Survey) -> list[Finding]:
@@ -33,28 +32,24 @@ def void_after_last(survey: Survey) -> list[Finding]:
         evidence = (
             f"{value} comes right after the last of {len(survey.named)} classes, 0 to {value - 1}; it holds {share}{along}."
         )
-        severity, question, instead = "error", "", f"if {value} is a class, name it: {_with_class(survey, value)}"
-        if value not in told:  # nothing says that it is void rather than a class nobody named
-            question = f"Is {value} a class? If so name it: {_with_class(survey, value)}; "
-            question, instead = f"{question}if it marks unlabelled pixels say --data.ignore_index {value}.", ""
+        severity = "error"
+        question = f"Is {value} a class?" if value not in told else ""  # nothing says that it is void rather than a class
+        answers = (Answer(f"if {value} is a class, name it", {"classes": survey.named_with([value])}),)
+        if question:
+            answers += (Answer("if it marks unlabelled pixels", {"ignore_index": survey.ignoring(value)}),)
     else:
         value = suspected_void(survey)
         if value is None:
             return []
         evidence = f"{value}, the highest value, {told[value]}: it looks like unlabelled pixels, not like a class."
-        question = (
-            f"Is {value} void? If so say --data.ignore_index {value}; if it is a class, name all of them with --data.classes."
+        severity, question = "warning", f"Is {value} void, that is, does it mark unlabelled pixels?"
+        answers = (
+            Answer("if it is void", {"ignore_index": survey.ignoring(value)}),
+            Answer("if it is a class, name all of them", {"classes": survey.named_with(survey.labels)}),
         )
-        severity, instead = "warning", ""
-    repair = Repair("remap", {"table": {value: IGNORE}}, f"{value} becomes {IGNORE}, which is ignored", question, instead)
+    repair = Repair("remap", {"table": {value: IGNORE}}, f"{value} becomes {IGNORE}, which is ignored", question, answers)
     details = {"value": value, "pixels": survey.totals[value], "borders": _borders(survey, value)}
     return [Finding("void-after-last", mask_files(pairs_with(survey, value)), evidence, severity, repair, details)]
-
-
-def _with_class(survey: Survey, value: int) -> str:
-    """The flag that names one class more; where there are many, only which flag it is."""
-    named = survey.named or {}
-    return classes_flag({**named, "NAME": value}) if len(named) <= _SHOWN else "--data.classes, with all the others"
 
 
 def suspected_void(survey: Survey) -> int | None:
@@ -88,20 +83,23 @@ def inverted(survey: Survey) -> list[Finding]:
         f"{background} stands for background, yet it holds {on_frame:.0%} of the images' outermost pixels "
         f"and {inside:.0%} of all; {other} holds most of the frame in {turned} of {counted(len(both), 'image')}."
     )
-    flags = f"--data.classes '{{background: {other}, foreground: {background}}}'"
-    flags += f" --data.ignore_index {void}" if void is not None else ""
-    question = f"Is {background} the foreground? If so say {flags}; if not, name the classes as they are."
-    repair = Repair("remap", {"table": {background: 1, other: 0}}, "exchange foreground and background", question)
+    also = {"ignore_index": survey.ignoring(void)} if void is not None else {}
+    answers = (
+        Answer("if it is", {"classes": {"background": other, "foreground": background}, **also}),
+        Answer("if it is background, as it stands", {"classes": {"background": background, "foreground": other}, **also}),
+    )
+    question = f"Is {background} the foreground?"
+    repair = Repair("remap", {"table": {background: 1, other: 0}}, "exchange foreground and background", question, answers)
     details = {"value": background, "share_on_frame": round(on_frame, 4), "share": round(inside, 4), "images": turned}
     return [Finding("inverted", mask_files(both), evidence, "warning", repair, details)]
 
 
 def empty_masks(survey: Survey) -> list[Finding]:
     """Masks that show nothing but background (or nothing that is labelled), where others show more."""
-    background = survey.background
-    if background is None or len(survey.labels) < 2 or background not in survey.labels:
-        return []
-    found = [facts for facts in survey.valued if set(facts.values) <= {background} | _ignored(survey)]
+    background, classes = survey.background, survey.classes
+    if background is None or classes is None or len(survey.labels) < 2 or background not in survey.labels:
+        return []  # what a value means may not be settled yet: 255 may be the foreground
+    found = [facts for facts in survey.valued if set(facts.values) <= {background, *classes.ignore_values}]
     if not found:
         return []
     unlabelled = sum(1 for facts in found if background not in facts.values)
@@ -113,22 +111,40 @@ def empty_masks(survey: Survey) -> list[Finding]:
     return [Finding("empty-masks", mask_files(found), evidence, "warning", None, {"masks": len(found), "unlabelled": unlabelled})]
 
 
-RULES = (void_after_last, inverted, empty_masks)
+def ignored(survey: Survey) -> list[Finding]:
+    """A large part of the pixels that is left out, where nobody has said so in the configuration."""
+    if survey.classes is None or "ignore_index" in survey.config.model_fields_set:
+        return []
+    many = {value: share for value, share in survey.ignored_shares.items() if share >= _MUCH}
+    if not many:
+        return []
+    told = listed([f"{value} is read as ignored: {share:.1%} of all pixels" for value, share in many.items()])
+    values = [value for value in survey.classes.ignore_values if survey.classes.told(value) in many]
+    found = [facts for facts in survey.valued if any(facts.values.get(value) for value in values)]
+    evidence = f"{told} are neither learned nor scored."
+    repair = None
+    if IGNORE in values and IGNORE not in survey.listing.ignore:
+        answers = (
+            Answer(f"if {IGNORE} is a class", {"classes": survey.named_with([*([] if survey.named else survey.labels), IGNORE])}),
+            Answer(f"if {IGNORE} marks unlabelled pixels", {"ignore_index": survey.ignoring(*values)}),
+        )
+        question = f"Is {IGNORE} a class, or does it mark unlabelled pixels?"
+        repair = Repair("remap", {"table": {IGNORE: len(survey.labels)}}, "", question, answers)
+    return [Finding("ignored", mask_files(found), evidence, "warning", repair, {"shares": many})]
 
 
-def _ignored(survey: Survey) -> set[int]:
-    return set(survey.classes.ignore_values) if survey.classes is not None else survey.ignored
+RULES = (void_after_last, inverted, ignored, empty_masks)
 
 
 def _borders(survey: Survey, value: int) -> float:
     """Share of all class borders that a value lies at."""
-    touching = _touching(survey.valued)
+    touching = survey.touching
     return round(sum(count for pair, count in touching.items() if value in pair) / max(1, sum(touching.values())), 4)
 
 
 def _lies_between(survey: Survey) -> dict[int, str]:
     """Values that lie along the borders of the others: few pixels, much of all borders, beside nearly every other value."""
-    touching = _touching(survey.valued)
+    touching = survey.touching
     borders = max(1, sum(touching.values()))
     labels = [value for value in survey.totals if value not in survey.ignored]
     found: dict[int, str] = {}
@@ -140,10 +156,3 @@ def _lies_between(survey: Survey) -> dict[int, str]:
             words = f"holds {share:.1%} of the pixels but lies at {along:.0%} of all class borders"
             found[value] = f"{words}, beside {len(beside)} of the {len(labels) - 1} other values"
     return found
-
-
-def _touching(facts: list[PairFacts]) -> Counter[tuple[int, int]]:
-    total: Counter[tuple[int, int]] = Counter()
-    for one in facts:
-        total.update(one.touching)
-    return total

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from string import ascii_lowercase
 
-from maskwright.config.data import DataConfig, is_colour, parse_value
+from maskwright.config.data import DataConfig, MaskValue
 from maskwright.data.checks.facts import PairFacts
+from maskwright.data.checks.smoothing import Sorted, sort_values
 from maskwright.data.dataset import ClassMap, Listing
-from maskwright.data.masks import named_values, uses_colours
+from maskwright.data.masks import known_values, named_classes, uses_colours
 from maskwright.data.partial import Gap
 from maskwright.errors import listed
 
@@ -62,16 +65,42 @@ class Survey:
     @cached_property
     def named(self) -> dict[str, int] | None:
         """Name → value of the classes, where the configuration or the folder tells them."""
-        if self.config.classes is not None:
-            return {name: parse_value(value) for name, value in named_values(self.config.classes).items()}
-        return dict(self.listing.classes) if self.listing.classes is not None else None
+        return named_classes(self.config, self.listing)
 
     @cached_property
     def ignored(self) -> set[int]:
         """Values that mean nothing, as configured or by the format; a class of that value goes before."""
-        index = self.config.ignore_index
-        mine = {parse_value(index)} if index is not None and is_colour(index) == self.has_colours else set()
-        return (mine | set(self.listing.ignore)) - set((self.named or {}).values())
+        return known_values(self.config, self.listing) - set((self.named or {}).values())
+
+    @cached_property
+    def ignored_shares(self) -> dict[str, float]:
+        """Share of all pixels that each ignored value has, and what a raster knows nothing of, where classes are settled."""
+        if self.classes is None:
+            return {}
+        area = sum(facts.mask_size[0] * facts.mask_size[1] for facts in self.valued if facts.mask_size)
+        found = {self.classes.told(value): self.totals[value] for value in self.classes.ignore_values if self.totals[value]}
+        nodata = area - sum(self.totals.values())
+        found |= {"nodata": nodata} if nodata > 0 and all(len(one.values) == one.num_values for one in self.valued) else {}
+        return {value: pixels / max(1, area) for value, pixels in found.items()}
+
+    @cached_property
+    def sorted_values(self) -> Sorted:
+        """Which of the values are classes, which mixtures that smoothing or JPEG made, and which neither."""
+        known = None if self.named is None else {value for value in self.totals if value in {*self.named.values(), *self.ignored}}
+        return sort_values(self.totals, self.between, self.has_colours, self.lossy, known)
+
+    @cached_property
+    def lossy(self) -> bool:
+        """Whether JPEG has been at any of the masks."""
+        return any(is_lossy(facts) for facts in self.valued)
+
+    @cached_property
+    def between(self) -> Counter[int]:
+        """Pixels of each value that lie between others."""
+        total: Counter[int] = Counter()
+        for facts in self.valued:
+            total.update(facts.between)
+        return total
 
     @cached_property
     def has_colours(self) -> bool:
@@ -94,6 +123,29 @@ class Survey:
             return next((value for name, value in self.named.items() if name.lower() in BACKGROUND_NAMES), None)
         return 0
 
+    @cached_property
+    def touching(self) -> Counter[tuple[int, int]]:
+        """How often unequal values lie side by side, smaller first."""
+        total: Counter[tuple[int, int]] = Counter()
+        for facts in self.valued:
+            total.update(facts.touching)
+        return total
+
+    def named_with(self, values: Iterable[int]) -> dict[str, MaskValue]:
+        """The named classes and one for each of these values, to be given its own name; as `data.classes` takes them."""
+        return {**{name: self.written(value) for name, value in (self.named or {}).items()},
+                **name_values([self.written(value) for value in values], self.named or ())}  # fmt: skip
+
+    def ignoring(self, *values: int) -> MaskValue | tuple[MaskValue, ...]:
+        """These values beside those that are ignored and occur; as `data.ignore_index` takes them."""
+        kept = [value for value in sorted(self.ignored) if value in self.totals and value not in values]
+        written = tuple(self.written(value) for value in (*kept, *values))
+        return written[0] if len(written) == 1 else written
+
+    def written(self, value: int) -> MaskValue:
+        """A mask value as a configuration has it."""
+        return self.told(value) if self.has_colours else value
+
     def told(self, value: int) -> str:
         """A mask value as a person writes it."""
         return f"#{value:06x}" if self.has_colours else str(value)
@@ -107,9 +159,25 @@ class Survey:
         return pixels / max(1, sum(self.totals.values()))
 
 
+def name_values(values: Sequence[MaskValue], taken: Collection[str] = ()) -> dict[str, MaskValue]:
+    """Names to be filled in, no two alike.
+
+    >>> name_values([0, 32]), name_values([7], ["road"])
+    ({'class_a': 0, 'class_b': 32}, {'class_a': 7})
+    """
+    places = itertools.chain(ascii_lowercase, map("".join, itertools.product(ascii_lowercase, repeat=2)))
+    free = (name for place in places if (name := f"class_{place}") not in taken)
+    return dict(zip(free, values, strict=False))
+
+
 def is_coloured(facts: PairFacts) -> bool:
     """A mask read as a picture of values that turned out to hold colours."""
     return facts.mask_kind == "colour" and facts.record.form.kind == "picture" and facts.grey_spread >= NEARLY_GREY
+
+
+def is_lossy(facts: PairFacts) -> bool:
+    """A mask with more values than two that is JPEG, or was: its greys are tinted."""
+    return facts.grey_spread > 0 or (facts.num_values > 2 and facts.mask_file.lower().endswith((".jpg", ".jpeg")))
 
 
 def mask_files(facts: Iterable[PairFacts]) -> tuple[str, ...]:

@@ -12,17 +12,36 @@ _FILES = 4
 
 
 def told(audit: Audit) -> list[str]:
-    """The audit for a person: what was recognised, classes, and the findings, errors first."""
+    """The audit for a person: what was recognised, classes, the findings, errors first, and at the end what is asked.
+
+    A command stands on a line of its own, which is to stay whole.
+    """
     splits = ", ".join(f"{number} {split}" for split, number in audit.splits.items() if number)
     images = f"{audit.num_images}{f' ({splits})' if splits else ''}{_sizes(audit)}"
     lines = [f"reader   {audit.reader}: {audit.reason}", f"images   {images}"]
     if audit.classes:
         shares = ", ".join(f"{name} {share:.1%}" for name, share in zip(audit.classes, audit.class_shares, strict=True))
         lines.append(f"classes  {shares} ({audit.classes_reason})")
+    if audit.ignored:
+        shares = ", ".join(f"{value} {share:.1%}" for value, share in audit.ignored.items())
+        lines.append(f"ignored  {shares} of all pixels, neither learned nor scored")
     lines += [f"note     {note}" for note in audit.notes]
     for finding in audit.findings:
-        lines += ["", *_finding(finding)]
+        lines += ["", *_finding(finding, audit)]
+    for finding in audit.findings:
+        if finding.proposal and finding.proposal.question:
+            lines += ["", f"question {finding.code}: {finding.proposal.question}", *_answers(finding, audit)]
     return [*lines, ""]
+
+
+def is_command(line: str) -> bool:
+    """Whether a line is to be pasted."""
+    return line.lstrip().startswith("maskwright ")
+
+
+def _answers(finding: Finding, audit: Audit) -> list[str]:
+    answers = finding.proposal.answers if finding.proposal else ()
+    return [line for one in answers for line in (f"  {one.told}:", f"    {audit.command(**one.keys)}")]
 
 
 def name_of_copy(root: str) -> str:
@@ -47,17 +66,17 @@ def _sizes(audit: Audit) -> str:
     return f", {width}x{height}" if len(sizes) == 1 else f", {width}x{height} to {wide}x{high}"
 
 
-def _finding(finding: Finding) -> list[str]:
+def _finding(finding: Finding, audit: Audit) -> list[str]:
     number = f" ({len(finding.files)} files)" if len(finding.files) > 1 else ""
     lines = [f"{finding.severity.ljust(8)} {finding.code}: {CODES[finding.code].title}{number}", f"  {finding.evidence}"]
     if finding.files:
         lines.append(f"  files: {_some(finding.files)}")
     proposal = finding.proposal
     if proposal and proposal.question:
-        lines.append(f"  question: {proposal.question}")
+        lines.append("  see the question below")
     elif proposal:
-        lines.append(f"  repair: {proposal.told or proposal.op}")
-        lines += [f"  or: {proposal.instead}"] if proposal.instead else []
+        lines += [f"  repair: {proposal.told or proposal.op}", *(f"  or {line.lstrip()}" if not is_command(line) else line
+                  for line in _answers(finding, audit))]  # fmt: skip
     return lines
 
 

@@ -77,21 +77,21 @@ def _classes(classes: ClassMap, config: DataConfig) -> list[str]:
     parts = [_key("classes", named, classes.reason or "as the data set says")]
     if "ignore_index" in config.model_fields_set:
         parts.append(_key("ignore_index", config.ignore_index, "as configured"))
-    elif len(classes.ignore_values) == 1:
-        value = classes.told(classes.ignore_values[0]) if classes.colours else classes.ignore_values[0]
-        parts.append(_key("ignore_index", value, "mask value that is neither scored nor learned"))
+    elif classes.ignore_values:
+        values = [classes.told(value) if classes.colours else value for value in classes.ignore_values]
+        parts.append(_key("ignore_index", values[0] if len(values) == 1 else values, "neither scored nor learned"))
     return parts
 
 
 def _proposed_classes(audit: Audit) -> list[str]:
     """A proposal to fill in, where nobody can say yet what the values mean."""
-    tables = [finding.proposal for finding in audit.findings if finding.proposal and finding.proposal.op in ("colours", "remap")
-              and finding.severity == "error" and finding.proposal.question]  # fmt: skip
-    if not tables:
+    asked = [finding.proposal for finding in audit.errors if finding.proposal and finding.proposal.question]
+    named = [(proposal.question, answer.keys) for proposal in asked for answer in proposal.answers if "classes" in answer.keys]
+    if not named:
         return [f"\n# classes: {{name: value}}   to be named: {one_line(audit.classes_reason)}"]
-    table = {f"class_{label}": value for value, label in tables[0].values["table"].items()}
-    text = yaml.safe_dump({"classes": table}, sort_keys=False, width=1000).rstrip()
-    return [f"\n# {one_line(tables[0].question)} Give the classes their names and take out the `# `:"] + [
+    question, keys = named[0]
+    text = yaml.safe_dump({"classes": keys["classes"]}, sort_keys=False, width=1000).rstrip()
+    return [f"\n# {one_line(question)} Give the classes their names and take out the `# `:"] + [
         f"# {line}" for line in text.splitlines()
     ]
 
