@@ -262,7 +262,7 @@ class TestFromFilesAndRuns:
 
     def test_other_bands_are_taken_in_turns_and_told(self) -> None:
         run = Run.open(finished())
-        model = build_model(run.config.model.model_copy(update={"weights": str(run.root)}), TWO, num_channels=5)
+        model = build_model(run.config.model.model_copy(update={"weights": str(run.root), "pixels": "auto"}), TWO, num_channels=5)
         first = "net.encoder.0.0.weight"
         theirs = load_file(run.weights)[first]
         assert torch.allclose(model.state_dict()[first], theirs[:, [0, 1, 2, 0, 1]] * 0.6)

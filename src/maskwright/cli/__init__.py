@@ -65,6 +65,16 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
 _OWN = {"--json": False, "--help": False, "-h": False}
 OPEN_COMMANDS: dict[tuple[str, ...], dict[str, bool]] = {
     ("check",): {**_OWN, "--html": True, "--fix": True, "--leave": True, "--write": False},
+    ("evaluate",): {
+        **_OWN,
+        "--split": True,
+        "--data": True,
+        "--mask-threshold": True,
+        "--boundary-width": True,
+        "--pictures": False,
+        "--out": True,
+    },
+    ("predict",): {**_OWN, "--out": True, "--mask-threshold": True},
     ("train",): {**_OWN, "--out": True, "--save-dir": True, "--resume": True},
     ("compare",): {**_OWN, "--out": True, "--split": True, "--plan": False},
     ("search",): {**_OWN, "--out": True, "--trials": True, "--minutes": True, "--plan": False},
@@ -72,6 +82,7 @@ OPEN_COMMANDS: dict[tuple[str, ...], dict[str, bool]] = {
     ("config", "show"): _OWN,
     ("config", "check"): _OWN,
 }
+WITH_WEIGHTS = (("evaluate",), ("predict",))  # take keys only beside weights without a run
 
 
 def build_app(words: Sequence[str] = ()) -> App:
@@ -193,7 +204,7 @@ def _keys_last(words: list[str]) -> list[str]:
     The configuration knows the keys, and its errors name file, line and nearest key; cyclopts needn't learn them.
     """
     command = next((known for known in OPEN_COMMANDS if tuple(words[: len(known)]) == known), None)
-    if command is None:
+    if command is None or (command in WITH_WEIGHTS and not any(_names_configuration(word) for word in words)):
         return words
     own: list[str] = []
     rest: list[str] = []
@@ -207,6 +218,11 @@ def _keys_last(words: list[str]) -> list[str]:
         else:
             rest.append(word)
     return [*command, *own, *(["--", *rest] if rest else [])]
+
+
+def _names_configuration(word: str) -> bool:
+    """Whether a word names weights or a configuration, beside which any key may stand; a run goes as it was trained."""
+    return word.partition("=")[0] in ("--weights", "--model.weights") or word.lower().endswith((".yaml", ".yml"))
 
 
 def _with_dashes(word: str) -> str:

@@ -6,23 +6,25 @@ from maskwright.cli.types import Flag
 
 
 def evaluate(
-    run: str, /, *, split: str = "test", data: str | None = None, mask_threshold: str | None = None,
-    boundary_width: int = 3, pictures: Flag = False, json: Flag = False,
+    *names: str, split: str = "test", data: str | None = None, mask_threshold: str | None = None,
+    boundary_width: int = 3, pictures: Flag = False, out: str | None = None, json: Flag = False,
 ) -> None:  # fmt: skip
-    """Score a run on one of its splits, at each image's own size.
+    """Score a run on one of its splits, or weights of your own on a data set, at each image's own size.
 
     maskwright evaluate runs/first
     maskwright evaluate runs/first --split val --pictures
     maskwright evaluate runs/first --mask-threshold tuned
+    maskwright evaluate --model unet --weights my.pth --data my_data --size 256
 
     Parameters
     ----------
-    run
-        The run folder.
+    names
+        RUN: the run folder. With --weights FILE a CONFIG.yaml may stand in its place, or nothing; any key of a configuration
+        is a flag (--model, --size, --data.classes, …). A run folder is made of them, without training.
     split
         train, val or test.
     data
-        Where the data set's folder is now, when it has moved.
+        Where the data set's folder is now, when it has moved; with --weights the data set.
     mask_threshold
         Two classes: from which probability a pixel is foreground. A number, fixed (the run's own, 0.5 unless it was
         trained with another), or tuned: the one with the highest IoU on the val images, kept in
@@ -31,16 +33,35 @@ def evaluate(
         How many pixels two outlines may be apart for boundary precision, recall and F.
     pictures
         Write image, truth, prediction and error of every image to RUN/evaluation/pictures/SPLIT/.
+    out
+        With --weights: the new run folder. Default: runs/DATA-MODEL-NUMBER.
     json
         Print one JSON document on stdout.
     """
-    from maskwright.cli.output import counting, say, say_json, table
-    from maskwright.data.record import moved_data
-    from maskwright.errors import as_typed, counted
-    from maskwright.evaluation import evaluate as score
-    from maskwright.runs import Run
+    import sys
+    from pathlib import Path
 
-    opened, moved = Run.open(run), moved_data(data)
+    from maskwright.cli.output import counting, say, say_json, table
+    from maskwright.cli.source import read_source
+    from maskwright.errors import UsageError, as_typed, counted, listed
+
+    config, runs = read_source(names, data)
+    if len(runs) != (1 if config is None else 0) or (config is None and out is not None):
+        got = listed([*runs, *(["--out"] if config is None and out else [])])
+        raise UsageError(f"`RUN` must be one run folder, or --model NAME --weights FILE --data FOLDER without one; got {got}.")
+
+    from maskwright.data.record import moved_data
+    from maskwright.evaluation import evaluate as score
+    from maskwright.evaluation.from_weights import run_from_weights
+    from maskwright.runs import Run, default_out
+
+    if config is None:
+        opened, moved = Run.open(runs[0]), moved_data(data)
+    else:
+        opened, notes = run_from_weights(config, Path(out or default_out(config)), counting("reading"))
+        moved = None
+        for note in notes:
+            print(f"weights {note}", file=sys.stderr)
     result = score(opened, split, moved, mask_threshold, counting("evaluating"), boundary_width)
     if pictures:
         from maskwright.reports.sheets import write_sheets

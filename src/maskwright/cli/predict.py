@@ -5,11 +5,12 @@ from __future__ import annotations
 from maskwright.cli.types import Flag
 
 
-def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold: str | None = None, json: Flag = False) -> int:
-    """Predict images of any size with a run.
+def predict(*names: str, out: str = "predictions", mask_threshold: str | None = None, json: Flag = False) -> int:
+    """Predict images of any size with a run, or with weights of your own beside a configuration.
 
     maskwright predict runs/first photo.jpg
     maskwright predict runs/first photos --out masks
+    maskwright predict --model unet --weights my.pth photos --size 256
 
     Writes NAME.png (class numbers, with a palette) and NAME-overlay.jpg for each image; of a georeferenced
     TIFF the class numbers are NAME.tif, which lies where the image does, with nodata 255. A file that can't
@@ -17,10 +18,10 @@ def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold:
 
     Parameters
     ----------
-    run
-        The run folder.
-    images
-        Image files, or folders of them; what lies in sub-folders is written into sub-folders of the same names.
+    names
+        RUN IMAGES…: the run folder, then image files or folders of them; what lies in sub-folders is
+        written into sub-folders of the same names. With --weights FILE no run is named: a CONFIG.yaml
+        may stand in its place, and any key of a configuration is a flag (--model, --size, --data.classes, …).
     out
         Folder to write to.
     mask_threshold
@@ -29,20 +30,38 @@ def predict(run: str, /, *images: str, out: str = "predictions", mask_threshold:
     json
         Print one JSON document on stdout.
     """
-    from maskwright.cli.output import counting, say, say_json
-    from maskwright.errors import DataError, UsageError
-    from maskwright.evaluation.settle import threshold_for_prediction
-    from maskwright.prediction.predictor import Predictor
-    from maskwright.prediction.writers import predict_files
-    from maskwright.runs import Run
+    import sys
 
+    from maskwright.cli.output import counting, say, say_json
+    from maskwright.cli.source import read_source
+    from maskwright.errors import DataError, UsageError, must
+
+    config, images = read_source(names)
+    run = images.pop(0) if config is None and images else ""
     if not images:
         raise UsageError(
             "`IMAGES` must name at least one file or folder; got none. Write: maskwright predict RUN IMAGES… --out DIR"
         )
-    opened = Run.open(run)
-    predictor = Predictor.from_run(opened)
-    threshold = threshold_for_prediction(opened, mask_threshold)
+
+    from maskwright.evaluation.settle import threshold_for_prediction
+    from maskwright.prediction.from_weights import predictor_for
+    from maskwright.prediction.predictor import Predictor
+    from maskwright.prediction.threshold import read_threshold
+    from maskwright.prediction.writers import predict_files, predicted_files
+    from maskwright.runs import Run
+
+    if config is None:
+        opened = Run.open(run)
+        predictor, notes = Predictor.from_run(opened), []
+        threshold = threshold_for_prediction(opened, mask_threshold)
+    else:
+        predictor, notes = predictor_for(config, predicted_files(images))
+        wish = read_threshold(mask_threshold, predictor.classes.num_classes)
+        if wish == "tuned":
+            raise UsageError(must("--mask-threshold", "a number for weights without a run", "tuned", "Give one, such as 0.5."))
+        threshold = wish
+    for note in notes:
+        print(f"weights {note}", file=sys.stderr)
     written = predict_files(predictor, images, out, threshold, counting("predicting"))
     if json:
         done = [str(path) for path in written.images]

@@ -15,6 +15,16 @@ from pydantic import (
 from maskwright.config.base import Auto, Section
 
 
+class PixelsConfig(Section):
+    """What is subtracted from each band's 0 to 255 and what it is then divided by."""
+
+    mean: Annotated[list[float], Field(description="one a band")]
+    std: Annotated[list[PositiveFloat], Field(description="one a band")]
+
+
+Pixels = Annotated[PixelsConfig | Auto, Field(description="how bands are normalised; auto: as the weights expect")]
+
+
 class UnetConfig(Section):
     """The U-Net of the lab, from scratch."""
 
@@ -25,13 +35,7 @@ class UnetConfig(Section):
     outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
     norm: Annotated[Literal["batch", "none"], Field(description="normalisation after each convolution")] = "batch"
     weights: Annotated[str, Field(description="what to start from: none, a weights file or a run folder")] = "none"
-
-
-class PixelsConfig(Section):
-    """What is subtracted from each band's 0 to 255 and what it is then divided by."""
-
-    mean: Annotated[list[float], Field(description="one a band")]
-    std: Annotated[list[PositiveFloat], Field(description="one a band")]
+    pixels: Pixels = "auto"
 
 
 # encoders that SMP once had itself, by how their names begin; it takes timm's in their place, and so do we
@@ -61,7 +65,7 @@ class SmpConfig(Section):
     weights: Annotated[
         str, Field(description="what to start from: none, imagenet or another set of the encoder's, a file, or a run folder")
     ] = "imagenet"
-    pixels: Annotated[PixelsConfig | Auto, Field(description="how bands are normalised; auto: as the weights expect")] = "auto"
+    pixels: Pixels = "auto"
     outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
 
 
@@ -72,6 +76,7 @@ class Resnet34UnetConfig(Section):
     up: Annotated[Literal["transposed", "bilinear"], Field(description="how the decoder doubles a feature map")] = "transposed"
     width: Annotated[int, Field(ge=2, multiple_of=2, description="channels of the first block; ResNet34's are 64")] = 64
     weights: Annotated[str, Field(description="imagenet: the encoder is torchvision's resnet34; none, a file or a run")] = "none"
+    pixels: Pixels = "auto"
     outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
 
 
@@ -91,6 +96,7 @@ class TorchvisionConfig(Section):
     weights: Annotated[str, Field(description="COCO_WITH_VOC_LABELS_V1, imagenet-backbone, none, a file or a run")] = (
         "COCO_WITH_VOC_LABELS_V1"
     )
+    pixels: Pixels = "auto"
     aux_weight: Annotated[
         float | None, Field(ge=0, description="weight of the auxiliary head's loss; 0.4 where there is one, 0 leaves it out")
     ] = None

@@ -15,9 +15,9 @@ from typing import Any
 from torch import nn
 
 from maskwright import runtime
-from maskwright.config.models import AnyModelConfig
+from maskwright.config.models import AnyModelConfig, PixelsConfig
 from maskwright.data.dataset import ClassMap
-from maskwright.errors import ModelError
+from maskwright.errors import ModelError, must
 from maskwright.models.hf import build_hf
 from maskwright.models.resnet34_unet import build_resnet34_unet
 from maskwright.models.smp import build_smp
@@ -47,14 +47,27 @@ def build_model(config: AnyModelConfig, classes: ClassMap, num_channels: int = 3
             f"`model.outputs` must be softmax for more than two classes; got sigmoid and {classes.num_classes}. {fix}"
         )
     num_outputs = 1 if config.outputs == "sigmoid" else classes.num_classes
+    pixels = getattr(config, "pixels", "auto")
+    if start:
+        refuse_unequal_bands(config, num_channels)
     own = _own_weights(config) if start else None
     net = MODELS[config.name](config if start and own is None else without_weights(config), num_channels, num_outputs)
     if own is not None:
         adopt_pixels(net, own, config, num_channels)
+    if isinstance(pixels, PixelsConfig):
+        net.mean, net.std = tuple(pixels.mean), tuple(pixels.std)  # pyright: ignore[reportArgumentType]
     model = Segmenter(net, num_channels)
     if own is not None:
         model.loaded = load_own(model, own, classes, num_channels)
     return model
+
+
+def refuse_unequal_bands(config: AnyModelConfig, num_channels: int) -> None:
+    """Stop where `model.pixels` normalises another number of bands than there are."""
+    pixels = getattr(config, "pixels", "auto")
+    if isinstance(pixels, PixelsConfig) and {len(pixels.mean), len(pixels.std)} != {num_channels}:
+        got = f"{len(pixels.mean)} means and {len(pixels.std)} deviations"
+        raise ModelError(must("model.pixels", f"a mean and a std for each of {num_channels} bands", got, "Or set it to auto."))
 
 
 def _own_weights(config: AnyModelConfig) -> Path | None:

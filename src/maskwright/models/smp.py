@@ -33,7 +33,6 @@ def build_smp(config: SmpConfig, num_channels: int, num_outputs: int) -> nn.Modu
     import segmentation_models_pytorch as smp
 
     arch, architectures = config.arch.lower(), dict(smp.MODEL_ARCHITECTURES_MAPPING)
-    _refuse_unequal_bands(config, num_channels)
     asked = weights is not None if encoder.startswith(TIMM) else weights  # of timm's the name says which set
     options = {"encoder_name": encoder, "encoder_weights": asked or None, "in_channels": num_channels, "classes": num_outputs}
     try:
@@ -50,11 +49,9 @@ def build_smp(config: SmpConfig, num_channels: int, num_outputs: int) -> nn.Modu
     model.stride, model.smallest = _sides(config, model, num_channels)
     if (arch, encoder) not in _IDLE:
         _IDLE[arch, encoder] = find_idle(model, _picture(num_channels, model.smallest))
-    gone = take_out(model, _IDLE[arch, encoder])
+    model.gone = gone = take_out(model, _IDLE[arch, encoder])
     if weights is not None:
         _note_weights(config, model, encoder, num_channels, gone)
-    if config.pixels != "auto":
-        model.mean, model.std = tuple(config.pixels.mean), tuple(config.pixels.std)
     return model
 
 
@@ -129,15 +126,6 @@ def _unknown_set(config: SmpConfig, offered: list[str]) -> str:
         return must("model.weights", "none, a weights file or a run folder", name, f"{config.encoder} has no pretrained weights.")
     fix = f"{config.encoder} offers {listed(offered, 'and', 8)}; a weights file or a run folder must be there to be taken."
     return unknown("model.weights", config.weights, [*offered, "none"], fix)
-
-
-def _refuse_unequal_bands(config: SmpConfig, num_channels: int) -> None:
-    if config.pixels == "auto":
-        return
-    lengths = len(config.pixels.mean), len(config.pixels.std)
-    if lengths != (num_channels, num_channels):
-        got = f"{lengths[0]} means and {lengths[1]} deviations"
-        raise ModelError(must("model.pixels", f"a mean and a std for each of {num_channels} bands", got, "Or set it to auto."))
 
 
 def _flexible(build: Any, options: dict[str, Any]) -> Any:

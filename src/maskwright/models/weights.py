@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from maskwright.config.models import AnyModelConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.data.record import class_map
 from maskwright.errors import ModelError, RunError, listed, must
@@ -76,7 +77,7 @@ def load_own(model: nn.Module, path: Path, classes: ClassMap, num_channels: int)
         if names != classes.names:
             there, here = listed(names, "and", 4), listed(classes.names, "and", 4)
             other_classes = f"its classes are {there}, here they are {here}: a new head"
-    found = _matched(tensors, model.state_dict())
+    found = matched(tensors, model.state_dict())
     _refuse_another_network(path, model, found, run)
     return _take(model, tensors, found, _Plan(path, run, head, other_classes, num_channels))
 
@@ -129,7 +130,7 @@ def first_difference(theirs: Mapping[str, Any], mine: Mapping[str, torch.Tensor]
         if not isinstance(other, torch.Tensor):
             return f"{name} is missing"
         if other.shape != value.shape:
-            return f"{name} is {_shape(other)} and not {_shape(value)}"
+            return f"{name} is {shape_text(other)} and not {shape_text(value)}"
         if not other.isfinite().all():
             return f"{name} holds values that are not finite"
     return next((f"{name} has no place in it" for name in theirs if name not in mine), None)
@@ -203,7 +204,7 @@ def bands_in_turn(weight: torch.Tensor, num_channels: int) -> torch.Tensor:
     return weight[:, [band % num_before for band in range(num_channels)]] * (num_before / num_channels)
 
 
-def _matched(tensors: Mapping[str, torch.Tensor], mine: Mapping[str, torch.Tensor]) -> dict[str, str]:
+def matched(tensors: Mapping[str, torch.Tensor], mine: Mapping[str, torch.Tensor]) -> dict[str, str]:
     """Name here → name there, by the pair of prefixes under which most names agree, and of equal ones most shapes."""
     best: tuple[int, int] = (0, 0)
     found: dict[str, str] = {}
@@ -231,22 +232,22 @@ def _refuse_another_network(path: Path, model: nn.Module, found: dict[str, str],
     encoder = _names_of(model, "encoder")
     inside = len(encoder & found.keys())
     if inside < _LEAST_SHARE * len(encoder):
-        made = f"; it was trained as {_model_words(run)}" if run else ""
+        made = f"; it was trained as {model_words(run.config.model)}" if run else ""
         fix = "Name the model it belongs to with --model, or start from scratch with --weights none."
         got = f"{path}, in which {inside} of the encoder's {len(encoder)} tensors are found{made}"
         raise ModelError(must("model.weights", "weights of this model", got, fix))
 
 
 def _other_shape(plan: _Plan, name: str, theirs: torch.Tensor, mine: torch.Tensor) -> str:
-    made = f"; it was trained as {_model_words(plan.run)}" if plan.run else ""
-    got = f"{plan.path}, where {name} is {_shape(theirs)} and not {_shape(mine)}{made}"
+    made = f"; it was trained as {model_words(plan.run.config.model)}" if plan.run else ""
+    got = f"{plan.path}, where {name} is {shape_text(theirs)} and not {shape_text(mine)}{made}"
     fix = "Name the model it belongs to, width and depth included, or start from scratch with --weights none."
     return must("model.weights", "weights of this model", got, fix)
 
 
-def _model_words(run: Run | None) -> str:
-    assert run is not None
-    told = run.config.model.model_dump(exclude={"weights", "pixels", "outputs"})
+def model_words(config: AnyModelConfig) -> str:
+    """A model section in words: name unet, up transposed, width 64, …"""
+    told = config.model_dump(exclude={"weights", "pixels", "outputs"}, exclude_none=True)
     return ", ".join(f"{key} {value}" for key, value in told.items())
 
 
@@ -298,7 +299,7 @@ def _grouped(names: Iterable[str]) -> str:
     return listed([f"{group} ({times})" for group, times in groups.items()], "and", 6)
 
 
-def _shape(tensor: torch.Tensor) -> str:
+def shape_text(tensor: torch.Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "a single number"
 
 

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from maskwright import runtime
+from maskwright.config import Config
 from maskwright.data.dataset import IGNORE, Bands, ClassMap
 from maskwright.data.decoding import read_bytes, refuse_beyond_memory
 from maskwright.data.geometry import View
@@ -31,6 +32,7 @@ from maskwright.models.weights import load_weights
 from maskwright.models.wrapper import EVEN, labels_from_logits, logits_at_own_size
 from maskwright.prediction.threshold import foreground, read_threshold
 from maskwright.runs import Run
+from maskwright.training.resolve import view_of
 
 _GREY = (0, 0, 0)  # the bands chosen where every image of a data set is grey
 
@@ -95,20 +97,22 @@ class Predictor:
         runtime.tune_allocator()
         model = build_model(config.model, classes, bands.num_channels, start=False)  # what the run holds is laid over it
         load_weights(run.weights, model)
+        return cls.of(config, model, classes, bands)
+
+    @classmethod
+    def of(cls, config: Config, model: Segmenter, classes: ClassMap, bands: Bands) -> Predictor:
+        """A network that holds its weights, with what a resolved configuration says of predicting."""
         device_name = "cpu" if config.train.devices == "cpu" else choose_device()[0]
         device = torch_device(device_name)
         # the arithmetic it was validated with, where this machine has it
         precision = "bf16" if config.train.precision == "bf16" and choose_precision(device_name)[0] == "bf16" else "fp32"
-        data = config.data
-        assert data.view != "auto" and data.size != "auto" and data.scale != "auto", "a run's configuration is resolved"
-        view = View(data.view, data.size, data.scale, data.letterbox, data.outside)
         model = model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        threshold = config.train.mask_threshold
-        return cls(model.eval(), view, classes, bands, device, precision, threshold, data.tones is not None)
+        threshold, any_depth = config.train.mask_threshold, config.data.tones is not None
+        return cls(model.eval(), view_of(config), classes, bands, device, precision, threshold, any_depth)
 
     def predict(self, image: np.ndarray | str | Path, threshold: float | None = None) -> Prediction:
         """Predict one image (a path, or H W 3 uint8 RGB); `threshold` is the foreground's, the run's own when not given."""
-        pixels, valid, place = _pixels(image, self.bands, self.any_depth)
+        pixels, valid, place = read_pixels(image, self.bands, self.any_depth)
         name = image if isinstance(image, str | Path) else "image"
         refuse_beyond_memory(name, (self.classes.num_classes, *pixels.shape[:2]), 4)  # its probabilities
         logits = self.logits(pixels)
@@ -140,7 +144,7 @@ class Predictor:
         return (foreground(logits) >= threshold).to(torch.uint8).cpu().numpy()
 
 
-def _pixels(
+def read_pixels(
     image: np.ndarray | str | Path, bands: Bands, any_depth: bool
 ) -> tuple[np.ndarray, np.ndarray | None, Georeference | None]:
     """The image as the network sees it, where it holds data (None: everywhere), and where it lies if it says so."""

@@ -39,7 +39,7 @@ def predict_files(
     progress: Callable[[int, int], None] | None = None,
 ) -> Written:  # fmt: skip
     """Predict image files and folders of them; a bad file is told at the end and the rest is done."""
-    files = _expand(paths)
+    files = predicted_files(paths)
     names = _names(files, [path for path in map(Path, paths) if path.is_dir()])
     out = Path(out)
     predictor.refuse_threshold(threshold)
@@ -90,7 +90,7 @@ def write_labels(path: Path, labels: np.ndarray, num_classes: int) -> None:
     write_atomically(path, lambda temporary: picture.save(temporary))
 
 
-def _expand(paths: Iterable[str | Path]) -> list[Path]:
+def predicted_files(paths: Iterable[str | Path]) -> list[Path]:
     """Folders stand for the images in them and in their sub-folders."""
     files: list[Path] = []
     for path in map(Path, paths):

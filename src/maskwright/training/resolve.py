@@ -55,9 +55,7 @@ def resolve(config: Config, dataset: Dataset, cache: tuple[str, str]) -> tuple[C
     to.settle("data.cache", lambda: cache)
     device = to.settle("train.devices", choose_device)
     longest = statistics.median(max(item.height, item.width) for item in dataset.items)
-    kind = to.settle("data.view", lambda: _view(longest))
-    size = to.settle("data.size", lambda: _size(kind, longest, device))
-    scale = to.settle("data.scale", lambda: (1.0, "images at their own scale"))
+    kind, size, scale = settle_view(to, longest, device)
     sampling = to.settle("data.sampling", lambda: choose_sampling(dataset))
     focus = to.settle("data.crop_focus", lambda: choose_focus(dataset, kind))
     to.settle("train.precision", lambda: choose_precision(device))
@@ -75,6 +73,13 @@ def resolve(config: Config, dataset: Dataset, cache: tuple[str, str]) -> tuple[C
     if config.train.minutes is None:
         to.settle("train.epochs", lambda: _epochs(inputs))
     return resolve_schedule(config.replace(to.changes), to.reasons), to.reasons
+
+
+def settle_view(to: Resolver, longest: float, device: str) -> tuple[str, int, float]:
+    """What the network sees of an image: kind of view, size and scale, from the images' longest side."""
+    kind = to.settle("data.view", lambda: _view(longest))
+    size = to.settle("data.size", lambda: _size(kind, longest, device))
+    return kind, size, to.settle("data.scale", lambda: (1.0, "images at their own scale"))
 
 
 def resolve_schedule(config: Config, reasons: dict[str, str]) -> Config:

@@ -1,0 +1,39 @@
+"""What evaluate and predict are given: a run, or a configuration with a person's own weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from maskwright.config import Config
+
+_YAML = (".yaml", ".yml")
+
+
+def read_source(words: Sequence[str], data: str | None = None) -> tuple[Config | None, list[str]]:
+    """The configuration that `[CONFIG.yaml] --model … --weights …` makes, None where a run is named; and the other names.
+
+    >>> read_source(["runs/first", "photo.jpg"])
+    (None, ['runs/first', 'photo.jpg'])
+    """
+    from maskwright.config.files import load_config
+    from maskwright.config.flags import FREEZE, parse_overrides
+
+    names: list[str] = []
+    flags: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("--"):
+            names.append(word)
+            continue
+        flags.append(word)
+        if "=" not in word and word not in FREEZE and left:
+            flags.append(left.pop(0))
+    path = names.pop(0) if names and names[0].lower().endswith(_YAML) else None
+    overrides = parse_overrides(flags)
+    if path is None and not overrides:
+        return None, names
+    given = [("data.root", data, "--data")] if data is not None else []
+    return load_config(path, [*overrides, *given]), names

@@ -1,0 +1,67 @@
+"""A run made of a person's own weights: nothing is trained, and every command that takes a run then takes it.
+
+run, notes = run_from_weights(config, Path("runs/mine"))
+evaluate(run, "test")
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from maskwright.config import Config
+from maskwright.data.dataset import Dataset
+from maskwright.data.opening import open_dataset
+from maskwright.data.record import data_document
+from maskwright.errors import counted
+from maskwright.models.weights import UNKNOWN, Loaded
+from maskwright.models.whole import config_for
+from maskwright.prediction.from_weights import load_network, read_weights, view_note
+from maskwright.runs import Run, command_line, provenance
+from maskwright.training.callbacks import write_weights
+from maskwright.training.resolve import resolve
+from maskwright.training.start import settle_start, told_start
+
+
+def run_from_weights(config: Config, out: Path, progress: Callable[[int, int], None] | None = None) -> tuple[Run, list[str]]:
+    """Make a run folder of a configuration, its data and its weights file; what a person should know of how they fit."""
+    Run.refuse_taken(out)
+    path, tensors = read_weights(config)
+    if config.data.split.model_fields_set.isdisjoint({"val", "test", "folds"}):
+        split = config.data.split.model_copy(update={"val": 0.0, "test": 0.0})
+        config = config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
+    opened = open_dataset(config.data.model_copy(update={"cache": "none"}), None, progress)
+    try:
+        network = config_for(config.model, tensors, opened.dataset.bands.num_channels)
+        whole = config.model_copy(update={"data": opened.config, "model": network})
+        settled, reasons = resolve(whole, opened.dataset, ("none", "each image is read once"))
+        images = [opened.store.get(index)[0] for index in range(min(4, len(opened.dataset.items)))]
+    finally:
+        opened.store.close()
+    dataset, notes = _to_score(opened.dataset, config)
+    model, told = load_network(settled, path, tensors, dataset.classes, dataset.bands.num_channels, images)
+    model.loaded = Loaded(f"file {path}", UNKNOWN, len(tensors), notes=tuple(told))
+    settled, why = settle_start(settled.replace({"train.epochs": 1, "log": ["csv"]}), model)
+    data = settled.data
+    if "data.size" in reasons and data.view != "auto" and data.size != "auto":
+        notes.append(view_note(data.view, data.size))
+    if data.root is not None:
+        settled = settled.replace({"data.root": str(Path(data.root).absolute())})
+    run = Run.create(out)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    run.write_json("environment.json", {**provenance(command_line(), now, reasons | why), **told_start(model)})
+    run.write_json("data.json", data_document(dataset))
+    write_weights(run, {"state_dict": model.state_dict(), "source": str(path)})
+    run.write_config(settled, reasons | why)
+    return run, told + notes
+
+
+def _to_score(dataset: Dataset, config: Config) -> tuple[Dataset, list[str]]:
+    """The splits the data set names, or was asked to be dealt into; else all its images are there to be scored."""
+    if dataset.dealing.seed is None or config.data.split.val or config.data.split.test or config.data.split.folds:
+        return dataset, []
+    items = tuple(replace(item, record=replace(item.record, split="test")) for item in dataset.items)
+    told = f"the data name no splits, so all {counted(len(items), 'image')} are scored, as test"
+    return replace(dataset, items=items, dealing=replace(dataset.dealing, seed=None, reason=told)), [told]

@@ -1,0 +1,112 @@
+"""A person's own weights with a configuration: a network to predict with, though no run was ever made of it.
+
+    predictor, notes = predictor_for(load_config(None, parse_overrides(["--model", "unet", "--weights", "my.pth"])), images)
+
+What a file of weights does not say comes from the configuration, else from a default that the notes tell.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from maskwright.config import Config
+from maskwright.data.dataset import RGB, Bands, ClassMap
+from maskwright.data.masks import named_values
+from maskwright.errors import ConfigError, DataError, ModelError, counted, listed, must
+from maskwright.models import Segmenter, build_model, refuse_unequal_bands
+from maskwright.models.devices import choose_device, choose_precision
+from maskwright.models.weights import SUFFIXES, own_weights, read_tensors
+from maskwright.models.whole import Tensors, config_for, fit_statistics, num_outputs, take_whole
+from maskwright.prediction.predictor import Predictor, read_pixels
+from maskwright.training.resolve import Resolver, settle_view, view_of
+
+_LOOKED_AT = 4  # images whose pass through the network tells how it wants its pixels
+
+
+def read_weights(config: Config) -> tuple[Path, Tensors]:
+    """The weights file a configuration names, and its tensors."""
+    path = own_weights(config.model.weights)
+    if path is None:
+        fix = "Name it with --weights FILE, or name a run folder alone."
+        raise ConfigError([must("model.weights", f"a weights file ({listed(SUFFIXES, 'or')})", config.model.weights, fix)])
+    path = path / "model.safetensors" if path.is_dir() else path
+    return path, read_tensors(path)
+
+
+def load_network(
+    config: Config, path: Path, tensors: Tensors, classes: ClassMap, num_channels: int, images: Sequence[np.ndarray]
+) -> tuple[Segmenter, list[str]]:
+    """The network of a resolved configuration with the file's tensors, and what a person should know of how they fit."""
+    outputs = num_outputs(config.model, tensors)
+    if outputs not in (None, classes.num_classes, 1 if classes.is_binary else None):
+        names = listed(classes.names, "and", 4)
+        fix = "Name as many with --data.classes '{background: 0, NAME: 1, …}', or the model it was trained as."
+        raise ModelError(f"`{path}` must give a channel for each class; it gives {outputs} and the classes are {names}. {fix}")
+    refuse_unequal_bands(config.model, num_channels)
+    model = build_model(config.model, classes, num_channels, start=False)
+    notes, renamed = take_whole(model, tensors, path, config.model)
+    model.eval()
+    given = getattr(config.model, "pixels", "auto") != "auto"
+    return model, notes + fit_statistics(model, images[:_LOOKED_AT], view_of(config), given, renamed)
+
+
+def predictor_for(config: Config, files: Sequence[Path]) -> tuple[Predictor, list[str]]:
+    """What predicts with a configuration's weights, and what a person should know of it; `files` are to be predicted."""
+    path, tensors = read_weights(config)
+    bands = _bands(config)
+    config = config.model_copy(update={"model": config_for(config.model, tensors, bands.num_channels)})
+    classes, notes = _classes(config, tensors)
+    images = _readable(files, bands, config.data.tones is not None)
+    to = Resolver(config)
+    device = to.settle("train.devices", choose_device)
+    to.settle("train.precision", lambda: choose_precision(device))
+    longest = statistics.median(max(image.shape[:2]) for image in images) if images else 512
+    kind, size, _ = settle_view(to, longest, device)
+    config = config.replace(to.changes)
+    if "data.size" in to.reasons:
+        notes.append(view_note(kind, size))
+    model, told = load_network(config, path, tensors, classes, bands.num_channels, images)
+    return Predictor.of(config, model, classes, bands), told + notes
+
+
+def view_note(kind: str, size: int) -> str:
+    """How a network sees images where nobody said it."""
+    seen = f"whole, resized to {size} × {size}" if kind == "whole" else f"in windows of {size} × {size} at their own scale"
+    return f"images are seen {seen}: if it was trained otherwise, give --size and --data.view"
+
+
+def _classes(config: Config, tensors: Tensors) -> tuple[ClassMap, list[str]]:
+    """The classes a configuration names, else as many as the file gives."""
+    if config.data.classes is not None:
+        names = tuple(named_values(config.data.classes))
+        return ClassMap(names, tuple(range(len(names)))), []
+    outputs = num_outputs(config.model, tensors) or 2
+    names = ("background", "foreground") if outputs <= 2 else tuple(f"class {number}" for number in range(outputs))
+    told = f"the file gives {counted(outputs, 'channel')}: classes are called {listed(names, 'and', 4)}"
+    return ClassMap(names, tuple(range(len(names)))), [f"{told}; name them with --data.classes"]
+
+
+def _bands(config: Config) -> Bands:
+    data = config.data
+    chosen = tuple(band - 1 for band in data.bands) if data.bands else RGB.chosen
+    low, high = data.tones or (None, None)
+    if low is None or high is None:
+        return Bands(chosen)
+    return Bands(chosen, (low,) * len(chosen), (high,) * len(chosen), "data.tones")
+
+
+def _readable(files: Sequence[Path], bands: Bands, any_depth: bool) -> list[np.ndarray]:
+    """The first images that can be read: one that can't is told when its turn comes."""
+    found: list[np.ndarray] = []
+    for file in files:
+        if len(found) == _LOOKED_AT:
+            break
+        try:
+            found.append(read_pixels(file, bands, any_depth)[0])
+        except DataError:
+            continue
+    return found
