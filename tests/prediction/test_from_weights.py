@@ -323,6 +323,14 @@ def test_tensors_too_few_too_many_and_of_other_shape_are_named(tmp_path):
     assert "net.decoder.0.0.weight is 4×9×3×3 and not 4×8×3×3" in told
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    state = load_file(finished() / "model.safetensors")
+    state["net.head.bias"][0] = float("nan")
+    save_file(state, tmp_path / "my.safetensors")
+    with pytest.raises(ModelError, match=r"must hold finite numbers; net\.head\.bias"):
+        predictor(tmp_path / "my.safetensors")
+
+
 class Marker:
     """A pickle that writes a file when it is run."""
 

@@ -79,6 +79,10 @@ def take_whole(model: Segmenter, tensors: Tensors, source: object, config: AnyMo
 
     Refuses a file that lacks a tensor, holds one too many or has another shape, in one sentence that names them.
     """
+    broken = [name for name, value in tensors.items() if not value.isfinite().all()]
+    if broken:
+        fix = "Take a checkpoint from before its training went astray."
+        raise ModelError(f"`{source}` must hold finite numbers; {listed(broken, 'and', 3)} hold others. {fix}")
     mine = model.state_dict()
     found = matched(tensors, mine)
     inside = _prefix(found)
