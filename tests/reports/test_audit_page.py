@@ -102,7 +102,7 @@ def test_parts_are_in_order_and_grave_findings_first(broken: tuple[Audit, DataCo
     page = read(html, tmp_path)
     assert [told for level, told in page.headings if level == 1] == ["set"]
     parts = [told for level, told in page.headings if level == 2]
-    assert parts == ["What was recognised", "Classes", "Findings", "Examples"]
+    assert parts == ["What was recognised", "Classes", "Findings", "More examples"]
     levels = [level for level, _ in page.headings]
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels)), "a heading level is skipped"
     titles = [told for level, told in page.headings if level == 3][1:]  # after Splits
@@ -147,6 +147,15 @@ def test_names_are_only_names(clean: tuple[Audit, DataConfig], tmp_path: Path) -
     assert any(ODD.replace("/", "") in image["alt"] for image in page.images)
 
 
+def test_three_pairs_stand_under_the_verdict(html: str) -> None:
+    """Before anything is listed, each with its mask; none that cannot be read."""
+    before = html[html.index('class="verdict"') : html.index('class="overview"')]
+    assert before.count("<figure>") == before.count("<img") == 3 and "lacking" not in before
+    names = re.findall(r'<b title="images/([^"]*)">([^<]*)</b>', before)
+    assert len(names) == 3 and all(whole == short for whole, short in names)
+    assert "<img" in html.partition('id="examples"')[2]
+
+
 def test_a_clean_set_says_so_and_still_shows_itself(clean: tuple[Audit, DataConfig], tmp_path: Path) -> None:
     found, config = clean
     assert found.findings == ()
@@ -155,7 +164,7 @@ def test_a_clean_set_says_so_and_still_shows_itself(clean: tuple[Audit, DataConf
     assert "Training on these 14 pairs can start: no errors were found. There is nothing to mend" in text
     assert "None: every file could be read" in text
     assert len(page.images) == 12
-    assert "12 of 14 pairs, spread evenly over splits and files" in text
+    assert "9 more pairs of 14, spread evenly over splits and files" in text
     assert "8 Training 57.1 % 3 Validation 21.4 % 3 Test 21.4 %" in text
     rows = page.table("Class")
     assert rows[0] == ["Class", "", "Pixels", "Training", "Validation", "Test", "Images"]
@@ -179,7 +188,9 @@ def test_a_file_that_cannot_be_read_has_no_picture_and_says_why(html: str) -> No
     part = article(html, "unreadable")
     assert "<img" not in part and "<code>images/00.png</code> must be a whole, readable image" in part
     sheet_part = html.partition('id="examples"')[2]
-    assert re.search(r"<b>images/00\.png</b>.*?Not whole: <code>images/00\.png</code> must be a whole", sheet_part)
+    assert re.search(
+        r'<b title="images/00\.png">00\.png</b>.*?Not whole: <code>images/00\.png</code> must be a whole', sheet_part
+    )
 
 
 def test_sizes_turns_and_corners_are_told(html: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,7 +16,10 @@ from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit
 from maskwright.data.checks.findings import Finding
 from maskwright.data.dataset import RGB, Bands, ClassMap, Record
+from maskwright.data.pictures import NEAR, contrasting, css, overlay, palette
+from maskwright.prediction import Prediction
 from maskwright.reports.audit_examples import examples_of
+from maskwright.reports.audit_page import render
 from maskwright.reports.audit_pictures import (
     LONGEST,
     MARK,
@@ -30,6 +35,7 @@ from maskwright.reports.audit_pictures import (
     read_pair,
 )
 from maskwright.reports.audit_scene import Example, scene_of
+from support import picture as save
 
 WriteImage = Callable[..., Path]
 TWO = Meaning(ClassMap(("ground", "cat"), (0, 1), (255,)))
@@ -253,3 +259,46 @@ def test_examples_are_spread_over_a_findings_files(make_set: Any) -> None:
     finding = Finding("empty-masks", tuple(pair["mask"] for pair in found.pairs), "e.", "warning")
     names = [example.name for example in examples_of(finding, scene_of(found, Path(found.root), 5))]
     assert names == [f"masks/0{number:02d}.png" for number in (0, 5, 10, 14, 19)]
+
+
+@pytest.mark.parametrize("index", range(1, 10))
+def test_outlines_are_seen_on_an_image_of_their_own_colour(index: int) -> None:
+    colours = palette(10)
+    labels = np.zeros((60, 80), np.uint8)
+    labels[20:40, 20:60] = index
+    for image in (colours[index], (0, 0, 0), (255, 255, 255)):
+        ground = np.full((60, 80, 3), image, np.uint8)
+        drawn = overlay(ground, labels, colours)
+        apart = np.linalg.norm(lab(drawn) - lab(ground), axis=-1)
+        assert (apart[18:42, 20:60].max(0) > 25).all()  # every column crosses an outline that differs from the image
+        assert (drawn[:15] == ground[:15]).all()
+
+
+def test_the_foreground_of_two_classes_has_a_colour_the_image_has_not() -> None:
+    for colour in (*palette(10)[1:10].tolist(), (200, 30, 40), (128, 128, 128)):
+        image = np.full((50, 50, 3), colour, np.uint8)
+        chosen = contrasting(image, palette(2))
+        assert np.linalg.norm(lab(chosen[None, 1:2]) - lab(image[:1, :1])) > NEAR
+        assert (chosen[0] == palette(2)[0]).all() and (chosen[255] == palette(2)[255]).all()
+    red = np.full((50, 50, 3), (200, 30, 40), np.uint8)
+    assert (contrasting(red, palette(2)) == palette(2)).all()  # the palette's own where it does
+    prediction = Prediction(np.full((50, 50, 3), palette(2)[1]), np.eye(50, dtype=np.uint8), np.zeros((2, 50, 50)), ("a", "b"))
+    assert not (prediction.overlay() == palette(2)[1]).all(-1)[np.eye(50, dtype=bool)].any()
+
+
+def test_all_pictures_of_an_audit_have_one_colour_for_the_foreground(tmp_path: Path) -> None:
+    """Far from that of the images, in the pictures, in the legend and in the table of classes."""
+    green = palette(2)[1]
+    for number in range(3):
+        mask = np.zeros((40, 40), np.uint8)
+        mask[10:20, 10 + number : 30] = 255
+        save(tmp_path / "images" / f"{number}.png", np.full((40, 40, 3), green))
+        save(tmp_path / "masks" / f"{number}.png", mask)
+    config = DataConfig(root=str(tmp_path))
+    text = render(audit(config), config)
+    found = set(re.findall(r'style="background: (#\w{6})"></span>foreground', text))
+    assert len(found) == 1 and css(green) not in found
+
+
+def lab(pixels: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)

@@ -30,7 +30,7 @@ from maskwright.errors import UsageError
 from maskwright.metrics.counts import Counts, count_image
 from maskwright.prediction.writers import write_labels
 from maskwright.reports import comparison_plots
-from maskwright.reports.comparison_facts import gather_comparison, short_labels
+from maskwright.reports.comparison_facts import gather_comparison, image_scores, short_labels
 from maskwright.reports.comparison_gallery import BUDGET, ComparedImage, Shot, candidates, compared_gallery, encoded
 from maskwright.reports.comparison_labels import spread_out
 from maskwright.reports.comparison_page import write_comparison_report
@@ -119,8 +119,8 @@ def page(cats: Comparison) -> Page:
 def test_page_has_its_parts_in_order(page: Page) -> None:
     assert [told for level, told in page.headings if level == 1] == ["comparison"]
     parts = [told for level, told in page.headings if level == 2]
-    assert parts == ["Standings", "Accuracy against cost", "Training", "The same images, every model", "What failed",
-                     "What was compared", "How it was made"]  # fmt: skip
+    assert parts == ["Best, typical and worst test image", "Standings", "Accuracy against cost", "Training",
+                     "The same images, every model", "What failed", "What was compared", "How it was made"]  # fmt: skip
     levels = [level for level, _ in page.headings]
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels)), "a heading level is skipped"
 
@@ -363,7 +363,7 @@ def test_names_of_curves_are_kept_apart(num: int) -> None:
 
 
 def test_pictures_are_the_same_images_under_every_model(cats: Comparison, page: Page) -> None:
-    assert len(page.images) == 5 * (3 + 3)
+    assert len(page.images) == 3 * 4 + 5 * (3 + 3)
     for image in page.images:
         head, _, body = image["src"].partition(",")
         assert head == "data:image/jpeg;base64"
@@ -371,6 +371,18 @@ def test_pictures_are_the_same_images_under_every_model(cats: Comparison, page: 
         picture.load()
         assert picture.size == (int(image["width"]), int(image["height"])) == (32, 32)
         assert len(image["alt"]) > 8
+
+
+def test_the_best_a_typical_and_the_worst_image_stand_before_the_standings(cats: Comparison) -> None:
+    """By their mean score over the models: image, truth, how many models are wrong, and the errors of the first."""
+    html = (root_of(cats) / "report.html").read_text()
+    before = html[html.index("<main>") : html.index('<h2 id="standings">')]
+    scores = [image_scores(one) for one in gather_comparison(cats).contenders]
+    order = [cats.images[index] for index in np.argsort(np.mean(scores, axis=0), kind="stable")]
+    assert re.findall(r'<h3 title="([^"]*)">', before) == [order[-1], order[len(order) // 2], order[0]]
+    assert re.findall(r'class="role">(\w+)<', before) == ["Best", "Typical", "Worst"]
+    told = re.findall(r"<figcaption>([^<]+?) *<", before)
+    assert told == ["Image", "Truth", "Models wrong", gather_comparison(cats).contenders[0].shown] * 3
 
 
 def test_images_are_ordered_by_disagreement(cats: Comparison) -> None:

@@ -14,6 +14,7 @@ from maskwright.data.dataset import IGNORE
 
 IGNORED_COLOUR = (127, 127, 127)
 MISSED_COLOUR, ADDED_COLOUR = (0, 114, 178), (213, 94, 0)
+NEAR = 40.0  # distance in CIE L*a*b* (ΔE) up to which a line of one colour is hard to see on the other
 # background dark, then hues that stay apart for most colour-blind people (after Okabe and Ito), then more
 _FIRST = (
     (24, 28, 36), (0, 158, 115), (230, 159, 0), (86, 180, 233), (213, 94, 0),
@@ -62,21 +63,41 @@ def colourise(labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
     return colours[labels]
 
 
+def contrasting(image: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Colours of two classes whose second stands out from the image: the palette's own, another where that is too near.
+
+    image H W 3, colours 256 3 → 256 3
+    """
+    pixels = _lab(cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA))
+    choices = np.array([colours[1], *_FIRST[2:8]], np.uint8)
+    apart = np.percentile(np.linalg.norm(pixels[:, :, None] - _lab(choices[None]), axis=-1), 10, axis=(0, 1))
+    found = colours.copy()
+    found[1] = choices[0 if apart[0] > NEAR else int(apart.argmax())]
+    return found
+
+
+def _lab(pixels: np.ndarray) -> np.ndarray:
+    """Colours in which distances are as they are seen. H W 3 uint8 → H W 3"""
+    return cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+
+
 def overlay(image: np.ndarray, labels: np.ndarray, colours: np.ndarray, strength: float = 0.45) -> np.ndarray:
-    """The image with every class but the first tinted, and its outline drawn. H W 3, H W → H W 3"""
-    tinted = cv2.addWeighted(image, 1 - strength, colourise(labels, colours), strength, 0)
-    shown = np.where((labels == 0)[..., None], image, tinted)
-    return outline(shown, labels, colours)
+    """The image with every class but the first tinted, and its outline drawn. H W 3, H W → H W 3
 
-
-def outline(image: np.ndarray, labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Draw the border of every class but the first, as wide as the picture's size asks for."""
-    drawn = image.copy()
+    An outline that would be hard to see on the image stands on a wider one in black or white.
+    """
+    drawn = cv2.addWeighted(image, 1 - strength, colourise(labels, colours), strength, 0)
+    drawn[labels == 0] = image[labels == 0]
     width = max(1, round(max(image.shape[:2]) / 400))
-    for index in np.unique(labels):
-        if index not in (0, IGNORE):
-            found, _ = cv2.findContours((labels == index).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(drawn, found, -1, tuple(int(part) for part in colours[index]), width, cv2.LINE_AA)
+    for index in np.unique(labels).tolist():
+        if index in (0, IGNORE):
+            continue
+        lines, _ = cv2.findContours((labels == index).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        x, y = np.concatenate(lines)[:, 0].T
+        colour = _lab(colours[None, None, index])
+        if np.median(np.linalg.norm(_lab(image[None, y, x]) - colour, axis=-1)) <= NEAR:
+            cv2.drawContours(drawn, lines, -1, (0, 0, 0) if colour[0, 0, 0] > 50 else (255, 255, 255), width + 2, cv2.LINE_AA)
+        cv2.drawContours(drawn, lines, -1, colours[index].tolist(), width, cv2.LINE_AA)
     return drawn
 
 

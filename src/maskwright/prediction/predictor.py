@@ -22,7 +22,7 @@ from maskwright.data.dataset import IGNORE, Bands, ClassMap
 from maskwright.data.decoding import read_bytes, refuse_beyond_memory
 from maskwright.data.geometry import View
 from maskwright.data.images import decode_raw, to_uint8
-from maskwright.data.pictures import overlay, palette, shown
+from maskwright.data.pictures import contrasting, overlay, palette, shown
 from maskwright.data.rasters import Georeference, georeferenced, raster_pixels, read_georeference
 from maskwright.data.record import bands_of, class_map
 from maskwright.errors import DataError, RunError, as_typed, must
@@ -58,8 +58,9 @@ class Prediction:
         return {name: float(counts[index] / max(1, counts[: len(self.classes)].sum())) for index, name in enumerate(self.classes)}
 
     def overlay(self) -> np.ndarray:
-        """The image with its classes tinted and outlined. H W 3 uint8"""
-        return overlay(shown(self.image), self.labels, palette(len(self.classes)))
+        """The image with its classes tinted and outlined; of two classes in a colour that the image has little of. H W 3 uint8"""
+        image, colours = shown(self.image), palette(len(self.classes))
+        return overlay(image, self.labels, contrasting(image, colours) if len(self.classes) == 2 else colours)
 
     def __str__(self) -> str:
         height, width = self.labels.shape

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup, escape
 
 from maskwright.config.data import DataConfig
@@ -24,15 +25,16 @@ from maskwright.errors import UsageError
 from maskwright.reports import audit_words as words
 from maskwright.reports.audit_examples import examples_of, sheet
 from maskwright.reports.audit_pictures import Meaning, Picture, encode
-from maskwright.reports.audit_scene import Example, Scene, scene_of
+from maskwright.reports.audit_scene import Example, Scene, evenly, scene_of
 from maskwright.reports.pages import template
-from maskwright.reports.wording import SPLIT_WORDS
+from maskwright.reports.wording import SPLIT_WORDS, short_names
 from maskwright.runs import write_atomically
 
 BUDGET = 3_300_000  # bytes of all pictures as text
 TEXT_BUDGET = 1_100_000  # bytes of all lists of files
 EXAMPLES = 6  # of a finding; fewer where there are many findings
 MOST_EXAMPLES = 60
+LEADS = 3  # pairs in sight before anything is said of the set
 _SHOWN = 6  # files in sight; longer lists are folded
 _MARKUP = 40  # bytes around a file's name
 _GENERATOR = "maskwright check"
@@ -102,13 +104,15 @@ def render(audit: Audit, config: DataConfig) -> str:
     scene = scene_of(audit, folder_of(config), _examples_each(audit))
     examples = [examples_of(finding, scene) for finding in audit.findings]
     pairs = sheet(scene)
+    leads = evenly([place for place, pair in enumerate(pairs) if len(pair.pictures) == 1 and not pair.problem], LEADS)
     pictures = _Encoded(one for found in (*examples, pairs) for example in found for one in example.pictures)
     room = Room()
     findings = [
         _finding(finding, number, found, pictures, room, scene, config)
         for number, (finding, found) in enumerate(zip(audit.findings, examples, strict=True), start=1)
     ]
-    bars = _class_bars(audit) if audit.classes else _value_bars(audit, scene)
+    bars = _class_bars(audit, scene.meaning.colours) if audit.classes else _value_bars(audit)
+    shown = _examples(pairs, pictures, audit.root)
     page = template("audit.html.j2")
     return page.render(
         name=_name(audit.root),
@@ -120,7 +124,8 @@ def render(audit: Audit, config: DataConfig) -> str:
         bars=bars,
         audit=audit,
         why_no_classes=words.marked(words.why_no_classes(audit), audit.root),
-        pairs=[_example(example, pictures, audit.root) for example in pairs],
+        leads=[shown[place] for place in leads],
+        pairs=[one for place, one in enumerate(shown) if place not in leads],
         legend=_legend(pairs, scene.meaning),
         notes=[words.marked(words.sentence(note), audit.root) for note in audit.notes],
         generator=_GENERATOR,
@@ -172,7 +177,7 @@ def _finding(
         "rows": rows,
         "hidden": hidden,
         "shown": _SHOWN,
-        "examples": [_example(example, pictures, root) for example in examples],
+        "examples": _examples(examples, pictures, root),
         "columns": max((len(example.pictures) for example in examples), default=0),
         "legend": [] if scene.audit.class_map else _legend(examples, scene.meaning),
     }
@@ -191,10 +196,16 @@ def _all_told(finding: Finding, examples: Sequence[Example], root: str) -> bool:
     return all(re.search(rf"(?<![\w/.-]){re.escape(file)}(?![\w-])", "\n".join(texts)) for file in finding.files)
 
 
-def _example(example: Example, pictures: _Encoded, root: str) -> dict[str, Any]:
+def _examples(examples: Sequence[Example], pictures: _Encoded, root: str) -> list[dict[str, Any]]:
+    short = short_names([example.name for example in examples if example.name])
+    return [_example(example, short.get(example.name, ""), pictures, root) for example in examples]
+
+
+def _example(example: Example, short: str, pictures: _Encoded, root: str) -> dict[str, Any]:
     found = [pictures.of(picture) for picture in example.pictures]
     return {
         "name": example.name,
+        "short": short,
         "told": words.marked(example.told, root),
         "problem": words.marked(example.problem, root),
         "pictures": found,
@@ -257,8 +268,7 @@ def _splits(audit: Audit) -> list[dict[str, Any]]:
     ]
 
 
-def _class_bars(audit: Audit) -> list[Bar]:
-    colours = palette(len(audit.classes))
+def _class_bars(audit: Audit, colours: np.ndarray) -> list[Bar]:
     totals: dict[str, dict[str, int]] = {split: {} for split in SPLIT_WORDS}
     images = dict.fromkeys(audit.classes, 0)
     for pair in audit.pairs:
@@ -284,7 +294,7 @@ def _class_bars(audit: Audit) -> list[Bar]:
     ]
 
 
-def _value_bars(audit: Audit, scene: Scene) -> list[Bar]:
+def _value_bars(audit: Audit) -> list[Bar]:
     """Where values have no meaning yet: the values or colours a finding counted."""
     counts = next((found for one in audit.findings for key in ("colours", "values") if (found := one.details.get(key))
                    and isinstance(found, dict)), {})  # fmt: skip

@@ -59,9 +59,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What raw values mean in pictures: their classes or, while nobody can say that, just themselves."""
+    """What raw values mean in pictures: their classes or, while nobody can say that, just themselves.
+
+    `colours` are those of the classes.
+    """
 
     classes: ClassMap | None = None
+    colours: np.ndarray = field(default_factory=lambda: palette(IGNORE), repr=False)
 
     def read(
         self, raw: np.ndarray, valid: np.ndarray | None, has_colours: bool
@@ -69,7 +73,7 @@ class Meaning:
         """Labels H W, a colour for each label (256 3), and the legend of those that occur."""
         values, places = np.unique(raw, return_inverse=True)
         if self.classes is not None and self.classes.colours == has_colours:
-            labels, colours = labels_of(self.classes, values.tolist()), palette(self.classes.num_classes)
+            labels, colours = labels_of(self.classes, values.tolist()), self.colours
             names = dict(enumerate(self.classes.names)) | {IGNORE: "ignored"}
         elif has_colours:
             labels, colours, names = _own_colours(values, np.bincount(places.ravel(), minlength=len(values)))

@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from maskwright.data.checks.findings import Audit, Finding
-from maskwright.data.dataset import ClassMap
+from maskwright.data.dataset import IGNORE, ClassMap
+from maskwright.data.pictures import contrasting, palette
 from maskwright.errors import listed
 from maskwright.reports import audit_pictures as draw
 from maskwright.reports.audit_pictures import Meaning, Picture, Seen
 from maskwright.reports.wording import SPLIT_WORDS, share
 
 _NAMED = 3  # classes told in words
+LOOKED_AT = 8  # images whose colours decide in which one masks are shown over them
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,21 @@ def scene_of(audit: Audit, root: Path, limit: int) -> Scene:
     for place, pair in enumerate(audit.pairs):
         for file in {pair["image"]: None, pair["mask"]: None}:
             places[file].append(place)
-    return Scene(audit, root, Meaning(classes), limit, dict(places))
+    return Scene(audit, root, Meaning(classes, _colours(audit, classes)), limit, dict(places))
+
+
+def _colours(audit: Audit, classes: ClassMap | None) -> np.ndarray:
+    """Of two classes, one colour for all pictures that some of the images have little of."""
+    colours = palette(classes.num_classes if classes else IGNORE)
+    if classes is None or classes.num_classes != 2:
+        return colours
+    images = [
+        seen.image
+        for record in evenly(audit.records, LOOKED_AT)
+        if (seen := draw.read_pair(record, audit.bands)).image is not None
+    ]
+    small = [cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA) for image in images if image is not None]
+    return contrasting(np.concatenate(small), colours) if small else colours
 
 
 def evenly(items: Sequence[Any], limit: int) -> list[Any]:

@@ -13,7 +13,6 @@ from typing import Any
 from markupsafe import Markup
 
 from maskwright.config.files import to_yaml
-from maskwright.errors import listed
 from maskwright.reports import origin, tables, wording
 from maskwright.reports.audit_pictures import MARK
 from maskwright.reports.audit_summary import AuditSummary, audit_summary
@@ -22,7 +21,7 @@ from maskwright.reports.calibration import reliability, reliability_svg
 from maskwright.reports.calibration import words as calibration_words
 from maskwright.reports.curves import Curve, curves, inline_svg, save_png
 from maskwright.reports.facts import Facts, gather
-from maskwright.reports.gallery import SHOW_ALL, Gallery, choose, class_legend, encode, error_legend, make_gallery
+from maskwright.reports.gallery import SHOW_ALL, Gallery, choose, class_legend, encode, error_legend, leading, make_gallery
 from maskwright.reports.pages import template
 from maskwright.reports.suspects import BUDGET, FIRST, Suspicion, make_suspicion
 from maskwright.reports.tables import css_colour
@@ -105,12 +104,11 @@ def _pictures(facts: Facts, gallery: Gallery) -> dict[str, Any]:
         for row, uris in zip(gallery.rows, encode(gallery.rows), strict=True)
     ]  # fmt: skip
     leads = [row for row in rows if row["pick"].leads]
-    roles = [row["pick"].role for row in leads]
     others = [row for row in rows if not row["pick"].leads]
     shows_all = facts.num_images <= SHOW_ALL
     return {
         "leads": leads,
-        "leading": f"{listed(roles).capitalize() if any(roles) else 'A'} {wording.SPLIT_WORDS[facts.split]} image",
+        "leading": leading([row["pick"] for row in leads], wording.SPLIT_WORDS[facts.split]),
         "rows": [row for row in others if shows_all or row["pick"].role == "Worst"],
         "more_rows": [row for row in others if not shows_all and row["pick"].role != "Worst"],
         "problems": gallery.problems,

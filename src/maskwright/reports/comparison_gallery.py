@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from maskwright.errors import MaskwrightError
 from maskwright.metrics.counts import confusion
 from maskwright.metrics.scores import headline_iou
 from maskwright.reports.comparison_facts import ComparisonFacts, Contender, image_scores
-from maskwright.reports.gallery import Panel, data_uri, mistakes, scored_labels, shrink
+from maskwright.reports.facts import ImageScore
+from maskwright.reports.gallery import Panel, Pick, choose, data_uri, mistakes, scored_labels, shrink
 from maskwright.reports.wording import counted, score
 
 ROWS = 6
+LEADING_SHOTS = 4  # image, truth, and the errors of two models or of the first with how many are wrong
 LOOKED_AT = 24  # of many images, those whose counts differ most are looked at pixel by pixel
 BUDGET = 3_300_000  # bytes of all pictures as text, so that the page stays under 5 MB
 _SIZES = ((480, 86), (480, 72), (400, 72), (320, 72), (320, 55), (260, 55), (200, 50), (160, 40))
@@ -51,11 +54,15 @@ class ComparedImage:
 
 @dataclass(frozen=True)
 class ComparedGallery:
-    """The rows that could be made, a sentence for each thing that couldn't, and how many images were looked at."""
+    """The rows that could be made, a sentence for each thing that couldn't, and how many images were looked at.
+
+    `leads` are the images that stand for all, each with what it is.
+    """
 
     rows: tuple[ComparedImage, ...]
     problems: tuple[str, ...]
     num_looked_at: int
+    leads: tuple[tuple[Pick, ComparedImage], ...] = ()
 
 
 def compared_gallery(facts: ComparisonFacts, data: Path | None = None) -> ComparedGallery:
@@ -86,21 +93,32 @@ def compared_gallery(facts: ComparisonFacts, data: Path | None = None) -> Compar
         found.append((disputed_share(truth, labels) if len(labels) > 1 else 0.0, name))
     found.sort(key=lambda pair: -pair[0])  # stable: names come with the worst first
     rows = [_row(facts, name, share_of, document, root) for share_of, name in found[:ROWS]]
-    return ComparedGallery(tuple(rows), (*_few(problems), *lacking.values()), len(names))
+    leads: list[tuple[Pick, ComparedImage]] = []
+    for pick in choose(mean_scores(facts)):
+        with contextlib.suppress(MaskwrightError):
+            if pick.leads:
+                row = _row(facts, pick.name, 0.0, document, root)
+                leads.append((pick, replace(row, shots=row.shots[:LEADING_SHOTS])))
+    return ComparedGallery(tuple(rows), (*_few(problems), *lacking.values()), len(names), tuple(leads))
 
 
 def candidates(facts: ComparisonFacts) -> list[str]:
     """The images to look at, worst mean score first: all of few, of many those whose counts differ most between models."""
+    order = [image.name for image in mean_scores(facts)]
+    if len(order) > LOOKED_AT:
+        least = dict(zip(facts.comparison.images, least_disputed([one.entry for one in facts.contenders]), strict=True))
+        kept = set(sorted(order, key=lambda name: -least[name])[:LOOKED_AT])
+        order = [name for name in order if name in kept]
+    return order
+
+
+def mean_scores(facts: ComparisonFacts) -> list[ImageScore]:
+    """Every image's mean IoU over the models, worst first, those without a score last."""
     scores = np.array([image_scores(one) for one in facts.contenders])
     finite = np.isfinite(scores)
     mean = np.where(finite, scores, 0).sum(0) / np.maximum(1, finite.sum(0))
-    mean[~finite.any(0)] = np.inf
-    order = [int(index) for index in np.argsort(mean, kind="stable")]
-    if len(order) > LOOKED_AT:
-        least = least_disputed([one.entry for one in facts.contenders])
-        kept = set(sorted(order, key=lambda index: -least[index])[:LOOKED_AT])
-        order = [index for index in order if index in kept]
-    return [facts.comparison.images[index] for index in order]
+    mean[~finite.any(0)] = np.nan
+    return [ImageScore(facts.comparison.images[index], float(mean[index])) for index in np.argsort(mean, kind="stable")]
 
 
 def encoded(rows: Sequence[ComparedImage], budget: int = BUDGET) -> list[list[tuple[str, int, int] | None]]:

@@ -22,7 +22,7 @@ from maskwright.reports.comparison_facts import ComparisonFacts, gather_comparis
 from maskwright.reports.comparison_points import CostPlot, Overlay, cost_plots, overlays_of
 from maskwright.reports.comparison_strips import save_standings
 from maskwright.reports.comparison_words import comparison_remarks, comparison_verdict
-from maskwright.reports.gallery import class_legend, error_legend
+from maskwright.reports.gallery import class_legend, error_legend, leading
 from maskwright.reports.pages import template
 from maskwright.runs import write_atomically
 
@@ -79,17 +79,21 @@ def render_comparison(
 
 def _pictures(facts: ComparisonFacts, pictures: gallery.ComparedGallery) -> dict[str, Any]:
     names = wording.short_names(facts.comparison.images)
+    rows = [*(row for _, row in pictures.leads), *pictures.rows]
     found = [
         {"row": row, "name": names[row.name], "shots": list(zip(row.shots, encoded, strict=True)),
          "columns": gallery.columns(len(row.shots))}
-        for row, encoded in zip(pictures.rows, gallery.encoded(pictures.rows), strict=True)
+        for row, encoded in zip(rows, gallery.encoded(rows), strict=True)
     ]  # fmt: skip
+    picks = [pick for pick, _ in pictures.leads]
     return {
-        "gallery_rows": found,
+        "leads": list(zip(picks, found, strict=False)),
+        "leading": leading(picks, wording.SPLIT_WORDS[facts.comparison.split]),
+        "gallery_rows": found[len(picks) :],
         "problems": pictures.problems,
         "looked_at": pictures.num_looked_at,
-        "class_legend": class_legend(facts.comparison.classes, pictures.rows),
-        "error_legend": error_legend(facts.comparison.classes, pictures.rows),
+        "class_legend": class_legend(facts.comparison.classes, rows),
+        "error_legend": error_legend(facts.comparison.classes, rows),
     }
 
 

@@ -115,6 +115,16 @@ def choose(images: Sequence[ImageScore]) -> list[Pick]:
             *(pick(index, more[index]) for index in sorted(more.keys() - leads.keys()))]  # fmt: skip
 
 
+def leading(leads: Sequence[Pick], split: str) -> str:
+    """The heading over the images that stand for all.
+
+    >>> leading([Pick("Best", "a", 0.9, True), Pick("Worst", "b", 0.1, True)], "test")
+    'Best and worst test image'
+    """
+    roles = [pick.role for pick in leads if pick.role]
+    return f"{listed(roles).capitalize()} {split} image" if roles else f"A {split} image"
+
+
 def make_gallery(run: Run, facts: Facts, picks: Sequence[Pick], data: Path | None = None) -> Gallery:
     """Read the picked images, verified, and make their panels; what can't be shown is told."""
     root = data or Path(facts.document["root"])

@@ -12,20 +12,25 @@ PERCENT = "\u00a0%"  # the number and its sign stay on one line
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
-# what a computer named: sixteen hexadecimal digits and more, letters and numbers among them, or a UUID
-_HEX = "[0-9A-Fa-f]"
-_HASH = re.compile(
-    rf"(?<![0-9A-Za-z])(?=[0-9-]*[A-Fa-f])(?=[A-Fa-f-]*[0-9])(?:{_HEX}{{16,}}|{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}})(?![0-9A-Za-z])"
-)
+# what a computer may have named: a UUID, or sixteen letters and digits and more, mixed as no person mixes them
+_HASH = re.compile(r"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9A-Za-z]{16,})(?![0-9A-Za-z])")
+_HEX = re.compile(r"(?=.*[0-9])(?=.*[A-Fa-f])[0-9A-Fa-f-]+")
+MIXED = 4  # times that a letter follows a digit
 
 
 def elide_hashes(text: str) -> str:
     """Text with the middle of long hashes left out.
 
-    >>> elide_hashes("scan_3f2a9c1e77d04b5a8e6f.png and 20260102")
-    'scan_3f2a9c…8e6f.png and 20260102'
+    >>> elide_hashes("scan_3f2a9c1e77d04b5a8e6f.png and 20260102T101112")
+    'scan_3f2a9c…8e6f.png and 20260102T101112'
     """
-    return _HASH.sub(lambda found: f"{found[0][:6]}…{found[0][-4:]}", text)
+
+    def short(found: re.Match[str]) -> str:
+        name = found[0]
+        is_hash = _HEX.fullmatch(name) or len(re.findall(r"\d[A-Za-z]", name)) >= MIXED
+        return f"{name[:6]}…{name[-4:]}" if is_hash else name
+
+    return _HASH.sub(short, text)
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
