@@ -15,10 +15,12 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,8 @@ def main(words: list[str] | None = None) -> int:
     recipe, out = load(asked.recipe), asked.out or Path("runs") / asked.recipe
     size = "tiny" if asked.tiny else "laptop" if asked.laptop else "full"
     data = asked.data or out / "data"
+    if not asked.list:
+        validate_extras(recipe, flags)
     began = time.perf_counter()
     steps = [] if asked.data or data.exists() else [recipe["make"]]
     for step in [*steps, *recipe["steps"]]:
@@ -82,6 +86,33 @@ def load(name: str) -> dict[str, Any]:
     import yaml  # after find_maskwright, with which it comes
 
     return yaml.safe_load((RECIPES / name / "recipe.yaml").read_text(encoding="utf-8"))
+
+
+def validate_extras(recipe: dict[str, Any], flags: list[str]) -> None:
+    """Stop before the first step where a later one needs a package that is not installed, with the line that installs it."""
+    from maskwright.errors import install_command
+
+    logged = re.findall(r"--log[= ](\S+)", " ".join(flags))
+    extras = [*recipe.get("extras", []), *(name for name in ("wandb", "mlflow") if any(name in one for one in logged))]
+    for extra in dict.fromkeys(extras):
+        absent = [name for name in requirements(extra) if not installed(name)]
+        if absent:
+            raise SystemExit(f"This recipe needs {', '.join(absent)}, which is not installed. Run: {install_command(extra)}")
+
+
+def requirements(extra: str) -> list[str]:
+    """The packages of one of maskwright's extras."""
+    marked = [line for line in metadata.requires("maskwright") or [] if re.search(rf"extra == ['\"]{extra}['\"]", line)]
+    return [re.split(r"[^\w.-]", line)[0] for line in marked]
+
+
+def installed(package: str) -> bool:
+    """Whether a distribution is there."""
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def filled(step: str | dict[str, Any], size: str, places: dict[str, Path], flags: list[str]) -> list[str] | None:

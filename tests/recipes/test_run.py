@@ -161,3 +161,25 @@ def test_every_recipe_lists_its_commands(tmp_path):
         told = recipe(name, "--list", "--tiny", "--out", tmp_path)
         assert told.code == 0 and commands(told.out), name
         assert not any("{" in word for words in commands(told.out) for word in words if "recipe" in word), name
+
+
+def test_every_extra_is_asked_for_before_the_first_step(toy, monkeypatch):
+    """An extra whose package is not installed stands in for one that is not: nothing has been run when it is named."""
+    out = toy("check {data}")
+    recipe_file = runner().RECIPES / "toy" / "recipe.yaml"
+    recipe_file.write_text(recipe_file.read_text() + "extras: [search]\n")
+    monkeypatch.setattr(runner(), "installed", lambda package: package != "optuna")
+    with pytest.raises(SystemExit, match=r"needs optuna, which is not installed\. Run: .*pip install .*\[search\]"):
+        runner().main(["toy", "--out", str(out)])
+    assert not out.exists()
+    with pytest.raises(SystemExit, match=r"\[wandb\]"):
+        monkeypatch.setattr(runner(), "installed", lambda package: package != "wandb")
+        runner().main(["toy", "--out", str(out), "--log", "csv,wandb"])
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("name", "extra"), [("pets-scratch", "search"), ("satellite", "albumentations")])
+def test_recipes_name_the_extras_their_steps_need(name, extra):
+    told = runner().load(name)
+    assert extra in told["extras"] and runner().requirements(extra)
+    assert all(runner().installed(package) for package in runner().requirements(extra))
