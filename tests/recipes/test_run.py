@@ -172,8 +172,8 @@ def test_every_extra_is_asked_for_before_the_first_step(toy, monkeypatch):
     with pytest.raises(SystemExit, match=r"needs optuna, which is not installed\. Run: .*pip install .*\[search\]"):
         runner().main(["toy", "--out", str(out)])
     assert not out.exists()
+    monkeypatch.setattr(runner(), "installed", lambda package: package != "wandb")
     with pytest.raises(SystemExit, match=r"\[wandb\]"):
-        monkeypatch.setattr(runner(), "installed", lambda package: package != "wandb")
         runner().main(["toy", "--out", str(out), "--log", "csv,wandb"])
     assert not out.exists()
 
