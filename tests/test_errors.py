@@ -86,10 +86,10 @@ def test_a_list_in_prose(items, text):
 @pytest.mark.parametrize(
     ("source", "line"),
     [
-        ({"dir_info": {"editable": True}, "url": "CLONE"}, "{pip} install -c constraints.txt -e '.[mat]'"),
-        ({"dir_info": {}, "url": "CLONE"}, "{pip} install -c constraints.txt '.[mat]'"),
-        ({"vcs_info": {"vcs": "git"}, "url": "https://example.org/maskwright"}, "{pip} install 'maskwright[mat]'"),
-        (None, "{pip} install 'maskwright[mat]'"),
+        ({"dir_info": {"editable": True}, "url": "CLONE"}, "{pip} install -c constraints.txt -e '.[geo]'"),
+        ({"dir_info": {}, "url": "CLONE"}, "{pip} install -c constraints.txt '.[geo]'"),
+        ({"vcs_info": {"vcs": "git"}, "url": "https://example.org/maskwright"}, "{pip} install 'maskwright[geo]'"),
+        (None, "{pip} install 'maskwright[geo]'"),
     ],
 )
 def test_an_extra_is_installed_from_where_maskwright_came_from(tmp_path, source, line):
@@ -101,7 +101,7 @@ def test_an_extra_is_installed_from_where_maskwright_came_from(tmp_path, source,
     (record / "METADATA").write_text("Metadata-Version: 2.1\nName: maskwright\nVersion: 0.1.0\n")
     if source:
         (record / "direct_url.json").write_text(json.dumps(source).replace("CLONE", clone.as_uri()))
-    asked = "from maskwright.errors import install_command as line; print(line('mat'))"
+    asked = "from maskwright.errors import install_command as line; print(line('geo'))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(record.parent), str(Path(errors.__file__).parents[1])])}
     done = subprocess.run([sys.executable, "-c", asked], cwd=clone, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == line.format(pip=shlex.quote(str(Path(sys.executable).with_name("pip"))))

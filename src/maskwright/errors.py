@@ -154,7 +154,7 @@ def as_typed(*words: object) -> str:
 def install_command(extra: str = "") -> str:
     """The line that installs an extra beside this Python: out of the clone where maskwright comes from one, else by its name.
 
-    `.venv/bin/pip install -c constraints.txt -e '.[mat]'` in a clone, `pip install 'maskwright[mat]'` elsewhere.
+    `.venv/bin/pip install -c constraints.txt -e '.[geo]'` in a clone, `pip install 'maskwright[geo]'` elsewhere.
     """
     import json  # late, as above
     import shutil

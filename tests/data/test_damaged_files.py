@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import faulthandler
+import io
 import os
 import resource
 import socket
@@ -17,6 +18,7 @@ import sys
 import threading
 import time
 import warnings
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,11 +28,12 @@ import pytest
 
 import maskwright as package
 from maskwright.data.decoding import read_bytes
+from maskwright.data.forms.arrays import decode_array
 from maskwright.data.images import decode_colours, decode_mask, decode_raw, image_head
 from maskwright.data.rasters import georeferenced
 from maskwright.errors import DataError, MaskwrightError
 from maskwright.runtime import free_memory
-from mutations import good_pictures, mutations, tiff
+from mutations import good_arrays, good_pictures, mutations, tiff
 from support import copy_of, data, finished, maskwright, noise, picture
 
 SECONDS = 8  # a decoder takes milliseconds; the machine may be busy
@@ -79,6 +82,60 @@ def test_spoilt_pictures(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", good_pictures())
 def test_spoilt_pictures_by_the_thousand(name: str, tmp_path: Path) -> None:
     spoil_picture(name, good_pictures()[name], tmp_path, 2000, seed=1)
+
+
+def spoil_array(name: str, good: bytes, folder: Path, count: int, seed: int) -> None:
+    for told, spoilt in mutations(good, count, seed):
+        read_or_refused(lambda: decode_array(spoilt, folder / name, (20, 24)), f"{name}, {told}")  # noqa: B023
+
+
+@pytest.mark.parametrize("name", good_arrays())
+def test_spoilt_arrays(name: str, tmp_path: Path) -> None:
+    spoil_array(name, good_arrays()[name], tmp_path, 100, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", good_arrays())
+def test_spoilt_arrays_by_the_thousand(name: str, tmp_path: Path) -> None:
+    spoil_array(name, good_arrays()[name], tmp_path, 10_000, seed=1)
+
+
+def npy_head(shape: str, dtype: str = "|u1") -> bytes:
+    head = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + bytes(480)
+
+
+def npz_of(member: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mask.npy", member)
+    return buffer.getvalue()
+
+
+def nested_cells(depth: int) -> bytes:
+    """A .mat file of a cell in a cell in a cell …"""
+    flags = struct.pack("<IIII", 6, 8, 1, 0) + struct.pack("<IIii", 5, 8, 1, 1) + struct.pack("<II", 1, 0)
+    inner = b"".join(
+        struct.pack("<II", 14, len(flags) * (depth - level) + 8 * (depth - level - 1)) + flags for level in range(depth)
+    )
+    return b"MATLAB 5.0".ljust(124) + struct.pack("<H", 0x0100) + b"IM" + inner
+
+
+BOMBS = {
+    "shape.npy": npy_head("(1000000, 1000000)"), "beyond.npy": npy_head(f"({10**400}, 2)"), "minus.npy": npy_head("(-20, 24)"),
+    "text.npy": npy_head("('a', 2)"), "objects.npy": npy_head("(20, 24)", "|O"), "void.npy": npy_head("(1,)", "|V999999999"),
+    "shape.npz": npz_of(npy_head("(1000000, 1000000)")), "zeros.npz": npz_of(npy_head("(20000, 20000)") + bytes(10**8)),
+    "deep.mat": nested_cells(20_000),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_arrays_that_promise_too_much(name: str, tmp_path: Path) -> None:
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DataError, match=r"must (be a whole, readable array file|hold plain numbers|hold a mask)"):
+        decode_array(BOMBS[name], tmp_path / name, (20, 24))
+    assert time.perf_counter() - started < SECONDS
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < MEMORY
 
 
 # ------------------------------------------------------------------ pictures that are something else

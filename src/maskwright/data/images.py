@@ -127,7 +127,9 @@ def _refuse_pages(image: Image.Image, data: bytes, path: Path) -> None:
 
 def whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
     """Values as uint8 or uint16, if they are labels: whole numbers from 0 to 65535."""
-    if values.dtype.kind == "f" and not (values == np.round(values)).all():
+    with np.errstate(invalid="ignore"):  # some NaN complain
+        whole = values.dtype.kind != "f" or (values == np.round(values)).all()
+    if not whole:
         raise DataError(f"`{path}` must hold whole numbers as labels; got fractions. Save labels as integers.")
     if values.min() < 0 or values.max() > 65535:
         raise DataError(f"`{path}` must hold labels from 0 to 65535; got {values.min()} to {values.max()}. Renumber them.")

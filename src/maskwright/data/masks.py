@@ -37,7 +37,8 @@ def decide_classes(config: DataConfig, listing: Listing, values: Mapping[str, Ma
     elif listing.classes is not None:
         classes = _from_names(listing.classes, ignored, listing.classes_from, total, colours)
     elif listing.usual_classes is not None and _fits(listing.usual_classes, total, ignored):
-        classes = _from_names(listing.usual_classes, ignored, listing.classes_from, total)
+        usual = {name: value for name, value in listing.usual_classes.items() if value in total or name != "background"}
+        classes = _from_names(usual, ignored, listing.classes_from, total)
     else:
         classes = _from_values(total, ignored, values, configured)
     refuse_unknown_values(classes, values)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import io
-import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from data.layouts import blocks, noise, save
 from maskwright.config.data import DataConfig
+from maskwright.data.checks.audit import audit
 from maskwright.data.forms.arrays import decode_array
+from maskwright.data.forms.matlab import read_mat
 from maskwright.data.opening import open_dataset
-from maskwright.errors import DataError, install_command
+from maskwright.errors import DataError
 
 SIZE = (6, 9)
 MASK = np.arange(54, dtype=np.uint8).reshape(SIZE) % 4
@@ -118,15 +118,81 @@ def test_newer_matlab_files_are_refused_with_the_way_out() -> None:
         decoded("mat", b"MATLAB 7.3 MAT-file".ljust(512, b" ") + b"\x89HDF\r\n\x1a\n")
 
 
-def test_matlab_structures_are_refused() -> None:
-    with pytest.raises(DataError, match="must hold a mask as an array"):
-        decoded("mat", saved("mat", groundTruth={"Segmentation": MASK}))
+def test_the_array_of_a_matlab_struct_or_cell_is_found() -> None:
+    """As SBD (GTcls.Segmentation), BSDS (groundTruth{1}.Segmentation) and many a lab have them."""
+    other = {"Boundaries": np.array([[1, 2]]), "CategoriesPresent": np.arange(3.0), "more": "text"}
+    assert (decoded("mat", saved("mat", GTcls={"Segmentation": MASK, **other})) == MASK).all()
+    cell = np.empty((1, 1), object)
+    cell[0, 0] = {"Segmentation": MASK.astype(np.uint16), **other}
+    assert (decoded("mat", saved("mat", groundTruth=cell)) == MASK).all()
+    assert (decoded("mat", saved("mat", S={"inner": {"odd": MASK}})) == MASK).all()
+    two = np.array([{"Segmentation": MASK}, {"Segmentation": MASK}], dtype=object)
+    with pytest.raises(DataError, match=r"got groundTruth\{1\}\.Segmentation 6x9 and groundTruth\{2\}\.Segmentation 6x9"):
+        decoded("mat", saved("mat", groundTruth=two))
 
 
-def test_without_scipy_it_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(DataError, match=re.escape(f"scipy; it is not installed. Run: {install_command('mat')}")):
-        decoded("mat", b"")
+def same(found: Any, expected: Any) -> bool:
+    """Whether ours is what SciPy reads, whose arrays of objects are lists."""
+    if isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(same(found[name], expected[name]) for name in expected)
+    if isinstance(expected, str):
+        return found == expected
+    expected = np.asarray(expected)
+    if expected.dtype == object:
+        return len(found) == len(expected) and all(map(same, found, expected))
+    return np.array_equal(np.squeeze(found), expected)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "bool"])
+def test_matlab_files_are_read_as_scipy_does(dtype: str, packed: bool) -> None:
+    rng = np.random.default_rng(0)
+    for shape in [(1, 1), (3, 1), (1, 4), (5, 7), (2, 3, 4)]:
+        values = (rng.random(shape) * 100).astype(dtype)
+        names = np.array(["sky", "röad", "c"], dtype=object)
+        structs = np.array([{"x": 1.5, "y": values}, {"x": 2.0, "y": np.eye(2)}], dtype=object)
+        tree = {"a": values, "names": names, "text": "hello", "S": {"labels": values, "in": {"x": 3.0, "n": names}}, "c": structs}
+        file = io.BytesIO()
+        savemat(file, tree, do_compression=packed)
+        expected = {k: v for k, v in loadmat(io.BytesIO(file.getvalue()), simplify_cells=True).items() if k[0] != "_"}
+        assert same(read_mat(file.getvalue()), expected)
+    if dtype in ("u1", "u2", "i2", "i4", "f4", "f8"):
+        file = io.BytesIO()
+        savemat(file, {"a": values[0], "text": "hello"}, format="4")
+        found = read_mat(file.getvalue())
+        assert np.array_equal(found["a"], values[0]) and found["text"] is None
+
+
+@pytest.mark.parametrize("case", ["in the masks", "labels.mat", "labels.txt", "names.txt"])
+def test_names_that_matlab_users_keep_beside_their_masks(case: str, tmp_path: Path) -> None:
+    names = np.array(["sky", "road", "car"], dtype=object)
+    for index in range(5):
+        labels = blocks(index, 3) + (1 if case == "names.txt" else 0)
+        save(tmp_path / "images" / f"{index}.png", noise(index, labels.shape))
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        inside = {"names": names[:2]} if case == "in the masks" else {}
+        (tmp_path / "masks" / f"{index}.mat").write_bytes(saved("mat", S={"labels": labels, **inside}))
+    if case == "labels.mat":
+        (tmp_path / case).write_bytes(saved("mat", names=names[:2], version=1.0))
+    if case.endswith(".txt"):
+        (tmp_path / case).write_text("1: sky\n2: road\n" if case == "labels.txt" else "sky\nroad\ncar\n")
+    found = open_dataset(DataConfig(root=str(tmp_path))).dataset
+    wanted = ("sky", "road", "car") if case == "names.txt" else ("background", "sky", "road")
+    assert found.classes.names == wanted and any("where the masks hold no other values" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("kind", ["mat", "npy"])
+def test_a_set_that_cannot_be_read_at_all_is_one_finding_with_its_reason(kind: str, tmp_path: Path) -> None:
+    """It was told to replace or remove every mask, and to leave all pairs out."""
+    data = b"MATLAB 7.3 MAT-file".ljust(512, b" ") if kind == "mat" else b"words"
+    for index in range(4):
+        save(tmp_path / "images" / f"{index}.png", noise(index, (8, 9)))
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        (tmp_path / "masks" / f"{index}.{kind}").write_bytes(data)
+    found = [one for one in audit(DataConfig(root=str(tmp_path))).findings if one.code == "unreadable"]
+    assert len(found) == 1 and found[0].proposal is None and "And 3 more." in found[0].evidence
+    told = "'-v7'" if kind == "mat" else "array file; got"
+    assert told in found[0].evidence and "readable mask" not in found[0].evidence
 
 
 @pytest.mark.parametrize("kind", SAVERS)

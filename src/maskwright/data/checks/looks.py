@@ -23,6 +23,7 @@ from maskwright.data.deep import Head, turn
 from maskwright.data.forms import load_mask
 from maskwright.data.forms.loaded import LoadedMask
 from maskwright.data.images import decode_colours
+from maskwright.data.layout import ARRAY_SUFFIXES
 from maskwright.data.raw import NO_DATA, Raw, compact, read_image, read_raw_image
 from maskwright.errors import DataError
 
@@ -181,7 +182,7 @@ def _read_mask(record: Record, image: np.ndarray | None, valid: np.ndarray | Non
     try:
         loaded, kind, spread = load_mask(record, size), {"picture": "grey", "colour": "colour"}.get(record.form.kind, "other"), 0
     except DataError:
-        if record.form.kind != "picture":
+        if record.form.kind != "picture" or record.mask.suffix.lower() in ARRAY_SUFFIXES:
             raise
         found = _as_colours(record)  # a broken file is broken for this, too
         if found is None:

@@ -24,7 +24,8 @@ def unreadable(survey: Survey) -> list[Finding]:
         return []
     files = tuple(dict.fromkeys(file for facts in broken for file in facts.broken))
     more = f" And {len(broken) - 1} more." if len(broken) > 1 else ""
-    proposal = Repair("leave-out", {}, f"leave {counted(len(broken), 'pair')} out of the copy")
+    some_left = len(broken) < len(survey.facts)  # a copy of nothing is no repair
+    proposal = Repair("leave-out", {}, f"leave {counted(len(broken), 'pair')} out of the copy") if some_left else None
     details = {"problems": {facts.image_file: facts.problem for facts in broken}}
     return [Finding("unreadable", files, broken[0].problem + more, "error", proposal, details)]
 

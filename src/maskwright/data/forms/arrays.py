@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+import math
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from maskwright.data.decoding import decoding, refuse_beyond_memory
+from maskwright.data.forms.matlab import read_mat
 from maskwright.data.images import whole_numbers
-from maskwright.errors import DataError, install_command, listed
+from maskwright.errors import DataError, listed
 
 NAMES = ("mask", "masks", "label", "labels", "gt", "ground_truth", "groundtruth", "seg", "segmentation", "annotation",
          "target", "inst_map", "type_map", "instance_map", "class_map", "label_map", "labelmap", "semantic")  # fmt: skip
@@ -17,8 +22,8 @@ NAMES = ("mask", "masks", "label", "labels", "gt", "ground_truth", "groundtruth"
 
 def decode_array(data: bytes, path: Path, size: tuple[int, int]) -> np.ndarray:
     """Bytes of an array file → H W raw values (uint8 or uint16). `size` is the image's, to tell a mask from tables beside it."""
-    suffix = path.suffix.lower()
-    arrays = _npy(data, path) if suffix == ".npy" else _npz(data, path) if suffix == ".npz" else _mat(data, path)
+    with decoding(path, "array file"):
+        arrays = {".npy": _npy, ".npz": _npz, ".mat": _mat}[path.suffix.lower()](data, path)
     return _labels(_chosen(arrays, size, path), path)
 
 
@@ -28,7 +33,7 @@ def _chosen(arrays: dict[str, np.ndarray], size: tuple[int, int], path: Path) ->
     fitting = {name: array for name, array in flat.items() if array.ndim == 2 and array.shape == size}
     pictures = {name: array for name, array in flat.items() if array.ndim in (2, 3)}
     for found in (fitting, pictures):
-        named = {name: array for name, array in found.items() if name.lower() in NAMES}
+        named = {name: array for name, array in found.items() if name.rpartition(".")[2].lower() in NAMES}
         for candidates in (named, found):
             if len(candidates) == 1:
                 return next(iter(candidates.values()))
@@ -58,40 +63,45 @@ def _labels(array: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _npy(data: bytes, path: Path) -> dict[str, np.ndarray]:
-    try:
-        return {"mask": np.load(io.BytesIO(data), allow_pickle=False)}
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(_unreadable(path, error)) from None
+    return {"mask": _array(io.BytesIO(data), len(data), path)}
 
 
 def _npz(data: bytes, path: Path) -> dict[str, np.ndarray]:
-    import zipfile
-    import zlib
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+        refuse_beyond_memory(path, (sum(member.file_size for member in members),), 1)
+        found: dict[str, np.ndarray] = {}
+        for member in members:
+            with archive.open(member) as file:
+                found[member.filename.removesuffix(".npy")] = _array(file, member.file_size, path)
+        return found
 
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
-        raise DataError(_unreadable(path, error)) from None
+
+def _array(file: IO[bytes], size: int, path: Path) -> np.ndarray:
+    """One array of so many bytes, whose head is compared with them before room is made for what it promises."""
+    version = np.lib.format.read_magic(file)
+    read_head = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, by_columns, dtype = read_head(file)
+    if dtype.hasobject:
+        fix = "Save it with numpy.save as an array of whole numbers."
+        raise DataError(f"`{path}` must hold plain numbers; got Python objects, which could run anything when opened. {fix}")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"a head of {' x '.join(map(str, shape))} values in {size} bytes")
+    values = np.frombuffer(file.read(math.prod(shape) * dtype.itemsize), dtype)
+    return values.reshape(shape, order="F" if by_columns else "C")
 
 
 def _mat(data: bytes, path: Path) -> dict[str, np.ndarray]:
-    try:
-        from scipy.io import loadmat  # late: no other mask needs it
-    except ImportError:
-        raise DataError(f"`{path}` must be read with scipy; it is not installed. Run: {install_command('mat')}") from None
     if data[:128].startswith(b"MATLAB 7.3") or data[:8] == b"\x89HDF\r\n\x1a\n":
         fix = "Save it in MATLAB with save(name, 'mask', '-v7')."
         raise DataError(f"`{path}` must be a MATLAB file of version 7 or older; got version 7.3. {fix}")
-    try:
-        tree: dict[str, Any] = loadmat(io.BytesIO(data))
-    except Exception as error:  # noqa: BLE001 - scipy raises whatever it stumbles over in a broken file
-        raise DataError(_unreadable(path, error)) from None
-    return {name: value for name, value in tree.items() if not name.startswith("__") and isinstance(value, np.ndarray)}
+    return dict(_leaves(read_mat(data), ""))
 
 
-def _unreadable(path: Path, error: Exception) -> str:
-    if "pickle" in str(error).lower():
-        fix = "Save it with numpy.save as an array of whole numbers."
-        return f"`{path}` must hold plain numbers; got Python objects, which could run anything when opened. {fix}"
-    return f"`{path}` must be a whole, readable array file; got {str(error) or type(error).__name__}. Replace or remove it."
+def _leaves(tree: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of a MATLAB file, called as MATLAB calls them: S.labels, groundTruth{1}.Segmentation."""
+    if isinstance(tree, np.ndarray):
+        yield name, tree
+    inner = tree.items() if isinstance(tree, dict) else enumerate(tree, start=1) if isinstance(tree, list) else ()
+    for key, value in inner:
+        yield from _leaves(value, f"{name}{{{key}}}" if isinstance(tree, list) else f"{name}.{key}".lstrip("."))

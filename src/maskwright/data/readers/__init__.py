@@ -14,6 +14,7 @@ from maskwright.data.dataset import Listing
 from maskwright.data.partial import PartialListing
 from maskwright.data.readers import coco, cvat, folders, geotiff, instances, labelme, oxford_pet, pairs_csv, voc, workshop
 from maskwright.data.readers.lists import told_apart
+from maskwright.data.readers.matlab_names import with_matlab_names
 from maskwright.errors import DataError, listed
 
 
@@ -48,9 +49,9 @@ def list_records(config: DataConfig) -> Listing:
     if not root.exists():
         raise DataError(f"`data.root` must be a folder or a CSV of pairs; {root} is not there. Check the path.")
     try:
-        listing = told_apart(_reader_for(config, root).read(config, root))
+        listing = with_matlab_names(told_apart(_reader_for(config, root).read(config, root)), root)
     except PartialListing as partial:
-        partial.listing = told_apart(partial.listing)
+        partial.listing = with_matlab_names(told_apart(partial.listing), root)
         raise
     _refuse_odd_names(listing)
     return listing
