@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import math
 import subprocess
 import sys
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import maskwright as mw
+from maskwright.comparison.search_result import Trial
 from maskwright.errors import ConfigError, DataError, RunError, UsageError
-from support import copy_of, data, evaluated, finished, noise, picture
+from support import copy_of, data, disc_data, evaluated, finished, noise, picture
 
 SMALL = {"model.width": 2, "model.depth": 1, "data.size": 32, "train.repeats": 1}
 
@@ -37,6 +40,75 @@ def test_the_public_names_are_all_there_and_no_others():
     assert set(mw.__all__) <= set(dir(mw))
     with pytest.raises(AttributeError, match="no attribute 'wat'"):
         _ = mw.wat
+
+
+def test_dir_lists_what_is_public_and_nothing_else():
+    program = "import maskwright as mw; print(sorted(mw.__all__) == dir(mw))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "True"
+
+
+class Shown(HTMLParser):
+    """Tags that are open and closed, pictures and text of what a notebook would show."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.depth, self.pictures, self.text, self.tags = 0, [], "", set()
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.depth += tag not in ("img", "br")
+        self.pictures += [dict(attrs)["src"] for _ in [0] if tag == "img"]
+
+    def handle_endtag(self, tag):
+        self.depth -= 1
+
+    def handle_data(self, data):
+        self.text += data
+
+
+NASTY = '<script>alert(1)</script> & "x" $\\frac$'
+
+
+@pytest.fixture(scope="module")
+def nasty(tmp_path_factory):
+    """A run, classes, a comparison and an audit whose names would be markup."""
+    root = tmp_path_factory.mktemp("nasty")
+    disc_data(root / NASTY.replace("/", "_"), [(32, 32)] * 8, ["train"] * 4 + ["val"] * 2 + ["test"] * 2)
+    data = root / NASTY.replace("/", "_")
+    classes = {NASTY + "0": 0, NASTY: 255}
+    keys = {"epochs": 1, "progress": False, "size": 32, "model.width": 2, "model.depth": 1, "data.classes": classes}
+    runs = [mw.train(data, out=root / f"{data.name}{seed}", seed=seed, **keys) for seed in (0, 1)]
+    return runs, mw.check(data, **{"data.classes": classes}), root
+
+
+def test_results_show_themselves_in_a_notebook(nasty):
+    """Escaped whatever people named, small, with a table and three pictures of four panels."""
+    runs, audited, root = nasty
+    before = Shown(runs[0]._repr_html_())
+    assert "run.evaluate()" in before.text and not before.pictures
+    evaluations = [run.evaluate() for run in runs]
+    compared = mw.compare(*(run.root for run in runs), out=root / "compared", progress=False)
+    for result in (runs[0], evaluations[0], compared, audited):
+        html = result._repr_html_()
+        found = Shown(html)
+        assert found.depth == 0 and not found.tags & {"script", "style", "link"} and "alert(1)" in found.text
+        assert found.pictures and all(source.startswith("data:image/jpeg;base64,") for source in found.pictures)
+        assert len(html) < 400_000 and "nan" not in found.text.lower()
+    scores = Shown(evaluations[0]._repr_html_())
+    low, high = evaluations[0].intervals["iou"]
+    assert f"{low:.3f} to {high:.3f}" in scores.text and f"{evaluations[0].metrics['iou']:.3f}" in scores.text
+    assert len(scores.pictures) == 2 * 4  # of two test images
+    moved = (root / NASTY.replace("/", "_")).rename(root / "moved")
+    assert "so there are no pictures" in Shown(runs[0]._repr_html_()).text
+    assert len(Shown(runs[0].evaluate(data=moved)._repr_html_()).pictures) == 2 * 4
+
+
+def test_a_search_shows_itself_in_a_notebook(tmp_path):
+    trials = tuple(Trial(n, state, {"optim.lr": 0.1 * n}, value, 3, 1.0) for n, state, value in
+                   ((0, "done", 0.5), (1, "failed", math.nan), (2, "done", 0.7)))  # fmt: skip
+    found = Shown(mw.SearchResult(tmp_path, "val_iou", trials)._repr_html_())
+    assert found.text.index("0.7000") < found.text.index("0.5000") and "trial 2" in found.text and found.depth == 0
 
 
 def test_keys_reach_the_run(run):

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from maskwright.comparison import Comparison
     from maskwright.comparison.search_result import SearchResult
     from maskwright.config import Config
+    from maskwright.data.checks.findings import Audit
     from maskwright.errors import MaskwrightError
     from maskwright.evaluation import Evaluation
     from maskwright.prediction import Prediction
 
 __all__ = [
+    "Audit",
     "Comparison",
     "Config",
     "Evaluation",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Audit": "data.checks.findings",
     "Comparison": "comparison",
     "Config": "config",
     "Evaluation": "evaluation",
@@ -65,4 +68,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return __all__

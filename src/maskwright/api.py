@@ -19,7 +19,7 @@ from maskwright.config.base import higher_is_better
 from maskwright.config.files import Override, load_config
 from maskwright.config.flags import SHORT
 from maskwright.errors import UsageError, closest, counted, must
-from maskwright.runs import Run, default_out
+from maskwright.runs import Run, ShownInNotebook, default_out
 from maskwright.terminal import stderr
 
 if TYPE_CHECKING:
@@ -34,7 +34,16 @@ if TYPE_CHECKING:
 _SHORT_NAMES = {flag[2:].replace("-", "_"): key for flag, key in SHORT.items()} | {"allow": "train.allow"}
 
 
-class TrainedRun(Run):
+def _html_of(result: object) -> str:
+    from maskwright.reports.notebook import html_of
+
+    return html_of(result)
+
+
+ShownInNotebook.html_of = staticmethod(_html_of)
+
+
+class TrainedRun(Run, ShownInNotebook):
     """A run folder with verbs: evaluate, predict, diagnose, report."""
 
     def evaluate(

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -40,6 +40,16 @@ COMPARISON, SEARCH = "comparison.yaml", "search.yaml"  # what makes a folder tha
 
 # of the system's refusals, those that more space would not mend
 _NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+
+
+class ShownInNotebook:
+    """A result that shows itself in a notebook; what draws it lies to the right of it and is entered by `maskwright.api`."""
+
+    html_of: ClassVar[Callable[[object], str] | None] = None
+
+    def _repr_html_(self) -> str | None:
+        draw = ShownInNotebook.html_of
+        return draw(self) if draw else None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskwright.metrics.counts import Counts
-from maskwright.runs import Run
+from maskwright.runs import Run, ShownInNotebook
 
 if TYPE_CHECKING:
     from maskwright.comparison.standings import Standings
@@ -59,7 +59,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(ShownInNotebook):
     """Entries on the same images of one split; `groups` holds the group of each image, None for one of its own.
 
     `root` is the comparison's folder where it has one; `monitor` the validation score that chooses, `same_val` whether all runs

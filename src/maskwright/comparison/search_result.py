@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from maskwright.comparison.naming import value_name
 from maskwright.config.base import MONITORS, higher_is_better
 from maskwright.errors import listed
+from maskwright.runs import ShownInNotebook
 
 if TYPE_CHECKING:
     from maskwright.comparison.search_space import Space
@@ -41,7 +42,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class SearchResult:
+class SearchResult(ShownInNotebook):
     """What a search has found so far; `importance` is each key's share of what decided, empty while too few trials tell.
 
     >>> SearchResult(Path("runs/lr-search"), "val_iou", ()).best is None

@@ -23,7 +23,7 @@ from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import POLICY, Summary, beaten_unlooked, summary
 from maskwright.prediction.predictor import Predictor
 from maskwright.prediction.threshold import read_threshold
-from maskwright.runs import Run, plain
+from maskwright.runs import Run, ShownInNotebook, plain
 from maskwright.training.loggers.afterwards import log_evaluation
 
 # the scores a person is shown first, and their digits
@@ -31,8 +31,8 @@ SHOWN = {"accuracy": 4, "precision": 4, "recall": 4, "f1": 4, "iou": 4, "boundar
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """The scores of one split, and the counts they are read from."""
+class Evaluation(ShownInNotebook):
+    """The scores of one split, and the counts they are read from; `root` is the run's folder, `data` that of moved data."""
 
     run: str
     split: str
@@ -46,6 +46,8 @@ class Evaluation:
     objects: Rows = field(default_factory=dict, repr=False)
     cost: PredictionCost | None = None
     groups: tuple[str | None, ...] = field(default=(), repr=False)  # of each image, None for one of its own
+    root: Path | None = field(default=None, repr=False)
+    data: Path | None = field(default=None, repr=False)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -145,6 +147,7 @@ def evaluate(
     result = Evaluation(
         run.name, split, names, summary(counts, names), intervals(counts, groups), seen.mean_loss, counts,
         calibrator.result(), used, by_size(counts, names, groups), cost, groups,
+        run.root, data,
     )  # fmt: skip
     run.write(f"evaluation/{split}-counts.npz", counts.save)
     run.write_json(f"evaluation/{split}.json", result.to_json())

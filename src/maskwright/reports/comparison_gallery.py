@@ -93,13 +93,19 @@ def compared_gallery(facts: ComparisonFacts, data: Path | None = None) -> Compar
         found.append((disputed_share(truth, labels) if len(labels) > 1 else 0.0, name))
     found.sort(key=lambda pair: -pair[0])  # stable: names come with the worst first
     rows = [_row(facts, name, share_of, document, root) for share_of, name in found[:ROWS]]
+    return ComparedGallery(tuple(rows), (*_few(problems), *lacking.values()), len(names), leading_images(facts, data))
+
+
+def leading_images(facts: ComparisonFacts, data: Path | None = None) -> tuple[tuple[Pick, ComparedImage], ...]:
+    """The best, a typical and the worst image by mean score, with what each is; those that can't be read are left out."""
+    document = facts.contenders[0].entry.runs[0].data
     leads: list[tuple[Pick, ComparedImage]] = []
     for pick in choose(mean_scores(facts)):
         with contextlib.suppress(MaskwrightError):
             if pick.leads:
-                row = _row(facts, pick.name, 0.0, document, root)
+                row = _row(facts, pick.name, 0.0, document, data or Path(document["root"]))
                 leads.append((pick, replace(row, shots=row.shots[:LEADING_SHOTS])))
-    return ComparedGallery(tuple(rows), (*_few(problems), *lacking.values()), len(names), tuple(leads))
+    return tuple(leads)
 
 
 def candidates(facts: ComparisonFacts) -> list[str]:

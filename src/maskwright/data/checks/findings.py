@@ -14,6 +14,7 @@ from typing import Any, Literal
 from maskwright.config.data import DataConfig
 from maskwright.config.typed import command_on
 from maskwright.data.dataset import RGB, Bands, ClassMap, Record
+from maskwright.runs import ShownInNotebook
 
 Severity = Literal["error", "warning", "note"]  # error: train refuses; warning: a person should look; note: good to know
 
@@ -126,7 +127,7 @@ def grave_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(ShownInNotebook):
     """What a data set holds and every finding about it.
 
     `pairs` are small facts of each pair, for pages: {"id", "image", "mask", "split", "height", "width", "pixels": {class: n}}.
