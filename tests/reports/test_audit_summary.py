@@ -35,7 +35,7 @@ ALLOWED = [{"code": "exact-leak", "files": ["a", "b"], "evidence": "images/0 and
 def test_the_data_is_audited_where_it_is_there(pair: Run) -> None:
     found = summary_of(pair)
     assert "in 7 pairs of image and mask." in found.lead
-    assert found.command == f"maskwright check {pair.data['root']}"
+    assert found.command == f"maskwright check {pair.data['root']} --data.classes '[background, cat]'"
 
 
 def test_what_is_wrong_now_is_found_and_counted(pair: Run) -> None:

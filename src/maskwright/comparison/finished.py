@@ -17,7 +17,7 @@ from maskwright.comparison.terms import boundary_widths, have_same, identities, 
 from maskwright.config.base import higher_is_better
 from maskwright.config.log import LogEntry
 from maskwright.data.record import bands_of, class_map, split_entries
-from maskwright.errors import RunError, UsageError, listed
+from maskwright.errors import RunError, UsageError, as_typed, listed
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
 
@@ -85,7 +85,7 @@ def _without_boundary_f(counts: Counts) -> Counts:
 def refuse_unfinished(run: Run) -> None:
     """Stop at a run whose training has not come to its end."""
     if not run.weights.is_file():
-        fix = f"Finish it first: maskwright train --resume {run.root}"
+        fix = f"Finish it first: maskwright train --resume {as_typed(run.root)}"
         raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")
 
 

@@ -20,7 +20,7 @@ from maskwright.comparison.entries import Comparison, Failure
 from maskwright.comparison.finished import assemble
 from maskwright.comparison.naming import with_seed
 from maskwright.config import Config
-from maskwright.errors import RunError
+from maskwright.errors import RunError, as_typed
 from maskwright.runs import COMPARISON, Run, command_line, plain, plain_name, provenance, read_json, write_atomically, write_json
 
 GIVEN, PLAN, STATES, CELLS = COMPARISON, "plan.json", "cells.json", "cells"
@@ -168,7 +168,7 @@ def refuse_taken(root: Path) -> None:
         raise RunError(f"`--out` must be a new or empty folder; got {root}, a file. Choose another with --out.")
     held = [path.name for path in root.iterdir() if path.name not in (PLAN, STATES, ENVIRONMENT, _LOCK)] if root.is_dir() else []
     if held:
-        fix = f"Go on with it: maskwright compare {root}" if is_comparison(root) else "Choose another."
+        fix = f"Go on with it: maskwright compare {as_typed(root)}" if is_comparison(root) else "Choose another."
         raise RunError(f"`--out` must be a new or empty folder; got {root}, which holds {held[0]}. {fix}")
 
 

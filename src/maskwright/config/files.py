@@ -102,7 +102,7 @@ def to_yaml(config: Config, reasons: Mapping[str, str] | None = None) -> str:
 def read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
     """The tree of keys a YAML file holds, and where each stands."""
     if not path.is_file():
-        fix = f"Did you mean --data {path}?" if path.is_dir() or not path.suffix else "Check the path."
+        fix = f"Did you mean --data {as_typed(path)}?" if path.is_dir() or not path.suffix else "Check the path."
         raise ConfigError(
             [f"`CONFIG` must be a YAML file; got {path}, which is {'a folder' if path.is_dir() else 'not there'}. {fix}"]
         )

@@ -10,7 +10,7 @@ import yaml
 from maskwright.config.files import Override
 from maskwright.config.keys import known_keys
 from maskwright.config.yaml_text import flag_value
-from maskwright.errors import UsageError, closest, listed
+from maskwright.errors import UsageError, as_typed, closest, listed
 
 # short name → dotted key; the seeds' own spellings stand beside ours
 SHORT = {
@@ -93,7 +93,7 @@ def _key(flag: str) -> str | None:
     if flag.startswith("--") and "." in flag:
         return flag[2:]  # the configuration tells the nearest key, with its reason
     if not flag.startswith("-"):
-        raise UsageError(f"only one CONFIG and flags are taken; got {flag!r}. Did you mean --data {flag}?")
+        raise UsageError(f"only one CONFIG and flags are taken; got {flag!r}. Did you mean --data {as_typed(flag)}?")
     return None
 
 

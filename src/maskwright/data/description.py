@@ -14,6 +14,7 @@ from typing import Any
 
 from maskwright.config.data import DataConfig, SplitConfig
 from maskwright.config.files import load_data_keys, read_keys
+from maskwright.config.typed import command_on
 from maskwright.errors import ConfigError, listed
 
 FILE = "dataset.yaml"
@@ -30,6 +31,12 @@ def description_file(root: str | None) -> Path | None:
         return None
     path = Path(root)
     return (path if path.is_dir() else path.parent) / FILE
+
+
+def check_command(config: DataConfig) -> str:
+    """The command that looks at a data set, read as this configuration reads it, ready to be pasted."""
+    found = config.model_dump(include={"root", *KEYS}, exclude_unset=True, exclude_defaults=True)
+    return command_on(DataConfig.model_validate(found))
 
 
 def described(config: DataConfig) -> tuple[DataConfig, tuple[str, ...]]:

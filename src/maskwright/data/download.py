@@ -19,7 +19,7 @@ from pathlib import Path
 from maskwright.data.archives import Facts, facts_of, sha256, unpack
 from maskwright.data.sources import DOWNLOADS, Archive, Source
 from maskwright.data.transfer import SILENT, Patience, Unfetched, Watch, amount, beside, fetch, held, keeping, mirror
-from maskwright.errors import DataError, UsageError, listed, must, unknown
+from maskwright.errors import DataError, UsageError, as_typed, listed, must, unknown
 
 try:
     import fcntl
@@ -105,7 +105,7 @@ def _refuse_taken(out: Path, source: Source) -> None:
     there = [name for name in names if os.path.lexists(out / name)]
     if there:
         what = f"{out}, which holds {listed(there)} that this command did not put there"
-        fix = f"Choose another folder; or, when that is the data set already, use it as it is: maskwright check {out}"
+        fix = f"Choose another folder; or, when that is the data set already, use it as it is: maskwright check {as_typed(out)}"
         raise UsageError(must("OUT", "a new folder or one that this command began", what, fix))
 
 

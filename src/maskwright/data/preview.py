@@ -23,7 +23,7 @@ from maskwright.data.decoding import open_picture
 from maskwright.data.geometry import shrink_to
 from maskwright.data.loader import TrainSamples
 from maskwright.data.pictures import IGNORED_COLOUR, fitting, palette, shown, typeface
-from maskwright.errors import DataError, UsageError
+from maskwright.errors import DataError, UsageError, as_typed
 from maskwright.runs import write_atomically
 
 TILE = 256  # pixels: longest side of a picture on the sheet
@@ -122,7 +122,7 @@ def save_sheet(path: Path, pixels: np.ndarray) -> None:
 def refuse_taken(path: Path) -> None:
     """Stop where a file stands that isn't a sheet of ours: somebody's picture must not be lost to a slip of the name."""
     if path.suffix.lower() != ".png":
-        raise UsageError(f"`--out` must end in .png; got {path}. Write --out {path.with_suffix('.png')}.")
+        raise UsageError(f"`--out` must end in .png; got {path}. Write --out {as_typed(path.with_suffix('.png'))}.")
     if path.exists() and not _is_ours(path):
         raise UsageError(f"`--out` must be a new file or an earlier preview; got {path}, which is neither. Choose another name.")
 

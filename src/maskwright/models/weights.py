@@ -24,7 +24,7 @@ from torch import nn
 from maskwright.config.models import AnyModelConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.data.record import class_map
-from maskwright.errors import ModelError, RunError, listed, must
+from maskwright.errors import ModelError, RunError, as_typed, listed, must
 from maskwright.models.hub import why
 from maskwright.runs import Run
 
@@ -257,7 +257,7 @@ def _run_of(path: Path) -> Run | None:
         return None
     run = Run.open(folder)
     if not run.weights.is_file():
-        fix = f"Finish it first: maskwright train --resume {folder}"
+        fix = f"Finish it first: maskwright train --resume {as_typed(folder)}"
         raise ModelError(must("model.weights", "a finished run", f"{folder}, which has no {run.weights.name} yet", fix))
     return run
 

@@ -20,8 +20,9 @@ from markupsafe import Markup, escape
 from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import folder_of
 from maskwright.data.checks.findings import CODES, Audit, Finding
+from maskwright.data.checks.repair_classes import can_be_left
 from maskwright.data.pictures import css, palette
-from maskwright.errors import UsageError
+from maskwright.errors import UsageError, as_typed
 from maskwright.reports import audit_words as words
 from maskwright.reports.audit_examples import examples_of, sheet
 from maskwright.reports.audit_pictures import Meaning, Picture, encode
@@ -94,7 +95,7 @@ def write_audit_page(audit: Audit, config: DataConfig, path: Path) -> None:
 def place_for_page(path: Path) -> None:
     """Stop where a file stands that is no such page: nobody's file must be lost to a slip of the name."""
     if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"`--html` must end in .html; got {path}. Write --html {path.with_suffix('.html')}.")
+        raise UsageError(f"`--html` must end in .html; got {path}. Write --html {as_typed(path.with_suffix('.html'))}.")
     if path.exists() and not _is_ours(path):
         raise UsageError(f"`--html` must be a new file or an earlier page; got {path}, which is neither. Choose another name.")
 
@@ -185,7 +186,9 @@ def _finding(
 
 def _command(finding: Finding, audit: Audit, config: DataConfig) -> str:
     """What to type for a finding's repair."""
-    return words.fix_command(audit, config) if finding.proposal and finding.code not in words.left_aside(audit) else ""
+    left = words.left_aside(audit)
+    unsettled = any(error.code in left and not can_be_left(error) for error in audit.errors)
+    return "" if finding.proposal is None or finding.code in left or unsettled else words.fix_command(audit, config)
 
 
 def _all_told(finding: Finding, examples: Sequence[Example], root: str) -> bool:

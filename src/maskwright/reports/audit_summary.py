@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, get_args
 from markupsafe import Markup
 
 from maskwright.data.checks.findings import CODES, Severity
+from maskwright.data.description import check_command
 from maskwright.errors import MaskwrightError, listed
 from maskwright.reports.audit_words import marked, sentence
 from maskwright.reports.facts import Facts
@@ -45,7 +45,7 @@ class AuditSummary:
 def audit_summary(facts: Facts, data: Path | None = None) -> AuditSummary:
     """Audit the data where it is there and not too much; else tell what was found before training; else say so."""
     root = data or Path(facts.document["root"])
-    command = f"maskwright check {shlex.quote(str(root))}"
+    command = check_command(facts.config.data.model_copy(update={"root": str(root)}))
     found, lead = _look(facts, root)
     if found is None:
         recorded = facts.environment.get("findings")

@@ -14,7 +14,7 @@ import numpy as np
 from maskwright.config import Config
 from maskwright.config.base import higher_is_better
 from maskwright.data.record import split_entries
-from maskwright.errors import RunError
+from maskwright.errors import RunError, as_typed
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import headline_iou
 from maskwright.reports.wording import counted, short_names
@@ -124,7 +124,7 @@ def gather(run: Run, split: str = "test", data: Path | None = None) -> Facts:
         evaluate(run, chosen, data)
     counts = Counts.load(counted)
     if sorted(counts.images) != sorted(entry["id"] for entry in entries):
-        fix = f"Score it again: maskwright evaluate {run.root} --split {chosen}"
+        fix = f"Score it again: maskwright evaluate {as_typed(run.root)} --split {chosen}"
         raise RunError(f"`{counted}` must count the images data.json lists for {chosen}; got others. {fix}")
     evaluation = run.read_json(f"evaluation/{chosen}.json")
     from maskwright.training.diagnose import diagnose  # late: its package brings torch

@@ -60,8 +60,8 @@ def diagnose(run: Run) -> tuple[Diagnosis, ...]:
 def diagnose_evidence(evidence: Evidence) -> tuple[Diagnosis, ...]:
     """The same from evidence gathered before."""
     return tuple(
-        Diagnosis(finding.code, finding.severity, *words_of(finding.code, finding.figures), finding.figures)
-        for finding in judge(evidence)
+        Diagnosis(one.code, one.severity, *words_of(one.code, one.figures, evidence.check, evidence.run), one.figures)
+        for one in judge(evidence)
     )
 
 

@@ -17,6 +17,8 @@ import numpy as np
 
 from maskwright.config import Config
 from maskwright.config.base import higher_is_better
+from maskwright.data.description import check_command
+from maskwright.errors import as_typed
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import headline_iou
 from maskwright.runs import Run
@@ -74,6 +76,8 @@ class Evidence:
     parted: tuple[str, ...] = ()
     is_finished: bool = True
     failure: str | None = None
+    check: str = "maskwright check DATA"  # the command that looks at the data as the run read them
+    run: str = "RUN"  # its folder as it is typed
 
     @property
     def num_epochs(self) -> int:
@@ -157,6 +161,8 @@ def gather(run: Run) -> Evidence:
         parted=_parted(document, _json(run.root / "environment.json") or {}),
         is_finished=run.weights.is_file(),
         failure=failure.get("reason"),
+        check=check_command(config.data),
+        run=as_typed(run.root),
     )
 
 

@@ -16,9 +16,10 @@ _LOSSES = {"train": "training", "val": "validation"}
 _STRONGER = {"none": "standard", "light": "standard", "standard": "heavy"}
 
 
-def words_of(code: str, figures: Figures) -> Words:
-    """Title, evidence and advice of a finding."""
-    return WORDS[code](figures)
+def words_of(code: str, figures: Figures, check: str, run: str) -> Words:
+    """Title, evidence and advice of a finding; `check` is the command on the run's data, `run` its folder as it is typed."""
+    title, evidence, advice = WORDS[code](figures)
+    return title, evidence, advice.replace("RUN", run).replace("maskwright check DATA", check)
 
 
 def _lr_high(figures: Figures) -> Words:
@@ -71,7 +72,7 @@ def _collapse(figures: Figures) -> Words:
         if figures["alone"] == 0:
             evidence = "The validation IoU stays at 0: no foreground is found in any image."
     advice = (
-        "Check first that the masks are right (maskwright check). Then try a loss that measures overlap, --loss lovasz, "
+        "Check first that the masks are right (maskwright check DATA). Then try a loss that measures overlap, --loss lovasz, "
         "a lower --lr, or --data.sampling balanced, which shows rare classes more often."
     )
     return f"The network predicts {_quoted(name)} everywhere", evidence, advice
@@ -83,7 +84,7 @@ def _unlooked(figures: Figures) -> Words:
         f"would get {_percent(figures['reached'])} right."
     )
     advice = (
-        "Check that the masks are right (maskwright check); then train longer (--epochs), or let a learning-rate range test "
+        "Check that the masks are right (maskwright check DATA); then train longer (--epochs), or let a learning-rate range test "
         "choose with --lr auto."
     )
     return "The network is worse than always predicting one class", evidence, advice
@@ -136,7 +137,7 @@ def _overconfident(figures: Figures) -> Words:
     if figures["monitor"] == "val_loss":
         kept = f"the weights kept are those of the lowest loss (epoch {figures['best_epoch']}); "
     advice = (
-        f"The labels can be used. Where probabilities matter, {kept}see under calibration in maskwright evaluate how far "
+        f"The labels can be used. Where probabilities matter, {kept}see under calibration in maskwright evaluate RUN how far "
         f"they can be trusted. {_more_regular(figures, early=True)}"
     )
     return f"Overconfident from epoch {figures['from_epoch']} on: the loss rises while the IoU holds", evidence, advice
@@ -173,7 +174,7 @@ def _underfitting(figures: Figures) -> Words:
     return (
         "Underfitting: too little is learned",
         evidence,
-        f"Check the masks with maskwright check; then try {listed(ways, 'or')}.",
+        f"Check the masks with maskwright check DATA; then try {listed(ways, 'or')}.",
     )
 
 
@@ -202,7 +203,8 @@ def _label_noise(figures: Figures) -> Words:
         of_them = _counted(figures["learned"], "of them was", "of them were")
         evidence += f" {of_them} trained on, and the network still disagrees with the mask."
     evidence += _sure_and_wrong(figures)
-    advice = "Look at these masks and correct them: maskwright report shows them, maskwright check DATA --html audit.html all."
+    advice = "Look at these masks and correct them: maskwright report RUN shows them; all of them: maskwright check DATA --html "
+    advice += "audit.html"
     return "Some masks may be wrong", evidence, advice
 
 
@@ -252,7 +254,7 @@ def _leakage(figures: Figures) -> Words:
         told = [_sentence(one) for one in (*figures["shared"][:3], *figures["parted"][:2])]
         more = len(figures["shared"]) - 3
         evidence = " ".join(told) + (f" And {more} more." if more > 0 else "")
-        advice = "Remove the duplicates (maskwright check DATA --fix OUT), or keep them together with --data.split.group auto."
+        advice = "Remove the duplicates (maskwright check DATA names them), or keep them together with --data.split.group auto."
         return "Leakage: the same content on both sides of the split", evidence, advice
     evaluated = figures["how"] == "evaluated"
     why = "both without augmentation, by the same weights" if evaluated else f"trained on under augmentation {figures['how']}"

@@ -10,20 +10,19 @@ from pathlib import Path
 
 from maskwright.config import Config
 from maskwright.config.data import DataConfig
-from maskwright.config.typed import command_on, flags_of
+from maskwright.config.typed import flags_of
 from maskwright.data.checks.audit import folder_of, judge
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import CODES, Finding
 from maskwright.data.checks.looks import facts_of
 from maskwright.data.checks.signatures import Signature
 from maskwright.data.checks.survey import Survey
-from maskwright.data.checks.telling import name_of_copy
 from maskwright.data.dataset import Record
 from maskwright.data.deep import Head
-from maskwright.data.description import KEYS
+from maskwright.data.description import check_command
 from maskwright.data.opening import Opened, Progress, open_dataset
 from maskwright.data.raw import Raw
-from maskwright.errors import ConfigError, DataError, as_typed, listed, unknown
+from maskwright.errors import ConfigError, DataError, listed, unknown
 
 _NAME = "Name the values that the masks hold in data.classes, or deal the splits otherwise; see"
 
@@ -76,7 +75,7 @@ def _pass(config: Config, opened: Opened, root: Path) -> Passed:
     if refused:
         told = listed([f"{finding.code}{_files(finding)}" for finding in refused], "and", 8)
         flags = " ".join(f"--allow {code}" for code in dict.fromkeys(finding.code for finding in refused))
-        fix = f"See {_check(config)}, or go on in spite of it with {flags}."
+        fix = f"See {check_command(config.data)}, or go on in spite of it with {flags}."
         raise DataError(f"`{config.data.root}` must hold no errors to be trained on; found {told}. {fix}")
     idle = [code for code in allow if code not in {finding.code for finding in errors}]
     notes = (f"train.allow {listed(idle)} has no effect: no such error was found",) if idle else ()
@@ -97,18 +96,13 @@ def _refuse_one_class(config: Config, opened: Opened, findings: tuple[Finding, .
     fix = (
         f"{ways[0].told[:1].upper()}{ways[0].told[1:]}:{flags_of(DataConfig.model_validate(ways[0].keys))}."
         if ways
-        else f"{_NAME} {_check(config)}."
+        else f"{_NAME} {check_command(config.data)}."
     )
     why = " ".join(finding.evidence for finding in findings if finding.proposal in proposals and finding.proposal.answers)
     raise DataError(
         f"`{config.data.root}` must show two classes or more in its training masks; {found}"
         f"{f': {why}' if why else '.'} {fix}{' --allow is of no help here.' if config.train.allow else ''}"
     )
-
-
-def _check(config: Config) -> str:
-    """The command that looks at the data, read as this training would, ready to be typed."""
-    return command_on(DataConfig.model_validate(config.data.model_dump(include={"root", *KEYS}, exclude_unset=True)))
 
 
 def _files(finding: Finding) -> str:
@@ -122,4 +116,4 @@ def _hint(config: Config, told: str) -> str:
         return ""
     more = " What cannot be read cannot be allowed either." if config.train.allow else ""
     line = "\n" if "\n" in told else " "
-    return f"{more}{line}{_check(config)} tells more; with --fix {as_typed(name_of_copy(root))} it mends what it can in a copy."
+    return f"{more}{line}{check_command(config.data)} tells more, and what can be mended in a copy."

@@ -88,7 +88,7 @@ def test_a_file_of_many_masks_stands_for_the_images_the_details_name() -> None:
 
 def test_a_question_stops_with_the_commands_of_its_answers_and_one_that_leaves_it() -> None:
     answers = (Answer("if it is void", {"ignore_index": 11}), Answer("if it is a class", {"classes": {"a": 0, "b": 11}}))
-    void = Finding("void-after-last", (), "", "error", Repair("remap", {"table": {"11": 255}}, "", "Is 11 void?", answers))
+    void = Finding("void-after-last", (), "", "warning", Repair("remap", {"table": {"11": 255}}, "", "Is 11 void?", answers))
     with pytest.raises(RepairQuestion) as refused:
         plan(void)
     assert str(refused.value).splitlines() == [
@@ -108,6 +108,9 @@ def test_all_questions_are_told_at_once() -> None:
     assert asked[2] == "`mixed-depth` must be mended by hand: evidence of mixed-depth (masks/a.png)."
     with pytest.raises(RepairQuestion, match=r"--fix OUT --leave groups --leave inverted --leave mixed-depth$"):
         plan(SWAP, finding("mixed-depth"), finding("mixed-depth"), leave=("groups",))
+    with pytest.raises(RepairQuestion) as refused:  # what nobody can read cannot be written anew
+        plan(SWAP, COLOURS)
+    assert "--leave" not in str(refused.value)
 
 
 def test_what_is_left_is_not_asked_and_not_done() -> None:

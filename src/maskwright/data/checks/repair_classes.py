@@ -8,13 +8,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from maskwright.config.data import DataConfig, ignored_values
-from maskwright.data.checks.findings import Audit
+from maskwright.data.checks.findings import Audit, Finding
 from maskwright.data.dataset import IGNORE, ClassMap, Listing
 from maskwright.data.masks import decide_classes, labels_of, named_classes, named_values, uses_colours
 from maskwright.errors import DataError, listed
 
-OF_MEANING = frozenset({"unknown-values", "unclear-classes", "off-by-one", "smoothed", "colour-masks", "one-class"})
+OF_MEANING = frozenset(
+    {"unknown-values", "unclear-classes", "void-after-last", "off-by-one", "smoothed", "lossy-masks", "colour-masks", "one-class"}
+)
 _GENERIC = re.compile(r"class_\d+")
+
+
+def can_be_left(finding: Finding) -> bool:
+    """Whether masks can be written anew while a finding stays as it is: not while nobody can say what their values mean."""
+    values = finding.proposal is not None and finding.proposal.op == "remap" and finding.code == "unknown-values"
+    return finding.severity != "error" or finding.code not in OF_MEANING or values
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import Any
 
 from maskwright.config.data import DataConfig, ignored_values, is_colour, parse_value
 from maskwright.data.checks.findings import CODES, Audit, Finding, Repair
+from maskwright.data.checks.repair_classes import can_be_left
 from maskwright.data.checks.repair_masks import OF_SIZE, OF_VALUES, OPERATIONS, cut_at, numbers
 from maskwright.data.dataset import IGNORE, Record
 from maskwright.data.masks import named_values
@@ -27,11 +28,12 @@ from maskwright.errors import DataError, UsageError, listed, unknown
 class RepairQuestion(DataError):
     """A person has to decide before anything is repaired; `questions` holds a sentence for each, `otherwise` another command."""
 
-    def __init__(self, questions: Sequence[str], otherwise: str) -> None:
+    def __init__(self, questions: Sequence[str], otherwise: str = "") -> None:
         self.questions = tuple(questions)
         head = "" if len(self.questions) == 1 else f"{len(self.questions)} questions before anything is repaired:\n  "
         told = "To repair the rest and leave this as it is" if len(self.questions) == 1 else "To repair the rest alone"
-        super().__init__("\n  ".join([head + self.questions[0], *self.questions[1:], f"{told}:\n    {otherwise}"]))
+        rest = [f"{told}:\n    {otherwise}"] if otherwise else []
+        super().__init__("\n  ".join([head + self.questions[0], *self.questions[1:], *rest]))
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def plan_repairs(
     _refuse_unknown(leave)
     questions: list[str] = []
     open_codes: list[str] = []
+    unsettled = False
     steps: dict[int, list[Step]] = defaultdict(list)
     lone: dict[str, Step] = {}
     places = _Places(audit)
@@ -85,6 +88,7 @@ def plan_repairs(
             told = _question(finding, audit)
             questions += told
             open_codes += [finding.code] if told else []
+            unsettled |= not can_be_left(finding)
             continue
         step = Step(proposal.op, proposal.values, finding.code, proposal.told)
         found, others = places.of(finding, proposal)
@@ -100,7 +104,8 @@ def plan_repairs(
         open_codes.append(codes[-1])
     if questions:
         left = [word for code in dict.fromkeys([*leave, *open_codes]) for word in ("--leave", code)]
-        raise RepairQuestion(list(dict.fromkeys(questions)), audit.command(more=["--fix", out, *left]))
+        rest = "" if unsettled else audit.command(more=["--fix", out, *left])
+        raise RepairQuestion(list(dict.fromkeys(questions)), rest)
     found_codes = {finding.code for finding in audit.findings}
     idle = [code for code in leave if code not in found_codes]
     notes = (f"--leave {listed(idle)} has no effect: there is no such finding",) if idle else ()

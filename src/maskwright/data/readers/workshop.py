@@ -14,7 +14,7 @@ from maskwright.data.layout import FolderPair, image_and_mask, image_files, mask
 from maskwright.data.readers.folders import read_pairs
 from maskwright.data.readers.label_mapping import read_label_mapping
 from maskwright.data.readers.lists import whole
-from maskwright.errors import DataError, listed
+from maskwright.errors import DataError, as_typed, listed
 
 MAPPING = "label_mapping.json"
 _TRAIN_NAMES = ("trainvalset", "tainvalset")  # the workshop's own text has the second
@@ -68,7 +68,7 @@ def _test_pair(test: Path) -> tuple[FolderPair | None, str]:
     if not images:
         return None, f"{test.name} holds no images, so there is no test"
     where = f"{test.name} has {len(images)} images and no masks, so there is no test to score"
-    return None, f"{where}; predict them with maskwright predict RUN {images[0].parent}"
+    return None, f"{where}; predict them with maskwright predict RUN {as_typed(images[0].parent)}"
 
 
 def _classes(root: Path, train: Path, records: list[Record]) -> tuple[dict[str, int] | None, bool, list[str]]:

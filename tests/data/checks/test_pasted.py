@@ -1,0 +1,80 @@
+"""Every command that `check` proposes, for every finding there is, pasted into a shell: it is accepted and does what it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cases import CASES, Case
+
+from maskwright.config.files import load_config
+from maskwright.config.flags import parse_overrides
+from maskwright.data.opening import open_dataset
+from support import Outcome, maskwright
+
+IDS = [f"{case.code} {case.name}".strip() for case in CASES]
+ODD = "r;touch X $(touch Y)"  # as a folder may be called
+
+
+def commands(text: str) -> list[str]:
+    """The commands a text proposes, each to the end of its line."""
+    return list(dict.fromkeys(re.findall(r"(?<![\w`'/])maskwright [a-z]+ .*", text)))
+
+
+def pasted(command: str, *more: object) -> Outcome:
+    words = shlex.split(command)
+    assert words[0] == "maskwright"
+    return maskwright(*words[1:], *more)
+
+
+def accepted(command: str) -> None:
+    """A check may answer no (1); whatever writes must have written."""
+    if command.startswith("maskwright train "):
+        open_dataset(load_config(None, parse_overrides(shlex.split(command)[2:])).data).store.close()
+    else:
+        done = pasted(command)
+        assert done.code in ((0,) if " --fix " in command else (0, 1)), (command, done.err)
+
+
+def asked(document: dict[str, Any]) -> dict[tuple[str, str], list[str]]:
+    """The questions of an audit, and the commands that answer each."""
+    proposals = [(one["code"], one["proposal"]) for one in document["findings"] if one["proposal"]]
+    return {
+        (code, one["question"]): [answer["command"] for answer in one["answers"]] for code, one in proposals if one["question"]
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_what_is_proposed_works_when_it_is_pasted(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = [word for key, value in case.has(Path(ODD)).items() for word in (f"--data.{key}", str(value))]
+    told, questions = maskwright("check", ODD, *given), asked(maskwright("check", ODD, *given, "--json").json)
+    assert told.code in (0, 1)
+    for (code, question), answers in questions.items():
+        assert "--" not in question, "flags stand in the commands"
+        for command in answers:
+            assert f"    {command}" in told.out.splitlines()
+            assert (code, question) not in asked(pasted(command, "--json").json), command
+    for command in commands(told.out):
+        accepted(command)
+    for path in tmp_path.glob("*_repaired"):
+        shutil.rmtree(path)
+    assert [path.name for path in tmp_path.iterdir()] == [ODD]
+    for command in commands(maskwright("check", ODD, *given, "--fix", "a copy").err):
+        accepted(command)
+
+
+def test_what_training_proposes_works_when_it_is_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for case in CASES:
+        if case.severity == "error" and not case.op.startswith("leave"):
+            given = [word for key, value in case.has(Path(ODD)).items() for word in (f"--data.{key}", str(value))]
+            refused = maskwright("train", "--data", ODD, *given)
+            assert refused.code == 2, case
+            for command in commands(refused.err):
+                accepted(re.sub(r"[.,]( or go on .*)?$| tells more.*$", "", command))
+            shutil.rmtree(ODD)
