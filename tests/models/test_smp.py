@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import warnings
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from safetensors.torch import load_file, save_file
 from maskwright import runtime
 from maskwright.config import Config
 from maskwright.config.files import load_config
-from maskwright.config.models import SmpConfig
+from maskwright.config.flags import parse_overrides
+from maskwright.config.models import SMP_OPTIONS, SmpConfig
 from maskwright.data.dataset import ClassMap
-from maskwright.errors import ModelError
+from maskwright.errors import ConfigError, ModelError
 from maskwright.models import Segmenter, build_model
 from maskwright.models.smp import build_smp, pixels_of
 
@@ -325,6 +327,94 @@ def test_weights_of_a_wrong_name_are_not_blamed_on_the_network() -> None:
 def test_trained_resumed_and_opened_again(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = resumed_like_uninterrupted(tmp_path, monkeypatch, "--model", model, "--weights", "none")
     assert (run.config.model.arch, run.config.model.encoder) == tuple(model.split("/"))
+
+
+# every argument of each architecture but what no segmentation has a use for, at another value than SMP's own
+OPTIONS: dict[str, dict[str, object]] = {
+    "unet": {"encoder_depth": 4, "decoder_channels": [64, 32, 16, 16], "decoder_attention_type": "scse",
+             "decoder_use_norm": False, "decoder_interpolation": "bilinear"},
+    "unetplusplus": {"encoder_depth": 3, "decoder_channels": [32, 16, 16], "decoder_attention_type": "scse",
+                     "decoder_use_norm": {"type": "batchnorm", "momentum": 0.2}, "decoder_interpolation": "bilinear"},
+    "manet": {"encoder_depth": 4, "decoder_channels": [64, 32, 16, 16], "decoder_pab_channels": 16, "decoder_use_norm": False,
+              "decoder_interpolation": "bilinear"},
+    "linknet": {"encoder_depth": 4, "decoder_use_norm": "identity"},
+    "fpn": {"encoder_depth": 4, "decoder_pyramid_channels": 96, "decoder_segmentation_channels": 64, "decoder_dropout": 0.5,
+            "decoder_merge_policy": "cat", "decoder_interpolation": "bilinear", "upsampling": 2},
+    "pspnet": {"encoder_depth": 4, "psp_out_channels": 64, "psp_dropout": 0.0, "decoder_use_norm": False, "upsampling": 16},
+    "deeplabv3": {"encoder_depth": 5, "encoder_output_stride": 16, "decoder_channels": 64, "decoder_atrous_rates": [6, 12, 18],
+                  "decoder_aspp_separable": True, "decoder_aspp_dropout": 0.0, "upsampling": 16},
+    "deeplabv3plus": {"encoder_depth": 4, "encoder_output_stride": 8, "decoder_channels": 64, "decoder_atrous_rates": [6, 12, 18],
+                      "decoder_aspp_separable": False, "decoder_aspp_dropout": 0.0, "upsampling": 4},
+    "pan": {"encoder_depth": 5, "encoder_output_stride": 32, "decoder_channels": 16, "decoder_interpolation": "nearest",
+            "upsampling": 4},
+    "upernet": {"encoder_depth": 4, "decoder_channels": 64, "decoder_use_norm": False, "upsampling": 4},
+    "segformer": {"encoder_depth": 4, "decoder_segmentation_channels": 64, "upsampling": 4},
+    "dpt": {"encoder_depth": 3, "encoder_output_indices": [1, 2, 3], "decoder_readout": "add", "decoder_fusion_channels": 32,
+            "decoder_intermediate_channels": [16, 32, 64]},
+}  # fmt: skip
+
+
+def test_every_argument_of_every_architecture_has_a_key() -> None:
+    import segmentation_models_pytorch
+
+    ours = {"encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params", "kwargs"}
+    for arch, build in segmentation_models_pytorch.MODEL_ARCHITECTURES_MAPPING.items():
+        assert set(inspect.signature(build).parameters) - ours == OPTIONS[arch].keys(), arch
+    assert set(SMP_OPTIONS) == {name for options in OPTIONS.values() for name in options}
+
+
+@pytest.mark.parametrize("arch", OPTIONS)
+def test_options_arrive_as_smp_takes_them(arch: str) -> None:
+    """The same tensors and, in the same weights, the same answer as SMP's own call with the same arguments gives."""
+    import segmentation_models_pytorch
+
+    encoder = "tu-test_vit" if arch == "dpt" else "resnet18"
+    made = build_smp(smp(arch=arch, encoder=encoder, **OPTIONS[arch]), 3, 2).eval()
+    extra = {"dynamic_img_size": True} if arch == "dpt" else {}
+    theirs = segmentation_models_pytorch.create_model(
+        arch, encoder, encoder_weights=None, in_channels=3, classes=2, **OPTIONS[arch], **extra
+    ).eval()
+    state = {name: value for name, value in theirs.state_dict().items() if name not in made.gone}
+    assert {name: value.shape for name, value in made.state_dict().items()} == {name: one.shape for name, one in state.items()}
+    made.load_state_dict(state)
+    x = torch.randn(1, 3, made.smallest, 2 * made.smallest, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(made(x), theirs(x))
+    rates = {module.p for module in made.modules() if isinstance(module, torch.nn.Dropout | torch.nn.Dropout2d)}
+    wanted = {value for name, value in OPTIONS[arch].items() if name.endswith("dropout")}
+    assert wanted <= rates or not wanted
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"arch": "linknet", "decoder_channels": 32},
+            "`model.decoder_channels` must be left out for linknet: unet, ",
+        ),
+        ({"arch": "unet", "decoder_dropout": 0.1}, "must be left out for unet: fpn takes it. unet takes encoder_depth, decoder_"),
+        ({"arch": "unet", "decoder_channels": 32}, "`model.decoder_channels` must be a list of numbers for unet; got 32"),
+        ({"arch": "deeplabv3plus", "decoder_channels": [32]}, "must be a whole number for deeplabv3plus; got [32]"),
+        ({"arch": "deeplabv3", "encoder_output_stride": 32}, "must be 8 or 16 for deeplabv3; got 32"),
+        ({"arch": "unet", "decoder_channels": [32, 16]}, "got decoder_channels [32, 16] (Model depth is 5, but you provide"),
+        ({"arch": "pspnet", "encoder_depth": 4}, "got encoder_depth 4 (16 × 48 comes back in another size)"),
+        ({"arch": "unet", "decoder_use_norm": "layernorm"}, "got decoder_use_norm layernorm ("),
+    ],
+)
+def test_options_that_do_not_fit_are_one_sentence(options: dict[str, object], words: str) -> None:
+    with pytest.raises(ModelError) as refused:
+        build_smp(smp(**options), 3, 2)
+    assert words in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_options_are_keys_of_a_yaml_and_flags_and_their_values_are_checked() -> None:
+    flags = ["--model", "unet/resnet18", "--model.decoder_channels", "[128,64,32,16,8]", "--model.decoder_attention_type", "scse"]
+    model = load_config(None, parse_overrides(flags)).model
+    assert model == SmpConfig(encoder="resnet18", decoder_channels=[128, 64, 32, 16, 8], decoder_attention_type="scse")
+    with pytest.raises(ConfigError, match=r"decoder_attention_type` must be scse"):
+        load_config(None, parse_overrides([*flags[:-1], "se"]))
+    with pytest.raises(ConfigError, match=r"decoder_chanels.*Did you mean `model\.decoder_channels`"):
+        load_config(None, parse_overrides(["--model", "unet/resnet18", "--model.decoder_chanels", "[1]"]))
 
 
 def test_older_names_of_smp_are_timms_of_today() -> None:

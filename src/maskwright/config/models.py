@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from maskwright.config.base import Auto, Section
+from maskwright.config.base import Auto, Fraction, Section
 
 
 class PixelsConfig(Section):
@@ -22,6 +22,7 @@ class PixelsConfig(Section):
     std: Annotated[list[PositiveFloat], Field(description="one a band")]
 
 
+Channels = Annotated[PositiveInt, Field(le=8192)]
 Pixels = Annotated[PixelsConfig | Auto, Field(description="how bands are normalised; auto: as the weights expect")]
 
 
@@ -67,6 +68,53 @@ class SmpConfig(Section):
     ] = "imagenet"
     pixels: Pixels = "auto"
     outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+    # SMP's own arguments, each of the architectures that have it; null: SMP's own value
+    encoder_depth: Annotated[int | None, Field(ge=1, le=5, description="how many times the encoder halves the map")] = None
+    encoder_output_stride: Annotated[
+        Literal[8, 16, 32] | None, Field(description="deeplabv3, deeplabv3plus, pan: the encoder's last map is this much smaller")
+    ] = None
+    encoder_output_indices: Annotated[list[int] | None, Field(description="dpt: which of the encoder's blocks are taken")] = None
+    decoder_channels: Annotated[
+        Channels | list[Channels] | None,
+        Field(description="of each decoder block, deepest first ([256, 128, …]), or one number"),
+    ] = None
+    decoder_use_norm: Annotated[
+        bool | Literal["batchnorm", "instancenorm", "layernorm", "identity", "inplace"] | dict[str, Any] | None,
+        Field(description="normalisation in the decoder; false: none"),
+    ] = None
+    decoder_attention_type: Annotated[
+        Literal["scse"] | None, Field(description="unet, unetplusplus: attention in the decoder")
+    ] = None
+    decoder_interpolation: Annotated[
+        Literal["nearest", "nearest-exact", "bilinear", "bicubic", "area"] | None, Field(description="how maps are enlarged")
+    ] = None
+    decoder_pab_channels: Annotated[Channels | None, Field(description="manet: channels of its attention block")] = None
+    decoder_pyramid_channels: Annotated[Channels | None, Field(description="fpn: channels of the pyramid")] = None
+    decoder_segmentation_channels: Annotated[Channels | None, Field(description="fpn, segformer: channels of the last block")] = (
+        None
+    )
+    decoder_merge_policy: Annotated[Literal["add", "cat"] | None, Field(description="fpn: how the pyramid's maps are merged")] = (
+        None
+    )
+    decoder_dropout: Annotated[Fraction | None, Field(description="fpn: share of the channels left out in training")] = None
+    decoder_atrous_rates: Annotated[list[PositiveInt] | None, Field(description="deeplabv3, deeplabv3plus: three rates")] = None
+    decoder_aspp_separable: Annotated[bool | None, Field(description="deeplabv3, deeplabv3plus: separable convolutions")] = None
+    decoder_aspp_dropout: Annotated[
+        Fraction | None, Field(description="deeplabv3, deeplabv3plus: share left out in training")
+    ] = None
+    decoder_readout: Annotated[
+        Literal["ignore", "add", "cat"] | None, Field(description="dpt: what becomes of the class token")
+    ] = None
+    decoder_intermediate_channels: Annotated[list[Channels] | None, Field(description="dpt: channels of each level")] = None
+    decoder_fusion_channels: Annotated[Channels | None, Field(description="dpt: channels where levels are fused")] = None
+    psp_out_channels: Annotated[Channels | None, Field(description="pspnet: channels of the pooled pyramid")] = None
+    psp_dropout: Annotated[Fraction | None, Field(description="pspnet: share left out in training")] = None
+    upsampling: Annotated[
+        Annotated[int, Field(ge=1, le=64)] | None, Field(description="how often the head enlarges the last map")
+    ] = None
+
+
+SMP_OPTIONS = tuple(name for name in SmpConfig.model_fields if name.startswith(("encoder_", "decoder_", "psp_", "upsampling")))
 
 
 class Resnet34UnetConfig(Section):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import warnings
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from maskwright import runtime
-from maskwright.config.models import SmpConfig
+from maskwright.config.models import SMP_OPTIONS, SmpConfig
 from maskwright.errors import ModelError, listed, must, unknown
 from maskwright.models.hub import asking_hub, why
 from maskwright.models.idle import Idle, find_idle, take_out
@@ -20,8 +22,8 @@ from maskwright.models.weights import pretrained
 # least side in strides: PAN halves its deepest map three times more
 _LEAST_STRIDES = {"pan": 8}
 TIMM = "tu-"
-_TRIED: dict[tuple[str, str], int] = {}  # arch and encoder → the side found, tried once a process
-_IDLE: dict[tuple[str, str], Idle] = {}  # likewise what it never uses
+_TRIED: dict[tuple[str, ...], int] = {}  # arch, encoder and options → the side found, tried once a process
+_IDLE: dict[tuple[str, ...], Idle] = {}  # likewise what it never uses
 _VIT = "tu-vit_small_patch16_224"
 # what SMP and timm raise for a combination they don't have, not for weights they can't get
 _CANNOT_BE_BUILT = (ValueError, TypeError, AssertionError, NotImplementedError, AttributeError)
@@ -33,23 +35,28 @@ def build_smp(config: SmpConfig, num_channels: int, num_outputs: int) -> nn.Modu
     import segmentation_models_pytorch as smp
 
     arch, architectures = config.arch.lower(), dict(smp.MODEL_ARCHITECTURES_MAPPING)
+    own = _own_options(config)
     asked = weights is not None if encoder.startswith(TIMM) else weights  # of timm's the name says which set
     options = {"encoder_name": encoder, "encoder_weights": asked or None, "in_channels": num_channels, "classes": num_outputs}
+    options |= own
     try:
         with warnings.catch_warnings(), asking_hub() if weights else contextlib.nullcontext():
             warnings.filterwarnings("ignore", message=".*timm-.*deprecated", category=DeprecationWarning)
             # dpt warns of encoders without class tokens; it is built as they need below
             warnings.filterwarnings("ignore", message="Encoder does not have prefix tokens")
             model = _flexible(architectures[arch], options)
-            if arch == "dpt" and not model.encoder.has_prefix_tokens:
+            if arch == "dpt" and not model.encoder.has_prefix_tokens and "decoder_readout" not in own:
                 model = _flexible(architectures[arch], {**options, "decoder_readout": "ignore"})
     except Exception as error:
         raise ModelError(_sentence(config, encoder, weights, error)) from error
     model.parts = {"encoder": [model.encoder], "decoder": [model.decoder], "head": [model.segmentation_head]}
     model.stride, model.smallest = _sides(config, model, num_channels)
-    if (arch, encoder) not in _IDLE:
-        _IDLE[arch, encoder] = find_idle(model, _picture(num_channels, model.smallest))
-    model.gone = gone = take_out(model, _IDLE[arch, encoder])
+    if own and (refused := _refusal(model, model.stride, model.smallest // model.stride, num_channels)):
+        raise ModelError(_unfit_options(config, own, refused))
+    built = (arch, encoder, repr(own))
+    if built not in _IDLE:
+        _IDLE[built] = find_idle(model, _picture(num_channels, model.smallest))
+    model.gone = gone = take_out(model, _IDLE[built])
     if weights is not None:
         _note_weights(config, model, encoder, num_channels, gone)
     return model
@@ -63,7 +70,37 @@ def refuse_unknown(config: SmpConfig) -> tuple[str, str | None]:
     architectures = dict(smp.MODEL_ARCHITECTURES_MAPPING)
     if config.arch.lower() not in architectures:
         raise ModelError(unknown("model.arch", config.arch, architectures))
+    _own_options(config)
     return _named(config)
+
+
+def _own_options(config: SmpConfig) -> dict[str, Any]:
+    """The architecture's own arguments that were given, each held against its signature."""
+    import segmentation_models_pytorch as smp
+
+    arch = config.arch.lower()
+    takes = {name: inspect.signature(build).parameters for name, build in smp.MODEL_ARCHITECTURES_MAPPING.items()}
+    given = {name: value for name in SMP_OPTIONS if (value := getattr(config, name)) is not None}
+    for name, value in given.items():
+        if name not in takes[arch]:
+            others = [other for other in takes if name in takes[other]]
+            mine = listed([one for one in SMP_OPTIONS if one in takes[arch]], "and", 12)
+            told = f"{listed(others, 'and', 12)} {'takes' if len(others) == 1 else 'take'} it"
+            raise ModelError(f"`model.{name}` must be left out for {arch}: {told}. {arch} takes {mine}.")
+        try:
+            TypeAdapter(takes[arch][name].annotation).validate_python(value)
+        except ValidationError as error:
+            found = error.errors()[0]
+            words = {"is_instance_of": "a list of numbers", "int_type": "a whole number"}
+            wish = words.get(found["type"], found["msg"].removeprefix("Input should be "))
+            raise ModelError(must(f"model.{name}", f"{wish} for {arch}", value)) from None
+    return given
+
+
+def _unfit_options(config: SmpConfig, own: dict[str, Any], refused: str) -> str:
+    """The sentence for options that build no network, or one whose answer has another size than its input."""
+    given = ", ".join(f"{name} {value}" for name, value in own.items())
+    return must("model", f"options that fit together for {config.arch}", f"{given} ({refused})", "Change one, or leave it out.")
 
 
 def weight_sets(encoder: str) -> list[str]:
@@ -160,7 +197,7 @@ def _sides(config: SmpConfig, model: Any, num_channels: int) -> tuple[int, int]:
     if len(set(strides)) > 1:
         fix = _what_works(config, ValueError())
         raise ModelError(must("model", "a combination that can be built", f"{config.arch}/{config.encoder}", fix))
-    named = (arch, config.encoder)
+    named = (arch, config.encoder, repr(_own_options(config)))
     if named in _TRIED:
         return _TRIED[named], _TRIED[named] * least
     fixed = _input_size(config.encoder)
@@ -248,6 +285,9 @@ def pixels_of(expected: dict[str, Any], num_channels: int) -> tuple[tuple[float,
 
 
 def _sentence(config: SmpConfig, encoder: str, weights: str | None, error: Exception) -> str:
+    own = _own_options(config)
+    if own and (weights is None or isinstance(error, _CANNOT_BE_BUILT)):
+        return _unfit_options(config, own, why(error))
     if weights is None or isinstance(error, _CANNOT_BE_BUILT):
         got = f"{config.arch}/{config.encoder} ({why(error)})"
         return must("model", "a combination that can be built", got, _what_works(config, error))

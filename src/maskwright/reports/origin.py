@@ -45,7 +45,7 @@ def _step_name(step: AugmentOp | AlbumentationsOp) -> str:
 def training_terms(facts: Facts) -> Terms:
     """What was trained, how, and how long it took."""
     config = facts.config
-    model = config.model.model_dump()
+    model = config.model.model_dump(exclude={"pixels"}, exclude_none=True)
     settings = ", ".join(f"{key} {value}" for key, value in model.items() if key != "name")
     loss = _loss(config)
     augment = config.augment if isinstance(config.augment, str) else listed(map(_step_name, config.augment), limit=20)
