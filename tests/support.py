@@ -173,9 +173,20 @@ def _server() -> Any:
 
 def start(log: Path, *words: object) -> Any:
     """A command in a process of its own, to be killed; forked from one that has torch imported, to save the seconds."""
-    child = _server().Process(target=_in_child, args=([str(word) for word in words], str(log)))
+    return start_call(_in_child, [str(word) for word in words], str(log))
+
+
+def start_call(function: Callable[..., object], *arguments: object) -> Any:
+    """The same of a function that a test module or this one defines."""
+    child = _server().Process(target=function, args=arguments)
     child.start()
     return child
+
+
+def kill(child: Any) -> None:
+    """End a process as nothing it does can prevent."""
+    child.kill()
+    child.join()
 
 
 def wait_until(what: Callable[[], bool], alive: Callable[[], bool], seconds: float = 120.0) -> None:

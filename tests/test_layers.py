@@ -15,6 +15,7 @@ PACKAGE = Path(maskwright.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime", "errors", "terminal", "config"),
     ("runs",),
+    ("folders",),
     ("data",),
     ("models", "losses", "metrics"),
     ("training",),
@@ -27,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-FREE_WITHIN = (0, 3)  # layers whose members may import each other, in no circle
+FREE_WITHIN = (0, 4)  # layers whose members may import each other, in no circle
 LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric"}
 WEB = {"fastapi", "starlette", "uvicorn", "flask", "django", "aiohttp", "tornado", "bottle", "gradio", "streamlit", "dash"}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -18,7 +18,7 @@ import maskwright as mw
 from maskwright.config import Config
 from maskwright.errors import RunError
 from maskwright.runs import PACKAGES, Run, default_out, git_state, os_reason, provenance, write_atomically, writing
-from support import EPOCHS, copy_of, data, disc_data, evaluated, finished, leftovers, maskwright, noise, picture
+from support import EPOCHS, TINY, copy_of, data, disc_data, evaluated, finished, leftovers, maskwright, noise, picture
 
 # ------------------------------------------------------------------ writing
 
@@ -116,24 +116,26 @@ def test_what_has_commas_quotes_and_breaks_stays_one_cell(tmp_path):
 # ------------------------------------------------------------------ making and opening
 
 
-def test_a_new_or_empty_folder_is_taken_and_leftovers_of_a_killed_start_do_not_count(tmp_path):
-    (tmp_path / "run" / "cache").mkdir(parents=True)
-    (tmp_path / "run" / "cache" / "pixels.u8").write_bytes(b"x")
-    (tmp_path / "run" / ".123-config.yaml").write_text("half")
-    assert (Run.create(tmp_path / "run").root / "checkpoints").is_dir()
-    assert Run.create(tmp_path / "a" / "b").root.is_dir()
-
-
-def test_a_folder_that_holds_something_is_refused(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match=r"holds 1 files\. Choose another\.$"):
-        Run.create(tmp_path)
-    with pytest.raises(RunError, match="a file"):
-        Run.create(tmp_path / "notes.txt")
+@pytest.mark.parametrize("name", ["data.json", "environment.json", "cache/mine", "checkpoints/mine", "notes.txt"])
+def test_a_folder_that_holds_something_is_refused(tmp_path, name):
+    """Whatever it is called: nothing but the lock of a killed process tells its leftovers from somebody's files."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    outcome = maskwright("train", "--data", data(), *TINY, "--epochs", 1, "--out", tmp_path)
+    assert outcome.code == 2
+    assert outcome.sentence.endswith(f"new or empty folder; got {tmp_path}, which holds {name.split('/')[0]}. Choose another.")
+    assert "a file" in maskwright("train", "--data", data(), *TINY, "--out", tmp_path / name).sentence
     (tmp_path / "config.yaml").write_text("")
-    with pytest.raises(RunError, match=f"--resume {tmp_path}"):
-        Run.create(tmp_path)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert f"--resume {tmp_path}" in maskwright("train", "--data", data(), *TINY, "--out", tmp_path).sentence
+    assert (tmp_path / name).read_text() == "mine" and leftovers(tmp_path) == []
+
+
+def test_a_new_or_empty_folder_is_taken(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / ".gitkeep").touch()
+    for folder in (tmp_path / "kept", tmp_path / "new" / "deeper"):
+        Run.refuse_taken(folder)
+        assert Run.create(folder).checkpoints.is_dir()
 
 
 def test_opening_what_is_no_run_says_what_it_is(tmp_path):

@@ -19,6 +19,7 @@ from maskwright.config.base import higher_is_better
 from maskwright.config.files import Override, load_config
 from maskwright.config.flags import SHORT
 from maskwright.errors import UsageError, closest, counted, must
+from maskwright.folders import out_folder
 from maskwright.runs import Run, ShownInNotebook, default_out
 from maskwright.terminal import stderr
 
@@ -137,8 +138,8 @@ def train(
     from maskwright.training import fit
 
     console = stderr() if progress else None
-    result = fit.train(settled, out or default_out(settled), console)
-    return TrainedRun(result.run.root)
+    with out_folder(out, default_out(settled)) as root:
+        return TrainedRun(fit.train(settled, root, console).run.root)
 
 
 def resume(run: str | Path, *, data: str | Path | None = None, progress: bool = True) -> TrainedRun:
@@ -189,18 +190,18 @@ def _compare_cells(given: Path, overrides: list[Override], out: Any, split: str 
         return open_comparison(given)
     matrix = read_matrix(given / GIVEN if begun else given, overrides)
     root = given if begun else Path(out) if out else place_for(matrix)
-    compare_cells(matrix, root, split, _teller(progress), stderr() if progress else None)
-    return open_comparison(root)
+    with out_folder(root if out or is_comparison(root) else None, root) as place:
+        compare_cells(matrix, place, split, _teller(progress), stderr() if progress else None)
+        return open_comparison(place)
 
 
 def _compare_runs(runs: list[Run], out: Any, split: str | None, data: Path | None) -> Comparison:
     from maskwright.comparison.finished import compare_runs
     from maskwright.comparison.folder import default_out, keep_runs, refuse_taken
 
-    compared = compare_runs(runs, split or "test", data)
-    root = Path(out) if out else default_out(runs[0].config)
-    refuse_taken(root)
-    return keep_runs(compared, root)
+    with out_folder(out, default_out(runs[0].config)) as root:
+        refuse_taken(root)  # before they are evaluated
+        return keep_runs(compare_runs(runs, split or "test", data), root)
 
 
 def search(

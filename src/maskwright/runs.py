@@ -9,17 +9,22 @@ reader finds the old file or the new one, whole.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import functools
 import io
+import itertools
 import json
 import math
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
+import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -35,8 +40,16 @@ from maskwright.errors import RunError, as_typed, listed
 PACKAGES = ("maskwright", "torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm", "numpy",
             "opencv-python-headless", "pillow", "pydantic")  # fmt: skip
 START = "start.safetensors"  # in checkpoints/ until the run is finished: the weights it began with, where they aren't random
-BEFORE_CONFIG = ("environment.json", "data.json", "lr-range.csv", "lr-range.png", START)  # written while a run is begun
+# written while a run is begun, and by one that comes to nothing before its first step
+MADE = ("environment.json", "data.json", "lr-range.csv", "lr-range.png", "config.yaml", "cache", "checkpoints",
+        "loggers.json", "history.csv", "tensorboard", "wandb")  # fmt: skip
 COMPARISON, SEARCH = "comparison.yaml", "search.yaml"  # what makes a folder that of a comparison, of a search
+
+_MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"  # in the names of temporaries: only here their process can be asked for
+_TEMPORARY = re.compile(r"\.maskwright-([0-9a-f]{8})-(\d+)-")
+_STALE_SECONDS = 86_400
+_numbers = itertools.count()
+_swept: set[Path] = set()
 
 # of the system's refusals, those that more space would not mend
 _NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
@@ -60,27 +73,17 @@ class Run:
 
     @classmethod
     def create(cls, root: str | Path) -> Run:
-        """Make a new run folder, refusing one that already holds something."""
+        """Make a new run folder."""
         root = Path(root)
-        cls.refuse_taken(root)
         with writing(root, "make the run folder"):
             (root / "checkpoints").mkdir(parents=True, exist_ok=True)
         return cls(root)
 
     @classmethod
-    def refuse_taken(cls, root: str | Path) -> None:
-        """Stop when a folder can't become a run because it holds files (leftovers of a killed start aside)."""
-        root = Path(root)
-        if root.is_file():
-            raise RunError(f"`--out` must be a new or empty folder; got {root}, a file. Choose another with --out.")
-        if root.is_dir():
-            resumable = (root / "config.yaml").is_file()
-            files = [path for path in root.rglob("*") if path.is_file() and path.parent.name != "cache" and path.name[0] != "."]
-            if not resumable:  # config.yaml is written last; what came before it is the leftover of a killed start
-                files = [path for path in files if path.name not in BEFORE_CONFIG]
-            if files:
-                fix = f"Choose another, or go on with that run: --resume {as_typed(root)}" if resumable else "Choose another."
-                raise RunError(f"`--out` must be a new or empty folder; got {root}, which holds {len(files)} files. {fix}")
+    def refuse_taken(cls, root: Path) -> None:
+        """Stop when a folder can't become a run because it holds something."""
+        goes_on = f"Choose another, or go on with that run: --resume {as_typed(root)}"
+        refuse_used(root, fix=goes_on if (root / "config.yaml").is_file() else "Choose another.")
 
     @classmethod
     def open(cls, root: str | Path) -> Run:
@@ -194,21 +197,68 @@ def _within(root: Path, held: str) -> list[Path]:
     return sorted(path.parent for path in root.glob(f"*/{held}"))
 
 
-def write_atomically(path: Path, writer: Callable[[Path], object]) -> None:
-    """Fill a temporary file beside `path`, flush it to disk, rename it; on failure leave the old file.
+def refuse_used(root: Path, flag: str = "--out", fix: str = "Choose another.") -> None:
+    """Stop when a folder that must be new or empty holds something; hidden files, such as .gitkeep, are no obstacle."""
+    held = sorted(path.name for path in root.iterdir() if path.name[0] != ".") if root.is_dir() else []
+    if held or (root.exists() and not root.is_dir()):
+        what = f"which holds {listed(held, 'and', 3)}" if held else "a file"
+        raise RunError(f"`{flag}` must be a new or empty folder; got {root}, {what}. {fix}")
 
-    The temporary name keeps the suffix, because image writers choose the format by it.
-    """
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+
+def write_atomically(path: Path, writer: Callable[[Path], object]) -> None:
+    """Fill a temporary file beside `path`, flush it to disk, rename it; on failure leave the old file."""
     with writing(path, "write"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_beside(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             writer(temporary)
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name beside a path that is nobody else's, and short: one made of a long name would be too long.
+
+    It keeps the suffix, because image writers choose the format by it. What dead processes left there is removed once.
+    """
+    folder = path.parent.absolute()
+    if folder not in _swept:
+        _swept.add(folder)
+        remove_stale(folder)
+    return path.with_name(f".maskwright-{_MACHINE}-{os.getpid()}-{next(_numbers)}{path.suffix}")
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the temporaries of dead processes in a folder."""
+    with contextlib.suppress(OSError):  # a folder that may not be listed, or somebody else removes them too
+        for path in folder.iterdir():
+            if _is_stale(path) and path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif _is_stale(path):
+                path.unlink(missing_ok=True)
+
+
+def _is_stale(path: Path) -> bool:
+    """Whether it is a temporary whose process is dead; those of other machines are so when they are a day old."""
+    found = _TEMPORARY.match(path.name)
+    if not found or (found[1] == _MACHINE and not _is_alive(int(found[2]))):
+        return bool(found)
+    return time.time() - path.lstat().st_mtime > _STALE_SECONDS
+
+
+def _is_alive(process: int) -> bool:
+    if os.name == "nt":  # there, os.kill ends the process it asks for
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -282,8 +332,9 @@ def plain(value: Any) -> Any:
 class writing:
     """Turn the operating system's refusal to write into a sentence that says what is safe."""
 
-    def __init__(self, path: Path, verb: str) -> None:
-        self.path, self.verb = path, verb
+    def __init__(self, path: Path, verb: str, safe: str = "what was written before is unharmed, and a training goes on "
+                 "from it with --resume") -> None:  # fmt: skip
+        self.path, self.verb, self.safe = path, verb, safe
 
     def __enter__(self) -> None:
         return None
@@ -294,8 +345,7 @@ class writing:
         if reason:
             refused = isinstance(error, OSError) and error.errno in _NO_PLACE
             fix = "Choose another place" if refused else "Free some space or choose another place"
-            fix += "; what was written before is unharmed, and a training goes on from it with --resume."
-            raise RunError(f"could not {self.verb} {self.path}: {reason}. {fix}") from error
+            raise RunError(f"could not {self.verb} {self.path}: {reason}. {fix}; {self.safe}.") from error
 
 
 def os_reason(error: BaseException | None) -> str | None:
@@ -385,8 +435,10 @@ def default_out(config: Config, parent: Path = Path("runs")) -> Path:
     """runs/DATA-MODEL-NUMBER, the first number that is free."""
     parts = [getattr(config.model, key, None) for key in ("arch", "encoder", "size")]
     label = "-".join(part for part in parts if part) or config.model.name
-    base = plain_name(f"{Path(config.data.root or 'data').resolve().stem}-{label}")
-    number = 1
-    while (parent / f"{base}-{number}").exists():
-        number += 1
-    return parent / f"{base}-{number}"
+    return first_free(parent, config, label)
+
+
+def first_free(parent: Path, config: Config, label: str) -> Path:
+    """PARENT/DATA-LABEL-NUMBER, the first number that is free."""
+    base = plain_name(f"{Path(config.data.root or 'data').resolve().stem[:100]}-{label}")
+    return next(path for number in itertools.count(1) if not (path := parent / f"{base}-{number}").exists())

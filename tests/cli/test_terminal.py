@@ -6,11 +6,11 @@ import contextlib
 import os
 import re
 import select
+import shutil
 import struct
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -106,9 +106,13 @@ def test_tables_fit_a_narrow_terminal():
 
 def test_an_error_stands_on_a_line_of_its_own_after_a_count(tmp_path):
     """A count is drawn over one line; what comes after must not stand behind it."""
-    (tmp_path / "out").write_text("no folder")
-    images = Path(data() / "images")
-    shown = Terminal("predict", finished(), images, "--out", tmp_path / "out")
+    images, out = shutil.copytree(data() / "images", tmp_path / "images"), tmp_path / "out"
+    (images / "z").mkdir()
+    (images / "image-0.png").rename(images / "z" / "image-0.png")
+    out.mkdir()
+    (out / "predictions.csv").write_text("file,image,sha256\n")
+    (out / "z").write_text("no folder")
+    shown = Terminal("predict", finished(), images, "--out", out)
     shown.read()
     assert shown.code == 2
     told = [line for line in lines(shown.said) if "maskwright: " in line]

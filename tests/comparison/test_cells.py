@@ -12,10 +12,11 @@ import pytest
 from compared import FAR, SEEDS, base, compared, outcome, states, written
 
 from maskwright.comparison.cells import budgeted, compare_cells
-from maskwright.comparison.folder import alone_in, open_comparison
+from maskwright.comparison.folder import open_comparison
 from maskwright.comparison.matrix import Cell, read_matrix
 from maskwright.config import Config
 from maskwright.errors import ConfigError, MaskwrightError, RunError
+from maskwright.folders import LOCK, lock_folder
 from maskwright.runs import Run
 from maskwright.training import fit
 from support import copy_of, data, leftovers, maskwright, noise, picture, rows, start, wait_until
@@ -203,19 +204,25 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]
 
 
-def test_leftovers_of_a_killed_start_are_no_obstacle(tmp_path):
-    """comparison.yaml is written last: without it the folder is as good as new."""
+def test_leftovers_of_a_killed_start_are_no_obstacle_and_somebody_elses_files_are_one(tmp_path):
+    """comparison.yaml is written last: without it, the lock of the killed process tells whose the others are."""
     root = tmp_path / "out"
     shutil.copytree(
         compared(), root, ignore=shutil.ignore_patterns("cells", "comparison.yaml", "table*", "report*", "plots", "stand*")
     )
-    assert maskwright("compare", written(tmp_path / "c.yaml", {"seed": [0]}, train={"epochs": 1}), "--out", root).code == 0
+    config = written(tmp_path / "c.yaml", {"seed": [0]}, train={"epochs": 1})
+    before = {path: path.read_bytes() for path in root.iterdir()}
+    told = maskwright("compare", config, "--out", root)
+    assert told.code == 2 and told.sentence.endswith("which holds cells.json, environment.json and plan.json. Choose another.")
+    assert {path: path.read_bytes() for path in root.iterdir()} == before
+    (root / LOCK).write_text("comparison.yaml")
+    assert maskwright("compare", config, "--out", root).code == 0
 
 
 def test_a_second_process_is_refused(tmp_path):
     root = tmp_path / "two"
     shutil.copytree(compared(), root)
-    with alone_in(root):
+    with lock_folder(root):
         told = maskwright("compare", root)
     assert told.code == 2 and "by one process at a time; another is at work" in told.sentence
     assert leftovers(root) == []

@@ -166,9 +166,29 @@ def test_a_folder_begun_with_other_settings_is_refused(found: tuple[Space, Searc
     space, result = found
     with pytest.raises(RunError, match=r"must be what .* was begun with; seed differs"):
         search(dataclasses.replace(space, seed=1), result.root)
-    (tmp_path / "note.txt").write_text("mine")
-    with pytest.raises(RunError, match="holds something else"):
+    (tmp_path / "trials.log").write_text("mine")
+    with pytest.raises(RunError, match=r"must be a new or empty folder; got .*, which holds trials\.log\. Choose another"):
         search(space, tmp_path)
+    assert (tmp_path / "trials.log").read_text() == "mine"
+
+
+@pytest.mark.parametrize("lines", [0, 12], ids=["missing", "cut off"])
+def test_trials_that_the_journal_does_not_tell_of_are_kept(found: tuple[Space, SearchResult], tmp_path: Path, lines: int) -> None:
+    space, result = found
+    root = shutil.copytree(result.root, tmp_path / "out")
+    journal = (root / "trials.log").read_text().splitlines(keepends=True)
+    (root / "trials.log").write_text("".join(journal[:lines])) if lines else (root / "trials.log").unlink()
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    told = "trials/00[1-3]. Restore it, or choose another --out"
+    with pytest.raises(RunError, match=f"trials.log` must tell of every trial; it tells nothing of .*{told}"):
+        search(space, root)
+    after = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    if lines:  # Optuna notes in it that it was opened
+        after.pop(root / "trials.log")
+        before.pop(root / "trials.log")
+    assert after == before
+    (root / "trials.log").write_text("".join(journal))
+    assert len(search(space, root).trials) == 4
 
 
 def test_a_search_killed_in_a_trial_proposes_and_finds_what_an_uninterrupted_one_does(

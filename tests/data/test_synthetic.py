@@ -13,7 +13,7 @@ from PIL import Image
 
 from maskwright.data.synthetic import GENERATORS, make
 from maskwright.data.synthetic.writing import split_sizes
-from maskwright.errors import DataError, UsageError
+from maskwright.errors import RunError, UsageError
 
 TINY = (48, 64)
 
@@ -169,11 +169,11 @@ def test_wrong_arguments(arguments: dict[str, object], sentence: str, tmp_path: 
 def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(DataError, match=r"`OUT` must be a new or empty folder; got .*mine holding 1 file\. Choose"):
+    with pytest.raises(RunError, match=r"`OUT` must be a new or empty folder; got .*mine, which holds thesis\.txt\. Choose"):
         make("puzzle", tmp_path / "mine", count=1, size=TINY)
-    with pytest.raises(DataError, match="which is a file"):
+    with pytest.raises(RunError, match=r"thesis\.txt, a file"):
         make("puzzle", tmp_path / "mine" / "thesis.txt", count=1, size=TINY)
-    with pytest.raises(DataError, match="a folder that can be written"):
+    with pytest.raises(RunError, match=r"could not make the folder .*: Not a directory"):
         make("puzzle", tmp_path / "mine" / "thesis.txt" / "below", count=1, size=TINY)
     assert contents(tmp_path) == {"mine/thesis.txt": b"years of work"}
 

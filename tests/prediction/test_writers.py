@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,7 +28,7 @@ def test_labels_are_an_indexed_png_of_class_numbers_and_an_overlay_is_beside(tmp
     with Image.open(tmp_path / "out" / "photo-overlay.jpg") as overlay:
         assert (overlay.format, overlay.mode, overlay.size) == ("JPEG", "RGB", (size[1], size[0]))
         assert np.abs(np.asarray(overlay).astype(int) - prediction.overlay()).mean() < 30
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["photo-overlay.jpg", "photo.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["photo-overlay.jpg", "photo.png", "predictions.csv"]
 
 
 @pytest.mark.parametrize("num_classes", [2, 5, 250])
@@ -110,7 +113,9 @@ def test_an_image_named_like_anothers_overlay_does_not_overwrite_it(tmp_path):
     """`x` writes x-overlay.jpg, and `x-overlay` writes x-overlay.png: four files."""
     images = [picture(tmp_path / name, noise(9, 9)) for name in ("x.png", "x-overlay.png")]
     assert maskwright("predict", finished(), *images, "--out", tmp_path / "out").code == 0
-    assert len(list((tmp_path / "out").iterdir())) == 4
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "predictions.csv", "x-overlay-overlay.jpg", "x-overlay.jpg", "x-overlay.png", "x.png"
+    ]  # fmt: skip
 
 
 def test_the_same_file_twice_is_refused_before_anything_is_written(tmp_path):
@@ -119,13 +124,61 @@ def test_the_same_file_twice_is_refused_before_anything_is_written(tmp_path):
     assert outcome.code == 2 and "would be written twice" in outcome.sentence and not (tmp_path / "out").exists()
 
 
-def test_images_are_not_written_over_by_their_predictions(tmp_path):
-    """--out is where the images are, and theirs are the names: the photographs must survive."""
+@pytest.mark.parametrize("out", ["photos", "photos/predictions", "."])
+@pytest.mark.parametrize("listed", [True, False], ids=["made by predict", "somebody's"])
+def test_predictions_lie_apart_from_the_images(tmp_path, out, listed):
+    """Not where the images are, nor in or around their folder: the next call would predict its own outputs."""
+    image = picture(tmp_path / "photos" / "x.png", noise(9, 9))
+    (tmp_path / out).mkdir(exist_ok=True)
+    if listed:
+        (tmp_path / out / "predictions.csv").write_text("file,image,sha256\n")
+    before = sorted(tmp_path.rglob("*")), image.read_bytes()
+    for given in [tmp_path / "photos", *([image] if out != "photos/predictions" else [])]:
+        outcome = maskwright("predict", finished(), given, "--out", tmp_path / out)
+        assert outcome.code == 2 and f"must be a folder apart from the images; got {tmp_path / out}" in outcome.sentence
+    assert (sorted(tmp_path.rglob("*")), image.read_bytes()) == before
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "x.png", "predictions.csv"])
+def test_a_folder_that_predict_did_not_make_is_left_alone(tmp_path, name):
     image = picture(tmp_path / "x.png", noise(9, 9))
-    before = image.read_bytes()
-    outcome = maskwright("predict", finished(), image, "--out", tmp_path)
-    assert image.read_bytes() == before
-    assert outcome.code == 2 and str(tmp_path) in outcome.sentence
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("a,b\nmine,too\n")
+    outcome = maskwright("predict", finished(), image, "--out", tmp_path / "out")
+    assert outcome.code == 2 and f"must be a new or empty folder; got {tmp_path / 'out'}, which holds {name}" in outcome.sentence
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_only_what_predict_wrote_is_replaced(tmp_path):
+    """Neither a mask that somebody has corrected since, nor a file that somebody put there."""
+    images, out = [picture(tmp_path / name, noise(9, 9)) for name in ("a.png", "b.png")], tmp_path / "out"
+    assert maskwright("predict", finished(), images[0], "--out", out).code == 0
+    (out / "b-overlay.jpg").write_text("mine")
+    labels = (out / "a.png").read_bytes()
+    picture(out / "a.png", np.ones((9, 9), np.uint8))
+    for image, name in zip(images, ("a.png", "b-overlay.jpg"), strict=True):
+        before = (out / name).read_bytes()
+        outcome = maskwright("predict", finished(), image, "--out", out)
+        assert (
+            outcome.code == 2 and f"holds {name}, which predict did not write or somebody has changed since" in outcome.sentence
+        )
+        assert (out / name).read_bytes() == before
+    (out / "a.png").write_bytes(labels)
+    assert maskwright("predict", finished(), images[0], "--out", out).out.endswith(", 2 files there replaced\n")
+
+
+def test_predictions_csv_tells_every_file_and_its_image(tmp_path):
+    image = picture(tmp_path / "x, y.png", noise(9, 9))
+    for size in ((9, 9), (5, 6)):
+        picture(image, noise(*size))
+        assert maskwright("predict", finished(), image, "--out", tmp_path / "out").code == 0
+    with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
+        told = {row["file"]: row for row in csv.DictReader(file)}
+    written = [path for path in (tmp_path / "out").iterdir() if path.name != "predictions.csv"]
+    assert told.keys() == {path.name for path in written}
+    for path in written:
+        assert told[path.name]["image"] == str(image)
+        assert told[path.name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_threshold(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import random
 import shutil
 import signal
@@ -15,7 +16,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from maskwright.models.devices import choose_precision
-from maskwright.runs import Run
+from maskwright.runs import Run, temporary_beside
 from support import EPOCHS, TINY, columns, copy_of, data, finished, leftovers, maskwright, rows, session_folder, start, wait_until
 
 pytestmark = pytest.mark.xdist_group("resume")
@@ -178,9 +179,11 @@ def test_a_resume_from_elsewhere_finds_the_data(tmp_path, monkeypatch):
 def test_temporaries_of_a_killed_process_are_swept_up(tmp_path):
     run = copy_of(finished(), tmp_path / "run")
     (run / "model.safetensors").unlink()
-    (run / "checkpoints" / ".4194999-last.ckpt").write_bytes(b"half")
+    (run / "checkpoints" / temporary_beside(Path("a.ckpt")).name.replace(f"-{os.getpid()}-", "-4194999-")).write_bytes(b"half")
+    (run / "cache").mkdir()
+    (run / "cache" / "pixels.u8").write_bytes(b"half")
     resumed(run)
-    assert leftovers(run) == []
+    assert leftovers(run) == [] and not (run / "cache").exists()
 
 
 @pytest.mark.parametrize("change", ["pixels", "mask", "split", "fewer"])

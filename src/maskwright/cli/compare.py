@@ -58,6 +58,7 @@ def compare(
     from maskwright.cli.output import counting, say, say_json, stderr, table
     from maskwright.comparison.folder import is_comparison, is_of_runs, open_comparison
     from maskwright.errors import UsageError
+    from maskwright.folders import out_folder
 
     words = [*([config] if config else []), *keys]
     named: list[str] = []
@@ -87,8 +88,9 @@ def compare(
                 for line in [planned.total(), *(f"warning: {told}" for told in planned.warnings()), *planned.problems]:
                     say(line)
             return 1 if planned.problems else 0
-        found = not out and Path(named[0]).is_file() and is_comparison(root)
-        comparison = _run(matrix, root, split, console, found)
+        begun = is_comparison(root)
+        with out_folder(out or (root if begun else None), root) as place:
+            comparison = _run(matrix, place, split, console, begun and not out and Path(named[0]).is_file())
     return _finish(comparison, json)
 
 
@@ -146,6 +148,7 @@ def _of_runs(named: Sequence[str], words: list[str], out: str | None, split: str
     from maskwright.comparison.finished import compare_runs
     from maskwright.comparison.folder import default_out, keep_runs, refuse_taken
     from maskwright.errors import UsageError
+    from maskwright.folders import out_folder
     from maskwright.runs import Run
 
     if plan:
@@ -157,9 +160,9 @@ def _of_runs(named: Sequence[str], words: list[str], out: str | None, split: str
         got = f"got {words[0]}"
         raise UsageError(f"finished runs must stand alone or with --data, --out, --split and --json; {got}. Leave it out.")
     runs = [Run.open(name) for name in named]
-    root = Path(out) if out else default_out(runs[0].config)
-    refuse_taken(root)
-    return keep_runs(compare_runs(runs, split or "test", data, counting("evaluating")), root)
+    with out_folder(out, default_out(runs[0].config)) as root:
+        refuse_taken(root)  # before they are evaluated
+        return keep_runs(compare_runs(runs, split or "test", data, counting("evaluating")), root)
 
 
 def _finish(comparison: Comparison, json: bool) -> int:

@@ -113,11 +113,13 @@ def preview(
     path = Path(out or plain_name(f"{Path(config.data.root).absolute().stem}-preview.png"))
 
     from maskwright.data.preview import draw_sheet, preview_rows, refuse_taken, save_sheet
+    from maskwright.data.record import refuse_among_data
     from maskwright.training.fit import prepare, training_inputs
 
     refuse_taken(path)  # before minutes are spent
     plan = prepare(config, console=stderr())
     try:
+        refuse_among_data(path.parent, plan.opened.dataset)
         samples, _ = training_inputs(plan.config, plan.opened)
         rows = preview_rows(samples, plan.opened.dataset, count, draws)
         heading = _heading(plan, samples.plan, len(rows), config.augment if isinstance(config.augment, str) else "a list")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from maskwright.cli.types import Flag
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = False) -> None:
@@ -22,23 +27,31 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     json
         Print one JSON document on stdout.
     """
+    from functools import partial
     from pathlib import Path
 
+    from maskwright.folders import lock_folder, new_folder
+    from maskwright.runs import refuse_used
+
+    root = Path(out)
+    begun = "run/config.yaml"
+    is_begun = (root / begun).is_file()
+    with lock_folder(root) if is_begun else new_folder(root, partial(refuse_used, root), begun, ("puzzle", "run")):
+        _make_and_train(root, is_begun, epochs, seed, json)
+
+
+def _make_and_train(root: Path, is_begun: bool, epochs: int, seed: int, json: bool) -> None:
     from maskwright.cli.output import counting, goes_on_with, say, say_json, stderr
     from maskwright.cli.telling import tell_plan
     from maskwright.config.files import load_config
     from maskwright.data.synthetic import make
     from maskwright.errors import as_typed, counted
-    from maskwright.runs import Run
 
-    root = Path(out)
     data, run_folder = root / "puzzle", root / "run"
-    begun = (run_folder / "config.yaml").is_file()
     console = stderr()
-    if begun:
+    if is_begun:
         console.print(f"{run_folder} was begun before; going on with it (remove {root} to begin anew)", soft_wrap=True)
     else:
-        Run.refuse_taken(root)
         made = make("puzzle", data, 150, seed=seed, on_progress=counting("drawing"))
         console.print(f"made {counted(made.num_images, 'image')} of jigsaw pieces in {data}", soft_wrap=True)
 
@@ -57,7 +70,7 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     }
     config = load_config(None, [(key, value, "demo") for key, value in keys.items()])
     with goes_on_with(f"maskwright demo --out {as_typed(root)}", run_folder / "config.yaml"):
-        result = fit.resume(run_folder, console) if begun else fit.train(config, run_folder, console, tell=tell_plan(console))
+        result = fit.resume(run_folder, console) if is_begun else fit.train(config, run_folder, console, tell=tell_plan(console))
     scores = evaluate(result.run, "test", progress=counting("evaluating"))
     report = write_report(result.run)
     if json:

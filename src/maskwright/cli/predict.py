@@ -13,8 +13,9 @@ def predict(*names: str, out: str = "predictions", mask_threshold: str | None = 
     maskwright predict --model unet --weights my.pth photos --size 256
 
     Writes NAME.png (class numbers, with a palette) and NAME-overlay.jpg for each image; of a georeferenced
-    TIFF the class numbers are NAME.tif, which lies where the image does, with nodata 255. A file that can't
-    be read is told at the end, with exit code 2, and the rest is done.
+    TIFF the class numbers are NAME.tif, which lies where the image does, with nodata 255. predictions.csv
+    lists them; only files it lists are replaced. A file that can't be read is told at the end, with exit code 2,
+    and the rest is done.
 
     Parameters
     ----------
@@ -23,7 +24,7 @@ def predict(*names: str, out: str = "predictions", mask_threshold: str | None = 
         written into sub-folders of the same names. With --weights FILE no run is named: a CONFIG.yaml
         may stand in its place, and any key of a configuration is a flag (--model, --size, --data.classes, …).
     out
-        Folder to write to.
+        Folder to write to: new, empty, or of an earlier call, and apart from the images.
     mask_threshold
         Two classes: from which probability a pixel is foreground. A number, fixed (the run's own, 0.5 unless it was
         trained with another), or tuned: the one that maskwright evaluate RUN --mask-threshold tuned found on the val images.
@@ -52,17 +53,17 @@ def predict(*names: str, out: str = "predictions", mask_threshold: str | None = 
 
     if config is None:
         opened = Run.open(run)
-        predictor, notes = Predictor.from_run(opened), []
+        predictor, notes, data = Predictor.from_run(opened), [], opened.data
         threshold = threshold_for_prediction(opened, mask_threshold)
     else:
-        predictor, notes = predictor_for(config, predicted_files(images))
+        (predictor, notes), data = predictor_for(config, predicted_files(images)), None
         wish = read_threshold(mask_threshold, predictor.classes.num_classes)
         if wish == "tuned":
             raise UsageError(must("--mask-threshold", "a number for weights without a run", "tuned", "Give one, such as 0.5."))
         threshold = wish
     for note in notes:
         print(f"weights {note}", file=sys.stderr)
-    written = predict_files(predictor, images, out, threshold, counting("predicting"))
+    written = predict_files(predictor, images, out, threshold, counting("predicting"), data)
     if json:
         done = [str(path) for path in written.images]
         say_json({"out": str(written.out), "images": done, "problems": list(written.problems), "replaced": written.replaced})

@@ -65,17 +65,16 @@ def train(
     settled = None if resume else load_config(path, overrides)
 
     from maskwright.cli.telling import tell_plan
+    from maskwright.folders import out_folder
     from maskwright.runs import default_out
     from maskwright.training import fit
     from maskwright.training.diagnose import diagnose as read
 
     console = stderr()
-    if settled is None:
-        assert resume is not None
-        root = Path(resume)
-    else:
-        root = Path(out or default_out(settled))
-    with goes_on_with(f"maskwright train --resume {as_typed(root)}", root / "config.yaml"):
+    with (
+        out_folder(resume or out, default_out(settled) if settled else None) as root,
+        goes_on_with(f"maskwright train --resume {as_typed(root)}", root / "config.yaml"),
+    ):
         if settled is None:
             result = fit.resume(root, console, Path(moved) if moved else None)
         else:

@@ -20,11 +20,10 @@ from maskwright.comparison.folder import (
     Place,
     Plan,
     States,
-    alone_in,
     begin,
     is_comparison,
+    new_comparison,
     read_plan,
-    refuse_taken,
     write_plan,
 )
 from maskwright.comparison.joining import joined, joining_places, scored_joining
@@ -32,8 +31,9 @@ from maskwright.comparison.matrix import Cell, Matrix
 from maskwright.config import Config
 from maskwright.data.augment import resolve as resolve_augment
 from maskwright.data.dataset import SPLITS
-from maskwright.data.record import data_document
+from maskwright.data.record import data_document, refuse_among_data
 from maskwright.errors import ConfigError, MaskwrightError, UsageError, counted, is_out_of_memory, must, unknown
+from maskwright.folders import lock_folder
 from maskwright.models.smp import refuse_unknown as refuse_unknown_smp
 from maskwright.models.weights import own_weights, without_weights
 from maskwright.runs import Run
@@ -54,17 +54,13 @@ def compare_cells(
     if split is not None and split not in SPLITS:
         raise UsageError(unknown("--split", split, SPLITS))
     refuse_unknown_names(matrix)
-    if is_comparison(root):
-        refuse_other(root, matrix)
-        plan = read_plan(root)
-        if split is not None and split != plan.split:
-            plan = replace(plan, split=split)
-            write_plan(root, plan)
-    else:
-        refuse_taken(root)
-        plan = _begin(matrix, root, split or "test", console, tell_plan)
-    with alone_in(root):
-        _run_all(matrix, plan, root, say, console)
+    begun = is_comparison(root)
+    with lock_folder(root) if begun else new_comparison(root):
+        if begun:
+            plan, runs = _go_on(matrix, root, split)
+        else:
+            plan, runs = _begin(matrix, root, split or "test", console, tell_plan)
+        _run_all(matrix, plan, runs, root, say, console)
 
 
 def refuse_unknown_names(matrix: Matrix) -> None:
@@ -118,24 +114,35 @@ def refuse_empty_split(plan: fit.Plan, split: str) -> None:
         raise UsageError(must("--split", f"one that has images ({have})", repr(split), "Set data.split, or choose another."))
 
 
-def _begin(matrix: Matrix, root: Path, split: str, console: Console | None, tell_plan: TellPlan | None) -> Plan:
+def _go_on(matrix: Matrix, root: Path, split: str | None) -> tuple[Plan, list[Run]]:
+    """What the folder was begun with, perhaps for another split, and the finished runs that join, scored."""
+    refuse_other(root, matrix)
+    plan = read_plan(root)
+    if split is not None and split != plan.split:
+        plan = replace(plan, split=split)
+        write_plan(root, plan)
+    return plan, scored_joining(matrix, plan, root)
+
+
+def _begin(matrix: Matrix, root: Path, split: str, console: Console | None, tell_plan: TellPlan | None) -> tuple[Plan, list[Run]]:
     """Open and audit the data once, before anything is written; what the base settles holds for all."""
     opened = fit.prepare(matrix.base, None, console)
     try:
         refuse_empty_split(opened, split)
+        refuse_among_data(root, opened.opened.dataset)
         if tell_plan:
             tell_plan(opened)
         cells = [Place(cell.name, cell.entry, f"{CELLS}/{cell.folder}", dict(cell.settings)) for cell in matrix.cells]
         plan = Plan(split, (*cells, *joining_places(matrix, data_document(opened.opened.dataset), split)), budget_of(opened))
     finally:
         opened.opened.store.close()
-    begin(root, matrix.document, plan, done=joined(matrix, plan.places))
-    return plan
-
-
-def _run_all(matrix: Matrix, plan: Plan, root: Path, say: Say, console: Console | None) -> None:
-    states = States(root, [place.name for place in plan.places])
     runs = scored_joining(matrix, plan, root)  # what cannot be scored is told before hours of training
+    begin(root, matrix.document, plan, done=joined(matrix, plan.places))
+    return plan, runs
+
+
+def _run_all(matrix: Matrix, plan: Plan, runs: list[Run], root: Path, say: Say, console: Console | None) -> None:
+    states = States(root, [place.name for place in plan.places])
     left = [cell for cell in matrix.cells if not _is_done(root / CELLS / cell.folder, plan.split, states, cell)]
     if len(left) < len(matrix.cells):
         say(f"{len(matrix.cells) - len(left)} of {len(matrix.cells)} cells are finished already")

@@ -7,10 +7,11 @@ environment.json  versions, machine and command              standings.json, tab
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,11 +22,22 @@ from maskwright.comparison.finished import assemble
 from maskwright.comparison.naming import with_seed
 from maskwright.config import Config
 from maskwright.errors import RunError, as_typed
-from maskwright.runs import COMPARISON, Run, command_line, plain, plain_name, provenance, read_json, write_atomically, write_json
+from maskwright.folders import new_folder
+from maskwright.runs import (
+    COMPARISON,
+    Run,
+    command_line,
+    first_free,
+    plain,
+    provenance,
+    read_json,
+    refuse_used,
+    write_atomically,
+    write_json,
+)
 
 GIVEN, PLAN, STATES, CELLS = COMPARISON, "plan.json", "cells.json", "cells"
 ENVIRONMENT = "environment.json"
-_LOCK = ".lock"
 State = Literal["waiting", "running", "done", "failed"]
 
 
@@ -142,9 +154,9 @@ def write_plan(root: Path, plan: Plan) -> None:
 
 def keep_runs(comparison: Comparison, root: Path) -> Comparison:
     """Write the folder of a comparison of finished runs, which stay where they are."""
-    refuse_taken(root)
     places = tuple(place for entry in comparison.entries for place in places_of(entry.name, entry.settings, entry.runs))
-    begin(root, {"runs": [place.run for place in places]}, Plan(comparison.split, places, {}), done=places)
+    with new_comparison(root):
+        begin(root, {"runs": [place.run for place in places]}, Plan(comparison.split, places, {}), done=places)
     return replace(comparison, root=root)
 
 
@@ -156,44 +168,18 @@ def places_of(name: str, settings: Mapping[str, Any], runs: Sequence[Run]) -> li
 
 def default_out(config: Config, parent: Path = Path("runs")) -> Path:
     """runs/DATA-compare-NUMBER, the first number that is free."""
-    base, number = plain_name(f"{Path(config.data.root or 'data').resolve().stem}-compare"), 1
-    while (parent / f"{base}-{number}").exists():
-        number += 1
-    return parent / f"{base}-{number}"
+    return first_free(parent, config, "compare")
 
 
 def refuse_taken(root: Path) -> None:
-    """Stop when a folder cannot become a comparison's because it holds something else (leftovers of a killed start aside)."""
-    if root.is_file():
-        raise RunError(f"`--out` must be a new or empty folder; got {root}, a file. Choose another with --out.")
-    held = [path.name for path in root.iterdir() if path.name not in (PLAN, STATES, ENVIRONMENT, _LOCK)] if root.is_dir() else []
-    if held:
-        fix = f"Go on with it: maskwright compare {as_typed(root)}" if is_comparison(root) else "Choose another."
-        raise RunError(f"`--out` must be a new or empty folder; got {root}, which holds {held[0]}. {fix}")
+    """Stop when a folder cannot become a comparison's because it holds something."""
+    goes_on = f"Go on with it: maskwright compare {as_typed(root)}"
+    refuse_used(root, fix=goes_on if is_comparison(root) else "Choose another.")
 
 
-@contextlib.contextmanager
-def alone_in(root: Path) -> Iterator[None]:
-    """Keep other processes from working in the same folder, where the system has such locks; a killed one holds none."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    root.mkdir(parents=True, exist_ok=True)
-    path = root / _LOCK
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fix = "Wait until it is done, or choose another --out."
-            raise RunError(f"`--out` must be worked on by one process at a time; another is at work in {root}. {fix}") from None
-        except OSError:  # some network file systems know no locks
-            pass
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+def new_comparison(root: Path) -> AbstractContextManager[None]:
+    """Lock the folder in which a comparison is to begin."""
+    return new_folder(root, partial(refuse_taken, root), GIVEN, (PLAN, STATES, ENVIRONMENT))
 
 
 def _read(path: Path) -> Any:

@@ -21,11 +21,9 @@ import yaml
 from rich.console import Console
 
 from maskwright.comparison.cells import budget_of, budgeted
-from maskwright.comparison.folder import alone_in
 from maskwright.comparison.search_result import SearchResult, Trial, as_csv, document, told
 from maskwright.comparison.search_space import Space
 from maskwright.comparison.search_study import (
-    JOURNAL,
     Watch,
     counted,
     forget_cut_short,
@@ -38,8 +36,10 @@ from maskwright.comparison.search_study import (
 )
 from maskwright.config.base import MONITORS
 from maskwright.config.files import to_yaml
+from maskwright.data.record import refuse_among_data
 from maskwright.errors import ConfigError, ModelError, RunError, TrainingError, is_out_of_memory, listed
-from maskwright.runs import SEARCH, Run, plain, write_json, write_text
+from maskwright.folders import lock_folder
+from maskwright.runs import SEARCH, Run, plain, refuse_used, write_json, write_text
 from maskwright.training import fit
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def search(space: Space, root: Path, say: Say = lambda line: None, console: Cons
     plan = fit.prepare(space.base, None, console)  # data that cannot be used are told before anything is written
     budget, num_val = budget_of(plan), len(plan.opened.dataset.split("val"))
     plan.opened.store.close()
-    with alone_in(root), quiet(optuna):
+    refuse_among_data(root, plan.opened.dataset)
+    with lock_folder(root), quiet(optuna):
+        _refuse_other(root, space)  # somebody may have used the time
         if not (root / GIVEN).is_file():
             write_text(root / GIVEN, yaml.safe_dump(plain(space.document()), sort_keys=False, allow_unicode=True))
         study = open_study(optuna, space, root)
@@ -76,8 +78,6 @@ def search(space: Space, root: Path, say: Say = lambda line: None, console: Cons
 
 def _refuse_other(root: Path, space: Space) -> None:
     """Stop when the folder holds something else, or a search that was begun with other settings."""
-    if root.is_file():
-        raise RunError(f"`--out` must be a new or empty folder; got {root}, a file. Choose another with --out.")
     given = root / GIVEN
     if given.is_file():
         then, now = yaml.safe_load(given.read_text(encoding="utf-8")), plain(space.document())
@@ -85,10 +85,8 @@ def _refuse_other(root: Path, space: Space) -> None:
             parts = [part for part in now if (then or {}).get(part) != now[part]]
             fix = "Choose another --out to begin anew; trials and minutes alone may change."
             raise RunError(f"`CONFIG` must be what {root} was begun with; {listed(parts)} differs. {fix}")
-    elif root.is_dir() and any(path.name[0] != "." and path.name != JOURNAL for path in root.iterdir()):
-        raise RunError(
-            f"`--out` must be a new or empty folder; got {root}, which holds something else. Choose another with --out."
-        )
+    else:
+        refuse_used(root)
 
 
 def _try(optuna: Any, study: optuna.Study, space: Space, root: Path, budget: Mapping[str, Any], num_done: int) -> Trial:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from maskwright.comparison.search_result import LEAST_FOR_IMPORTANCE, Trial
 from maskwright.comparison.search_space import Axis, Choices, Space
 from maskwright.config.base import higher_is_better
-from maskwright.errors import ModelError, install_command
+from maskwright.errors import ModelError, RunError, install_command
 
 if TYPE_CHECKING:
     import optuna
@@ -66,13 +66,20 @@ def open_study(optuna: Any, space: Space, root: Path) -> optuna.Study:
 
 def forget_cut_short(optuna: Any, study: optuna.Study, root: Path) -> None:
     """A trial that was running when the search was killed counts not; its folder makes room for the one tried instead."""
-    running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
-    for trial in running:
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-    kept = {trial.user_attrs["number"] for trial in study.get_trials(deepcopy=False) if _counts(trial)}
-    for folder in sorted((root / "trials").glob("[0-9]*")):
-        if folder.is_dir() and folder.name.isdigit() and int(folder.name) not in kept:
-            shutil.rmtree(folder)
+    trials = study.get_trials(deepcopy=False)
+    kept = {trial.user_attrs["number"] for trial in trials if _counts(trial)}
+    cut_short = {len(kept) + 1} if len(kept) < len(trials) else set()
+    folders = {int(path.name): path for path in (root / "trials").glob("[0-9]*") if path.is_dir() and path.name.isdigit()}
+    if unknown := sorted(folders.keys() - kept - cut_short):
+        if not trials:  # made a moment ago, and not to be taken for the one that is missing
+            (root / JOURNAL).unlink()
+        fix = "Restore it, or choose another --out to begin anew."
+        raise RunError(f"`{root / JOURNAL}` must tell of every trial; it tells nothing of {folders[unknown[0]]}. {fix}")
+    for trial in trials:
+        if trial.state == optuna.trial.TrialState.RUNNING:
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    for number in folders.keys() & (cut_short - kept):
+        shutil.rmtree(folders[number])
 
 
 def counted(study: optuna.Study, space: Space) -> list[Trial]:

@@ -8,11 +8,9 @@ and renamed into place when they are whole. A hidden file tells that OUT is comp
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +18,7 @@ from maskwright.data.archives import Facts, facts_of, sha256, unpack
 from maskwright.data.sources import DOWNLOADS, Archive, Source
 from maskwright.data.transfer import SILENT, Patience, Unfetched, Watch, amount, beside, fetch, held, keeping, mirror
 from maskwright.errors import DataError, UsageError, as_typed, listed, must, unknown
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from maskwright.folders import lock_folder
 
 LICENCE_FILE = "LICENCE.txt"
 MARKER = ".download.json"
@@ -60,7 +54,9 @@ def get(
         raise UsageError(unknown("name", name, DOWNLOADS))
     source, out = DOWNLOADS[name], Path(out)
     bases = source.bases if url is None else (mirror(url),)
-    with _alone(out):
+    if out.exists() and not out.is_dir():
+        raise UsageError(must("OUT", "a folder", f"{out}, a file", "Choose another."))
+    with lock_folder(out, "OUT"):
         _settle(out)
         fetched: dict[str, str] = {}
         already = (out / MARKER).is_file()
@@ -73,30 +69,6 @@ def get(
         _put_away_archives(out, source, keep_archives, already, watch)
     counts = {archive.folder: sum(path.startswith(f"{archive.folder}/") for path in files) for archive in source.archives}
     return Download(name, source, out, counts, fetched, already)
-
-
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Make the folder, and hold it: two downloads into one would write into each other's files."""
-    if out.exists() and not out.is_dir():
-        raise UsageError(must("OUT", "a folder", f"{out}, a file", "Choose another."))
-    with keeping(out):
-        out.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield
-        return
-    descriptor = os.open(out, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fix = "Wait for it, or choose another OUT."
-            raise UsageError(must("OUT", "a folder no other download works on", f"{out}, which one does", fix)) from None
-        except OSError:  # a network disk that knows no locks
-            pass
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_taken(out: Path, source: Source) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ImageFont
+from PIL import Image, ImageFont
 
 from maskwright.data.dataset import IGNORE
 
@@ -40,6 +41,15 @@ def css(colour: Sequence[int] | np.ndarray) -> str:
     '#009e73'
     """
     return "#" + "".join(f"{int(part):02x}" for part in colour)
+
+
+def indexed_png(labels: np.ndarray, num_classes: int) -> bytes:
+    """An indexed PNG: its values are the class numbers. labels H W uint8"""
+    picture = Image.fromarray(labels)  # grey, which putpalette turns into an indexed picture
+    picture.putpalette(palette(num_classes).tobytes())
+    buffer = io.BytesIO()
+    picture.save(buffer, "png")
+    return buffer.getvalue()
 
 
 def _further(index: int) -> tuple[int, ...]:

@@ -21,7 +21,6 @@ from maskwright.data.dataset import IGNORE, Window
 from maskwright.data.decoding import MOST_IN_TIFF, decoding, quiet, read_bytes, refuse_too_large
 from maskwright.data.deep import TIFF_STARTS, Head, open_tiff
 from maskwright.errors import DataError, install_command, listed
-from maskwright.runs import write_atomically
 
 # GDAL knows two hundred kinds of files, some of which name others, on the disk or the network, whatever a file's name is
 _DRIVERS = {
@@ -136,19 +135,19 @@ def read_georeference(path: str | Path) -> Georeference | None:
         return _georeference(raster)
 
 
-def write_labels_geotiff(path: Path, labels: np.ndarray, like: Georeference, palette: np.ndarray) -> None:
+def labels_geotiff(labels: np.ndarray, like: Georeference, palette: np.ndarray) -> bytes:
     """Class numbers as a GeoTIFF that lies where its image does; IGNORE is its nodata, `palette` (256 3) its colours."""
-    rasterio = rasterio_for(path)
+    import rasterio  # its image was read with it
+
     height, width = labels.shape
-    with quiet(), rasterio.MemoryFile() as memory:  # written in memory, so that a full disk is told as for every other file
+    with quiet(), rasterio.MemoryFile() as memory:
         with memory.open(
             driver="GTiff", height=height, width=width, count=1, dtype="uint8", nodata=IGNORE, compress="deflate",
             crs=like.crs or None, transform=rasterio.Affine(*like.transform), tiled=min(height, width) >= 256,
         ) as raster:  # fmt: skip
             raster.write_colormap(1, {index: (*map(int, colour), 255) for index, colour in enumerate(palette)})
             raster.write(labels, 1)
-        data = bytes(memory.getbuffer())
-    write_atomically(path, lambda temporary: temporary.write_bytes(data))
+        return bytes(memory.getbuffer())
 
 
 def other_grid(image: Path, mask: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from maskwright.data.dataset import RGB, SPLITS, Bands, ClassMap, Dataset, Item, MaskForm, Record
+from maskwright.data.layout import IMAGE_NAMES, MASK_NAMES
 from maskwright.data.opening import load_pair
 from maskwright.data.readers.lists import leads_out
 from maskwright.errors import DataError, RunError, UsageError, must, unknown
@@ -62,6 +63,28 @@ def moved_data(path: str | Path | None) -> Path | None:
     if path is None:
         return None
     return Path(path).parent if Path(path).is_file() else Path(path)
+
+
+def refuse_among_data(out: Path, data: Dataset | dict[str, Any], flag: str = "--out") -> None:
+    """Stop where what is written to the folder `out` would lie among the images or masks, and be read as one of them.
+
+    `data` is a data set, or what data.json holds of it.
+    """
+    document = data_document(data) if isinstance(data, Dataset) else data
+    root, place = Path(document["root"]).resolve(), out.resolve()
+    entries = [entry for entries in document["splits"].values() for entry in entries]
+    folders = {(root / entry[kind]).parent for entry in entries for kind in ("image", "mask")}
+    folders |= {root / entry["mask"] for entry in entries if entry["form"][0] == "instances"}  # a mask that is a folder
+    inside = place.relative_to(root).parts[:1] if root in place.parents else ()
+    among = [
+        folder
+        for folder in {folder.resolve() for folder in folders}
+        if folder == place or (folder in place.parents and folder != root)
+    ]
+    if among or {name.lower() for name in inside} & (IMAGE_NAMES | MASK_NAMES):
+        told = among[0] if among else root
+        fix = "Choose a folder elsewhere."
+        raise UsageError(must(flag, "a folder apart from the images and masks", f"{out}, among those of {told}", fix))
 
 
 def read_split(document: dict[str, Any], split: str, root: Path | None = None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

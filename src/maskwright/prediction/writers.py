@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import csv
+import errno
+import hashlib
+import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from maskwright.data.layout import image_files
-from maskwright.data.pictures import palette
-from maskwright.data.rasters import write_labels_geotiff
+from maskwright.data.pictures import indexed_png, palette
+from maskwright.data.rasters import labels_geotiff
+from maskwright.data.record import refuse_among_data
 from maskwright.errors import DataError, UsageError, counted, is_out_of_memory, listed
+from maskwright.folders import new_folder
 from maskwright.prediction.predictor import Prediction, Predictor
-from maskwright.runs import size_name, write_atomically
+from maskwright.runs import refuse_used, size_name, write_atomically
 from maskwright.runtime import free_memory
+
+LEDGER = "predictions.csv"
+_COLUMNS = ("file", "image", "sha256")
+_TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+_ENDS = ("-overlay.jpg", ".png", ".tif")
 
 
 @dataclass(frozen=True)
@@ -36,58 +49,139 @@ class Written:
 
 def predict_files(
     predictor: Predictor, paths: Sequence[str | Path], out: str | Path, threshold: float | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None, data: dict[str, Any] | None = None,
 ) -> Written:  # fmt: skip
-    """Predict image files and folders of them; a bad file is told at the end and the rest is done."""
+    """Predict image files and folders of them; a bad file is told at the end and the rest is done.
+
+    `out` is new, empty, or of an earlier call, and nothing but what such a call wrote is replaced; it lies apart from the
+    images, and from those of `data`, the run's data.json.
+    """
     files = predicted_files(paths)
     names = _names(files, [path for path in map(Path, paths) if path.is_dir()])
     out = Path(out)
     predictor.refuse_threshold(threshold)
-    mine = {path.resolve() for path in files}
-    over = [name for name in names if any((out / f"{name}{end}").resolve() in mine for end in (".png", ".tif", "-overlay.jpg"))]
-    if over:
-        raise UsageError(f"`--out` must be a folder where no image is written over; {out} holds {listed(over)}. Choose another.")
+    _refuse_among(out, [path for path in map(Path, paths) if path.is_dir()], files)
+    if data:
+        refuse_among_data(out, data)
     done: list[Path] = []
     problems: list[str] = []
     replaced = 0
-    for index, (path, name) in enumerate(zip(files, names, strict=True)):
-        try:
-            replaced += write_prediction(predictor.predict(path, threshold), out, name)
-            done.append(path)
-        except DataError as error:
-            problems.append(str(error))
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            told = f"predicting it took more than the {size_name(free_memory())} that are free"
-            problems.append(f"`{path}` must fit into memory; {told}. Cut it into parts, or use a machine with more.")
-        if progress:
-            progress(index + 1, len(files))
+    with new_folder(out, partial(_refuse_used, out)), _Ledger(out) as ledger:
+        ledger.refuse_changed([f"{name}{end}" for name in names for end in _ENDS])
+        for index, (path, name) in enumerate(zip(files, names, strict=True)):
+            try:
+                prediction = predictor.predict(path, threshold)
+                replaced += sum(ledger.write(file, path, content) for file, content in _files(prediction, name))
+                done.append(path)
+            except DataError as error:
+                problems.append(str(error))
+            except Exception as error:
+                if is_out_of_memory(error):
+                    told = f"predicting it took more than the {size_name(free_memory())} that are free"
+                    problems.append(f"`{path}` must fit into memory; {told}. Cut it into parts, or use a machine with more.")
+                elif isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENAMETOOLONG:
+                    problems.append(f"`{path}` must have a name that leaves room for {_ENDS[0]}; it is too long. Rename it.")
+                else:
+                    raise
+            if progress:
+                progress(index + 1, len(files))
     return Written(out, tuple(done), tuple(problems), replaced)
 
 
-def write_prediction(prediction: Prediction, out: Path, name: str) -> int:
-    """NAME.png holds class numbers with a palette to look at; NAME-overlay.jpg is for people.
+def _files(prediction: Prediction, name: str) -> Iterator[tuple[str, bytes]]:
+    """NAME-overlay.jpg is for people; NAME.png holds class numbers with a palette to look at.
 
     What lies somewhere on Earth stays there: labels of a georeferenced raster are a GeoTIFF, NAME.tif, with nodata 255.
-    → how many files of these names were there before
     """
-    labels, overlay = out / f"{name}.{'tif' if prediction.georeference else 'png'}", out / f"{name}-overlay.jpg"
-    replaced = labels.exists() + overlay.exists()
+    buffer = io.BytesIO()
+    Image.fromarray(prediction.overlay()).save(buffer, "JPEG", quality=90)
+    yield f"{name}-overlay.jpg", buffer.getvalue()
+    num_classes = len(prediction.classes)
     if prediction.georeference:
-        write_labels_geotiff(labels, prediction.labels, prediction.georeference, palette(len(prediction.classes)))
+        yield f"{name}.tif", labels_geotiff(prediction.labels, prediction.georeference, palette(num_classes))
     else:
-        write_labels(labels, prediction.labels, len(prediction.classes))
-    picture = Image.fromarray(prediction.overlay())
-    write_atomically(overlay, lambda path: picture.save(path, quality=90))
-    return replaced
+        yield f"{name}.png", indexed_png(prediction.labels, num_classes)
 
 
 def write_labels(path: Path, labels: np.ndarray, num_classes: int) -> None:
     """An indexed PNG: its values are the class numbers."""
-    picture = Image.fromarray(labels)  # grey, which putpalette turns into an indexed picture
-    picture.putpalette(palette(num_classes).tobytes())
-    write_atomically(path, lambda temporary: picture.save(temporary))
+    write_atomically(path, lambda temporary: temporary.write_bytes(indexed_png(labels, num_classes)))
+
+
+class _Ledger:
+    """predictions.csv: every file that was written, of which image, and its hash; a file it does not list is not replaced."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.path = out, out / LEDGER
+        self.rows = _read_ledger(out) or []
+
+    def __enter__(self) -> _Ledger:
+        self._write_all(self.rows)
+        self._stream = self.path.open("a", **_TEXT)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._stream.close()
+        if kind is None:
+            self._write_all({file: (file, image, digest) for file, image, digest in self.rows}.values())  # the last of each
+
+    def refuse_changed(self, names: Iterable[str]) -> None:
+        """Stop where one of these files is somebody else's, or was changed since it was written."""
+        known = {(file, digest) for file, _, digest in self.rows}
+        there = [name for name in names if os.path.lexists(self.out / name)]
+        ours = (name for name in there if (self.out / name).is_file())
+        others = {*there} - {name for name in ours if (name, _digest((self.out / name).read_bytes())) in known}
+        if others:
+            fix = "Choose another, or move them away."
+            raise UsageError(f"`--out` must be a folder where no work is lost; {self.out} holds {listed(sorted(others))}, which "
+                             f"predict did not write or somebody has changed since. {fix}")  # fmt: skip
+
+    def write(self, file: str, image: Path, content: bytes) -> bool:
+        """Write a file, listed before it is there; whether it was there before."""
+        row = (file, str(image), _digest(content))
+        csv.writer(self._stream).writerow(row)
+        self._stream.flush()
+        replaced = os.path.lexists(self.out / file)
+        write_atomically(self.out / file, lambda temporary: temporary.write_bytes(content))
+        self.rows.append(row)
+        return replaced
+
+    def _write_all(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        def write(path: Path) -> None:
+            with path.open("w", **_TEXT) as stream:
+                csv.writer(stream).writerows([_COLUMNS, *rows])
+
+        write_atomically(self.path, write)
+
+
+def _read_ledger(out: Path) -> list[tuple[str, str, str]] | None:
+    """File, image and hash of all that was written into a folder; None where it is no folder of predictions."""
+    try:
+        with (out / LEDGER).open(**_TEXT) as stream:
+            head, *rows = csv.reader(stream)
+    except (OSError, ValueError, csv.Error):
+        return None
+    return [(row[0], row[1], row[2]) for row in rows if len(row) == len(_COLUMNS)] if tuple(head) == _COLUMNS else None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _refuse_used(out: Path) -> None:
+    """Predictions go into a new or empty folder, or to those of earlier calls."""
+    if _read_ledger(out) is None:
+        refuse_used(out)
+
+
+def _refuse_among(out: Path, folders: Iterable[Path], files: Iterable[Path]) -> None:
+    """Stop where predictions would lie among the images: predicted the next time, or in the way of one."""
+    place = out.resolve()
+    among = [folder for folder in folders if place in (found := folder.resolve(), *found.parents) or found in place.parents]
+    among += [file.parent for file in files if place in file.resolve().parents]
+    if among:
+        fix = "Choose a folder elsewhere."
+        raise UsageError(f"`--out` must be a folder apart from the images; got {out}, and images are in {among[0]}. {fix}")
 
 
 def predicted_files(paths: Iterable[str | Path]) -> list[Path]:

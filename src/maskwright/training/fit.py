@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,16 @@ from maskwright.data.augment import resolve as resolve_augment
 from maskwright.data.augment import without_effect as augment_without_effect
 from maskwright.data.loader import Batch, EpochKeys, TrainSamples, train_loader
 from maskwright.data.opening import Opened, open_dataset
-from maskwright.data.record import data_document
+from maskwright.data.record import data_document, refuse_among_data
 from maskwright.data.sampling import aimer, image_weights
 from maskwright.data.sampling import without_effect as sampling_without_effect
-from maskwright.errors import DataError, RunError, TrainingError, is_out_of_memory, must
+from maskwright.errors import DataError, RunError, TrainingError, must
+from maskwright.folders import lock_folder, new_folder
 from maskwright.losses import build_loss
 from maskwright.models import build_model
 from maskwright.models.devices import refuse_missing_device
 from maskwright.models.weights import Loaded
-from maskwright.runs import Run, command_line, provenance
+from maskwright.runs import MADE, Run, command_line, provenance
 from maskwright.terminal import tell_on_stderr
 from maskwright.training.average import num_settle_batches
 from maskwright.training.callbacks import AfterEpoch, AskAfterEpoch, History, Keeper, SaveAfterEpoch, read_best, write_weights
@@ -149,12 +150,14 @@ def train(
     `after_epoch` is called with (epochs done, epochs planned, the epoch's scores) and may end the training by answering True.
     """
     runtime.tune_allocator()
-    Run.refuse_taken(out)
-    plan = prepare(config, Path(out) / "cache", console)
-    try:
-        return _train_new(plan, Path(out), console, tell, after_epoch)
-    finally:
-        plan.opened.store.close()
+    out = Path(out)
+    with new_folder(out, partial(Run.refuse_taken, out), "config.yaml", MADE):
+        plan = prepare(config, out / "cache", console)
+        try:
+            refuse_among_data(out, plan.opened.dataset)
+            return _train_new(plan, out, console, tell, after_epoch)
+        finally:
+            plan.opened.store.close()
 
 
 def resume(
@@ -175,9 +178,12 @@ def resume(
     refuse_missing(config)
     refuse_missing_device(config.train.devices)
     config = _where_data_are(config, data)
-    for left in run.root.rglob(".*-*"):  # temporaries of the process that was killed
-        if left.is_file() and re.match(r"\.\d+-", left.name):
-            left.unlink()
+    with lock_folder(run.root, "--resume"):
+        return _resume(run, config, console, log)
+
+
+def _resume(run: Run, config: Config, console: Console | None, log: Sequence[LogEntry] | None) -> TrainResult:
+    shutil.rmtree(run.root / "cache", ignore_errors=True)  # of a process that was killed
     with _reading(console) as progress:
         opened = open_dataset(config.data, run.root / "cache", progress)
     plan = Plan(config, {}, opened)
@@ -243,8 +249,8 @@ def _train_new(
     try:
         return _fit(run, plan, None, console, after_epoch, config.log)
     except Exception as error:
-        if is_out_of_memory(error) and not (run.checkpoints / "last.ckpt").is_file():
-            shutil.rmtree(run.root, ignore_errors=True)  # nothing in it is worth going on with
+        if not isinstance(error, TrainingError | RunError) and not (run.checkpoints / "last.ckpt").is_file():
+            (run.root / "config.yaml").unlink()  # so that nothing stays of it: there is nothing to go on with
         raise
 
 

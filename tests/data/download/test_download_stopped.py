@@ -15,7 +15,7 @@ from downloading import ANNOTATIONS, IMAGES, QUICK, assert_complete, assert_not_
 from maskwright.data.download import LICENCE_FILE, MARKER, get
 from maskwright.data.sources import DOWNLOADS
 from maskwright.data.transfer import Watch
-from maskwright.errors import DataError, UsageError
+from maskwright.errors import DataError, RunError, UsageError
 from petserver import Answer, archived
 
 
@@ -69,7 +69,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"`OUT` must be a folder; got .*file, a file"):
         get("oxford-pet", tmp_path / "file")
-    with pytest.raises(DataError, match=r"could not write .*: Not a directory"):
+    with pytest.raises(RunError, match=r"could not make the folder .*: Not a directory"):
         get("oxford-pet", tmp_path / "file" / "pets")
 
 
@@ -154,10 +154,10 @@ def test_two_at_once_are_refused(web, tmp_path):
     refused: list[str] = []
 
     def second(what: str, done: int, total: int) -> None:
-        with pytest.raises(UsageError) as caught:
+        with pytest.raises(RunError) as caught:
             pets(tmp_path)
         refused.append(str(caught.value))
 
     get("oxford-pet", tmp_path, patience=QUICK, watch=Watch(second, lambda sentence: None))
-    assert refused and all("must be a folder no other download works on" in sentence for sentence in refused)
+    assert refused and all("`OUT` must be worked on by one process at a time" in sentence for sentence in refused)
     assert_complete(tmp_path)

@@ -19,7 +19,7 @@ from maskwright.config.data import DataConfig
 from maskwright.data.dataset import IGNORE, Bands, Listing, MaskForm, Record
 from maskwright.data.forms import rasters as form
 from maskwright.data.opening import Opened, open_dataset
-from maskwright.data.rasters import georeferenced, raster_pixels, read_georeference, write_labels_geotiff
+from maskwright.data.rasters import georeferenced, labels_geotiff, raster_pixels, read_georeference
 from maskwright.data.raw import read_head, read_raw_image, read_record
 from maskwright.data.readers import list_records
 from maskwright.data.readers.geotiff import windows
@@ -288,12 +288,11 @@ def test_label_files_lie_where_their_image_does(tmp_path: Path) -> None:
     labels = np.random.default_rng(0).integers(0, 4, (300, 280)).astype(np.uint8)
     labels[0] = IGNORE
     palette = np.random.default_rng(1).integers(0, 256, (256, 3)).astype(np.uint8)
-    write_labels_geotiff(tmp_path / "out" / "x.tif", labels, like, palette)
-    with rasterio.open(source) as one, rasterio.open(tmp_path / "out" / "x.tif") as two:
+    (tmp_path / "labels.tif").write_bytes(labels_geotiff(labels, like, palette))
+    with rasterio.open(source) as one, rasterio.open(tmp_path / "labels.tif") as two:
         assert (two.crs, two.transform, two.nodata, two.shape) == (one.crs, one.transform, IGNORE, one.shape)
         assert (two.read(1) == labels).all()
         assert two.colormap(1)[3][:3] == tuple(palette[3])
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x.tif"]
     assert read_georeference(save(tmp_path / "plain.png", noise(0, (4, 4)))) is None
 
 
@@ -324,7 +323,7 @@ def test_train_and_predict_on_five_bands_of_16_bits(tmp_path: Path) -> None:
     out = tmp_path / "out"
     told = maskwright("predict", tmp_path / "run", source, "--out", out)
     assert told.code == 0, told.err
-    assert sorted(path.name for path in out.iterdir()) == ["0-overlay.jpg", "0.tif"]
+    assert sorted(path.name for path in out.iterdir()) == ["0-overlay.jpg", "0.tif", "predictions.csv"]
     with rasterio.open(source) as image, rasterio.open(out / "0.tif") as labels:
         assert (labels.crs, labels.transform, labels.shape, labels.nodata) == (image.crs, image.transform, image.shape, 255)
         found, valid = labels.read(1), image.dataset_mask() > 0

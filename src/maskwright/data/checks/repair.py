@@ -11,19 +11,16 @@ person's answer stops with the questions (`RepairQuestion`) before anything is w
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
-
-import numpy as np
-from PIL import Image
 
 from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import list_tolerantly
@@ -34,7 +31,6 @@ from maskwright.data.checks.repair_copy import (
     Names,
     name_pairs,
     refuse_place,
-    whole_or_nothing,
     write_bytes,
     write_lists,
 )  # fmt: skip
@@ -44,9 +40,10 @@ from maskwright.data.checks.repair_record import HOW_TO_UNDO, changes_of
 from maskwright.data.dataset import IGNORE, Listing, Record
 from maskwright.data.decoding import quiet, read_bytes
 from maskwright.data.opening import Progress
-from maskwright.data.pictures import palette
+from maskwright.data.pictures import indexed_png
 from maskwright.errors import DataError, counted, listed
-from maskwright.runs import command_line, usable_cores, write_atomically
+from maskwright.folders import whole_folder
+from maskwright.runs import command_line, refuse_used, usable_cores, write_atomically
 
 __all__ = ["OPERATIONS", "Fixed", "RepairQuestion", "fix"]
 Result = TypeVar("Result")
@@ -114,7 +111,7 @@ def fix(audit: Audit, config: DataConfig, out: Path, progress: Progress | None =
     plan = plan_repairs(audit, config, leave, numbers_of_named(config, listing), out)
     work = _Work(audit, config, listing, plan, tuple(leave))
     work.look(progress)
-    with whole_or_nothing(out) as folder:
+    with whole_folder(out, partial(refuse_used, out, "--fix"), "--fix") as folder:
         document = work.write(folder, progress)
         text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
         write_atomically(folder / RECORD_FILE, lambda path: path.write_text(text, encoding="utf-8"))
@@ -231,7 +228,7 @@ class _Work:
             return []
         pair, done = self._mend(place, record)
         table = {value: pair.labels.get(value, self.meaning.table.get(value, IGNORE)) for value in pair.counts}
-        data = _png(pair.lay(lambda value: table[value]), len(self.meaning.names) or max(table.values(), default=0) + 1)
+        data = indexed_png(pair.lay(lambda value: table[value]), len(self.meaning.names) or max(table.values(), default=0) + 1)
         write_bytes(folder / names.mask, data)
         files = {"file": names.mask, "source": relative(record.mask, self.root)}
         return changes_of(pair, done, table, files, (pair.digest, hashlib.sha256(data).hexdigest()))
@@ -348,15 +345,6 @@ def _absent(step: Step, path: Path) -> dict[str, Any]:
     except DataError:
         found = None
     return {"code": step.code, "why": step.told, "sha256": found}
-
-
-def _png(labels: np.ndarray, num_classes: int) -> bytes:
-    """An indexed PNG: its values are the class numbers."""
-    picture = Image.fromarray(labels)  # grey, which putpalette turns into an indexed picture
-    picture.putpalette(palette(num_classes).tobytes())
-    buffer = io.BytesIO()
-    picture.save(buffer, "png")
-    return buffer.getvalue()
 
 
 def _each(

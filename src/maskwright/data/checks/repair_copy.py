@@ -1,12 +1,10 @@
-"""The folder of a repaired copy: where it may lie, what its files are called, and that it is whole or not there."""
+"""The folder of a repaired copy: where it may lie, and what its files are called."""
 
 from __future__ import annotations
 
 import csv
 import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,13 +12,10 @@ import yaml
 
 from maskwright.data.dataset import Record
 from maskwright.data.layout import IMAGE_NAMES
-from maskwright.errors import DataError, UsageError, must
-from maskwright.runs import os_reason, write_atomically
+from maskwright.errors import UsageError, must
+from maskwright.runs import refuse_used, write_atomically
 
-UNFINISHED = ".unfinished-repair"
 RECORD_FILE = "repairs.json"
-# a reader needs pairs.csv and what it lists; so nothing can be read before the images are there, and the record comes last
-_MOVED = ("classes.yaml", "pairs.csv", "masks", "images", RECORD_FILE)
 
 
 @dataclass(frozen=True)
@@ -40,14 +35,7 @@ def refuse_place(out: Path, root: Path, records: Sequence[Record]) -> None:
     if inside is not None:
         fix = "The data set stays as it is: choose a folder elsewhere."
         raise UsageError(must("--fix", "a folder outside the data set", f"{out}, inside {inside}", fix))
-    if out.exists() and not out.is_dir():
-        raise UsageError(must("--fix", "a new or empty folder", f"{out}, a file", "Choose another."))
-    if (out / UNFINISHED).exists():
-        fix = "Remove it, or choose another."
-        raise UsageError(must("--fix", "a new or empty folder", f"{out}, which holds an unfinished repair ({UNFINISHED})", fix))
-    if out.is_dir() and any(out.iterdir()):
-        number = sum(1 for _ in out.iterdir())
-        raise UsageError(must("--fix", "a new or empty folder", f"{out}, which holds {number} things", "Choose another."))
+    refuse_used(out, "--fix")
 
 
 def name_pairs(records: Mapping[int, Record], as_png: bool) -> dict[int, Names]:
@@ -69,33 +57,6 @@ def name_pairs(records: Mapping[int, Record], as_png: bool) -> dict[int, Names]:
         ending = ".png" if as_png else record.mask.suffix
         names[place] = Names(f"images/{path}{record.image.suffix}", f"masks/{path}{ending}")
     return names
-
-
-@contextmanager
-def whole_or_nothing(out: Path) -> Iterator[Path]:
-    """A folder inside `out` to write into; its contents are moved up at the end, or all of it is removed."""
-    new = not out.exists()
-    inner = out / UNFINISHED
-    try:
-        inner.mkdir(parents=True)
-        yield inner
-        for name in _MOVED:
-            if (inner / name).exists():
-                (inner / name).replace(out / name)
-        inner.rmdir()
-    except BaseException as error:
-        for leftover in (inner, *(out / name for name in _MOVED)):
-            shutil.rmtree(leftover, ignore_errors=True)
-            if leftover.is_file():
-                leftover.unlink()
-        if new and out.is_dir():
-            out.rmdir()
-        reason = os_reason(error) if isinstance(error, Exception) else None
-        reason = reason or (os_reason(error.__cause__) if isinstance(error.__cause__, OSError) else None)
-        if reason:
-            fix = f"Nothing is left in {out}, and the data set is as it was. Free some space, or choose another folder."
-            raise DataError(f"the repaired copy must be written whole; writing it to {out} stopped: {reason}. {fix}") from error
-        raise
 
 
 def write_bytes(path: Path, data: bytes) -> None:

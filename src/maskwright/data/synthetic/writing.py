@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +11,10 @@ from PIL import Image
 
 from maskwright.data.synthetic.layouts import Layout, Row, Style
 from maskwright.data.synthetic.texture import Bytes
-from maskwright.errors import DataError, must
-from maskwright.runs import os_reason
+from maskwright.folders import whole_folder
+from maskwright.runs import refuse_used
 
 SPLITS = ("train", "val", "test")
-_OTHER_FOLDER = "Choose another folder or remove it."
 
 
 def split_sizes(count: int) -> dict[str, int]:
@@ -42,7 +39,8 @@ def write_set(
 ) -> dict[str, int]:
     """Write pictures 0..count-1 below `out`; returns the size of each split."""
     sizes = split_sizes(count)
-    with _new_folder(out) as folder:
+    out = out.expanduser()
+    with whole_folder(out, partial(refuse_used, out, "OUT"), "OUT") as folder:
         rows: list[Row] = []
         for index, split in enumerate(_assign(sizes, seed)):
             image, mask = pictures(index)
@@ -72,43 +70,3 @@ def _save(path: Path, pixels: Bytes, palette: tuple[tuple[int, int, int], ...] |
         picture.save(path, quality=95)
     else:
         picture.save(path, compress_level=3)  # noise does not shrink any further, it only takes longer
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place on success and vanishes on any failure."""
-    target = out.expanduser().resolve()
-    _must_be_free(out, target)
-    staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging.mkdir()
-    except OSError as error:
-        got = f"{out} ({error.strerror})"
-        raise DataError(must("OUT", "a folder that can be written", got, "Choose another folder.")) from None
-    try:
-        yield staging
-        _must_be_free(out, target)  # somebody may have used the time
-        if target.exists():
-            target.rmdir()
-        staging.rename(target)
-    except BaseException as error:
-        shutil.rmtree(staging, ignore_errors=True)
-        if reason := os_reason(error) if isinstance(error, OSError) else None:
-            fix = "Nothing is left of it. Free some space, or choose another folder."
-            raise DataError(f"could not write {out}: {reason}. {fix}") from error
-        raise
-
-
-def _must_be_free(out: Path, target: Path) -> None:
-    if target.is_dir():
-        entries = list(target.iterdir())
-        if not entries:
-            return
-        files = sum(1 for path in target.rglob("*") if path.is_file())
-        got = f"{out} holding {files} {'file' if files == 1 else 'files'}"
-    elif target.exists():
-        got = f"{out}, which is a file"
-    else:
-        return
-    raise DataError(must("OUT", "a new or empty folder", got, _OTHER_FOLDER))
