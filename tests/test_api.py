@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import math
 import subprocess
@@ -15,6 +16,7 @@ from PIL import Image
 import maskwright as mw
 from maskwright.comparison.search_result import Trial
 from maskwright.errors import ConfigError, DataError, RunError, UsageError
+from maskwright.reports.audit_page import write_audit_page
 from support import copy_of, data, disc_data, evaluated, finished, noise, picture
 
 SMALL = {"model.width": 2, "model.depth": 1, "data.size": 32, "train.repeats": 1}
@@ -52,12 +54,13 @@ class Shown(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.depth, self.pictures, self.text, self.tags = 0, [], "", set()
+        self.depth, self.pictures, self.text, self.tags, self.handlers = 0, [], "", set(), []
         self.feed(html)
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
-        self.depth += tag not in ("img", "br")
+        self.depth += tag not in ("img", "br", "meta", "link", "wbr")
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
         self.pictures += [dict(attrs)["src"] for _ in [0] if tag == "img"]
 
     def handle_endtag(self, tag):
@@ -67,39 +70,63 @@ class Shown(HTMLParser):
         self.text += data
 
 
-NASTY = '<script>alert(1)</script> & "x" $\\frac$'
+NASTY = """<img src=x onerror=alert(1)> & "x" 'y' $\\frac$ {{ 1 }}"""
 
 
 @pytest.fixture(scope="module")
 def nasty(tmp_path_factory):
-    """A run, classes, a comparison and an audit whose names would be markup."""
+    """A run, classes, files and a folder whose names would be markup; the results with what they were made of."""
     root = tmp_path_factory.mktemp("nasty")
-    disc_data(root / NASTY.replace("/", "_"), [(32, 32)] * 8, ["train"] * 4 + ["val"] * 2 + ["test"] * 2)
-    data = root / NASTY.replace("/", "_")
-    classes = {NASTY + "0": 0, NASTY: 255}
+    data = root / NASTY
+    splits = ["train"] * 4 + ["val"] * 2 + ["test"] * 2
+    disc_data(data, [(32, 32)] * 8)
+    rows = [["image", "mask", "split"]]
+    for index, split in enumerate(splits):
+        for kind in ("images", "masks"):
+            (data / kind / f"{index}.png").rename(data / kind / f"{NASTY}{index}.png")
+        rows.append([*(f"{kind}/{NASTY}{index}.png" for kind in ("images", "masks")), split])
+    with (data / "pairs.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    classes = {f"0{NASTY}": 0, NASTY: 255}
     keys = {"epochs": 1, "progress": False, "size": 32, "model.width": 2, "model.depth": 1, "data.classes": classes}
-    runs = [mw.train(data, out=root / f"{data.name}{seed}", seed=seed, **keys) for seed in (0, 1)]
+    runs = [mw.train(data, out=root / f"{NASTY}{seed}", seed=seed, **keys) for seed in (0, 1)]
     return runs, mw.check(data, **{"data.classes": classes}), root
 
 
-def test_results_show_themselves_in_a_notebook(nasty):
+def harmless(html):
+    """What was read of a page, in which no name has become markup."""
+    found = Shown(html)
+    assert found.depth == 0 and not found.tags & {"script", "iframe", "object"} and not found.handlers
+    assert found.text.count(NASTY) > 2 and all(source.startswith("data:image/") for source in found.pictures)
+    return found
+
+
+def test_no_name_becomes_markup_on_a_page(nasty, tmp_path):
+    runs, audited, root = nasty
+    pages = [run.report() for run in runs[:1]]
+    mw.compare(*(run.root for run in runs), out=root / f"compared {NASTY}", progress=False)
+    pages.append(root / f"compared {NASTY}" / "report.html")
+    write_audit_page(audited, audited.config, tmp_path / "audit.html")
+    for page in (*pages, tmp_path / "audit.html"):
+        harmless(page.read_text(encoding="utf-8"))
+
+
+def test_results_show_themselves_in_a_notebook(nasty, tmp_path):
     """Escaped whatever people named, small, with a table and three pictures of four panels."""
     runs, audited, root = nasty
-    before = Shown(runs[0]._repr_html_())
+    before = Shown(mw.load_run(copy_of(finished(), tmp_path / "run"))._repr_html_())
     assert "run.evaluate()" in before.text and not before.pictures
     evaluations = [run.evaluate() for run in runs]
     compared = mw.compare(*(run.root for run in runs), out=root / "compared", progress=False)
     for result in (runs[0], evaluations[0], compared, audited):
         html = result._repr_html_()
-        found = Shown(html)
-        assert found.depth == 0 and not found.tags & {"script", "style", "link"} and "alert(1)" in found.text
-        assert found.pictures and all(source.startswith("data:image/jpeg;base64,") for source in found.pictures)
-        assert len(html) < 400_000 and "nan" not in found.text.lower()
+        found = harmless(html)
+        assert found.pictures and "style" not in found.tags and len(html) < 400_000 and "nan" not in found.text.lower()
     scores = Shown(evaluations[0]._repr_html_())
     low, high = evaluations[0].intervals["iou"]
     assert f"{low:.3f} to {high:.3f}" in scores.text and f"{evaluations[0].metrics['iou']:.3f}" in scores.text
     assert len(scores.pictures) == 2 * 4  # of two test images
-    moved = (root / NASTY.replace("/", "_")).rename(root / "moved")
+    moved = (root / NASTY).rename(root / "moved")
     assert "so there are no pictures" in Shown(runs[0]._repr_html_()).text
     assert len(Shown(runs[0].evaluate(data=moved)._repr_html_()).pictures) == 2 * 4
 
