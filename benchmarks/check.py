@@ -1,6 +1,7 @@
 """The whole audit of 2,000 pairs at 512 × 512 beside decoding them once on the same cores, and its memory.
 
 python benchmarks/check.py [--count 200]
+python benchmarks/check.py --frames     only a film of near-identical frames: memory and seconds by their number
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from PIL import Image
 from common import Figure, part, publish
 
 SIDE, SCENES, REPEATS = 512, 50, 3
+FRAMES = (1500, 3000, 6000)  # of 48 × 48 pixels
 KINDS = {"jpeg": ".jpg", "png": ".png"}
 
 
@@ -32,10 +34,15 @@ def main() -> bool:
 
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--count", type=int, default=2000)
-    count = arguments.parse_args().count
+    arguments.add_argument("--frames", action="store_true")
+    given = arguments.parse_args()
+    count: int = given.count
     figures: list[Figure] = []
     place = Path(tempfile.mkdtemp(prefix="maskwright-bench-"))
     try:
+        figures += film(place)
+        if given.frames:
+            return publish("check_frames", figures)
         for kind in KINDS:
             make_set(place / kind, count, kind)
             both = _both_sides(place / kind)
@@ -57,6 +64,37 @@ def main() -> bool:
     finally:
         shutil.rmtree(place)
     return publish("check", figures)
+
+
+def film(place: Path) -> list[Figure]:
+    """What near-identical frames cost an audit: every landmark of one meets those of all others."""
+    found: dict[int, dict[str, float]] = {}
+    for number in FRAMES:
+        make_film(place / f"film{number}", number)
+        found[number] = part(__file__, "--side", str(place / f"film{number}"))
+    few, many = found[FRAMES[0]], found[FRAMES[-1]]
+    each = (many["own_peak_mib"] - few["own_peak_mib"]) * 1024 / (FRAMES[-1] - FRAMES[0])
+    slower = many["cpu_s"] / few["cpu_s"] / (FRAMES[-1] / FRAMES[0])
+    detail: dict[str, object] = {f"{name}_{number}": one[name] for number, one in found.items() for name in sorted(one)}
+    return [
+        Figure("check, KiB of memory a near-identical frame", each, "<= 40", each <= 40, detail),
+        Figure("check, time for four times the frames / 4", slower, "<= 1.5", slower <= 1.5, detail),
+    ]
+
+
+def make_film(root: Path, count: int) -> None:
+    """One scene seen again and again: noise, and a drift of two pixels to and fro."""
+    scene = _scenes()[0][0][:144, :144]
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+    for index in range(count):
+        rng = np.random.default_rng((3, index))
+        drift = cv2.warpAffine(
+            scene, np.array([[1, 0, 6 * np.sin(index / 40)], [0, 1, 0]]), (144, 144), borderMode=cv2.BORDER_REFLECT
+        )
+        frame = cv2.resize(drift, (48, 48), interpolation=cv2.INTER_AREA) + rng.normal(0, 3, (48, 48, 3))
+        Image.fromarray(np.clip(frame, 0, 255).astype(np.uint8)).save(root / "images" / f"{index:05d}.png")
+        Image.fromarray((frame[..., 0] > 100).astype(np.uint8)).save(root / "masks" / f"{index:05d}.png")
 
 
 def make_set(root: Path, count: int, kind: str) -> None:
@@ -143,7 +181,8 @@ def _both_sides(root: Path) -> dict[str, list[float]]:
 
 if __name__ == "__main__":
     if "--side" in sys.argv:  # one audit in a process of its own, for its memory
+        started = time.process_time()  # of all cores; other work on the machine counts for little
         audited(Path(sys.argv[-1]))
-        print(json.dumps({"own_peak_mib": own_peak_mib()}))
+        print(json.dumps({"own_peak_mib": own_peak_mib(), "cpu_s": time.process_time() - started}))
     else:
         sys.exit(0 if main() else 1)

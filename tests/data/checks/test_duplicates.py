@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -213,6 +214,25 @@ def test_three_hundred_generated_pictures_give_no_false_pair() -> None:
     images = [drawn(kind, number, 72, 96) for kind in ("puzzle", "landcover") for number in range(100, 250)]
     assert len(images) == 300
     assert nearly_the_same([signature(image) for image in images]) == []
+
+
+def test_frames_that_are_all_alike_cost_little_memory() -> None:
+    """Each landmark of one meets those of all others: what is kept must grow with the frames, not with their meetings."""
+    scene = cv2.resize(drawn("landcover", 0), (48, 48), interpolation=cv2.INTER_AREA).astype(np.float32)
+    frames = [
+        signature(np.clip(scene + np.random.default_rng(number).normal(0, 1, scene.shape), 0, 255).astype(np.uint8))
+        for number in range(160)
+    ]
+
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        nearly_the_same(frames[:count])
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(10)  # caches
+    assert peak(160) - peak(40) < 120 * 300_000  # it was 560,000
 
 
 found = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)

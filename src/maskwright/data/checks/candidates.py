@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, fields
 
@@ -23,8 +22,7 @@ _LOOKS_EACH = 16  # of those, looked at in all, as a multiple of the pictures: t
 _PASSING = 0.45  # correlation on a coarse grid that is worth laying over exactly
 _PASSING_WHOLE = 0.35  # the same where nearly all is shared: a change of scale, not seen yet, may lower it
 _WHOLE, _SHARED = 0.8, 0.37  # shares of the smaller picture: nearly all of it, and the least that is looked at
-# pairs of pictures, landmarks, and pairs of landmarks worked on at once: memory stays flat
-_LOT, _ENTRIES, _MATCHES = 128, 8192, 1 << 17
+_PICTURES, _ENTRIES = 16, 8192  # pictures and landmarks worked on at once: memory stays flat
 
 
 @dataclass(frozen=True)
@@ -44,87 +42,94 @@ class Candidates:
 
 
 def promising(marks: Landmarks, detail: np.ndarray, sizes: np.ndarray, pool: Executor) -> Candidates:
-    """Pairs whose landmarks agree and whose thumbnails, laid over each other coarsely, do so too."""
-    voted = _voted(marks, *_met(marks, pool))
-    voted = voted.chosen(np.arange(min(len(voted.first), _LOOKS_EACH * len(detail))))
-    lots = [voted.chosen(slice(start, start + _LOT)) for start in range(0, len(voted.first), _LOT)]
-    if not lots:
-        return voted
-    agreed = np.concatenate(list(pool.map(lambda lot: _agreed_coarsely(detail, sizes, lot), lots)))
-    passing = np.flatnonzero(agreed > 0)
-    pair = voted.first[passing] * len(detail) + voted.second[passing]
-    order = np.lexsort((-agreed[passing], pair))  # of each pair's readings the one that agrees best
-    first = np.append(True, pair[order][1:] != pair[order][:-1])[: len(order)]
-    return voted.chosen(np.sort(passing[order[first]]))
+    """Pairs whose landmarks agree and whose thumbnails, laid over each other coarsely, do so too.
 
-
-def _met(marks: Landmarks, pool: Executor) -> tuple[np.ndarray, np.ndarray]:
-    """Entries of different pictures that are alike; the earlier picture's first."""
-    number = len(marks.form)
-    if number < 2:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    even = _evened(marks.form)
-    bits = min(28, max(8, int(np.log2(number)) + _BITS))
-
-    def table(seed: int) -> list[np.ndarray]:
-        sides = even @ np.random.default_rng(seed).standard_normal((even.shape[1], bits)).astype(np.float32)
-        packed = np.packbits(sides > 0, axis=1)
-        bucket = np.pad(packed, ((0, 0), (0, 4 - packed.shape[1]))).view(np.int32).ravel()
-        return [_alike(marks, one, two) for one, two in _within(bucket)]
-
-    # fixed seeds: the same pictures give the same findings
-    met = [pairs for found in pool.map(table, range(_TABLES)) for pairs in found]
-    pairs = np.unique(np.concatenate(met))
-    return pairs // number, pairs % number
-
-
-def _alike(marks: Landmarks, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """Those of the pairs that are alike and of different pictures, each as one number; the earlier picture's entry first."""
-    apart = marks.picture[one] != marks.picture[two]
-    one, two = one[apart], two[apart]
-    near = np.einsum("ij,ij->i", marks.form[one], marks.form[two]) >= _NEAR
-    one, two = one[near], two[near]
-    swap = marks.picture[one] > marks.picture[two]
-    return np.where(swap, two, one) * len(marks.form) + np.where(swap, one, two)
-
-
-def _evened(form: np.ndarray) -> np.ndarray:
-    """Forms on axes of equal weight, around their mean, so that buckets fill evenly."""
-    centred = form - form.mean(0)
-    strength, axes = np.linalg.eigh(centred.T @ centred / len(form))
-    return centred @ (axes / np.sqrt(np.sqrt(np.maximum(strength, strength.max() * 1e-3 + 1e-12)))).astype(np.float32)
-
-
-def _within(bucket: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of entries in one bucket, each with at most _NEXT of those that come after it; some at a time."""
-    order = np.argsort(bucket)
-    ordered = bucket[order]
-    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    lengths = np.diff(np.append(starts, len(ordered)))
-    later = np.minimum(np.repeat(starts + lengths, lengths) - np.arange(len(ordered)) - 1, _NEXT)
-    for start in range(0, len(ordered), _ENTRIES):
-        some = later[start : start + _ENTRIES]
-        one = np.repeat(np.arange(start, start + len(some)), some)
-        step = np.arange(len(one)) - np.repeat(np.cumsum(some) - some, some) + 1
-        yield order[one], order[one + step]
-
-
-def _voted(marks: Landmarks, one: np.ndarray, two: np.ndarray) -> Candidates:
-    """The turns and shifts most landmarks of a pair of pictures agree on, at least _AGREEING; best supported ones first.
-
-    A pair comes several times where, say, several trees of one are like several trees of the other.
+    Some pictures at a time, each with all that come after it: however many are alike, memory grows by what is kept of a picture.
     """
-    first = marks.picture[one]  # in order, as `one` is; no pair of pictures is cut in two
-    cuts = np.unique(np.append(np.searchsorted(first, first[::_MATCHES]), len(one))) if len(one) else np.zeros(1, np.int64)
-    parts = [_voted_in(marks, one[start:end], two[start:end]) for start, end in itertools.pairwise(cuts.tolist())]
-    if not parts:
+    if not len(marks.form):
         return Candidates(*(np.zeros(0, np.int64) for _ in fields(Candidates)))
-    found = Candidates(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Candidates)))
+    tables = list(pool.map(lambda seed: _Table.of(marks.form, seed), range(_TABLES)))
+
+    def of_lot(start: int) -> Candidates:
+        voted = _voted(marks, *_met(marks, tables, start, start + _PICTURES))
+        voted = voted.chosen(np.argsort(-voted.votes, kind="stable")[: _LOOKS_EACH * _PICTURES])
+        agreed = _agreed_coarsely(detail, sizes, voted)
+        passing = np.flatnonzero(agreed > 0)
+        pair = voted.first[passing] * len(detail) + voted.second[passing]
+        order = np.lexsort((-agreed[passing], pair))  # of each pair's readings the one that agrees best
+        best = np.append(True, pair[order][1:] != pair[order][:-1])[: len(order)]
+        return voted.chosen(passing[order[best]])
+
+    lots = list(pool.map(of_lot, range(0, len(detail), _PICTURES)))
+    found = Candidates(*(np.concatenate([getattr(lot, field.name) for lot in lots]) for field in fields(Candidates)))
     return found.chosen(np.argsort(-found.votes, kind="stable"))
 
 
-def _voted_in(marks: Landmarks, one: np.ndarray, two: np.ndarray) -> Candidates:
-    """The same for some pairs of pictures, in their order."""
+@dataclass(frozen=True)
+class _Table:
+    """Landmarks dealt into buckets: their order by bucket, the place of each in it, where its bucket begins and ends."""
+
+    order: np.ndarray
+    place: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+    @classmethod
+    def of(cls, form: np.ndarray, seed: int) -> _Table:
+        rng = np.random.default_rng(seed)  # fixed seeds: the same pictures give the same findings
+        bits = min(28, max(8, int(np.log2(len(form))) + _BITS))
+        middle, even = _evened(form)
+        sides = even @ rng.standard_normal((even.shape[1], bits)).astype(np.float32)
+        packed = np.concatenate([np.packbits((lot - middle) @ sides > 0, axis=1) for lot in _lots(form)])
+        bucket = np.pad(packed, ((0, 0), (0, 4 - packed.shape[1]))).view(np.int32).ravel()
+        order = rng.permutation(len(form)).astype(np.int32)  # in a crowded bucket each table has other neighbours
+        order = order[np.argsort(bucket[order], kind="stable")]
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        begins = np.flatnonzero(np.append(True, bucket[order][1:] != bucket[order][:-1])).astype(np.int32)
+        lengths = np.diff(np.append(begins, len(order)))
+        return cls(order, place, np.repeat(begins, lengths), np.repeat(begins + lengths, lengths).astype(np.int32))
+
+    def neighbours(self, entries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Each entry with those of its bucket that lie at most _NEXT before or after it."""
+        place = self.place[entries]
+        first, last = np.maximum(self.start[place], place - _NEXT), np.minimum(self.end[place], place + _NEXT + 1)
+        number = last - first
+        step = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
+        return np.repeat(entries, number), self.order[np.repeat(first, number) + step]
+
+
+def _lots(form: np.ndarray) -> Iterator[np.ndarray]:
+    """Some entries at a time: memory stays flat."""
+    return (form[start : start + _ENTRIES] for start in range(0, len(form), _ENTRIES))
+
+
+def _evened(form: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of all forms, and what brings them onto axes of equal weight, so that buckets fill evenly."""
+    middle = form.mean(0)
+    strength, axes = np.linalg.eigh(sum((lot - middle).T @ (lot - middle) for lot in _lots(form)) / len(form))
+    return middle, (axes / np.sqrt(np.sqrt(np.maximum(strength, strength.max() * 1e-3 + 1e-12)))).astype(np.float32)
+
+
+def _met(marks: Landmarks, tables: Sequence[_Table], start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+    """Entries of the pictures from `start` to `end`, and those of later pictures that are alike."""
+    entries = np.arange(*np.searchsorted(marks.picture, (start, end)))
+    met: list[np.ndarray] = []
+    for table in tables:
+        one, two = table.neighbours(entries)
+        later = marks.picture[two] > marks.picture[one]
+        one, two = one[later], two[later]
+        near = np.einsum("ij,ij->i", marks.form[one], marks.form[two]) >= _NEAR
+        met.append(one[near] * len(marks.form) + two[near])
+    pairs = np.unique(np.concatenate(met))
+    return pairs // len(marks.form), pairs % len(marks.form)
+
+
+def _voted(marks: Landmarks, one: np.ndarray, two: np.ndarray) -> Candidates:
+    """The turns and shifts most landmarks of a pair of pictures agree on, at least _AGREEING.
+
+    A pair comes several times where, say, several trees of one are like several trees of the other.
+    """
     turn = turn_between()[marks.turn[one], marks.turn[two]]
     spots = [np.unique(marks.spot[index], return_inverse=True)[1] for index in (one, two)]
     # two readings of one place count once

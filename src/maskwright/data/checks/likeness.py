@@ -26,6 +26,7 @@ _FINE_APART = (0.7, 0.55)  # the same for pictures turned or far apart, where mo
 _PARTICULAR = 0.45  # correlation of what is left without lines: stripes that a camera or a tool draws on everything tell nothing
 _ELSEWHERE = 0.7  # of what another shift or turn leaves unexplained, this one must leave less: a brick fits any brick
 _LINE = 15  # pixels of the thumbnail over which a line is followed
+_ROUND = 64  # side on which shifts are tried all at once: a power of two that leaves room for shifts by nearly half a side
 _ASIDE_BY = 3.5  # pixels from which on another shift is another
 _SMALLEST = 0.4  # share of the smaller picture an overlap must have
 _ASIDE = 0.85  # overlaps below this are far apart
@@ -207,24 +208,26 @@ def _without_lines(one: np.ndarray, two: np.ndarray, inside: np.ndarray) -> tupl
 
 def _best_elsewhere(one: np.ndarray, two: np.ndarray, inside: np.ndarray) -> float:
     """The best correlation of two pictures that lie over each other after any other shift or turn that leaves a third of them."""
-    side = 2 * max(one.shape) + 2
 
-    def spectra(pictures: Sequence[np.ndarray]) -> np.ndarray:
-        padded = np.zeros((len(pictures), side, side), np.float32)
-        for place, picture in enumerate(pictures):
-            padded[place, : picture.shape[0], : picture.shape[1]] = picture
-        return np.fft.rfft2(padded)
+    def spectra(turn: int, *pictures: np.ndarray) -> list[np.ndarray]:
+        whole = [np.ascontiguousarray(turned_picture(picture, turn)) for picture in pictures]
+        return [
+            cv2.dft(cv2.copyMakeBorder(p, 0, _ROUND - p.shape[0], 0, _ROUND - p.shape[1], cv2.BORDER_CONSTANT)) for p in whole
+        ]
 
-    away = np.minimum(np.arange(side), side - np.arange(side))
-    away = np.hypot(away[:, None], away) > _ASIDE_BY
-    second = spectra((two, two * two, inside))
+    def summed(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return cv2.idft(cv2.mulSpectrums(second, first, 0, conjB=True), flags=cv2.DFT_SCALE)
+
+    shift = (np.arange(_ROUND) + _ROUND // 2) % _ROUND - _ROUND // 2
+    within = np.maximum(abs(shift[:, None]), abs(shift)) <= _ROUND - SIDE  # farther ones come round again
+    away = within & (np.hypot(shift[:, None], shift) > _ASIDE_BY)
+    other, other_power, other_inside = spectra(0, two, two * two, inside)
     best = -1.0
     for turn in range(8):
-        first = np.conj(spectra([turned_picture(picture, turn) for picture in (one, one * one, inside)]))
-        products = (first[0] * second[0], first[1] * second[2], first[2] * second[1], first[2] * second[2])
-        agreed, power, other, shared = np.fft.irfft2(np.stack(products), (side, side))
-        enough = (shared > inside.sum() / 3) & (away if turn == 0 else True)
-        found = agreed[enough] / np.sqrt(np.maximum(power[enough] * other[enough], 1e-6))
+        first, power, place = spectra(turn, one, one * one, inside)
+        enough = (summed(place, other_inside) > inside.sum() / 3) & (within if turn else away)
+        powers = summed(power, other_inside)[enough] * summed(place, other_power)[enough]
+        found = summed(first, other)[enough] / np.sqrt(np.maximum(powers, 1e-6))
         best = max(best, float(found.max(initial=-1.0)))
     return best
 
