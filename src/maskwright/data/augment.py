@@ -20,7 +20,7 @@ import numpy as np
 from maskwright.config.augment import AlbumentationsOp, AugmentOp
 from maskwright.data import albumentations
 from maskwright.data.dataset import Bands
-from maskwright.data.geometry import Aim, View, about_centre, perspective, rotation, warp_pair
+from maskwright.data.geometry import Aim, View, about_centre, in_fours, perspective, rotation, warp_pair
 from maskwright.errors import ConfigError, listed, unknown
 
 Rng = np.random.Generator
@@ -116,7 +116,7 @@ COLOUR: dict[str, tuple[Callable[[float, Rng], np.ndarray], float, float]] = {
 
 def _blur(image: np.ndarray, amount: float, rng: Rng) -> np.ndarray:
     sigma = float(rng.uniform(0.3, max(0.3, amount)))
-    return cv2.GaussianBlur(image, (0, 0), sigma)
+    return in_fours(lambda part: cv2.GaussianBlur(part, (0, 0), sigma), image)
 
 
 def _noise(image: np.ndarray, amount: float, rng: Rng) -> np.ndarray:
@@ -126,7 +126,8 @@ def _noise(image: np.ndarray, amount: float, rng: Rng) -> np.ndarray:
     bank = _noise_bank(sigma)
     start = int(rng.integers(bank.size))
     grain = bank[start:] if start + image.size <= bank.size else np.resize(np.roll(bank, -start), image.size)
-    return cv2.add(image, grain[: image.size].reshape(image.shape), dtype=cv2.CV_8U)
+    flat = image.reshape(len(image), -1)  # OpenCV has no pictures of many channels
+    return cv2.add(flat, grain[: image.size].reshape(flat.shape), dtype=cv2.CV_8U).reshape(image.shape)
 
 
 @functools.lru_cache(maxsize=64)

@@ -8,6 +8,7 @@ are read once, at the end.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -110,12 +111,7 @@ def warp_pair(image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: int
     if image.shape[2] == 3 and source.shape[0] * source.shape[1] > _FOUR_UP_TO * size * size:
         return _warp(source, inner, size, cv2.INTER_LINEAR, border, (0, 0, 0)), labels
     if image.shape[2] != 3:
-        # at most four channels at a time: OpenCV's border values have no more
-        parts = [
-            _warp(np.ascontiguousarray(source[..., at : at + 4]), inner, size, cv2.INTER_LINEAR, border, (0, 0, 0, 0))
-            for at in range(0, source.shape[2], 4)
-        ]
-        return np.concatenate([part.reshape(size, size, -1) for part in parts], axis=2), labels
+        return in_fours(lambda part: _warp(part, inner, size, cv2.INTER_LINEAR, border, (0, 0, 0, 0)), source), labels
     # OpenCV warps four channels more than twice as fast as three; adding and dropping one costs little
     four = _warp(cv2.cvtColor(source, cv2.COLOR_RGB2RGBA), inner, size, cv2.INTER_LINEAR, border, (0, 0, 0, 0))
     return cv2.cvtColor(four, cv2.COLOR_RGBA2RGB), labels
@@ -131,14 +127,21 @@ def shrink_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _resize(image: np.ndarray, height: int, width: int, how: int) -> np.ndarray:
-    """Resize with any number of channels: OpenCV averages at most four at a time. H W C → h w C"""
-    if image.shape[2] <= 4:
-        return cv2.resize(image, (width, height), interpolation=how).reshape(height, width, -1)
-    parts = [
-        cv2.resize(np.ascontiguousarray(image[..., at : at + 4]), (width, height), interpolation=how).reshape(height, width, -1)
-        for at in range(0, image.shape[2], 4)
-    ]
-    return np.concatenate(parts, axis=2)
+    """Resize with any number of channels. H W C → h w C"""
+    return in_fours(lambda part: cv2.resize(part, (width, height), interpolation=how), image)
+
+
+def in_fours(apply: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
+    """Apply a function of OpenCV to any number of channels: it averages four at most, and has none at all for over 128.
+
+    H W C → h w C
+    """
+    parts = (
+        [image] if image.shape[2] <= 4 else [np.ascontiguousarray(image[..., at : at + 4]) for at in range(0, image.shape[2], 4)]
+    )
+    done = [apply(part) for part in parts]
+    done = [part.reshape(*part.shape[:2], -1) for part in done]
+    return done[0] if len(done) == 1 else np.concatenate(done, axis=2)
 
 
 def _warp(source: np.ndarray, matrix: np.ndarray, size: int, how: int, border: int, fill: object) -> np.ndarray:

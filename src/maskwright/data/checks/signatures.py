@@ -65,7 +65,7 @@ def _shrunk(image: np.ndarray) -> np.ndarray:
 def _few_channels(image: np.ndarray) -> np.ndarray:
     """Colours as they are, else one band: the middle one of many. H W C → H W 3, H W 4 or H W"""
     channels = image.shape[2]
-    return image if channels in (3, 4) else cv2.extractChannel(image, channels // 2)
+    return image if channels in (3, 4) else np.ascontiguousarray(image[..., channels // 2])
 
 
 def check_sum(image: np.ndarray) -> str:
