@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standing_making import comparison, counts, simulated
+from standing_making import comparison, simulated
 
-from maskwright.comparison.disagreement import disagreement, disputed, disputed_share, least_disputed
-from maskwright.comparison.entries import Comparison, Cost
+from maskwright.comparison.disagreement import disputed, disputed_share, least_disputed
+from maskwright.comparison.entries import Cost
 from maskwright.comparison.pareto import COSTS, fronts, on_front
 from maskwright.comparison.standings import standings
 from maskwright.metrics.counts import Counts, confusion
@@ -42,15 +42,14 @@ def test_a_front_for_each_cost():
     stood = standings(comparison(simulated(np.random.default_rng(0), 80, [1, 0.5, 0]), costs=costs))
     found = fronts(stood)
     assert list(found) == list(COSTS)
-    assert [(point.name, point.on_front) for point in found["parameters"].points] == [
+    assert [(point.name, point.on_front) for point in found["parameters"]] == [
         ("entry1", True), ("entry2", False), ("entry0", True),
     ]  # fmt: skip
-    assert [point.on_front for point in found["train_seconds"].points] == [True, False, False]
     times = found["milliseconds_an_image"]
-    assert times.missing == ("entry0",) and [point.cost for point in times.points] == [4.0, 5.0]
-    assert not any(point.on_front for point in times.points)  # as the time of one is not known
+    assert [(point.name, point.cost) for point in times] == [("entry2", 4.0), ("entry1", 5.0)]
+    assert not any(point.on_front for point in times)  # as the time of one is not known
     best = next(row for row in stood.rows if row.name == "entry0")
-    point = found["multiply_adds"].points[-1]
+    point = found["multiply_adds"][-1]
     assert (point.score, point.interval, point.verdict) == (best.metrics["iou"], best.intervals["iou"], "best")
 
 
@@ -62,7 +61,7 @@ def test_a_front_for_each_cost():
 def test_times_are_ranked_only_where_they_do_not_overlap(spreads, order):
     costs = [Cost(1, 1.0, 1.0, 10.0 + place, *ends) for place, ends in enumerate(spreads)]
     stood = standings(comparison(simulated(np.random.default_rng(0), 80, [1, 0]), costs=costs))
-    assert [point.on_front for point in fronts(stood)["milliseconds_an_image"].points] == order
+    assert [point.on_front for point in fronts(stood)["milliseconds_an_image"]] == order
 
 
 # ------------------------------------------------------------------ disagreement
@@ -96,38 +95,8 @@ def test_counts_give_the_least_that_label_maps_confirm():
         assert exact[index] == pytest.approx(apart[scored].mean())
 
 
-def test_images_are_in_the_order_of_what_is_in_dispute():
-    masks, labels = label_maps(np.random.default_rng(1))
-    made = comparison([(counted(masks, one),) for one in labels])
-    place = {image: index for index, image in enumerate(made.images)}
-    exact = disagreement(made, lambda image: (masks[place[image]], labels[:, place[image]]))
-    assert [one.image for one in exact] == sorted(made.images, reverse=True)
-    assert all(one.is_exact for one in exact)
-    quick = disagreement(made)
-    least = least_disputed(made.entries)
-    assert [one.image for one in quick] == [made.images[index] for index in np.argsort(-least)]
-    assert [one.pixels for one in quick] == sorted(least, reverse=True) and not quick[0].is_exact
-
-
-def test_scores_and_their_spread():
-    one = (counts([50, 0], [30, 0], [20, 0]), counts([40, 0], [30, 0], [30, 0]))
-    other = (counts([90, 0], [5, 0], [5, 10]),)
-    first, second = disagreement(comparison([one, other]))
-    assert (first.image, second.image) == ("image0", "image1")
-    assert first.scores == pytest.approx({"entry0": 0.45, "entry1": 0.9}) and first.spread == pytest.approx(0.45)
-    # nothing there: undefined for the one, 0 for the other, which found something
-    assert math.isnan(second.scores["entry0"]) and second.scores["entry1"] == 0 and second.spread == 0
-    assert second.pixels == pytest.approx(10 / 20_000)
-
-
 def test_votes():
     maps = [np.array([[value]], np.uint8) for value in (0, 1, 1, 2, 255)]
     assert disputed(maps).item() == 3
     assert disputed(maps[:1]).item() == 0
     assert disputed_share(np.full((1, 1), 255, np.uint8), maps) == 0.0
-
-
-def test_one_entry_or_none_disagrees_about_nothing():
-    alone = disagreement(comparison(simulated(np.random.default_rng(0), 3, [0])))
-    assert [one.pixels for one in alone] == [0.0] * 3 and [one.spread for one in alone] == [0.0] * 3
-    assert disagreement(Comparison("test", (), (), (), ())) == ()

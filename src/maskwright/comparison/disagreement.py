@@ -5,51 +5,13 @@ Legend: N images, K classes, m entries, H W an image's sides.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
 
-from maskwright.comparison.entries import Comparison, Entry
+from maskwright.comparison.entries import Entry
 from maskwright.data.dataset import IGNORE
-from maskwright.metrics.scores import headline
-
-# an image's name → its mask and a label map of each entry, in the entries' order
-ReadLabels = Callable[[str], tuple[np.ndarray, Sequence[np.ndarray]]]
-
-
-@dataclass(frozen=True)
-class Disagreement:
-    """How far apart the entries are on one image.
-
-    `pixels` is the share of its scored pixels they do not all agree on; read from counts it is the least that share can
-    be (`is_exact` False). `scores` is each entry's IoU there, `spread` the highest less the lowest of them.
-    """
-
-    image: str
-    pixels: float
-    is_exact: bool
-    spread: float
-    scores: dict[str, float]
-
-
-def disagreement(comparison: Comparison, read_labels: ReadLabels | None = None) -> tuple[Disagreement, ...]:
-    """Every image, the one with most pixels in dispute first, then by the spread of IoU.
-
-    Counts alone give an order at once; `read_labels` gives the exact share at the price of reading the label maps.
-    """
-    scores = {entry.name: _image_scores(entry) for entry in comparison.entries}
-    least = least_disputed(comparison.entries) if comparison.entries else np.zeros(len(comparison.images))
-    found = []
-    for index, image in enumerate(comparison.images):
-        share = disputed_share(*read_labels(image)) if read_labels else float(least[index])
-        row = {name: float(values[index]) for name, values in scores.items()}
-        finite = [value for value in row.values() if math.isfinite(value)]
-        spread = max(finite) - min(finite) if finite else math.nan
-        found.append(Disagreement(image, share, read_labels is not None, spread, row))
-    return tuple(sorted(found, key=lambda one: (-one.pixels, -one.spread if math.isfinite(one.spread) else 0.0)))
 
 
 def least_disputed(entries: Sequence[Entry]) -> np.ndarray:
@@ -82,11 +44,3 @@ def disputed_share(mask: np.ndarray, labels: Sequence[np.ndarray]) -> float:
     """The share of scored pixels on which not all label maps agree; 0 where nothing is scored."""
     scored = mask != IGNORE
     return float((disputed(labels)[scored] > 0).mean()) if scored.any() else 0.0
-
-
-def _image_scores(entry: Entry) -> np.ndarray:
-    """IoU of each image, the mean over the seeds that have one. → N"""
-    each = np.stack([headline(counts.matrix, counts.boundary_overlap, counts.boundary_union)["iou"] for counts in entry.counts])
-    finite = np.isfinite(each)
-    total = np.where(finite, each, 0).sum(0)
-    return np.divide(total, finite.sum(0), out=np.full(len(total), math.nan), where=finite.any(0))

@@ -12,14 +12,9 @@ if TYPE_CHECKING:
     from maskwright.comparison.entries import Cost
     from maskwright.comparison.standings import Standings
 
-# what an entry costs → in words; the first that is known of all decides `on_front` in the table. Times come last: they are
-# the machine's as much as the model's
-COSTS = {
-    "multiply_adds": "multiply-adds",
-    "parameters": "parameters",
-    "milliseconds_an_image": "ms an image",
-    "train_seconds": "train seconds",
-}
+# what a front can be about; the first that is known of all decides `on_front` in the table. A time comes last, as it is the
+# machine's as much as the model's
+COSTS = ("multiply_adds", "parameters", "milliseconds_an_image")
 
 
 @dataclass(frozen=True)
@@ -32,16 +27,6 @@ class Point:
     interval: tuple[float, float]
     verdict: str
     on_front: bool
-
-
-@dataclass(frozen=True)
-class Front:
-    """Points of one kind of cost, cheapest first; `missing` names the entries without that cost or without a score."""
-
-    cost: str
-    label: str
-    points: tuple[Point, ...]
-    missing: tuple[str, ...]
 
 
 def on_front(costs: Sequence[float], scores: Sequence[float]) -> list[bool]:
@@ -71,12 +56,15 @@ def front_cost(costs: Sequence[Cost]) -> str:
     return known[0] if known else "parameters"
 
 
-def fronts(standings: Standings) -> dict[str, Front]:
-    """One front for each kind of cost; on that of times nobody is, unless no two of them overlap."""
+def fronts(standings: Standings) -> dict[str, tuple[Point, ...]]:
+    """The entries by each kind of cost that is known of them, cheapest first.
+
+    By times nobody is on the front, unless no two of them overlap.
+    """
     found = {}
     sign = -1 if standings.is_lower_better else 1
     ranked = latencies_differ([row.cost for row in standings.rows])
-    for name, label in COSTS.items():
+    for name in COSTS:
         rows = [(float(getattr(row.cost, name)), row.metrics[standings.metric], row) for row in standings.rows]
         known = [each for each in rows if math.isfinite(each[0] + each[1])]
         flags = on_front([cost for cost, _, _ in known], [sign * score for _, score, _ in known])
@@ -86,6 +74,5 @@ def fronts(standings: Standings) -> dict[str, Front]:
             Point(row.name, cost, score, row.intervals[standings.metric], row.verdict, flag)
             for (cost, score, row), flag in zip(known, flags, strict=True)
         ]
-        missing = tuple(row.name for cost, score, row in rows if not math.isfinite(cost + score))
-        found[name] = Front(name, label, tuple(sorted(points, key=lambda point: (point.cost, -sign * point.score))), missing)
+        found[name] = tuple(sorted(points, key=lambda point: (point.cost, -sign * point.score)))
     return found

@@ -14,7 +14,7 @@ import numpy as np
 
 from maskwright.comparison.entries import Comparison, Entry
 from maskwright.comparison.naming import BETWEEN
-from maskwright.comparison.pareto import Front, fronts
+from maskwright.comparison.pareto import Point, fronts
 from maskwright.comparison.standings import Standing, Standings, standings
 from maskwright.config import Config
 from maskwright.config.base import higher_is_better
@@ -70,7 +70,7 @@ class ComparisonFacts:
     standings: Standings = field(repr=False)
     contenders: tuple[Contender, ...]
     subject: str
-    fronts: Mapping[str, Front] = field(repr=False)
+    fronts: Mapping[str, tuple[Point, ...]] = field(repr=False)
     is_numbered: bool
     configs: tuple[tuple[Config, ...], ...] = field(repr=False)
     histories: tuple[tuple[Sequence[Mapping[str, float]], ...], ...] = field(repr=False)

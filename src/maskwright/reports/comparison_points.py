@@ -121,7 +121,7 @@ def _all_cost_plots(facts: ComparisonFacts) -> list[CostPlot]:
     by_name = {one.name: one for one in facts.contenders}
     found = []
     for cost, (key, title, unit) in COSTS.items():
-        points = [point for point in facts.fronts[cost].points if point.cost > 0] if facts.fronts else []
+        points = [point for point in facts.fronts[cost] if point.cost > 0] if facts.fronts else []
         if len({point.cost for point in points}) < 2 or not any(point.on_front for point in points):
             continue
         drawn = tuple(
