@@ -140,12 +140,12 @@ def test_other_files_are_noted_and_system_files_are_not(build: Build) -> None:
 REFUSED: dict[str, tuple[list[str], str]] = {
     "empty folder": ([], "holds nothing"),
     "only images": (["images/a.png"], r"holds images/ \(1 images\)"),
-    "loose files": (["a.png", "a_mask.png"], "2 files"),
+    "loose files": (["a.png", "b_mask.png"], "2 files"),
     "unlabelled leftovers": (["images/a1.png", "images/a2.png", "masks/a1.png"], "without a mask: a2"),
     "two folders of masks": (["images/a.png", "masks/a.png", "labels/a.png"], "one folder of masks; got labels and masks"),
     "no image in images": (["images/readme.md", "masks/a.png"], "must hold at least one image file"),
     "no mask in masks": (["images/a.png", "masks/a.json"], "must hold at least one mask file"),
-    "a split on one side": (["images/train/1.png", "images/test/1.png", "masks/train/1.png"], "only one of them has test"),
+    "a split on one side": (["images/train/1.png", "masks/test/1.png", "masks/train/1.png"], "only one of them has test"),
     "one name, two suffixes": (
         ["images/a.png", "images/a.jpg", "masks/a.png", "masks/b.png"],
         "must hold one file a name; got a.jpg and a.png",
@@ -163,6 +163,7 @@ def test_folders_that_say_too_little_are_refused(case: str, build: Build) -> Non
 # split folders that would be lost without a word, and the folder a note has to name then
 HALF: dict[str, tuple[list[str], str]] = {
     "test without masks": (["train/images/1.png", "train/masks/1.png", "test/images/2.png"], "test"),
+    "inner test without masks": (["images/train/1.png", "images/test/2.png", "masks/train/1.png"], "test"),
     "camvid test without masks": (["train/1.png", "trainannot/1.png", "test/2.png"], "test"),
     "two names of one split": (
         [f"{kind}/{split}/{split}.png" for kind in ("images", "masks") for split in ("train", "val", "validation")],
@@ -272,8 +273,10 @@ def test_links_to_folders_and_files_are_followed(build: Build) -> None:
     listing = read(root / "set")
     assert len(listing.records) == 3
     (note,) = listing.notes
-    assert note.startswith("3 files that are no images were left aside: gone.png (a link that leads nowhere), more/")
+    assert note.startswith("not read: images/gone.png (a link that leads nowhere), images/more/")
     assert note.count("which is read already") == 2
+    named = read(root / "set", images="images", masks="masks")
+    assert len(named.records) == 3 and "gone.png (a link that leads nowhere)" in named.notes[0]
 
 
 def test_linked_folders_of_labelme_files_are_read(build: Build) -> None:

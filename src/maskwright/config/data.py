@@ -82,8 +82,13 @@ class DataConfig(Section):
         str | None,
         Field(description="folder of the data set, or a CSV of image,mask[,split][,group]; in a file, relative to the file"),
     ] = None
-    images: Annotated[str | None, Field(description="folder of images inside root, when it isn't found by name")] = None
-    masks: Annotated[str | None, Field(description="folder of masks inside root, when it isn't found by name")] = None
+    images: Annotated[
+        str | None,
+        Field(description="folder of images inside root, or a pattern such as '*/images', when it isn't found by name"),
+    ] = None
+    masks: Annotated[
+        str | None, Field(description="folder of masks inside root, or a pattern such as '*/masks', when it isn't found by name")
+    ] = None
     reader: Annotated[
         ReaderName, Field(description="how the folder is read; auto asks each reader whether it knows the layout")
     ] = "auto"

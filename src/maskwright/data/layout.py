@@ -1,68 +1,41 @@
-"""Which folders hold images and which hold masks, recognised by the names people give them."""
+"""The files below a folder, and the words by which people name those of images, masks and splits."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-
-from maskwright.errors import DataError, listed
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"})
 ARRAY_SUFFIXES = frozenset({".npy", ".npz", ".mat"})  # masks may be arrays
-IMAGE_NAMES = frozenset(
-    {"image", "images", "img", "imgs", "input", "inputs", "photo", "photos", "picture", "pictures", "rgb", "x"}
-)
-MASK_NAMES = frozenset({"mask", "masks", "label", "labels", "annotation", "annotations", "annot", "annots", "gt", "groundtruth",
-                        "segmentation", "segmentations", "target", "targets", "truth", "manual", "1stmanual", "y"})  # fmt: skip
+IMAGE_NAMES = frozenset({"image", "images", "img", "imgs", "input", "inputs", "photo", "photos", "picture", "pictures", "rgb",
+                         "x", "sat", "satellite", "original", "originals", "scan", "scans", "stills"})  # fmt: skip
+MASK_NAMES = frozenset({"mask", "masks", "label", "labels", "annotation", "annotations", "annot", "annots", "ann", "anns",
+                        "anno", "gt", "gts", "groundtruth", "truth", "segmentation", "segmentations", "seg", "semantic", "target",
+                        "targets", "manual", "y"})  # fmt: skip
 SPLIT_NAMES = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+_WORD = re.compile(r"\d+(?:st|nd|rd|th)(?![a-z])|\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
+_SHORT_SPLITS = {"trn": "train", "tr": "train", "tst": "test", "te": "test"}  # they may mean something else
+SPLIT_WORDS = SPLIT_NAMES | _SHORT_SPLITS
+_SPLIT_FILLERS = {"set", "sets", "data", "stage", "part", "split"}  # beside a split they say nothing: train_set, stage1_train
+_WEAK_MASKS = {"lab", "lesion", "lesions", "map", "maps", "labeled", "labelled"}  # unless the name says images: lab_photos
+ROLE_WORDS = frozenset(word for word in IMAGE_NAMES | MASK_NAMES | _WEAK_MASKS if len(word) > 1)
+# Where several kinds of masks pair with the images, those of the least rank are meant; the rest is drawn from them.
+RANKS = {
+    "trainids": -1, "2nd": 1, "second": 1, "coarse": 1, "color": 2, "colour": 2, "colored": 2, "coloured": 2, "colors": 2,
+    "rgb": 2, "instance": 2, "instances": 2, "object": 2, "panoptic": 2, "superpixels": 2, "edge": 3, "edges": 3,
+    "boundary": 3, "vis": 3, "viz": 3, "visualization": 3, "visualisation": 3, "overlay": 3, "overlays": 3, "preview": 3,
+}  # fmt: skip
+_walks: ContextVar[dict[Path, tuple[list[Path], list[str]]] | None] = ContextVar("walks", default=None)
 _LOOSE_FILES = {".ds_store", "thumbs.db", "desktop.ini"}
-
-
-@dataclass(frozen=True)
-class FolderPair:
-    """A folder of images and its folder of masks; `split` when their names tell it."""
-
-    images: Path
-    masks: Path
-    split: str | None
-
-
-def find_folder_pairs(root: Path) -> tuple[list[FolderPair], str]:
-    """All pairs of image and mask folders below `root`, and the layout's name."""
-    flat = image_and_mask(root)
-    if flat:
-        inner = _split_inside(*flat)
-        if inner:
-            return inner, f"{flat[0].name}/SPLIT beside {flat[1].name}/SPLIT"
-        return [FolderPair(*flat, None)], f"{flat[0].name}/ beside {flat[1].name}/"
-    outer = [
-        FolderPair(*found, SPLIT_NAMES[_plain(folder)])
-        for folder in _folders(root)
-        if _plain(folder) in SPLIT_NAMES and (found := image_and_mask(folder))
-    ]
-    if outer:
-        return outer, f"SPLIT/{outer[0].images.name} beside SPLIT/{outer[0].masks.name}"
-    beside = _split_with_suffix(root)
-    if beside:
-        return beside, f"{beside[0].images.name}/ beside {beside[0].masks.name}/"
-    raise DataError(_not_recognised(root))
-
-
-def left_aside(root: Path, pairs: Sequence[FolderPair]) -> list[str]:
-    """Folders with images that no pair takes in, such as a test folder without masks."""
-    used = [folder for found in pairs for folder in (found.images, found.masks)]
-    inside = [inner for folder in _folders(root) for inner in [folder, *_folders(folder)]]
-    leaves = [folder for folder in inside if _holds_images(folder)]
-    return [
-        folder.relative_to(root).as_posix()
-        for folder in leaves
-        if not any(folder == one or one in folder.parents or folder in one.parents for one in used)
-    ]
 
 
 def image_files(folder: Path) -> tuple[list[Path], list[str]]:
@@ -72,21 +45,30 @@ def image_files(folder: Path) -> tuple[list[Path], list[str]]:
     return images, [path.name for path in files if path.suffix.lower() not in SUFFIXES] + unread
 
 
-def mask_files(folder: Path) -> tuple[list[Path], list[str]]:
-    """Mask files below a folder, and the names of other files; arrays are masks where no pictures are."""
-    pictures, others = image_files(folder)
-    if pictures:
-        return pictures, others
-    files, unread = files_below(folder)
-    arrays = [path for path in files if path.suffix.lower() in ARRAY_SUFFIXES]
-    return arrays, [path.name for path in files if path not in set(arrays)] + unread
-
-
 def files_below(folder: Path) -> tuple[list[Path], list[str]]:
     """Every file that was meant, in a stable order, links followed; and what could not be read, in words.
 
     A folder reached twice is read once, by its own path where it has one here: links may lead round in circles.
     """
+    kept = _walks.get()
+    if kept is None:
+        return _walk(folder)
+    if folder not in kept:
+        kept[folder] = _walk(folder)
+    return kept[folder]
+
+
+@contextmanager
+def remembering_walks() -> Iterator[None]:
+    """Inside, folders are walked once, however many readers ask whether they know them."""
+    token = _walks.set({})
+    try:
+        yield
+    finally:
+        _walks.reset(token)
+
+
+def _walk(folder: Path) -> tuple[list[Path], list[str]]:
     found: list[tuple[list[str], str]] = []
     unread: list[str] = []
     home, seen = os.path.realpath(folder), set[str]()
@@ -114,81 +96,80 @@ def files_below(folder: Path) -> tuple[list[Path], list[str]]:
     return [Path(path) for _, path in sorted(found)], sorted(unread)
 
 
-def _is_loose(path: Path) -> bool:
-    """Files that operating systems and editors strew about and nobody means: .DS_Store, .ipynb_checkpoints/…"""
-    return any(part.startswith(".") for part in path.parent.parts) or _is_loose_name(path.name)
-
-
 def _is_loose_name(name: str) -> bool:
     return name.lower() in _LOOSE_FILES or name.startswith("._")
 
 
-def _holds_images(folder: Path) -> bool:
-    """Whether images lie in the folder itself."""
-    return any(path.suffix.lower() in SUFFIXES and not _is_loose(path.relative_to(folder)) for path in folder.iterdir())
+@dataclass(frozen=True)
+class Place:
+    """What the names of the folders on the way to a file tell of it."""
+
+    parts: tuple[str, ...]  # these names
+    role: str  # "images", "masks" or ""
+    keys: frozenset[str]  # the words that tell the role, and which kind of masks
+    words: frozenset[str]  # all words of that folder's name, or of the outermost one where there is no role
+    split: str | None
+    sure: bool  # the folder's name says nothing but the split and a role
+    rest: tuple[str, ...]  # the names without role and split: what tells the files of different folders apart
 
 
-def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+@lru_cache(maxsize=65536)
+def split_words(name: str) -> tuple[str, ...]:
+    """A name's words in small letters: at capitals, digits and signs, and where a split is written together with a role.
+
+    >>> split_words("leftImg8bit"), split_words("trainannot")
+    (('left', 'img', '8', 'bit'), ('train', 'annot'))
+    """
+    plain = "".join(char for char in name.lower() if char.isalnum())
+    if len(plain) == 1 or plain in IMAGE_NAMES | MASK_NAMES:
+        return (plain,)
+    found: list[str] = []
+    for word in (match.lower() for match in _WORD.findall(name)):
+        parts = ({word[:at], word[at:]} for at in range(3, len(word) - 1))
+        cut = next((both for both in parts if both & SPLIT_NAMES.keys() and both & ROLE_WORDS), {word})
+        found += sorted(cut, key=word.index)
+    return (*found, *(["trainids"] if "trainid" in plain else []))
 
 
-def _plain(folder: Path) -> str:
-    return "".join(char for char in folder.name.lower() if char.isalnum())
+def role_of(words: Sequence[str]) -> str:
+    """What files of this name are: "images", "masks" or "" where it says neither."""
+    alone = len(words) == 1  # `x` and `y` mean something only by themselves
+    for role, known in (("masks", MASK_NAMES), ("images", IMAGE_NAMES), ("masks", _WEAK_MASKS)):
+        if any(word in known and (alone or len(word) > 1) for word in words):
+            return role
+    return ""
 
 
-def image_and_mask(root: Path) -> tuple[Path, Path] | None:
-    """The one image folder and the one mask folder directly inside `root`."""
-    images = [folder for folder in _folders(root) if _plain(folder) in IMAGE_NAMES]
-    masks = [folder for folder in _folders(root) if _plain(folder) in MASK_NAMES]
-    if len(images) > 1 or len(masks) > 1:
-        several = images if len(images) > 1 else masks
-        kind, names = ("images", images) if len(images) > 1 else ("masks", masks)
-        names = listed([folder.name for folder in several])
-        fix = "Name the two that belong together with --data.images and --data.masks."
-        raise DataError(f"`{root}` must hold one folder of {kind}; got {names}. {fix}")
-    return (images[0], masks[0]) if images and masks else None
+def read_place(parts: tuple[str, ...], same: int) -> Place:
+    """What the folders on the way to a file tell; the first `same` of them, in which all files lie, no role."""
+    role, keys, split, sure = "", frozenset[str](), None, False
+    names, rest = list[frozenset[str]](), list[str]()
+    for depth in reversed(range(len(parts))):
+        words = split_words(parts[depth])
+        others = frozenset(word for word in words if not word.isdigit() and word not in SPLIT_WORDS)
+        here = role_of(words) if depth >= same else ""
+        if here and not role:
+            role, keys = here, frozenset(word for word in words if word in ROLE_WORDS or word in RANKS or len(words) == 1)
+            names = [others]
+        elif others and not role and depth >= same:
+            names = [others]
+        splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+        if split is None and (len(splits) == 1 or splits == {"train", "val"}):
+            split = min(splits)  # "train" of both
+            sure = others <= ROLE_WORDS | RANKS.keys() | _SPLIT_FILLERS and not _SHORT_SPLITS.keys() & set(words)
+        known = SPLIT_WORDS.keys() | (ROLE_WORDS | RANKS.keys() if here else _SPLIT_FILLERS)
+        if here or splits:
+            rest.append("_".join(word for word in words if word not in known and not (here and len(words) == 1)))
+        else:
+            rest.append(parts[depth])
+    words = names[0] if names else frozenset({""} if not parts else ())  # files of the root are apart from those of `train`
+    return Place(parts, role, keys, words, split, sure, tuple(name for name in reversed(rest) if name))
 
 
-def _split_inside(images: Path, masks: Path) -> list[FolderPair]:
-    """images/train beside masks/train, when every subfolder is a split."""
-    ours = {SPLIT_NAMES.get(_plain(folder)): folder for folder in _folders(images)}
-    theirs = {SPLIT_NAMES.get(_plain(folder)): folder for folder in _folders(masks)}
-    for parent, named in ((images, ours), (masks, theirs)):
-        if None not in named and len(named) < len(_folders(parent)):
-            names = listed([folder.name for folder in _folders(parent)])
-            raise DataError(f"`{parent}` must hold one folder a split; got {names}. Put those of one split together.")
-    if not ours or None in ours or _holds_images(images):
-        return []
-    if set(ours) != set(theirs):
-        odd = [str(split) for split in set(ours) ^ set(theirs)]
-        names = f"`{images.name}` and `{masks.name}`"
-        raise DataError(f"{names} must hold the same splits; only one of them has {listed(sorted(odd))}. Add or remove it.")
-    return [FolderPair(ours[split], theirs[split], split) for split in ours if split]
-
-
-def _split_with_suffix(root: Path) -> list[FolderPair]:
-    """`train` beside `trainannot`, `train_masks`, …"""
-    found: list[FolderPair] = []
-    folders = {_plain(folder): folder for folder in _folders(root)}
-    for name, folder in folders.items():
-        partners = [other for plain, other in folders.items() if plain != name and plain.startswith(name)
-                    and plain.removeprefix(name) in MASK_NAMES]  # fmt: skip
-        if name in SPLIT_NAMES and len(partners) == 1:
-            found.append(FolderPair(folder, partners[0], SPLIT_NAMES[name]))
-    return found
-
-
-def _not_recognised(root: Path) -> str:
-    inside = _inside(root)
-    fix = (
-        "Name them so (images/ and masks/, inside train/ val/ test/ if already split), point at them with "
-        "--data.images A --data.masks B, or list them in pairs.csv (image,mask[,split][,group])."
-    )
-    return f"`{root}` must hold a folder of images and a folder of masks; it holds {inside}. {fix}"
-
-
-def _inside(root: Path) -> str:
-    folders = [f"{folder.name}/ ({len(image_files(folder)[0])} images)" for folder in _folders(root)]
-    files = [path.name for path in root.iterdir() if path.is_file()]
-    parts: Iterable[str] = folders + ([f"{len(files)} files ({listed(files, 'and', 3)})"] if files else [])
-    return listed(list(parts), "and", 6) if folders or files else "nothing"
+def splits_of_names(stems: Sequence[str]) -> list[str | None]:
+    """The split each file's own name tells (`21_training`), where all of them do and they differ."""
+    found = [{SPLIT_WORDS[word] for word in split_words(stem) if word in SPLIT_NAMES} for stem in stems]
+    different = {next(iter(splits)) for splits in found if len(splits) == 1}
+    if len(different) < 2 or "train" not in different or any(len(splits) != 1 for splits in found):
+        return [None] * len(stems)
+    return [next(iter(splits)) for splits in found]

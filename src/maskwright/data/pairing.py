@@ -75,7 +75,8 @@ def certain(images: Sequence[str], masks: Sequence[str]) -> dict[int, int]:
         return {}
     for count, other in readings:
         if 2 * count >= most:
-            best = {image: mask for image, mask in best.items() if other.get(image, mask) == mask}
+            # one that pairs nearly all, and not these two, speaks against them
+            best = {one: two for one, two in best.items() if other.get(one, two if 4 * count < 3 * most else None) == two}
     return best
 
 

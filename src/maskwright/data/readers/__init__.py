@@ -11,6 +11,7 @@ from pathlib import Path
 
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing
+from maskwright.data.layout import remembering_walks
 from maskwright.data.partial import PartialListing
 from maskwright.data.readers import coco, cvat, folders, geotiff, instances, labelme, oxford_pet, pairs_csv, voc, workshop
 from maskwright.data.readers.lists import told_apart
@@ -48,11 +49,12 @@ def list_records(config: DataConfig) -> Listing:
     root = Path(config.root)
     if not root.exists():
         raise DataError(f"`data.root` must be a folder or a CSV of pairs; {root} is not there. Check the path.")
-    try:
-        listing = with_matlab_names(told_apart(_reader_for(config, root).read(config, root)), root)
-    except PartialListing as partial:
-        partial.listing = with_matlab_names(told_apart(partial.listing), root)
-        raise
+    with remembering_walks():
+        try:
+            listing = with_matlab_names(told_apart(_reader_for(config, root).read(config, root)), root)
+        except PartialListing as partial:
+            partial.listing = with_matlab_names(told_apart(partial.listing), root)
+            raise
     _refuse_odd_names(listing)
     return listing
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, MaskForm, Record
+from maskwright.data.discovery import Files, by_role, role_folders
 from maskwright.data.forms.instances import files_of, numbered
-from maskwright.data.layout import IMAGE_NAMES, MASK_NAMES, SPLIT_NAMES, SUFFIXES, FolderPair, find_folder_pairs
+from maskwright.data.layout import SPLIT_NAMES, SUFFIXES
 from maskwright.errors import DataError, listed
 
 
@@ -56,11 +57,11 @@ def _find(config: DataConfig, root: Path) -> tuple[list[Record], str, list[str]]
         records, notes = _by_id(root)
         if records:
             return records, "ID/images beside ID/masks", notes
-    pairs = _pairs(config, root)
+    images, masks = by_role(root, config.images, config.masks)
     for layout, look in (("masks/NAME/", _in_folders), ("masks/NAME_0, NAME_1, …", _numbered)):
-        found = [look(root, pair) for pair in pairs]
-        if found and all(records for records, _ in found):
-            return [record for records, _ in found for record in records], layout, [note for _, told in found for note in told]
+        records, notes = look(root, images, masks)
+        if records:
+            return records, layout, notes
     raise DataError(
         f"`{root}` must hold instance masks as ID/images with ID/masks, images/NAME with masks/NAME/, or masks/NAME_0, NAME_1, … "
         "for reader instances; it holds none of these. Check the path, or name the folders with data.images and data.masks."
@@ -76,12 +77,6 @@ def _alike(records: list[Record]) -> list[str]:
     return list(names) if len(found) == 1 and len(names) > 1 and len(records) > 2 else []
 
 
-def _pairs(config: DataConfig, root: Path) -> list[FolderPair]:
-    if config.images and config.masks:
-        return [FolderPair(root / config.images, root / config.masks, None)]
-    return find_folder_pairs(root)[0]
-
-
 def _by_id(root: Path) -> tuple[list[Record], list[str]]:
     """ID/images/ID.png with ID/masks/*.png, in the root or in one folder a split (stage1_train)."""
     records: list[Record] = []
@@ -91,9 +86,8 @@ def _by_id(root: Path) -> tuple[list[Record], list[str]]:
         without: list[str] = []
         before = len(records)
         for item in _folders(folder):
-            inside = {_plain(inner): inner for inner in _folders(item)}
-            images = next((inner for name, inner in inside.items() if name in IMAGE_NAMES), None)
-            masks = next((inner for name, inner in inside.items() if name in MASK_NAMES), None)
+            inside = role_folders(item)
+            images, masks = inside.get("images"), inside.get("masks")
             if images is None or _split(item.name):  # train/images beside train/masks is another layout
                 continue
             found = _pictures(images)
@@ -115,28 +109,37 @@ def _by_id(root: Path) -> tuple[list[Record], list[str]]:
     return records, [f"{len(aside)} images have no folder of masks and were left aside: {listed(aside)}"] if aside else []
 
 
-def _in_folders(root: Path, pair: FolderPair) -> tuple[list[Record], list[str]]:
+def _in_folders(root: Path, images: Files, masks: Files) -> tuple[list[Record], list[str]]:
     """images/NAME.png with a folder masks/NAME/ of pictures."""
-    folders = {folder.name: folder for folder in _folders(pair.masks)}
-    images = {path.stem: path for path in _pictures(pair.images)}
-    if _pictures(pair.masks) or 2 * len(images.keys() & folders.keys()) < max(len(images), len(folders), 1):
+    ours = {(split, name): path for split, name, path in zip(images.splits, images.names, images.paths, strict=True)}
+    folders = {
+        (split, name.rpartition("/")[0]): path.parent
+        for split, name, path in zip(masks.splits, masks.names, masks.paths, strict=True)
+    }
+    if 2 * len(ours.keys() & folders.keys()) < max(len(ours), len(folders)):
         return [], []
-    odd = sorted(folders.keys() ^ images.keys())
+    odd = sorted(name for _, name in folders.keys() ^ ours.keys())
     if odd:
         told = f"{len(odd)} images or folders of masks have no partner: {listed(odd)}"
-        raise _Incomplete(f"`{pair.masks}` must hold a folder of masks for each image; {told}. Add or remove them.")
-    return [_record(path, root, folders[name], "", pair.split) for name, path in images.items()], []
+        raise _Incomplete(f"`{masks.folder}` must hold a folder of masks for each image; {told}. Add or remove them.")
+    return [_record(path, root, folders[key], "", key[0]) for key, path in ours.items()], []
 
 
-def _numbered(root: Path, pair: FolderPair) -> tuple[list[Record], list[str]]:
+def _numbered(root: Path, images: Files, masks: Files) -> tuple[list[Record], list[str]]:
     """images/NAME.png with masks/NAME_0.png, NAME_1.png, …, several for some image."""
-    images = {path.stem: path for path in _pictures(pair.images)}
-    belongs = Counter(numbered(path.stem) for path in _pictures(pair.masks))
-    if not belongs or not set(belongs) <= set(images) or max(belongs.values()) < 2:
+    ours = {(split, name): path for split, name, path in zip(images.splits, images.names, images.paths, strict=True)}
+    parents = dict(zip(masks.splits, (path.parent for path in masks.paths), strict=True))
+    belongs = Counter((split, numbered(name)) for split, name in zip(masks.splits, masks.names, strict=True))
+    if (
+        not belongs
+        or not belongs.keys() <= ours.keys()
+        or max(belongs.values()) < 2
+        or len(parents) < len({p.parent for p in masks.paths})
+    ):
         return [], []
-    empty = [name for name in images if name not in belongs]
+    empty = [name for split, name in ours if (split, name) not in belongs]
     notes = [f"{len(empty)} images have no instance: all of them is background ({listed(empty)})"] if empty else []
-    return [_record(path, root, pair.masks, name, pair.split) for name, path in images.items()], notes
+    return [_record(path, root, parents[split], path.stem, split) for (split, _), path in ours.items()], notes
 
 
 def _record(image: Path, root: Path, masks: Path, key: str, split: str | None) -> Record:
@@ -160,10 +163,6 @@ def _picture_files(folder: Path) -> Iterator[Path]:
         for entry in entries:
             if Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file() and not entry.name.startswith("."):
                 yield Path(entry.path)
-
-
-def _plain(folder: Path) -> str:
-    return "".join(char for char in folder.name.lower() if char.isalnum())
 
 
 def _split(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy as np
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, Record
 from maskwright.data.decoding import read_bytes
+from maskwright.data.discovery import find_images_and_masks, role_folders
 from maskwright.data.images import decode_colours, decode_mask
-from maskwright.data.layout import FolderPair, image_and_mask, image_files, mask_files
+from maskwright.data.layout import image_files
+from maskwright.data.partial import Gap
 from maskwright.data.readers.folders import read_pairs
 from maskwright.data.readers.label_mapping import read_label_mapping
 from maskwright.data.readers.lists import whole
@@ -31,22 +34,27 @@ def recognise(config: DataConfig, root: Path) -> str | None:
 def read(config: DataConfig, root: Path) -> Listing:
     """TRAIN_VAL_SET is train (val is dealt from it), TEST_SET is test where it has masks."""
     train = _folder(root, _TRAIN_NAMES)
-    found = image_and_mask(train) if train else None
-    if train is None or found is None:
+    if train is None or len(role_folders(train)) < 2:
         got = f"{train.name}/ without them" if train else "no such folder"
         wish = "TRAIN_VAL_SET/ with IMAGES/ and MASKS/ for reader workshop"
         raise DataError(f"`{root}` must hold {wish}; got {got}. Put the images and masks there.")
-    pairs, notes = [FolderPair(*found, "train")], []
+    sides, notes = {train: "train"}, list[str]()
     test = _folder(root, _TEST_NAMES)
-    if test is not None:
-        inner, note = _test_pair(test)
-        pairs += [inner] if inner else []
-        notes += [note] if note else []
-    records, rules, aside, gaps = read_pairs(root, pairs)
-    notes += aside
+    if test is not None and (note := _without_masks(test)):
+        notes.append(note)
+    elif test is not None:
+        sides[test] = "test"
+    layouts = {folder: find_images_and_masks(folder) for folder in sides}
+    records, rules, gaps = list[Record](), set[str](), list[Gap]()
+    for folder, found in layouts.items():
+        inside, how, missing = read_pairs(root, found)
+        records += [replace(record, split=sides[folder]) for record in inside]
+        rules |= set(how)
+        gaps += missing
+        notes += found.notes
     classes, colours, told = _classes(root, train, records)
-    sides = listed([f"{one.images.parent.name} is {one.split}" for one in pairs])
-    reason = f"{found[0].name}/ beside {found[1].name}/, {sides}, paired by {listed(sorted(set(rules)))}"
+    where = listed([f"{folder.name} is {split}" for folder, split in sides.items()])
+    reason = f"{layouts[train].layout}, {where}, paired by {listed(sorted(rules))}"
     listing = Listing(tuple(records), "workshop", reason, classes, (*notes, *told), (), colours, MAPPING)
     return whole(listing, gaps)
 
@@ -59,16 +67,16 @@ def _folder(root: Path, names: tuple[str, ...]) -> Path | None:
     return next((path for path in inside if "".join(filter(str.isalnum, path.name.lower())) in names), None)
 
 
-def _test_pair(test: Path) -> tuple[FolderPair | None, str]:
-    """The test's folders; a test without masks can be predicted and not scored."""
-    found = image_and_mask(test)
-    if found and mask_files(found[1])[0]:
-        return FolderPair(*found, "test"), ""
+def _without_masks(test: Path) -> str:
+    """A remark on a test without images or masks: it can be predicted and not scored."""
+    folders = role_folders(test)
+    if len(folders) == 2 and image_files(folders["masks"])[0]:
+        return ""
     images = image_files(test)[0]
     if not images:
-        return None, f"{test.name} holds no images, so there is no test"
+        return f"{test.name} holds no images, so there is no test"
     where = f"{test.name} has {len(images)} images and no masks, so there is no test to score"
-    return None, f"{where}; predict them with maskwright predict RUN {as_typed(images[0].parent)}"
+    return f"{where}; predict them with maskwright predict RUN {as_typed(images[0].parent)}"
 
 
 def _classes(root: Path, train: Path, records: list[Record]) -> tuple[dict[str, int] | None, bool, list[str]]:
