@@ -25,16 +25,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import maskwright as package
+from maskwright.config.data import DataConfig
+from maskwright.data.dataset import Bands
 from maskwright.data.decoding import read_bytes
 from maskwright.data.forms.arrays import decode_array
-from maskwright.data.images import decode_colours, decode_mask, decode_raw, image_head
+from maskwright.data.images import decode_colours, decode_mask, decode_raw, image_head, to_uint8
+from maskwright.data.opening import open_dataset
 from maskwright.data.rasters import georeferenced
 from maskwright.errors import DataError, MaskwrightError
 from maskwright.runtime import free_memory
 from mutations import good_arrays, good_pictures, mutations, tiff
-from support import copy_of, data, finished, maskwright, noise, picture
+from support import TINY, columns, copy_of, data, discs, finished, maskwright, noise, picture
 
 SECONDS = 8  # a decoder takes milliseconds; the machine may be busy
 MEMORY = 1 << 30  # more than that for a file of some kilobytes is a bomb that went off
@@ -328,3 +332,38 @@ def test_predict_goes_on_after_every_kind_of_bad_file(tmp_path: Path) -> None:
     assert all(f"{name}` must" in outcome.err for name in (*bad, "sparse.png"))
     assert [Path(path).name for path in outcome.json["images"]] == ["a.png", "z.png"] and len(outcome.json["problems"]) == 7
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.png", "z.png"]
+
+
+# ------------------------------------------------------------------ values that are no numbers
+
+
+def test_pixels_that_are_no_numbers_are_ignored_and_told(tmp_path: Path) -> None:
+    """They were black pixels like any other: learned, scored, and `check` said no errors."""
+    for index in range(6):
+        image, mask = discs(20, 24, index)
+        tones = image[..., 0].astype(np.float64) * 100
+        tones[:4, :5] = [np.nan, np.inf, -np.inf, np.nan, 1.0] if index < 2 else tones[:4, :5]
+        (tmp_path / "set" / "images").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / "images" / f"{index}.tif").write_bytes(tiff(tones))
+        picture(tmp_path / "set" / "masks" / f"{index}.png", mask)
+    found = open_dataset(DataConfig(root=str(tmp_path / "set")))
+    image, labels = found.store.get(0)
+    assert image.dtype == np.uint8 and (labels[:4, :4] == 255).all() and (labels == 255).sum() == 16
+    assert (found.store.get(3)[1] != 255).all()
+    outcome = maskwright("check", tmp_path / "set")
+    assert outcome.code == 0 and "2 images hold 32 pixels that are NaN or infinite (1.11% of all pixels)" in outcome.out
+    words = ("train", "--data", tmp_path / "set", *TINY, "--epochs", 1, "--out", tmp_path / "run")
+    trained = maskwright(*words)
+    assert trained.code == 0 and "NaN or infinite" in trained.err
+    assert all(np.isfinite(float(row["train_loss"])) for row in columns(tmp_path / "run"))
+    assert maskwright("predict", tmp_path / "run", tmp_path / "set" / "images", "--out", tmp_path / "out").code == 0
+    with Image.open(tmp_path / "out" / "0.png") as written:
+        assert (np.asarray(written)[:4, :4] == 255).all() and (np.asarray(written) == 255).sum() == 16
+
+
+@pytest.mark.parametrize("extreme", [1e300, 3e38, 1e-320])
+def test_extreme_tones_are_spread_like_others(extreme: float, tmp_path: Path) -> None:
+    (tmp_path / "x.tif").write_bytes(tiff(np.linspace(0, extreme, 256).reshape(16, 16)))
+    raw = decode_raw((tmp_path / "x.tif").read_bytes(), tmp_path / "x.tif")
+    spread = to_uint8(raw, Bands((0,), (0.0,), (extreme,)), tmp_path / "x.tif")
+    assert spread.dtype == np.uint8 and spread.min() == 0 and (extreme < 1e-300 or spread.max() == 255)

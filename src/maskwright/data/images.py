@@ -63,9 +63,18 @@ def to_uint8(raw: np.ndarray, bands: Bands, path: Path) -> np.ndarray:
             fix = "Convert it, or set data.tones to the values that become black and white."
             raise DataError(f"`{path}` must be an 8-bit image like the others; got {raw.dtype}. {fix}")
         return np.ascontiguousarray(raw)
-    low, high = np.array(bands.low, np.float32), np.array(bands.high, np.float32)
-    spread = (raw.astype(np.float32) - low) * (255 / (high - low))
+    precision = np.float64 if raw.dtype == np.float64 else np.float32  # which may hold no more than 3e38
+    low, high = np.array(bands.low, precision), np.array(bands.high, precision)
+    with np.errstate(all="ignore"):  # what is not finite is black, and has no label
+        spread = (raw.astype(precision) - low) * (255 / (high - low))
     return np.clip(np.nan_to_num(spread, nan=0.0) + 0.5, 0, 255).astype(np.uint8)
+
+
+def finite_pixels(raw: np.ndarray) -> np.ndarray | None:
+    """Which pixels are numbers in every band, and so hold data (None: all). H W C → H W bool"""
+    if raw.dtype.kind != "f" or (finite := np.isfinite(raw)).all():
+        return None
+    return finite.all(axis=2)
 
 
 def decode_mask(data: bytes, path: Path) -> np.ndarray:

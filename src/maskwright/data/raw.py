@@ -15,7 +15,7 @@ from maskwright.data.dataset import IGNORE, RGB, Bands, ClassMap, Record
 from maskwright.data.decoding import read_bytes
 from maskwright.data.deep import Head
 from maskwright.data.forms import load_mask
-from maskwright.data.images import decode_image, decode_raw, image_head, to_uint8
+from maskwright.data.images import decode_raw, finite_pixels, image_head, to_uint8
 from maskwright.data.masks import labels_of
 from maskwright.data.rasters import pixels_digest, raster_facts, raster_pixels
 from maskwright.errors import DataError, listed
@@ -61,14 +61,16 @@ def read_image(record: Record, bands: Bands = RGB) -> tuple[np.ndarray, np.ndarr
         raw, valid = raster_pixels(record.image, record.window)
         return to_uint8(raw, bands, record.image), valid, pixels_digest(raw, valid)
     data = read_bytes(record.image)
-    return decode_image(data, record.image, bands), None, hashlib.sha256(data).hexdigest()
+    raw = decode_raw(data, record.image)
+    return to_uint8(raw, bands, record.image), finite_pixels(raw), hashlib.sha256(data).hexdigest()
 
 
 def read_raw_image(record: Record) -> tuple[np.ndarray, np.ndarray | None]:
     """Image H W C in its own depth with all bands, and which pixels hold data (None: all)."""
     if record.form.kind == "raster":
         return raster_pixels(record.image, record.window)
-    return decode_raw(read_bytes(record.image), record.image), None
+    raw = decode_raw(read_bytes(record.image), record.image)
+    return raw, finite_pixels(raw)
 
 
 def read_head(record: Record) -> Head:

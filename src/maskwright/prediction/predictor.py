@@ -21,7 +21,7 @@ from maskwright.config import Config
 from maskwright.data.dataset import IGNORE, Bands, ClassMap
 from maskwright.data.decoding import read_bytes, refuse_beyond_memory
 from maskwright.data.geometry import View
-from maskwright.data.images import decode_raw, to_uint8
+from maskwright.data.images import decode_raw, finite_pixels, to_uint8
 from maskwright.data.pictures import contrasting, overlay, palette, shown
 from maskwright.data.rasters import Georeference, georeferenced, raster_pixels, read_georeference
 from maskwright.data.record import bands_of, class_map
@@ -41,7 +41,7 @@ _GREY = (0, 0, 0)  # the bands chosen where every image of a data set is grey
 class Prediction:
     """Labels and probabilities of one image at its own size.
 
-    image H W 3 uint8, labels H W uint8 (IGNORE where a raster holds no data), probabilities K H W float32;
+    image H W 3 uint8, labels H W uint8 (IGNORE where there are no data: a raster's nodata, NaN), probabilities K H W float32;
     `georeference` says where a georeferenced raster lies.
     """
 
@@ -163,7 +163,8 @@ def read_pixels(
         raw, valid = raster_pixels(path)
         place = read_georeference(path)
     else:
-        raw, valid, place = decode_raw(read_bytes(path), path), None, None
+        raw, place = decode_raw(read_bytes(path), path), None
+        valid = finite_pixels(raw)
     if not any_depth:
         _refuse_other_kind(raw, bands, path)
     return to_uint8(raw, bands, path), valid, place

@@ -333,6 +333,7 @@ DRAWN: dict[str, Drawing] = {
     "mixed-channels": _each(_image_alone),
     "mixed-depth": _each(_image_alone),
     "constant-image": _each(_image_alone),
+    "not-finite": _each(_image_alone),
     "class-missing": _rare,
     "imbalance": _rare,
     "exact-duplicates": _doubles,

@@ -32,6 +32,7 @@ ADVICE = {
     "mixed-channels:error": "Name bands that all of them have, such as --data.bands '[1]', or replace the odd ones.",
     "mixed-depth": "Convert them to one depth, or say which values become black and white, such as --data.tones '[0, 65535]'.",
     "constant-image": "Put the right pictures in their place, or take the pairs out.",
+    "not-finite": "Nothing has to be done where nothing was measured. Else save the images again without NaN.",
     "no-split": "Name splits in a list of the pairs, or have them dealt otherwise, such as with --data.split.val 0.2.",
     "class-missing": "Give the split images that show it. Until then the class has no score there.",
     "imbalance": "Nothing has to be done: training looks at rare classes more often where that pays (data.sampling auto).",

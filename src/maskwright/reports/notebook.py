@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
+from maskwright.data.decoding import open_picture
 from maskwright.reports.gallery import Panel, choose, data_uri, make_gallery, shrink
 from maskwright.reports.pages import template
 from maskwright.reports.wording import DASH, score, short_names
@@ -145,7 +145,7 @@ def _of_search(found: SearchResult) -> Card:
     ]
     drawn, pictures = found.root / "plots" / "search.png", []
     if drawn.is_file():
-        with Image.open(drawn, formats=["PNG"]) as picture:
+        with open_picture(drawn, drawn) as picture:
             pictures = [("", [Panel("", "Scores by trial and by each key", np.asarray(picture.convert("RGB")))])]
     told = [f"The best of {len(found.trials)} trials: {found.watched} {best.score:.4f} in trial {best.number}."] if best else []
     return Card(f"Search {found.root.name}", told, ("Trial", *keys, found.watched, "State"), rows, pictures)

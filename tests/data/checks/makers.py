@@ -273,6 +273,20 @@ def one_colour(odd_pixels: int) -> Callable[[Path], None]:
 # ------------------------------------------------------------------ the set
 
 
+def floating(odd_pixels: int) -> Callable[[Path], None]:
+    """Floating-point images, one of them with so many pixels that are no numbers."""
+
+    def change(root: Path) -> None:
+        for name in NAMES[:8]:
+            found = image(NAMES.index(name))[..., 0].astype(np.float32) / 255
+            if name == "hazel":
+                found[5, 5 : 5 + odd_pixels] = [np.nan, np.inf, -np.inf][:odd_pixels]
+            (root / "images" / f"{name}.png").unlink()
+            write(root / "images" / f"{name}.tif", found)
+
+    return change
+
+
 def few(count: int) -> Maker:
     return lambda root: plain(root, count=count)
 

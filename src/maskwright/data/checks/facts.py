@@ -37,6 +37,7 @@ class PairFacts:
     edges: tuple[float, float] | None = None  # how well the mask follows the image as it is, and turned by the image's EXIF
     signature: Signature | None = None  # of the decoded image, for finding duplicates
     constant: bool = False  # the image has one colour
+    num_not_finite: int = 0  # pixels of a picture (not a raster, which may name them nodata) that are no numbers
 
     @property
     def upright_mask(self) -> tuple[int, int] | None:

@@ -22,7 +22,7 @@ from maskwright.data.decoding import open_picture, read_bytes
 from maskwright.data.deep import Head, turn
 from maskwright.data.forms import load_mask
 from maskwright.data.forms.loaded import LoadedMask
-from maskwright.data.images import decode_colours
+from maskwright.data.images import decode_colours, to_uint8
 from maskwright.data.layout import ARRAY_SUFFIXES
 from maskwright.data.raw import NO_DATA, Raw, compact, read_image, read_raw_image
 from maskwright.errors import DataError
@@ -133,6 +133,7 @@ def _facts(
         edges=_edges(image, mask, head, told),
         signature=signed,
         constant=_constant(image),
+        num_not_finite=dict(zip(mask.values, mask.pixels, strict=True)).get(NO_DATA, 0) if record.form.kind != "raster" else 0,
     )  # fmt: skip
 
 
@@ -227,9 +228,10 @@ def _stretched(record: Record) -> tuple[np.ndarray, np.ndarray | None, str]:
     digest = hashlib.sha256(read_bytes(record.image)).hexdigest()
     if raw.dtype == np.uint8:
         return raw, valid, digest
-    numbers = np.nan_to_num(raw.astype(np.float32))
-    low, high = float(numbers.min()), float(numbers.max())
-    return ((numbers - low) * (255 / max(high - low, 1e-6))).astype(np.uint8), valid, digest
+    known = raw[np.isfinite(raw)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    bands = Bands(tuple(range(raw.shape[2])), (low,) * raw.shape[2], (high if high > low else low + 1,) * raw.shape[2])
+    return to_uint8(raw, bands, record.image), valid, digest
 
 
 def _places(codes: np.ndarray, values: tuple[int, ...], number: int) -> tuple[dict[int, int], dict[tuple[int, int], int]]:

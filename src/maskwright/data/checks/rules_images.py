@@ -47,7 +47,22 @@ def constant_image(survey: Survey) -> list[Finding]:
     return [Finding("constant-image", image_files(found), evidence, "warning", None, {"images": len(found)})]
 
 
-RULES = (mixed_channels, mixed_depth, constant_image)
+def not_finite(survey: Survey) -> list[Finding]:
+    """NaN and infinite values of floating-point images: nothing can be learned there."""
+    found = sorted((facts for facts in survey.readable if facts.num_not_finite), key=lambda facts: -facts.num_not_finite)
+    if not found:
+        return []
+    pixels = sum(facts.num_not_finite for facts in found)
+    share = pixels / max(1, sum(facts.head.height * facts.head.width for facts in survey.readable if facts.head))
+    holding = f"{counted(len(found), 'image holds', 'images hold')} {counted(pixels, 'pixel')} that are NaN or infinite"
+    worst = f"{found[0].image_file} ({found[0].num_not_finite:,})"
+    meant = "the network sees black there, and they are ignored: neither learned nor scored"
+    evidence = f"{holding} ({share:.2%} of all pixels), most of them in {worst}; {meant}."
+    details = {"images": len(found), "pixels": pixels, "share": share}
+    return [Finding("not-finite", image_files(found), evidence, "warning", None, details)]
+
+
+RULES = (mixed_channels, mixed_depth, constant_image, not_finite)
 
 
 def _by(survey: Survey, attribute: str) -> dict[str, list[PairFacts]]:
