@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -329,3 +330,23 @@ def test_words_stand_out_from_the_paper(dark: bool) -> None:
         for ground in ("paper", "wash"):
             low, high = sorted((light(colours[name]), light(colours[ground])))
             assert (high + 0.05) / (low + 0.05) >= 4.5, (name, ground)
+
+
+@pytest.mark.parametrize(
+    ("shape", "keys", "expected"),
+    [
+        ((8, 8), {}, "8 bits, grey"),
+        ((8, 8, 3), {}, "8 bits, in colour"),
+        ((8, 8, 3), {"bands": [2]}, "8 bits, band 2 alone"),
+        ((8, 8, 3), {"bands": [3, 2]}, "8 bits, bands 3 and 2"),
+        ((8, 8, 3), {"tones": [10, 90]}, "10 to 90 become 0 to 255, as configured"),
+    ],
+)
+def test_pixel_values_are_told_in_words(tmp_path: Path, shape: tuple[int, ...], keys: dict[str, Any], expected: str) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        for kind, pixels in (("images", rng.integers(0, 256, shape)), ("masks", rng.integers(0, 2, (8, 8)))):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / kind / f"{number}.png")
+    config = DataConfig(root=str(tmp_path), **keys)
+    assert f"<dt>Pixel values</dt><dd>{expected}</dd>" in render(audit(config), config)

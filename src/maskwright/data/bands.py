@@ -43,7 +43,12 @@ def decide_bands(config: DataConfig, records: Sequence[Record], heads: Sequence[
     chosen = _chosen(config, channels)
     deep = any(depth != "uint8" for depth in depths)
     if not deep and config.tones is None:
-        reason = "8-bit pictures" if chosen == RGB.chosen and not many else f"bands {listed([b + 1 for b in chosen], 'and', 20)}"
+        if len(set(chosen)) == 1:
+            reason = "8 bits, grey" if max(channels, default=1) == 1 else f"8 bits, band {chosen[0] + 1} alone"
+        elif chosen == RGB.chosen and not many:
+            reason = "8 bits, in colour"
+        else:
+            reason = f"8 bits, bands {listed([band + 1 for band in chosen], 'and', 20)}"
         return Bands(chosen, reason=reason)
     if config.tones is not None:
         low, high = config.tones
@@ -77,8 +82,9 @@ def _spread(chosen: tuple[int, ...], records: Sequence[Record]) -> Bands:
     low, high = np.percentile(values, _PERCENTILES, axis=0) if len(values) else np.zeros((2, max(chosen) + 1))
     high = np.where(high > low, high, low + 1)
     lows, highs = tuple(float(low[band]) for band in chosen), tuple(float(high[band]) for band in chosen)
-    told = f"the tones {min(lows):.4g} to {max(highs):.4g} hold {_PERCENTILES[1] - _PERCENTILES[0]:g} % of the pixels"
-    return Bands(chosen, lows, highs, f"{told} and become 0 to 255, band by band")
+    share = _PERCENTILES[1] - _PERCENTILES[0]
+    told = f"{min(lows):.4g} to {max(highs):.4g}, where {share:g} % of the pixels lie, become 0 to 255"
+    return Bands(chosen, lows, highs, f"{told}, band by band")
 
 
 def _mixed(wish: str, kinds: Sequence[tuple[Record, str]], fix: str) -> str:

@@ -105,7 +105,7 @@ class Bands:
     chosen: tuple[int, ...] = (0, 1, 2)
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
-    reason: str = "8-bit pictures"
+    reason: str = "8 bits, in colour"
 
     @property
     def num_channels(self) -> int:

@@ -256,7 +256,7 @@ def _terms(audit: Audit) -> list[tuple[str, Markup]]:
             terms.append(("Ignored", escape(told)))
     else:
         terms.append(("Masks", Markup("what their values mean is not settled")))
-    terms.append(("Tones", escape(audit.bands.reason)))
+    terms.append(("Pixel values", escape(audit.bands.reason)))
     return terms
 
 
