@@ -350,7 +350,7 @@ CHANGES = st.fixed_dictionaries(
     optional={
         "data.root": st.none() | NAMES.map("/sets/{}".format),  # elsewhere than in a file it may be relative
         "data.size": st.just("auto") | st.integers(1, 10000),
-        "data.scale": st.just("auto") | FLOATS,
+        "data.scale": st.just("auto") | st.floats(0.01, 16),
         "data.classes": st.none() | st.lists(NAMES) | st.dictionaries(NAMES, st.integers(0, 65535)),
         "data.split.group": st.none() | NAMES,
         "data.split.stratify": st.booleans(),

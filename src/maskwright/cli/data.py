@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -153,6 +154,6 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     parts = text.lower().split("x")
-    if not 1 <= len(parts) <= 2 or not all(part.isdigit() for part in parts):
+    if not 1 <= len(parts) <= 2 or not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
         raise UsageError(must("--size", "HEIGHTxWIDTH or one number", repr(text), "Write --size 384x512."))
     return int(parts[0]), int(parts[-1])

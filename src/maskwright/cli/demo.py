@@ -48,6 +48,16 @@ def _make_and_train(root: Path, is_begun: bool, epochs: int, seed: int, json: bo
     from maskwright.errors import as_typed, counted
 
     data, run_folder = root / "puzzle", root / "run"
+    keys = {
+        "data.root": str(data),
+        "data.size": 256,
+        "model.width": 16,
+        "augment": "standard",
+        "train.grow": 0,  # at 256 pixels the pieces are small enough already
+        "train.epochs": epochs,
+        "train.seed": seed,
+    }
+    config = load_config(None, [(key, value, "demo") for key, value in keys.items()])
     console = stderr()
     if is_begun:
         console.print(f"{run_folder} was begun before; going on with it (remove {root} to begin anew)", soft_wrap=True)
@@ -59,16 +69,6 @@ def _make_and_train(root: Path, is_begun: bool, epochs: int, seed: int, json: bo
     from maskwright.reports import write_report
     from maskwright.training import fit
 
-    keys = {
-        "data.root": str(data),
-        "data.size": 256,
-        "model.width": 16,
-        "augment": "standard",
-        "train.grow": 0,  # at 256 pixels the pieces are small enough already
-        "train.epochs": epochs,
-        "train.seed": seed,
-    }
-    config = load_config(None, [(key, value, "demo") for key, value in keys.items()])
     with goes_on_with(f"maskwright demo --out {as_typed(root)}", run_folder / "config.yaml"):
         result = fit.resume(run_folder, console) if is_begun else fit.train(config, run_folder, console, tell=tell_plan(console))
     scores = evaluate(result.run, "test", progress=counting("evaluating"))

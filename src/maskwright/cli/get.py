@@ -50,8 +50,9 @@ def get(
     from maskwright.data.transfer import Patience, Watch
     from maskwright.errors import UsageError, as_typed, counted, must
 
-    if tries < 1:
-        raise UsageError(must("--tries", "at least 1", tries, "Leave it out for the default of 5."))
+    if not 1 <= tries <= 1000:
+        wish = "at least 1" if tries < 1 else "at most 1000"
+        raise UsageError(must("--tries", wish, tries, "Leave it out for the default of 5."))
     meter = Meter(sys.stderr)
     try:
         got = get_set(name, out, url, keep_archives, Patience(tries=tries), Watch(meter.count, meter.remark))

@@ -21,6 +21,7 @@ from maskwright.comparison.entries import Comparison, Failure
 from maskwright.comparison.finished import assemble
 from maskwright.comparison.naming import with_seed
 from maskwright.config import Config
+from maskwright.config.files import read_yaml
 from maskwright.errors import RunError, as_typed
 from maskwright.folders import new_folder
 from maskwright.runs import (
@@ -101,8 +102,7 @@ def is_comparison(root: str | Path) -> bool:
 
 def is_of_runs(root: str | Path) -> bool:
     """Whether a folder is that of a comparison of finished runs, which has no cells to go on with."""
-    given = yaml.safe_load((Path(root) / GIVEN).read_text(encoding="utf-8")) if is_comparison(root) else None
-    return list(given or ()) == ["runs"]
+    return is_comparison(root) and list(read_yaml(Path(root) / GIVEN)[0]) == ["runs"]
 
 
 def open_comparison(root: str | Path) -> Comparison:

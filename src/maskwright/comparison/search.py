@@ -35,7 +35,7 @@ from maskwright.comparison.search_study import (
     tell,
 )
 from maskwright.config.base import MONITORS
-from maskwright.config.files import to_yaml
+from maskwright.config.files import read_yaml, to_yaml
 from maskwright.data.record import refuse_among_data
 from maskwright.errors import ConfigError, ModelError, RunError, TrainingError, is_out_of_memory, listed
 from maskwright.folders import lock_folder
@@ -80,9 +80,9 @@ def _refuse_other(root: Path, space: Space) -> None:
     """Stop when the folder holds something else, or a search that was begun with other settings."""
     given = root / GIVEN
     if given.is_file():
-        then, now = yaml.safe_load(given.read_text(encoding="utf-8")), plain(space.document())
+        then, now = read_yaml(given)[0], {key: value for key, value in plain(space.document()).items() if value is not None}
         if then != now:
-            parts = [part for part in now if (then or {}).get(part) != now[part]]
+            parts = [part for part in now if then.get(part) != now[part]]
             fix = "Choose another --out to begin anew; trials and minutes alone may change."
             raise RunError(f"`CONFIG` must be what {root} was begun with; {listed(parts)} differs. {fix}")
     else:

@@ -37,7 +37,7 @@ PARTS: Mapping[str, tuple[type, str] | None] = {
     "pruner": None,
 }
 Pruner = Literal["median", "hyperband", "none"]
-TRIALS = 20
+TRIALS, MOST = 20, 1_000_000
 _RANGE = ("low", "high", "log", "step")
 
 
@@ -140,8 +140,8 @@ def read_space(
 ) -> Space:
     """Read a search's CONFIG, flags laid over its base; `trials` and `minutes` as flags come before the file's."""
     for name, limit in (("trials", trials), ("minutes", minutes)):
-        if limit is not None and limit <= 0:
-            raise UsageError(must(name, "above 0", limit))
+        if limit is not None and not 0 < limit <= MOST:
+            raise UsageError(must(name, f"above 0 and at most {MOST}", limit))
     reading, overrides = Reading.of(path), list(overrides)
     reading.refuse_unknown_parts("search", PARTS)
     axes = [axis for name, given in (reading.tree.get("search") or {}).items() if (axis := _axis(reading, str(name), given))]
@@ -155,8 +155,8 @@ def read_space(
     base = _validated(reading, tree, sources)
     given_trials, given_minutes = _number(reading, "trials", int), _number(reading, "minutes", float)
     seed = reading.tree.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        reading.complain(("seed",), f"`seed` must be a whole number from 0 up; got {seed!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        reading.complain(("seed",), f"`seed` must be a whole number from 0 up to {2**32 - 1}; got {seed!r}.")
     pruner = reading.tree.get("pruner", "median")
     if pruner not in get_args(Pruner):
         reading.complain(("pruner",), f"`pruner` must be {listed(get_args(Pruner), 'or')}; got {pruner!r}.")
@@ -273,9 +273,10 @@ def _validated(reading: Reading, tree: dict[str, Any], sources: Sources) -> Conf
 
 def _number(reading: Reading, key: str, kind: type) -> Any:
     value = reading.tree.get(key)
-    fits = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool) and value > 0
-    if value is not None and not fits:
-        reading.complain((key,), f"`{key}` must be a {'whole ' if kind is int else ''}number above 0; got {value!r}.")
+    fits = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+    if value is not None and not (fits and 0 < value <= MOST):
+        limit = f"at most {MOST}" if fits and value > MOST else "above 0"
+        reading.complain((key,), f"`{key}` must be a {'whole ' if kind is int else ''}number {limit}; got {value!r}.")
         return None
     return value
 

@@ -14,13 +14,11 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BeforeValidator,
     Field,
-    PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 
 from maskwright.config.augment import AugmentPreset, AugmentStep
-from maskwright.config.base import Auto, Fraction, Monitor, Section
+from maskwright.config.base import Auto, Count, Fraction, Minutes, Monitor, Section, Seed
 from maskwright.config.data import DataConfig
 from maskwright.config.log import LogEntry, LogInput, log_shorthand
 from maskwright.config.losses import LossName, LossTerm, loss_shorthand
@@ -31,25 +29,23 @@ from maskwright.config.optim import OptimConfig
 class TrainConfig(Section):
     """How long and on what training runs."""
 
-    epochs: Annotated[PositiveInt | Auto, Field(description="passes over the training images")] = "auto"
-    minutes: Annotated[PositiveFloat | None, Field(description="epochs auto: as many as fit, by steps measured at the start")] = (
-        None
-    )
+    epochs: Annotated[Count | Auto, Field(description="passes over the training images")] = "auto"
+    minutes: Annotated[Minutes | None, Field(description="epochs auto: as many as fit, by steps measured at the start")] = None
     grow: Annotated[
         Fraction | Auto, Field(description="share of the epochs, the first ones, trained on inputs of half the size")
     ] = "auto"
-    repeats: Annotated[PositiveInt | Auto, Field(description="inputs drawn from each image an epoch")] = "auto"
-    batch_size: Annotated[PositiveInt | Auto, Field(description="inputs the network sees at once")] = "auto"
-    accumulate: Annotated[PositiveInt, Field(description="batches whose gradients make one step")] = 1
-    seed: Annotated[int, Field(ge=0, description="decides the first weights and every random choice")] = 0
+    repeats: Annotated[Count | Auto, Field(description="inputs drawn from each image an epoch")] = "auto"
+    batch_size: Annotated[Count | Auto, Field(description="inputs the network sees at once")] = "auto"
+    accumulate: Annotated[Count, Field(description="batches whose gradients make one step")] = 1
+    seed: Annotated[Seed, Field(description="decides the first weights and every random choice")] = 0
     precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="arithmetic of the network")] = "auto"
     devices: Annotated[Literal["auto", "cpu", "gpu"], Field(description="what the network runs on")] = "auto"
-    workers: Annotated[Annotated[int, Field(ge=0)] | Auto, Field(description="processes that prepare inputs")] = "auto"
+    workers: Annotated[Annotated[int, Field(ge=0, le=1024)] | Auto, Field(description="processes that prepare inputs")] = "auto"
     monitor: Annotated[Monitor, Field(description="what the best epoch is picked by")] = "val_iou"
     mask_threshold: Annotated[
         float, Field(gt=0, lt=1, description="two classes: from which probability a pixel is foreground, in validation and after")
     ] = 0.5
-    early_stop: Annotated[PositiveInt | None, Field(description="stop after so many epochs without a better one")] = None
+    early_stop: Annotated[Count | None, Field(description="stop after so many epochs without a better one")] = None
     average: Annotated[Literal["ema", "none"], Field(description="average the weights over the last steps")] = "ema"
     allow: Annotated[
         list[str],

@@ -26,6 +26,11 @@ def higher_is_better(monitor: str) -> bool:
     return monitor != "val_loss"
 
 
+Count = Annotated[int, Field(gt=0, le=1_000_000)]
+Minutes = Annotated[float, Field(gt=0, le=1_000_000)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what every generator of random numbers takes
+
+
 class Section(BaseModel):
     """A frozen part of the configuration that knows all its keys."""
 

@@ -8,13 +8,13 @@ from typing import Annotated, Literal, cast
 from pydantic import (
     BeforeValidator,
     Field,
-    PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 
-from maskwright.config.base import Auto, Fraction, Probability, Section
+from maskwright.config.base import Auto, Count, Fraction, Probability, Section, Seed
 
+_Side = Annotated[int, Field(gt=0, le=16384)]
+_Scale = Annotated[float, Field(ge=0.01, le=16)]
 Label = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -51,7 +51,7 @@ class SplitConfig(Section):
 
     val: Annotated[Fraction, Field(description="share of the images held out for validation; with folds, 1 / folds is")] = 0.2
     test: Annotated[Fraction, Field(description="share of the images held out for the test, the same for every fold")] = 0.2
-    seed: Annotated[int, Field(ge=0, description="the same seed and files give the same split")] = 0
+    seed: Annotated[Seed, Field(description="the same seed and files give the same split")] = 0
     group: Annotated[
         str | None,
         Field(
@@ -64,7 +64,7 @@ class SplitConfig(Section):
     folds: Annotated[
         int | None, Field(ge=2, le=1000, description="cross-validation: deal all that is not test into so many folds")
     ] = None
-    fold: Annotated[int, Field(ge=0, description="with folds: which fold is val, counted from 0")] = 0
+    fold: Annotated[int, Field(ge=0, le=999, description="with folds: which fold is val, counted from 0")] = 0
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> SplitConfig:
@@ -99,18 +99,22 @@ class DataConfig(Section):
         Literal["ignore", "foreground", "class"], Field(description="reader oxford-pet: what the band around the pet is")
     ] = "ignore"
     window: Annotated[
-        PositiveInt | Literal["none"] | Auto, Field(description="rasters: side of the windows large scenes are read in")
+        Count | Literal["none"] | Auto,
+        Field(description="rasters: side of the windows large scenes are read in"),
     ] = "auto"
     bands: Annotated[
-        list[PositiveInt] | None, Field(description="which bands of the images the network sees, counted from 1")
+        list[Count] | None,
+        Field(description="which bands of the images the network sees, counted from 1"),
     ] = None
     tones: Annotated[
         tuple[float, float] | None, Field(description="images of more than 8 bits: values that become black and white")
     ] = None
     view: Annotated[Literal["auto", "whole", "crop"], Field(description="one input: the image resized, or a window")] = "auto"
     letterbox: Annotated[bool, Field(description="view whole: keep the aspect and fill the rest")] = False
-    size: Annotated[PositiveInt | Auto, Field(description="side of one training input, in pixels")] = "auto"
-    scale: Annotated[PositiveFloat | Auto, Field(description="view crop: images are scaled by this first")] = "auto"
+    size: Annotated[_Side | Auto, Field(description="side of one training input, in pixels")] = "auto"
+    scale: Annotated[
+        Annotated[float, Field(ge=0.01, le=16)] | Auto, Field(description="view crop: images are scaled by this first")
+    ] = "auto"
     classes: Annotated[
         list[str] | dict[str, MaskValue] | None,
         Field(description="class names in order, or name: value in the masks (a number, '#rrggbb' or [r, g, b])"),

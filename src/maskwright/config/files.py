@@ -103,9 +103,8 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
     """The tree of keys a YAML file holds, and where each stands."""
     if not path.is_file():
         fix = f"Did you mean --data {as_typed(path)}?" if path.is_dir() or not path.suffix else "Check the path."
-        raise ConfigError(
-            [f"`CONFIG` must be a YAML file; got {path}, which is {'a folder' if path.is_dir() else 'not there'}. {fix}"]
-        )
+        what = "a folder" if path.is_dir() else "no file to be read" if path.exists() else "not there"
+        raise ConfigError([f"`CONFIG` must be a YAML file; got {path}, which is {what}. {fix}"])
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, PlainLoader)

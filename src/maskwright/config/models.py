@@ -8,11 +8,12 @@ from pydantic import (
     BeforeValidator,
     Field,
     PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 
 from maskwright.config.base import Auto, Fraction, Section
+
+_Width = Annotated[int, Field(gt=0, le=4096)]
 
 
 class PixelsConfig(Section):
@@ -22,7 +23,7 @@ class PixelsConfig(Section):
     std: Annotated[list[PositiveFloat], Field(description="one a band")]
 
 
-Channels = Annotated[PositiveInt, Field(le=8192)]
+Channels = Annotated[int, Field(gt=0, le=8192)]
 Pixels = Annotated[PixelsConfig | Auto, Field(description="how bands are normalised; auto: as the weights expect")]
 
 
@@ -31,7 +32,9 @@ class UnetConfig(Section):
 
     name: Literal["unet"] = "unet"
     up: Annotated[Literal["transposed", "bilinear"], Field(description="how the decoder doubles a feature map")] = "transposed"
-    width: Annotated[PositiveInt | Auto, Field(description="channels of the first level; the lab's are 64")] = "auto"
+    width: Annotated[
+        Annotated[int, Field(ge=1, le=4096)] | Auto, Field(description="channels of the first level; the lab's are 64")
+    ] = "auto"
     depth: Annotated[int, Field(ge=1, le=8, description="how many times the map is halved")] = 4
     outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
     norm: Annotated[Literal["batch", "none"], Field(description="normalisation after each convolution")] = "batch"
@@ -73,7 +76,9 @@ class SmpConfig(Section):
     encoder_output_stride: Annotated[
         Literal[8, 16, 32] | None, Field(description="deeplabv3, deeplabv3plus, pan: the encoder's last map is this much smaller")
     ] = None
-    encoder_output_indices: Annotated[list[int] | None, Field(description="dpt: which of the encoder's blocks are taken")] = None
+    encoder_output_indices: Annotated[
+        list[Annotated[int, Field(ge=-1000, le=1000)]] | None, Field(description="dpt: which of the encoder's blocks are taken")
+    ] = None
     decoder_channels: Annotated[
         Channels | list[Channels] | None,
         Field(description="of each decoder block, deepest first ([256, 128, …]), or one number"),
@@ -97,7 +102,7 @@ class SmpConfig(Section):
         None
     )
     decoder_dropout: Annotated[Fraction | None, Field(description="fpn: share of the channels left out in training")] = None
-    decoder_atrous_rates: Annotated[list[PositiveInt] | None, Field(description="deeplabv3, deeplabv3plus: three rates")] = None
+    decoder_atrous_rates: Annotated[list[Channels] | None, Field(description="deeplabv3, deeplabv3plus: three rates")] = None
     decoder_aspp_separable: Annotated[bool | None, Field(description="deeplabv3, deeplabv3plus: separable convolutions")] = None
     decoder_aspp_dropout: Annotated[
         Fraction | None, Field(description="deeplabv3, deeplabv3plus: share left out in training")
@@ -122,7 +127,7 @@ class Resnet34UnetConfig(Section):
 
     name: Literal["resnet34_unet"] = "resnet34_unet"
     up: Annotated[Literal["transposed", "bilinear"], Field(description="how the decoder doubles a feature map")] = "transposed"
-    width: Annotated[int, Field(ge=2, multiple_of=2, description="channels of the first block; ResNet34's are 64")] = 64
+    width: Annotated[int, Field(ge=2, le=4096, multiple_of=2, description="channels of the first block; ResNet34's are 64")] = 64
     weights: Annotated[str, Field(description="imagenet: the encoder is torchvision's resnet34; none, a file or a run")] = "none"
     pixels: Pixels = "auto"
     outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"

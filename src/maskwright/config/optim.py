@@ -9,14 +9,14 @@ from pydantic import (
     BeforeValidator,
     Field,
     PositiveFloat,
-    PositiveInt,
 )
 
-from maskwright.config.base import Auto, Fraction, Probability, Section
+from maskwright.config.base import Auto, Count, Fraction, Probability, Section
 
 Part = Literal["encoder", "decoder", "head"]
 Schedule = Literal["constant", "step", "exponential", "cyclic", "cosine", "one-cycle", "poly", "plateau"]
 PARTS = get_args(Part)
+_Epochs = Annotated[float, Field(ge=0.01, le=1_000_000)]
 _THAW = "an epoch to thaw after (5, or 5 epochs), always or never"
 
 
@@ -36,7 +36,7 @@ def _freeze(value: object) -> object:
 def _epochs_frozen(part: str, until: object) -> object:
     found = re.fullmatch(r"(\d+)( epochs?)?", until.strip()) if isinstance(until, str) else None
     number = int(found[1]) if found else until
-    if until in ("always", "never") or (type(number) is int and number > 0):
+    if until in ("always", "never") or (type(number) is int and 0 < number <= 1_000_000):
         return number
     raise ValueError(f"must give {part} {_THAW}; got {until!r}")
 
@@ -76,19 +76,21 @@ class OptimConfig(Section):
     nesterov: Annotated[bool, Field(description="sgd: look ahead along the momentum")] = True
     schedule: Annotated[Schedule, Field(description="how the rate changes; cosine always reaches its end")] = "cosine"
     warmup: Annotated[Fraction, Field(description="share of the steps over which the rate rises; one-cycle: usually 0.3")] = 0.1
-    every: Annotated[PositiveInt | Auto, Field(description="step: epochs from one drop to the next")] = "auto"
+    every: Annotated[Count | Auto, Field(description="step: epochs from one drop to the next")] = "auto"
     gamma: Annotated[
         Annotated[float, Field(gt=0, le=1)] | Auto,
         Field(description="step: what each drop multiplies the rate by; exponential: what each epoch does"),
     ] = "auto"
-    period: Annotated[PositiveFloat | Auto, Field(description="cyclic: epochs from one low to the next")] = "auto"
+    period: Annotated[
+        Annotated[float, Field(ge=0.01, le=1_000_000)] | Auto, Field(description="cyclic: epochs from one low to the next")
+    ] = "auto"
     low: Annotated[Probability, Field(description="cyclic: the lowest rate, as a share of lr")] = 0.1
-    power: Annotated[PositiveFloat, Field(description="poly: the rate falls as this power of what is left")] = 0.9
-    patience: Annotated[PositiveInt, Field(description="plateau: epochs without a better one before the rate drops")] = 5
+    power: Annotated[float, Field(gt=0, le=100, description="poly: the rate falls as this power of what is left")] = 0.9
+    patience: Annotated[Count, Field(description="plateau: epochs without a better one before the rate drops")] = 5
     factor: Annotated[float, Field(gt=0, lt=1, description="plateau: what a drop multiplies the rate by")] = 0.5
     clip: Annotated[PositiveFloat | None, Field(description="largest norm of the gradient; null: any")] = 1.0
     freeze: Annotated[
-        list[Part] | dict[Part, PositiveInt | Literal["always"]],
+        list[Part] | dict[Part, Count | Literal["always"]],
         BeforeValidator(_freeze, json_schema_input_type=list[Part] | dict[Part, int | str] | Part),
         Field(description="parts that do not learn: [encoder, decoder, head], or {encoder: 5 epochs} to thaw later"),
     ] = Field(default_factory=list)

@@ -53,7 +53,7 @@ def sentences_of(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) 
         elif item["type"] == "value_error":
             sentences.append(f"{where}`{key}`: {item['msg'].removeprefix('Value error, ')}.")
         else:
-            given = (f"{where}`{key}`", repr(item["input"]))
+            given = (f"{where}`{key}`", f"{item['input']!r:.200}")
             constraints.setdefault(given, []).append(_constraint(item))
             meant.setdefault(given, []).extend(_nearest_value(item))
     merged = [

@@ -9,6 +9,7 @@ number to base 60. All of it is a part of YAML 1.1, so whatever PyYAML writes is
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable
 from typing import Any
@@ -16,7 +17,10 @@ from typing import Any
 import yaml
 
 _TAG = "tag:yaml.org,2002:"
-_NUMBER = re.compile(r"[-+]?(?:\d++\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(?:\d{1,100}+\.?\d{0,100}|\.\d{1,100})(?:[eE][-+]?\d{1,9})?")
+
+
+_LONGEST, _MOST = 2_000_000, 200_000  # characters, and values where each alias stands for all that it names
 
 
 class RepeatedKeyError(yaml.MarkedYAMLError):
@@ -24,7 +28,21 @@ class RepeatedKeyError(yaml.MarkedYAMLError):
 
 
 class PlainLoader(yaml.SafeLoader):
-    """YAML without its surprises; keys are text as they stand, each of them once."""
+    """YAML without its surprises; keys are text as they stand, each of them once, and no more of it than a person writes."""
+
+    def __init__(self, text: str) -> None:
+        if len(text) > _LONGEST:
+            raise yaml.MarkedYAMLError(problem=f"it is {len(text):,} characters long, over {_LONGEST:,}")
+        super().__init__(text)
+
+    def get_single_node(self) -> yaml.Node | None:
+        try:
+            node = super().get_single_node()
+            if node is not None and _num_values(node, {}) > _MOST:
+                raise yaml.MarkedYAMLError(problem=f"with its aliases it holds over {_MOST:,} values")
+        except RecursionError:
+            raise yaml.MarkedYAMLError(problem="it is nested too deeply") from None
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         refuse_repeated_keys(node)
@@ -37,11 +55,21 @@ class PlainLoader(yaml.SafeLoader):
         return found
 
 
+def _num_values(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many values a node holds, aliases followed; endlessly many where one holds itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        inner = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
+        inner = [] if isinstance(node, yaml.ScalarNode) else inner
+        known[id(node)] = 1 + sum(_num_values(one, known) for one in inner)
+    return known[id(node)]
+
+
 PlainLoader.yaml_implicit_resolvers = {}
 for _kind, _pattern in {
     "null": "~|null|Null|NULL|",
     "bool": "true|True|TRUE|false|False|FALSE",
-    "int": "[-+]?(?:0|[1-9][0-9]*)",
+    "int": "[-+]?(?:0|[1-9][0-9]{0,99})",
     "float": r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?",
     "merge": "<<",
 }.items():

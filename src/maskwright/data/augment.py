@@ -21,7 +21,7 @@ from maskwright.config.augment import AlbumentationsOp, AugmentOp
 from maskwright.data import albumentations
 from maskwright.data.dataset import Bands
 from maskwright.data.geometry import Aim, View, about_centre, in_fours, perspective, rotation, warp_pair
-from maskwright.errors import ConfigError, listed, unknown
+from maskwright.errors import ConfigError, listed, must, unknown
 
 Rng = np.random.Generator
 
@@ -142,6 +142,7 @@ AFTER: dict[str, tuple[Callable[[np.ndarray, float, Rng], np.ndarray], float, fl
     "noise": (_noise, 0.04, 0.3),
 }
 
+_MOST = {"rotate": 360, "hue": 360, "blur": 100, "perspective": 0.45}  # further on there is no picture left; of all others 10
 FIXED = ("hflip", "vflip", "rot90")  # there is no more or less of these
 OPERATIONS = {**GEOMETRIC, **TONAL, **COLOUR, **AFTER}
 
@@ -172,6 +173,8 @@ def resolve(wish: str | Sequence[AugmentOp | AlbumentationsOp]) -> tuple[Op, ...
             foreign.append((f"augment.{place}", op))
         elif op.name not in OPERATIONS:
             problems.append(unknown(f"augment.{place}.name", op.name, OPERATIONS))
+        elif op.amount is not None and op.amount > (most := _MOST.get(op.name, 10)):
+            problems.append(must(f"augment.{place}.amount", f"at most {most:g} for {op.name}", f"{op.amount:g}"))
         else:
             _, amount, p = OPERATIONS[op.name]
             plan.append(Op(op.name, amount if op.amount is None else op.amount, p if op.p is None else op.p))

@@ -126,8 +126,8 @@ def evaluate(
     two outlines may be apart for boundary F. `log` is where this call's configuration sends the scores; without one they
     go where the run's own does, as far as the environment names it too.
     """
-    if boundary_width < 1:
-        raise UsageError(must("--boundary-width", "1 pixel or more", boundary_width))
+    if not 1 <= boundary_width <= 10_000:
+        raise UsageError(must("--boundary-width", "1 pixel or more" if boundary_width < 1 else "at most 10000", boundary_width))
     document = run.data
     entries = split_entries(document, split)
     predictor = Predictor.from_run(run)

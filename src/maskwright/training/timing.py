@@ -32,7 +32,7 @@ def epochs_within(
     step, image = measure(config, model, samples, keys, opened)
     unit = "step" if keys.batches_a_step == 1 else "batch"
     epoch = epoch_seconds(config, step, image, keys, len(opened.dataset.split("val")))
-    epochs = max(1, int((config.train.minutes * 60 - spent) / epoch))
+    epochs = min(max(1, int((config.train.minutes * 60 - spent) / epoch)), 1_000_000)  # as many as the key takes
     less = f" less {spent:.0f} s for the range test" if spent else ""
     measured = f"{step:.3f} s a {unit} and {image:.3f} s a validation image, measured here"
     return epochs, f"{config.train.minutes:g} minutes{less} at {measured}"

@@ -89,6 +89,9 @@ def make(
         raise UsageError(must("size", f"at least {SMALLEST} pixels each way", f"{height} x {width}", fix))
     if seed < 0:
         raise UsageError(must("seed", "0 or more", seed, "Pass a whole number that is not negative."))
+    for key, value, most in (("count", count, 1_000_000), ("size", max(height, width), 8192), ("seed", seed, 2**32 - 1)):
+        if value > most:
+            raise UsageError(must(key, f"at most {most}", value))
 
     def picture(index: int) -> tuple[Bytes, Bytes]:
         return generator.draw(np.random.default_rng([seed, index]), height, width)
