@@ -12,9 +12,11 @@ import sys
 import time
 from collections.abc import Callable
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from support import PROGRAM, TINY, data, environment, finished, interruptible, rows
+from support import PROGRAM, TINY, data, environment, finished, interruptible, picture, rows
 
 pty = pytest.importorskip("pty")
 fcntl = pytest.importorskip("fcntl")
@@ -102,6 +104,24 @@ def test_tables_fit_a_narrow_terminal():
     shown.read()
     assert shown.code == 0 and "cross-entropy" in shown.said.lower()
     assert max(map(len, lines(shown.said))) <= 60
+
+
+def test_an_audit_is_wrapped_between_words_and_its_commands_stay_whole(tmp_path):
+    for path in (data() / "masks").iterdir():
+        mask = np.asarray(Image.open(path)) // 255
+        picture(tmp_path / "set of mine" / "masks" / path.name.replace("mask", "image"), np.where(np.arange(40) < 10, 2, mask))
+    for path in (data() / "images").iterdir():
+        picture(tmp_path / "set of mine" / "images" / path.name, np.asarray(Image.open(path)))
+    root = tmp_path / "set of mine"
+    terminal = Terminal("check", root, "--data.classes", "[bg, piece]", columns=60)
+    terminal.read()
+    lines = [line.split("\r")[-1] for line in terminal.said.replace("\r\n", "\n").replace("\x1b[K", "").splitlines()]
+    commands = [line for line in lines if line.lstrip().startswith("maskwright ")]
+    assert terminal.code == 1
+    assert f"    maskwright check '{root}' --data.classes '{{bg: 0, piece: 1, class_a: 2}}'" in commands
+    assert max(len(line) for line in lines if line not in commands) <= 60
+    told = " ".join(" ".join(line.split()) for line in lines)
+    assert "2 comes right after the last of 2 classes, 0 to 1; it holds " in told and "the commands below them, or mend" in told
 
 
 def test_an_error_stands_on_a_line_of_its_own_after_a_count(tmp_path):

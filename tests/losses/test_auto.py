@@ -60,7 +60,7 @@ def test_shares_like_camvids_get_mild_weights_with_the_reason() -> None:
     shares = like_camvid().class_shares("train")
     assert np.argsort(weights, kind="stable").tolist()[0] == int(np.argmax(shares)) and weights[10] == MOST
     assert min(weights) >= LEAST and max(weights) <= MOST
-    assert "class_10 has 0.30% of the pixels as sampled and counts 4" in reasons["loss"]
+    assert "class_10 has 0.30% of the pixels shown in training and weighs 4" in reasons["loss"]
     assert "class_7" in reasons["loss"] and "class_4 " not in reasons["loss"]
 
 
@@ -199,7 +199,7 @@ def test_a_rare_set_is_trained_with_weights_that_are_told_and_recorded(tmp_path:
     words = ("--model.width", 2, "--model.depth", 1, "--size", 32, "--train.repeats", 1, "--epochs", 1, "--devices", "cpu")
     outcome = maskwright("train", "--data", root, *words, "--out", tmp_path / "run")
     assert outcome.code == 0, outcome.err
-    told = "class_2 has 0.39% of the pixels as sampled and counts 4"
+    told = "class_2 has 0.39% of the pixels shown in training and weighs 4"
     assert f"why     loss: {AUTO_REASON}; {told}" in outcome.err
     text = (tmp_path / "run" / "config.yaml").read_text()
     assert "# loss was auto: " in text and told in text

@@ -335,7 +335,7 @@ def test_words_stand_out_from_the_paper(dark: bool) -> None:
 @pytest.mark.parametrize(
     ("shape", "keys", "expected"),
     [
-        ((8, 8), {}, "8 bits, grey"),
+        ((8, 8), {}, "8 bits, grey, repeated to three channels"),
         ((8, 8, 3), {}, "8 bits, in colour"),
         ((8, 8, 3), {"bands": [2]}, "8 bits, band 2 alone"),
         ((8, 8, 3), {"bands": [3, 2]}, "8 bits, bands 3 and 2"),

@@ -51,7 +51,7 @@ def check(
     """
     from pathlib import Path
 
-    from maskwright.cli.output import counting, say, say_json, say_wrapped
+    from maskwright.cli.output import counting, say, say_json, say_next, say_wrapped
     from maskwright.config.files import load_config
     from maskwright.config.flags import parse_overrides
     from maskwright.data.checks.audit import audit
@@ -88,8 +88,9 @@ def check(
     if json:
         say_json(document)
     else:
-        for line in [*done, next_step(found, found.root, _without_root(words), fix)]:
+        for line in done:
             say(line)
+        say_next(*next_step(found, found.root, _without_root(words), fix))
     return 0 if found.clean or fix else 1
 
 
@@ -111,29 +112,29 @@ def _refuse_early(config: DataConfig, html: str | None, fix: str | None, leave: 
         place_for_page(Path(html))
 
 
-def next_step(audit: Audit, root: str, flags: Sequence[str], fixed: str | None) -> str:
-    """The last line: what to type next, with the flags that were given."""
+def next_step(audit: Audit, root: str, flags: Sequence[str], fixed: str | None) -> tuple[str, str]:
+    """The last line: how it stands, and what to type next, with the flags that were given."""
     from maskwright.data.checks.telling import name_of_copy
     from maskwright.errors import as_typed
 
     more = f" {as_typed(*flags)}" if flags else ""
     if fixed:
-        return f"next: maskwright check {as_typed(fixed)}"
+        return "next:", f"maskwright check {as_typed(fixed)}"
     if audit.clean:
         number = sum(finding.severity == "warning" for finding in audit.findings)
         looks = f"no errors, {number} {'warning' if number == 1 else 'warnings'} to look at" if number else "no errors"
-        return f"{looks}; next: maskwright train --data {as_typed(root)}{more}"
+        return f"{looks}; next:", f"maskwright train --data {as_typed(root)}{more}"
     errors = audit.errors
     number = f"{len(errors)} {'error' if len(errors) == 1 else 'errors'}"
     if any(finding.proposal is None for finding in errors):
-        return f"{number}; mend what is named above, then: maskwright check {as_typed(root)}{more}"
+        return f"{number}; mend what is named above, then:", f"maskwright check {as_typed(root)}{more}"
     if any(finding.proposal and finding.proposal.question for finding in errors):
-        return f"{number}; answer the questions above with the commands below them, or mend the files, then check again"
+        return f"{number}; answer the questions above with the commands below them, or mend the files, then check again", ""
     asked = [finding.code for finding in audit.findings if finding.proposal and finding.proposal.question]
     leave = "".join(f" --leave {code}" for code in dict.fromkeys(asked))
     others = any(finding.proposal and finding.proposal.answers for finding in errors)
     ways = "next: a command after `or` above, or" if others else "next:"
-    return f"{number}; {ways} maskwright check {as_typed(root)}{more} --fix {as_typed(name_of_copy(root))}{leave}"
+    return f"{number}; {ways}", f"maskwright check {as_typed(root)}{more} --fix {as_typed(name_of_copy(root))}{leave}"
 
 
 def _without_root(words: Sequence[str]) -> list[str]:

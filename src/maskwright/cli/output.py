@@ -32,7 +32,16 @@ def say_wrapped(text: str, whole: bool = False) -> None:
     if not whole and sys.stdout.isatty():
         indent = " " * (len(text) - len(re.sub(r"^\s*([a-z]+ {2,})?", "", text)) or 2)
         text = textwrap.fill(text, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-    say(text)
+    say(text.replace("\u00a0", " "))
+
+
+def say_next(text: str, command: str) -> None:
+    """A last line with a command, which in a terminal gets a line of its own where both are too long for one."""
+    if sys.stdout.isatty() and len(f"{text} {command}") > shutil.get_terminal_size().columns:
+        say_wrapped(text)
+        say(f"  {command}")
+    else:
+        say(f"{text} {command}".rstrip())
 
 
 def say_json(value: Any) -> None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from maskwright.training.fit import Plan
 
 
+_VIEWS = {"whole": "whole images resized to", "crop": "windows of"}
+
+
 def tell_plan(console: Console) -> Callable[[Plan], None]:
     """A teller for `fit.train`: data, classes, what was settled and why."""
 
@@ -30,7 +33,8 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
         train = config.train
         lines.append(
             f"train   {_epochs(config, dataset.sizes()['train'])}, {_step(train.batch_size, train.accumulate)}, "
-            f"view {config.data.view} at {config.data.size}{_growing(config)}, {train.precision} on {train.devices}"
+            f"{_VIEWS[config.data.view]} {config.data.size} × {config.data.size} pixels{_growing(config)}, "
+            f"{train.precision} on {train.devices}"
         )
         asked = [key for key in ("data.view", "data.size", "train.precision", "train.epochs", "optim.lr") if key in plan.reasons]
         is_on = {"data.sampling": config.data.sampling == "balanced", "data.crop_focus": config.data.crop_focus != 0}
@@ -62,4 +66,4 @@ def _growing(config: Config) -> str:
 
 
 def _step(batch_size: object, accumulate: int) -> str:
-    return f"{batch_size} inputs a step" if accumulate == 1 else f"{accumulate} batches of {batch_size} inputs a step"
+    return f"batches of {batch_size}{f', {accumulate} of them a step' if accumulate > 1 else ''}"

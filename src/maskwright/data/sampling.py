@@ -45,7 +45,7 @@ def choose_focus(dataset: Dataset, kind: str) -> tuple[float, str]:
     if not rare:
         return 0.0, _none_is_rare(dataset)
     told = [f"{dataset.classes.names[i]} has {shares[i]:.2%} of the pixels" for i in rare]
-    return FOCUS, f"{listed(told, 'and', 3)}: most windows would miss it"
+    return FOCUS, f"{listed(told, 'and', 3)}: most windows laid at random would miss it"
 
 
 def image_weights(dataset: Dataset, indices: Sequence[int]) -> list[float]:
@@ -139,7 +139,8 @@ def _rare(dataset: Dataset) -> list[int]:
 
 
 def _none_is_rare(dataset: Dataset) -> str:
-    return f"no class has less than {RARE / dataset.classes.num_classes:.2%} of the pixels, a tenth of an even share"
+    least = f"{RARE / dataset.classes.num_classes:.2%} of the pixels"
+    return f"no class has less than {least}, a tenth of what each would have if all were alike"
 
 
 def _held(dataset: Dataset, indices: Sequence[int]) -> np.ndarray:

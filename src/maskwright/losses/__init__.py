@@ -32,7 +32,7 @@ LOSSES: dict[str, Callable[..., torch.Tensor]] = {
     "boundary": boundary,
 }
 AUTO = (CeTerm(), DiceTerm())
-AUTO_REASON = "cross-entropy settles every pixel, Dice keeps small classes in sight"
+AUTO_REASON = "cross-entropy counts every pixel, Dice every class alike, however small"
 
 
 def build_loss(wish: str | Sequence[LossTerm]) -> Loss:

@@ -114,8 +114,8 @@ def _window(dataset: Dataset) -> tuple[int | str, str]:
 
 def _view(longest: float) -> tuple[str, str]:
     if longest <= MOST_WHOLE:
-        return "whole", f"the images' longest side is {longest:.0f} pixels, at most {MOST_WHOLE}"
-    return "crop", f"the images' longest side is {longest:.0f} pixels, more than {MOST_WHOLE}"
+        return "whole", f"the images' longest side is {longest:.0f} pixels; up to {MOST_WHOLE} they are shown whole"
+    return "crop", f"the images' longest side is {longest:.0f} pixels; above {MOST_WHOLE} they are shown in windows"
 
 
 def _size(kind: str, longest: float, device: str) -> tuple[int, str]:

@@ -189,4 +189,4 @@ class Audit(ShownInNotebook):
     def __str__(self) -> str:
         from maskwright.data.checks.telling import told  # which knows findings
 
-        return "\n".join(told(self)).rstrip()
+        return "\n".join(told(self)).rstrip().replace("\u00a0", " ")

@@ -16,14 +16,14 @@ def mixed_channels(survey: Survey) -> list[Finding]:
     if len(kinds) < 2:
         return []
     rare = min(kinds.values(), key=len)
-    counts = listed([f"{len(some)} of {kind} {'band' if kind == '1' else 'bands'}" for kind, some in sorted(kinds.items())])
+    counts = listed([f"{len(some)} with {counted(int(kind), 'band')}" for kind, some in sorted(kinds.items())])
     details = {"channels": {kind: len(some) for kind, some in kinds.items()}}
     trouble = survey.troubles.get("bands", "")
     if trouble and len(_by(survey, "dtype")) < 2:
         return [Finding("mixed-channels", image_files(rare), trouble, "error", None, details)]
     if survey.config.bands is not None:
         return []
-    evidence = f"there are images {counts}; grey ones are read as three equal bands."
+    evidence = f"there are images of different kinds, {counts}; grey ones are repeated to three bands."
     return [Finding("mixed-channels", image_files(rare), evidence, "note", None, details)]
 
 

@@ -14,13 +14,13 @@ _FILES = 4
 def told(audit: Audit) -> list[str]:
     """The audit for a person: what was recognised, classes, the findings, errors first, and at the end what is asked.
 
-    A command stands on a line of its own, which is to stay whole.
+    A command stands on a line of its own, which is to stay whole; what is not to be parted has a no-break space.
     """
     splits = ", ".join(f"{number} {split}" for split, number in audit.splits.items() if number)
     images = f"{audit.num_images}{f' ({splits})' if splits else ''}{_sizes(audit)}"
     lines = [f"reader   {audit.reader}: {audit.reason}", f"images   {images}"]
     if audit.classes:
-        shares = ", ".join(f"{name} {share:.1%}" for name, share in zip(audit.classes, audit.class_shares, strict=True))
+        shares = ", ".join(f"{name}\u00a0{share:.1%}" for name, share in zip(audit.classes, audit.class_shares, strict=True))
         lines.append(f"classes  {shares} ({audit.classes_reason})")
     if audit.ignored:
         shares = ", ".join(f"{value} {share:.1%}" for value, share in audit.ignored.items())
