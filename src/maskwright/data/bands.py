@@ -44,7 +44,8 @@ def decide_bands(config: DataConfig, records: Sequence[Record], heads: Sequence[
     deep = any(depth != "uint8" for depth in depths)
     if not deep and config.tones is None:
         if len(set(chosen)) == 1:
-            reason = "8 bits, grey, repeated to three channels" if max(channels, default=1) == 1 else f"8 bits, band {chosen[0] + 1} alone"
+            grey = max(channels, default=1) == 1
+            reason = "8 bits, grey, repeated to three channels" if grey else f"8 bits, band {chosen[0] + 1} alone"
         elif chosen == RGB.chosen and not many:
             reason = "8 bits, in colour"
         else:
