@@ -86,7 +86,7 @@ def test_folds_that_are_none_are_refused(options: dict[str, int], words: str) ->
 
 def test_more_folds_than_groups_are_refused() -> None:
     found = [item(f"image-{n}", group=f"p{n // 4}") for n in range(16)]
-    with pytest.raises(DataError, match=r"at least 6 groups; got 4\. Add groups, or set data\.split\.folds lower\."):
+    with pytest.raises(DataError, match=r"6 groups; got 4, for 5 folds and test\. .* --data\.split\.folds 3 or add groups\."):
         assign_splits(found, SplitConfig(folds=5))
     assert len(folds(found, 4, test=0)) == 4
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from maskwright.config.data import SplitConfig
 from maskwright.data.dataset import Item, Record
 from maskwright.data.splits import Dealt, assign_splits
+from maskwright.errors import DataError
 
 
 def item(name: str, split: str | None = None, group: str | None = None, pixels: tuple[int, ...] = (50, 50)) -> Item:
@@ -36,7 +40,7 @@ def test_guessed_groups_are_kept_whole_and_told() -> None:
     assert dealt.dealing.reason == "dealt with seed 0, 10 groups, by the file names"
     assert len(dealt.notes) == 1
     assert dealt.notes[0].startswith("groups were guessed from names such as 'images/vid00_f0000'")
-    assert dealt.notes[0].endswith("to deal image by image set data.split.group to null")
+    assert dealt.notes[0].endswith("; if they are none, say --data.split.group '.+'")
     assert dealt.dealing.group is not None and "vid" in dealt.dealing.group
     again = deal(VIDEOS, group=dealt.dealing.group)  # what was guessed can be written down
     assert [one.record.split for one in again.items] == [one.record.split for one in dealt.items]
@@ -61,7 +65,7 @@ def test_weak_hints_are_told_and_not_followed() -> None:
     dealt = deal(found)
     assert dealt.dealing.reason == "dealt with seed 0"
     assert len(dealt.notes) == 1 and "hold a date that several share" in dealt.notes[0]
-    assert "to keep them whole set data.split.group to '" in dealt.notes[0]
+    assert "; to keep them whole, say --data.split.group '" in dealt.notes[0]
 
 
 def test_too_few_guessed_groups_are_torn_with_a_warning() -> None:
@@ -93,12 +97,61 @@ def test_near_duplicates_join_groups_too() -> None:
     assert len({side(by_pattern, index) for index in range(8)}) == 1
 
 
+EXPOSED = [item(f"images/exp{e}_num_{10 * tile + e}") for tile in range(19) for e in range(1, 7)]
+TILES = [list(range(6 * tile, 6 * tile + 6)) for tile in range(19)]
+
+
+def test_names_that_likeness_contradicts_are_not_followed() -> None:
+    """Six exposures of nineteen tiles: by their names they might be six films, by their looks they are nineteen things."""
+    dealt = deal(EXPOSED, TILES)
+    assert dealt.dealing.reason == "dealt with seed 0" and dealt.dealing.group is None
+    assert {len({side(dealt, index) for index in tile}) for tile in TILES} == {1}
+    assert len({one.record.group for one in dealt.items}) == 19
+    first, kept = dealt.notes
+    assert first.startswith("groups seem to show in names such as 'images/exp1_num_1'")
+    assert first.endswith("but 114 images are nearly the same as one of another of them: the names were not followed")
+    assert kept.startswith("114 images were kept together because they are nearly the same")
+    assert deal(EXPOSED).dealing.reason.endswith("6 groups, by the file names")  # where nothing speaks against them
+
+
+@pytest.mark.parametrize("found", [VIDEOS, EXPOSED, PLAIN], ids=["videos", "exposures", "running numbers"])
+@pytest.mark.parametrize("near", [[], [[0, 1], [2, 3]], [[0, 11], [5, 20]]], ids=["none", "neighbours", "others"])
+@pytest.mark.parametrize("group", ["auto", None])
+def test_what_notes_advise_leads_nowhere_back(found: list[Item], near: list[list[int]], group: str | None) -> None:
+    for note in deal(found, near, group=group).notes:
+        if " say " in note:
+            flag, pattern = shlex.split(note.partition(" say ")[2])
+            assert flag == "--data.split.group"
+            assert not any(" say " in told or "another split" in told for told in deal(found, near, group=pattern).notes)
+
+
+@pytest.mark.parametrize("num_groups", range(1, 6))
+@pytest.mark.parametrize("options", [{}, {"test": 0}, {"folds": 3}, {"folds": 5, "test": 0}], ids=str)
+def test_whatever_is_advised_where_groups_are_too_few_works(num_groups: int, options: dict[str, Any]) -> None:
+    found = [item(f"image-{n}", group=f"p{n % num_groups}") for n in range(15)]
+    try:
+        deal(found, **options)
+    except DataError as error:
+        told = str(error)
+        ways = re.findall(r"--data\.split\.(\w+) ('[^']+'|\d+)", told)
+        assert ways and told.startswith("a split needs at least") and f"got {num_groups}, for " in told
+        for key, value in ways:
+            deal(found, **{**options, key: yaml.safe_load(value)})
+
+
+def test_near_duplicates_join_groups_the_data_set_names() -> None:
+    found = [item(f"image-{n}", group=f"p{n // 3}") for n in range(30)]
+    dealt = deal(found, [[0, 5], [4, 9]])
+    assert {one.record.group for one in dealt.items[:12]} == {"p0", "p2"}  # p0, p1 and p3 are one now, p2 is not
+    assert len({side(dealt, index) for index in (*range(6), 9, 10, 11)}) == 1
+
+
 def test_with_null_torn_near_duplicates_are_told() -> None:
     dealt = deal(PLAIN, [[n, n + 15] for n in range(15)], group=None)
     torn = sum(side(dealt, n) != side(dealt, n + 15) for n in range(15))
     assert torn > 0
     note = f"{2 * torn} images are nearly the same as one in another split"
-    assert dealt.notes[0].startswith(note) and dealt.notes[0].endswith("Set data.split.group to auto to keep them together")
+    assert dealt.notes[0].startswith(note) and dealt.notes[0].endswith("To keep them together, say --data.split.group '.+'")
 
 
 def test_too_many_near_duplicates_are_told_and_not_kept() -> None:

@@ -57,7 +57,7 @@ class SplitConfig(Section):
         Field(
             description="what stays on one side. auto: groups the data set names, else those its file names plainly show, and "
             "images that are nearly the same; a regular expression: images in whose names it finds the same, and images that "
-            "are nearly the same; null: only groups the data set names"
+            "are nearly the same ('.+': these alone); null: only groups the data set names"
         ),
     ] = "auto"
     stratify: Annotated[bool, Field(description="keep the classes' pixel shares alike on every side")] = True

@@ -11,14 +11,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from maskwright.data.dataset import Record
 from maskwright.data.groups import Guess, guess_groups, torn
-from maskwright.errors import DataError, counted, listed
+from maskwright.errors import DataError, as_typed, counted, listed
 
 AUTO = "auto"
+# every name is a group of its own, and near-duplicates stay together: never a way back to what it replaces
+EACH_ALONE = "--data.split.group '.+'"
+_EXCEPTIONS = 0.1  # of the images: so many may resemble one of another group, whatever the names mean
 _PATIENCE = 5.0  # seconds a person's pattern may take, and a thousandth more for each name
 _SEARCH = """
 import json, re, sys
@@ -31,6 +35,38 @@ except Exception as error:
 print(json.dumps(found))
 """
 Near = Sequence[Sequence[int]]
+
+
+class Clusters:
+    """Things that belong together: joined in pairs, found as lists (union-find)."""
+
+    def __init__(self) -> None:
+        self._above: dict[int, int] = {}
+
+    def head(self, one: int) -> int:
+        """The one that stands for a thing's cluster: the least of them."""
+        path = []
+        while (above := self._above.get(one, one)) != one:
+            path.append(one)
+            one = above
+        self._above.update(dict.fromkeys(path, one))
+        return one
+
+    def join(self, one: int, two: int) -> None:
+        """The two and all that belong to them now belong together."""
+        low, high = sorted((self.head(one), self.head(two)))
+        self._above[low], self._above[high] = low, low
+
+    def together(self, one: int, two: int) -> bool:
+        """Whether they belong together already."""
+        return self.head(one) == self.head(two)
+
+    def lists(self) -> list[list[int]]:
+        """All clusters of two or more, in order."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for one in sorted(self._above):
+            found[self.head(one)].append(one)
+        return [cluster for cluster in found.values() if len(cluster) > 1]
 
 
 @dataclass(frozen=True)
@@ -96,7 +132,8 @@ def groupings(records: Sequence[Record], group: str | None, near: Near) -> list[
     if group is None:
         return [own]
     guess = _guess(records, group)
-    bases = [own] if guess is None or guess.strength == "weak" else [Grouping(guess.groups, guess.pattern, guess), own]
+    believed = guess is not None and guess.strength == "strong" and not contradicting(guess.groups, near)
+    bases = [Grouping(guess.groups, guess.pattern, guess), own] if guess and believed else [own]
     found: list[Grouping] = []
     for base in bases:
         parted = parted_by(base.groups, near)
@@ -106,14 +143,32 @@ def groupings(records: Sequence[Record], group: str | None, near: Near) -> list[
     return found
 
 
+def contradicting(groups: Sequence[str], near: Near) -> int:
+    """How many images are nearly the same as one of another group, where that speaks against the groups; else 0.
+
+    A video's frames resemble each other. Where more images resemble one of another group than of their own, and that is
+    no exception, the names mean something else: how long each picture was exposed, say.
+    """
+    torn_apart = parted_by(groups, near)
+    across = sum(len({groups[index] for index in alike}) - 1 for alike in torn_apart)
+    inside = sum(map(len, near)) - len(near) - across
+    return sum(map(len, torn_apart)) if across > max(inside, _EXCEPTIONS * len(groups)) else 0
+
+
 def grouping_notes(records: Sequence[Record], group: str | None, near: Near, chosen: Grouping, sides: Sequence[str]) -> list[str]:
     """What a person should know of the groups a split was dealt by, those that were given up among them."""
     notes: list[str] = []
     guess = _guess(records, group)
     if guess and guess.strength == "weak":
-        notes.append(f"groups may show in {guess.evidence}; to keep them whole set data.split.group to {guess.pattern!r}")
+        say = as_typed("--data.split.group", guess.pattern)
+        notes.append(f"groups may show in {guess.evidence}; to keep them whole, say {say}")
     elif guess and chosen.guess:
-        notes.append(f"groups were guessed from {guess.evidence}; to deal image by image set data.split.group to null")
+        notes.append(f"groups were guessed from {guess.evidence}; if they are none, say {EACH_ALONE}")
+    elif guess and (against := contradicting(guess.groups, near)):
+        notes.append(
+            f"groups seem to show in {guess.evidence}, but {against} images are nearly the same as one of another of them: "
+            "the names were not followed"
+        )
     elif guess:
         notes.append(
             f"groups show in {guess.evidence}, but kept whole they leave a side too few images, so they were torn apart: "
@@ -125,7 +180,7 @@ def grouping_notes(records: Sequence[Record], group: str | None, near: Near, cho
     parted = parted_by(sides, near)
     if parted:
         num, why = sum(map(len, parted)), "" if group is None else "; kept together they would leave a side too few images"
-        fix = ". Set data.split.group to auto to keep them together" if group is None else ""
+        fix = f". To keep them together, say {EACH_ALONE}" if group is None else ""
         notes.append(
             f"{num} images are nearly the same as one in another split ({_example(records, parted)}){why}: "
             f"scores will be better than on new images{fix}"
@@ -147,18 +202,13 @@ def _guess(records: Sequence[Record], group: str | None) -> Guess | None:
 
 def _join(groups: Sequence[str], near: Near) -> tuple[str, ...]:
     """Groups that share near-duplicates become one, named after the first of them by name."""
-    leader = {group: group for group in groups}
-
-    def lead(group: str) -> str:
-        while leader[group] != group:
-            leader[group] = leader[leader[group]]
-            group = leader[group]
-        return group
-
-    for alike in near:
-        leads = sorted({lead(groups[index]) for index in alike})
-        leader.update(dict.fromkeys(leads, leads[0]))
-    return tuple(lead(group) for group in groups)
+    names = sorted(set(groups))
+    number = {name: place for place, name in enumerate(names)}
+    clusters = Clusters()
+    for first, *others in near:
+        for index in others:
+            clusters.join(number[groups[first]], number[groups[index]])
+    return tuple(names[clusters.head(number[group])] for group in groups)
 
 
 def _example(records: Sequence[Record], near: Near) -> str:

@@ -27,6 +27,7 @@ from maskwright.data.decoding import quiet
 from maskwright.data.deep import Head
 from maskwright.data.description import described
 from maskwright.data.forms.loaded import CLAIMS
+from maskwright.data.grouping import Near
 from maskwright.data.masks import decide_classes, refuse_unknown_values, uses_colours
 from maskwright.data.raw import Raw, code_labels, read_record
 from maskwright.data.readers import list_records
@@ -45,7 +46,8 @@ Inspect = Callable[[Record, Raw, Head | None, Signature], Any]
 class Opened:
     """A data set with its pixels, and why the pixels are where they are.
 
-    `config` is what was asked for, with what dataset.yaml says; `inspected` what `inspect` made of each record.
+    `config` is what was asked for, with what dataset.yaml says; `inspected` what `inspect` made of each record; `near`
+    sets of records that are nearly the same, where some had to be dealt.
     """
 
     dataset: Dataset
@@ -55,6 +57,7 @@ class Opened:
     config: DataConfig
     listing: Listing
     inspected: tuple[Any, ...] = ()
+    near: Near | None = None
 
 
 @dataclass(frozen=True)
@@ -112,12 +115,13 @@ def as_colours(config: DataConfig, listing: Listing) -> Listing:
 def _open(config: DataConfig, listing: Listing, store: PixelStore, cache: tuple[str, str], looks: list[_Look]) -> Opened:
     classes = decide_classes(config, listing, {mask_name(look.record): look.counts for look in looks})
     items = _settle(looks, store, classes)
-    dealt = assign_splits(items, config.split, nearly_the_same([look.signature for look in looks]), classes.names)
+    near = nearly_the_same([look.signature for look in looks]) if to_deal(listing.records, config.split) else None
+    dealt = assign_splits(items, config.split, near or (), classes.names)
     items = dealt.items
     notes = (*listing.notes, *dealt.notes, *_without_effect(config, listing), *_remarks(dealt, classes), *_claims(looks))
     dataset = Dataset(Path(config.root or ""), items, classes, listing.reader, f"{listing.reason}; split {dealt.dealing.reason}",
                       fingerprint(items, classes, store.bands), notes, store.bands, dealt.dealing)  # fmt: skip
-    return Opened(dataset, store, *cache, config, listing, tuple(look.inspected for look in looks))
+    return Opened(dataset, store, *cache, config, listing, tuple(look.inspected for look in looks), near)
 
 
 def load_pair(record: Record, classes: ClassMap, bands: Bands) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:

@@ -18,7 +18,7 @@ import numpy as np
 from maskwright.config.data import SplitConfig
 from maskwright.data.dataset import SPLITS, Dealing, Item, Record
 from maskwright.data.dealing import Groups, deal
-from maskwright.data.grouping import Grouping, Near, grouping_notes, groupings
+from maskwright.data.grouping import EACH_ALONE, Grouping, Near, grouping_notes, groupings
 from maskwright.errors import DataError, listed
 
 _FAIR = 1 / 3  # of the images a side was to have: with less, groups nobody named are given up
@@ -98,20 +98,26 @@ def _deal_best(pool: Sequence[Item], config: SplitConfig, near: Near, with_test:
             got = Counter(sides)
             if all(got[side] >= _FAIR * number for side, number in asked.items()):
                 return sides, grouping
-    num = len(set(last.groups))
-    if num < len(asked):
-        kind = "groups" if num < len(pool) else "images"
-        fewer = "data.split.folds lower" if config.folds else "data.split.val or data.split.test to 0"
-        raise DataError(f"a split needs at least {len(asked)} {kind}; got {num}. Add {kind}, or set {fewer}{_by_window(pool)}.")
+    if len(set(last.groups)) < len(asked):
+        raise DataError(_too_few(pool, last, asked, config))
     return _deal(pool, last.groups, asked, config), last
 
 
-def _by_window(pool: Sequence[Item]) -> str:
-    """What else helps where images are windows of a few large scenes, each of which stays whole."""
-    if not any(item.record.window for item in pool):
-        return ""
-    told = "neighbouring windows then lie on different sides; a smaller data.window gives more of them"
-    return f", or, as these are windows of large scenes, let each go where it may with data.split.group '.+' ({told})"
+def _too_few(pool: Sequence[Item], grouping: Grouping, asked: dict[str, int], config: SplitConfig) -> str:
+    """That there are fewer groups than sides, and what works."""
+    num, test = len(set(grouping.groups)), "test" in asked
+    kind = "group" if num < len(pool) else "image"
+    ways: list[str] = []
+    if kind == "group" and len(pool) >= len(asked):
+        windows = "neighbouring windows of one scene then lie on different sides; a smaller --data.window gives more of them"
+        ways.append(f"deal image by image with {EACH_ALONE}{f' ({windows})' if any(one.record.window for one in pool) else ''}")
+    if config.folds and num - test >= 2:
+        ways.append(f"take fewer folds with --data.split.folds {num - test}")
+    if not config.folds and test and num == len(asked) - 1 >= 2:
+        ways.append("do without a test with --data.split.test 0")
+    how = listed([*ways, f"add {kind}s"], "or")
+    sides = f"{config.folds} folds{' and test' if test else ''}" if config.folds else f"train, val{' and test' if test else ''}"
+    return f"a split needs at least {len(asked)} {kind}s; got {num}, for {sides}. {how[0].upper()}{how[1:]}."
 
 
 def _asked(num: int, config: SplitConfig, with_test: bool) -> dict[str, int]:

@@ -66,7 +66,7 @@ def refuse_unknown(allowed: list[str]) -> None:
 def _pass(config: Config, opened: Opened, root: Path) -> Passed:
     records = [item.record for item in opened.dataset.items]
     facts = tuple(replace(one, record=record) for one, record in zip(opened.inspected, records, strict=True))
-    survey = Survey(opened.config, opened.listing, root, facts, opened.dataset.classes)
+    survey = Survey(opened.config, opened.listing, root, facts, opened.dataset.classes, near=opened.near)
     findings = judge(survey)
     _refuse_one_class(config, opened, findings)
     allow = config.train.allow

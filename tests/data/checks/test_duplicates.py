@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit
-from maskwright.data.checks.duplicates import Clusters, duplicate_findings, near_duplicate_groups, near_pairs, nearly_the_same
+from maskwright.data.checks.duplicates import duplicate_findings, near_pairs, nearly_the_same
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import Finding
 from maskwright.data.checks.landmarks import turn_between, turned, turned_picture
 from maskwright.data.checks.signatures import check_sum, signature
 from maskwright.data.dataset import Record
 from maskwright.data.deep import Head
+from maskwright.data.grouping import Clusters
 from maskwright.data.synthetic import GENERATORS
 
 HEIGHT, WIDTH = 120, 160
@@ -342,32 +343,25 @@ def test_within_and_across_splits_are_told_apart() -> None:
 def test_pictures_without_a_split_are_grouped() -> None:
     one, two = blobs(0), blobs(1)
     facts = [fact("a", one), fact("b", one), fact("c", two), fact("d", two[::-1]), fact("e", one[:, ::-1]), fact("f", blobs(2))]
-    groups = near_duplicate_groups(facts)
-    assert groups == {"a": "a", "b": "a", "e": "a", "c": "c", "d": "c"}
-    findings = duplicate_findings(facts)
+    findings = duplicate_findings(facts, groups={"a": "a", "b": "a", "e": "a", "c": "c", "d": "c"})
     assert codes(findings) == ["exact-duplicates", "near-duplicates"]
     proposed = [
         finding.proposal.values["groups"] for finding in findings if finding.proposal and finding.proposal.op == "regroup"
     ]
-    assert proposed == [{"a": "a", "b": "a", "e": "a"}, {"c": "c", "d": "c"}]  # no record in two of them
+    assert proposed == [{"a": "a", "b": "a"}, {"c": "c", "d": "c", "e": "a"}]  # no record in two of them
     assert nearly_the_same([one.signature for one in facts]) == [[0, 1, 4], [2, 3]]
+    assert [one.proposal for one in duplicate_findings(facts)] == [None, None]  # where dealing keeps them in no groups
 
 
 def test_what_our_own_dealing_tore_apart_is_grouped_not_asked() -> None:
     facts = [fact("a", blobs(0), "train"), fact("b", blobs(0)[::-1], "val")]
-    (finding,) = duplicate_findings(facts, named=())
+    (finding,) = duplicate_findings(facts, named=(), groups={"a": "a", "b": "a"})
     assert finding.code == "near-leak" and finding.proposal
     assert (finding.proposal.op, finding.proposal.values, finding.proposal.question) == (
         "regroup",
         {"groups": {"a": "a", "b": "a"}},
         "",
     )
-
-
-def test_groups_there_are_stay_whole() -> None:
-    facts = [fact("a", blobs(0), group="x"), fact("b", blobs(1), group="x"), fact("c", blobs(0)[::-1], group="y"),
-             fact("d", blobs(2), group="y"), fact("e", blobs(3))]  # fmt: skip
-    assert near_duplicate_groups(facts) == dict.fromkeys("abcd", "x")
 
 
 def test_a_turned_copy_with_another_mask_is_told() -> None:

@@ -100,14 +100,31 @@ def test_splits_and_groups_are_those_of_the_source(make_set: MakeSet, out: Path)
 
 
 def test_groups_are_written_down_and_nothing_else_is_touched(make_set: MakeSet, out: Path) -> None:
-    root = make_set(3)
+    root = make_set(4)
     groups = {"images/000": "film", "images/002": "film"}
     fixed = repaired(root, out, finding("groups", "regroup", ["images/000.png"], "warning", groups=groups))
-    assert [row["group"] for row in rows(out)] == ["film", "", "film"]
+    assert [row["group"] for row in rows(out)] == ["film", "", "film", ""]
     (change,) = document(fixed)["changes"]
     assert (change["file"], change["records"], change["undo"]["values"]) == ("pairs.csv", 2, {"groups": dict.fromkeys(groups)})
     assert hashes(out / "masks") == hashes(root / "masks")
     assert fixed.done == ({"code": "groups", "op": "regroup", "files": 2, "pixels": 0},)
+
+
+def test_groups_that_leave_nothing_to_deal_are_left_out_and_told(make_set: MakeSet, out: Path) -> None:
+    root = make_set(6)
+    groups = {f"images/{number:03d}": "film" for number in range(6)}
+    fixed = repaired(root, out, finding("groups", "regroup", every_mask(root), "warning", groups=groups))
+    assert "group" not in rows(out)[0] and document(fixed)["changes"] == [] and fixed.done == ()
+    (note,) = fixed.notes
+    assert note.startswith("the groups were left out, because the copy cannot be trained on with them: a split needs at least 3")
+    assert sum(open_dataset(DataConfig(root=str(out))).dataset.sizes().values()) == 6
+
+
+def test_a_copy_that_cannot_be_trained_on_says_so(make_set: MakeSet, out: Path) -> None:
+    root = make_set(4)
+    fixed = repaired(root, out, finding("unreadable", "leave-out", every_mask(root)[1:3]))
+    (note,) = fixed.notes
+    assert note.startswith("the copy cannot be trained on yet: a split needs at least 3 images; got 2") and str(out) not in note
 
 
 def test_pairs_and_lone_files_are_left_out_and_told(make_set: MakeSet, out: Path) -> None:

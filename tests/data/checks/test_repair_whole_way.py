@@ -21,6 +21,7 @@ from maskwright.data.checks.audit import audit
 from maskwright.data.checks.findings import CODES
 from maskwright.data.checks.repair import RepairQuestion, fix
 from maskwright.data.opening import open_dataset
+from maskwright.data.synthetic import GENERATORS
 from support import TINY, maskwright
 
 SIZE = (40, 56)
@@ -201,6 +202,29 @@ def test_equal_pictures_that_were_dealt_apart_get_one_group(good_set, tmp_path: 
     assert (out / "pairs.csv").read_text(encoding="utf-8").startswith("image,mask,group\n")
     assert "exact-leak" not in [finding.code for finding in audit(config(out)).findings]
     assert (out / f"masks/{twin}.png").read_bytes() == (root / f"masks/{twin}.png").read_bytes()
+
+
+def test_exposures_of_one_thing_are_kept_together_and_the_copy_can_be_trained_on(tmp_path: Path, write_image) -> None:
+    """Six exposures of five tiles, called as if they were six films: likeness tells the tiles, and the copy says so."""
+    root, out = tmp_path / "set", tmp_path / "out"
+    for tile in range(5):
+        drawn, mask = GENERATORS["landcover"].draw(np.random.default_rng((7, tile)), 90, 120)
+        for exposure in range(1, 7):
+            name = f"exp{exposure}_num_{100 * tile + 7 * exposure}"
+            write_image(root / f"images/{name}.png", np.clip(drawn * (0.4 + 0.1 * exposure), 0, 255).astype(np.uint8))
+            write_image(root / f"masks/{name}.png", (mask > 0).astype(np.uint8))
+    found = audit(DataConfig(root=str(root)))
+    assert "groups" not in {finding.code for finding in found.findings}
+    assert "near-leak" not in {finding.code for finding in found.findings}
+    assert any("the names were not followed" in note for note in found.notes)
+    fixed = fix(found, DataConfig(root=str(root)), out)
+    assert fixed.notes == ()
+    dataset = open_dataset(DataConfig(root=str(out))).dataset
+    groups: dict[str | None, set[int]] = {}
+    for item in dataset.items:
+        groups.setdefault(item.record.group, set()).add(int(item.record.id.rpartition("_")[2]) // 100)
+    assert sorted(map(sorted, groups.values())) == [[0], [1], [2], [3], [4]]
+    assert set(dataset.sizes().values()) != {0} and all(dataset.sizes().values())
 
 
 def test_the_repaired_masks_are_the_good_ones_again(good_set, tmp_path: Path) -> None:

@@ -18,17 +18,17 @@ from maskwright import runtime
 from maskwright.config.data import DataConfig
 from maskwright.data.bands import decide_bands, read_heads
 from maskwright.data.checks import rules_files, rules_images, rules_masks, rules_meaning, rules_set
-from maskwright.data.checks.duplicates import Clusters, Pair, duplicate_findings, equal_pairs, near_pairs
+from maskwright.data.checks.duplicates import Pair, duplicate_findings, equal_pairs, near_pairs
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import Audit, Finding, grave_first
 from maskwright.data.checks.looks import look
-from maskwright.data.checks.regrouping import one_grouping
 from maskwright.data.checks.rules_set import class_shares
 from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import IGNORE, RGB, SPLITS, Bands, ClassMap, Item, Listing
 from maskwright.data.decoding import quiet
 from maskwright.data.deep import Head
 from maskwright.data.description import described
+from maskwright.data.grouping import AUTO, Clusters
 from maskwright.data.masks import decide_classes, known_values, labels_of, uses_colours
 from maskwright.data.opening import Progress, as_colours, mask_name
 from maskwright.data.partial import Gap, PartialListing
@@ -85,8 +85,8 @@ def judge(survey: Survey, near: Sequence[Pair] | None = None) -> tuple[Finding, 
     found = [finding for rule in RULES for finding in rule(survey)]
     told = {finding.code for finding in found}
     named = {record.split for record in survey.listing.records if record.split}
-    doubles = duplicate_findings(survey.facts, near is None, named, near)
-    return grave_first(one_grouping([*found, *(finding for finding in doubles if finding.code not in told)]))
+    doubles = duplicate_findings(survey.facts, near is None, named, near, survey.groups)
+    return grave_first([*found, *(finding for finding in doubles if finding.code not in told)])
 
 
 def list_tolerantly(config: DataConfig) -> tuple[DataConfig, Listing, tuple[Gap, ...]]:
@@ -120,10 +120,18 @@ def settle(survey: Survey, near: Sequence[Pair] = ()) -> Survey:
     facts = survey.facts
     if facts:
         try:
-            items = [_item(one, classes) for one in facts]
-            dealt = assign_splits(items, survey.config.split, _alike(facts, near), classes.names if classes else ())
+            items, split, alike = [_item(one, classes) for one in facts], survey.config.split, _alike(facts, near)
+            dealt = assign_splits(items, split, alike, classes.names if classes else ())
+            # what a list of groups has to say, where the configuration looks at none
+            kept = dealt if split.group is not None else assign_splits(items, split.model_copy(update={"group": AUTO}), alike)
+            groups = {
+                now.record.id: str(now.record.group)
+                for now, was in zip(kept.items, items, strict=True)
+                if now.record.group != was.record.group
+            }
             facts = tuple(replace(one, record=item.record) for one, item in zip(facts, dealt.items, strict=True))
-            survey = replace(survey, dealt=f"split {dealt.dealing.reason}", notes=dealt.notes)
+            told = f"split {dealt.dealing.reason}"
+            survey = replace(survey, dealt=told, notes=dealt.notes, near=alike, groups=groups, pattern=kept.dealing.group)
             troubles |= _without_images(facts)
         except DataError as error:
             troubles["split"] = str(error)

@@ -2,7 +2,6 @@
 
     pairs = near_pairs(facts)                        # once: it looks at every thumbnail
     findings = duplicate_findings(facts, pairs=pairs)
-    near_duplicate_groups(facts, pairs)              # {id: group}: what a split has to keep together
 
 A pair is told under the code it belongs to; of pictures that are all alike only as many pairs are kept as join them.
 """
@@ -10,7 +9,7 @@ A pair is told under the code it belongs to; of pictures that are all alike only
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from maskwright.data.checks.facts import PairFacts
@@ -18,6 +17,7 @@ from maskwright.data.checks.findings import CODES, Finding, Repair
 from maskwright.data.checks.likeness import Likeness, likenesses
 from maskwright.data.checks.likeness_words import Kind, kind_of, told
 from maskwright.data.checks.signatures import Signature
+from maskwright.data.grouping import Clusters
 from maskwright.errors import listed
 
 _SHOWN = 3  # pairs named in the evidence; all are in the details
@@ -36,57 +36,30 @@ class Pair:
     score: float = 1.0
 
 
-class Clusters:
-    """Things that belong together: joined in pairs, found as lists (union-find)."""
-
-    def __init__(self) -> None:
-        self._above: dict[int, int] = {}
-
-    def head(self, one: int) -> int:
-        """The one that stands for a thing's cluster."""
-        path = []
-        while (above := self._above.get(one, one)) != one:
-            path.append(one)
-            one = above
-        self._above.update(dict.fromkeys(path, one))
-        return one
-
-    def join(self, one: int, two: int) -> None:
-        """The two and all that belong to them now belong together."""
-        low, high = sorted((self.head(one), self.head(two)))
-        self._above[low], self._above[high] = low, low
-
-    def together(self, one: int, two: int) -> bool:
-        """Whether they belong together already."""
-        return self.head(one) == self.head(two)
-
-    def lists(self) -> list[list[int]]:
-        """All clusters of two or more, in order."""
-        found: dict[int, list[int]] = defaultdict(list)
-        for one in sorted(self._above):
-            found[self.head(one)].append(one)
-        return [cluster for cluster in found.values() if len(cluster) > 1]
-
-
 def duplicate_findings(
-    facts: Sequence[PairFacts], cheap: bool = False, named: Collection[str] | None = None, pairs: Sequence[Pair] | None = None
+    facts: Sequence[PairFacts],
+    cheap: bool = False,
+    named: Collection[str] | None = None,
+    pairs: Sequence[Pair] | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> list[Finding]:
     """Every finding about pictures that are there twice; `cheap` leaves near duplicates aside.
 
     named: splits the data set itself names (None: those of the records). What lies in two of them is for a person to
     decide; what only our own dealing tore apart is to be grouped. pairs: what `near_pairs` found, if it was asked before.
+    groups: the group of each record (by its id) that the data set does not name and dealing keeps it in.
     """
     own = {split for one in facts if (split := one.record.split)} if named is None else set(named)
     same = equal_pairs(facts)
     near = [] if cheap else list(near_pairs(facts) if pairs is None else pairs)
-    groups = _groups(facts, [*same, *near])
+    ungrouped = dict(groups or {})
     findings = [_listed_twice(facts)]
     for code, pairs_of in (("exact-leak", same), ("exact-duplicates", same), ("near-leak", near), ("near-duplicates", near)):
         chosen = [pair for pair in pairs_of if _crosses(facts, pair) == code.endswith("-leak")]
-        finding = _finding(code, chosen, facts, own, groups)
+        finding = _finding(code, chosen, facts, own, ungrouped)
         if finding and finding.proposal and finding.proposal.op == "regroup":
             for name in finding.proposal.values["groups"]:  # each record is regrouped by one finding alone
-                groups.pop(name)
+                ungrouped.pop(name)
         findings.append(finding)
     findings.append(_different_masks(facts, [*_all_equal(facts), *near]))
     return [finding for finding in findings if finding]
@@ -139,11 +112,6 @@ def nearly_the_same(signatures: Sequence[Signature | None]) -> list[list[int]]:
     return clusters.lists()
 
 
-def near_duplicate_groups(facts: Sequence[PairFacts], pairs: Sequence[Pair] | None = None) -> dict[str, str]:
-    """For each record that has duplicates or near ones: the group it must be in, by its id. Groups it has are kept whole."""
-    return _groups(facts, [*_all_equal(facts), *(near_pairs(facts) if pairs is None else pairs)])
-
-
 def _joining(signatures: Sequence[Signature], apart: Callable[[int, int], bool]) -> Iterable[Likeness]:
     """Likenesses that join what was not joined before, those `apart` (in two splits) and the others each for themselves."""
     clusters = {True: Clusters(), False: Clusters()}
@@ -181,18 +149,6 @@ def _crosses(facts: Sequence[PairFacts], pair: Pair) -> bool:
     return facts[pair.first].record.split != facts[pair.second].record.split
 
 
-def _groups(facts: Sequence[PairFacts], pairs: Iterable[Pair]) -> dict[str, str]:
-    """id → group, for records in pairs and for those of the groups they have; a group is called as its first by name."""
-    own = [one.record.group or one.record.id for one in facts]
-    number = {name: place for place, name in enumerate(sorted(set(own)))}
-    clusters = Clusters()
-    for pair in pairs:
-        clusters.join(number[own[pair.first]], number[own[pair.second]])
-    names = sorted(number)
-    of = {names[one]: names[cluster[0]] for cluster in clusters.lists() for one in cluster}
-    return {one.record.id: of[name] for one, name in zip(facts, own, strict=True) if name in of}
-
-
 def _listed_twice(facts: Sequence[PairFacts]) -> Finding | None:
     """The same image file listed in two splits."""
     splits: dict[Hashable, dict[str, None]] = defaultdict(dict)
@@ -212,7 +168,7 @@ def _listed_twice(facts: Sequence[PairFacts]) -> Finding | None:
 
 
 def _finding(
-    code: str, pairs: Sequence[Pair], facts: Sequence[PairFacts], named: Collection[str], groups: dict[str, str]
+    code: str, pairs: Sequence[Pair], facts: Sequence[PairFacts], named: Collection[str], groups: Mapping[str, str]
 ) -> Finding | None:
     if not pairs:
         return None
@@ -235,7 +191,7 @@ def _repair(
     places: Sequence[int],
     facts: Sequence[PairFacts],
     named: Collection[str],
-    groups: dict[str, str],
+    groups: Mapping[str, str],
 ) -> Repair | None:
     """A question where the data set's own splits share pictures; groups where the splits are ours to deal."""
     if code.endswith("-leak"):
@@ -251,12 +207,7 @@ def _repair(
             return Repair("leave-out", {"sides": dict(sides)}, question=question)
     elif named:
         return None
-    inside = {groups.get(facts[place].record.id) for place in places}
-    kept: dict[str, set[str | None]] = defaultdict(set)  # the groups a cluster's records have already
-    for one in facts:
-        kept[groups.get(one.record.id, "")].add(one.record.group)
-    settled = {cluster for cluster, now in kept.items() if len(now) == 1 and None not in now}
-    ids = {name: group for name, group in groups.items() if group in inside - settled}
+    ids = {name: groups[name] for place in places if (name := facts[place].record.id) in groups}
     return Repair("regroup", {"groups": ids}, "written down as groups, which a split keeps together") if ids else None
 
 

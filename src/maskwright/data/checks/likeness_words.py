@@ -6,6 +6,7 @@ from typing import Literal
 
 from maskwright.data.checks.likeness import Likeness
 from maskwright.data.checks.signatures import Signature
+from maskwright.errors import counted
 
 Kind = Literal["equal", "turned", "copy", "crop", "overlap", "scene"]
 
@@ -21,9 +22,10 @@ _TONE = 0.05  # share by which the mean must differ for a picture to be brighter
 
 def kind_of(likeness: Likeness, signatures: tuple[Signature, Signature]) -> Kind:
     """Which kind of likeness it is."""
-    if likeness.overlap < _ALL:
+    moved = max(map(abs, likeness.shift)) > _STILL
+    if likeness.overlap < _ALL and moved:
         return "overlap"
-    if abs(likeness.scale - 1) > _SAME_SCALE or not likeness.same_view or max(map(abs, likeness.shift)) > _STILL:
+    if abs(likeness.scale - 1) > _SAME_SCALE or not likeness.same_view or moved:
         return "crop" if likeness.score >= _CROP else "scene"
     if likeness.turn:
         return "turned"
@@ -40,7 +42,7 @@ def told(likeness: Likeness, names: tuple[str, str], signatures: tuple[Signature
     if kind == "overlap":
         moved = _moved(likeness, signatures[1].size)
         after = f" ({first} {turned})" if turned else ""
-        return f"{second} overlaps {first} by about {5 * round(20 * likeness.overlap)} %, shifted by {moved}{after}"
+        return f"{second} overlaps {first} by about {5 * round(20 * likeness.overlap)} %{moved}{after}"
     if kind == "crop":
         return _cropped(likeness, names, signatures, turned)
     changes = _changes(likeness, signatures)
@@ -58,16 +60,17 @@ def _cropped(likeness: Likeness, names: tuple[str, str], signatures: tuple[Signa
         return f"{small} is cut out of {large}{after}"
     if abs(likeness.scale - 1) <= _SAME_SCALE:
         moved = _moved(likeness, signatures[1].size)
-        return f"{second} shows what {first}{' ' + turned if turned else ''} shows, shifted by {moved}"
+        return f"{second} shows what {first}{' ' + turned if turned else ''} shows{moved}"
     small, large, scale = (second, first, 1 / likeness.scale) if likeness.scale > 1 else (first, second, likeness.scale)
     return f"{small} shows what {large} shows, cropped to about {100 * scale:.0f} % of its sides{after}"
 
 
 def _moved(likeness: Likeness, size: tuple[int, int]) -> str:
-    """The shift in pixels of the second picture."""
+    """The shift in pixels of the second picture; nothing for less than a hundredth."""
     pixels = [round(abs(share) * side) for share, side in zip(likeness.shift, size, strict=True)]
     parts = [(number, word) for number, word in zip(pixels, ("row", "column"), strict=True) if number > 0.01 * max(size)]
-    return " and ".join(f"{number} {word}{'s' if number != 1 else ''}" for number, word in parts) or "less than a hundredth"
+    told = " and ".join(counted(number, word) for number, word in parts)
+    return f", shifted by {told}" if told else ""
 
 
 def _changes(likeness: Likeness, signatures: tuple[Signature, Signature]) -> str:

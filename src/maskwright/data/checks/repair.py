@@ -39,7 +39,7 @@ from maskwright.data.checks.repair_plan import Plan, RepairQuestion, Step, plan_
 from maskwright.data.checks.repair_record import HOW_TO_UNDO, changes_of
 from maskwright.data.dataset import IGNORE, Listing, Record
 from maskwright.data.decoding import quiet, read_bytes
-from maskwright.data.opening import Progress
+from maskwright.data.opening import Progress, open_dataset
 from maskwright.data.pictures import indexed_png
 from maskwright.errors import DataError, counted, listed
 from maskwright.folders import whole_folder
@@ -101,8 +101,8 @@ class Fixed:
 def fix(audit: Audit, config: DataConfig, out: Path, progress: Progress | None = None, leave: Collection[str] = ()) -> Fixed:
     """Write a repaired copy of the audited data set into a new or empty folder.
 
-    `leave` are codes of findings to leave as they are. `progress` is told every mask twice: when its values are looked
-    at, and when it is written.
+    `leave` are codes of findings to leave as they are. `progress` is told every pair three times: when its mask is looked
+    at, when it is written, and when the copy is opened as training would. Groups with which it could not be are left out.
     """
     out = Path(out)
     config, listing, _ = list_tolerantly(config)
@@ -137,6 +137,7 @@ class _Work:
     leave: tuple[str, ...]
     meaning: Meaning = field(default_factory=lambda: Meaning((), {}, None))
     rewrite: bool = False
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.root = source_folder(self.audit)
@@ -171,8 +172,16 @@ class _Work:
         written = _each(lambda place, record: self._write(folder, names[place], place, record), self.kept, progress, 1)
         changes = [change for entries in written.values() for change in entries]
         regrouped = {place: step for place in self.kept for step in self.plan.steps.get(place, ()) if step.op == "regroup"}
-        rows = [self._row(place, names[place], regrouped.get(place)) for place in self.kept]
-        write_lists(folder, rows, self._classes())
+        self._write_lists(folder, names, regrouped)
+        trouble = _untrainable(folder, progress)
+        if trouble and regrouped:
+            self._write_lists(folder, names, {})
+            if not _untrainable(folder, None):
+                self.notes.append(f"the groups were left out, because the copy cannot be trained on with them: {trouble}")
+                return self._document(changes, names)
+            self._write_lists(folder, names, regrouped)
+        if trouble:
+            self.notes.append(f"the copy cannot be trained on yet: {trouble}")
         return self._document(changes + self._regroupings(regrouped), names)
 
     def fixed(self, out: Path, document: Mapping[str, Any]) -> Fixed:
@@ -233,6 +242,9 @@ class _Work:
         files = {"file": names.mask, "source": relative(record.mask, self.root)}
         return changes_of(pair, done, table, files, (pair.digest, hashlib.sha256(data).hexdigest()))
 
+    def _write_lists(self, folder: Path, names: Mapping[int, Names], regrouped: Mapping[int, Step]) -> None:
+        write_lists(folder, [self._row(place, names[place], regrouped.get(place)) for place in self.kept], self._classes())
+
     def _row(self, place: int, names: Names, step: Step | None) -> dict[str, str]:
         """A line of pairs.csv."""
         record = self.kept[place]
@@ -285,7 +297,7 @@ class _Work:
         return [file for file in inside if file not in told]
 
     def _notes(self) -> tuple[str, ...]:
-        notes = list(self.plan.notes)
+        notes = [*self.plan.notes, *self.notes]
         if not self.meaning.names:
             notes.append("the copy has no classes.yaml: nobody could say what the masks' values mean")
         return tuple(notes)
@@ -333,6 +345,20 @@ def _refuse_rasters(records: Sequence[Record]) -> None:
         )
 
 
+def _untrainable(folder: Path, progress: Progress | None) -> str:
+    """Why the copy could not be opened and split as `train` does; empty where it can be."""
+
+    def on(done: int, total: int) -> None:
+        if progress:
+            progress(2 * total + done, 3 * total)
+
+    try:
+        open_dataset(DataConfig(root=str(folder), cache="none"), progress=on).store.close()
+    except DataError as error:
+        return str(error).replace(f"{folder}/", "").replace(str(folder), "the copy")
+    return ""
+
+
 def _is_plain(record: Record) -> bool:
     """Whether another reader would read the mask the same, from its file alone."""
     return record.form.kind == "picture" and not record.form.remap and record.mask.is_file()
@@ -348,7 +374,7 @@ def _absent(step: Step, path: Path) -> dict[str, Any]:
 
 
 def _each(
-    work: Callable[[int, Record], Result], records: Mapping[int, Record], progress: Progress | None, half: int
+    work: Callable[[int, Record], Result], records: Mapping[int, Record], progress: Progress | None, third: int
 ) -> dict[int, Result]:
     """Do something to every pair on all cores; the first that fails stops the rest."""
     results: dict[int, Result] = {}
@@ -358,7 +384,7 @@ def _each(
             for number, (place, future) in enumerate(waiting.items(), start=1):
                 results[place] = future.result()
                 if progress:
-                    progress(half * len(records) + number, 2 * len(records))
+                    progress(third * len(records) + number, 3 * len(records))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

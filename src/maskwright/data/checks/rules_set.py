@@ -7,6 +7,7 @@ from typing import Any
 from maskwright.data.checks.findings import Finding, Repair, Severity
 from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import SPLITS, ClassMap
+from maskwright.data.grouping import contradicting
 from maskwright.data.groups import guess_groups, torn
 from maskwright.data.masks import labels_of
 from maskwright.errors import counted, listed
@@ -57,25 +58,24 @@ def imbalance(survey: Survey) -> list[Finding]:
 
 def groups(survey: Survey) -> list[Finding]:
     """Videos, patients or scenes that names show (or the data set names) and that lie on several sides."""
-    records = [facts.record for facts in survey.readable]
+    records = [facts.record for facts in survey.facts]
     splits = [record.split for record in records]
     if any(record.group for record in survey.listing.records):
         found = torn([record.group or record.id for record in records], splits)
         return [_torn(survey, found, "groups the data set names lie in several splits", "warning", None)] if found else []
     guess = guess_groups([record.id for record in records])
-    if guess is None:
+    if guess is None or (guess.strength == "strong" and contradicting(guess.groups, survey.alike)):
         return []
     found = torn(guess.groups, splits)
-    details = {"pattern": guess.pattern, "strength": guess.strength, "num_groups": guess.num_groups}
+    kept = survey.pattern == guess.pattern
+    details = {"pattern": guess.pattern, "strength": guess.strength, "num_groups": guess.num_groups, "kept": kept}
+    repair = Repair("regroup", {"groups": dict(survey.groups)}, "write the groups down") if kept else None
     told = f"names show groups by {guess.evidence}"
-    ids = dict(zip([record.id for record in records], guess.groups, strict=True))
-    repair = Repair("regroup", {"groups": ids}, "write the groups down") if guess.strength == "strong" else None
-    own = any(record.split for record in survey.listing.records)
     if not found:
         note = f"{told}; each is on one side."
-        return [Finding("groups", (), note, "note", None if own else repair, details)] if guess.strength == "strong" else []
+        return [Finding("groups", (), note, "note", repair, details)] if guess.strength == "strong" else []
     severity = "warning" if guess.strength == "strong" else "note"
-    return [_torn(survey, found, told, severity, None if own else repair, details)]
+    return [_torn(survey, found, told, severity, repair, details)]
 
 
 def _torn(

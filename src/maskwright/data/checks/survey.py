@@ -11,9 +11,11 @@ from pathlib import Path
 from string import ascii_lowercase
 
 from maskwright.config.data import DataConfig, MaskValue
+from maskwright.data.checks.duplicates import nearly_the_same
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.smoothing import Sorted, sort_values
 from maskwright.data.dataset import ClassMap, Listing
+from maskwright.data.grouping import Near
 from maskwright.data.masks import known_values, named_classes, uses_colours
 from maskwright.data.partial import Gap
 from maskwright.errors import listed
@@ -26,7 +28,9 @@ NEARLY_GREY = 40  # colours whose channels differ by less are greys that JPEG ha
 class Survey:
     """troubles: the sentence with which bands, classes or split cannot be settled, by that word.
 
-    `root` is the folder files are told relative to. `facts` are in the splits the pairs were dealt.
+    `root` is the folder files are told relative to. `facts` are in the splits the pairs were dealt. groups: of records by
+    their id, the group that dealing keeps them in and the data set does not name; pattern: what found them in the names.
+    near: sets of pictures that are nearly the same, where they were looked for.
     """
 
     config: DataConfig
@@ -38,6 +42,14 @@ class Survey:
     troubles: Mapping[str, str] = field(default_factory=dict)
     dealt: str = ""  # how the splits came about
     notes: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
+    pattern: str | None = None
+    near: Near | None = None
+
+    @cached_property
+    def alike(self) -> Near:
+        """Sets of facts whose pictures are nearly the same."""
+        return nearly_the_same([one.signature for one in self.facts]) if self.near is None else self.near
 
     @cached_property
     def readable(self) -> list[PairFacts]:

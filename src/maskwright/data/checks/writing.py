@@ -101,7 +101,7 @@ def _groups(audit: Audit, config: DataConfig) -> list[str]:
     if "split" in config.model_fields_set and "group" in config.split.model_fields_set:
         return [_key("split", {"group": config.split.group}, "as configured")]
     found = next((finding for finding in audit.findings if finding.code == "groups" and "pattern" in finding.details), None)
-    if found is None or found.details.get("strength") != "strong":
+    if found is None or not found.details["kept"]:
         return []
     return [_key("split", {"group": found.details["pattern"]}, found.evidence)]
 
