@@ -16,6 +16,7 @@ from maskwright.data.partial import PartialListing
 from maskwright.data.readers import coco, cvat, folders, geotiff, instances, labelme, oxford_pet, pairs_csv, voc, workshop
 from maskwright.data.readers.lists import told_apart
 from maskwright.data.readers.matlab_names import with_matlab_names
+from maskwright.data.readers.split_files import with_listed_splits
 from maskwright.errors import DataError, listed
 
 
@@ -51,12 +52,17 @@ def list_records(config: DataConfig) -> Listing:
         raise DataError(f"`data.root` must be a folder or a CSV of pairs; {root} is not there. Check the path.")
     with remembering_walks():
         try:
-            listing = with_matlab_names(told_apart(_reader_for(config, root).read(config, root)), root)
+            listing = _completed(_reader_for(config, root).read(config, root), root)
         except PartialListing as partial:
-            partial.listing = with_matlab_names(told_apart(partial.listing), root)
+            partial.listing = _completed(partial.listing, root)
             raise
     _refuse_odd_names(listing)
     return listing
+
+
+def _completed(listing: Listing, root: Path) -> Listing:
+    """The listing with what files beside the images tell, whatever the layout."""
+    return with_listed_splits(with_matlab_names(told_apart(listing), root), root)
 
 
 def _reader_for(config: DataConfig, root: Path) -> Reader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from maskwright.config.data import DataConfig
@@ -39,7 +40,7 @@ def recognise(config: DataConfig, root: Path) -> str | None:
 def read(config: DataConfig, root: Path) -> Listing:
     """Read every row; all problems are told at once."""
     path = root if root.is_file() else root / PAIRS_FILE
-    rows, columns = _rows(path)
+    rows, columns = read_rows(path)
     gaps: list[Gap] = []
     records: list[Record] = []
     lines: dict[Path, int] = {}
@@ -74,18 +75,20 @@ def read(config: DataConfig, root: Path) -> Listing:
     return listing
 
 
-def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+def read_rows(path: Path, needed: Sequence[str] = ("image", "mask")) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+    """The rows of a CSV with their lines, and its columns by our names for them."""
     if not path.is_file():
         raise DataError(f"`data.root` must be a CSV or hold {PAIRS_FILE} for reader csv; {path} is not there. Check the path.")
     text = read_text(path)
     try:
         # Excel writes semicolons where a comma stands in decimal numbers: the sign that makes both columns is the one
         tables = [_table(text, sign) for sign in ",;\t"]
-        rows, columns = next((table for table in tables if {"image", "mask"} <= set(table[1])), tables[0])
+        rows, columns = next((table for table in tables if set(needed) <= set(table[1])), tables[0])
     except csv.Error as error:
         raise DataError(f"`{path}` must be a CSV; {error}. Save it again as CSV UTF-8.") from None
-    if "image" not in columns or "mask" not in columns:
-        raise DataError(f"`{path}` must have the columns image and mask; it has {listed(columns)}. Add a first row: image,mask.")
+    if not set(needed) <= set(columns):
+        fix = f"Add a first row: {','.join(needed)}."
+        raise DataError(f"`{path}` must have the columns {listed(needed)}; it has {listed(columns)}. {fix}")
     return rows, columns
 
 
