@@ -138,7 +138,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(overview())
             code = 0
         else:
-            code = build_app(words)(words, exit_on_error=False, print_error=False, result_action="return_value")
+            try:
+                code = build_app(words)(words, exit_on_error=False, print_error=False, result_action="return_value")
+            finally:
+                _end_progress()
         if sys.stdout:
             sys.stdout.flush()
     except MaskwrightError as error:
@@ -159,6 +162,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _leave(sys.stdout)
         code = _tell("interrupted", 130) if pressed() else _tell(_sentence(error, words), 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end_progress() -> None:
+    """Take away what is still being counted, so that what comes next stands on a line of its own."""
+    terminal = sys.modules.get("maskwright.terminal")  # not imported by commands that count nothing
+    if terminal:
+        terminal.end_progress()
 
 
 def _leave(stream: TextIO) -> None:

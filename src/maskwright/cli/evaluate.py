@@ -80,4 +80,5 @@ def evaluate(
         table(["class", *columns], rows)
     if pictures:
         say(f"pictures of {counted(len(result.counts.images), 'image')} in {opened.root / 'evaluation' / 'pictures' / split}")
-    say(f"written to {opened.root / 'evaluation'}; next: maskwright report {as_typed(opened.root)}")
+    words = [] if split == "test" else ["--split", split]
+    say(f"written to {opened.root / 'evaluation'}; next: {as_typed('maskwright', 'report', opened.root, *words)}")

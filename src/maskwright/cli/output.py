@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from maskwright.errors import UNPRINTABLE, one_line, printable
-from maskwright.terminal import stderr
+from maskwright.terminal import Counter, stderr
 
 __all__ = ["counting", "goes_on_with", "say", "say_json", "stderr", "table"]
 
@@ -67,16 +67,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(drawn)
 
 
-def counting(label: str) -> Callable[[int, int], None] | None:
-    """A count on stderr while images pass; nothing when stderr is not a terminal."""
-    if not sys.stderr.isatty():
-        return None
-
-    def tell(done: int, total: int) -> None:
-        sys.stderr.write(f"\r{label} {done}/{total}" + ("\r\x1b[K" if done == total else ""))
-        sys.stderr.flush()
-
-    return tell
+def counting(label: str) -> Counter:
+    """A count on stderr while images pass."""
+    return Counter(stderr(), label)
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def _tell_plan(space: Space, root: Path, json: bool) -> int:
     from maskwright.comparison.search_plan import plan_search
     from maskwright.errors import counted
     from maskwright.runs import size_name
-    from maskwright.training.progress import duration
+    from maskwright.terminal import duration
 
     planned = plan_search(space, root)
     if json:

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from maskwright.training.fit import Plan
 
 
-_VIEWS = {"whole": "whole images resized to", "crop": "windows of"}
-
-
 def tell_plan(console: Console) -> Callable[[Plan], None]:
     """A teller for `fit.train`: data, classes, what was settled and why."""
 
@@ -30,12 +27,7 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
         lines += [f"allowed {finding.code}: {finding.evidence}" for finding in plan.passed.allowed]
         lines += [f"warning {finding.code}: {finding.evidence} (maskwright check tells more)" for finding in plan.passed.warnings]
         lines += [f"start   {line}" for line in (plan.loaded.sentences() if plan.loaded else [])]
-        train = config.train
-        lines.append(
-            f"train   {_epochs(config, dataset.sizes()['train'])}, {_step(train.batch_size, train.accumulate)}, "
-            f"{_VIEWS[config.data.view]} {config.data.size} × {config.data.size} pixels{_growing(config)}, "
-            f"{train.precision} on {train.devices}"
-        )
+        lines += [f"shown   {_shown(config)}", f"train   {_amount(config, dataset.sizes()['train'])}"]
         asked = [key for key in ("data.view", "data.size", "train.precision", "train.epochs", "optim.lr") if key in plan.reasons]
         is_on = {"data.sampling": config.data.sampling == "balanced", "data.crop_focus": config.data.crop_focus != 0}
         asked += [key for key in is_on if is_on[key] and key in plan.reasons]
@@ -43,27 +35,38 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
         lines += [f"why     {key}: {plan.reasons[key]}" for key in asked]
         others = [key for key in plan.reasons if key not in asked]
         if others:
-            lines.append(f"also settled, reasons in config.yaml: {listed(others, 'and', 12)}")
+            lines.append(f"decided too, for reasons that stand in config.yaml: {listed(others, 'and', 12)}")
         for line in lines:
-            console.print(line, soft_wrap=True, markup=False)
+            console.print(line, soft_wrap=not console.is_terminal, markup=False)  # there it breaks between words
 
     return tell
 
 
-def _epochs(config: Config, images: int) -> str:
-    """How long, and what an epoch is."""
-    epochs, times = config.train.epochs, config.train.repeats
-    told = f"{epochs} {'epoch' if epochs == 1 else 'epochs'} of {counted(images, 'image')}"
-    if times == 1:
-        return told
-    drawn = f"{times} times" if config.data.view == "whole" else f"in {times} crops"
-    return f"{told}, each shown {drawn}"
+def _shown(config: Config) -> str:
+    """What the network sees of an image."""
+    data, grow = config.data, config.train.grow
+    if data.view == "whole":
+        kept = ", its shape kept by a border" if data.letterbox else ""
+        told = f"each image whole, resized to {data.size} × {data.size} pixels{kept}"
+    else:
+        scaled = "" if data.scale == 1 else f" after scaling it by {data.scale:g}"
+        told = f"windows of {data.size} × {data.size} pixels out of each image{scaled}"
+    if grow != "auto" and grow > 0 and data.size != "auto":
+        told += f"; the first {grow:.0%} of the epochs at {data.size // 2} × {data.size // 2}, which is faster"
+    return told
 
 
-def _growing(config: Config) -> str:
-    grow, size = config.train.grow, config.data.size
-    return f" ({grow:.0%} of the epochs at {size // 2} first)" if grow != "auto" and grow > 0 and size != "auto" else ""
+def _amount(config: Config, images: int) -> str:
+    """How long, in what portions, and on what."""
+    train, times = config.train, config.train.repeats
+    told = f"{train.epochs} {'epoch' if train.epochs == 1 else 'epochs'} of {counted(images, 'image')}"
+    if times != 1:
+        told += f", {times} {'times' if config.data.view == 'whole' else 'windows'} each"
+    if isinstance(times, int) and isinstance(train.batch_size, int):
+        steps = -(-images * times // (train.batch_size * train.accumulate))
+        several = f", {train.accumulate} of them a step" if train.accumulate > 1 else ""
+        told += f": {counted(steps, 'step')} an epoch, batches of {train.batch_size}{several}"
+    return f"{told}; {_ARITHMETIC.get(train.precision, train.precision)} on the {train.devices.upper()}"
 
 
-def _step(batch_size: object, accumulate: int) -> str:
-    return f"batches of {batch_size}{f', {accumulate} of them a step' if accumulate > 1 else ''}"
+_ARITHMETIC = {"fp32": "32-bit arithmetic", "bf16": "16-bit arithmetic (bf16)"}

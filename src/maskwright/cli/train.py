@@ -89,7 +89,8 @@ def train(
     for one in told[:2]:
         if one.severity != "fine":
             say(f"{one.severity}: {one}")
-    say(f"run in {result.run.root}; next: maskwright evaluate {as_typed(result.run.root)}")
+    split = [] if result.run.data["splits"]["test"] else ["--split", "val"]
+    say(f"run in {result.run.root}; next: {as_typed('maskwright', 'evaluate', result.run.root, *split)}")
 
 
 def document(result: TrainResult) -> dict[str, object]:

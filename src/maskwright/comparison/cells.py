@@ -37,10 +37,10 @@ from maskwright.folders import lock_folder
 from maskwright.models.smp import refuse_unknown as refuse_unknown_smp
 from maskwright.models.weights import own_weights, without_weights
 from maskwright.runs import Run
+from maskwright.terminal import duration
 from maskwright.training import fit
 from maskwright.training.loggers.choice import settle_log
 from maskwright.training.optim import refuse_unfit as refuse_unfit_optim
-from maskwright.training.progress import duration
 
 Say = Callable[[str], None]
 TellPlan = Callable[[fit.Plan], None]
@@ -175,7 +175,7 @@ def _is_done(folder: Path, split: str, states: States, cell: Cell) -> bool:
 def _attempt(cell: Cell, plan: Plan, folder: Path, first: Run | None, console: Console | None) -> dict[str, Any]:
     """Train and score a cell; its new state, with the reason if it failed."""
     try:
-        _train(cell, plan, folder, console if console and console.is_terminal else None)
+        _train(cell, plan, folder, console)
         if first is not None:
             refuse_other_images([first, Run(folder)], plan.split)
         ensure_scored(Run(folder), plan.split, log=settle_log(cell.config, {}).log)
@@ -195,9 +195,9 @@ def _train(cell: Cell, plan: Plan, folder: Path, console: Console | None) -> Non
     if (folder / "model.safetensors").is_file():
         return
     if (folder / "config.yaml").is_file():
-        fit.resume(folder, console, log=settle_log(cell.config, {}).log)
+        fit.resume(folder, console, log=settle_log(cell.config, {}).log, every_epoch=False)
     else:
-        fit.train(budgeted(cell.config, plan.budget), folder, console)
+        fit.train(budgeted(cell.config, plan.budget), folder, console, every_epoch=False)
 
 
 def _free() -> None:

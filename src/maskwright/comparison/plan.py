@@ -22,9 +22,9 @@ from maskwright.data.store import PixelStore
 from maskwright.errors import MaskwrightError, UsageError, listed, unknown
 from maskwright.runs import size_name
 from maskwright.runtime import free_memory
+from maskwright.terminal import duration
 from maskwright.training import fit
 from maskwright.training.gate import open_checked
-from maskwright.training.progress import duration
 from maskwright.training.range_test import STEPS as RANGE_STEPS
 
 # of a cell's data, what decides how files are read, and so what is opened

@@ -69,7 +69,7 @@ def search(space: Space, root: Path, say: Say = lambda line: None, console: Cons
             if space.minutes is not None and spent + time.monotonic() - started >= 60 * space.minutes:
                 say(f"{space.minutes:g} minutes are used up after {len(done)} of {space.trials} trials")
                 break
-            trial = _try(optuna, study, space, root, budget, len(done))
+            trial = _try(optuna, study, space, root, budget, len(done), console)
             result = _result(optuna, study, space, root, num_val)
             say(told(trial, space, result))
             _write(result, space)
@@ -89,24 +89,27 @@ def _refuse_other(root: Path, space: Space) -> None:
         refuse_used(root)
 
 
-def _try(optuna: Any, study: optuna.Study, space: Space, root: Path, budget: Mapping[str, Any], num_done: int) -> Trial:
+def _try(
+    optuna: Any, study: optuna.Study, space: Space, root: Path, budget: Mapping[str, Any], num_done: int, console: Console | None
+) -> Trial:
     """Propose a setting, train it, and tell the study."""
     proposal, values = propose(optuna, study, space, num_done)
     started = time.perf_counter()
-    state, score, epochs, reason = _train(proposal, space, values, root / f"trials/{num_done + 1:03d}", budget)
+    state, score, epochs, reason = _train(proposal, space, values, root / f"trials/{num_done + 1:03d}", budget, console)
     trial = Trial(num_done + 1, state, values, score, epochs, round(time.perf_counter() - started, 1), reason)
     tell(optuna, study, proposal, trial)
     return trial
 
 
 def _train(
-    proposal: optuna.Trial, space: Space, values: Mapping[str, Any], folder: Path, budget: Mapping[str, Any]
-) -> tuple[str, float, int, str | None]:
+    proposal: optuna.Trial, space: Space, values: Mapping[str, Any], folder: Path, budget: Mapping[str, Any],
+    console: Console | None,
+) -> tuple[str, float, int, str | None]:  # fmt: skip
     """State, score, epochs and the reason of a failure."""
     watch = Watch(proposal, space.base.train.monitor)
     try:
         config = budgeted(space.config_of(values), budget)
-        fit.train(config, folder, after_epoch=watch.after_epoch)
+        fit.train(config, folder, console, after_epoch=watch.after_epoch, every_epoch=False)
     except (TrainingError, ModelError, ConfigError) as error:
         return "failed", math.nan, watch.epochs, str(error)
     except (MemoryError, RuntimeError) as error:

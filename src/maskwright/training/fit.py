@@ -11,7 +11,8 @@ import datetime
 import itertools
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,7 @@ from maskwright.models import build_model
 from maskwright.models.devices import refuse_missing_device
 from maskwright.models.weights import Loaded
 from maskwright.runs import MADE, Run, command_line, provenance
-from maskwright.terminal import tell_on_stderr
+from maskwright.terminal import Counter, tell_on_stderr
 from maskwright.training.average import num_settle_batches
 from maskwright.training.callbacks import AfterEpoch, AskAfterEpoch, History, Keeper, SaveAfterEpoch, read_best, write_weights
 from maskwright.training.diagnose_evidence import FAILURE
@@ -55,7 +56,7 @@ from maskwright.training.loggers.choice import refuse_missing, settle_log
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import refuse_unfit as refuse_unfit_optim
 from maskwright.training.optim import without_effect as optim_without_effect
-from maskwright.training.progress import TrainingProgress
+from maskwright.training.progress import Effort, TrainingProgress
 from maskwright.training.range_test import STEPS as RANGE_STEPS
 from maskwright.training.range_test import RangeTest, range_test
 from maskwright.training.range_test import write as write_range_test
@@ -143,11 +144,12 @@ def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
 
 def train(
     config: Config, out: str | Path, console: Console | None = None, tell: Callable[[Plan], None] | None = None,
-    after_epoch: AfterEpoch | None = None,
+    after_epoch: AfterEpoch | None = None, every_epoch: bool = True,
 ) -> TrainResult:  # fmt: skip
     """Train a new run in the folder `out`; `tell` is called with the plan before the first step.
 
     `after_epoch` is called with (epochs done, epochs planned, the epoch's scores) and may end the training by answering True.
+    Without `every_epoch` no line stays of each: where one training is one of many.
     """
     runtime.tune_allocator()
     out = Path(out)
@@ -155,14 +157,15 @@ def train(
         plan = prepare(config, out / "cache", console)
         try:
             refuse_among_data(out, plan.opened.dataset)
-            return _train_new(plan, out, console, tell, after_epoch)
+            return _train_new(plan, out, console, tell, after_epoch, every_epoch)
         finally:
             plan.opened.store.close()
 
 
 def resume(
-    root: str | Path, console: Console | None = None, data: Path | None = None, log: Sequence[LogEntry] | None = None
-) -> TrainResult:
+    root: str | Path, console: Console | None = None, data: Path | None = None, log: Sequence[LogEntry] | None = None,
+    every_epoch: bool = True,
+) -> TrainResult:  # fmt: skip
     """Go on with a run that was stopped, to the same weights it would have reached uninterrupted.
 
     `data` says where the data set is now, when it has moved; its files must be what they were. `log` is where this call's
@@ -179,10 +182,10 @@ def resume(
     refuse_missing_device(config.train.devices)
     config = _where_data_are(config, data)
     with lock_folder(run.root, "--resume"):
-        return _resume(run, config, console, log)
+        return _resume(run, config, console, log, every_epoch)
 
 
-def _resume(run: Run, config: Config, console: Console | None, log: Sequence[LogEntry] | None) -> TrainResult:
+def _resume(run: Run, config: Config, console: Console | None, log: Sequence[LogEntry] | None, every_epoch: bool) -> TrainResult:
     shutil.rmtree(run.root / "cache", ignore_errors=True)  # of a process that was killed
     with _reading(console) as progress:
         opened = open_dataset(config.data, run.root / "cache", progress)
@@ -198,14 +201,15 @@ def _resume(run: Run, config: Config, console: Console | None, log: Sequence[Log
         if last.is_file():
             _refuse_spoilt(last)
             _refuse_spoilt(run.checkpoints / "best.ckpt")
-        return _fit(run, plan, last if last.is_file() else None, console, log=log)
+        return _fit(run, plan, last if last.is_file() else None, console, log=log, every_epoch=every_epoch)
     finally:
         plan.opened.store.close()
 
 
 def _train_new(
-    plan: Plan, out: Path, console: Console | None, tell: Callable[[Plan], None] | None, after_epoch: AfterEpoch | None
-) -> TrainResult:
+    plan: Plan, out: Path, console: Console | None, tell: Callable[[Plan], None] | None, after_epoch: AfterEpoch | None,
+    every_epoch: bool,
+) -> TrainResult:  # fmt: skip
     config, reasons = plan.config, dict(plan.reasons)
     if config.data.root is not None:  # so that a resume from another folder finds it
         config = config.replace({"data.root": str(Path(config.data.root).absolute())})
@@ -247,7 +251,7 @@ def _train_new(
     if tell:
         tell(plan)
     try:
-        return _fit(run, plan, None, console, after_epoch, config.log)
+        return _fit(run, plan, None, console, after_epoch, config.log, every_epoch)
     except Exception as error:
         if not isinstance(error, TrainingError | RunError) and not (run.checkpoints / "last.ckpt").is_file():
             (run.root / "config.yaml").unlink()  # so that nothing stays of it: there is nothing to go on with
@@ -269,7 +273,7 @@ def _range_test(config: Config, model: Any, opened: Opened, console: Console | N
 
 def _fit(
     run: Run, plan: Plan, checkpoint: Path | None, console: Console | None, after_epoch: AfterEpoch | None = None,
-    log: Sequence[LogEntry] | None = None,
+    log: Sequence[LogEntry] | None = None, every_epoch: bool = True,
 ) -> TrainResult:  # fmt: skip
     started = time.perf_counter()
     config, opened = plan.config, plan.opened
@@ -284,7 +288,7 @@ def _fit(
     loader = train_loader(samples, keys, config.train.workers, pin=config.train.devices == "gpu" and torch.cuda.is_available())
     with quiet_lightning(), LogBook(run, _telling(console), log=log) as book:
         callbacks: list[pl.Callback] = [history, keeper, Logging(book, history, panel_samples(opened), config.train.epochs)]
-        callbacks += [TrainingProgress(console, module.total_steps)] if console else []
+        callbacks += [TrainingProgress(console, _effort(config, opened, keys), every_epoch)] if console else []
         callbacks += [AskAfterEpoch(after_epoch)] if after_epoch else []
         callbacks.append(SaveAfterEpoch(keeper))
         trainer = build_trainer(config, callbacks, keys.batches_a_step)
@@ -301,6 +305,16 @@ def _fit(
         scores = {key: value for key, value in best.items() if key not in ("state_dict", "epoch", "score")}
         book.best({"epoch": best["epoch"], **scores})
     return TrainResult(run, int(best["epoch"]), scores, time.perf_counter() - started, keeper.stopped_early)
+
+
+def _effort(config: Config, opened: Opened, keys: EpochKeys) -> Effort:
+    """What the epochs will cost; a forward pass is a third of a training step."""
+    assert config.train.epochs != "auto" and config.train.grow != "auto"
+    view, items = view_of(config), opened.dataset.items
+    shown = sum(view.windows(items[index].height, items[index].width) for index in opened.dataset.split("val"))
+    settled = num_settle_batches(len(keys)) if config.train.average == "ema" else 0
+    validation = (shown / keys.batch_size + settled) / 3
+    return Effort(config.train.epochs, len(keys), int(config.train.grow * config.train.epochs), validation)
 
 
 def _telling(console: Console | None) -> Tell:
@@ -391,15 +405,6 @@ def _where_data_are(config: Config, moved: Path | None) -> Config:
     return config
 
 
-@contextlib.contextmanager
-def _reading(console: Console | None) -> Iterator[Callable[[int, int], None] | None]:
-    """A live count while files are read, where there is a terminal; it is taken away however the reading ends."""
-    if console is None or not console.is_terminal:
-        yield None
-        return
-    status = console.status("reading images")
-    try:  # not `with`: an interrupt may come while it is being drawn for the first time
-        status.start()
-        yield lambda done, total: status.update(f"reading images {done}/{total}")
-    finally:
-        status.stop()
+def _reading(console: Console | None) -> AbstractContextManager[Callable[[int, int], None] | None]:
+    """A count while files are read, which is taken away however the reading ends."""
+    return Counter(console, "reading images", then="looking at what was read") if console else contextlib.nullcontext()

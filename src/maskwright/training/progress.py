@@ -1,74 +1,119 @@
-"""Progress of training: a live bar in a terminal, plain lines elsewhere."""
+"""Progress of training: a live line in a terminal, a line for each epoch, and one now and then within long ones."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as pl
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from maskwright.terminal import WIDE, Progress, duration, fitted
 from maskwright.training.module import SegmentationTraining
 
-_LINE_EVERY = 10.0  # seconds between plain lines
+_SPARSE = 10.0  # seconds between the lines of epochs where not every one is wanted
+_LEAST_STEPS = 3  # from which on the time left is told: the first is slower than any other
+_WORTH = 20.0  # seconds a training must take to be told of how long it will
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What epochs cost, in batches at the full size: the first `small` ones see half of it, a quarter of the pixels.
+
+    >>> Effort(epochs=4, batches=10, small=2, validation=5.0).rest(1)
+    32.5
+    """
+
+    epochs: int
+    batches: int
+    small: int
+    validation: float
+
+    def batch(self, epoch: int) -> float:
+        """The cost of a batch of an epoch."""
+        return 0.25 if epoch < self.small else 1.0
+
+    def rest(self, epoch: int) -> float:
+        """The cost of all epochs from this one on."""
+        return sum(self.batches * self.batch(one) + self.validation for one in range(epoch, self.epochs))
 
 
 class TrainingProgress(pl.Callback):
-    """Epoch, images/s, time left, and the last scores; drawn by rank 0 alone."""
+    """Epoch, images/s, time left, and the epochs' scores; drawn by rank 0 alone."""
 
-    def __init__(self, console: Console, total_steps: int) -> None:
-        self.console, self.total_steps = console, total_steps
-        self.live = console.is_terminal or console.is_jupyter
-        self._bar: Progress | None = None
+    def __init__(self, console: Console, effort: Effort, every_epoch: bool = True) -> None:
+        self.effort, self.every_epoch = effort, every_epoch
+        self.progress = Progress(console, self.line)
+        self.columns = console.width if self.progress.is_live else WIDE
+        self._recent: list[tuple[float, int]] = []
+        self._epoch, self._batch, self._validated, self._num_val, self._steps = 0, 0, 0, 0, 0
+        self._is_told, self._told_at = False, 0.0
+        self._spent = 0.0  # of the effort since the clock runs
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._start, self._first = time.perf_counter(), trainer.global_step
-        self._images, self._recent = 0, []
-        self._told_at, self._told_epoch = self._start, -1
-        if self.live and trainer.is_global_zero:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-                       TextColumn("{task.fields[left]}"), TimeElapsedColumn(), TextColumn("{task.fields[scores]}"))  # fmt: skip
-            self._bar = Progress(*columns, console=self.console, transient=True)
-            self._task = self._bar.add_task(
-                "training", total=self.total_steps, completed=self._first, rate="", left="", scores=""
-            )
-            self._bar.start()
+        self._epoch, self._all = trainer.current_epoch, self.effort.rest(trainer.current_epoch)
+        self._clock = self._began = time.perf_counter()
+        if trainer.is_global_zero:
+            self.progress.start()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._epoch, self._batch, self._validated = trainer.current_epoch, 0, 0
+        self._epoch_began = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         now = time.perf_counter()
+        self._batch, self._steps = batch_idx + 1, self._steps + 1
         self._recent = [*self._recent, (now, len(batch.items))][-30:]
-        if self._bar:
-            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self._bar.update(
-                self._task, completed=trainer.global_step, description=epoch, rate=self._rate(), left=self._left(trainer)
-            )
+        if self._steps == 1:  # memory that was never touched makes it slow
+            self._clock, self._all = now, self._all - self.effort.batch(self._epoch)
+            return
+        self._spent += self.effort.batch(self._epoch)
+        if self._steps > _LEAST_STEPS and not self._is_told and now - self._began > 2:
+            self._is_told = True
+            if self._left() > _WORTH and trainer.is_global_zero:
+                step = (now - self._clock) / (self._steps - 1)
+                self.progress.tell(f"time    about {duration(self._left())}, as a batch takes {step:.2g} s here")
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: int
+    ) -> None:
+        self._num_val = int(sum(trainer.num_val_batches))
+        self._validated = batch_idx + 1
+        self._spent += self.effort.validation / max(1, self._num_val)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, SegmentationTraining)
-        scores = scores_line(pl_module.epoch_scores)
-        if self._bar:
-            self._bar.update(self._task, scores=scores)
-            return
+        self._validated = 0
         now = time.perf_counter()
-        last = trainer.current_epoch + 1 == trainer.max_epochs
-        if trainer.is_global_zero and (last or self._told_epoch < 0 or now - self._told_at >= _LINE_EVERY):
-            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self.console.print(f"{epoch}  {self._rate()}  {self._left(trainer)}  {scores}", highlight=False, soft_wrap=True)
-            self._told_at, self._told_epoch = now, trainer.current_epoch
+        is_last = trainer.current_epoch + 1 == trainer.max_epochs
+        wanted = self.every_epoch or (not self.progress.is_live and (is_last or now - self._told_at >= _SPARSE))
+        if trainer.is_global_zero and wanted:
+            self._told_at = now
+            rate = trainer.optimizers[0].param_groups[-1]["lr"]
+            pieces = epoch_pieces(self._label(), pl_module.epoch_scores, rate, now - self._epoch_began)
+            self.progress.tell(fitted(pieces, self.columns))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        self._take_away()  # a terminal whose bar is left running has no cursor afterwards
+        self.progress.stop()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._take_away()
+        self.progress.stop()
 
-    def _take_away(self) -> None:
-        if self._bar:
-            self._bar.stop()
-            self._bar = None
+    def line(self, width: int) -> str:
+        """What is going on, for so many columns."""
+        left = f"{duration(self._left())} left" if self._steps > _LEAST_STEPS else ""
+        if self._validated:
+            where = f"validating {self._validated}/{self._num_val}"
+        else:
+            where = f"{self._batch}/{self.effort.batches}"
+        pieces = [(self._label(), 0), (where, 3), (self._rate(), 2), (left, 1)]
+        return fitted(pieces, width, self._spent / self._all if self.progress.is_live and self._all else None)
+
+    def _label(self) -> str:
+        return f"epoch {self._epoch + 1}/{self.effort.epochs}"
 
     def _rate(self) -> str:
         if len(self._recent) < 2:
@@ -76,29 +121,18 @@ class TrainingProgress(pl.Callback):
         seconds = self._recent[-1][0] - self._recent[0][0]
         return f"{sum(count for _, count in self._recent[1:]) / max(seconds, 1e-9):.1f} images/s"
 
-    def _left(self, trainer: pl.Trainer) -> str:
-        done = trainer.global_step - self._first
-        if not done:
-            return ""
-        seconds = (time.perf_counter() - self._start) / done * (self.total_steps - trainer.global_step)
-        return f"{duration(seconds)} left"
+    def _left(self) -> float:
+        if not self._spent:
+            return 0.0
+        return (time.perf_counter() - self._clock) / self._spent * max(0.0, self._all - self._spent)
 
 
-def scores_line(scores: dict[str, float]) -> str:
-    """The epoch's scores in one line."""
-    return (
-        f"loss {scores['train_loss']:.3f} train {scores['val_loss']:.3f} val, "
-        f"IoU {scores['train_iou']:.3f} train {scores['val_iou']:.3f} val"
-    )
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them.
-
-    >>> duration(75)
-    '1 min 15 s'
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+def epoch_pieces(label: str, scores: dict[str, float], rate: float, seconds: float) -> list[tuple[str, int]]:
+    """A finished epoch in pieces of a line, the less important ones with higher numbers."""
+    return [
+        (label, 0),
+        (f"loss {scores['train_loss']:.3f} (val {scores['val_loss']:.3f})", 2),
+        (f"IoU {scores['train_iou']:.3f} (val {scores['val_iou']:.3f})", 1),
+        (f"lr {rate:.2g}", 4),
+        (f"{seconds:.0f} s", 3),
+    ]

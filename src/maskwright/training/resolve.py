@@ -165,7 +165,7 @@ def _repeats(config: Config, dataset: Dataset) -> tuple[int, str]:
 def _batch_size(area: int, device: str, inputs: int) -> tuple[int, str]:
     pixels = (1 << 22) if device == "gpu" else (1 << 19)
     batch = max(2, min(32, pixels // area, max(2, inputs)))
-    return batch, f"about {pixels // 1024} thousand pixels a step on a {device}"
+    return batch, f"so that a step sees about {pixels // 1024} thousand pixels, which suits a {device}"
 
 
 def _epochs(inputs: int) -> tuple[int, str]:
