@@ -61,7 +61,7 @@ def _amount(config: Config, images: int) -> str:
     train, times = config.train, config.train.repeats
     told = f"{train.epochs} {'epoch' if train.epochs == 1 else 'epochs'} of {counted(images, 'image')}"
     if times != 1:
-        told += f", {times} {'times' if config.data.view == 'whole' else 'windows'} each"
+        told += f", each shown {times} times" if config.data.view == "whole" else f", each shown in {times} windows"
     if isinstance(times, int) and isinstance(train.batch_size, int):
         steps = -(-images * times // (train.batch_size * train.accumulate))
         several = f", {train.accumulate} of them a step" if train.accumulate > 1 else ""
