@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from maskwright.data.pictures import colourise, outline, palette, typeface
+from maskwright.data.pictures import colourise, overlay, palette, typeface
 from maskwright.data.synthetic import landcover
 
 try:
@@ -158,7 +158,7 @@ def draw(tile: tuple[np.ndarray, np.ndarray], found: dict[str, dict[str, float]]
         pixels = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
         labels, colours = cv2.resize(mask, (side, side), interpolation=cv2.INTER_NEAREST), palette(NUM_CLASSES)
         mixed = change is mix_labels  # its thin wrong rims are lost among outlines, so the mask itself is shown
-        lined = colourise(labels, colours) if mixed else outline(pixels, labels, colours)
+        lined = colourise(labels, colours) if mixed else overlay(pixels, labels, colours, strength=0.0)
         x, y = gap + place % 4 * (side + gap), gap + place // 4 * (side + text + gap)
         pen.text((x, y), case, (28, 32, 38), typeface(13, True))
         told = f"agreement {found[case]['agreement']:.2f}, visible {found[case]['visible']:.2f}"

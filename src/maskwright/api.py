@@ -170,6 +170,8 @@ def compare(
         comparison = _compare_cells(Path(what[0]), overrides, out, split, progress)
     elif keys:
         raise UsageError(must("compare()", "given no keys with finished runs", ", ".join(keys), "Leave them out."))
+    elif not what:
+        raise UsageError("`compare()` must be given a YAML file, a comparison or at least two runs; got none. Name them.")
     else:
         comparison = _compare_runs([Run.open(one) for one in what], out, split, moved)
     write_outcome(comparison)

@@ -13,7 +13,7 @@ from torch_cache import cached
 
 from maskwright import runtime
 from maskwright.config import Config
-from maskwright.config.models import Resnet34UnetConfig
+from maskwright.config.models import PixelsConfig, Resnet34UnetConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
 from maskwright.models import build_model
@@ -143,4 +143,5 @@ def test_imagenet_weights_are_torchvisions(num_channels: int, tmp_path: Any, mon
 
 def test_trained_resumed_and_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = resumed_like_uninterrupted(tmp_path, monkeypatch, "--model", "resnet34_unet", "--model.width", 4)
-    assert run.config.model == Resnet34UnetConfig(width=4)
+    assert isinstance(run.config.model.pixels, PixelsConfig)  # kept with what normalised them
+    assert run.config.model.model_copy(update={"pixels": "auto"}) == Resnet34UnetConfig(width=4)

@@ -14,7 +14,7 @@ from torch_cache import cached
 from maskwright import runtime
 from maskwright.config import Config
 from maskwright.config.files import load_config
-from maskwright.config.models import TorchvisionArch, TorchvisionConfig, UnetConfig
+from maskwright.config.models import PixelsConfig, TorchvisionArch, TorchvisionConfig, UnetConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.data.loader import Batch
 from maskwright.errors import ConfigError, ModelError
@@ -214,4 +214,5 @@ def test_a_batch_of_one_is_told_in_a_sentence() -> None:
 @pytest.mark.parametrize("arch", [MOBILE])
 def test_trained_resumed_and_opened_again(arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = resumed_like_uninterrupted(tmp_path, monkeypatch, "--model", arch, "--weights", "none")
-    assert run.config.model == wish(arch)
+    assert isinstance(run.config.model.pixels, PixelsConfig)  # kept with what normalised them
+    assert run.config.model.model_copy(update={"pixels": "auto"}) == wish(arch)

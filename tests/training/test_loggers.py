@@ -68,7 +68,7 @@ def test_flags_name_loggers_with_commas_or_one_after_the_other(values, log):
         ("[{name: wandb, tags: [a]}, wandb]", "must name each logger once; got wandb with two sets of options"),
         ("{name: wandb, projekt: x}", "`log.0.projekt` must be a known key. Did you mean `log.0.project`?"),
         ("[csv, {name: mlflow, experimant: x}]", "`log.1.experimant` must be a known key. Did you mean `log.1.experiment`?"),
-        ("{name: wandb, mode: on}", "`log.0.mode` must be auto, offline or online; got True"),
+        ("{name: wandb, mode: on}", "`log.0.mode` must be auto, offline or online; got 'on'"),
     ],
 )
 def test_what_is_no_logger_is_told_with_the_nearest(text, told):

@@ -122,7 +122,9 @@ class _Ledger:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._stream.close()
-        if kind is None:
+        if not self.rows:  # nothing was written: no trace of it stays
+            self.path.unlink(missing_ok=True)
+        elif kind is None:
             self._write_all({file: (file, image, digest) for file, image, digest in self.rows}.values())  # the last of each
 
     def refuse_changed(self, names: Iterable[str]) -> None:
