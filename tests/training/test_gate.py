@@ -149,7 +149,7 @@ def test_a_warning_is_told_and_training_goes_on(mine, tmp_path):
 def test_every_file_is_decoded_once(monkeypatch):
     """Readers are wrapped to count: the gate takes its facts from what opening has in memory."""
     seen: Counter[str] = Counter()
-    image, mask = raw.decode_image, raw.load_mask
+    image, mask = raw.decode_raw, raw.load_mask
 
     def counting_image(data: bytes, path: Path, *more: object):
         seen[str(path)] += 1
@@ -159,7 +159,7 @@ def test_every_file_is_decoded_once(monkeypatch):
         seen[str(record.mask)] += 1
         return mask(record, size)
 
-    monkeypatch.setattr(raw, "decode_image", counting_image)
+    monkeypatch.setattr(raw, "decode_raw", counting_image)
     monkeypatch.setattr(raw, "load_mask", counting_mask)
     plan = prepare(Config.model_validate({"data": {"root": str(data())}}))
     plan.opened.store.close()
