@@ -72,6 +72,10 @@ print(f"moved together: IoU {together:.3f}\nmoved apart:    IoU {apart:.3f}")
 # %%
 with torch.device("meta"):  # shapes without the arithmetic
     unet = build_unet(UnetConfig(width=64), num_channels=3, num_outputs=2)
+print(unet)
+print(f"\nparameters: {sum(parameter.numel() for parameter in unet.parameters()):,}")
+
+# %%
 rows = []
 for part, blocks in (("down", unet.encoder), ("doubling", unet.ups), ("up", unet.decoder)):
     for level, block in enumerate(blocks):
@@ -94,6 +98,28 @@ print("sums to one:          ", torch.allclose(probabilities.sum(1), torch.ones(
 print("softmax = sigmoid:    ", torch.allclose(probabilities[:, 1], (logits[:, 1] - logits[:, 0]).sigmoid(), atol=1e-5))
 print(f"cross-entropy of two:   {torch.nn.functional.cross_entropy(logits, truth):.6f}")
 print(f"binary cross-entropy:   {torch.nn.functional.binary_cross_entropy(probabilities[:, 1], truth.float()):.6f}")
+
+# %% [markdown]
+# ### One step of training, by hand
+#
+# What Lightning does some hundred times below: a batch, the logits, the loss, gradients, and a step of Adam. Here the network is
+# eight channels wide and sees the same two photographs 30 times, so that the loss can be seen to fall.
+
+# %%
+images, masks = lab.batch(DATA, count=2, size=128)  # N C H W from 0 to 1, N H W of class numbers
+torch.manual_seed(0)
+network = build_unet(UnetConfig(width=8), num_channels=3, num_outputs=2).train()
+optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+losses = []
+for _ in range(30):
+    logits = network(images)  # N 2 H W
+    loss = torch.nn.functional.cross_entropy(logits, masks)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    losses.append(loss.item())
+print(f"images {tuple(images.shape)}, masks {tuple(masks.shape)}, logits {tuple(logits.shape)}")
+print("loss:", ", ".join(f"{value:.3f}" for value in losses[::5]), f"… {losses[-1]:.3f}")
 
 # %% [markdown]
 # ## Training both variants

@@ -84,9 +84,15 @@ for name, run in runs.items():
 #
 # ## The same curves in Weights & Biases
 #
-# With `MASKWRIGHT_FLAGS="--log csv,tensorboard,wandb"` (and `pip install 'maskwright[wandb]'`) losses, IoUs, panels and curves
-# are written for W&B as well: offline into the run folder, or online where `WANDB_MODE=online` is set and `wandb login` was
-# done. Its dashboard then shows the plots the lab asks to hand in.
+# The plots the lab asks to hand in, as a W&B dashboard lays them out: a panel for each quantity, a line for each run.
+
+# %%
+display(lab.dashboard(runs))
+
+# %% [markdown]
+# With `MASKWRIGHT_FLAGS="--log csv,tensorboard,wandb"` (and `pip install 'maskwright[wandb]'`) the same numbers, panels and
+# curves are written for W&B: offline into the run folder, or online where `WANDB_MODE=online` is set and
+# `wandb login` was done.
 
 # %%
 for name, run in runs.items():

@@ -130,6 +130,34 @@ def curves(runs: dict[str, mw.TrainedRun], quantity: str) -> Picture:
     return _picture(figure)
 
 
+def dashboard(runs: dict[str, mw.TrainedRun]) -> Picture:
+    """Loss and IoU of training and validation: a panel each, all runs in it, as W&B shows a project."""
+    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    for axes, key in zip(figure.subplots(2, 2).ravel(), ("train_loss", "val_loss", "train_iou", "val_iou"), strict=True):
+        for name, run in runs.items():
+            history = run.history
+            axes.plot([int(row["epoch"]) + 1 for row in history], [row[key] for row in history], label=name, linewidth=1.5)
+        axes.set_title(key.replace("_", "/"), fontsize="medium")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", alpha=0.3)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small", frameon=False)
+    return _picture(figure)
+
+
+def batch(folder: Path, count: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first training images and masks, resized: what a step of training is given. → N C H W, N H W"""
+    audit = mw.check(folder)
+    pairs = [pair for pair in audit.pairs if pair["split"] == "train"][:count]
+    images, masks = [], []
+    for pair in pairs:
+        with Image.open(Path(audit.root) / pair["image"]) as picture:
+            images.append(np.asarray(picture.convert("RGB").resize((size, size))))
+        with Image.open(Path(audit.root) / pair["mask"]) as picture:
+            masks.append(np.asarray(picture.convert("L").resize((size, size), Image.Resampling.NEAREST)) > 0)
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 255, torch.from_numpy(np.stack(masks)).long()
+
+
 def masks(runs: dict[str, mw.TrainedRun], split: str = "test") -> Picture:
     """A row an image: image, truth, and each run's mistakes (missed in blue, added in orange) with its IoU."""
     first = next(iter(runs.values()))
@@ -142,7 +170,7 @@ def masks(runs: dict[str, mw.TrainedRun], split: str = "test") -> Picture:
         shown = [("image", image), ("truth", colours[truth])]
         for title, run in runs.items():
             labels = scored_labels(run, split, name)
-            shown.append((f"{title}\nIoU {iou(truth, labels):.3f}", error_picture(image, truth, labels)))
+            shown.append((f"{title}\nIoU {iou(truth, labels):.3f}", error_picture(image, truth, labels, 2)))
         for axes, (title, picture) in zip(row, shown, strict=True):
             axes.imshow(picture)
             axes.set_title(title.replace("/", "/\n"), fontsize=7)
