@@ -13,9 +13,14 @@ from PIL import Image
 
 import maskwright as mw
 from maskwright.config import Config
+from maskwright.config.data import DataConfig
 from maskwright.data import raw
+from maskwright.data.checks.audit import audit
+from maskwright.data.groups import guess_groups
+from maskwright.data.synthetic import GENERATORS
 from maskwright.errors import ConfigError, DataError
 from maskwright.training.fit import prepare
+from maskwright.training.gate import open_checked
 from support import TINY, copy_of, data, maskwright, picture
 
 
@@ -178,3 +183,21 @@ def test_errors_without_a_data_set_give_no_hint_to_check_it(tmp_path):
     with pytest.raises(DataError) as refused:
         prepare(Config.model_validate({"data": {"root": str(tmp_path / "nowhere")}}))
     assert "maskwright check" not in str(refused.value)
+
+
+def test_names_that_likeness_contradicts_are_not_told_as_groups_torn_apart(tmp_path, write_image):
+    """Four exposures of four tiles in splits of the set's own: names such as exp1_num_107 are no films."""
+    rows = ["image,mask,split"]
+    for tile, split in enumerate(("train", "train", "val", "test")):
+        drawn, mask = GENERATORS["landcover"].draw(np.random.default_rng((7, tile)), 90, 120)
+        for exposure in range(1, 5):
+            name = f"exp{exposure}_num_{100 * tile + 7 * exposure}"
+            write_image(tmp_path / f"images/{name}.png", np.clip(drawn * (0.4 + 0.1 * exposure), 0, 255).astype(np.uint8))
+            write_image(tmp_path / f"masks/{name}.png", (mask > 0).astype(np.uint8))
+            rows.append(f"images/{name}.png,masks/{name}.png,{split}")
+    assert guess_groups([row.partition(",")[0].removesuffix(".png") for row in rows[1:]]) is not None
+    (tmp_path / "pairs.csv").write_text("\n".join(rows))
+    opened, passed = open_checked(Config.model_validate({"data": {"root": str(tmp_path)}}), None, None)
+    opened.store.close()
+    assert opened.near is None and "groups" not in {one.code for one in passed.findings}
+    assert "groups" not in {one.code for one in audit(DataConfig(root=str(tmp_path))).findings}
