@@ -272,6 +272,8 @@ def test_without_splits_every_image_is_scored_and_that_is_said(tmp_path):
     outcome = maskwright("evaluate", *words, "--out", tmp_path / "run")
     assert outcome.code == 0, outcome.err
     assert "all 3 images are scored, as test" in outcome.err and "(3 images" in outcome.out
+    among = maskwright("evaluate", *words, "--out", unsplit / "images" / "run")
+    assert among.code == 2 and not (unsplit / "images" / "run").exists()
     again = maskwright("evaluate", *words, "--out", tmp_path / "run")
     assert "must be a new or empty folder" in again.sentence
 

@@ -15,8 +15,11 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from maskwright.config.files import load_config
+from maskwright.config.flags import parse_overrides
 from maskwright.models.devices import choose_precision
 from maskwright.runs import Run, temporary_beside
+from maskwright.training import fit
 from support import EPOCHS, TINY, columns, copy_of, data, finished, leftovers, maskwright, rows, session_folder, start, wait_until
 
 pytestmark = pytest.mark.xdist_group("resume")
@@ -107,6 +110,26 @@ def test_two_uninterrupted_runs_are_the_same(tmp_path):
     run = tmp_path / "run"
     assert maskwright(*command(run, "fp32")).code == 0
     assert_same(run, uninterrupted("fp32"))
+
+
+@pytest.mark.parametrize(("every", "saved"), [(2, 3), (3, 2), (9, None)])  # epochs are counted from 0
+def test_checkpoints_are_written_every_so_many_epochs_and_a_resume_goes_on_from_there(tmp_path, every, saved):
+    """Stopped within the sixth epoch; what was trained since the checkpoint is trained again, to the same bits."""
+    words = [*command(tmp_path / "run", "fp32")[1:-2], "--train.repeats", "2", "--epochs", "7", "--train.save_every", str(every)]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert maskwright("train", *words, "--out", whole).code == 0
+
+    def stop(done: int, *_: object) -> bool:
+        if done == 5:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        fit.train(load_config(None, parse_overrides([str(word) for word in words])), run, after_epoch=stop)
+    last = run / "checkpoints" / "last.ckpt"
+    assert (torch.load(last, weights_only=True)["epoch"] if last.exists() else None) == saved
+    assert rows(run) == 5
+    assert_same(resumed(run), whole)
 
 
 def test_killed_before_the_first_checkpoint(tmp_path):

@@ -45,6 +45,9 @@ class TrainConfig(Section):
     mask_threshold: Annotated[
         float, Field(gt=0, lt=1, description="two classes: from which probability a pixel is foreground, in validation and after")
     ] = 0.5
+    save_every: Annotated[
+        Count | None, Field(description="epochs from one writing of checkpoints to the next; null: when it costs little")
+    ] = None
     early_stop: Annotated[Count | None, Field(description="stop after so many epochs without a better one")] = None
     average: Annotated[Literal["ema", "none"], Field(description="average the weights over the last steps")] = "ema"
     allow: Annotated[

@@ -9,17 +9,19 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from maskwright.config import Config
 from maskwright.data.dataset import Dataset
 from maskwright.data.opening import open_dataset
-from maskwright.data.record import data_document
+from maskwright.data.record import data_document, refuse_among_data
 from maskwright.errors import counted
+from maskwright.folders import new_folder
 from maskwright.models.weights import UNKNOWN, Loaded
 from maskwright.models.whole import config_for
 from maskwright.prediction.from_weights import load_network, read_weights, view_note
-from maskwright.runs import Run, command_line, provenance
+from maskwright.runs import MADE, Run, command_line, provenance
 from maskwright.training.callbacks import write_weights
 from maskwright.training.resolve import resolve
 from maskwright.training.start import settle_start, told_start
@@ -49,12 +51,14 @@ def run_from_weights(config: Config, out: Path, progress: Callable[[int, int], N
         notes.append(view_note(data.view, data.size))
     if data.root is not None:
         settled = settled.replace({"data.root": str(Path(data.root).absolute())})
-    run = Run.create(out)
+    refuse_among_data(out, dataset)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    run.write_json("environment.json", {**provenance(command_line(), now, reasons | why), **told_start(model)})
-    run.write_json("data.json", data_document(dataset))
-    write_weights(run, {"state_dict": model.state_dict(), "source": str(path)})
-    run.write_config(settled, reasons | why)
+    with new_folder(out, partial(Run.refuse_taken, out), "config.yaml", (*MADE, "model.safetensors")):
+        run = Run.create(out)
+        run.write_json("environment.json", {**provenance(command_line(), now, reasons | why), **told_start(model)})
+        run.write_json("data.json", data_document(dataset))
+        write_weights(run, {"state_dict": model.state_dict(), "source": str(path)})
+        run.write_config(settled, reasons | why)
     return run, told + notes
 
 

@@ -76,12 +76,13 @@ class Keeper(pl.Callback):
     """Best and last checkpoints, and early stopping.
 
     best.ckpt holds the weights that were validated (averaged, statistics settled); last.ckpt holds
-    everything a resume needs. Both are written when enough time has passed, and at the end. A run
-    killed in between is trained again from last.ckpt, to the same bits.
+    everything a resume needs. Both are written every `train.save_every` epochs, without it when writing
+    takes little of the time since the last, and at the end. A run killed in between is trained again
+    from last.ckpt, to the same bits.
     """
 
     def __init__(self, run: Run, config: TrainConfig) -> None:
-        self.run, self.monitor, self.patience = run, config.monitor, config.early_stop
+        self.run, self.monitor, self.patience, self.every = run, config.monitor, config.early_stop, config.save_every
         self.best: dict[str, Any] = {"score": None, "epoch": None}
         self.stale = 0
         self.stopped_early = False
@@ -109,9 +110,10 @@ class Keeper(pl.Callback):
             trainer.should_stop = self.stopped_early = True
 
     def maybe_save(self, trainer: pl.Trainer, module: SegmentationTraining) -> None:
-        """Save when it costs little of the time since the last save. Called after every callback has seen the epoch."""
+        """Save when its epoch has come, or when it costs little of the time. Called after every callback has seen the epoch."""
         since = time.perf_counter() - self._saved_at
-        if since * _SAVE_SHARE >= self._save_took:
+        due = since * _SAVE_SHARE >= self._save_took if self.every is None else (trainer.current_epoch + 1) % self.every == 0
+        if due:
             self.save(trainer, module)
 
     def save(self, trainer: pl.Trainer, module: SegmentationTraining) -> None:
