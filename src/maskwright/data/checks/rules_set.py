@@ -7,7 +7,7 @@ from typing import Any
 from maskwright.data.checks.findings import Finding, Repair, Severity
 from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import SPLITS, ClassMap
-from maskwright.data.grouping import contradicting
+from maskwright.data.grouping import AUTO, contradicting
 from maskwright.data.groups import guess_groups, torn
 from maskwright.data.masks import labels_of
 from maskwright.errors import counted, listed
@@ -65,6 +65,8 @@ def groups(survey: Survey) -> list[Finding]:
         return [_torn(survey, found, "groups the data set names lie in several splits", "warning", None)] if found else []
     guess = guess_groups([record.id for record in records])
     if guess is None or (guess.strength == "strong" and contradicting(guess.groups, survey.alike)):
+        return []
+    if survey.config.split.group not in (None, AUTO, guess.pattern):  # a person has said what stays together
         return []
     found = torn(guess.groups, splits)
     kept = survey.pattern == guess.pattern
