@@ -346,6 +346,11 @@ UNCLEAR = {
         "got masks/*_ann.png and",
         2,
     ),
+    "two annotators in folders of scenes": (
+        ["images/s{n}/{n}.jpg", "masks/s{n}/{n}_ann.png*", "masks/s{n}/{n}_bob.png*"],
+        "_ann.png and",
+        2,
+    ),
     "two cameras": (["im/left_rgb/{n}.jpg", "im/right_rgb/{n}.jpg", "masks/{n}.png*"], "one folder of images", 2),
     "two folders of photographs": (["a/{n}.jpg", "b/{n}.jpg"], "a/ (6 images) and b/ (6 images)", 1),
     "two folders of masks": (["a/{n}.png*", "b/{n}.png*"], "a/ (6 images) and b/ (6 images)", 1),

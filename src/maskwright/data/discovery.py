@@ -33,7 +33,7 @@ from maskwright.data.layout import (
     splits_of_names,
 )
 from maskwright.data.pairing import certain, pair
-from maskwright.errors import DataError, as_typed, listed
+from maskwright.errors import DataError, as_typed, counted, listed
 
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
 _SAMPLED = 5  # pictures of a kind that are looked into
@@ -62,8 +62,8 @@ class Files:
     def of(self, split: str | None) -> Files:
         """Those of one split."""
         kept = [index for index, one in enumerate(self.splits) if one == split]
-        paths, names, splits = (tuple(each[index] for index in kept) for each in (self.paths, self.names, self.splits))
-        return Files(paths, names, splits, self.pattern)
+        paths, names = tuple(self.paths[index] for index in kept), tuple(self.names[index] for index in kept)
+        return Files(paths, names, (split,) * len(kept), self.pattern)
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ class Found:
 
 @dataclass(frozen=True)
 class _Kind:
-    """Files of one kind; `keys` are the words that tell which, `ending` is what their names end with."""
+    """Files of one kind; `keys` are the words that tell which, in the names of folders or `by_file` in those of the files."""
 
     role: str
     keys: frozenset[str]
     paths: tuple[Path, ...]
-    ending: str = ""
+    by_file: bool = False
     base: Path | None = None  # the folder that was named, from which names begin
 
     @property
@@ -172,7 +172,7 @@ class _Reading:
             found = split_words(path.stem)
             return role_of(found), frozenset(word for word in found if word in ROLE_WORDS or word in RANKS)
 
-        return _kinds(self.paths, kind)
+        return [replace(one, by_file=True) for one in _kinds(self.paths, kind)]
 
     def by_ending(self) -> list[_Kind]:
         """Kinds by what names end with, roles by what the pictures hold."""
@@ -196,7 +196,10 @@ class _Reading:
             from_there = {parts: Path(os.path.relpath(self.root.joinpath(*parts), kind.base)).parts for parts in rest}
             rest = {parts: read_place(inner, 0).rest for parts, inner in from_there.items()}
         names = tuple("/".join((*rest[place.parts], path.stem)) for place, path in zip(places, kind.paths, strict=True))
-        pattern = _pattern(rest) + ([f"*{kind.ending}"] if kind.ending else [])
+        pattern = _pattern(rest)
+        if kind.by_file:
+            deeper = max(map(len, rest)) > len(pattern)
+            pattern += ["**", _name_pattern(kind.paths)] if deeper else [_name_pattern(kind.paths)]
         return Files(kind.paths, names, tuple(splits), "/".join(pattern))
 
 
@@ -305,9 +308,9 @@ def in_splits(found: Found) -> tuple[list[tuple[Files, Files]], tuple[str, ...]]
         raise DataError(f"{names} must hold the same splits; only one of them has {listed(odd)}. Add or remove it.")
     both = sorted(split for split in theirs & ours if split)
     without = sorted(split for split in ours - theirs if split)
-    notes = [f"{len(found.images.of(split).paths)} images of {split} have no masks and were left aside" for split in without]
+    notes = [f"{counted(len(found.images.of(split).paths), 'image')} of {split} left aside: it has no masks" for split in without]
     rest = found.images.of(None).names
-    notes += [f"{len(rest)} images in no split were left aside, such as {rest[0]}"] if rest else []
+    notes += [f"{counted(len(rest), 'image')} left aside, such as {rest[0]}: in none of the splits"] if rest else []
     return [(found.images.of(split), found.masks.of(split)) for split in both], tuple(notes)
 
 
@@ -353,7 +356,7 @@ def _by_ending(paths: Sequence[Path], fewest: int = 2) -> list[_Kind]:
         name = path.stem + _suffix(path)
         if ending := next((one for one in sorted(best, key=len, reverse=True) if name.endswith(one)), None):
             found[ending].append(path)
-    return [_Kind("", frozenset(split_words(ending)), tuple(inside), ending) for ending, inside in found.items()]
+    return [_Kind("", frozenset(split_words(ending)), tuple(inside), by_file=True) for ending, inside in found.items()]
 
 
 def _suffix(path: Path) -> str:
@@ -419,6 +422,14 @@ def _pattern(folders: Iterable[tuple[str, ...]]) -> list[str]:
     return parts
 
 
+def _name_pattern(paths: Iterable[Path]) -> str:
+    """A pattern for the names of files: what all end with, and begin with where that tells their role."""
+    names = [path.name for path in paths]
+    start, end = os.path.commonprefix(names), os.path.commonprefix([name[::-1] for name in names])[::-1]  # noqa: RUF071
+    start, end = re.sub(r"\d+$", "", start), re.sub(r"^[^\W_]+", "", end)  # ids may begin or end alike
+    return f"{start if role_of(split_words(start)) else ''}*{end}"
+
+
 def _shown(pattern: str) -> str:
     return pattern if "*" in pattern.rpartition("/")[2] else f"{pattern}/"
 
@@ -428,6 +439,7 @@ def _leftovers(root: Path, found: Found, files: Sequence[Path]) -> list[str]:
     used = {*found.images.paths, *found.masks.paths}
     places = {path.parent for path in used}
     others = [path.name for path in files if path.parent in places and path.suffix.lower() not in SUFFIXES and path not in used]
+    others = [name for name in others if name not in (*_OWN, "classes.yaml")]
     more = [path for path in _pictures(files) if path not in used]
     folders = sorted({os.path.relpath(path.parent, root) for path in more if path.parent not in places} - {"."})
     beside = [path.name for path in more if path.parent in places]
@@ -465,7 +477,7 @@ def _not_recognised(root: Path, reading: _Reading) -> str:
             return f"`{folder}` must hold at least one {role[:-1]} file; got none. Check the path."
     kinds = kinds if len(kinds) > 1 else _by_ending(reading.paths, 1)
     several = sorted((reading.files(kind) for kind in kinds), key=lambda files: -len(files.paths))[:2]
-    such = f", such as {Found(*several).flags}" if len(several) == 2 else ""
+    such = f", such as {Found(several[0], several[1]).flags}" if len(several) == 2 else ""
     fix = (
         "Name them so (images/ and masks/, inside train/ val/ test/ if already split), point at them with "
         f"--data.images A --data.masks B{such}, or list them in pairs.csv (image,mask[,split][,group])."
@@ -478,7 +490,16 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _inside(root: Path) -> str:
-    folders = [f"{folder.name}/ ({len(_pictures(files_below(folder)[0]))} images)" for folder in _folders(root)]
+    """What a folder holds, by its folders; where it is one that holds folders alone, by those."""
+    folders = [
+        inner for folder in _folders(root) for inner in (folder, *_folders(folder)) if any(map(Path.is_file, inner.iterdir()))
+    ]
+    parts = [f"{folder.relative_to(root).as_posix()}/ ({_held(files_below(folder)[0])})" for folder in folders or _folders(root)]
     files = [path.name for path in root.iterdir() if path.is_file()]
-    parts: Iterable[str] = folders + ([f"{len(files)} files ({listed(files, 'and', 3)})"] if files else [])
-    return listed(list(parts), "and", 6) if folders or files else "nothing"
+    parts += [f"{counted(len(files), 'file')} ({listed(files, 'and', 3)})"] if files else []
+    return listed(parts, "and", 6) if parts else "nothing"
+
+
+def _held(files: Sequence[Path]) -> str:
+    pictures = len(_pictures(files))
+    return f"{pictures} images" if pictures or not files else f"{counted(len(files), 'file')} such as {files[0].name}"
