@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maskwright.reports.comparison_facts import short_labels
 from maskwright.reports.comparison_rows import Scale, StandingTable, Strip
 from maskwright.reports.curves import PAPER, save_figure
 
@@ -33,10 +34,9 @@ def draw_standings(table: StandingTable, subject: str, is_numbered: bool = False
         gaps = figure.add_axes((0.7, bottom, 0.27, tall))
         gaps.axvline(0, color=PAPER.ink, linewidth=0.8)
         _column(gaps, table.difference_scale, [row.difference_strip for row in table.rows], "difference to the highest")
+    names = short_labels([row.contender.name for row in table.rows], LABEL)
     for place, row in enumerate(table.rows):
-        name = row.contender.name
-        name = name if len(name) <= LABEL else f"{name[: LABEL // 2 - 1]}…{name[-LABEL // 2 :]}"
-        name = f"{row.contender.number} {name}" if is_numbered else name
+        name = f"{row.contender.number} {names[place]}" if is_numbered else names[place]
         at = (0, num - 1 - place)
         scores.annotate(name, at, xycoords=("axes fraction", "data"), xytext=(-12, 0), textcoords="offset points", ha="right",
                         va="center", fontsize=10.5, color=_INK, parse_math=False)  # fmt: skip

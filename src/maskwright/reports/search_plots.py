@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from maskwright.comparison.search_result import SearchResult
 from maskwright.comparison.search_space import Choices, Space
 from maskwright.config.base import MONITORS, higher_is_better
+from maskwright.reports.comparison_facts import short_labels
 from maskwright.reports.curves import save_figure
 from maskwright.runs import write_atomically
 
@@ -101,7 +102,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
     if panel.is_log:
         axes.set_xscale("log")
     if panel.names:
-        axes.set_xticks(range(len(panel.names)), panel.names, parse_math=False)
+        axes.set_xticks(range(len(panel.names)), short_labels(panel.names), parse_math=False)
         axes.set_xlim(-0.5, len(panel.names) - 0.5)
         axes.tick_params(axis="x", rotation=20 if max(map(len, panel.names)) * len(panel.names) > 24 else 0)
     elif not panel.is_log:
