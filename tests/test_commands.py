@@ -22,6 +22,10 @@ PLAIN = {"code", "split", "chosen", "listed(idle)", "them", "value", "below", "p
 ODD = "r;touch X $(touch Y)"
 
 
+def is_sum(value: ast.expr) -> bool:
+    return isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add | ast.Sub | ast.Mult)
+
+
 def unquoted(source: str) -> list[str]:
     """Values put into a command or behind a flag as they are."""
     found: list[str] = []
@@ -30,7 +34,7 @@ def unquoted(source: str) -> list[str]:
         for part in text.values:
             if isinstance(part, ast.FormattedValue):
                 value = ast.unparse(part.value)
-                numbers = re.search(r"\b(figures|lr|_rate|_STRONGER|_more_regular)\b", value)
+                numbers = re.search(r"\b(figures|lr|_rate|_STRONGER|_more_regular)\b", value) or is_sum(part.value)
                 if COMMAND.search(before) and not value.startswith(QUOTING) and value not in PLAIN and not numbers:
                     found.append(f"{before[-40:]}{{{value}}}")
                 before += "{}"

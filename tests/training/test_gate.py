@@ -148,6 +148,7 @@ def test_what_an_epoch_is_stands_in_words(mine, tmp_path):
 def test_a_warning_is_told_and_training_goes_on(mine, tmp_path):
     picture(mine / "images" / "image-0.png", np.full((32, 40, 3), 7, np.uint8))
     outcome = train(mine, tmp_path / "run")
+    assert f"        more is told by: maskwright check {mine}" in outcome.err.splitlines()
     assert outcome.code == 0 and "warning constant-image: 1 image has the same colour in every pixel" in outcome.err
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from maskwright.data.description import check_command
 from maskwright.errors import counted, listed
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
         lines = [f"data    {dataset.reason}", f"images  {sizes}", f"classes {classes} ({dataset.classes.reason})"]
         lines += [f"note    {note}" for note in (*dataset.notes, *plan.passed.notes)]
         lines += [f"allowed {finding.code}: {finding.evidence}" for finding in plan.passed.allowed]
-        lines += [f"warning {finding.code}: {finding.evidence} (maskwright check tells more)" for finding in plan.passed.warnings]
+        lines += [f"warning {finding.code}: {finding.evidence}" for finding in plan.passed.warnings]
+        lines += [f"        more is told by: {check_command(plan.opened.config)}"] if plan.passed.warnings else []
         lines += [f"start   {line}" for line in (plan.loaded.sentences() if plan.loaded else [])]
         lines += [f"shown   {_shown(config)}", f"train   {_amount(config, dataset.sizes()['train'])}"]
         asked = [key for key in ("data.view", "data.size", "train.precision", "train.epochs", "optim.lr") if key in plan.reasons]

@@ -24,7 +24,6 @@ ADVICE = {
     "unlisted": "Mend these parts of the list, then check again.",
     "listed-twice": "Remove one of the two rows from the list.",
     "palette": "Nothing needs to be done.",
-    "palette:warning": 'If colours mean the classes, name them: --data.classes \'{name: "#rrggbb", other: "#rrggbb"}\'.',
     "zero-255": "Nothing needs to be done.",
     "one-class": "Check that these are the right masks. A model needs at least two values to tell apart.",
     "empty-masks": "Look at them. Draw what was forgotten; leave those that truly have nothing to see.",

@@ -269,6 +269,8 @@ CASES = (
         masks_by(lambda index: mask(index, (0, 1, 2))),
         "warning",
         ("masks/apple.png",),
+        "colours",
+        asks=True,
         name="that disagree",
     ),
     Case("inverted", sound((1, 0)), sound((0, 1)), "warning", ("masks/apple.png",), "remap", asks=True),

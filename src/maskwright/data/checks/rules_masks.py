@@ -97,12 +97,18 @@ def palette(survey: Survey) -> list[Finding]:
             colours.setdefault(index, set()).add(colour)
     details = {"palette": {str(index): [f"#{colour:06x}" for colour in sorted(some)] for index, some in sorted(colours.items())}}
     differing = sorted(index for index, some in colours.items() if len(some) > 1)
-    if differing:
+    if differing and survey.config.classes is None:
         first = differing[0]
         shown = listed([f"#{colour:06x}" for colour in sorted(colours[first])], "and", 3)
         evidence = f"the palettes of the masks disagree: index {first} is {shown} in different files, so it may not be one class."
-        question = "Do equal indices mean one class, or equal colours? If colours do, name them in data.classes."
-        return [Finding("palette", mask_files(found), f"{evidence} {question}", "warning", None, details)]
+        named = name_values([f"#{colour:06x}" for colour in sorted(set().union(*colours.values()))])
+        answers = (
+            Answer("if equal colours mean one class, name them", {"classes": named}),
+            Answer("if equal indices do, name those", {"classes": survey.named or survey.named_with(survey.labels)}),
+        )
+        table = {colour: label for label, colour in enumerate(named.values())}
+        repair = Repair("colours", {"table": table}, "", "Do equal indices mean one class, or equal colours?", answers)
+        return [Finding("palette", mask_files(found), evidence, "warning", repair, details)]
     if survey.named is not None:  # somebody has said what the indices are
         return []
     shown = ", ".join(f"{index} #{min(some):06x}" for index, some in sorted(colours.items())[:_SHOWN_COLOURS])
