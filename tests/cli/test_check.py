@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -220,6 +221,26 @@ def test_a_description_is_not_overwritten(mine):
     outcome = maskwright("check", mine, "--write")
     assert outcome.code == 2 and "must not be there yet" in outcome.sentence
     assert (mine / "dataset.yaml").read_text() == "reader: csv\n"
+
+
+def test_a_colour_to_be_ignored_is_given_as_it_is_typed(mine):
+    """As a question's command has it, and several of them; what is ignored is no class to be named."""
+    (mine / "classes.yaml").unlink(missing_ok=True)
+    for path in (mine / "masks").iterdir():
+        mask = (np.asarray(Image.open(path)) > 0).astype(int)
+        mask[:2] = 2, *[3] * (len(mask[0]) - 1)
+        picture(path, np.array([(0, 0, 0), (255, 0, 0), (155, 155, 155), (1, 200, 1)], np.uint8)[mask])
+    asked = maskwright("check", mine, "--data.ignore_index", '["#9b9b9b", "#01c801"]', "--json").json["findings"][0]
+    command = asked["proposal"]["answers"][0]["command"]
+    assert command.endswith(
+        """--data.classes '{class_a: "#000000", class_b: "#ff0000"}' --data.ignore_index '["#9b9b9b", "#01c801"]'"""
+    )
+    told = maskwright(*shlex.split(command)[1:], "--json")
+    assert told.code == 0 and [one["value"] for one in told.json["ignored"]] == ["#9b9b9b", "#01c801"]
+    one = maskwright(
+        "check", mine, "--data.classes", '{a: "#000000", b: "#ff0000", c: "#01c801"}', "--data.ignore_index", "#9b9b9b"
+    )
+    assert one.code == 0 and "--data.ignore_index '#9b9b9b'" in one.out.splitlines()[-1]
 
 
 def test_an_undecided_set_is_written_with_a_proposal_to_fill_in(mine):

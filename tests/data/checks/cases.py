@@ -127,6 +127,7 @@ CASES = (
     ),
     Case("unclear-classes", sound((0, 37, 190)), sound((0, 37, 190), classes={"a": 0, "b": 37, "c": 190}), op="remap", asks=True),
     Case("off-by-one", sound((1, 2, 3)), sound((0, 1, 2, 3)), files=("masks/apple.png",), op="remap", asks=True),
+    Case("off-by-one", sound((1, 2, 3)), sound((0, 1, 2, 3), ignore_index=0), op="remap", asks=True, name="0 ignored"),
     Case(
         "off-by-one",
         sound((1, 2, 3), classes={"a": 0, "b": 1, "c": 2}),

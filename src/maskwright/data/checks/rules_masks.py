@@ -31,10 +31,10 @@ def colour_masks(survey: Survey) -> list[Finding]:
     drawn = sort_values(total, between, True, any(map(is_lossy, found)))
     unsaid = set(drawn.classes) - set(ignored_values(survey.config, True))
     clear = sorted(unsaid, key=lambda value: (-drawn.pixels[value], value))[:IGNORE]
-    rest = len(total) - len(clear)
+    rest = len(drawn.mixed)
     shown = ", ".join(f"#{value:06x} {drawn.pixels[value] / pixels:.1%}" for value in clear[:_SHOWN_COLOURS])
     hidden = f" and {len(clear) - _SHOWN_COLOURS} more" if len(clear) > _SHOWN_COLOURS else ""
-    mixed = f"; {counted(rest, 'rarer colour')} between them look like smoothed borders" if rest else ""
+    mixed = f"; {counted(rest, 'rarer colour looks', 'rarer colours look')} like smoothed borders between them" if rest else ""
     evidence = f"{counted(len(found), 'mask holds', 'masks hold')} {counted(len(clear), 'colour')}: {shown}{hidden}{mixed}."
     named = name_values([f"#{value:06x}" for value in clear])
     answers = (Answer("name the colours of classes as they are called", {"classes": named}),)
@@ -119,6 +119,8 @@ def palette(survey: Survey) -> list[Finding]:
 def off_by_one(survey: Survey) -> list[Finding]:
     """Labels 1 … n where classes are 0 … n-1."""
     labels = survey.labels if survey.named is None else sorted(set(survey.totals) - survey.ignored)
+    if survey.totals[0]:  # it is there, though ignored
+        return []
     if survey.has_colours or survey.config.foreground_from is not None or labels != list(range(1, len(labels) + 1)):
         return []
     table = {label: label - 1 for label in labels}
