@@ -74,7 +74,7 @@ def finite_pixels(raw: np.ndarray) -> np.ndarray | None:
     """Which pixels are numbers in every band, and so hold data (None: all). H W C → H W bool"""
     if raw.dtype.kind != "f" or (finite := np.isfinite(raw)).all():
         return None
-    return finite.all(axis=2)
+    return np.asarray(finite.all(axis=2))
 
 
 def decode_mask(data: bytes, path: Path) -> np.ndarray:

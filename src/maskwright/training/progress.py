@@ -78,8 +78,9 @@ class TrainingProgress(pl.Callback):
                 self.progress.tell(f"time    about {duration(self._left())}, as a batch takes {step:.2g} s here")
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: int
-    ) -> None:
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
         self._num_val = int(sum(trainer.num_val_batches))
         self._validated = batch_idx + 1
         self._spent += self.effort.validation / max(1, self._num_val)
