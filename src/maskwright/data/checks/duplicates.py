@@ -18,7 +18,7 @@ from maskwright.data.checks.likeness import Likeness, likenesses
 from maskwright.data.checks.likeness_words import Kind, kind_of, told
 from maskwright.data.checks.signatures import Signature
 from maskwright.data.grouping import Clusters
-from maskwright.errors import listed
+from maskwright.errors import counted, listed
 
 _SHOWN = 3  # pairs named in the evidence; all are in the details
 _OTHER_MASK = 0.01  # share of the pixels by which masks of nearly equal pictures must differ to be called different
@@ -161,7 +161,7 @@ def _listed_twice(facts: Sequence[PairFacts]) -> Finding | None:
     chosen = [one for one in facts if _item(one) in twice]
     files = tuple(dict.fromkeys(one.image_file for one in chosen))
     told = {one.image_file: f"{one.image_file} is listed in {listed(twice[_item(one)])}" for one in chosen}
-    question = f"{_counted(len(files), 'image is', 'images are')} listed in two splits. List each in one."
+    question = f"{counted(len(files), 'image is', 'images are')} listed in two splits. List each in one."
     repair = Repair("leave-out", {"files": list(files)}, question=question)
     details = {"listed": {one.image_file: twice[_item(one)] for one in chosen}}
     return Finding("listed-twice", files, _some(list(told.values())), CODES["listed-twice"].severity, repair, details)
@@ -178,7 +178,7 @@ def _finding(
     lists = [[facts[place].image_file for place in cluster] for cluster in clusters.lists()]
     files = tuple(dict.fromkeys(file for cluster in lists for file in cluster))
     number = sum(map(len, lists))
-    evidence = f"{_counted(number, 'picture')} in {_counted(len(lists), 'cluster')}: {_some([pair.told for pair in pairs])}"
+    evidence = f"{counted(number, 'picture')} in {counted(len(lists), 'cluster')}: {_some([pair.told for pair in pairs])}"
     details = {"clusters": lists, "pairs": [_detail(pair, facts) for pair in pairs]}
     places = [place for cluster in clusters.lists() for place in cluster]
     repair = _repair(code, pairs, places, facts, named, groups)
@@ -227,7 +227,7 @@ def _different_masks(facts: Sequence[PairFacts], pairs: Sequence[Pair]) -> Findi
         return None
     files = tuple(dict.fromkeys(facts[place].mask_file for pair in told for place in pair))
     shown = [[facts[place].mask_file for place in pair] for pair in told]
-    evidence = f"{_counted(len(told), 'pair of pictures', 'pairs of pictures')} alike: {_some(list(told.values()))}"
+    evidence = f"{counted(len(told), 'pair of pictures', 'pairs of pictures')} alike: {_some(list(told.values()))}"
     return Finding("different-masks", files, evidence, CODES["different-masks"].severity, None, {"pairs": shown})
 
 
@@ -251,7 +251,3 @@ def _detail(pair: Pair, facts: Sequence[PairFacts]) -> dict[str, object]:
 def _some(sentences: Sequence[str]) -> str:
     more = len(sentences) - _SHOWN
     return "; ".join(sentences[:_SHOWN]) + (f"; and {more:,} more." if more > 0 else ".")
-
-
-def _counted(number: int, word: str, words: str = "") -> str:
-    return f"{number:,} {word if number == 1 else words or word + 's'}"
