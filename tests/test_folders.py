@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,12 @@ from maskwright.folders import LOCK, lock_folder, out_folder
 from maskwright.runs import Run, temporary_beside, write_text
 from maskwright.training import fit
 from support import (
+    PROGRAM,
     TINY,
     copy_of,
     data,
     disc_data,
+    environment,
     finished,
     kill,
     leftovers,
@@ -73,16 +76,24 @@ def test_two_trainings_at_once_without_a_folder_take_one_each(tmp_path: Path) ->
 
 
 def test_a_live_run_is_left_alone_and_a_killed_one_goes_on(tmp_path: Path) -> None:
-    """With loader workers, which live a little longer than a process that is killed and must not keep its lock."""
+    """With loader workers, which live a little longer than a process that is killed and must not keep its lock.
+
+    A process as a person starts it: the workers of those that tests fork off have another parent, and would stay for ever.
+    """
     run = tmp_path / "run"
-    child = start(tmp_path / "log", *endless(run, "--train.workers", 2))
-    wait_until(lambda: rows(run) >= 1, child.is_alive)
-    for words, flag in ((["train", "--resume", run], "--resume"), (endless(run), "--out")):
-        outcome = maskwright(*words)
-        assert outcome.code == 2
-        assert outcome.sentence.startswith(f"`{flag}` must be worked on by one process at a time; another is at work in {run}")
-    assert child.is_alive()
-    kill(child)
+    words = [PROGRAM, *endless(run, "--train.workers", 2)]
+    child = subprocess.Popen([str(word) for word in words], stderr=subprocess.DEVNULL, env=environment())
+    try:
+        wait_until(lambda: rows(run) >= 1, lambda: child.poll() is None, 300)
+        for words, flag in ((["train", "--resume", run], "--resume"), (endless(run), "--out")):
+            outcome = maskwright(*words)
+            assert outcome.code == 2
+            told = f"`{flag}` must be worked on by one process at a time; another is at work in {run}"
+            assert outcome.sentence.startswith(told)
+        assert child.poll() is None
+    finally:
+        child.kill()
+        child.wait()
     with lock_folder(run):
         pass
     assert not (run / LOCK).exists()
