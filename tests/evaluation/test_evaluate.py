@@ -361,8 +361,8 @@ def test_multiply_adds_are_counted_once_a_run(sizes_run, tmp_path, monkeypatch):
     assert len(counted) == 2
 
 
-def test_latency_is_measured_once_a_run_and_machine_where_nothing_disturbed_it(sizes_run, tmp_path, monkeypatch):
-    """An unsteady measurement, or one of another machine or input, is made again; a damaged one tells nothing."""
+def test_latency_is_measured_once_a_run_and_machine(sizes_run, tmp_path, monkeypatch):
+    """One of another machine or input is made again; a damaged one tells nothing."""
     root = shutil.copytree(sizes_run.root, tmp_path / "run")
     measured = []
     monkeypatch.setattr(costs, "measure_latency", lambda *given: measured.append(1) or (12.0, 11.0, 14.0))
@@ -372,7 +372,7 @@ def test_latency_is_measured_once_a_run_and_machine_where_nothing_disturbed_it(s
     cost = copy.evaluate().to_json()["cost"]
     assert (cost["milliseconds_an_image"], cost["milliseconds_low"], cost["milliseconds_high"]) == (12, 11, 14)
     assert "12 ms (11–14) an image" in str(copy.evaluate()) and len(measured) == 1
-    for change in ({"device": "cpu: another"}, {"input": [8, 8]}, {"milliseconds_high": 24.0}, {"milliseconds_low": None}):
+    for change in ({"device": "cpu: another"}, {"input": [8, 8]}, {"milliseconds_low": None}):
         document = json.loads(path.read_text())
         path.write_text(json.dumps({**document, "cost": {**document["cost"], **change}}))
         before = len(measured)

@@ -21,7 +21,6 @@ from maskwright.prediction.predictor import Predictor
 from maskwright.runs import Run, processor_name
 
 PASSES, BEGUN_WITHIN = 5, 0.5  # at most so many timed passes, the last begun within so many seconds of passes; two at least
-STEADY = 1.25  # the slowest pass over the median: what was measured more steadily than this is kept
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def cost_of(run: Run, predictor: Predictor, pixels: np.ndarray, peak_memory_mib:
     earlier = _earlier_costs(run, (rows, columns))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name() if device.type == "cpu" else "gpu"
     where = (f"{device.type}: {name}", predictor.precision)
-    latency = next((kept for cost in earlier if (kept := _steady_latency(cost, where))), None)
+    latency = next((kept for cost in earlier if (kept := _latency(cost, where))), None)
     counted = next((cost["multiply_adds"] for cost in earlier if isinstance(cost.get("multiply_adds"), int)), None)
     return PredictionCost(
         *(latency or measure_latency(predictor, pixels)),
@@ -131,14 +130,12 @@ def _earlier_costs(run: Run, size: tuple[int, int]) -> list[Mapping[str, Any]]:
     return found
 
 
-def _steady_latency(cost: Mapping[str, Any], where: tuple[str, str]) -> tuple[float, float, float] | None:
-    """A time measured on this device in this arithmetic, where nothing disturbed it."""
+def _latency(cost: Mapping[str, Any], where: tuple[str, str]) -> tuple[float, float, float] | None:
+    """The time that was measured, if on this device in this arithmetic."""
     median, low, high = (cost.get(key) for key in ("milliseconds_an_image", "milliseconds_low", "milliseconds_high"))
     if (cost.get("device"), cost.get("precision")) != where:
         return None
-    if not (isinstance(median, float) and isinstance(low, float) and isinstance(high, float)):
-        return None
-    return (median, low, high) if high <= STEADY * median else None
+    return (median, low, high) if isinstance(median, float) and isinstance(low, float) and isinstance(high, float) else None
 
 
 def _short(number: int) -> str:
