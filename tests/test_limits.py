@@ -99,8 +99,8 @@ def test_a_loss_whose_numbers_are_too_large_ends_in_a_sentence(tmp_path, name):
         ["data", "make", "puzzle", "OUT", "--size", "9" * 5000],
         ["data", "make", "puzzle", "OUT", "--seed", str(2**64)],
         ["data", "make", "puzzle", "OUT", "--seed", "-1"],
-        ["data", "preview", str(data), "--count", "99999999999", "--out", "OUT"],
-        ["data", "preview", str(data), "--draws", "99999999999", "--out", "OUT"],
+        ["data", "preview", "DATA", "--count", "99999999999", "--out", "OUT"],
+        ["data", "preview", "DATA", "--draws", "99999999999", "--out", "OUT"],
         ["demo", "--out", "OUT", "--epochs", "99999999999"],
         ["demo", "--out", "OUT", "--epochs", "0"],
         ["demo", "--out", "OUT", "--seed", str(2**64)],
@@ -115,12 +115,12 @@ def test_a_loss_whose_numbers_are_too_large_ends_in_a_sentence(tmp_path, name):
         ["search", "SPACE", "--minutes", "inf"],
         ["data", "get", "oxford-pet", "OUT", "--tries", "99999999999999999999"],
     ],
-    ids=" ".join,
+    ids=lambda words: " ".join(words)[:80],
 )
 def test_flags_have_limits(tmp_path, words):
     space = tmp_path / "space.yaml"
     space.write_text("base: {data: {root: nowhere}}\nsearch: {lr: {low: 1e-4, high: 1e-1, log: true}}\n")
-    places = {"OUT": tmp_path / "out", "RUN": finished(), "SPACE": space, str(data): data()}
+    places = {"OUT": tmp_path / "out", "RUN": finished(), "SPACE": space, "DATA": data()}
     outcome = maskwright(*(places.get(word, word) for word in words))
     assert outcome.code == 2 and outcome.sentence and "unexpected" not in outcome.sentence
     assert not (tmp_path / "out").exists()
