@@ -288,7 +288,7 @@ def test_a_search_goes_on_and_prints_as_a_few_lines(tmp_path, monkeypatch):
 
 
 def test_mistakes_in_a_search_are_told():
-    with pytest.raises(UsageError, match="`trials` must be above 0; got 0"):
+    with pytest.raises(UsageError, match="`trials` must be above 0 and at most 1000000; got 0"):
         mw.search("rates.yaml", trials=0)
     with pytest.raises(UsageError, match="Did you mean epochs"):
         mw.search("rates.yaml", epoch=1)

@@ -151,7 +151,7 @@ def fitted(pieces: Sequence[tuple[str, int]], width: int, share: float | None = 
     >>> fitted([("epoch 3/30", 0), ("images/s 35", 2), ("12 s left", 1)], 24)
     'epoch 3/30  12 s left'
     >>> fitted([("reading 1/2", 0), ("4 s left", 1)], 40, 0.5)
-    'reading 1/2  ━━━━━━━━         4 s left'
+    'reading 1/2  ━━━━━━━━           4 s left'
     """
     kept = [piece for piece in pieces if piece[0]]
     while len(kept) > 1 and sum(len(text) + 2 for text, _ in kept) - 2 > width:

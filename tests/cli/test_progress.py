@@ -14,7 +14,7 @@ from rich.console import Console
 from maskwright import terminal
 from maskwright.terminal import Counter, Progress, fitted
 from maskwright.training.progress import Effort, epoch_pieces
-from support import TINY, data, finished, maskwright, noise, picture
+from support import TINY, data, discs, finished, maskwright, noise, picture
 
 SCORES = {"train_loss": 0.3124, "val_loss": 0.354, "train_iou": 0.71, "val_iou": 0.688}
 
@@ -104,8 +104,12 @@ def test_every_epoch_of_a_training_is_a_line(tmp_path):
 
 
 def test_within_one_large_image_something_is_said(often, tmp_path):
-    picture(tmp_path / "large.png", noise(900, 1200))
-    for command in (("predict", finished(), tmp_path / "large.png", "--out", tmp_path / "out"), ("check", data())):
+    for number in range(6):
+        image, mask = discs(900, 1200, number)
+        picture(tmp_path / "images" / f"{number}.png", image)
+        picture(tmp_path / "masks" / f"{number}.png", mask)
+    predict = ("predict", finished(), tmp_path / "images" / "0.png", "--out", tmp_path / "out")
+    for command in (predict, ("check", tmp_path)):
         said = maskwright(*command).err
         assert re.search(r"^(predicting|looking at pairs)(, | \d+/\d+)", said, re.M), said
 

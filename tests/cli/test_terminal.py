@@ -117,12 +117,12 @@ def test_an_audit_is_wrapped_between_words_and_its_commands_stay_whole(tmp_path)
     root = tmp_path / "set of mine"
     terminal = Terminal("check", root, "--data.classes", "[bg, piece]", columns=60)
     terminal.read()
-    lines = [line.split("\r")[-1] for line in terminal.said.replace("\r\n", "\n").replace("\x1b[K", "").splitlines()]
-    commands = [line for line in lines if line.lstrip().startswith("maskwright ")]
+    shown = lines(terminal.said)
+    commands = [line for line in shown if line.lstrip().startswith("maskwright ")]
     assert terminal.code == 1
     assert f"    maskwright check '{root}' --data.classes '{{bg: 0, piece: 1, class_a: 2}}'" in commands
-    assert max(len(line) for line in lines if line not in commands) <= 60
-    told = " ".join(" ".join(line.split()) for line in lines)
+    assert max(len(line) for line in shown if line not in commands) <= 60
+    told = " ".join(" ".join(line.split()) for line in shown)
     assert "2 comes right after the last of 2 classes, 0 to 1; it holds " in told and "the commands below them, or mend" in told
 
 

@@ -121,10 +121,10 @@ def test_whatever_a_cell_raises_is_written_down(tmp_path, monkeypatch, error, re
     """A mock of training that raises for one cell: errors nobody foresaw and a want of memory can't be made at will."""
     train = fit.train
 
-    def failing(config: Config, *rest: object):
+    def failing(config: Config, *rest: object, **options: object):
         if config.train.seed == 1:
             raise error
-        return train(config, *rest)
+        return train(config, *rest, **options)
 
     monkeypatch.setattr(fit, "train", failing)
     matrix = read_matrix(written(tmp_path / "c.yaml", {"seed": [1, 0]}))
@@ -142,7 +142,7 @@ def test_whatever_a_cell_raises_is_written_down(tmp_path, monkeypatch, error, re
 def test_an_interrupt_stops_everything(tmp_path, monkeypatch):
     """A mock of training that is interrupted, as by Ctrl-C."""
 
-    def interrupted(*_: object):
+    def interrupted(*_: object, **__: object):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fit, "train", interrupted)

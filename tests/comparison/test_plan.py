@@ -35,7 +35,7 @@ def planned() -> tuple[Outcome, list[str]]:
     """
     folder = session_folder() / "planned"
     models = [{"name": "unet", "width": 2, "depth": 2}, {"name": "unet", "weights": "gone.safetensors"},
-              {"name": "unet", "width": 1 << 20, "depth": 1}, {"name": "unet", "width": 32, "depth": 3}]  # fmt: skip
+              {"name": "unet", "width": 4096, "depth": 5}, {"name": "unet", "width": 32, "depth": 3}]  # fmt: skip
     config = written(folder / "c.yaml", {"model": models, "seed": [0, 1]})
     told = maskwright("compare", config, "--plan", "--json", "--out", folder / "out")
     return told, sorted(path.name for path in folder.iterdir())
@@ -45,7 +45,7 @@ def cells() -> dict[str, dict[str, Any]]:
     return {cell["name"]: cell for cell in planned()[0].json["cells"]}
 
 
-WHAT = ("width 2, depth 2", "weights gone.safetensors", "width 1048576, depth 1", "width 32, depth 3")
+WHAT = ("width 2, depth 2", "weights gone.safetensors", "width 4096, depth 5", "width 32, depth 3")
 SMALL, GONE, HUGE, LARGE = (f"unet ({what}) · seed" for what in WHAT)
 
 

@@ -22,7 +22,7 @@ class Effort:
     """What epochs cost, in batches at the full size: the first `small` ones see half of it, a quarter of the pixels.
 
     >>> Effort(epochs=4, batches=10, small=2, validation=5.0).rest(1)
-    32.5
+    37.5
     """
 
     epochs: int
@@ -53,7 +53,7 @@ class TrainingProgress(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epoch, self._all = trainer.current_epoch, self.effort.rest(trainer.current_epoch)
-        self._clock = self._began = time.perf_counter()
+        self._clock = self._began = self._told_at = time.perf_counter()
         if trainer.is_global_zero:
             self.progress.start()
 
@@ -89,8 +89,7 @@ class TrainingProgress(pl.Callback):
         assert isinstance(pl_module, SegmentationTraining)
         self._validated = 0
         now = time.perf_counter()
-        is_last = trainer.current_epoch + 1 == trainer.max_epochs
-        wanted = self.every_epoch or (not self.progress.is_live and (is_last or now - self._told_at >= _SPARSE))
+        wanted = self.every_epoch or (not self.progress.is_live and now - self._told_at >= _SPARSE)
         if trainer.is_global_zero and wanted:
             self._told_at = now
             rate = trainer.optimizers[0].param_groups[-1]["lr"]

@@ -247,7 +247,7 @@ def test_a_split_tears_no_scene_apart(tmp_path: Path) -> None:
 
 def test_one_scene_alone_is_told_how_to_be_split(tmp_path: Path) -> None:
     some(tmp_path, 1)
-    with pytest.raises(DataError, match=r"data\.split\.group '\.\+'.*a smaller data\.window"):
+    with pytest.raises(DataError, match=r"data\.split\.group '\.\+'.*a smaller --data\.window"):
         opened(tmp_path, window=10)
     assert sum(opened(tmp_path, window=10, split={"group": ".+"}).dataset.sizes().values()) == 6
 
