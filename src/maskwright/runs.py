@@ -33,6 +33,7 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from maskwright import documents
 from maskwright.config import Config
 from maskwright.config.files import load_config, to_yaml
 from maskwright.errors import RunError, as_typed, listed
@@ -43,6 +44,18 @@ START = "start.safetensors"  # in checkpoints/ until the run is finished: the we
 # written while a run is begun, and by one that comes to nothing before its first step
 MADE = ("environment.json", "data.json", "lr-range.csv", "lr-range.png", "config.yaml", "cache", "checkpoints",
         "loggers.json", "history.csv", "tensorboard", "wandb")  # fmt: skip
+# columns since the first runs
+_HISTORY = (
+    "epoch",
+    "train_loss",
+    "val_loss",
+    "train_iou",
+    "val_iou",
+    "lr",
+    "seconds",
+    "images_per_second",
+)  # since the first runs
+_LARGEST = 1e100
 COMPARISON, SEARCH = "comparison.yaml", "search.yaml"  # what makes a folder that of a comparison, of a search
 
 _MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"  # in the names of temporaries: only here their process can be asked for
@@ -104,20 +117,26 @@ class Run:
 
     @property
     def data(self) -> dict[str, Any]:
-        return self.read_json("data.json")
+        return self.read_json("data.json", documents.Data)
 
     @property
     def environment(self) -> dict[str, Any]:
-        return self.read_json("environment.json")
+        return self.read_json("environment.json", documents.Environment)
 
     @property
     def history(self) -> list[dict[str, float]]:
         """One row an epoch, as in history.csv; empty before the first epoch ended."""
         path = self.root / "history.csv"
-        if not path.is_file():
-            return []
-        with path.open(encoding="utf-8", newline="") as file:
-            return [{key: float(value) if value else float("nan") for key, value in row.items()} for row in csv.DictReader(file)]
+        return _read_history(path) if path.exists() else []
+
+    def evaluation(self, split: str) -> dict[str, Any]:
+        """evaluation/SPLIT.json, which must be of the run's own classes."""
+        name = f"evaluation/{split}.json"
+        found, classes = self.read_json(name, documents.Evaluation), self.data["classes"]["names"]
+        if found["classes"] != classes or found["per_class"].keys() != set(classes):
+            fix = f"Score it again: maskwright evaluate {as_typed(self.root)} --split {split}"
+            raise RunError(f"`{self.root / name}` must tell of the run's classes, {listed(classes)}; it tells of others. {fix}")
+        return found
 
     @property
     def checkpoints(self) -> Path:
@@ -273,32 +292,61 @@ def write_json(path: Path, value: Any) -> Path:
 
 
 def read_json(path: Path, missing: str, form: Any = None) -> Any:
-    """Read one JSON document of the `form` pydantic knows; `missing` is the sentence for a file that is not there."""
+    """Read one JSON document, of a form of `documents`; `missing` is the sentence for a file that is not there."""
     if not path.exists():
         raise RunError(missing)
-    if not path.is_file():
-        raise RunError(f"`{path}` must be a file; it is {'a folder' if path.is_dir() else 'none'}. Restore it.")
+    refuse_no_file(path)
     try:
         tree = json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
     except json.JSONDecodeError as error:
         raise RunError(f"`{path}` must be valid JSON; line {error.lineno}: {error.msg}. Restore it.") from None
-    except (
-        OSError,
-        ValueError,
-        RecursionError,
-    ) as error:  # no UTF-8, a number of thousands of digits, a list in a list in a list
+    except (OSError, ValueError, RecursionError) as error:  # no UTF-8, numbers of thousands of digits, lists a thousand deep
         raise RunError(f"`{path}` must be valid JSON; {str(error)[:120]}. Restore it.") from None
     if form is not None:
-        try:
-            _adapter(form).validate_python(tree, strict=True)
-        except ValidationError as error:
-            raise RunError(f"`{path}` must be as it was written; {_first_wrong(error)}. Restore it.") from None
+        validate_document(path, tree, form)
     return tree
+
+
+def validate_document(path: Path, tree: Any, form: Any) -> None:
+    """Stop at what is not of the form; `path` is where it was read."""
+    try:
+        _adapter(form).validate_python(tree)
+    except ValidationError as error:
+        raise RunError(f"`{path}` must be as it was written; {_first_wrong(error)}. Restore it.") from None
+
+
+def refuse_no_file(path: Path) -> None:
+    """Stop at what is there and no file, such as a folder, or a pipe that would be waited for."""
+    if path.exists() and not path.is_file():
+        raise RunError(f"`{path}` must be a file; it is {'a folder' if path.is_dir() else 'none'}. Restore it.")
 
 
 @functools.cache
 def _adapter(form: Any) -> TypeAdapter[Any]:
     return TypeAdapter(form)
+
+
+def _read_history(path: Path) -> list[dict[str, float]]:
+    refuse_no_file(path)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            written = list(csv.DictReader(file, strict=True))
+        rows = [{str(key): float(value) if value else math.nan for key, value in row.items()} for row in written]
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        csv.Error,
+    ) as error:  # a line of more cells than columns, or fewer, holds no text there
+        raise RunError(f"`{path}` must hold a number a column; {error}. Restore it.") from None
+    for number, row in enumerate(rows):
+        strange = [key for key in _HISTORY if key not in row] or [key for key, value in row.items() if abs(value) > _LARGEST]
+        strange += [key for key in ("seconds", "images_per_second") if row.get(key, 0) < 0]
+        strange += [key for key in row if key.endswith("_iou") and not (math.isnan(row[key]) or 0 <= row[key] <= 1)]
+        if strange or row["epoch"] != number:
+            told = f"epoch {number} has no such `{strange[0]}`" if strange else f"epoch {number} is missing"
+            raise RunError(f"`{path}` must hold a row an epoch, as it was written; {told}. Restore it.")
+    return rows
 
 
 def _finite(text: str) -> float:

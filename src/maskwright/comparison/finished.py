@@ -166,7 +166,7 @@ def best_val(run: Run, monitor: str) -> float:
 
 def cost_of(runs: Sequence[Run], split: str) -> Cost:
     """What an entry costs: of the network once, of training and predicting the mean over its runs, with all runs' extremes."""
-    costs = [run.read_json(f"evaluation/{split}.json").get("cost") or {} for run in runs]
+    costs = [run.evaluation(split).get("cost") or {} for run in runs]
     known = next((cost for cost in costs if cost.get("parameters")), None)
     parameters, multiply_adds = (known["parameters"], known.get("multiply_adds")) if known else _measured(runs[0])
     median, low, high = ([cost.get(key) for cost in costs] for key in (

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import yaml
 
+from maskwright import documents
 from maskwright.comparison.entries import Comparison, Failure
 from maskwright.comparison.finished import assemble
 from maskwright.comparison.naming import with_seed
@@ -76,8 +77,9 @@ class States:
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
         self.root = root
-        kept = _read(root / STATES) if (root / STATES).is_file() else {}
-        self.known = {name: CellState(**kept.get(name, {})) for name in names}
+        kept = _read(root / STATES, dict[str, documents.CellState]) if (root / STATES).exists() else {}
+        states = {name: {key: kept.get(name, {}).get(key) for key in ("state", "reason", "seconds", "trace")} for name in names}
+        self.known = {name: CellState(**{k: v for k, v in state.items() if v is not None}) for name, state in states.items()}
 
     def __getitem__(self, name: str) -> CellState:
         return self.known[name]
@@ -129,8 +131,9 @@ def open_comparison(root: str | Path) -> Comparison:
 
 def read_plan(root: Path) -> Plan:
     """plan.json."""
-    tree = _read(root / PLAN)
-    return Plan(tree["split"], tuple(Place(**place) for place in tree["cells"]), tree["budget"])
+    tree = _read(root / PLAN, documents.ComparisonPlan)
+    places = (Place(place["name"], place["entry"], place["run"], place["settings"]) for place in tree["cells"])
+    return Plan(tree["split"], tuple(places), tree["budget"])
 
 
 def begin(root: Path, document: Mapping[str, Any], plan: Plan, done: Iterable[Place] = ()) -> None:
@@ -182,5 +185,5 @@ def new_comparison(root: Path) -> AbstractContextManager[None]:
     return new_folder(root, partial(refuse_taken, root), GIVEN, (PLAN, STATES, ENVIRONMENT))
 
 
-def _read(path: Path) -> Any:
-    return read_json(path, f"`COMPARISON` must be whole; {path.parent} holds no {path.name}. Restore it, or begin anew.")
+def _read(path: Path, form: Any) -> Any:
+    return read_json(path, f"`COMPARISON` must be whole; {path.parent} holds no {path.name}. Restore it, or begin anew.", form)

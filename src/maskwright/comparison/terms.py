@@ -71,7 +71,7 @@ def _thresholds(named: Named, split: str) -> str | None:
     told: dict[str, list[str]] = {}
     hows, values = set(), set()
     for name, runs in named:
-        found = [threshold for run in runs if (threshold := run.read_json(f"evaluation/{split}.json").get("threshold"))]
+        found = [threshold for run in runs if (threshold := run.evaluation(split).get("threshold"))]
         hows |= {threshold["how"] for threshold in found}
         values |= {threshold["value"] for threshold in found}
         if found:

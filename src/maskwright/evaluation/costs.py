@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import re
 import statistics
@@ -16,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from maskwright.data.dataset import SPLITS
+from maskwright.errors import RunError
 from maskwright.models.sizing import multiply_adds
 from maskwright.prediction.predictor import Predictor
 from maskwright.runs import Run, processor_name
@@ -122,11 +123,10 @@ def format_latency(median: float, low: float, high: float) -> str:
 def _earlier_costs(run: Run, size: tuple[int, int]) -> list[Mapping[str, Any]]:
     """The cost that earlier evaluations told of an input of this size."""
     found = []
-    for path in sorted(run.root.glob("evaluation/*.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # another kind of file, or none that can be read
-            cost = json.loads(path.read_text(encoding="utf-8"))["cost"]
-            if tuple(cost["input"]) == size:
-                found.append(cost)
+    for split in SPLITS:
+        with contextlib.suppress(RunError):  # not evaluated, or spoilt since
+            cost = run.evaluation(split).get("cost") or {}
+            found += [cost] if tuple(cost.get("input", ())) == size else []
     return found
 
 

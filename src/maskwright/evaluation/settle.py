@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from maskwright import documents
 from maskwright.data.dataset import IGNORE
 from maskwright.data.record import class_map, read_split
 from maskwright.errors import DataError, RunError, as_typed, must
@@ -282,16 +283,17 @@ def _interval(best: BestThreshold) -> list[float] | None:
 
 def _read(run: Run, val: ValImages, weights: str) -> Settled | None:
     """What settled.json says, or None where it is not there or is of other val images or weights."""
-    if not (run.root / FILE).is_file():
+    if not (run.root / FILE).exists():
         return None
-    document = run.read_json(FILE)
+    document = run.read_json(FILE, documents.Settled)
     if (document.get("fingerprint"), document.get("weights_sha256")) != (val.fingerprint, weights):
         return None
     best = document["threshold"]
     if best is not None:
         low, high = best["interval"] or (math.nan, math.nan)
         best = BestThreshold(best["value"], best["iou"], best["iou_at_half"], (low, high), tuple(best["curve"]))
-    return Settled(Temperature(**document["temperature"]), best)
+    known = {field.name for field in dataclasses.fields(Temperature)}
+    return Settled(Temperature(**{key: value for key, value in document["temperature"].items() if key in known}), best)
 
 
 def _weights_hash(run: Run) -> str:

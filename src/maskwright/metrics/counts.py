@@ -13,12 +13,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from maskwright.errors import RunError
 from maskwright.metrics.boundaries import BOUNDARY_WIDTH, compare_outlines
 from maskwright.metrics.objects import SIZES, TALLIES, count_objects
+from maskwright.runs import refuse_no_file
 
 _EXACT = 1 << 24  # calcHist counts in float32, exact up to here; it is four times faster than bincount
 
 
+_MOST = 2**53
 _FIRST = ("matrix", "boundary_overlap", "boundary_union")
 # arrays that came later: what stands for them in files from before, when nothing of it was counted
 _LATER = {"boundary_near": (2,), "boundary_edge": (2,), "objects": (len(SIZES), len(TALLIES)), "hd95": (), "diagonal": ()}
@@ -79,10 +82,30 @@ class Counts:
     @classmethod
     def load(cls, path: Path) -> Counts:
         """Read what `save` wrote, now or before outlines and objects were counted."""
-        with np.load(path) as data:
-            names = tuple(str(name) for name in data["images"])
-            arrays = {name: data[name] for name in (*_FIRST, *_LATER) if name in data}
-            return cls(names, **arrays, boundary_width=int(data["boundary_width"]) if "boundary_width" in data else 0)
+        refuse_no_file(path)
+        try:
+            with np.load(path) as data:
+                names = tuple(str(name) for name in data["images"])
+                arrays = {name: data[name] for name in (*_FIRST, *_LATER) if name in data}
+                counts = cls(names, **arrays, boundary_width=int(data["boundary_width"]) if "boundary_width" in data else 0)
+            wrong = counts._first_wrong()
+        except Exception as error:  # noqa: BLE001 - numpy and zipfile raise whatever they stumble over
+            raise RunError(f"`{path}` must hold the counts of an evaluation; {error}. Remove it, and evaluate again.") from None
+        if wrong:
+            raise RunError(f"`{path}` must hold the counts of an evaluation; {wrong} is none. Remove it, and evaluate again.")
+        return counts
+
+    def _first_wrong(self) -> str | None:
+        """An array that counts nothing: of another shape or kind than the others ask for, or with numbers below 0."""
+        num, classes = len(self.images), self.matrix.shape[1]
+        shapes = {"matrix": (num, classes, classes), **dict.fromkeys(_FIRST[1:], (num, classes))}
+        shapes |= {name: (num,) if name == "diagonal" else (num, classes, *shape) for name, shape in _LATER.items()}
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            kind = "f" if name in ("hd95", "diagonal") else "i"
+            if array.shape != shape or array.dtype.kind != kind or (array < 0).any() or (array > _MOST).any():
+                return name
+        return None if 0 <= self.boundary_width <= _MOST and len(set(self.images)) == num else "images"
 
 
 def count_image(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +17,11 @@ from maskwright.comparison.pareto import Point, fronts
 from maskwright.comparison.standings import Standing, Standings, standings
 from maskwright.config import Config
 from maskwright.config.base import higher_is_better
-from maskwright.errors import MaskwrightError
+from maskwright.documents import Environment
+from maskwright.errors import MaskwrightError, RunError
 from maskwright.metrics.scores import headline_iou
 from maskwright.reports import wording
-from maskwright.runs import Run
+from maskwright.runs import Run, read_json
 
 LABEL = 20  # characters of a name beside a line or a point
 NUMBERED_FROM = 7  # so many names beside lines and points are easier to find by number
@@ -194,8 +194,8 @@ def _environment(comparison: Comparison, entries: Sequence[Entry]) -> Mapping[st
     path = comparison.root / "environment.json" if comparison.root else None
     if path and path.is_file():
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_json(path, "", Environment)
+        except RunError:
             return None
     return of_run(lambda run: run.environment, entries[0].runs[0]) if entries else None
 

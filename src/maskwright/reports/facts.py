@@ -126,7 +126,7 @@ def gather(run: Run, split: str = "test", data: Path | None = None) -> Facts:
     if sorted(counts.images) != sorted(entry["id"] for entry in entries):
         fix = f"Score it again: maskwright evaluate {as_typed(run.root)} --split {chosen}"
         raise RunError(f"`{counted}` must count the images data.json lists for {chosen}; got others. {fix}")
-    evaluation = run.read_json(f"evaluation/{chosen}.json")
+    evaluation = run.evaluation(chosen)
     from maskwright.training.diagnose import diagnose  # late: its package brings torch
 
     history = run.history

@@ -5,12 +5,10 @@ Nothing of the test images' scores is read: what to try next must not be chosen 
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +16,7 @@ import numpy as np
 from maskwright.config import Config
 from maskwright.config.base import higher_is_better
 from maskwright.data.description import check_command
+from maskwright.documents import FailureReason
 from maskwright.errors import as_typed
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import headline_iou
@@ -139,10 +138,10 @@ def setting_figures(evidence: Evidence) -> dict[str, Any]:
 def gather(run: Run) -> Evidence:
     """Read what a run's folder holds; whatever isn't there is left empty."""
     config, rows = run.config, run.history
-    document = _json(run.root / "data.json") or {}
+    document = run.data if (run.root / "data.json").exists() else {}
     splits = document.get("splits", {})
-    evaluation = _json(run.root / "evaluation" / "val.json") or {}
-    failure = _json(run.root / FAILURE) or {}
+    evaluation = run.evaluation("val") if (run.root / "evaluation" / "val.json").exists() else {}
+    failure = run.read_json(FAILURE, FailureReason) if (run.root / FAILURE).exists() else {}
     low, high = (evaluation.get("intervals") or {}).get("iou") or (None, None)
     planned, grow = config.train.epochs, config.train.grow
     return Evidence(
@@ -158,7 +157,7 @@ def gather(run: Run) -> Evidence:
         val_interval=(_number(low), _number(high)),
         sure_and_wrong=_sure_and_wrong(evaluation),
         shared=shared_contents(splits),
-        parted=_parted(document, _json(run.root / "environment.json") or {}),
+        parted=_parted(document, run.environment if (run.root / "environment.json").exists() else {}),
         is_finished=run.weights.is_file(),
         failure=failure.get("reason"),
         check=check_command(config.data),
@@ -232,10 +231,6 @@ def _sure_and_wrong(evaluation: Mapping[str, Any]) -> float:
     ]
     pixels = sum(one["pixels"] for one in bins)
     return sum(one["pixels"] * (1 - one["accuracy"]) for one in bins) / pixels if pixels else math.nan
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _number(value: float | None) -> float:

@@ -21,7 +21,6 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from rich.console import Console
-from safetensors import SafetensorError
 
 from maskwright import runtime
 from maskwright.config import Config
@@ -34,13 +33,13 @@ from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.record import data_document, refuse_among_data
 from maskwright.data.sampling import aimer, image_weights
 from maskwright.data.sampling import without_effect as sampling_without_effect
-from maskwright.errors import DataError, RunError, TrainingError, must
+from maskwright.errors import DataError, RunError, TrainingError, is_out_of_memory, must
 from maskwright.folders import lock_folder, new_folder
 from maskwright.losses import build_loss
 from maskwright.models import build_model
 from maskwright.models.devices import refuse_missing_device
 from maskwright.models.weights import Loaded
-from maskwright.runs import MADE, Run, command_line, provenance
+from maskwright.runs import MADE, Run, command_line, provenance, refuse_no_file
 from maskwright.terminal import Counter, tell_on_stderr
 from maskwright.training.average import num_settle_batches
 from maskwright.training.callbacks import AfterEpoch, AskAfterEpoch, History, Keeper, SaveAfterEpoch, read_best, write_weights
@@ -53,6 +52,7 @@ from maskwright.training.loggers.afterwards import best_scores
 from maskwright.training.loggers.book import LogBook, Tell
 from maskwright.training.loggers.callback import Logging, panel_samples
 from maskwright.training.loggers.choice import refuse_missing, settle_log
+from maskwright.training.loggers.surroundings import first_line
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import refuse_unfit as refuse_unfit_optim
 from maskwright.training.optim import without_effect as optim_without_effect
@@ -298,6 +298,14 @@ def _fit(
         except TrainingError as error:
             run.write_json(FAILURE, {"reason": str(error)})  # for a diagnosis
             raise
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            if checkpoint is None or module.has_begun or is_out_of_memory(error):
+                raise
+            fix = "Restore it, or remove it to train the run from its start."
+            told = f"{type(error).__name__}: {first_line(error)}"
+            raise RunError(
+                f"`{checkpoint}` must be a whole checkpoint of this run; going on from it fails with {told}. {fix}"
+            ) from error
         keeper.save(trainer, module)
         best = read_best(run)
         write_weights(run, best)
@@ -378,6 +386,7 @@ def training_inputs(config: Config, opened: Opened) -> tuple[TrainSamples, Epoch
 
 def _refuse_spoilt(checkpoint: Path) -> None:
     """A checkpoint that can't be read, told before anything begins."""
+    refuse_no_file(checkpoint)
     try:
         torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch raises whatever its unpickler stumbles over
@@ -388,11 +397,7 @@ def _refuse_spoilt(checkpoint: Path) -> None:
 
 def _finished(run: Run) -> TrainResult:
     """What a finished run came to; its checkpoints may have been removed to save room."""
-    try:
-        scores = best_scores(run)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        fix = "Restore it, or remove it: going on then writes it anew from the checkpoints."
-        raise RunError(f"`{run.weights}` must be a whole weights file of a run; {error}. {fix}") from None
+    scores = best_scores(run)
     return TrainResult(run, int(scores.pop("epoch")), scores, 0.0, False)
 
 

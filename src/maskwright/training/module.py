@@ -40,6 +40,7 @@ class SegmentationTraining(pl.LightningModule):
         mask_threshold: float = EVEN,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.has_begun = False
         self.model, self.loss, self.optim, self.view = model, loss, optim, view
         self.num_classes, self.total_steps, self.seed = num_classes, total_steps, seed
         self.steps_an_epoch, self.share_of = steps_an_epoch, share_of
@@ -80,6 +81,7 @@ class SegmentationTraining(pl.LightningModule):
         self._forget()
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        self.has_begun = True
         loss, logits = training_loss(self.model, self.loss, batch)
         self._unseen.append((loss.detach(), batch.items))
         self._train_losses.append(loss.detach())

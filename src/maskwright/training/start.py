@@ -11,10 +11,11 @@ from safetensors.torch import save_file
 
 from maskwright.config import Config
 from maskwright.config.models import MASK2FORMER_RATE, HfConfig, is_transformer
+from maskwright.documents import BestEpoch
 from maskwright.errors import RunError
 from maskwright.models import Segmenter
 from maskwright.models.weights import first_difference, load_weights, own_weights
-from maskwright.runs import START, Run
+from maskwright.runs import START, Run, validate_document
 from maskwright.training.freeze import ALWAYS, frozen_until
 
 _MUCH = 5e-4  # of a rate that wants to be about 1e-4
@@ -97,6 +98,7 @@ def refuse_other_checkpoints(run: Run, model: Segmenter) -> None:
         if differs:
             fix = "Restore it, or remove last.ckpt to train the run from its start."
             raise RunError(f"`{path}` must be a checkpoint of this run's model; in it {differs}. {fix}")
+        validate_document(path, {key: value for key, value in state.items() if key != "state_dict"}, BestEpoch)
 
 
 def forget_start(run: Run) -> None:

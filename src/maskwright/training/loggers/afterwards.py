@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from maskwright.config.log import LogEntry
+from maskwright.documents import BestEpoch
+from maskwright.errors import RunError
 from maskwright.metrics.counts import Counts
-from maskwright.runs import Run
+from maskwright.runs import Run, refuse_no_file, validate_document
 from maskwright.terminal import tell_on_stderr
 from maskwright.training.loggers.book import LogBook, Tell
 from maskwright.training.loggers.tables import scored
@@ -54,8 +56,14 @@ def _catch_up(book: LogBook) -> None:
 
 def best_scores(run: Run) -> dict[str, float]:
     """The best epoch and its scores, as model.safetensors tells them."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(run.weights, framework="numpy") as file:
-        told = json.loads(file.metadata()["maskwright"])
+    refuse_no_file(run.weights)
+    try:
+        with safe_open(run.weights, framework="numpy") as file:
+            told = json.loads((file.metadata() or {})["maskwright"])
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
+        fix = "Restore it, or remove it: maskwright train --resume then writes it anew from the checkpoints."
+        raise RunError(f"`{run.weights}` must be a whole weights file of a run; {error}. {fix}") from None
+    validate_document(run.weights, told, BestEpoch)
     return {name: float(value) for name, value in told.items() if isinstance(value, int | float) and name != "score"}

@@ -4,37 +4,17 @@ from __future__ import annotations
 
 import secrets
 import string
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
-from typing_extensions import TypedDict
-
+from maskwright.documents import Ledger
 from maskwright.runs import Run
 
 FILE = "loggers.json"
-_Name = Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]  # part of file names and of questions to a store
-
-
-class _Wandb(TypedDict):
-    id: _Name
-    project: str
-    entity: str | None
-
-
-class _Mlflow(TypedDict):
-    key: _Name
-    run: _Name | None
-    uri: str | None
-
-
-class _Ledger(TypedDict, total=False):
-    wandb: _Wandb
-    mlflow: _Mlflow
 
 
 def read_ledger(run: Run) -> dict[str, dict[str, Any]]:
     """What each logger noted; empty before the first did."""
-    return run.read_json(FILE, _Ledger) if (run.root / FILE).exists() else {}
+    return run.read_json(FILE, Ledger) if (run.root / FILE).exists() else {}
 
 
 def note(run: Run, logger: str, entry: dict[str, Any]) -> None:
