@@ -33,7 +33,7 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from maskwright import documents
+from maskwright import schemas
 from maskwright.config import Config
 from maskwright.config.files import load_config, to_yaml
 from maskwright.errors import RunError, as_typed, listed
@@ -44,17 +44,10 @@ START = "start.safetensors"  # in checkpoints/ until the run is finished: the we
 # written while a run is begun, and by one that comes to nothing before its first step
 MADE = ("environment.json", "data.json", "lr-range.csv", "lr-range.png", "config.yaml", "cache", "checkpoints",
         "loggers.json", "history.csv", "tensorboard", "wandb")  # fmt: skip
-# columns since the first runs
-_HISTORY = (
-    "epoch",
-    "train_loss",
-    "val_loss",
-    "train_iou",
-    "val_iou",
-    "lr",
-    "seconds",
-    "images_per_second",
-)  # since the first runs
+# what is `auto` no more after a run's first step
+_RESOLVED = (("data", "view"), ("data", "size"), ("data", "scale"), ("data", "sampling"), ("model", "width"), ("optim", "lr"),
+             ("train", "batch_size"), ("train", "repeats"), ("train", "grow"), ("train", "workers"))  # fmt: skip
+_COLUMNS = ("epoch", "train_loss", "val_loss", "train_iou", "val_iou", "lr", "seconds", "images_per_second")  # of history.csv
 _LARGEST = 1e100
 COMPARISON, SEARCH = "comparison.yaml", "search.yaml"  # what makes a folder that of a comparison, of a search
 
@@ -115,13 +108,22 @@ class Run:
     def config(self) -> Config:
         return load_config(self.root / "config.yaml")
 
+    def resolved_config(self) -> Config:
+        """The configuration, which must leave nothing open: for what builds the network or goes on training."""
+        config = self.config
+        for section, key in _RESOLVED:
+            if getattr(getattr(config, section), key, None) == "auto":
+                path = self.root / "config.yaml"
+                raise RunError(f"`{path}` must be as it was written; it leaves `{section}.{key}` open. Restore it.")
+        return config
+
     @property
     def data(self) -> dict[str, Any]:
-        return self.read_json("data.json", documents.Data)
+        return self.read_json("data.json", schemas.Data)
 
     @property
     def environment(self) -> dict[str, Any]:
-        return self.read_json("environment.json", documents.Environment)
+        return self.read_json("environment.json", schemas.Environment)
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -132,7 +134,7 @@ class Run:
     def evaluation(self, split: str) -> dict[str, Any]:
         """evaluation/SPLIT.json, which must be of the run's own classes."""
         name = f"evaluation/{split}.json"
-        found, classes = self.read_json(name, documents.Evaluation), self.data["classes"]["names"]
+        found, classes = self.read_json(name, schemas.Evaluation), self.data["classes"]["names"]
         if found["classes"] != classes or found["per_class"].keys() != set(classes):
             fix = f"Score it again: maskwright evaluate {as_typed(self.root)} --split {split}"
             raise RunError(f"`{self.root / name}` must tell of the run's classes, {listed(classes)}; it tells of others. {fix}")
@@ -292,7 +294,7 @@ def write_json(path: Path, value: Any) -> Path:
 
 
 def read_json(path: Path, missing: str, form: Any = None) -> Any:
-    """Read one JSON document, of a form of `documents`; `missing` is the sentence for a file that is not there."""
+    """Read one JSON document, of a form of `schemas`; `missing` is the sentence for a file that is not there."""
     if not path.exists():
         raise RunError(missing)
     refuse_no_file(path)
@@ -332,15 +334,10 @@ def _read_history(path: Path) -> list[dict[str, float]]:
         with path.open(encoding="utf-8", newline="") as file:
             written = list(csv.DictReader(file, strict=True))
         rows = [{str(key): float(value) if value else math.nan for key, value in row.items()} for row in written]
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        csv.Error,
-    ) as error:  # a line of more cells than columns, or fewer, holds no text there
+    except (OSError, ValueError, TypeError, csv.Error) as error:  # TypeError: more or fewer cells than columns
         raise RunError(f"`{path}` must hold a number a column; {error}. Restore it.") from None
     for number, row in enumerate(rows):
-        strange = [key for key in _HISTORY if key not in row] or [key for key, value in row.items() if abs(value) > _LARGEST]
+        strange = [key for key in _COLUMNS if key not in row] or [key for key, value in row.items() if abs(value) > _LARGEST]
         strange += [key for key in ("seconds", "images_per_second") if row.get(key, 0) < 0]
         strange += [key for key in row if key.endswith("_iou") and not (math.isnan(row[key]) or 0 <= row[key] <= 1)]
         if strange or row["epoch"] != number:

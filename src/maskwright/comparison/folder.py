@@ -10,14 +10,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-from maskwright import documents
+from maskwright import schemas
 from maskwright.comparison.entries import Comparison, Failure
 from maskwright.comparison.finished import assemble
 from maskwright.comparison.naming import with_seed
@@ -77,9 +77,10 @@ class States:
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
         self.root = root
-        kept = _read(root / STATES, dict[str, documents.CellState]) if (root / STATES).exists() else {}
-        states = {name: {key: kept.get(name, {}).get(key) for key in ("state", "reason", "seconds", "trace")} for name in names}
-        self.known = {name: CellState(**{k: v for k, v in state.items() if v is not None}) for name, state in states.items()}
+        kept = _read(root / STATES, dict[str, schemas.CellState]) if (root / STATES).exists() else {}
+        known = {field.name for field in fields(CellState)}
+        states = {name: {key: value for key, value in kept.get(name, {}).items() if key in known} for name in names}
+        self.known = {name: CellState(**state) for name, state in states.items()}
 
     def __getitem__(self, name: str) -> CellState:
         return self.known[name]
@@ -131,7 +132,7 @@ def open_comparison(root: str | Path) -> Comparison:
 
 def read_plan(root: Path) -> Plan:
     """plan.json."""
-    tree = _read(root / PLAN, documents.ComparisonPlan)
+    tree = _read(root / PLAN, schemas.ComparisonPlan)
     places = (Place(place["name"], place["entry"], place["run"], place["settings"]) for place in tree["cells"])
     return Plan(tree["split"], tuple(places), tree["budget"])
 

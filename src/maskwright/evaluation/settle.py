@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskwright import documents
+from maskwright import schemas
 from maskwright.data.dataset import IGNORE
 from maskwright.data.record import class_map, read_split
 from maskwright.errors import DataError, RunError, as_typed, must
@@ -285,7 +285,7 @@ def _read(run: Run, val: ValImages, weights: str) -> Settled | None:
     """What settled.json says, or None where it is not there or is of other val images or weights."""
     if not (run.root / FILE).exists():
         return None
-    document = run.read_json(FILE, documents.Settled)
+    document = run.read_json(FILE, schemas.Settled)
     if (document.get("fingerprint"), document.get("weights_sha256")) != (val.fingerprint, weights):
         return None
     best = document["threshold"]

@@ -84,7 +84,7 @@ class Counts:
         """Read what `save` wrote, now or before outlines and objects were counted."""
         refuse_no_file(path)
         try:
-            with np.load(path) as data:
+            with path.open("rb") as file, np.load(file) as data:
                 names = tuple(str(name) for name in data["images"])
                 arrays = {name: data[name] for name in (*_FIRST, *_LATER) if name in data}
                 counts = cls(names, **arrays, boundary_width=int(data["boundary_width"]) if "boundary_width" in data else 0)

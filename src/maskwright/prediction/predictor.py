@@ -91,7 +91,7 @@ class Predictor:
     @classmethod
     def from_run(cls, run: Run) -> Predictor:
         """Load the best weights of a finished run; nothing outside its folder is needed."""
-        config, classes, bands = run.config, class_map(run.data), bands_of(run.data)
+        config, classes, bands = run.resolved_config(), class_map(run.data), bands_of(run.data)
         if not run.weights.is_file():
             fix = f"Finish it first: maskwright train --resume {as_typed(run.root)}"
             raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")

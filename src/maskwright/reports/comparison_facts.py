@@ -17,11 +17,11 @@ from maskwright.comparison.pareto import Point, fronts
 from maskwright.comparison.standings import Standing, Standings, standings
 from maskwright.config import Config
 from maskwright.config.base import higher_is_better
-from maskwright.documents import Environment
 from maskwright.errors import MaskwrightError, RunError
 from maskwright.metrics.scores import headline_iou
 from maskwright.reports import wording
 from maskwright.runs import Run, read_json
+from maskwright.schemas import Environment
 
 LABEL = 20  # characters of a name beside a line or a point
 NUMBERED_FROM = 7  # so many names beside lines and points are easier to find by number

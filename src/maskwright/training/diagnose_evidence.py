@@ -16,11 +16,11 @@ import numpy as np
 from maskwright.config import Config
 from maskwright.config.base import higher_is_better
 from maskwright.data.description import check_command
-from maskwright.documents import FailureReason
 from maskwright.errors import as_typed
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import headline_iou
 from maskwright.runs import Run
+from maskwright.schemas import FailureReason
 from maskwright.training.diagnose_trend import end_of
 
 COLUMNS = ("train_loss", "val_loss", "train_iou", "val_iou", "val_dice", "val_accuracy", "lr")

@@ -173,7 +173,7 @@ def resume(
     """
     runtime.tune_allocator()
     run = Run.open(root)
-    config = run.config
+    config = run.resolved_config()
     if run.weights.is_file():
         if console:
             console.print(f"{run.root} is finished already; nothing was changed", soft_wrap=True)

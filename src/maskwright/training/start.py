@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 
 from maskwright.config import Config
 from maskwright.config.models import MASK2FORMER_RATE, HfConfig, is_transformer
-from maskwright.documents import BestEpoch
 from maskwright.errors import RunError
 from maskwright.models import Segmenter
 from maskwright.models.weights import first_difference, load_weights, own_weights
 from maskwright.runs import START, Run, validate_document
+from maskwright.schemas import BestEpoch
 from maskwright.training.freeze import ALWAYS, frozen_until
 
 _MUCH = 5e-4  # of a rate that wants to be about 1e-4

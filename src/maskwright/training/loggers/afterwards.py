@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from maskwright.config.log import LogEntry
-from maskwright.documents import BestEpoch
 from maskwright.errors import RunError
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run, refuse_no_file, validate_document
+from maskwright.schemas import BestEpoch
 from maskwright.terminal import tell_on_stderr
 from maskwright.training.loggers.book import LogBook, Tell
 from maskwright.training.loggers.tables import scored

@@ -6,8 +6,8 @@ import secrets
 import string
 from typing import Any
 
-from maskwright.documents import Ledger
 from maskwright.runs import Run
+from maskwright.schemas import Ledger
 
 FILE = "loggers.json"
 

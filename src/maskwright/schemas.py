@@ -145,7 +145,7 @@ class _Objects(TypedDict):
     size: _Text
     objects: _Natural
     found: _Natural
-    pixels: _Natural
+    pixels: NotRequired[_Natural]
     recall: _Share | None
     interval: tuple[_Score, _Score] | None
 
@@ -270,6 +270,6 @@ class CellState(TypedDict):
     """An entry of cells.json: how far a cell has come."""
 
     state: Literal["waiting", "running", "done", "failed"]
-    seconds: Annotated[float, Field(strict=True, ge=0, le=1e12)]
-    reason: NotRequired[_Text]
-    trace: NotRequired[_Text]
+    seconds: NotRequired[Annotated[float, Field(strict=True, ge=0, le=1e12)]]
+    reason: NotRequired[_Text | None]
+    trace: NotRequired[_Text | None]
