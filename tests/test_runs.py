@@ -100,10 +100,15 @@ def test_the_systems_reason_is_found_behind_what_libraries_wrap_around_it(error,
 
 def test_rows_become_a_csv_that_reads_back_exactly(tmp_path):
     run = Run(tmp_path)
-    run.write_rows("history.csv", [{"epoch": 0, "loss": 0.1 + 0.2, "iou": None}, {"epoch": 1, "loss": 1e-17, "iou": 1.0}])
+    row = dict.fromkeys(("val_loss", "train_iou", "lr", "seconds", "images_per_second"), 0.5)
+    rows = [
+        {"epoch": 0, "train_loss": 0.1 + 0.2, "val_iou": None, **row},
+        {"epoch": 1, "train_loss": 1e-17, "val_iou": 1.0, **row},
+    ]
+    run.write_rows("history.csv", rows)
     first, second = run.history
-    assert first["loss"] == 0.1 + 0.2 and first["iou"] != first["iou"]
-    assert second == {"epoch": 1.0, "loss": 1e-17, "iou": 1.0}
+    assert first["train_loss"] == 0.1 + 0.2 and first["val_iou"] != first["val_iou"]
+    assert second == rows[1]
 
 
 def test_what_has_commas_quotes_and_breaks_stays_one_cell(tmp_path):

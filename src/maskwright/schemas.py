@@ -147,7 +147,7 @@ class _Objects(TypedDict):
     found: _Natural
     pixels: NotRequired[_Natural]
     recall: _Share | None
-    interval: tuple[_Score, _Score] | None
+    interval: NotRequired[tuple[_Score, _Score] | None]
 
 
 class _Threshold(TypedDict):

@@ -70,7 +70,7 @@ def lines(said: str) -> list[str]:
 def test_an_interrupted_training_gives_the_cursor_back_and_its_bar_fits(tmp_path):
     run = tmp_path / "run"
     shown = Terminal("train", "--data", data(), *TINY, "--epochs", 400, "--train.repeats", 20, "--out", run)
-    shown.read(lambda: rows(run) >= 2 and HIDE in shown.said)
+    shown.read(lambda: rows(run) >= 3 and HIDE in shown.said)  # the third is told after it is written
     shown.press_ctrl_c()
     shown.read()
     assert shown.code == 130 and "Traceback" not in shown.said
