@@ -10,60 +10,16 @@ from __future__ import annotations
 import glob
 import itertools
 import os
-import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from maskwright.data.decoding import read_bytes
-from maskwright.data.images import decode_raw
-from maskwright.data.layout import (
-    ARRAY_SUFFIXES,
-    RANKS,
-    ROLE_WORDS,
-    SPLIT_WORDS,
-    SUFFIXES,
-    files_below,
-    read_place,
-    role_of,
-    split_words,
-    splits_of_names,
-)
+from maskwright.data.kinds import Files, Kind, Reading, joined, kinds_by, kinds_by_ending, pictures_of
+from maskwright.data.layout import ARRAY_SUFFIXES, SUFFIXES, files_below, role_of, split_words
 from maskwright.data.pairing import certain, pair
 from maskwright.errors import DataError, as_typed, counted, listed
 
-_TOKEN = re.compile(r"\d+|[^\W\d_]+")
-_SAMPLED = 5  # pictures of a kind that are looked into
-_FEW = 64  # colours, at most, in a mask
-_SIDE = 256  # rows and columns that are looked at
 _OWN = ("pairs.csv", "dataset.yaml")  # what makes a folder a data set of its own
-
-
-@dataclass(frozen=True)
-class Files:
-    """Files that are all images or all masks, the names they are paired by, and the split each is in.
-
-    `pattern` finds them below the root; SPLIT stands for what names a split in it.
-    """
-
-    paths: tuple[Path, ...]
-    names: tuple[str, ...]
-    splits: tuple[str | None, ...]
-    pattern: str = ""
-
-    @property
-    def folder(self) -> Path:
-        """The folder they all lie in or below."""
-        return Path(os.path.commonpath({path.parent for path in self.paths}))
-
-    def of(self, split: str | None) -> Files:
-        """Those of one split."""
-        kept = [index for index, one in enumerate(self.splits) if one == split]
-        paths, names = tuple(self.paths[index] for index in kept), tuple(self.names[index] for index in kept)
-        return Files(paths, names, (split,) * len(kept), self.pattern)
 
 
 @dataclass(frozen=True)
@@ -85,33 +41,18 @@ class Found:
         return as_typed("--data.images", images, "--data.masks", masks)
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """Files of one kind; `keys` are the words that tell which, in the names of folders or `by_file` in those of the files."""
-
-    role: str
-    keys: frozenset[str]
-    paths: tuple[Path, ...]
-    by_file: bool = False
-    base: Path | None = None  # the folder that was named, from which names begin
-
-    @property
-    def rank(self) -> int:
-        return max((RANKS[word] for word in self.keys if word in RANKS), key=abs, default=0)
-
-
 def find_images_and_masks(root: Path, images: str | None = None, masks: str | None = None) -> Found:
     """The images and masks below a folder, or those in two folders (or patterns) named; a refusal says what is there."""
     if images is None or masks is None:
         files, unread = files_below(root)
-        reading = _Reading(root, files)
+        reading = Reading(root, files)
         _refuse_several_sets(root, reading)
         found = _by_all_readings(root, reading)
     else:
         ours, files, unread = _named(root, images, "images")
         theirs, more, unread_masks = _named(root, masks, "masks")
         files, unread = list(dict.fromkeys([*files, *more])), list(dict.fromkeys([*unread, *unread_masks]))
-        reading = _Reading(root, files)
+        reading = Reading(root, files)
         same = set(ours.paths) & set(theirs.paths)
         if same == set(ours.paths) == set(theirs.paths):  # one folder with both
             found = _by_all_readings(root, reading)
@@ -132,14 +73,16 @@ def by_role(root: Path, images: str | None = None, masks: str | None = None) -> 
     """All files in folders named as those of images and as those of masks, whether they pair or not."""
     if images is not None and masks is not None:
         kinds = [_named(root, images, "images")[0], _named(root, masks, "masks")[0]]
-        reading = _Reading(root, [path for kind in kinds for path in kind.paths])
+        reading = Reading(root, [path for kind in kinds for path in kind.paths])
     else:
-        reading = _Reading(root, files_below(root)[0])
+        reading = Reading(root, files_below(root)[0])
         kinds = reading.by_folder()
-    found = [[replace(kind, paths=_pictures(kind.paths)) for kind in kinds if kind.role == role] for role in ("images", "masks")]
+    found = [
+        [replace(kind, paths=pictures_of(kind.paths)) for kind in kinds if kind.role == role] for role in ("images", "masks")
+    ]
     if not all(found):
         raise DataError(_not_recognised(root, reading))
-    return reading.files(_joined(found[0])), reading.files(_joined(found[1]))
+    return reading.files(joined(found[0])), reading.files(joined(found[1]))
 
 
 def role_folders(folder: Path) -> dict[str, Path]:
@@ -147,63 +90,7 @@ def role_folders(folder: Path) -> dict[str, Path]:
     return {role: inner for inner in reversed(_folders(folder)) if (role := role_of(split_words(inner.name)))}
 
 
-class _Reading:
-    """The pictures and arrays below a folder, and the ways to tell images from masks among them."""
-
-    def __init__(self, root: Path, files: Sequence[Path]) -> None:
-        self.root = root
-        self.paths = [path for path in files if path.suffix.lower() in SUFFIXES | ARRAY_SUFFIXES]
-        folders = {path: os.path.dirname(path) for path in self.paths}  # noqa: PTH120 - text, many times as quick
-        parts = {folder: Path(os.path.relpath(folder, root)).parts for folder in set(folders.values())}
-        # what all of them lie in says nothing of any: `PH2 Dataset images/IMD002/…`
-        inside = [f"/{'/'.join(names)}" for names in parts.values()]
-        same = len(Path(os.path.commonpath(inside)).parts) - 1 if inside else 0
-        places = {folder: read_place(names, same) for folder, names in parts.items()}
-        self.places = {path: places[folder] for path, folder in folders.items()}
-
-    def by_folder(self) -> list[_Kind]:
-        """Kinds by the words of folders; files of which these say nothing, by the outermost folder."""
-        return _kinds(self.paths, lambda path: ((place := self.places[path]).role, place.keys or place.words))
-
-    def by_name(self) -> list[_Kind]:
-        """Kinds by the words of file names."""
-
-        def kind(path: Path) -> tuple[str, frozenset[str]]:
-            found = split_words(path.stem)
-            return role_of(found), frozenset(word for word in found if word in ROLE_WORDS or word in RANKS)
-
-        return [replace(one, by_file=True) for one in _kinds(self.paths, kind)]
-
-    def by_ending(self) -> list[_Kind]:
-        """Kinds by what names end with, roles by what the pictures hold."""
-        return [replace(kind, role=_role_by_look(kind.paths)) for kind in _by_ending(self.paths, 1)]
-
-    def by_look(self) -> list[_Kind]:
-        """Kinds by folder, roles by what the pictures hold."""
-        found = _kinds(self.paths, lambda path: ("", self.places[path].words))
-        return [replace(kind, role=_role_by_look(kind.paths)) for kind in found] if 1 < len(found) <= 8 else []
-
-    def files(self, kind: _Kind) -> Files:
-        """The files of a kind with their names and splits."""
-        places = [self.places[path] for path in kind.paths]
-        splits = [place.split if place.sure else None for place in places]
-        if all(place.split for place in places) and len({place.split for place in places}) > 1:
-            splits = [place.split for place in places]  # `DUTS-TR` is a split beside `DUTS-TE`
-        if not any(splits) and kind.role == "images":
-            splits = splits_of_names([path.stem for path in kind.paths])
-        rest = {place.parts: place.rest for place in places}
-        if kind.base:
-            from_there = {parts: Path(os.path.relpath(self.root.joinpath(*parts), kind.base)).parts for parts in rest}
-            rest = {parts: read_place(inner, 0).rest for parts, inner in from_there.items()}
-        names = tuple("/".join((*rest[place.parts], path.stem)) for place, path in zip(places, kind.paths, strict=True))
-        pattern = _pattern(rest)
-        if kind.by_file:
-            deeper = max(map(len, rest)) > len(pattern)
-            pattern += ["**", _name_pattern(kind.paths)] if deeper else [_name_pattern(kind.paths)]
-        return Files(kind.paths, names, tuple(splits), "/".join(pattern))
-
-
-def _by_all_readings(root: Path, reading: _Reading) -> Found | None:
+def _by_all_readings(root: Path, reading: Reading) -> Found | None:
     """The first reading whose names pair everything; else the one that comes nearest, whose gaps are told."""
     near: list[Found] = []
     for read in (reading.by_folder, reading.by_name, reading.by_ending, reading.by_look):
@@ -224,10 +111,10 @@ def _by_all_readings(root: Path, reading: _Reading) -> Found | None:
     return near[0] if near else None
 
 
-def _choose(root: Path, reading: _Reading, kinds: Sequence[_Kind]) -> Found | None:
+def _choose(root: Path, reading: Reading, kinds: Sequence[Kind]) -> Found | None:
     """The images and the masks of these kinds that pair without a gap, if there is one such choice."""
     images, masks = _of_roles(kinds)
-    for ours in _finer(reading, [_joined(images)], images) if images else ():
+    for ours in _finer(reading, [joined(images)], images) if images else ():
         for theirs in _finer(reading, masks):
             found = [both for one in ours for two in theirs if (both := _match(reading, one, two))]
             if len(found) > 1:
@@ -237,26 +124,26 @@ def _choose(root: Path, reading: _Reading, kinds: Sequence[_Kind]) -> Found | No
     return None
 
 
-def _of_roles(kinds: Sequence[_Kind]) -> tuple[list[_Kind], list[_Kind]]:
+def _of_roles(kinds: Sequence[Kind]) -> tuple[list[Kind], list[Kind]]:
     """Kinds of images (those of no role where none has it) and of masks; these are arrays where there are no pictures."""
     images = [kind for kind in kinds if kind.role == "images"] or [kind for kind in kinds if not kind.role]
-    images = [replace(kind, role="images", paths=paths) for kind in images if (paths := _pictures(kind.paths))]
-    return images, [replace(kind, paths=_pictures(kind.paths) or kind.paths) for kind in kinds if kind.role == "masks"]
+    images = [replace(kind, role="images", paths=paths) for kind in images if (paths := pictures_of(kind.paths))]
+    return images, [replace(kind, paths=pictures_of(kind.paths) or kind.paths) for kind in kinds if kind.role == "masks"]
 
 
-def _finer(reading: _Reading, kinds: Sequence[_Kind], parts: Sequence[_Kind] = ()) -> Iterator[Sequence[_Kind]]:
+def _finer(reading: Reading, kinds: Sequence[Kind], parts: Sequence[Kind] = ()) -> Iterator[Sequence[Kind]]:
     """The kinds as they are, then their parts, then ever finer ones: by all words of their folders, by the ends of names."""
     yield _of_least_rank(kinds)
     if len(parts) > 1:
         yield _of_least_rank(parts)
-    for divide in (lambda kind: _kinds(kind.paths, lambda path: ("", reading.places[path].words)),
-                   lambda kind: _by_ending(kind.paths)):  # fmt: skip
+    for divide in (lambda kind: kinds_by(kind.paths, lambda path: ("", reading.places[path].words)),
+                   lambda kind: kinds_by_ending(kind.paths)):  # fmt: skip
         finer = [replace(part, role=kind.role, keys=kind.keys | part.keys) for kind in kinds for part in divide(kind)]
         if len(finer) > len(kinds):
             yield _of_least_rank(finer)
 
 
-def _of_least_rank(kinds: Sequence[_Kind]) -> Sequence[_Kind]:
+def _of_least_rank(kinds: Sequence[Kind]) -> Sequence[Kind]:
     """Those that are meant where there are several, whether they are whole or not: never the colours drawn from labels."""
     least = [kind for kind in kinds if kind.rank == min(kind.rank for kind in kinds)]
     if any("manual" in kind.keys for kind in least):  # `mask` beside `1st_manual` is the field of view
@@ -264,7 +151,7 @@ def _of_least_rank(kinds: Sequence[_Kind]) -> Sequence[_Kind]:
     return least
 
 
-def _match(reading: _Reading, images: _Kind, masks: _Kind) -> Found | None:
+def _match(reading: Reading, images: Kind, masks: Kind) -> Found | None:
     """These images and masks, where names pair all of them; splits without any mask aside."""
     found = Found(reading.files(images), reading.files(masks))
     try:
@@ -278,11 +165,11 @@ def _match(reading: _Reading, images: _Kind, masks: _Kind) -> Found | None:
     return replace(found, notes=notes) if groups else None
 
 
-def _nearest(reading: _Reading, kinds: Sequence[_Kind], share: float) -> Found | None:
+def _nearest(reading: Reading, kinds: Sequence[Kind], share: float) -> Found | None:
     """The images and the masks of which names pair the greatest share, where that is at least this share of the fewer."""
     images, masks = _of_roles(kinds)
     best: tuple[float, Found] | None = None
-    levels = itertools.product(_finer(reading, [_joined(images)], images), _finer(reading, masks)) if images else ()
+    levels = itertools.product(_finer(reading, [joined(images)], images), _finer(reading, masks)) if images else ()
     for ours, theirs in (each for level in levels for each in itertools.product(*level)):
         found = Found(reading.files(ours), reading.files(theirs))
         try:
@@ -314,84 +201,10 @@ def in_splits(found: Found) -> tuple[list[tuple[Files, Files]], tuple[str, ...]]
     return [(found.images.of(split), found.masks.of(split)) for split in both], tuple(notes)
 
 
-# ------------------------------------------------------------------ kinds
-
-
-def _kinds(paths: Iterable[Path], kind: Callable[[Path], tuple[str, frozenset[str]]]) -> list[_Kind]:
-    found: dict[tuple[str, frozenset[str]], list[Path]] = defaultdict(list)
-    for path in paths:
-        found[kind(path)].append(path)
-    return [_Kind(role, words, tuple(inside)) for (role, words), inside in found.items()]
-
-
-def _joined(kinds: Sequence[_Kind]) -> _Kind:
-    return replace(kinds[0], paths=tuple(sorted(path for kind in kinds for path in kind.paths)))
-
-
-def _pictures(paths: Iterable[Path]) -> tuple[Path, ...]:
-    return tuple(path for path in paths if path.suffix.lower() in SUFFIXES)
-
-
-def _with_arrays(kind: _Kind) -> _Kind:
-    """Masks are arrays where no pictures are."""
-    return replace(kind, paths=_pictures(kind.paths) or kind.paths)
-
-
-def _by_ending(paths: Sequence[Path], fewest: int = 2) -> list[_Kind]:
-    """Kinds by what is left of names that begin alike: `7.jpg`, `7_L.png`; endings that most files have together."""
-    endings: dict[str, set[str]] = defaultdict(set)
-    for path in paths:
-        name, suffix = path.stem, _suffix(path)
-        for cut in (0, *(match.end() for match in _TOKEN.finditer(name))):
-            endings[f"{path.parent}/{name[:cut]}"].add(name[cut:] + suffix)
-    sets = Counter(frozenset(found) for found in endings.values() if 2 <= len(found) <= 8)
-    best, count = max(sets.items(), key=lambda one: (one[1] * len(one[0]), -sum(map(len, one[0]))), default=(frozenset[str](), 0))
-    numbers = any(
-        word.isdigit() for ending in best for word in split_words(ending.rpartition(".")[0])
-    )  # another picture, no other kind
-    if numbers or 2 * count * len(best) < len(paths) or count < fewest or (count == 1 and len(best) > 2):
-        return []
-    found: dict[str, list[Path]] = defaultdict(list)
-    for path in paths:
-        name = path.stem + _suffix(path)
-        if ending := next((one for one in sorted(best, key=len, reverse=True) if name.endswith(one)), None):
-            found[ending].append(path)
-    return [_Kind("", frozenset(split_words(ending)), tuple(inside), by_file=True) for ending, inside in found.items()]
-
-
-def _suffix(path: Path) -> str:
-    suffix = path.suffix.lower()
-    return {".jpeg": ".jpg", ".tiff": ".tif"}.get(suffix, suffix)
-
-
-def _role_by_look(paths: Sequence[Path]) -> str:
-    """ "masks" where every picture holds a few colours, "images" where most hold many, else ""."""
-    sample = paths[:: max(1, len(paths) // _SAMPLED)][:_SAMPLED]
-    looks = [_looks_like_a_mask(path) for path in sample]
-    if all(looks):
-        return "masks"
-    return "images" if sum(look is False for look in looks) * 2 > len(looks) else ""
-
-
-def _looks_like_a_mask(path: Path) -> bool | None:
-    """Whether a picture holds a few colours only; None where it cannot be read. A JPEG never tells."""
-    if path.suffix.lower() in ARRAY_SUFFIXES:
-        return True
-    if _suffix(path) == ".jpg":
-        return False
-    try:
-        pixels = decode_raw(read_bytes(path), path)
-    except (DataError, OSError):
-        return None
-    steps = (max(1, pixels.shape[0] // _SIDE), max(1, pixels.shape[1] // _SIDE))
-    pixels = pixels[:: steps[0], :: steps[1]].reshape(-1, pixels.shape[2])
-    return len(np.unique(pixels, axis=0)) <= min(_FEW, max(2, len(pixels) // 4))
-
-
 # ------------------------------------------------------------------ sentences
 
 
-def _named(root: Path, text: str, role: str) -> tuple[_Kind, list[Path], list[str]]:
+def _named(root: Path, text: str, role: str) -> tuple[Kind, list[Path], list[str]]:
     """The files in a named folder, or in all that a pattern such as `*/images` or `scans/*_mask.png` finds."""
     folder = root / text
     names = [text] if folder.is_dir() else sorted(glob.glob(text, root_dir=root, recursive=True))  # noqa: PTH207 - takes absolute ones
@@ -403,31 +216,8 @@ def _named(root: Path, text: str, role: str) -> tuple[_Kind, list[Path], list[st
     found = tuple(path for path in files if path.suffix.lower() in SUFFIXES | ARRAY_SUFFIXES)
     if not found:
         raise DataError(f"`{folder}` must hold at least one {role[:-1]} file; got none. Check the path.")
-    kind = _Kind(role, frozenset(), found, base=folder if folder.is_dir() else None)
+    kind = Kind(role, frozenset(), found, base=folder if folder.is_dir() else None)
     return kind, files, [one for _, unread in walked for one in unread]
-
-
-def _pattern(folders: Iterable[tuple[str, ...]]) -> list[str]:
-    """One pattern for folders: SPLIT where names of splits stand, * where else they differ."""
-    merged = {tuple("SPLIT" if part.lower() in SPLIT_WORDS else part for part in folder) for folder in folders}
-    length = min(map(len, merged), default=0)
-    parts: list[str] = []
-    for at in range(length):
-        here = sorted({folder[at] for folder in merged})
-        start = os.path.commonprefix(here)  # noqa: RUF071 - of letters, not of folders
-        end = os.path.commonprefix([name[len(start) :][::-1] for name in here])[::-1]  # noqa: RUF071
-        parts.append(here[0] if len(here) == 1 else f"{start}*{end}")
-    while parts and parts[-1] == "*":
-        parts.pop()
-    return parts
-
-
-def _name_pattern(paths: Iterable[Path]) -> str:
-    """A pattern for the names of files: what all end with, and begin with where that tells their role."""
-    names = [path.name for path in paths]
-    start, end = os.path.commonprefix(names), os.path.commonprefix([name[::-1] for name in names])[::-1]  # noqa: RUF071
-    start, end = re.sub(r"\d+$", "", start), re.sub(r"^[^\W_]+", "", end)  # ids may begin or end alike
-    return f"{start if role_of(split_words(start)) else ''}*{end}"
 
 
 def _shown(pattern: str) -> str:
@@ -440,7 +230,7 @@ def _leftovers(root: Path, found: Found, files: Sequence[Path]) -> list[str]:
     places = {path.parent for path in used}
     others = [path.name for path in files if path.parent in places and path.suffix.lower() not in SUFFIXES and path not in used]
     others = [name for name in others if name not in (*_OWN, "classes.yaml")]
-    more = [path for path in _pictures(files) if path not in used]
+    more = [path for path in pictures_of(files) if path not in used]
     folders = sorted({os.path.relpath(path.parent, root) for path in more if path.parent not in places} - {"."})
     beside = [path.name for path in more if path.parent in places]
     notes = [f"{len(others)} files that are no images were left aside: {listed(others)}"] if others else []
@@ -449,7 +239,7 @@ def _leftovers(root: Path, found: Found, files: Sequence[Path]) -> list[str]:
     return notes
 
 
-def _refuse_several_sets(root: Path, reading: _Reading) -> None:
+def _refuse_several_sets(root: Path, reading: Reading) -> None:
     """Folders inside that describe themselves are data sets of their own: their classes may mean different things."""
     inner = {
         root.joinpath(*parts[:depth])
@@ -470,12 +260,12 @@ def _ambiguous(root: Path, found: Sequence[Found]) -> str:
     return f"`{root}` must hold one folder of {kind}; got {listed(names)}. {fix}"
 
 
-def _not_recognised(root: Path, reading: _Reading) -> str:
+def _not_recognised(root: Path, reading: Reading) -> str:
     kinds = reading.by_folder()
     for role, folder in sorted(role_folders(root).items()):  # named as it should be, it holds nothing of the sort
         if not any(kind.role == role for kind in kinds) and not any(folder in path.parents for path in reading.paths):
             return f"`{folder}` must hold at least one {role[:-1]} file; got none. Check the path."
-    kinds = kinds if len(kinds) > 1 else _by_ending(reading.paths, 1)
+    kinds = kinds if len(kinds) > 1 else kinds_by_ending(reading.paths, 1)
     several = sorted((reading.files(kind) for kind in kinds), key=lambda files: -len(files.paths))[:2]
     such = f", such as {Found(several[0], several[1]).flags}" if len(several) == 2 else ""
     fix = (
@@ -501,5 +291,5 @@ def _inside(root: Path) -> str:
 
 
 def _held(files: Sequence[Path]) -> str:
-    pictures = len(_pictures(files))
+    pictures = len(pictures_of(files))
     return f"{pictures} images" if pictures or not files else f"{counted(len(files), 'file')} such as {files[0].name}"

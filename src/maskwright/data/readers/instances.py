@@ -13,8 +13,9 @@ from pathlib import Path
 
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, MaskForm, Record
-from maskwright.data.discovery import Files, by_role, role_folders
+from maskwright.data.discovery import by_role, role_folders
 from maskwright.data.forms.instances import files_of, numbered
+from maskwright.data.kinds import Files
 from maskwright.data.layout import SPLIT_NAMES, SUFFIXES
 from maskwright.errors import DataError, listed
 
