@@ -28,7 +28,9 @@ import pytest
 from PIL import Image
 
 import maskwright as package
+from data.layouts import LAYOUTS, raster
 from maskwright.config.data import DataConfig
+from maskwright.data.checks.audit import audit
 from maskwright.data.dataset import Bands
 from maskwright.data.decoding import read_bytes
 from maskwright.data.forms.arrays import decode_array
@@ -52,7 +54,7 @@ def _stopped_when_it_hangs() -> Iterator[None]:
     faulthandler.cancel_dump_traceback_later()
 
 
-def read_or_refused(read: Callable[[], object], told: str) -> None:
+def read_or_refused(read: Callable[[], object], told: str, lines: bool = False) -> None:
     """Run a reader on a spoilt file; anything but its result and our own errors is a failure."""
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     sentence = "read."
@@ -62,7 +64,7 @@ def read_or_refused(read: Callable[[], object], told: str) -> None:
         sentence = str(error)
     except Exception as error:
         raise AssertionError(f"{told}: {type(error).__name__}: {error}") from error
-    assert "\n" not in sentence and sentence.endswith("."), told
+    assert lines or ("\n" not in sentence and sentence.endswith(".")), told
     assert time.perf_counter() - started < SECONDS, told
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < MEMORY, told
 
@@ -140,6 +142,64 @@ def test_arrays_that_promise_too_much(name: str, tmp_path: Path) -> None:
         decode_array(BOMBS[name], tmp_path / name, (20, 24))
     assert time.perf_counter() - started < SECONDS
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < MEMORY
+
+
+def readings(root: Path) -> list[Callable[[], object]]:
+    """What reads a whole data set."""
+    config = DataConfig(root=str(root))
+    return [lambda: audit(config, cheap_only=True), lambda: open_dataset(config)]
+
+
+def spoil_set(layout: str, root: Path, count: int, seed: int) -> None:
+    """Every list and annotation of a data set, and an image and a mask of it, one after the other."""
+    LAYOUTS[layout](root)
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    pictures = [path for path in files if path.suffix in (".png", ".jpg", ".tif")]
+    for path in [*(path for path in files if path not in pictures), pictures[0], pictures[-1]]:
+        good = path.read_bytes()
+        for told, spoilt in mutations(good, count, seed):
+            path.write_bytes(spoilt)
+            for read in (
+                lambda: audit(DataConfig(root=str(root)), cheap_only=True),
+                lambda: open_dataset(DataConfig(root=str(root))),
+            ):
+                read_or_refused(read, f"{path.relative_to(root)}, {told}", lines=True)
+        path.write_bytes(good)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_spoilt_sets(layout: str, tmp_path: Path) -> None:
+    spoil_set(layout, tmp_path, 4, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_spoilt_sets_by_the_hundred(layout: str, tmp_path: Path) -> None:
+    spoil_set(layout, tmp_path, 400, seed=1)
+
+
+def spoil_raster(folder: Path, count: int, seed: int) -> None:
+    """A GeoTIFF through rasterio: its head, its pixels, its values as a mask, and where it lies."""
+    rasters = pytest.importorskip("maskwright.data.rasters")
+    pixels = np.random.default_rng(0).integers(0, 3, (20, 24, 3)).astype(np.uint16)
+    plain = raster(folder / "plain.tif", pixels, nodata=0)
+    packed = raster(
+        folder / "packed.tif", pixels[..., 0].astype(np.uint8), compress="deflate", tiled=True, blockxsize=16, blockysize=16
+    )
+    for path in (plain, packed):
+        for told, spoilt in mutations(path.read_bytes(), count, seed):
+            path.write_bytes(spoilt)
+            for read in (rasters.raster_facts, rasters.raster_pixels, rasters.raster_values, rasters.read_georeference):
+                read_or_refused(lambda read=read, path=path: read(path), f"{path.name}, {told}, {read.__name__}")
+
+
+def test_spoilt_rasters(tmp_path: Path) -> None:
+    spoil_raster(tmp_path, 25, seed=0)
+
+
+@pytest.mark.slow
+def test_spoilt_rasters_by_the_thousand(tmp_path: Path) -> None:
+    spoil_raster(tmp_path, 3000, seed=1)
 
 
 # ------------------------------------------------------------------ pictures that are something else
@@ -252,6 +312,30 @@ def test_a_link_to_a_pipe_among_the_images(tmp_path: Path) -> None:
     assert time.perf_counter() - started < SECONDS
 
 
+LISTS = {
+    "coco": "annotations/train.json", "labelme": "00.json", "voc": "VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt",
+    "cvat": "labelmap.txt", "oxford-pet": "annotations/trainval.txt", "workshop": "label_mapping.json", "csv": "pairs.csv",
+    "folders": "classes.yaml",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LISTS)
+def test_a_pipe_in_place_of_an_annotation_or_a_list(layout: str, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    LAYOUTS[layout](root)
+    path = root / LISTS[layout]
+    path.unlink(missing_ok=True)
+    make_pipe(path)
+    started = time.perf_counter()
+    for read in readings(root):
+        with contextlib.suppress(MaskwrightError):
+            read()
+    if layout in ("voc", "csv", "folders"):  # elsewhere it is nothing the format knows
+        with pytest.raises(DataError, match="must be a file; it is a pipe"):
+            open_dataset(DataConfig(root=str(root)))
+    assert time.perf_counter() - started < SECONDS
+
+
 # ------------------------------------------------------------------ heads that promise too much
 
 
@@ -313,6 +397,26 @@ def saved_blank(side: int) -> bytes:
 
 
 # ------------------------------------------------------------------ one bad file among many
+
+
+def test_predict_goes_on_after_an_image_that_memory_does_not_suffice_for(tmp_path: Path) -> None:
+    """The rest of a folder was never predicted. Memory is limited as a cluster does it; what is free does not tell."""
+    for name in ("a.png", "z.png"):
+        picture(tmp_path / "in" / name, noise(9, 9))
+    (tmp_path / "in" / "large.png").write_bytes(saved_blank(20_000))
+    limited = (
+        "import resource, sys\n"
+        "from maskwright.cli import main\n"
+        "import maskwright.prediction.predictor\n"
+        "used = int(open('/proc/self/statm').read().split()[5]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (used + (700 << 20), used + (700 << 20)))\n"
+        "main(sys.argv[1:])\n"
+    )
+    words = ["predict", finished(), tmp_path / "in", "--out", tmp_path / "out"]
+    done = subprocess.run([sys.executable, "-c", limited, *map(str, words)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "1 of 3 images could not be predicted" in done.stderr, done.stderr
+    assert ("large.png` must" in done.stderr and "fit into memory" in done.stderr) or "fits into memory" in done.stderr
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 2
 
 
 def test_predict_goes_on_after_every_kind_of_bad_file(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from maskwright.data.bands import decide_bands, read_heads
 from maskwright.data.checks.duplicates import nearly_the_same
 from maskwright.data.checks.signatures import Signature, signature
 from maskwright.data.dataset import IGNORE, SPLITS, Bands, ClassMap, Dataset, Item, Listing, Record
-from maskwright.data.decoding import quiet
+from maskwright.data.decoding import decoding, quiet
 from maskwright.data.deep import Head
 from maskwright.data.description import described
 from maskwright.data.forms.loaded import CLAIMS
@@ -150,11 +150,12 @@ def _look_at_all(
 
     def read(record: Record, head: Head | None, sign: bool) -> tuple[Raw, Any, Signature | None] | str:
         try:
-            raw = read_record(record, store.bands)
+            with decoding(record.image, "image"):
+                raw = read_record(record, store.bands)
+                signed_as = signature(raw.image) if sign or inspect else None
+                return raw, inspect(record, raw, head, signed_as) if inspect and signed_as else None, signed_as
         except DataError as error:
             return str(error)
-        signed_as = signature(raw.image) if sign or inspect else None
-        return raw, inspect(record, raw, head, signed_as) if inspect and signed_as else None, signed_as
 
     # filters for warnings belong to the whole process: set here, not by each thread
     with quiet(), ThreadPoolExecutor(usable_cores()) as pool:  # decoders work outside the interpreter's lock

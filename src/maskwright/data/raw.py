@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskwright.data.dataset import IGNORE, RGB, Bands, ClassMap, Record
-from maskwright.data.decoding import read_bytes
+from maskwright.data.decoding import decoding, read_bytes
 from maskwright.data.deep import Head
 from maskwright.data.forms import load_mask
 from maskwright.data.images import decode_raw, finite_pixels, image_head, to_uint8
@@ -62,7 +62,8 @@ def read_image(record: Record, bands: Bands = RGB) -> tuple[np.ndarray, np.ndarr
         return to_uint8(raw, bands, record.image), valid, pixels_digest(raw, valid)
     data = read_bytes(record.image)
     raw = decode_raw(data, record.image)
-    return to_uint8(raw, bands, record.image), finite_pixels(raw), hashlib.sha256(data).hexdigest()
+    with decoding(record.image, "image"):  # spreading tones takes more memory than decoding
+        return to_uint8(raw, bands, record.image), finite_pixels(raw), hashlib.sha256(data).hexdigest()
 
 
 def read_raw_image(record: Record) -> tuple[np.ndarray, np.ndarray | None]:

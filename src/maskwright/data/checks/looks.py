@@ -18,7 +18,7 @@ from maskwright.data.checks.signatures import Signature, check_sum, signature
 from maskwright.data.checks.smoothing import apart, lying_between
 from maskwright.data.checks.survey import NEARLY_GREY
 from maskwright.data.dataset import Bands, Record
-from maskwright.data.decoding import open_picture, read_bytes
+from maskwright.data.decoding import decoding, open_picture, read_bytes
 from maskwright.data.deep import Head, turn
 from maskwright.data.forms import load_mask
 from maskwright.data.forms.loaded import LoadedMask
@@ -77,7 +77,11 @@ def look(record: Record, root: Path, bands: Bands | None, head: Head | None, nam
     if problems:
         return PairFacts(record, *names, problem=" ".join(problems.values()), broken=tuple(problems), head=head)
     assert image is not None and mask is not None
-    return _facts(record, names, image, mask, image_hash, head, signature(image))
+    try:
+        with decoding(record.image, "image"):
+            return _facts(record, names, image, mask, image_hash, head, signature(image))
+    except DataError as error:
+        return PairFacts(record, *names, problem=str(error), broken=names[:1], head=head)
 
 
 def facts_of(record: Record, raw: Raw, root: Path, head: Head | None, signed: Signature | None) -> PairFacts:

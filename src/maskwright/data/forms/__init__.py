@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from maskwright.data.dataset import Record
+from maskwright.data.decoding import decoding
 from maskwright.data.forms import coco, instances, labelme, pictures, rasters
 from maskwright.data.forms.loaded import LoadedMask
 
@@ -28,7 +29,8 @@ FORMS: dict[str, Callable[[Record, tuple[int, int]], LoadedMask]] = {
 
 def load_mask(record: Record, size: tuple[int, int]) -> LoadedMask:
     """The raw values of a record's mask, with its own remapping done. → H W uint8, uint16 or uint32 (colours)"""
-    loaded = FORMS[record.form.kind](record, size)
+    with decoding(record.mask, "mask"):
+        loaded = FORMS[record.form.kind](record, size)
     if not record.form.remap:
         return loaded
     wide = loaded.raw.dtype == np.uint8 and max(meant for _, meant in record.form.remap) > 255

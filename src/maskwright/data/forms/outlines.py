@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_MOST_CROSSINGS = 1 << 24  # of edges and rows: of a traced outline there are as many as it is long
+
 
 @dataclass(frozen=True)
 class Patch:
@@ -41,6 +43,8 @@ def fill(points: np.ndarray, height: int, width: int) -> Patch:
     first = np.clip(np.ceil(start[:, 1] - 0.5), 0, height).astype(int)
     past = np.clip(np.ceil(end[:, 1] - 0.5), 0, height).astype(int)
     count = past - first
+    if count.sum() > _MOST_CROSSINGS:
+        raise ValueError(f"an outline that crosses {count.sum():,} rows, which no object does")
     edge = np.repeat(np.arange(len(start)), count)
     if not edge.size:
         return Patch(0, 0, np.zeros((0, 0), bool))

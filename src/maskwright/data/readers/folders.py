@@ -44,7 +44,7 @@ def read(config: DataConfig, root: Path) -> Listing:
 def read_classes(root: Path) -> dict[str, int] | None:
     """Names and values of the classes, where the folder holds a classes.yaml (`name: value`)."""
     path = root / CLASSES_FILE
-    if not path.is_file():
+    if not path.exists():
         return None
     try:
         tree = load_yaml(read_text(path))

@@ -32,7 +32,7 @@ def recognise(config: DataConfig, root: Path) -> str | None:
     """A CSV itself, or a folder holding pairs.csv."""
     if root.is_file() and root.suffix.lower() == ".csv":
         return "it is a CSV"
-    if (root / PAIRS_FILE).is_file() and not config.images:
+    if (root / PAIRS_FILE).exists() and not config.images:
         return f"it holds {PAIRS_FILE}"
     return None
 
@@ -77,7 +77,7 @@ def read(config: DataConfig, root: Path) -> Listing:
 
 def read_rows(path: Path, needed: Sequence[str] = ("image", "mask")) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     """The rows of a CSV with their lines, and its columns by our names for them."""
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"`data.root` must be a CSV or hold {PAIRS_FILE} for reader csv; {path} is not there. Check the path.")
     text = read_text(path)
     try:

@@ -63,7 +63,7 @@ def read(config: DataConfig, root: Path) -> Listing:
     found = read_records(root, base, base / IMAGES)
     reason = f"{_place(base, root)}{IMAGES}/ beside {MASKS}/, {found.how}"
     listing = Listing(found.records, "voc", reason, None, found.notes, (VOID,), classes_from="Pascal VOC")
-    if (base / LABELMAP).is_file():
+    if (base / LABELMAP).exists():
         classes, coloured = read_labelmap(base / LABELMAP)
         void = VOID_COLOUR if coloured else VOID
         listing = replace(listing, classes=classes, ignore=(void,), colours=coloured, classes_from=LABELMAP)
