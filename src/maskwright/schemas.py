@@ -24,7 +24,8 @@ def _is_path(value: Any) -> str:
 
 
 # numbers are no text and no truth values; pydantic's own text holds no names in an old encoding
-_Text, _Path = Annotated[Any, AfterValidator(_is_text)], Annotated[Any, AfterValidator(_is_path)]
+_Text = Annotated[Any, AfterValidator(_is_text)]
+_Path = Annotated[Any, AfterValidator(_is_path)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]  # part of file names and of questions to a store
 _Number = Annotated[float, Field(strict=True, ge=-1e30, le=1e30)]
 _Score = _Number | None

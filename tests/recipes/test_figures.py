@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tiny_lab import ROOT
 
-RECIPES = ("pets-smp", "puzzle-lab")  # whose tables were kept
+RECIPES = ("pets-scratch", "pets-smp", "puzzle-lab", "satellite")
 TABLE = re.compile(r"<!-- figures: ([\w/-]+) -->\n\n((?:\|.*\n)+)")
 NUMBER = re.compile(r"\d+\.\d+")
 SCALES = (1, 100, 1e-6)  # a share in percent, a count in millions
