@@ -27,7 +27,7 @@ def rows_in(folder: Path) -> list[list[float]]:
     with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             found.append([abs(number) for cell in row.values() for number in numbers(cell)])
-            history = folder / f"{row['name'].replace(', ', '-').replace(' ', '-')}-history.csv"
+            history = folder / f"{row['name'].replace(', ', '-').replace(' ', '-').replace('_', '-')}-history.csv"
             if history.is_file():
                 with history.open(newline="", encoding="utf-8") as epochs:
                     for epoch in csv.DictReader(epochs):
