@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import json
 import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -141,6 +143,32 @@ def test_a_store_that_is_a_link_is_left_alone(tmp_path):
         outcome = maskwright("evaluate", run)
     assert outcome.code in (0, None) and "it is a link" in outcome.err
     assert (tmp_path / "any.db").read_bytes() == b""
+
+
+@pytest.mark.parametrize("kept", ["on a server", "in another folder", "by a link"])
+def test_a_store_that_keeps_files_elsewhere_is_given_none(tmp_path, kept):
+    """Where MLflow keeps a run's files stands in the store, which came with the run."""
+    mine = tmp_path / "mine" / "history.csv"
+    picture(mine.with_suffix(".png"), noise(4, 4))
+    mine.write_text("mine")
+    with listening() as (address, asked), elsewhere(tmp_path, **SECRETS):
+        run = with_log(copy_of(finished(), tmp_path / "run"), {"name": "mlflow"})
+        assert maskwright("evaluate", run).code in (0, None)
+        if kept == "by a link":
+            (link,) = (run / "mlflow" / "artifacts").rglob("history.csv")
+            link.unlink()
+            link.symlink_to(mine)
+            (run / "loggers.json").write_text((run / "loggers.json").read_text().replace('"finished": true', '"finished": false'))
+        else:
+            (run / "loggers.json").unlink()
+            place = f"{address}/x" if kept == "on a server" else (tmp_path / "mine").as_uri()
+            with contextlib.closing(sqlite3.connect(run / "mlflow" / "mlflow.db")) as store, store:
+                store.execute("update experiments set artifact_location = ?", (place,))
+                store.execute("delete from tags")
+        assert maskwright("evaluate", run).code in (0, None)
+    assert asked == []
+    assert mine.read_text() == "mine" and len(list((tmp_path / "mine").iterdir())) == 2
+    assert len(metric(run, "test/iou")) == (2 if kept == "by a link" else 1)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,14 @@ class MlflowRun:
         if self._keeps_files:
             getattr(self._client, call)(self.id, *words, **named)
 
+    def _would_keep(self, inside: Path) -> bool:
+        """Whether the store keeps the run's files in this folder, and none of them by way of a link."""
+        uri = urlsplit(self._client.get_run(self.id).info.artifact_uri)
+        place = Path(unquote(uri.path))
+        if uri.scheme != "file" or uri.netloc or not place.resolve().is_relative_to(inside.resolve()):
+            return False
+        return not any(path.is_symlink() for path in place.rglob("*"))
+
     def close(self, ending: Ending) -> None:
         try:
             if self._training:  # an evaluation later leaves the run as it ended
@@ -99,30 +107,32 @@ class MlflowRun:
                 raise ConnectionError(f"{path} must be a file of the run; it is a link")
             _prepare(path)
         self._client = MlflowClient(tracking_uri=uri)
-        self.id = entry["run"] or self._begun(run, config, options, str(entry["key"]), uri)
-        files = urlsplit(self._client.get_run(self.id).info.artifact_uri)
-        inside = Path(unquote(files.path)).resolve().is_relative_to((run.root / "mlflow").resolve())
-        self._keeps_files = given is not None or (files.scheme == "file" and not files.netloc and inside)
+        self.id = entry["run"] or self._begun(run, options, str(entry["key"]), uri)
+        self._keeps_files = given is not None or self._would_keep(run.root / "mlflow")
+        if not entry["run"]:
+            self._tell_how(run, config)
         note(run, "mlflow", {**entry, "run": self.id})
         if self._training:
             self._client.update_run(self.id, status="RUNNING")
         self.recorded = self.recorded_now()
         self.place = f"run {self.id} in {without_password(uri)}"
 
-    def _begun(self, run: Run, config: Config, options: MlflowLog, key: str, uri: str) -> str:
+    def _begun(self, run: Run, options: MlflowLog, key: str, uri: str) -> str:
         """The id of the run that bears our key: one that a killed process began, or a new one."""
-        from mlflow.entities import Param
-
         experiment = self._experiment(options.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "maskwright", uri, run)
         found = self._client.search_runs([experiment], f"tags.`{_KEY}` = '{key}'")
         tags = {_KEY: key, "mlflow.source.name": "maskwright", "mlflow.source.type": "LOCAL"}
-        id = found[0].info.run_id if found else self._client.create_run(experiment, tags=tags, run_name=run.name).info.run_id
+        return found[0].info.run_id if found else self._client.create_run(experiment, tags=tags, run_name=run.name).info.run_id
+
+    def _tell_how(self, run: Run, config: Config) -> None:
+        """The configuration, as parameters and as a file, and the environment."""
+        from mlflow.entities import Param
+
         params = [Param(name, value) for name, value in _flat(config)]
         for start in range(0, len(params), _PARAMS_AT_ONCE):
-            self._client.log_batch(id, params=params[start : start + _PARAMS_AT_ONCE])
+            self._client.log_batch(self.id, params=params[start : start + _PARAMS_AT_ONCE])
         for name in ("config.yaml", "environment.json"):
-            self._client.log_artifact(id, str(run.root / name))
-        return id
+            self.file(run.root / name)
 
     def _experiment(self, name: str, uri: str, run: Run) -> str:
         from mlflow.exceptions import MlflowException
