@@ -16,7 +16,7 @@ from maskwright.comparison.matrix import read_matrix
 from maskwright.comparison.search_space import read_space
 from maskwright.config import Config
 from maskwright.config.augment import AugmentOp
-from maskwright.config.files import load_config, to_yaml
+from maskwright.config.files import load_config, read_keys, to_yaml
 from maskwright.config.keys import MODEL_SECTIONS, known_keys, sections_of
 from maskwright.config.losses import CeTerm, DiceTerm, FocalTerm
 from maskwright.config.models import SmpConfig, UnetConfig
@@ -141,6 +141,11 @@ def test_all_problems_are_told_at_once(tmp_path):
             "data: {classes: {a: 0, b: 70000}}",
             "my.yaml, line 1: `data.classes.b`: must be 0 to 65535, '#rrggbb' or [r, g, b]; got 70000.",
         ),
+        ("data: {tones: [9, 9]}", "my.yaml, line 1: `data.tones`: must be a lower and a higher value; got 9 and 9."),
+        (
+            "data: {foreground_from: 1" + 30 * "0" + "}",
+            "my.yaml, line 1: `data.foreground_from` must be less than or equal to 65535; got 1" + 30 * "0" + ".",
+        ),
         ("augment: hevy", "my.yaml, line 1: `augment` must be none, light, standard or heavy; got 'hevy'. Did you mean heavy?"),
     ],
 )
@@ -205,6 +210,19 @@ def test_an_unknown_model_names_the_models_and_the_shorthand(tmp_path):
 def test_a_key_that_stands_twice_is_refused(tmp_path):
     (problem,) = refused(tmp_path, "train:\n  epochs: 2\n  epochs: 3\n")
     assert "epochs" in problem and "line 3" in problem
+
+
+def test_keys_merged_from_an_anchor_are_keys_like_others(tmp_path):
+    """What is written stands over what is merged, and what is wrong is told with its line."""
+    path = tmp_path / "my.yaml"
+    path.write_text("optim: &base {lr: 0.5}\ntrain:\n  <<: [{epochs: 3, seed: 2}, {epochs: 4, workers: 0}]\n  seed: 1\n")
+    train = load_config(path).train
+    assert (train.epochs, train.seed, train.workers) == (3, 1, 0)
+    assert read_keys(path) == {"optim": 1, "train": 2}
+    path.write_text("# first\n<<: {train: {epochs: 3}}\n")
+    assert read_keys(path) == {"train": 2} and load_config(path).train.epochs == 3
+    (problem,) = refused(tmp_path, "train:\n  <<: {epoch: 3}\n")
+    assert "line 2: `train.epoch` must be a known key" in problem
 
 
 @pytest.mark.parametrize(

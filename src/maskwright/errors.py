@@ -124,6 +124,11 @@ def printable(text: str) -> str:
     return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8: none in an old encoding, nor half of a pair as JSON may escape it."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def one_line(text: str) -> str:
     """Text without line breaks and control characters, for a comment, a cell or a name in a list.
 

@@ -485,5 +485,5 @@ def default_out(config: Config, parent: Path = Path("runs")) -> Path:
 
 def first_free(parent: Path, config: Config, label: str) -> Path:
     """PARENT/DATA-LABEL-NUMBER, the first number that is free."""
-    base = plain_name(f"{Path(config.data.root or 'data').resolve().stem[:100]}-{label}")
+    base = plain_name(f"{Path(os.path.realpath(config.data.root or 'data')).stem[:100]}-{label}")
     return next(path for number in itertools.count(1) if not (path := parent / f"{base}-{number}").exists())

@@ -28,6 +28,7 @@ _Text = Annotated[Any, AfterValidator(_is_text)]
 _Path = Annotated[Any, AfterValidator(_is_path)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]  # part of file names and of questions to a store
 _Number = Annotated[float, Field(strict=True, ge=-1e30, le=1e30)]
+_Tone = Annotated[float, Field(strict=True, allow_inf_nan=False)]  # of an image of floats, which may have any
 _Score = _Number | None
 _Natural = Annotated[int, Field(strict=True, ge=0, le=2**53)]
 _Side = Annotated[int, Field(strict=True, gt=0, le=2**31)]
@@ -59,8 +60,8 @@ class _Classes(TypedDict):
 
 class _Bands(TypedDict):
     chosen: Annotated[list[_Level], Field(min_length=1)]
-    low: list[_Number]
-    high: list[_Number]
+    low: list[_Tone]
+    high: list[_Tone]
     reason: _Text
 
 

@@ -471,3 +471,17 @@ def test_extreme_tones_are_spread_like_others(extreme: float, tmp_path: Path) ->
     raw = decode_raw((tmp_path / "x.tif").read_bytes(), tmp_path / "x.tif")
     spread = to_uint8(raw, Bands((0,), (0.0,), (extreme,)), tmp_path / "x.tif")
     assert spread.dtype == np.uint8 and spread.min() == 0 and (extreme < 1e-300 or spread.max() == 255)
+
+
+def test_tones_of_any_size_train_to_the_end(tmp_path: Path) -> None:
+    """Beyond 1e30 the run that had learned them could not be read any more when its training was done."""
+    for index in range(6):
+        image, mask = discs(20, 24, index)
+        (tmp_path / "set" / "images").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / "images" / f"{index}.tif").write_bytes(tiff(image[..., 0].astype(np.float64) * 1e298))
+        picture(tmp_path / "set" / "masks" / f"{index}.png", mask)
+    for name, words in {"spread": (), "named": ("--data.tones", "[-1e300, 3e300]")}.items():
+        run = tmp_path / name
+        outcome = maskwright("train", "--data", tmp_path / "set", *TINY, "--epochs", 1, *words, "--out", run)
+        assert outcome.code == 0, outcome.err
+        assert maskwright("predict", run, tmp_path / "set" / "images", "--out", tmp_path / f"out-{name}").code == 0

@@ -279,6 +279,20 @@ def test_links_to_folders_and_files_are_followed(build: Build) -> None:
     assert len(named.records) == 3 and "gone.png (a link that leads nowhere)" in named.notes[0]
 
 
+def test_what_is_no_file_hides_none_and_is_told(build: Build) -> None:
+    """Every file that was listed after a link to itself went missing with it."""
+    root = build([f"{folder}/{name}.png" for folder in ("images", "masks") for name in "abcdefgh"])
+    for folder in ("images", "masks"):
+        (root / folder / "loop.png").symlink_to("loop.png")
+    os.mkfifo(root / "images" / "pipe.png")
+    (root / "images" / "null.png").symlink_to("/dev/null")
+    listing = read(root)
+    assert len(listing.records) == 8
+    (note,) = listing.notes
+    assert "images/loop.png (Too many levels of symbolic links)" in note
+    assert "images/pipe.png (neither file nor folder)" in note and "images/null.png (neither file nor folder)" in note
+
+
 def test_linked_folders_of_labelme_files_are_read(build: Build) -> None:
     root = build(["set/a.png", "disk/b.png"])
     (root / "set" / "more").symlink_to(root / "disk")
@@ -286,6 +300,9 @@ def test_linked_folders_of_labelme_files_are_read(build: Build) -> None:
         image.with_suffix(".json").write_text(f'{{"version": "1", "shapes": [], "imagePath": "{image.name}"}}')
     listing = read(root / "set")
     assert listing.reader == "labelme" and [record.id for record in listing.records] == ["a", "more/b"]
+    (root / "set" / "loop.png").symlink_to("loop.png")
+    with pytest.raises(DataError, match=r"1 have none: loop\.png"):
+        read(root / "set")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

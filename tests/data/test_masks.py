@@ -197,6 +197,19 @@ def test_class_numbers_with_ignored_outlines_are_no_smoothed_masks(largest: int)
     assert classes.ignore_values == (255,)
 
 
+def test_what_is_left_beside_the_ignored_is_told() -> None:
+    with pytest.raises(DataError, match="hold only 0 beside the ignored 1"):
+        decide([0, 1], ignore_index=1)
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["configured", "in the folder"])
+def test_a_name_that_cannot_be_written_is_refused(named: bool) -> None:
+    """JSON and YAML can escape half of a pair of surrogates: a copy's record of repairs was lost over it."""
+    names = {"sky": 0, "\ud800": 1}
+    with pytest.raises(DataError, match=r"names of classes must be text that can be written; got \\ud800"):
+        decide([0, 1], **({"classes": names} if named else {"named": names}))
+
+
 def test_many_wrong_masks_are_listed_and_counted() -> None:
     with pytest.raises(DataError, match=r"9 masks hold others, 9 pixels in all: m1\.png.* and 5 more"):
         decide([0, 1], *([[0, 7]] * 9), classes=["a", "b"])

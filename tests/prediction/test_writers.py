@@ -94,6 +94,57 @@ def test_names_that_meet_in_sub_folders_of_several_folders_are_all_written(tmp_p
     assert sorted(np.asarray(Image.open(path)).shape[0] for path in written) == [5, 6, 7, 8]
 
 
+@pytest.mark.parametrize("place", ["in", "in/../in"])
+def test_nothing_is_written_outside_the_folder_for_predictions(tmp_path, monkeypatch, place):
+    """`..` in a path of an image led out of it, into a folder of images beside."""
+    picture(tmp_path / "in" / "x.jpg", noise(9, 9))
+    picture(tmp_path / "other" / "x.jpg", noise(11, 9))
+    (tmp_path / "in" / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    before = sorted(path for name in ("in", "other") for path in (tmp_path / name).rglob("*"))
+    for index, folders in enumerate(([".", "../other"], [tmp_path / place, tmp_path / place / "deep" / ".." / ".." / "other"])):
+        outcome = maskwright("predict", finished(), *folders, "--out", f"../out/{index}")
+        assert outcome.code == 0, outcome.err
+        assert len(list((tmp_path / "out" / str(index)).rglob("*.png"))) == 2
+        again = maskwright("predict", finished(), folders[0], tmp_path / "other" / ".." / "in", "--out", tmp_path / "again")
+        assert again.code == 2 and "would be written twice. Name each once" in again.sentence
+    assert sorted(path for name in ("in", "other") for path in (tmp_path / name).rglob("*")) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "other", "out"]
+
+
+@pytest.mark.parametrize("folder", ["a.png", "a-overlay.jpg", "a.tif", "predictions.csv"])
+def test_a_folder_called_like_a_file_that_is_written_is_no_obstacle(tmp_path, folder):
+    for place in ("a.jpg", f"{folder}/x.png", "z.png"):
+        picture(tmp_path / "in" / place, noise(9, 9))
+    outcome = maskwright("predict", finished(), tmp_path / "in", "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    written = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert sum(name.endswith(".png") for name in written) == sum(name.endswith("-overlay.jpg") for name in written) == 3
+
+
+def test_an_image_wider_than_a_jpeg_may_be_has_a_smaller_overlay(tmp_path):
+    """libjpeg ends at 65,500 pixels a side, and the rest of the folder was never predicted."""
+    for name, size in {"a": (9, 9), "wide": (2, 65_600), "z": (9, 9)}.items():
+        picture(tmp_path / "in" / f"{name}.png", noise(*size))
+    outcome = maskwright("predict", finished(), tmp_path / "in", "--out", tmp_path / "out")
+    assert outcome.code == 0 and outcome.out.startswith("3 images predicted"), outcome.err
+    with Image.open(tmp_path / "out" / "wide.png") as labels, Image.open(tmp_path / "out" / "wide-overlay.jpg") as overlay:
+        assert labels.size == (65_600, 2) and overlay.size == (65_500, 2)
+
+
+def test_links_that_lead_nowhere_are_told_and_the_rest_is_done(tmp_path):
+    """One to itself hid every file of its folder that happened to be listed after it."""
+    for name in "abcdefgh":
+        picture(tmp_path / "in" / f"{name}.png", noise(9, 9))
+    (tmp_path / "in" / "loop.png").symlink_to("loop.png")
+    (tmp_path / "in" / "gone.png").symlink_to("nowhere")
+    outcome = maskwright("predict", finished(), tmp_path / "in", "--out", tmp_path / "out")
+    assert outcome.code == 0 and outcome.out.startswith("8 images predicted"), outcome.err
+    assert "gone.png (a link that leads nowhere)" in outcome.err and "loop.png (Too many levels of symbolic links)" in outcome.err
+    named = maskwright("predict", finished(), tmp_path / "in" / "loop.png", tmp_path / "in" / "a.png", "--out", tmp_path / "two")
+    assert named.code == 2 and "1 of 2 images could not be predicted" in named.err and "loop.png`" in named.err
+
+
 def test_the_same_stems_do_not_overwrite_each_other(tmp_path):
     first, second = noise(9, 9, 1), noise(11, 9, 2)
     picture(tmp_path / "one" / "x.png", first)

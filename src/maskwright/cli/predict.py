@@ -35,7 +35,7 @@ def predict(*names: str, out: str = "predictions", mask_threshold: str | None = 
 
     from maskwright.cli.output import counting, say, say_json
     from maskwright.cli.source import read_source
-    from maskwright.errors import DataError, UsageError, must
+    from maskwright.errors import DataError, UsageError, must, printable
 
     config, images = read_source(names)
     run = images.pop(0) if config is None and images else ""
@@ -64,6 +64,8 @@ def predict(*names: str, out: str = "predictions", mask_threshold: str | None = 
     for note in notes:
         print(f"weights {note}", file=sys.stderr)
     written = predict_files(predictor, images, out, threshold, counting("predicting"), data)
+    for note in written.notes:
+        print(f"note    {printable(note)}", file=sys.stderr)
     if json:
         done = [str(path) for path in written.images]
         say_json({"out": str(written.out), "images": done, "problems": list(written.problems), "replaced": written.replaced})

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Literal, cast
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from maskwright.config.base import Auto, Count, Fraction, Probability, Section, Seed
 
@@ -140,6 +137,13 @@ class DataConfig(Section):
         if (self.images is None) != (self.masks is None):
             raise ValueError("images and masks must be named together; got only one of them")
         return self
+
+    @field_validator("tones")
+    @classmethod
+    def _tones_in_order(cls, tones: tuple[float, float] | None) -> tuple[float, float] | None:
+        if tones is not None and not -math.inf < tones[0] < tones[1] < math.inf:
+            raise ValueError(f"must be a lower and a higher value; got {tones[0]:g} and {tones[1]:g}")
+        return tones
 
 
 def is_colour(value: MaskValue) -> bool:

@@ -16,7 +16,7 @@ from maskwright.config.data import DataConfig
 from maskwright.config.keys import MODEL_SECTIONS, holds_text
 from maskwright.config.models import model_shorthand
 from maskwright.config.sentences import Sources, sentences_of
-from maskwright.config.yaml_text import PlainLoader, RepeatedKeyError, flag_value, load_yaml
+from maskwright.config.yaml_text import MERGE, PlainLoader, RepeatedKeyError, flag_value, load_yaml
 from maskwright.errors import ConfigError, as_typed, listed, one_line
 
 Override = tuple[str, Any, str]  # dotted key, value (text is read as YAML), where it was given
@@ -131,6 +131,8 @@ def _note_lines(node: Any, at: tuple[str | int, ...], path: Path, lines: Sequenc
     """Remember the file and line of every key below a YAML node."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if key.tag == MERGE:
+                continue
             here = (*at, str(key.value))
             if here in sources:
                 twice = f"{path}, line {key.start_mark.line + 1}: `{'.'.join(map(str, here))}` must stand once"
@@ -138,6 +140,11 @@ def _note_lines(node: Any, at: tuple[str | int, ...], path: Path, lines: Sequenc
             sources[here] = f"{path}, line {key.start_mark.line + 1}"
             _refuse_remark(value, here, sources[here], lines)
             _note_lines(value, here, path, lines, sources)
+        for key, value in node.value:  # of `<<: *base` the keys stand here too, unless they are written here
+            for one in (value.value if isinstance(value, yaml.SequenceNode) else [value]) if key.tag == MERGE else []:
+                merged: Sources = {}
+                _note_lines(one, at, path, lines, merged)
+                sources |= {here: source for here, source in merged.items() if here not in sources}
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             sources[(*at, index)] = f"{path}, line {value.start_mark.line + 1}"

@@ -171,5 +171,7 @@ def _constraint(item: Any) -> str:
         return "a section of keys, such as {name: …}" if isinstance(item["loc"][-1], int) else "a section of keys"
     if item["type"] == "missing":
         return "given"
+    if item["type"] == "int_parsing_size":
+        return "a whole number of fewer digits"
     message = item["msg"].removeprefix("Input should be ").partition(", unable to parse")[0]
     return message.replace("'", "").replace("a valid integer", "a whole number").replace("a valid ", "a ")

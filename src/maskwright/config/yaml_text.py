@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 _TAG = "tag:yaml.org,2002:"
+MERGE = f"{_TAG}merge"
 _NUMBER = re.compile(r"[-+]?(?:\d{1,100}+\.?\d{0,100}|\.\d{1,100})(?:[eE][-+]?\d{1,9})?")
 
 
@@ -83,7 +84,7 @@ def refuse_repeated_keys(node: yaml.MappingNode) -> None:
         if isinstance(key, yaml.ScalarNode) and key.value in first:
             values = " and with ".join(_shown(one) for one in (first[key.value], value))
             raise RepeatedKeyError(None, None, f"`{key.value}` must stand once; it stands with {values}", key.start_mark)
-        if isinstance(key, yaml.ScalarNode) and key.tag != f"{_TAG}merge":
+        if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
             first[key.value] = value
 
 

@@ -53,8 +53,6 @@ def decide_bands(config: DataConfig, records: Sequence[Record], heads: Sequence[
         return Bands(chosen, reason=reason)
     if config.tones is not None:
         low, high = config.tones
-        if high <= low:
-            raise DataError(f"`data.tones` must be a lower and a higher value; got {low:g} and {high:g}. Swap them.")
         return Bands(chosen, (low,) * len(chosen), (high,) * len(chosen), f"{low:g} to {high:g} become 0 to 255, as configured")
     return _spread(chosen, [record for record, _ in known])
 

@@ -84,16 +84,29 @@ def _walk(folder: Path) -> tuple[list[Path], list[str]]:
         try:
             with os.scandir(place) as entries:
                 for entry in entries:
-                    if entry.is_dir() and not entry.name.startswith("."):
+                    kind = _kind(entry)
+                    if kind == "folder" and not entry.name.startswith("."):
                         (links if entry.is_symlink() else places).append(entry.path)
-                    elif entry.is_file() and not _is_loose_name(entry.name):
+                    elif kind == "file" and not _is_loose_name(entry.name):
                         found.append(([*inside, entry.name], entry.path))
-                    elif entry.is_symlink() and not entry.is_dir() and not _is_loose_name(entry.name):
-                        unread.append(f"{'/'.join((*inside, entry.name))} (a link that leads nowhere)")
+                    elif kind not in ("folder", "file") and not _is_loose_name(entry.name):
+                        unread.append(f"{'/'.join((*inside, entry.name))} ({kind})")
         except OSError as error:
             unread.append(f"{'/'.join(inside)} ({error.strerror})")
         links.sort()
     return [Path(path) for _, path in sorted(found)], sorted(unread)
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """What an entry is, links followed; of what cannot be read, why. One that leads to itself must not end the folder."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+    except OSError as error:
+        return f"{error.strerror}"
+    return "neither file nor folder" if Path(entry).exists() else "a link that leads nowhere"
 
 
 def _is_loose_name(name: str) -> bool:

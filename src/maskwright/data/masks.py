@@ -13,7 +13,7 @@ import numpy as np
 
 from maskwright.config.data import DataConfig, MaskValue, ignored_values, is_colour, parse_value
 from maskwright.data.dataset import IGNORE, ClassMap, Listing
-from maskwright.errors import DataError, as_typed, listed
+from maskwright.errors import DataError, as_typed, is_text, listed
 
 _MAX_CLASSES = IGNORE
 
@@ -42,6 +42,8 @@ def decide_classes(config: DataConfig, listing: Listing, values: Mapping[str, Ma
     else:
         classes = _from_values(total, ignored, values, configured)
     refuse_unknown_values(classes, values)
+    if odd := [ascii(name)[1:-1] for name in classes.names if not is_text(name)]:
+        raise DataError(f"names of classes must be text that can be written; got {listed(odd)}. Rename them.")
     return classes
 
 
@@ -154,10 +156,10 @@ def _from_values(
     labels = found - set(ignored)
     largest = max(labels, default=0)
     if largest == 0:
-        only = listed(sorted(found))
-        raise DataError(
-            f"masks must hold at least two classes; all {len(values)} of them hold only {only}. Check the folder of masks."
-        )
+        only = listed(sorted(labels or found)) or "what is ignored"
+        beside = f" beside the ignored {listed(sorted(found - labels))}" if labels and found - labels else ""
+        told = f"all {len(values)} of them hold only {only}{beside}"
+        raise DataError(f"masks must hold at least two classes; {told}. Check the folder of masks.")
     if largest >= _MAX_CLASSES or largest + 1 > 4 * len(labels) + 4:
         fix = "Say which class each of them is with --data.classes."
         raise DataError(f"mask values must be class numbers 0, 1, 2, …; got {listed(sorted(labels), 'and', 12)}. {fix}")

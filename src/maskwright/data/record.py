@@ -71,7 +71,7 @@ def refuse_among_data(out: Path, data: Dataset | dict[str, Any], flag: str = "--
     `data` is a data set, or what data.json holds of it.
     """
     document = data_document(data) if isinstance(data, Dataset) else data
-    root, place = Path(document["root"]).resolve(), out.resolve()
+    root, place = Path(document["root"]).resolve(), Path(os.path.realpath(out))  # which may be a link to itself
     entries = [entry for entries in document["splits"].values() for entry in entries]
     folders = {(root / entry[kind]).parent for entry in entries for kind in ("image", "mask")}
     folders |= {root / entry["mask"] for entry in entries if entry["form"][0] == "instances"}  # a mask that is a folder

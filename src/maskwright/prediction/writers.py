@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from maskwright.data.layout import image_files
+from maskwright.data.layout import files_below, image_files
 from maskwright.data.pictures import indexed_png, palette
 from maskwright.data.rasters import labels_geotiff
 from maskwright.data.record import refuse_among_data
@@ -30,6 +30,7 @@ LEDGER = "predictions.csv"
 _COLUMNS = ("file", "image", "sha256")
 _TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 _ENDS = ("-overlay.jpg", ".png", ".tif")
+_MOST_IN_JPEG = 65_500  # pixels a side, of libjpeg
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Written:
     images: tuple[Path, ...]
     problems: tuple[str, ...]
     replaced: int = 0  # files that were there before
+    notes: tuple[str, ...] = ()  # what a folder holds that cannot be read, such as links that lead nowhere
 
     def __str__(self) -> str:
         told = f"{counted(len(self.images), 'image')} predicted into {self.out}"
@@ -85,7 +87,8 @@ def predict_files(
                     raise
             if progress:
                 progress(index + 1, len(files))
-    return Written(out, tuple(done), tuple(problems), replaced)
+    unread = [f"{path}: {one}" for path in map(Path, paths) if path.is_dir() for one in files_below(path)[1]]
+    return Written(out, tuple(done), tuple(problems), replaced, (f"not read in {listed(unread)}",) if unread else ())
 
 
 def _files(prediction: Prediction, name: str) -> Iterator[tuple[str, bytes]]:
@@ -94,7 +97,9 @@ def _files(prediction: Prediction, name: str) -> Iterator[tuple[str, bytes]]:
     What lies somewhere on Earth stays there: labels of a georeferenced raster are a GeoTIFF, NAME.tif, with nodata 255.
     """
     buffer = io.BytesIO()
-    Image.fromarray(prediction.overlay()).save(buffer, "JPEG", quality=90)
+    overlay = Image.fromarray(prediction.overlay())
+    overlay.thumbnail((_MOST_IN_JPEG, _MOST_IN_JPEG))  # changes nothing that is smaller
+    overlay.save(buffer, "JPEG", quality=90)
     yield f"{name}-overlay.jpg", buffer.getvalue()
     num_classes = len(prediction.classes)
     if prediction.georeference:
@@ -178,9 +183,10 @@ def _refuse_used(out: Path) -> None:
 
 def _refuse_among(out: Path, folders: Iterable[Path], files: Iterable[Path]) -> None:
     """Stop where predictions would lie among the images: predicted the next time, or in the way of one."""
-    place = out.resolve()
-    among = [folder for folder in folders if place in (found := folder.resolve(), *found.parents) or found in place.parents]
-    among += [file.parent for file in files if place in file.resolve().parents]
+    place = Path(os.path.realpath(out))  # Path.resolve stops at a link to itself
+    real = [(folder, Path(os.path.realpath(folder))) for folder in folders]
+    among = [folder for folder, found in real if place in (found, *found.parents) or found in place.parents]
+    among += [file.parent for file in files if place in Path(os.path.realpath(file)).parents]
     if among:
         fix = "Choose a folder elsewhere."
         raise UsageError(f"`--out` must be a folder apart from the images; got {out}, and images are in {among[0]}. {fix}")
@@ -204,18 +210,26 @@ def predicted_files(paths: Iterable[str | Path]) -> list[Path]:
 
 def _names(files: Sequence[Path], folders: Sequence[Path]) -> list[str]:
     """A file name for each image: its path in the folder it was found in, with its suffix or whole path where names repeat."""
-    inside = [path.relative_to(next((folder for folder in folders if folder in path.parents), path.parent)) for path in files]
-    plain = [path.with_name(path.name.replace(".", "-")) for path in files]
-    shared = Path(os.path.commonpath([path.absolute().parent for path in plain])).parent
+    # without `..`, which would lead out of the folder for predictions
+    places, roots = ([Path(os.path.normpath(path.absolute())) for path in some] for some in (files, folders))
+    inside = [path.relative_to(next((root for root in roots if root in path.parents), path.parent)) for path in places]
+    plain = [path.with_name(path.name.replace(".", "-")) for path in places]
+    shared = Path(os.path.commonpath([path.parent for path in plain])).parent
     ways = (
         [path.with_suffix("") for path in inside],
         [path.with_name(path.name.replace(".", "-")) for path in inside],
         [Path("-".join([*path.parent.parts[-2:], path.name]).strip("/")) for path in plain],
-        [path.absolute().relative_to(shared) for path in plain],
+        [path.relative_to(shared) for path in plain],
     )
     for same in (str.lower, str):  # some file systems tell no case apart
         for names in ways:
-            if len({same(str(name)) for name in names}) == len(names):
+            if _can_lie_together({same(name.as_posix()) for name in names}, len(names)):
                 return [name.as_posix() for name in names]
-    twice = listed(sorted({str(path) for path in files if files.count(path) > 1}) or [files[0].name])
-    raise UsageError(f"`IMAGES` must be different files; {twice} would be written twice. Name each once.")
+    twice = listed(sorted({str(path) for path, place in zip(files, places, strict=True) if places.count(place) > 1}))
+    raise UsageError(f"`IMAGES` must be different files; {twice or files[0].name} would be written twice. Name each once.")
+
+
+def _can_lie_together(names: set[str], wanted: int) -> bool:
+    """Whether names differ, and no file of one would have the name of a folder that another lies in."""
+    folders = {folder.as_posix() for name in names for folder in Path(name).parents}
+    return len(names) == wanted and not folders & {LEDGER, *(name + end for name in names for end in _ENDS)}

@@ -86,3 +86,19 @@ def test_what_training_proposes_works_when_it_is_pasted(tmp_path: Path, monkeypa
             for flag, value in re.findall(r"(--data\.[a-z_.]+) ('[^']*'|[^\s']+)", re.sub(r"maskwright check .*", "", told)):
                 assert maskwright("check", ODD, *given, flag, *shlex.split(value.rstrip(".,;"))).code in (0, 1), (flag, value)
             shutil.rmtree(ODD)
+
+
+@pytest.mark.parametrize("kind", ["broken", "unpaired"])
+def test_nothing_is_proposed_where_no_pair_would_be_left(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of nothing is no repair, nor is one of what cannot be read."""
+    monkeypatch.chdir(tmp_path)
+    for index in range(4):
+        for folder in ("images", "masks"):
+            (tmp_path / "set" / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "set" / folder / f"{index}.png").write_text("no picture")
+    if kind == "unpaired":
+        (tmp_path / "set" / "pairs.csv").write_text("image,mask\n" + "".join(f"{index},m{index}\n" for index in range(4)))
+    told = maskwright("check", "set")
+    assert told.code == 1 and "--fix" not in told.out and "leave" not in told.out, told.out
+    refused = maskwright("check", "set", "--fix", "copy")
+    assert refused.code == 2 and "maskwright check" not in refused.err and not (tmp_path / "copy").exists(), refused.err

@@ -20,7 +20,12 @@ _GENERIC = re.compile(r"class_\d+")
 
 
 def can_be_left(finding: Finding) -> bool:
-    """Whether masks can be written anew while a finding stays as it is: not while nobody can say what their values mean."""
+    """Whether masks can be written anew while a finding stays as it is: not while nobody can say what their values mean.
+
+    Nor can what is unreadable be written at all.
+    """
+    if finding.code == "unreadable":
+        return False
     values = finding.proposal is not None and finding.proposal.op == "remap" and finding.code == "unknown-values"
     return finding.severity != "error" or finding.code not in OF_MEANING or values
 

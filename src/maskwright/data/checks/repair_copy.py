@@ -28,7 +28,7 @@ class Names:
 
 def refuse_place(out: Path, root: Path, records: Sequence[Record]) -> None:
     """Stop unless `out` is a new or empty folder outside the data set."""
-    place = out.resolve()
+    place = Path(os.path.realpath(out))  # Path.resolve stops at a link to itself
     kept = {record.image.parent.resolve() for record in records} | {record.mask.parent.resolve() for record in records}
     kept |= {root.resolve()} if root.is_dir() else set()
     inside = next((folder for folder in kept if place == folder or folder in place.parents), None)

@@ -88,7 +88,7 @@ def plan_repairs(
             told = _question(finding, audit)
             questions += told
             open_codes += [finding.code] if told else []
-            unsettled |= not can_be_left(finding)
+            unsettled |= not can_be_left(finding) or not audit.records
             continue
         step = Step(proposal.op, proposal.values, finding.code, proposal.told)
         found, others = places.of(finding, proposal)

@@ -17,7 +17,7 @@ from maskwright.data.readers import coco, cvat, folders, geotiff, instances, lab
 from maskwright.data.readers.lists import told_apart
 from maskwright.data.readers.matlab_names import with_matlab_names
 from maskwright.data.readers.split_files import with_listed_splits
-from maskwright.errors import DataError, listed
+from maskwright.errors import DataError, is_text, listed
 
 
 @dataclass(frozen=True)
@@ -77,15 +77,7 @@ def _reader_for(config: DataConfig, root: Path) -> Reader:
 def _refuse_odd_names(listing: Listing) -> None:
     """Names in an old encoding, as archives of another system leave them, cannot be written into JSON, YAML or a page."""
     paths = [path for record in listing.records for path in (record.image, record.mask)]
-    odd = [ascii(path.name)[1:-1] for path in paths if not str(path).isascii() and _is_no_text(str(path))]
+    odd = [ascii(path.name)[1:-1] for path in paths if not is_text(str(path))]
     if odd:
         fix = "Rename them (convmv does it), or unpack the archive with its encoding."
         raise DataError(f"names of files and folders must be UTF-8; those of {listed(dict.fromkeys(odd))} are not. {fix}")
-
-
-def _is_no_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return True
-    return False

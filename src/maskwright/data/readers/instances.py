@@ -152,7 +152,7 @@ def _folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(Path(entry.path) for entry in entries if Path(entry).is_dir() and not entry.name.startswith("."))
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -162,7 +162,7 @@ def _pictures(folder: Path) -> list[Path]:
 def _picture_files(folder: Path) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file() and not entry.name.startswith("."):
+            if Path(entry.name).suffix.lower() in SUFFIXES and Path(entry).is_file() and not entry.name.startswith("."):
                 yield Path(entry.path)
 
 

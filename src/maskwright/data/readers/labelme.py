@@ -142,10 +142,10 @@ def _notes(paths: list[Path], files: list[LabelMeFile]) -> Iterator[str]:
 
 def _unlabelled(images: list[Path]) -> list[Path]:
     """Pictures beside those that have a LabelMe file: nobody knows whether they are background or not done yet."""
-    used = {image.resolve() for image in images}
+    used = {os.path.realpath(image) for image in images}  # Path.resolve stops at a link to itself
     folders = sorted({image.parent for image in images})
-    return [path for folder in folders for path in sorted(folder.iterdir())
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.resolve() not in used]  # fmt: skip
+    beside = (path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES)
+    return [path for path in beside if not path.name.startswith(".") and os.path.realpath(path) not in used]
 
 
 def _json_files(root: Path) -> Iterator[Path]:
@@ -169,8 +169,8 @@ def _name(path: Path, root: Path) -> str:
 
 
 def _refuse_twice(records: list[Record]) -> None:
-    first: dict[Path, Record] = {}
-    twice = [f"{record.mask.name} and {first[record.image].mask.name}" for record in records
-             if first.setdefault(record.image.resolve(), record) is not record]  # fmt: skip
+    first: dict[str, Record] = {}
+    twice = [f"{record.mask.name} and {first[place].mask.name}" for record in records
+             if first.setdefault(place := os.path.realpath(record.image), record) is not record]  # fmt: skip
     if twice:
         raise DataError(f"each image must have one LabelMe file; {listed(twice)} name the same. Mend imagePath, or remove one.")
