@@ -94,3 +94,31 @@ def test_data_that_cannot_be_listed_is_told(pair: Run) -> None:
     (root / "pairs.csv").write_text("nonsense\n")
     page = Page.read(write_report(pair))
     assert "The data could not be audited for this report." in page.text
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ({"code": "near-leak", "severity": "warning"}, "nearly the same picture in two splits"),
+        ({"code": "groups", "severity": "warning"}, "groups in the names that the split tears apart"),
+        ({"code": "groups", "severity": "note"}, ""),
+        ({"code": "near-duplicates", "severity": "note"}, ""),
+    ],
+)
+def test_splits_that_are_not_apart_are_told_beside_the_score(pair: Run, found: dict[str, str], told: str) -> None:
+    shutil.rmtree(pair.data["root"])
+    caveat = summary_of(pair, findings=[{"files": 2, "evidence": "a and b", **found}]).caveat
+    assert caveat.endswith(f"found {told}.") if told else caveat == ""
+
+
+def test_the_caveat_stands_in_the_head_line_after_the_score(pair: Run) -> None:
+    root = Path(pair.data["root"])
+    for index in (0, 6):  # of train and test
+        Image.fromarray(np.kron(np.arange(64, dtype=np.uint8).reshape(8, 8) * 3, np.ones((4, 4), np.uint8))).convert("RGB").save(
+            root / f"images/{index}.png"
+        )
+    write_report(pair)
+    head = (pair.root / "report.html").read_text().partition('class="verdict">')[2].partition("</p>")[0]
+    assert (
+        head.index("cat IoU is") < head.index("the audit below found the same picture in two splits") < head.index("best epoch")
+    )

@@ -152,6 +152,19 @@ def test_a_warning_is_told_and_training_goes_on(mine, tmp_path):
     assert outcome.code == 0 and "warning constant-image: 1 image has the same colour in every pixel" in outcome.err
 
 
+def test_a_leak_is_warned_of_in_the_words_of_the_audit(leaking, tmp_path):
+    """A brighter copy of a training picture in the test set."""
+    test = [row for row in (leaking / "pairs.csv").read_text().splitlines() if ",test" in row][-1]
+    path = leaking / next(cell for cell in test.split(",") if cell.startswith("images/"))
+    picture(path, np.clip(np.asarray(Image.open(path).convert("RGB")) * 1.15, 0, 255).astype(np.uint8))
+    audited = {one.code: one.evidence for one in audit(DataConfig(root=str(leaking))).findings if one.severity == "warning"}
+    assert "near-leak" in audited
+    outcome = train(leaking, tmp_path / "run")
+    assert outcome.code == 0 and f"warning near-leak: {audited['near-leak']}" in outcome.err.splitlines()
+    recorded = json.loads((tmp_path / "run" / "environment.json").read_text())["findings"]
+    assert "near-leak" in {one["code"] for one in recorded}
+
+
 def test_every_file_is_decoded_once(monkeypatch):
     """Readers are wrapped to count: the gate takes its facts from what opening has in memory."""
     seen: Counter[str] = Counter()

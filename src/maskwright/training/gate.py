@@ -1,6 +1,7 @@
-"""The gate before training: the cheap checks of an audit, on the files that were just read, and what was allowed.
+"""The gate before training: the checks of an audit, on the files that were just read, and what was allowed.
 
-The facts are taken while opening has each pair decoded, so nothing is read twice.
+The facts are taken while opening has each pair decoded, so nothing is read twice. Near-duplicates are looked for where
+opening has not kept them on one side already: where the data set names its splits.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from pathlib import Path
 from maskwright.config import Config
 from maskwright.config.data import DataConfig
 from maskwright.config.typed import flags_of
-from maskwright.data.checks.audit import folder_of, judge
+from maskwright.data.checks.audit import alike_sets, folder_of, judge
+from maskwright.data.checks.duplicates import near_pairs
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import CODES, Finding
 from maskwright.data.checks.looks import facts_of
@@ -66,8 +68,10 @@ def refuse_unknown(allowed: list[str]) -> None:
 def _pass(config: Config, opened: Opened, root: Path) -> Passed:
     records = [item.record for item in opened.dataset.items]
     facts = tuple(replace(one, record=record) for one, record in zip(opened.inspected, records, strict=True))
-    survey = Survey(opened.config, opened.listing, root, facts, opened.dataset.classes, near=opened.near)
-    findings = judge(survey)
+    near = None if _kept_together(opened) else near_pairs(facts)
+    alike = opened.near if near is None else alike_sets(facts, near)
+    survey = Survey(opened.config, opened.listing, root, facts, opened.dataset.classes, near=alike)
+    findings = judge(survey, near)
     _refuse_one_class(config, opened, findings)
     allow = config.train.allow
     errors = [finding for finding in findings if finding.severity == "error"]
@@ -81,6 +85,12 @@ def _pass(config: Config, opened: Opened, root: Path) -> Passed:
     notes = (f"train.allow {listed(idle)} has no effect: no such error was found",) if idle else ()
     warnings = [finding for finding in findings if finding.severity == "warning" and finding.code != "class-missing"]
     return Passed(tuple(errors), tuple(warnings), notes, findings)  # opening notes missing classes itself
+
+
+def _kept_together(opened: Opened) -> bool:
+    """Whether every set of pictures that are nearly the same lies in one split."""
+    splits = [item.record.split for item in opened.dataset.items]
+    return opened.near is not None and all(len({splits[place] for place in places}) == 1 for places in opened.near)
 
 
 def _refuse_one_class(config: Config, opened: Opened, findings: tuple[Finding, ...]) -> None:

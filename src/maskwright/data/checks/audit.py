@@ -120,7 +120,7 @@ def settle(survey: Survey, near: Sequence[Pair] = ()) -> Survey:
     facts = survey.facts
     if facts:
         try:
-            items, split, alike = [_item(one, classes) for one in facts], survey.config.split, _alike(facts, near)
+            items, split, alike = [_item(one, classes) for one in facts], survey.config.split, alike_sets(facts, near)
             dealt = assign_splits(items, split, alike, classes.names if classes else ())
             # what a list of groups has to say, where the configuration looks at none
             kept = dealt if split.group is not None else assign_splits(items, split.model_copy(update={"group": AUTO}), alike)
@@ -146,7 +146,7 @@ def _deals(listing: Listing, config: DataConfig) -> bool:
         return False
 
 
-def _alike(facts: Sequence[PairFacts], near: Sequence[Pair]) -> list[list[int]]:
+def alike_sets(facts: Sequence[PairFacts], near: Sequence[Pair]) -> list[list[int]]:
     """Sets of pictures that dealing keeps together."""
     clusters = Clusters()
     for pair in (*equal_pairs(facts), *near):

@@ -21,7 +21,7 @@ Severity = Literal["error", "warning", "note"]  # error: train refuses; warning:
 
 @dataclass(frozen=True)
 class Code:
-    """What a finding's code stands for, and how grave it mostly is. `cheap` ones are looked for before every training."""
+    """What a finding's code stands for, and how grave it mostly is. `cheap` ones need no look at all pictures at once."""
 
     severity: Severity
     title: str
