@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -323,3 +324,29 @@ def test_names_as_long_as_a_file_system_takes_are_trained_scored_and_told(tmp_pa
     assert len(list((tmp_path / "out").glob("*.png"))) == 5 and leftovers(tmp_path / "out") == []
     shutil.move(root / "images" / f"{name}.png", root / "images" / f"{'n' * 243}.png")
     assert maskwright("predict", run.root, root / "images", "--out", tmp_path / "out").code == 0
+
+
+# ------------------------------------------------------------------ odd names
+
+
+ODD_NAMES = ["~", "a::b", "memory:", "-out", os.fsdecode(b"r\xff"), "a\nb"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_folder_of_any_name_is_worked_in(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that a library takes for an address, or our own next command for an option."""
+    monkeypatch.chdir(tmp_path)
+    train = ("train", "--data", data(), *TINY, "--epochs")
+    outcome = maskwright(*train, 2, f"--out={name}")
+    assert outcome.code == 0, outcome.err
+    shutil.copytree(name, f"{name}2")
+    (tmp_path / f"{name}2" / "model.safetensors").unlink()
+    proposed = outcome.out.partition("next: ")[2]
+    if "\udcff" not in name:  # no terminal shows it so that it can be pasted
+        assert maskwright(*shlex.split(proposed)[1:]).code == 0, proposed
+    for words in (["train", f"--resume={name}2"], ["predict", f"./{name}", data() / "images", f"--out={name}/p"]):
+        outcome = maskwright(*words)
+        assert outcome.code == 0, outcome.err
+    outcome = maskwright("compare", f"./{name}", f"./{name}2", f"--out={name}3")
+    assert outcome.code == 0, outcome.err
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}2", f"{name}3"}

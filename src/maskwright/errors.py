@@ -17,8 +17,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-# control characters but for line breaks and tabs, and marks by which text runs from right to left
-UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# control characters but for line breaks and tabs, marks by which text runs from right to left, bytes of names in old encodings
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class MaskwrightError(Exception):
@@ -153,7 +153,8 @@ def as_typed(*words: object) -> str:
     """
     import shlex  # late, as above
 
-    return shlex.join(map(str, words))
+    # a path that begins like an option is none with its folder before it
+    return shlex.join(f"./{word}" if hasattr(word, "__fspath__") and str(word).startswith("-") else str(word) for word in words)
 
 
 def install_command(extra: str = "") -> str:

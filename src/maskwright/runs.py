@@ -36,7 +36,7 @@ from pydantic import TypeAdapter, ValidationError
 from maskwright import schemas
 from maskwright.config import Config
 from maskwright.config.files import load_config, to_yaml
-from maskwright.errors import RunError, as_typed, listed
+from maskwright.errors import RunError, as_typed, listed, one_line
 
 PACKAGES = ("maskwright", "torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm", "numpy",
             "opencv-python-headless", "pillow", "pydantic")  # fmt: skip
@@ -102,7 +102,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.root.resolve().name
+        """The folder's name as pages and plots can show it."""
+        return one_line(self.root.resolve().name)
 
     @property
     def config(self) -> Config:

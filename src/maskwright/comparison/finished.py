@@ -17,7 +17,7 @@ from maskwright.comparison.terms import boundary_widths, have_same, identities, 
 from maskwright.config.base import higher_is_better
 from maskwright.config.log import LogEntry
 from maskwright.data.record import bands_of, class_map, split_entries
-from maskwright.errors import RunError, UsageError, as_typed, listed
+from maskwright.errors import RunError, UsageError, as_typed, listed, one_line
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
 
@@ -254,7 +254,7 @@ def _names(groups: Sequence[Sequence[Run]], all_names: Sequence[str]) -> list[st
     for group in groups:
         if len(group) == 1:
             alone = list(all_names).count(group[0].name) == 1
-            found.append(group[0].name if alone else str(group[0].root))
+            found.append(group[0].name if alone else one_line(str(group[0].root)))
             continue
         alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*(run.name for run in group), strict=False))
         common = "".join(letters[0] for letters in alike)

@@ -34,8 +34,8 @@ from maskwright.runs import (
     provenance,
     read_json,
     refuse_used,
-    write_atomically,
     write_json,
+    write_text,
 )
 
 GIVEN, PLAN, STATES, CELLS = COMPARISON, "plan.json", "cells.json", "cells"
@@ -147,7 +147,7 @@ def begin(root: Path, document: Mapping[str, Any], plan: Plan, done: Iterable[Pl
         states.known[place.name] = CellState("done")
     states.write()
     text = yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True, width=120)
-    write_atomically(root / GIVEN, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(root / GIVEN, text)
 
 
 def write_plan(root: Path, plan: Plan) -> None:

@@ -10,6 +10,7 @@ of other bands takes the file's bands in turns, scaled so that the sums stay, as
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import nn
 
 from maskwright.config.models import AnyModelConfig
@@ -91,7 +92,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise ModelError(must("model.weights", wanted, f"{path}, which {what}", fix))
     try:
         if path.suffix.lower() == ".safetensors":
-            return load_file(path)
+            return _load_safetensors(path)
         tree: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError) as error:
         got = f"{path} ({why(error, 120)})"
@@ -107,10 +108,19 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     raise ModelError(must("model.weights", "a file that holds named tensors", f"{path}, which holds none", "Check the path."))
 
 
+def can_be_mapped(path: Path) -> bool:
+    """Whether torch and safetensors open the file by its name: not if that is in an old encoding."""
+    return str(path).isascii() or os.fsencode(path).decode(errors="ignore") == str(path)
+
+
+def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    return load_file(path) if can_be_mapped(path) else load(path.read_bytes())
+
+
 def load_weights(path: Path, model: nn.Module) -> None:
     """Lay a run's own .safetensors over its network; what isn't this network's, or no finite number, is refused."""
     try:
-        tensors = load_file(path)
+        tensors = _load_safetensors(path)
         differs = first_difference(tensors, model.state_dict())
     except (SafetensorError, OSError) as error:
         tensors, differs = {}, why(error, 120)

@@ -29,7 +29,7 @@ from maskwright.reports.audit_pictures import Meaning, Picture, encode
 from maskwright.reports.audit_scene import Example, Scene, evenly, scene_of
 from maskwright.reports.pages import template
 from maskwright.reports.wording import SPLIT_WORDS, short_names
-from maskwright.runs import write_atomically
+from maskwright.runs import write_text
 
 BUDGET = 3_300_000  # bytes of all pictures as text
 TEXT_BUDGET = 1_100_000  # bytes of all lists of files
@@ -89,7 +89,7 @@ def write_audit_page(audit: Audit, config: DataConfig, path: Path) -> None:
     """
     place_for_page(path)
     text = render(audit, config)
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, text)
 
 
 def place_for_page(path: Path) -> None:

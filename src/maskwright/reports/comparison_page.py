@@ -24,7 +24,7 @@ from maskwright.reports.comparison_strips import save_standings
 from maskwright.reports.comparison_words import comparison_remarks, comparison_verdict
 from maskwright.reports.gallery import class_legend, error_legend, leading
 from maskwright.reports.pages import template
-from maskwright.runs import write_atomically
+from maskwright.runs import write_atomically, write_text
 
 
 def write_comparison_report(comparison: Comparison, data: Path | None = None, out: Path | None = None) -> Path:
@@ -50,8 +50,7 @@ def write_comparison_report(comparison: Comparison, data: Path | None = None, ou
     if table.scale:
         write_atomically(folder / "plots" / "standings.png", partial(save_standings, table, facts.subject, facts.is_numbered))
     text = render_comparison(facts, table, costs, overlays, gallery.compared_gallery(facts, data))
-    write_atomically(folder / "report.html", lambda path: path.write_text(text, encoding="utf-8"))
-    return folder / "report.html"
+    return write_text(folder / "report.html", text)
 
 
 def render_comparison(

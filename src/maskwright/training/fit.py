@@ -38,7 +38,7 @@ from maskwright.folders import lock_folder, new_folder
 from maskwright.losses import build_loss
 from maskwright.models import build_model
 from maskwright.models.devices import refuse_missing_device
-from maskwright.models.weights import Loaded
+from maskwright.models.weights import Loaded, can_be_mapped
 from maskwright.runs import MADE, Run, command_line, provenance, refuse_no_file
 from maskwright.terminal import Counter, tell_on_stderr
 from maskwright.training.average import num_settle_batches
@@ -388,7 +388,7 @@ def _refuse_spoilt(checkpoint: Path) -> None:
     """A checkpoint that can't be read, told before anything begins."""
     refuse_no_file(checkpoint)
     try:
-        torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+        torch.load(checkpoint, map_location="cpu", mmap=can_be_mapped(checkpoint), weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch raises whatever its unpickler stumbles over
         fix = "Restore it, or remove last.ckpt to train the run from its start."
         reason = str(error).splitlines()[0][:120] or "it is not"

@@ -13,7 +13,7 @@ from maskwright.config import Config
 from maskwright.config.models import MASK2FORMER_RATE, HfConfig, is_transformer
 from maskwright.errors import RunError
 from maskwright.models import Segmenter
-from maskwright.models.weights import first_difference, load_weights, own_weights
+from maskwright.models.weights import can_be_mapped, first_difference, load_weights, own_weights
 from maskwright.runs import START, Run, validate_document
 from maskwright.schemas import BestEpoch
 from maskwright.training.freeze import ALWAYS, frozen_until
@@ -91,7 +91,7 @@ def lay_start(run: Run, model: Segmenter, config: Config) -> None:
 def refuse_other_checkpoints(run: Run, model: Segmenter) -> None:
     """Stop where a checkpoint in the run's folder is of another network than its configuration and data make."""
     for path, prefix in ((run.checkpoints / "last.ckpt", "model."), (run.checkpoints / "best.ckpt", "")):
-        state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        state = torch.load(path, map_location="cpu", mmap=can_be_mapped(path), weights_only=True)
         tensors = state.get("state_dict", {}) if isinstance(state, dict) else {}
         named = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         differs = first_difference(named, model.state_dict())

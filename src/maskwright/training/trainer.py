@@ -11,12 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, Dataset
 
 from maskwright.config import Config
 from maskwright.data.opening import Opened
 from maskwright.models.devices import torch_device
 from maskwright.training.module import ValItem
+
+
+class _CheckpointFiles(TorchCheckpointIO):
+    """Checkpoints are files: Lightning would take a path for an address where it begins with ~ or holds ::."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        torch.save(checkpoint, path)
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
+        return torch.load(path, map_location, weights_only=weights_only)
 
 
 def build_trainer(config: Config, callbacks: Sequence[pl.Callback], batches_a_step: int) -> pl.Trainer:
@@ -29,6 +41,7 @@ def build_trainer(config: Config, callbacks: Sequence[pl.Callback], batches_a_st
         max_epochs=config.train.epochs if config.train.epochs != "auto" else None,
         accumulate_grad_batches=batches_a_step,
         callbacks=list(callbacks),
+        plugins=[_CheckpointFiles()],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

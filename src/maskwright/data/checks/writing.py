@@ -14,7 +14,7 @@ from maskwright.data.dataset import ClassMap, Record
 from maskwright.data.description import FILE, description_file
 from maskwright.data.layout import SPLIT_NAMES
 from maskwright.errors import DataError, one_line
-from maskwright.runs import write_atomically
+from maskwright.runs import write_text
 
 _OTHERS = ("target", "boundary", "foreground_from", "bands", "tones")  # written where they were given
 
@@ -34,7 +34,7 @@ def place_for(config: DataConfig) -> Path:
 def write_description(audit: Audit, config: DataConfig) -> Path:
     """Write dataset.yaml into the data set's folder; nothing else there is touched."""
     path = place_for(config)
-    write_atomically(path, lambda temporary: temporary.write_text(description(audit, config), encoding="utf-8"))
+    write_text(path, description(audit, config))
     return path
 
 
