@@ -322,7 +322,7 @@ def test_a_network_worse_than_an_answer_without_looking_is_told_in_one_line(size
     counts = replace(result.counts, matrix=np.tile([[30, 30], [15, 25]], (4, 1, 1)))
     line = "  only 55.0 % of the pixels are right; always answering background would get 60.0 % right"
     assert line in str(replace(result, counts=counts, classes=("background", "disc"))).splitlines()
-    assert "always" not in str(replace(result, counts=replace(counts, matrix=np.tile([[50, 10], [5, 35]], (4, 1, 1)))))
+    assert "would get" not in str(replace(result, counts=replace(counts, matrix=np.tile([[50, 10], [5, 35]], (4, 1, 1)))))
 
 
 def test_the_interval_of_a_distance_keeps_to_the_images(sizes_run):
@@ -380,11 +380,28 @@ def test_latency_is_measured_once_a_run_and_machine(sizes_run, tmp_path, monkeyp
         assert len(measured) == before + 1, change
 
 
+def test_iou_is_printed_first_and_accuracy_last_beside_that_of_one_answer(sizes_run):
+    result = sizes_run.evaluate()
+    counts = replace(result.counts, matrix=np.tile([[50, 10], [5, 35]], (4, 1, 1)))
+    told = [line.split() for line in str(replace(result, counts=counts, classes=("background", "disc"))).splitlines()]
+    names = ["iou", "dice", "precision", "recall", "boundary_iou", "boundary_f", "hd95", "accuracy"]
+    assert [words[0] for words in told[1:9]] == names
+    assert told[8][-3:] == ["answering", "background:", "0.6000)"]
+
+
+def test_a_class_that_is_predicted_where_there_is_none_is_told_to_count_as_0(sizes_run):
+    result = sizes_run.evaluate()
+    counts = replace(result.counts, matrix=np.tile([[50, 3, 2], [5, 35, 0], [0, 0, 0]], (4, 1, 1)))
+    made = replace(result, counts=counts, classes=("background", "disc", "ring"))
+    assert "  ring counts as 0: predicted where there is none" in str(made).splitlines()
+    assert "counts as 0" not in str(result)
+
+
 def test_the_table_of_classes_holds_the_outlines(tmp_path):
     maskwright("data", "make", "landcover", tmp_path / "set", "--count", 6, "--size", "32x40")
     assert maskwright("train", "--data", tmp_path / "set", *TINY, "--epochs", 1, "--out", tmp_path / "run").code == 0
     lines = maskwright("evaluate", tmp_path / "run").out.splitlines()
     head = next(line for line in lines if line.startswith("class "))
-    assert head.split() == ["class", "iou", "f1", "precision", "recall", "boundary_iou", "boundary_f", "hd95"]
+    assert head.split() == ["class", "iou", "dice", "precision", "recall", "boundary_iou", "boundary_f", "hd95"]
     assert max(len(line) for line in lines if not line.startswith("written")) <= 130
     assert "imagewise micro" in "".join(lines)

@@ -154,3 +154,9 @@ def test_a_network_worse_than_none_is_told_first() -> None:
         "By that measure the network is worse than none."
     )
     assert len(found) > 1
+
+
+def test_a_class_that_is_predicted_where_there_is_none_is_told_to_count_as_0() -> None:
+    facts = facts_of([[[50, 0, 3], [10, 40, 0], [0, 0, 0]]] * 2, settled_history(0.5))
+    assert "dog counts as 0: predicted where there is none." in remarks(facts)
+    assert not any("as 0" in text for text in remarks(facts_of([[[50, 0, 3], [10, 40, 0], [0, 0, 1]]] * 2, settled_history(0.5))))

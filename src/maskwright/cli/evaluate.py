@@ -72,7 +72,7 @@ def evaluate(
         return
     say(str(result))
     if len(result.classes) > 2:
-        columns = {"iou": 4, "f1": 4, "precision": 4, "recall": 4, "boundary_iou": 4, "boundary_f": 4, "hd95": 1}
+        columns = {"iou": 4, "dice": 4, "precision": 4, "recall": 4, "boundary_iou": 4, "boundary_f": 4, "hd95": 1}
         rows = [
             [name, *("-" if row[c] != row[c] else f"{row[c]:.{digits}f}" for c, digits in columns.items())]
             for name, row in result.summary.per_class.items()

@@ -20,14 +20,14 @@ from maskwright.evaluation.sizes import Rows, by_size, in_words
 from maskwright.losses import build_loss
 from maskwright.metrics.boundaries import BOUNDARY_SHARE, BOUNDARY_WIDTH
 from maskwright.metrics.counts import Counts
-from maskwright.metrics.scores import POLICY, Summary, beaten_unlooked, summary
+from maskwright.metrics.scores import POLICY, Summary, beaten_unlooked, commonest_class, only_predicted, summary
 from maskwright.prediction.predictor import Predictor
 from maskwright.prediction.threshold import read_threshold
 from maskwright.runs import Run, ShownInNotebook, plain
 from maskwright.training.loggers.afterwards import log_evaluation
 
 # the scores a person is shown first, and their digits
-SHOWN = {"accuracy": 4, "precision": 4, "recall": 4, "f1": 4, "iou": 4, "boundary_iou": 4, "boundary_f": 4, "hd95": 1}
+SHOWN = {"iou": 4, "dice": 4, "precision": 4, "recall": 4, "boundary_iou": 4, "boundary_f": 4, "hd95": 1, "accuracy": 4}
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,18 @@ class Evaluation(ShownInNotebook):
         for name, digits in SHOWN.items():
             low, high = (f"{end:.{digits}f}" for end in self.intervals.get(name, (math.nan, math.nan)))
             spread = f"   95 % interval {low} to {high}" if "nan" not in (low, high) else ""
-            remark = f" (within {self.counts.boundary_width} px)" if name == "boundary_f" else ""
+            remark = {"boundary_f": f" (within {self.counts.boundary_width} px)", "accuracy": self._guess()}.get(name, "")
             value, unit = self.metrics[name], " px" if name == "hd95" else ""
             lines.append(f"  {name:<13}{f'{value:.{digits}f}{unit}' if math.isfinite(value) else '-'}{spread}{remark}")
-        told = [self._beaten_unlooked(), self._averaged(), in_words(self.objects), spread_in_words(self._groups)]
+        told = [self._beaten_unlooked(), only_predicted(self.counts.total(), self.classes), self._averaged(),
+                in_words(self.objects), spread_in_words(self._groups)]  # fmt: skip
         told += [str(found) for found in (self.calibration, self.threshold, self.cost) if found]
         return "\n".join(lines + [f"  {line}" for line in told if line])
+
+    def _guess(self) -> str:
+        """What accuracy has to be read beside."""
+        commonest, share = commonest_class(self.counts.total())
+        return f" (always answering {self.classes[commonest]}: {share:.4f})"
 
     def _beaten_unlooked(self) -> str:
         found = beaten_unlooked(self.counts.total(), self.classes)

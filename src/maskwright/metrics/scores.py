@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from maskwright.errors import listed
 from maskwright.metrics.counts import Counts
 
 POLICY = (
@@ -22,6 +23,8 @@ POLICY = (
     "An image where no scored class is in truth or prediction has no score of its own and is left out of means over images; "
     "one with an empty truth and something predicted, or the reverse, scores 0 there. Pooled scores count every image's pixels. "
     "HD95 is the mean over images; where a class is in only one of truth and prediction it is the image's diagonal. "
+    "Accuracy is over all pixels; that of one class, and the macro and imagewise means of it, count as right whatever is "
+    "rightly not given to the class. "
     "Ignored pixels are not counted, and outlines take them to be as predicted; "
     "scores are computed at each image's own size over the whole split."
 )
@@ -267,12 +270,29 @@ def beaten_unlooked(matrix: np.ndarray, names: Sequence[str]) -> Unlooked | None
     >>> beaten_unlooked(np.array([[5, 3], [1, 1]]), ("background", "cat"))
     Unlooked(answer='background', reached=0.8, accuracy=0.6)
     """
-    truth = matrix.sum(1)
-    if not truth.sum():
-        return None
-    commonest, reached = int(truth.argmax()), float(truth.max() / truth.sum())
-    found = float(accuracy(matrix))
+    commonest, reached = commonest_class(matrix)
+    found = float(accuracy(matrix))  # NaN where there is no truth
     return Unlooked(names[commonest], reached, found) if round(reached - found, 3) > 0 else None
+
+
+def commonest_class(matrix: np.ndarray) -> tuple[int, float]:
+    """The class with most pixels of the truth, and its share of them: the accuracy of always answering it. matrix K K.
+
+    >>> commonest_class(np.array([[5, 3], [1, 1]]))
+    (0, 0.8)
+    """
+    truth = matrix.sum(1)
+    return int(truth.argmax()), float(truth.max() / max(1, truth.sum()))
+
+
+def only_predicted(matrix: np.ndarray, names: Sequence[str]) -> str:
+    """That classes without a pixel in the truth are averaged in as 0, since they were predicted; "" without any. matrix K K.
+
+    >>> only_predicted(np.array([[5, 3, 0], [0, 0, 0], [0, 0, 0]]), ("ground", "cat", "dog"))
+    'cat counts as 0: predicted where there is none'
+    """
+    found = [name for index, name in enumerate(names) if matrix[:, index].sum() and not matrix[index].sum()]
+    return f"{listed(found)} {'counts' if len(found) == 1 else 'count'} as 0: predicted where there is none" if found else ""
 
 
 def headline_iou(matrix: np.ndarray) -> float:

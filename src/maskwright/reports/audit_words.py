@@ -33,7 +33,7 @@ ADVICE = {
     "constant-image": "Put the right pictures in their place, or take the pairs out.",
     "not-finite": "Nothing has to be done where nothing was measured. Else save the images again without NaN.",
     "no-split": "Name splits in a list of the pairs, or have them dealt otherwise, such as with --data.split.val 0.2.",
-    "class-missing": "Give the split images that show it. Until then the class has no score there.",
+    "class-missing": "Give the split images that show it. Until then it has no score there, or 0 where it is predicted.",
     "imbalance": "Nothing has to be done: training looks at rare classes more often where that pays (data.sampling auto).",
     "exact-duplicates": "Remove the copies if they are not meant. They count twice.",
     "exact-leak": "Take the pictures out of one of the splits.",

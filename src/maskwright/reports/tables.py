@@ -11,6 +11,7 @@ import numpy as np
 
 from maskwright.data.pictures import css, palette
 from maskwright.errors import listed
+from maskwright.metrics.scores import commonest_class
 from maskwright.reports.facts import Facts, ImageScore, number
 from maskwright.reports.wording import DASH, counted, score, share
 
@@ -161,8 +162,8 @@ def average_rows(facts: Facts) -> list[tuple[str, str, tuple[str, ...]]]:
 
 
 def average_metrics() -> list[str]:
-    """The metrics that are averaged in several ways."""
-    return [name for name in METRICS if name not in OF_BOUNDARIES]
+    """The metrics that are averaged in several ways: a class's accuracy counts the pixels of all others, so not accuracy."""
+    return [name for name in METRICS if name not in OF_BOUNDARIES and name != "accuracy"]
 
 
 def size_columns(facts: Facts) -> list[tuple[str, str]]:
@@ -251,6 +252,5 @@ def css_colour(index: int, num_classes: int) -> str:
 
 def _guess(facts: Facts) -> str:
     """What an answer without looking would reach: accuracy means little beside it."""
-    pixels = facts.counts.total().sum(1)
-    commonest = int(pixels.argmax())
-    return f"always answering {facts.classes[commonest]} would reach {share(pixels[commonest] / max(1, pixels.sum()))}"
+    commonest, reached = commonest_class(facts.counts.total())
+    return f"always answering {facts.classes[commonest]} would reach {share(reached)}"

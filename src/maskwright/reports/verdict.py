@@ -6,7 +6,7 @@ import math
 
 from maskwright.config.base import MONITORS
 from maskwright.errors import listed
-from maskwright.metrics.scores import beaten_unlooked
+from maskwright.metrics.scores import beaten_unlooked, only_predicted
 from maskwright.reports.facts import Facts, number
 from maskwright.reports.wording import PERCENT, SPLIT_WORDS, brief, counted, share
 
@@ -153,6 +153,11 @@ def _never_predicted(facts: Facts) -> str | None:
     return f"{listed(missed)} {_is(missed)} in the truth but never predicted." if missed else None
 
 
+def _only_predicted(facts: Facts) -> str | None:
+    told = only_predicted(facts.counts.total(), facts.classes)
+    return f"{told}." if told else None
+
+
 def _not_there(facts: Facts) -> str | None:
     total = facts.counts.total()
     absent = [name for index, name in enumerate(facts.classes) if not total[index].sum() and not total[:, index].sum()]
@@ -166,4 +171,5 @@ def _is(names: list[str]) -> str:
 
 
 # how training went is the diagnosis's to say
-_REMARKS = (_beaten_unlooked, _seen_before, _few_images, _beside_validation, _cut_short, _never_predicted, _not_there)
+_REMARKS = (_beaten_unlooked, _seen_before, _few_images, _beside_validation, _cut_short, _never_predicted, _only_predicted,
+            _not_there)  # fmt: skip
