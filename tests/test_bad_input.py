@@ -47,6 +47,7 @@ def test_a_missing_folder(tmp_path):
 
 def test_no_data_named(tmp_path):
     assert "`data.root` must be named" in refused(tmp_path)
+    assert "`data.root` must be named" in refused(tmp_path, "--data", "")  # not the current folder
 
 
 def test_folders_without_images(tmp_path):
@@ -293,7 +294,7 @@ def test_inputs_the_network_pads_are_told(tmp_path):
 
 def test_no_images_to_predict(tmp_path):
     (tmp_path / "empty").mkdir()
-    for images in ([tmp_path / "empty"], []):
+    for images in ([tmp_path / "empty"], [], [""]):  # the last is not the current folder
         outcome = maskwright("predict", finished(), *images, "--out", tmp_path / "out")
         assert outcome.code == 2 and outcome.out == "" and "`IMAGES` must" in outcome.sentence
     assert not (tmp_path / "out").exists()

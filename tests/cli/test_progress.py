@@ -103,6 +103,17 @@ def test_every_epoch_of_a_training_is_a_line(tmp_path):
     assert all(re.search(r"  loss \d\.\d{3} \(val \d\.\d{3}\)  IoU .* lr \S+  \d+ s$", line) for line in lines)
 
 
+def test_while_pictures_are_compared_something_is_said(often, tmp_path):
+    """Thousands that are nearly the same take minutes, after the last of them was read."""
+    for index in range(40):
+        image = noise(48, 48)
+        image[index % 48, 3] = index
+        picture(tmp_path / "set" / "images" / f"{index}.png", image)
+        picture(tmp_path / "set" / "masks" / f"{index}.png", np.tri(48, dtype=np.uint8))
+    outcome = maskwright("check", tmp_path / "set", "--fix", tmp_path / "copy")
+    assert len(re.findall(r"^comparing pictures, \d+ s$", outcome.err, re.M)) > 1 and outcome.code in (0, 2), outcome.err
+
+
 def test_within_one_large_image_something_is_said(often, tmp_path):
     for number in range(6):
         image, mask = discs(900, 1200, number)

@@ -473,6 +473,25 @@ def test_extreme_tones_are_spread_like_others(extreme: float, tmp_path: Path) ->
     assert spread.dtype == np.uint8 and spread.min() == 0 and (extreme < 1e-300 or spread.max() == 255)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("placed", [False, True], ids=["picture", "raster"])
+def test_the_largest_floats_mark_where_there_is_no_data(placed: bool, kind: type, tmp_path: Path) -> None:
+    """Elevations are often filled with -3.4e38, unnamed: every other tone became white, and all images alike."""
+    for index in range(6):
+        image, mask = discs(20, 24, index)
+        tones = image[..., 0].astype(kind)
+        tones[:4, :4] = np.finfo(np.float32).min if index % 2 else np.float32(3.4028231e38)
+        path = tmp_path / "set" / "images" / f"{index}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        raster(path, tones) if placed else path.write_bytes(tiff(tones))
+        picture(tmp_path / "set" / "masks" / f"{index}.png", mask)
+    with contextlib.closing((found := open_dataset(DataConfig(root=str(tmp_path / "set")))).store) as store:
+        image, labels = store.get(0)
+        assert max(found.dataset.bands.high) < 300 and np.ptp(image[4:, 4:]) > 100
+        assert (labels[:4, :4] == 255).all() and (labels == 255).sum() == 16
+    assert decode_raw(tiff(np.array([[1e300, 3.4e37]])), tmp_path / "x.tif").ravel().tolist() == [1e300, 3.4e37]
+
+
 def test_tones_of_any_size_train_to_the_end(tmp_path: Path) -> None:
     """Beyond 1e30 the run that had learned them could not be read any more when its training was done."""
     for index in range(6):

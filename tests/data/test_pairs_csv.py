@@ -140,6 +140,7 @@ def test_line_numbers_are_those_of_the_file(root: Path) -> None:
         ("thing;mask\ni/1.png;m/1.png\n", "it has thing;mask"),
         ("photo,picture,mask\ni/1.png,i/2.png,m/1.png\n", "it has photo, picture and mask"),
         (b"image,mask\n\xff\xfe,m/1.png\n", "UTF-8"),
+        ("image,image,mask\ni/1.png,i/2.png,m/1.png\n", "each column once; image stands twice"),
     ],
 )
 def test_tables_that_are_none_are_refused(root: Path, text: str | bytes, words: str) -> None:

@@ -61,7 +61,8 @@ def check(
     root = words.pop(0) if words and not words[0].startswith("-") else None
     config = load_config(None, [*([("data.root", root, "DATA")] if root else []), *parse_overrides(words)]).data
     _refuse_early(config, html, fix, leave, write)
-    found = audit(config, counting("looking at pairs"))
+    with counting("looking at pairs", then="comparing pictures") as progress:
+        found = audit(config, progress)
     document = found.to_json()
     done: list[str] = []
     if html:
@@ -82,7 +83,8 @@ def check(
     if fix:
         from maskwright.data.checks.repair import fix as repair
 
-        fixed = repair(found, config, Path(fix), counting("repairing"), leave)
+        with counting("repairing", then="looking at the copy") as progress:
+            fixed = repair(found, config, Path(fix), progress, leave)
         document["fixed"] = fixed.to_json()
         done.append(str(fixed))
     if json:

@@ -67,9 +67,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(drawn)
 
 
-def counting(label: str) -> Counter:
-    """A count on stderr while images pass."""
-    return Counter(stderr(), label)
+def counting(label: str, then: str = "") -> Counter:
+    """A count on stderr while images pass; with `then`, what is at work after them, until the count is left."""
+    return Counter(stderr(), label, then)
 
 
 @contextmanager

@@ -127,3 +127,14 @@ def turn(values: np.ndarray, orientation: int) -> np.ndarray:
         7: lambda v: np.rot90(np.swapaxes(v, 0, 1), 2), 8: np.rot90,
     }  # fmt: skip
     return np.ascontiguousarray(steps[orientation](values)) if orientation in steps else values
+
+
+def without_fill(values: np.ndarray) -> np.ndarray:
+    """Floats of ±3.4e38, the largest there are in 32 bits, as NaN: so many programs mark where there is no data, unnamed."""
+    if values.dtype.kind == "f" and values.itemsize >= 4:
+        size = np.abs(values)
+        fill = size > 3.4028e38
+        if values.itemsize > 4:
+            fill &= size < 3.4029e38
+        values = np.where(fill, np.nan, values) if fill.any() else values
+    return values

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from maskwright.data.dataset import RGB, Bands
 from maskwright.data.decoding import decoding, open_picture, read_bytes
-from maskwright.data.deep import TIFF_STARTS, TURNED, Head, decode_deep, decode_tiff, num_pictures, tiff_head
+from maskwright.data.deep import TIFF_STARTS, TURNED, Head, decode_deep, decode_tiff, num_pictures, tiff_head, without_fill
 from maskwright.errors import DataError, listed
 
 _PAGED = {"GIF", "TIFF", "WEBP", "PNG"}  # not JPEG: what cameras put behind the picture are previews of it
@@ -28,12 +28,12 @@ def decode_raw(data: bytes, path: Path) -> np.ndarray:
     head = tiff_head(path, data) if data[:4] in TIFF_STARTS else None
     if head and (head.dtype != "uint8" or head.channels not in (1, 3) or head.pages > 1):
         with decoding(path, "image"):
-            return decode_tiff(data, path, head)
+            return without_fill(decode_tiff(data, path, head))
     with _opened(data, path, "image") as image:
         deep = _has_deep_tiles(image)  # gone once it is loaded
         image.load()
         if image.mode in _DEEP_MODES or deep:  # Pillow would cut 16-bit colours to 8 without a word
-            return decode_deep(data, path, image.getexif().get(0x0112, 1))
+            return without_fill(decode_deep(data, path, image.getexif().get(0x0112, 1)))
         upright = _upright(image)
         colours = upright if upright.mode == "RGB" else upright.convert("RGB")  # convert copies even what is RGB already
         return np.array(colours)  # a copy, because Pillow's own cannot be written to and torch warns of that

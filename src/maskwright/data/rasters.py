@@ -19,7 +19,7 @@ import numpy as np
 
 from maskwright.data.dataset import IGNORE, Window
 from maskwright.data.decoding import MOST_IN_TIFF, decoding, quiet, read_bytes, refuse_too_large
-from maskwright.data.deep import TIFF_STARTS, Head, open_tiff
+from maskwright.data.deep import TIFF_STARTS, Head, open_tiff, without_fill
 from maskwright.errors import DataError, install_command, listed
 
 # GDAL knows two hundred kinds of files, some of which name others, on the disk or the network, whatever a file's name is
@@ -81,7 +81,7 @@ def raster_pixels(path: Path, window: Window | None = None) -> tuple[np.ndarray,
     """
     with opened(path) as raster:
         place = _place(window, path, raster)
-        values = np.ascontiguousarray(np.moveaxis(raster.read(_bands(raster), window=place), 0, -1))
+        values = without_fill(np.ascontiguousarray(np.moveaxis(raster.read(_bands(raster), window=place), 0, -1)))
         marked = any("all_valid" not in {flag.name for flag in flags} for flags in raster.mask_flag_enums)
         valid = raster.dataset_mask(window=place) > 0 if marked else np.ones(values.shape[:2], bool)
         if values.dtype.kind == "f":

@@ -195,6 +195,8 @@ def _refuse_among(out: Path, folders: Iterable[Path], files: Iterable[Path]) -> 
 def predicted_files(paths: Iterable[str | Path]) -> list[Path]:
     """Folders stand for the images in them and in their sub-folders."""
     files: list[Path] = []
+    if "" in paths:  # as of "$PHOTOS", which was never set
+        raise UsageError("`IMAGES` must be image files or folders of them; got an empty name. The current folder is a dot.")
     for path in map(Path, paths):
         if path.is_dir():
             inside, _ = image_files(path)

@@ -106,7 +106,7 @@ CODES: dict[str, Code] = {
     "mixed-channels": Code("note", "images of different channels"),
     "mixed-depth": Code("error", "images of different bit depth"),
     "constant-image": Code("warning", "images of one colour"),
-    "not-finite": Code("warning", "image pixels that are no numbers (NaN or infinite)"),
+    "not-finite": Code("warning", "image pixels that are no numbers (NaN, infinite or ±3.4e38)"),
     # the set as a whole
     "no-split": Code("error", "splits that cannot be made"),
     "class-missing": Code("warning", "a class that a split lacks"),

@@ -45,7 +45,7 @@ READERS: dict[str, Reader] = {
 
 def list_records(config: DataConfig) -> Listing:
     """Read the data set's listing with the named reader, or the first that recognises it."""
-    if config.root is None:
+    if not config.root:  # as of "$DATA", which was never set: the current folder is `.`
         raise DataError("`data.root` must be named; got nothing. Pass --data FOLDER or set data: {root: FOLDER}.")
     root = Path(config.root)
     if not root.exists():

@@ -89,6 +89,8 @@ def read_rows(path: Path, needed: Sequence[str] = ("image", "mask")) -> tuple[li
     if not set(needed) <= set(columns):
         fix = f"Add a first row: {','.join(needed)}."
         raise DataError(f"`{path}` must have the columns {listed(needed)}; it has {listed(columns)}. {fix}")
+    if twice := [name for name in _COLUMNS if columns.count(name) > 1]:
+        raise DataError(f"`{path}` must have each column once; {listed(twice)} stands twice. Rename or remove one of them.")
     return rows, columns
 
 
