@@ -245,6 +245,17 @@ def test_progress_can_be_silenced(run, tmp_path, capfd):
     assert (told.out, told.err) == ("", "")
 
 
+def test_training_says_what_the_command_says(tmp_path, capfd):
+    """Data, warnings, what is trained, and where the run is."""
+    root = copy_of(data(), tmp_path / "mine")
+    picture(root / "images" / "image-0.png", np.full((32, 40, 3), 7, np.uint8))
+    run = mw.train(root, epochs=1, out=tmp_path / "run", **SMALL)
+    lines = capfd.readouterr().err.splitlines()
+    for head in ("data    ", "images  4 train", "classes ", "warning constant-image: ", "train   1 epoch of 4 images"):
+        assert any(line.startswith(head) for line in lines), (head, lines)
+    assert lines[-1].startswith("best epoch 1: val IoU ") and lines[-1].endswith(f"; run in {run.root}")
+
+
 def test_data_is_made_and_audited(tmp_path):
     made = mw.make_data("puzzle", tmp_path / "set", count=4, size=(32, 48))
     audit = mw.check(made.root, **{"data.classes": {"background": 0, "piece": 255}})

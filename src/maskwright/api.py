@@ -24,6 +24,8 @@ from maskwright.runs import Run, ShownInNotebook, default_out
 from maskwright.terminal import stderr
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from maskwright.comparison import Comparison
     from maskwright.comparison.search_result import SearchResult
     from maskwright.data.checks.findings import Audit
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from maskwright.evaluation import Evaluation
     from maskwright.prediction import Prediction, Predictor
     from maskwright.training.diagnose import Diagnosis
+    from maskwright.training.fit import TrainResult
 
 _SHORT_NAMES = {flag[2:].replace("-", "_"): key for flag, key in SHORT.items()} | {"allow": "train.allow"}
 
@@ -136,17 +139,27 @@ def train(
     settled = load_config(config, overrides)
 
     from maskwright.training import fit
+    from maskwright.training.summary import tell_plan
 
     console = stderr() if progress else None
     with out_folder(out, default_out(settled)) as root:
-        return TrainedRun(fit.train(settled, root, console).run.root)
+        return _trained(fit.train(settled, root, console, tell_plan(console) if console else None), console)
 
 
 def resume(run: str | Path, *, data: str | Path | None = None, progress: bool = True) -> TrainedRun:
     """Go on with a run that was stopped; `data` says where the data set is now, when it has moved."""
     from maskwright.training import fit
 
-    return TrainedRun(fit.resume(run, stderr() if progress else None, Path(data) if data else None).run.root)
+    console = stderr() if progress else None
+    return _trained(fit.resume(run, console, Path(data) if data else None), console)
+
+
+def _trained(result: TrainResult, console: Console | None) -> TrainedRun:
+    from maskwright.training.summary import format_best
+
+    if console:
+        console.print(f"{format_best(result)}; run in {result.run.root}", soft_wrap=True)
+    return TrainedRun(result.run.root)
 
 
 def compare(
@@ -184,6 +197,7 @@ def _compare_cells(given: Path, overrides: list[Override], out: Any, split: str 
     from maskwright.comparison.cells import compare_cells
     from maskwright.comparison.folder import GIVEN, is_comparison, is_of_runs, open_comparison
     from maskwright.comparison.matrix import read_matrix
+    from maskwright.training.summary import tell_plan
 
     begun = is_comparison(given)
     if begun and (overrides or out):
@@ -193,7 +207,8 @@ def _compare_cells(given: Path, overrides: list[Override], out: Any, split: str 
     matrix = read_matrix(given / GIVEN if begun else given, overrides)
     root = given if begun else Path(out) if out else place_for(matrix)
     with out_folder(root if out or is_comparison(root) else None, root) as place:
-        compare_cells(matrix, place, split, _teller(progress), stderr() if progress else None)
+        console = stderr() if progress else None
+        compare_cells(matrix, place, split, _teller(progress), console, tell_plan(console) if console else None)
         return open_comparison(place)
 
 

@@ -74,7 +74,7 @@ def compare(
     else:
         matrix, root = _of_cells(named[0], words, out)
 
-        from maskwright.cli.telling import tell_plan
+        from maskwright.training.summary import tell_plan
 
         console = stderr()
         if plan:
@@ -123,7 +123,7 @@ def _of_cells(named: str, words: Sequence[str], out: str | None) -> tuple[Matrix
 def _run(matrix: Matrix, root: Path, split: str | None, console: Any, found: bool) -> Comparison:
     """Train and score what is left; `found` when the folder was not named but is that of an earlier call."""
     from maskwright.cli.output import goes_on_with
-    from maskwright.cli.telling import tell_plan
+    from maskwright.training.summary import tell_plan
     from maskwright.comparison.cells import compare_cells
     from maskwright.comparison.folder import GIVEN, open_comparison
     from maskwright.errors import as_typed

@@ -68,7 +68,7 @@ def check(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None
         Print one JSON document on stdout.
     """
     from maskwright.cli.output import say, say_json, stderr
-    from maskwright.cli.telling import tell_plan
+    from maskwright.training.summary import tell_plan
     from maskwright.errors import counted
 
     settled = _load(config, keys)

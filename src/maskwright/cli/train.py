@@ -48,7 +48,6 @@ def train(
     from pathlib import Path
 
     from maskwright.cli.output import goes_on_with, say, say_json, stderr
-    from maskwright.config.base import MONITORS
     from maskwright.config.files import load_config
     from maskwright.config.flags import parse_overrides
     from maskwright.errors import UsageError, as_typed
@@ -64,7 +63,7 @@ def train(
         raise UsageError(f"`--resume` must stand alone: a run goes on as it began; got {got} too. {fix}")
     settled = None if resume else load_config(path, overrides)
 
-    from maskwright.cli.telling import tell_plan
+    from maskwright.training.summary import format_best, tell_plan
     from maskwright.folders import out_folder
     from maskwright.runs import default_out
     from maskwright.training import fit
@@ -83,9 +82,7 @@ def train(
     if json:
         say_json({**document(result), "diagnosis": [one.to_json() for one in told]})
         return
-    scores = result.best_scores
-    known = [name for name in ("val_iou", "val_dice", "val_loss") if name in scores]  # an earlier version kept no Dice
-    say(f"best epoch {result.best_epoch + 1}: {', '.join(f'val {MONITORS[name]} {scores[name]:.4f}' for name in known)}")
+    say(format_best(result))
     for one in told[:2]:
         if one.severity != "fine":
             say(f"{one.severity}: {one}")

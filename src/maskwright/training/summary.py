@@ -1,4 +1,4 @@
-"""What a person is told before training starts."""
+"""What a person is told before training starts, and when it is done."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from maskwright.config.base import MONITORS
 from maskwright.data.description import check_command
 from maskwright.errors import counted, listed
 
 if TYPE_CHECKING:
     from maskwright.config import Config
-    from maskwright.training.fit import Plan
+    from maskwright.training.fit import Plan, TrainResult
 
 
 def tell_plan(console: Console) -> Callable[[Plan], None]:
@@ -42,6 +43,13 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
             console.print(line, soft_wrap=not console.is_terminal, markup=False)  # there it breaks between words
 
     return tell
+
+
+def format_best(result: TrainResult) -> str:
+    """The best epoch and its scores in a line."""
+    scores = result.best_scores
+    known = [name for name in ("val_iou", "val_dice", "val_loss") if name in scores]  # an earlier version kept no Dice
+    return f"best epoch {result.best_epoch + 1}: {', '.join(f'val {MONITORS[name]} {scores[name]:.4f}' for name in known)}"
 
 
 def _shown(config: Config) -> str:
