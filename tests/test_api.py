@@ -256,6 +256,28 @@ def test_training_says_what_the_command_says(tmp_path, capfd):
     assert lines[-1].startswith("best epoch 1: val IoU ") and lines[-1].endswith(f"; run in {run.root}")
 
 
+def test_an_audit_is_shown_as_it_prints():
+    audit = mw.check(data())
+    assert repr(audit) == str(audit)
+
+
+def test_a_run_lists_what_is_public_of_it(run):
+    assert {"evaluate", "predict", "diagnose", "report", "config", "history"} <= {*dir(run)}
+    assert all(hasattr(run, name) for name in dir(run))
+    assert not {"create", "html_of", "refuse_taken", "write_rows", "resolved_config"} & {*dir(run)}
+
+
+@pytest.mark.parametrize("several", [["a.jpg", "b.jpg"], None, 7])
+def test_what_is_no_single_image_is_refused_in_a_sentence(run, several):
+    with pytest.raises(UsageError, match=r"`image` must be the path of one image, or an array .* Predict its images one by one"):
+        run.predict(several)
+
+
+def test_a_folder_of_images_is_refused_without_advice_to_remove_it(run, tmp_path):
+    with pytest.raises(DataError, match=r"must be a file; it is a folder\. Predict its images one by one"):
+        run.predict(tmp_path)
+
+
 def test_data_is_made_and_audited(tmp_path):
     made = mw.make_data("puzzle", tmp_path / "set", count=4, size=(32, 48))
     audit = mw.check(made.root, **{"data.classes": {"background": 0, "piece": 255}})

@@ -50,6 +50,10 @@ ShownInNotebook.html_of = staticmethod(_html_of)
 class TrainedRun(Run, ShownInNotebook):
     """A run folder with verbs: evaluate, predict, diagnose, report."""
 
+    def __dir__(self) -> list[str]:
+        return ["checkpoints", "config", "data", "diagnose", "environment", "evaluate", "evaluation", "history", "name",
+                "predict", "report", "root", "weights"]  # fmt: skip
+
     def evaluate(
         self, split: str = "test", data: str | Path | None = None, threshold: str | float | None = None,
         boundary_width: int = 3,

@@ -123,10 +123,10 @@ def _of_cells(named: str, words: Sequence[str], out: str | None) -> tuple[Matrix
 def _run(matrix: Matrix, root: Path, split: str | None, console: Any, found: bool) -> Comparison:
     """Train and score what is left; `found` when the folder was not named but is that of an earlier call."""
     from maskwright.cli.output import goes_on_with
-    from maskwright.training.summary import tell_plan
     from maskwright.comparison.cells import compare_cells
     from maskwright.comparison.folder import GIVEN, open_comparison
     from maskwright.errors import as_typed
+    from maskwright.training.summary import tell_plan
 
     def say(line: str) -> None:
         console.print(line, soft_wrap=True, markup=False)

@@ -68,8 +68,8 @@ def check(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None
         Print one JSON document on stdout.
     """
     from maskwright.cli.output import say, say_json, stderr
-    from maskwright.training.summary import tell_plan
     from maskwright.errors import counted
+    from maskwright.training.summary import tell_plan
 
     settled = _load(config, keys)
 

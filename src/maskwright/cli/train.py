@@ -63,11 +63,11 @@ def train(
         raise UsageError(f"`--resume` must stand alone: a run goes on as it began; got {got} too. {fix}")
     settled = None if resume else load_config(path, overrides)
 
-    from maskwright.training.summary import format_best, tell_plan
     from maskwright.folders import out_folder
     from maskwright.runs import default_out
     from maskwright.training import fit
     from maskwright.training.diagnose import diagnose as read
+    from maskwright.training.summary import format_best, tell_plan
 
     console = stderr()
     with (

@@ -25,7 +25,7 @@ from maskwright.data.images import decode_raw, finite_pixels, to_uint8
 from maskwright.data.pictures import contrasting, overlay, palette, shown
 from maskwright.data.rasters import Georeference, georeferenced, raster_pixels, read_georeference
 from maskwright.data.record import bands_of, class_map
-from maskwright.errors import DataError, RunError, as_typed, must
+from maskwright.errors import DataError, RunError, UsageError, as_typed, must
 from maskwright.models import Segmenter, build_model
 from maskwright.models.devices import autocast, choose_device, choose_precision, torch_device
 from maskwright.models.weights import load_weights
@@ -34,6 +34,7 @@ from maskwright.prediction.threshold import foreground, read_threshold
 from maskwright.runs import Run
 from maskwright.training.resolve import view_of
 
+_ONE_BY_ONE = "Predict its images one by one, or have them written to files: maskwright predict RUN FOLDER --out DIR."
 _GREY = (0, 0, 0)  # the bands chosen where every image of a data set is grey
 
 
@@ -158,7 +159,11 @@ def read_pixels(
             kind = "RGB" if channels == 3 else "the run's bands"
             raise DataError(must("image", f"height × width × {channels} of uint8 ({kind})", got, "Convert it first."))
         return image, None, None
+    if not isinstance(image, str | Path):
+        raise UsageError(must("image", "the path of one image, or an array of its pixels", type(image).__name__, _ONE_BY_ONE))
     path = Path(image)
+    if path.is_dir():
+        raise DataError(f"`{path}` must be a file; it is a folder. {_ONE_BY_ONE}")
     if georeferenced(path):
         raw, valid = raster_pixels(path)
         place = read_georeference(path)

@@ -190,3 +190,5 @@ class Audit(ShownInNotebook):
         from maskwright.data.checks.telling import told  # which knows findings
 
         return "\n".join(told(self)).rstrip().replace("\u00a0", " ")
+
+    __repr__ = __str__
