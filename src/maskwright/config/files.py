@@ -124,7 +124,8 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
         return {}, {}
     if not isinstance(tree, dict):
         raise ConfigError([f"{path}: must hold keys such as `data:` and `model:`; got a {type(tree).__name__}."])
-    return {key: value for key, value in tree.items() if value is not None}, sources  # `optim:` with nothing below: defaults
+    # `optim:` with nothing below is its defaults; of a data set's description, `ignore_index: null` says that nothing is ignored
+    return {key: value for key, value in tree.items() if value is not None or key == "ignore_index"}, sources
 
 
 def _note_lines(node: Any, at: tuple[str | int, ...], path: Path, lines: Sequence[str], sources: Sources) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from data.layouts import LAYOUTS
 from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit
 from maskwright.data.checks.writing import description, write_description
+from maskwright.data.opening import open_dataset
 from maskwright.errors import DataError
 
 
@@ -43,6 +45,22 @@ def test_what_was_configured_is_written_down(tmp_path: Path) -> None:
     config = DataConfig.model_validate({"root": str(tmp_path), **keys, "ignore_index": 7, "split": {"group": "^a"}})
     tree = yaml.safe_load(description(audit(config), config))
     assert tree["ignore_index"] == 7 and tree["classes"] == {"background": 0, "pet": 1} and tree["split"] == {"group": "^a"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"ignore_index": None}, {"ignore_index": (7, 9)}, {"split": {"val": 0.4, "seed": 3}}, {"split": {"group": ".+", "seed": 5}}],
+    ids=["nothing ignored", "several ignored", "split", "split and groups"],
+)
+def test_what_was_configured_holds_without_being_said_again(said: dict[str, Any], tmp_path: Path) -> None:
+    """`null` was read as the default, and of a split its groups alone were written: another split was dealt, without a word."""
+    plain(tmp_path)
+    config = DataConfig.model_validate({"root": str(tmp_path), **said})
+    write_description(audit(config), config)
+    opened = [open_dataset(one) for one in (config, DataConfig(root=str(tmp_path)))]
+    assert len({one.dataset.fingerprint for one in opened}) == 1
+    for one in opened:
+        one.store.close()
 
 
 def test_groups_that_names_show_are_written_with_their_evidence(tmp_path: Path) -> None:

@@ -97,13 +97,12 @@ def _proposed_classes(audit: Audit) -> list[str]:
 
 
 def _groups(audit: Audit, config: DataConfig) -> list[str]:
-    """The pattern of groups that the names show, where the split is ours to deal."""
-    if "split" in config.model_fields_set and "group" in config.split.model_fields_set:
-        return [_key("split", {"group": config.split.group}, "as configured")]
+    """How the split is to be dealt, as configured, and the pattern of groups that the names show, where it is ours to deal."""
+    said = config.split.model_dump(exclude_unset=True) if "split" in config.model_fields_set else {}
     found = next((finding for finding in audit.findings if finding.code == "groups" and "pattern" in finding.details), None)
-    if found is None or not found.details["kept"]:
-        return []
-    return [_key("split", {"group": found.details["pattern"]}, found.evidence)]
+    if "group" in said or found is None or not found.details["kept"]:
+        return [_key("split", said, "as configured")] if said else []
+    return [_key("split", {**said, "group": found.details["pattern"]}, found.evidence)]
 
 
 __all__ = ["FILE", "description", "place_for", "write_description"]
