@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -134,6 +135,34 @@ def test_something_else_in_place_of_a_file(name: str, kind: str, tmp_path: Path)
         path.write_bytes(b"\xff\xfe\x00" * 50)
     for reader in reading_a_comparison(root) if source == matrix() else commands(root, name)[:3]:
         read_or_refused(reader, f"{name}, {kind}")
+
+
+HALF = "\\ud800"  # of a letter: JSON has it, and no file name or page
+TOLD = {
+    "data.json": [('"images/', f'"{HALF}images/', "`splits.train.0.id` must be a path|a string"),
+                  ('"picture",\n     "",\n     []', '"picture", "", [[1, 70000]]', "form.2.0.1` must be less than or equal")],
+    "plan.json": [('"entry": "', f'"entry": "{HALF}', "`cells.0.entry` must be"),
+                  ('"entry": "', '"entry": "\\udcff', "`cells.0.entry` must be text that can be shown")],
+    "environment.json": [('"python": "', f'"python": "{HALF}', "`python` must be a string; got")],
+    "history.csv": [("", "", "no such `seconds`")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "case"), [(name, case) for name, cases in TOLD.items() for case in cases])
+def test_values_that_nothing_can_show_or_count_are_refused(name: str, case: tuple[str, str, str], tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    shutil.copytree(matrix() if name == "plan.json" else scored(), root)
+    text = (root / name).read_text()
+    if name == "history.csv":
+        head, first, *rest = text.splitlines()
+        cells = first.split(",")
+        cells[head.split(",").index("seconds")] = "nan"
+        (root / name).write_text("\n".join([head, ",".join(cells), *rest]))
+    else:
+        assert case[0] in text
+        (root / name).write_text(text.replace(*case[:2]))
+    outcome = maskwright("report", root)
+    assert outcome.code == 2 and re.search(case[2], outcome.sentence) and "Value error" not in outcome.err, outcome.err
 
 
 @pytest.mark.slow

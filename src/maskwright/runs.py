@@ -339,7 +339,7 @@ def _read_history(path: Path) -> list[dict[str, float]]:
         raise RunError(f"`{path}` must hold a number a column; {error}. Restore it.") from None
     for number, row in enumerate(rows):
         strange = [key for key in _COLUMNS if key not in row] or [key for key, value in row.items() if abs(value) > _LARGEST]
-        strange += [key for key in ("seconds", "images_per_second") if row.get(key, 0) < 0]
+        strange += [key for key in ("seconds", "images_per_second") if not row.get(key, 0) >= 0]  # nor NaN
         strange += [key for key in row if key.endswith("_iou") and not (math.isnan(row[key]) or 0 <= row[key] <= 1)]
         if strange or row["epoch"] != number:
             told = f"epoch {number} has no such `{strange[0]}`" if strange else f"epoch {number} is missing"

@@ -1,6 +1,6 @@
 """What has to be set right in this process before torch and its family are at work.
 
-Three things, each in this one place: the memory allocator and how much there is, and torchvision on a CPU-only torch.
+Each in this one place: the memory allocator and how much there is, torchvision on a CPU-only torch, and matplotlib's settings.
 """
 
 from __future__ import annotations
@@ -61,6 +61,13 @@ def limit_memory(share: float = 1.0) -> None:
         own = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()  # data and stacks so far
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         resource.setrlimit(resource.RLIMIT_DATA, (own + int(share * free_memory()), hard))
+
+
+def ensure_matplotlib() -> None:
+    """Import matplotlib without the `matplotlibrc` of the current folder, which may be anybody's and makes it start programs."""
+    if "matplotlib" not in sys.modules:
+        with contextlib.chdir(Path(__file__).parent):
+            importlib.import_module("matplotlib")
 
 
 @functools.cache

@@ -5,27 +5,38 @@ Keys that came later than the first runs are `NotRequired`; others than these ma
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
+
+_STRANGE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # halves of letters, less the bytes that names in an old encoding hold
 
 
 def _is_text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a string")
+    if not isinstance(value, str) or _STRANGE.search(value):
+        raise PydanticCustomError("text", "a string")
     return value
 
 
 def _is_path(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 4096 or "\0" in value:
-        raise ValueError("a path")
+    if not 0 < len(_is_text(value)) <= 4096 or "\0" in value:
+        raise PydanticCustomError("path", "a path")
+    return value
+
+
+def _is_shown(value: Any) -> str:
+    if re.search("[\ud800-\udfff]", _is_text(value)):
+        raise PydanticCustomError("shown", "text that can be shown")
     return value
 
 
 # numbers are no text and no truth values; pydantic's own text holds no names in an old encoding
 _Text = Annotated[Any, AfterValidator(_is_text)]
 _Path = Annotated[Any, AfterValidator(_is_path)]
+_Shown = Annotated[Any, AfterValidator(_is_shown)]  # in plots, too, which take no names in an old encoding
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]  # part of file names and of questions to a store
 _Number = Annotated[float, Field(strict=True, ge=-1e30, le=1e30)]
 _Tone = Annotated[float, Field(strict=True, allow_inf_nan=False)]  # of an image of floats, which may have any
@@ -43,7 +54,7 @@ def _as_many(first: str, *others: str) -> Any:
     def refuse_unequal(tree: Any) -> Any:
         for other in others:
             if len(tree[other]) not in ((len(tree[first]),) if other == "values" else (0, len(tree[first]))):
-                raise ValueError(f"as many {other} as {first}")
+                raise PydanticCustomError("many", "{told}", {"told": f"as many {other} as {first}"})
         return tree
 
     return AfterValidator(refuse_unequal)
@@ -69,7 +80,7 @@ class _File(TypedDict):
     id: _Path
     image: _Path
     mask: _Path
-    form: tuple[_Text, _Text, list[tuple[_Natural, _Natural]]]
+    form: tuple[_Text, _Text, list[tuple[_Level, Annotated[int, Field(strict=True, ge=0, le=0xFFFF)]]]]
     window: tuple[_Natural, _Natural, _Side, _Side] | None
     group: _Text | None
     size: tuple[_Side, _Side]
@@ -254,8 +265,8 @@ class BestEpoch(TypedDict):
 
 
 class _Place(TypedDict):
-    name: _Text
-    entry: _Text
+    name: _Shown
+    entry: _Shown
     run: _Path
     settings: dict[_Text, Any]
 

@@ -15,7 +15,20 @@ import pytest
 import torch
 
 from maskwright.comparison.measuring import Measurer
-from support import PROGRAM, TINY, data, environment, interruptible, leftovers, maskwright, rows, start, wait_until
+from support import (
+    PROGRAM,
+    TINY,
+    copy_of,
+    data,
+    environment,
+    finished,
+    interruptible,
+    leftovers,
+    maskwright,
+    rows,
+    start,
+    wait_until,
+)
 
 HEAVY = ("torch", "numpy", "lightning", "pydantic", "cv2", "PIL", "matplotlib", "timm")
 
@@ -220,3 +233,26 @@ def test_a_worker_that_is_spawned_takes_no_module_from_the_current_folder(hostil
     done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not (hostile / "ran").exists()
+
+
+def test_a_current_folder_that_was_removed_is_told(tmp_path):
+    """With torch at work there, MKL ends the process without a word of ours."""
+    (tmp_path / "gone").mkdir()
+    line = 'cd "$0" && rmdir "$0" && "$@"'
+    for words in (["train", "--data", data(), *TINY], ["data", "make", "puzzle", "x"], ["doctor"]):
+        command = ["sh", "-c", line, tmp_path / "gone", PROGRAM, *map(str, words)]
+        (tmp_path / "gone").mkdir(exist_ok=True)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+        assert done.returncode == 2 and done.stdout == ""
+        assert done.stderr.startswith("maskwright: the current folder must be one that is there; it was removed")
+
+
+@pytest.mark.parametrize("words", [["report"], ["evaluate", "--pictures"], ["train", "--resume"]], ids=lambda words: words[0])
+def test_settings_of_matplotlib_in_the_current_folder_are_not_taken(words, tmp_path):
+    """They may be anybody's, make it start LaTeX, and a pipe would be waited for; a notebook's backend is none here."""
+    run = copy_of(finished(), tmp_path / "run")
+    os.mkfifo(tmp_path / "matplotlibrc")
+    command = [PROGRAM, words[0], *words[1:], str(run)] if words[0] == "train" else [PROGRAM, words[0], str(run), *words[1:]]
+    given = {**environment(), "MPLBACKEND": "module://no.such_backend"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=given, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr

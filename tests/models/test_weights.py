@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +325,19 @@ class TestFromFilesAndRuns:
         with pytest.raises(ModelError, match=words) as refused:
             build_model(UnetConfig(width=2, depth=1, weights=str(tmp_path / name)), TWO)
         assert len(str(refused.value).splitlines()) == 1
+
+    @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor", "ignore:.*uantized", "ignore:TypedStorage")
+    @pytest.mark.parametrize("kind", ["sparse", "quantised", "complex", "empty"])
+    def test_tensors_that_are_no_plain_numbers_are_told(self, kind: str, tmp_path: Path) -> None:
+        state = build_model(UnetConfig(width=2, depth=1), TWO).state_dict()
+        name, kernel = next((name, value) for name, value in state.items() if value.ndim == 4)
+        kinds: dict[str, Callable[[], torch.Tensor]] = {
+            "sparse": kernel.to_sparse, "quantised": lambda: torch.quantize_per_tensor(kernel, 0.1, 0, torch.qint8),
+            "complex": lambda: kernel.to(torch.complex64), "empty": lambda: kernel.to("meta"),
+        }  # fmt: skip
+        torch.save({**state, name: kinds[kind]()}, tmp_path / "odd.pt")
+        with pytest.raises(ModelError, match="must be a file of plain tensors"):
+            build_model(UnetConfig(width=2, depth=1, weights=str(tmp_path / "odd.pt")), TWO)
 
     def test_pickled_objects_are_never_run(self, tmp_path: Path) -> None:
         torch.save(build_model(UnetConfig(width=2, depth=1), TWO), tmp_path / "object.pt")

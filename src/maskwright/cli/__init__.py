@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from maskwright.errors import MaskwrightError, is_out_of_memory, printable
+from maskwright.errors import MaskwrightError, UsageError, is_out_of_memory, printable
 from maskwright.runtime import limit_memory
 
 if TYPE_CHECKING:
@@ -129,11 +129,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name in an old encoding; JSON escapes it just so
     if arguments is None:
         os.environ.setdefault("PYTHONSAFEPATH", "1")  # no process that is started takes modules from the current folder
+        os.environ["MPLBACKEND"] = "agg"  # nothing is shown in a window; a notebook's own is none here
         limit_memory()
         if not (debug or sys.warnoptions):
             warnings.simplefilter("ignore")  # libraries' own: what a person must know is told by us
     pressed = _note_interrupts() if arguments is None else (lambda: False)
     try:
+        _refuse_lost_folder()
         if words in ([], ["-h"], ["--help"]):
             print(overview())
             code = 0
@@ -162,6 +164,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _leave(sys.stdout)
         code = _tell("interrupted", 130) if pressed() else _tell(_sentence(error, words), 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse_lost_folder() -> None:
+    """Stop where the current folder was removed: libraries end the whole process there."""
+    from pathlib import Path  # late: the bare --help needs little
+
+    try:
+        Path.cwd()
+    except OSError as error:
+        fix = "Change to one that is, such as your home: cd"
+        raise UsageError(f"the current folder must be one that is there; it was removed ({error.strerror}). {fix}") from None
 
 
 def _end_progress() -> None:

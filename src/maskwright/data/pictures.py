@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageFont
 
 from maskwright.data.dataset import IGNORE
+from maskwright.runtime import ensure_matplotlib
 
 IGNORED_COLOUR = (127, 127, 127)
 MISSED_COLOUR, ADDED_COLOUR = (0, 114, 178), (213, 94, 0)
@@ -144,6 +145,7 @@ def fitting(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
 @functools.cache
 def typeface(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """The letters of sheets of pictures."""
+    ensure_matplotlib()
     import matplotlib  # late: only a sheet needs its typeface, which holds most alphabets
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"

@@ -103,9 +103,18 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     if isinstance(tree, Mapping):
         tree = next((tree[key] for key in _WRAPPED if isinstance(tree.get(key), Mapping)), tree)
         tensors = {str(name): value for name, value in tree.items() if isinstance(value, torch.Tensor)}
+        strange = next((name for name, value in tensors.items() if not _is_plain(value)), None)
+        if strange:
+            fix = "Save them as dense numbers."
+            got = f"{path}, where {strange} is sparse, quantised, complex or empty"
+            raise ModelError(must("model.weights", "a file of plain tensors", got, fix))
         if tensors:
             return tensors
     raise ModelError(must("model.weights", "a file that holds named tensors", f"{path}, which holds none", "Check the path."))
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    return tensor.layout is torch.strided and not (tensor.is_meta or tensor.is_quantized or tensor.is_complex())
 
 
 def can_be_mapped(path: Path) -> bool:
@@ -141,6 +150,8 @@ def first_difference(theirs: Mapping[str, Any], mine: Mapping[str, torch.Tensor]
             return f"{name} is missing"
         if other.shape != value.shape:
             return f"{name} is {shape_text(other)} and not {shape_text(value)}"
+        if not _is_plain(other):
+            return f"{name} is sparse, quantised, complex or empty"
         if not other.isfinite().all():
             return f"{name} holds values that are not finite"
     return next((f"{name} has no place in it" for name in theirs if name not in mine), None)

@@ -1,5 +1,9 @@
 """A run as one self-contained page."""
 
-from maskwright.reports.build import write_report
+from maskwright import runtime
+
+runtime.ensure_matplotlib()
+
+from maskwright.reports.build import write_report  # noqa: E402
 
 __all__ = ["write_report"]

@@ -2,4 +2,5 @@
 
 from maskwright import runtime
 
+runtime.ensure_matplotlib()  # before torchmetrics
 runtime.ensure_torchvision()  # before Lightning, which imports it by way of torchmetrics
