@@ -48,7 +48,7 @@ def main() -> bool:
 def variants(out: Path, minutes: float | None, ups: list[str], epochs: int) -> bool:
     """Defaults but for variant, length, and pieces lying any way round; training and evaluation count into the time."""
     figures: list[Figure] = []
-    length: dict[str, object] = {"train.minutes": minutes * 0.95} if minutes else {"train.epochs": epochs}
+    length: dict[str, object] = {"train.budget": f"{minutes * 60:.0f}s"} if minutes else {"train.epochs": epochs}
     for up in ups:
         before = time.process_time()
         evaluation, run, seconds = trained(out / up, {"model.up": up, "augment": ANY_WAY_ROUND, **length})

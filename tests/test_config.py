@@ -375,7 +375,7 @@ CHANGES = st.fixed_dictionaries(
         "optim.lr": FLOATS,
         "optim.clip": st.none() | FLOATS,
         "optim.freeze": st.lists(st.sampled_from(["encoder", "decoder", "head"])),
-        "train.minutes": st.none() | FLOATS,
+        "train.budget": st.none(),
         "train.epochs": st.just("auto") | st.integers(1, 10**6),
         "train.early_stop": st.none() | st.integers(1, 99),
         "loss": st.sampled_from(["auto", "ce", "lovasz"]) | st.lists(TERMS.map(lambda term: term.model_dump()), min_size=1),

@@ -46,7 +46,7 @@ _Side = Annotated[int, Field(strict=True, gt=0, le=2**31)]
 _Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 _Warmth = Annotated[float, Field(strict=True, gt=0, le=1e6)]
 _Level = Annotated[int, Field(strict=True, ge=0, le=0xFFFFFF)]  # of a mask: a number of 16 bits, or a colour
-_Budget = Annotated[float, Field(strict=True, gt=0, le=1e9)]
+_Time = Annotated[str, Field(pattern=r"^[\d.]{1,20}[smhd]$")]
 _Split = Literal["train", "val", "test"]
 
 
@@ -264,6 +264,20 @@ class BestEpoch(TypedDict):
     epoch: _Natural
 
 
+class Stretch(TypedDict):
+    """An entry of pace.json: steps of a budget that were decided on together."""
+
+    epoch: _Natural
+    step: _Natural
+    steps: _Natural
+    seen: _Natural
+    batch: Annotated[int, Field(strict=True, gt=0, le=2**20)]
+    small: Annotated[bool, Field(strict=True)]
+    start: _Share
+    end: _Share
+    seconds: Annotated[float, Field(strict=True, ge=0, le=1e9)]
+
+
 class _Place(TypedDict):
     name: _Shown
     entry: _Shown
@@ -275,7 +289,7 @@ class ComparisonPlan(TypedDict):
     """plan.json of a comparison: its cells and runs, and what each may spend."""
 
     split: _Split
-    budget: dict[Literal["epochs", "repeats", "minutes"], _Budget | Literal["auto"] | None]
+    budget: dict[Literal["epochs", "repeats", "budget"], Annotated[int, Field(strict=True, gt=0, le=10**6)] | _Time | None]
     cells: list[_Place]
 
 

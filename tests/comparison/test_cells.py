@@ -273,10 +273,10 @@ def test_a_split_without_images_is_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_budget_of_minutes_leaves_epochs_to_each_cell():
+def test_a_budget_of_time_leaves_epochs_to_each_cell():
     cell = Cell("a", "a", "a", {}, Config())
-    assert budgeted(cell.config, {"minutes": 2.5}).train.epochs == "auto"
-    assert budgeted(cell.config, {"minutes": 2.5}).train.minutes == 2.5
+    assert budgeted(cell.config, {"epochs": "auto", "budget": "2m"}).train.epochs == "auto"
+    assert budgeted(cell.config, {"epochs": "auto", "budget": "2m"}).train.budget == "2m"
     settled = budgeted(cell.config, {"epochs": 7, "repeats": 3}).train
     assert (settled.epochs, settled.repeats) == (7, 3)
 

@@ -230,7 +230,7 @@ def test_other_budgets_and_training_images_are_told(tmp_path):
     runs[1].write_config(runs[1].config.replace({"train.epochs": 9}), {})
     assert compare_runs(runs).notes == ("The runs had different budgets: train.epochs (2 and 9) differs.",)
     for run in runs:  # within the same minutes the epochs come as they may
-        run.write_config(run.config.replace({"train.minutes": 5}), {})
+        run.write_config(run.config.replace({"train.epochs": "auto", "train.budget": "5m"}), {})
     assert compare_runs(runs).notes == ()
     changed(runs[1], lambda document: document["splits"]["train"].pop())
     assert compare_runs(runs).notes == (

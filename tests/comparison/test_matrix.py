@@ -219,7 +219,7 @@ def test_a_comparison_must_say_what_varies(tmp_path, text):
     assert problem == "my.yaml: must say what varies. Give `matrix:`, such as {model: [unet, unet/resnet34]}."
 
 
-@pytest.mark.parametrize("key", ["epochs", "train.epochs", "minutes"])
+@pytest.mark.parametrize("key", ["epochs", "train.epochs", "budget"])
 def test_the_budget_must_not_vary(tmp_path, key):
     (problem,) = refused(tmp_path, f"matrix:\n  {key}: [1, 2]")
     assert problem.startswith(f"my.yaml, line 2: `matrix.{key}` must not vary: all cells are trained on one budget.")
@@ -236,8 +236,8 @@ def test_the_test_must_not_vary(tmp_path, key):
 def test_repeats_may_vary_only_where_time_is_the_budget(tmp_path):
     (problem,) = refused(tmp_path, "matrix:\n  train.repeats: [1, 2]")
     assert problem.startswith("my.yaml, line 2: `train.repeats` must not vary")
-    assert len(read(tmp_path, "base: {train: {minutes: 3}}\nmatrix:\n  train.repeats: [1, 2]").cells) == 2
-    (problem,) = refused(tmp_path, "base: {train: {minutes: 3, epochs: 2}}\nmatrix:\n  train.repeats: [1, 2]")
+    assert len(read(tmp_path, "base: {train: {budget: 3m}}\nmatrix:\n  train.repeats: [1, 2]").cells) == 2
+    (problem,) = refused(tmp_path, "base: {train: {epochs: 2}}\nmatrix:\n  train.repeats: [1, 2]")
     assert problem.startswith("my.yaml, line 3: `train.repeats` must not vary")
 
 

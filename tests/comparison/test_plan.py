@@ -143,12 +143,12 @@ class Here:
     measure = staticmethod(measure)
 
 
-def test_minutes_are_the_time_and_settle_the_epochs(tmp_path, monkeypatch):
+def test_a_budget_is_the_time(tmp_path, monkeypatch):
     monkeypatch.setattr(plans, "measurer", lambda: contextlib.nullcontext(Here()))
-    matrix = read_matrix(written(tmp_path / "c.yaml", {"seed": [0]}, train={"epochs": "auto", "minutes": 0.5}))
+    matrix = read_matrix(written(tmp_path / "c.yaml", {"seed": [0]}, train={"epochs": "auto", "budget": "30s"}))
     plan = make_plan(matrix, tmp_path / "out")
     (cell,) = plan.cells
-    assert plan.budget == {"minutes": 0.5} and cell.measured is not None
+    assert plan.budget == {"budget": "30s"} and cell.measured is not None
     assert cell.measured.epochs > 3 and cell.measured.seconds == pytest.approx(33)
 
 

@@ -61,9 +61,3 @@ def test_smaller_batches_alone_are_another_training(tmp_path: Path) -> None:
     whole = train(tmp_path / "whole", "--batch-size", 6)
     one, two = (torch.load(run.checkpoints / "last.ckpt", weights_only=True)["state_dict"] for run in (small, whole))
     assert not all(torch.allclose(one[name], two[name], rtol=1e-2, atol=1e-3) for name in two)
-
-
-def test_minutes_are_planned_by_batches_and_told_so(tmp_path: Path) -> None:
-    words = ("--minutes", 0.01, "--train.accumulate", 2, "--train.repeats", 4)
-    assert maskwright("train", "--data", data(), *TINY, *words, "--out", tmp_path / "run").code == 0
-    assert "s a batch and" in Run.open(tmp_path / "run").environment["auto"]["train.epochs"]

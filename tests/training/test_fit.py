@@ -209,16 +209,6 @@ def test_a_frozen_encoder_keeps_its_weights_and_statistics(tmp_path, average):
     assert not any(torch.equal(start[name], end[name]) for name in decoder)
 
 
-def test_minutes_become_epochs_by_a_measurement(tmp_path):
-    outcome = maskwright("train", "--data", data(), *TINY, "--minutes", 0.02, "--out", tmp_path / "run")
-    assert outcome.code == 0, outcome.err
-    run = Run.open(tmp_path / "run")
-    assert run.config.train.epochs == len(run.history) >= 1
-    why = run.environment["auto"]["train.epochs"]
-    assert why.startswith("0.02 minutes at ") and "measured here" in why
-    assert f"# train.epochs was auto: {why}" in (run.root / "config.yaml").read_text()
-
-
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path):
     runs = [train(tmp_path / str(number), "--epochs", EPOCHS, "--seed", seed) for number, seed in enumerate((0, 1))]
     assert runs[0].weights.read_bytes() == (finished() / "model.safetensors").read_bytes()

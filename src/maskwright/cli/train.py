@@ -22,11 +22,11 @@ def train(
 ) -> None:
     """Train a model on images and masks.
 
-    maskwright train --data my_data
+    maskwright train --data my_data --budget 10m
     maskwright train my.yaml --model unet/resnet34 --epochs 20 --out runs/first
     maskwright train --resume runs/first
 
-    Flags for common keys: --data --model --weights --epochs --minutes --batch-size --lr --weight-decay
+    Flags for common keys: --data --model --weights --budget --epochs --batch-size --lr --weight-decay
     --loss --augment --size --seed --precision --devices --freeze-encoder --freeze-decoder --freeze-head,
     --mask-threshold, --log csv,tensorboard,wandb,mlflow, and --allow CODE, to train in spite of an error that
     maskwright check finds.
@@ -45,6 +45,9 @@ def train(
     json
         Print one JSON document on stdout.
     """
+    import time
+
+    began = time.perf_counter()  # a budget holds all that comes, imports as well
     from pathlib import Path
 
     from maskwright.cli.output import goes_on_with, say, say_json, stderr
@@ -77,7 +80,7 @@ def train(
         if settled is None:
             result = fit.resume(root, console, Path(moved) if moved else None)
         else:
-            result = fit.train(settled, root, console, tell=tell_plan(console))
+            result = fit.train(settled, root, console, tell=tell_plan(console), began=began)
     told = read(result.run)
     if json:
         say_json({**document(result), "diagnosis": [one.to_json() for one in told]})

@@ -96,9 +96,9 @@ def _once(problems: list[str]) -> list[str]:
 
 
 def budget_of(plan: fit.Plan) -> dict[str, Any]:
-    """What every cell may spend: so many epochs of so many inputs, or so many minutes."""
+    """What every cell may spend: so many epochs of so many inputs, or so much time."""
     train = plan.config.train
-    return {"minutes": train.minutes} if train.epochs == "auto" else {"epochs": train.epochs, "repeats": train.repeats}
+    return {"budget": train.budget} if train.epochs == "auto" else {"epochs": train.epochs, "repeats": train.repeats}
 
 
 def budgeted(config: Config, budget: Mapping[str, Any]) -> Config:

@@ -115,10 +115,10 @@ def _lay_flags(
 def _refuse_unequal_budget(reading: Reading, base: Mapping[str, Any], axes: Mapping[str, list[Value]], rows: Rows) -> None:
     """Repeats decide how many inputs an epoch has; they may vary only where time is the budget."""
     train = base.get("train")
-    if isinstance(train, dict) and train.get("minutes") is not None and train.get("epochs", "auto") == "auto":
+    if isinstance(train, dict) and train.get("budget") is not None and train.get("epochs", "auto") == "auto":
         return
     for one in [*axes.get("train.repeats", [])[:1], *(one for _, values in rows for one in values if one.key == "train.repeats")]:
-        what = "`train.repeats` must not vary: it changes how many inputs are trained on. Set train.minutes as the budget."
+        what = "`train.repeats` must not vary: it changes how many inputs are trained on. Set train.budget."
         reading.problems.append(f"{one.source}: {what}")
 
 

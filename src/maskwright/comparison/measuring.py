@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from maskwright.config import Config
+from maskwright.config.base import seconds_of
 from maskwright.data.opening import Opened
 from maskwright.errors import MaskwrightError, is_out_of_memory
 from maskwright.runtime import limit_memory
@@ -160,7 +161,8 @@ def measure(task: Task) -> Measured:
         _take(2 * disk.last + disk.weights)
     memory = _peak(opened)
     epoch = timing.epoch_seconds(config, step, image, keys, len(opened.dataset.split("val")))
-    epochs = max(1, int((train.minutes or 0) * 60 / epoch)) if train.epochs == "auto" else train.epochs
+    epochs = max(1, int(seconds_of(train.budget) / epoch)) if train.budget is not None else train.epochs
+    assert epochs != "auto"
     assert config.data.size != "auto"
     parameters = sum(parameter.numel() for parameter in model.parameters())
     adds = multiply_adds(model, bands, config.data.size)

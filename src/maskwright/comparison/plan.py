@@ -15,6 +15,7 @@ from maskwright.comparison.cells import budget_of, budgeted, refuse_empty_split,
 from maskwright.comparison.matrix import Cell, Matrix
 from maskwright.comparison.measuring import Measured, Measurer, Task, measurer
 from maskwright.config import Config
+from maskwright.config.base import seconds_of
 from maskwright.data.dataset import SPLITS
 from maskwright.data.description import described
 from maskwright.data.opening import Opened
@@ -151,8 +152,8 @@ def _planned(cell: Cell, base: fit.Plan, budget: dict[str, Any], num_test: int, 
     found = at_work.measure(Task(config, _light(plan.opened), num_test))
     if isinstance(found, str):
         return CellPlan(cell.name, None, found)
-    if config.train.epochs == "auto":  # a budget of minutes holds the search for a rate as well
-        seconds = 60 * (config.train.minutes or 0)
+    if config.train.budget is not None:  # which holds the search for a rate as well
+        seconds = seconds_of(config.train.budget)
     else:
         seconds = found.seconds + (RANGE_STEPS * found.step if searches else 0)
     return CellPlan(cell.name, replace(found, seconds=seconds + _START))

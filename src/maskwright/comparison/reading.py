@@ -21,7 +21,7 @@ from maskwright.errors import closest, listed
 # one test for all, and one budget: only then does a difference come from what is compared
 SHARED = ("data.root", "data.images", "data.masks", "data.reader", "data.target", "data.boundary", "data.window", "data.classes",
           "data.ignore_index", "data.foreground_from", "data.split")  # fmt: skip
-BUDGET = ("train.epochs", "train.minutes")
+BUDGET = ("train.epochs", "train.budget")
 _FREE = ("optim.options", "optim.freeze", "model.pixels")  # mappings whose keys the sections do not list
 _FLAGS = {flag[2:].replace("-", "_"): key for flag, key in SHORT.items()}
 Where = tuple[str | int, ...]

@@ -48,11 +48,11 @@ def unlike_terms(named: Named, counts: Sequence[Sequence[Counts]], split: str) -
 def _budget(runs: Sequence[Run]) -> str | None:
     """Epochs that differ, where no common time was the budget."""
     trains = [run.config.train for run in runs]
-    minutes = {train.minutes for train in trains}
-    if len(minutes) == 1 and minutes != {None}:
+    budgets = {train.budget for train in trains}
+    if len(budgets) == 1 and budgets != {None}:
         return None
     told = []
-    for key in ("epochs", "minutes", "repeats"):
+    for key in ("epochs", "budget", "repeats"):
         values = sorted({str(getattr(train, key)) for train in trains}, key=lambda text: (len(text), text))
         told += [f"train.{key} ({listed(values, 'and', _NAMED)})"] if len(values) > 1 else []
     return f"The runs had different budgets: {listed(told)} differ{'s' if len(told) == 1 else ''}." if told else None

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from maskwright.config.augment import AugmentPreset, AugmentStep
-from maskwright.config.base import Auto, Count, Fraction, Minutes, Monitor, Section, Seed
+from maskwright.config.base import Auto, Budget, Count, Fraction, Monitor, Section, Seed
 from maskwright.config.data import DataConfig
 from maskwright.config.log import LogEntry, LogInput, log_shorthand
 from maskwright.config.losses import LossName, LossTerm, loss_shorthand
@@ -30,9 +30,10 @@ class TrainConfig(Section):
     """How long and on what training runs."""
 
     epochs: Annotated[Count | Auto, Field(description="passes over the training images")] = "auto"
-    minutes: Annotated[Minutes | None, Field(description="epochs auto: as many as fit, by steps measured at the start")] = None
+    budget: Annotated[Budget | None, Field(description="time to spend in all: 30s, 5m, 2h, 1d; in place of epochs")] = None
     grow: Annotated[
-        Fraction | Auto, Field(description="share of the epochs, the first ones, trained on inputs of half the size")
+        Fraction | Auto,
+        Field(description="share of the epochs or of the budget, from its start, at half the size"),
     ] = "auto"
     repeats: Annotated[Count | Auto, Field(description="inputs drawn from each image an epoch")] = "auto"
     batch_size: Annotated[Count | Auto, Field(description="inputs the network sees at once")] = "auto"
@@ -55,6 +56,12 @@ class TrainConfig(Section):
         BeforeValidator(lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=list[str] | str),
         Field(description="codes of errors that maskwright check finds and that training goes on in spite of"),
     ] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _epochs_or_time(self) -> TrainConfig:
+        if self.budget is not None and self.epochs != "auto":
+            raise ValueError(f"budget and epochs must not be given together; got {self.budget} and {self.epochs}. Leave one out")
+        return self
 
 
 class Config(Section):

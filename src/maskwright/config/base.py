@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
 )
@@ -27,7 +29,27 @@ def higher_is_better(monitor: str) -> bool:
 
 
 Count = Annotated[int, Field(gt=0, le=1_000_000)]
-Minutes = Annotated[float, Field(gt=0, le=1_000_000)]
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds_of(budget: str) -> float:
+    """A time with its unit, in seconds.
+
+    >>> seconds_of("90s"), seconds_of("1.5h")
+    (90.0, 5400.0)
+    """
+    return float(budget[:-1]) * _UNITS[budget[-1]]
+
+
+def _is_budget(value: Any) -> Any:
+    """A time with a unit, from a second to a hundred days."""
+    text = str(value).replace(" ", "").lower()
+    if not re.fullmatch(r"\d{1,12}(\.\d{1,12})?[smhd]", text) or not 1 <= seconds_of(text) <= 8_640_000:
+        raise ValueError(f"must be a time with its unit, such as 30s, 5m, 2h or 1d, from 1s to 100d; got {text[:40]}")
+    return text
+
+
+Budget = Annotated[str, BeforeValidator(_is_budget)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what every generator of random numbers takes
 
 

@@ -18,7 +18,7 @@ SHORT = {
     "--weights": "model.weights", "--epochs": "train.epochs", "--batch-size": "train.batch_size", "--lr": "optim.lr",
     "--learning-rate": "optim.lr", "--weight-decay": "optim.weight_decay", "--wd": "optim.weight_decay", "--loss": "loss",
     "--seed": "train.seed", "--precision": "train.precision", "--devices": "train.devices", "--augment": "augment",
-    "--size": "data.size", "--minutes": "train.minutes", "--mask-threshold": "train.mask_threshold",
+    "--size": "data.size", "--budget": "train.budget", "--mask-threshold": "train.mask_threshold",
 }  # fmt: skip
 ALLOW = "--allow"  # once for each code
 LOG = "--log"  # once, with commas, or once for each logger

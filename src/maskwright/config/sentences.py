@@ -21,7 +21,8 @@ Sources = dict[tuple[str | int, ...], str]  # where the key at a path was given
 # what other tools call these keys
 SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "batch": "batch_size", "num_epochs": "epochs", "optimizer": "optim",
             "scheduler": "schedule", "lr_scheduler": "schedule", "accumulate_grad_batches": "accumulate",
-            "gradient_clip_val": "clip", "ema": "average", "optim.optimizer": "name"}  # fmt: skip
+            "gradient_clip_val": "clip", "ema": "average", "optim.optimizer": "name",
+            "minutes": "budget", "max_time": "budget"}  # fmt: skip
 LOSS_SYNONYMS = {
     "cross_entropy": "ce", "crossentropy": "ce", "soft_ce": "ce", "label_smoothing": "ce", "nll": "ce",
     "binary_cross_entropy": "bce", "iou": "jaccard", "ohem": "topk", "edge": "boundary", "lovasz_softmax": "lovasz",

@@ -23,7 +23,7 @@ from maskwright.data.sampling import Aimer, draw_images
 from maskwright.data.store import PixelStore
 from maskwright.errors import DataError, MaskwrightError, TrainingError
 
-Key = tuple[int, int]  # epoch, number of the sample within it
+Key = tuple[int, int] | tuple[int, int, bool]  # epoch, number of the sample within it; perhaps whether it has half the size
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,14 @@ class TrainSamples(TorchDataset[Any]):
             self._drawn = (epoch, [self.indices[place] for place in places])
         return self._drawn[1]
 
-    def view_at(self, epoch: int) -> View:
-        """What an epoch's inputs show."""
-        return self.view.halved() if epoch < self.small_epochs else self.view
+    def view_at(self, key: Key) -> View:
+        """What an input shows: half the size where its key or its epoch says so."""
+        small = key[2] if len(key) == 3 else key[0] < self.small_epochs
+        return self.view.halved() if small else self.view
 
     def draw(self, key: Key) -> Draw:
         """The pixels an input is made from, and where its window is aimed."""
-        epoch, number = key
+        epoch, number = key[:2]
         item = self.items(epoch)[number]
         image, mask = self.store.get(item)
         rng = sample_rng(self.seed, epoch, number)
@@ -102,7 +103,7 @@ class TrainSamples(TorchDataset[Any]):
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, np.ndarray]:
         drawn = self.draw(key)
-        return augment(drawn.image, drawn.mask, self.view_at(key[0]), self.plan, drawn.rng, drawn.aim)
+        return augment(drawn.image, drawn.mask, self.view_at(key), self.plan, drawn.rng, drawn.aim)
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch | DataError:
         """The batch; from a worker process also the error that says why there is none, to be raised where it can be told."""
@@ -115,14 +116,19 @@ class TrainSamples(TorchDataset[Any]):
 
     def batch(self, keys: Sequence[Key]) -> Batch:
         """The inputs of these keys, side by side."""
-        size = self.view_at(keys[0][0]).size
+        size = self.view_at(keys[0]).size
         images = torch.empty((len(keys), size, size, self.store.bands.num_channels), dtype=torch.uint8)
         masks = torch.empty((len(keys), size, size), dtype=torch.uint8)
         for place, key in enumerate(keys):
             image, mask = self[key]
             images[place] = torch.from_numpy(image)
             masks[place] = torch.from_numpy(mask)
-        return Batch(images.permute(0, 3, 1, 2), masks, tuple(self.items(epoch)[number] for epoch, number in keys))
+        return Batch(images.permute(0, 3, 1, 2), masks, tuple(self.items(key[0])[key[1]] for key in keys))
+
+
+def epoch_order(seed: int, epoch: int, num_samples: int) -> np.ndarray:
+    """The order in which an epoch, a pass over all samples, takes them."""
+    return np.random.default_rng((seed, epoch, 1 << 40)).permutation(num_samples)
 
 
 class EpochKeys(Sampler[list[Key]]):
@@ -149,8 +155,7 @@ class EpochKeys(Sampler[list[Key]]):
         return sum(max(1, min(self.batches_a_step, size)) for size in self._sizes)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = np.random.default_rng((self.seed, self.epoch, 1 << 40)).permutation(self.num_samples)
-        for step in self._steps(order):
+        for step in self._steps(epoch_order(self.seed, self.epoch, self.num_samples)):
             for batch in self._batches(step):
                 yield [(self.epoch, int(number)) for number in batch]
 
@@ -187,7 +192,7 @@ class _Loader(DataLoader[Batch]):
             raise TrainingError(f"training must have memory for its workers; {told}. {fix}") from error
 
 
-def train_loader(samples: TrainSamples, keys: EpochKeys, workers: int, pin: bool) -> DataLoader[Batch]:
+def train_loader(samples: TrainSamples, keys: Sampler[list[Key]], workers: int, pin: bool) -> DataLoader[Batch]:
     """A loader over whole batches; without workers the batch is made in this process."""
     cv2.setNumThreads(1)  # one sample is too small a job to share; the network needs the cores
     return _Loader(

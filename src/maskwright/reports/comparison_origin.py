@@ -73,8 +73,8 @@ def compared_terms(facts: ComparisonFacts) -> Terms:
 
 def _budget(configs: list[Any], epochs: list[int]) -> str:
     each = f"{counted(epochs[0], 'epoch')} each" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"
-    minutes = {config.train.minutes for config in configs}
-    return f"{each}, within {minutes.pop():g} minutes" if len(minutes) == 1 and None not in minutes else each
+    budgets = {config.train.budget for config in configs}
+    return f"{budgets.pop()} each" if len(budgets) == 1 and None not in budgets else each
 
 
 def groups_of_terms(facts: ComparisonFacts) -> list[tuple[str, Terms]]:

@@ -28,17 +28,16 @@ class Average:
     """
 
     def __init__(self, model: nn.Module, total_steps: int) -> None:
-        self.model = model
-        self.decay = 1 - 1 / max(4.0, WINDOW * total_steps)
+        self.model, self.total_steps = model, total_steps
         self.steps = 0
         self.weights = [parameter.detach().clone() for parameter in model.parameters()]
 
     @torch.no_grad()
-    def update(self) -> None:
+    def update(self, total_steps: float | None = None) -> None:
         """Move the average towards the weights of now; early on it follows them closely."""
         self._follow()
         self.steps += 1
-        decay = min(self.decay, self.steps / (self.steps + 4))
+        decay = min(1 - 1 / max(4.0, WINDOW * (total_steps or self.total_steps)), self.steps / (self.steps + 4))
         torch._foreach_lerp_(self.weights, [parameter.detach() for parameter in self.model.parameters()], 1 - decay)
 
     @contextmanager

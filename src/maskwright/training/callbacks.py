@@ -18,6 +18,7 @@ from maskwright.config.base import higher_is_better
 from maskwright.runs import Run
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import rates
+from maskwright.training.pace import Pace
 
 AfterEpoch = Callable[[int, int, dict[str, float]], bool]
 _SAVE_SHARE = 0.03  # of the time may go into last.ckpt; an epoch of seconds isn't worth half a gigabyte each
@@ -78,10 +79,11 @@ class Keeper(pl.Callback):
     best.ckpt holds the weights that were validated (averaged, statistics settled); last.ckpt holds
     everything a resume needs. Both are written every `train.save_every` epochs, without it when writing
     takes little of the time since the last, and at the end. A run killed in between is trained again
-    from last.ckpt, to the same bits.
+    from last.ckpt, to the same bits. With `takes_last` the newest weights count as the best.
     """
 
-    def __init__(self, run: Run, config: TrainConfig) -> None:
+    def __init__(self, run: Run, config: TrainConfig, takes_last: bool = False) -> None:
+        self.takes_last = takes_last
         self.run, self.monitor, self.patience, self.every = run, config.monitor, config.early_stop, config.save_every
         self.best: dict[str, Any] = {"score": None, "epoch": None}
         self.stale = 0
@@ -93,7 +95,7 @@ class Keeper(pl.Callback):
         """Whether these scores beat the best so far (a NaN never does, but anything beats none)."""
         score = scores[self.monitor]
         best = self.best["score"]
-        if best is None:
+        if best is None or self.takes_last:
             return True
         if math.isnan(score) or math.isnan(best):
             return math.isnan(best) and not math.isnan(score)
@@ -141,12 +143,30 @@ class Keeper(pl.Callback):
 class AskAfterEpoch(pl.Callback):
     """Tells someone of each epoch, who may end the training there: a search that prunes."""
 
-    def __init__(self, after_epoch: AfterEpoch) -> None:
-        self.after_epoch = after_epoch
+    def __init__(self, after_epoch: AfterEpoch, num_epochs: int, pace: Pace | None = None) -> None:
+        self.after_epoch, self.num_epochs, self.pace = after_epoch, num_epochs, pace
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, SegmentationTraining) and trainer.max_epochs
-        if self.after_epoch(trainer.current_epoch + 1, trainer.max_epochs, pl_module.epoch_scores):
+        assert isinstance(pl_module, SegmentationTraining)
+        done = trainer.current_epoch + 1
+        if self.pace:
+            done = max(1, round(self.pace.share(trainer.global_step) * self.num_epochs))
+        if self.after_epoch(done, self.num_epochs, pl_module.epoch_scores):
+            trainer.should_stop = True
+
+
+class KeepPace(pl.Callback):
+    """Tells a budget's pace where training is, and ends training where the pace does."""
+
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.pace.is_over:  # killed between its last epoch and the writing of its weights
+            trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.pace.done:
             trainer.should_stop = True
 
 

@@ -24,6 +24,7 @@ from rich.console import Console
 
 from maskwright import runtime
 from maskwright.config import Config
+from maskwright.config.base import seconds_of
 from maskwright.config.log import LogEntry
 from maskwright.data.augment import refuse_unfit
 from maskwright.data.augment import resolve as resolve_augment
@@ -33,7 +34,7 @@ from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.record import data_document, refuse_among_data
 from maskwright.data.sampling import aimer, image_weights
 from maskwright.data.sampling import without_effect as sampling_without_effect
-from maskwright.errors import DataError, RunError, TrainingError, is_out_of_memory, must
+from maskwright.errors import DataError, RunError, TrainingError, UsageError, is_out_of_memory, must
 from maskwright.folders import lock_folder, new_folder
 from maskwright.losses import build_loss
 from maskwright.models import build_model
@@ -42,7 +43,16 @@ from maskwright.models.weights import Loaded, can_be_mapped
 from maskwright.runs import MADE, Run, command_line, provenance, refuse_no_file
 from maskwright.terminal import Counter, tell_on_stderr
 from maskwright.training.average import num_settle_batches
-from maskwright.training.callbacks import AfterEpoch, AskAfterEpoch, History, Keeper, SaveAfterEpoch, read_best, write_weights
+from maskwright.training.callbacks import (
+    AfterEpoch,
+    AskAfterEpoch,
+    History,
+    Keeper,
+    KeepPace,
+    SaveAfterEpoch,
+    read_best,
+    write_weights,
+)
 from maskwright.training.diagnose_evidence import FAILURE
 from maskwright.training.freeze import notes as freeze_notes
 from maskwright.training.freeze import refuse_unfit as refuse_unfit_freeze
@@ -56,11 +66,12 @@ from maskwright.training.loggers.surroundings import first_line
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import refuse_unfit as refuse_unfit_optim
 from maskwright.training.optim import without_effect as optim_without_effect
+from maskwright.training.pace import Pace, PacedKeys, Portion, read_stretches, write_stretches
 from maskwright.training.progress import Effort, TrainingProgress
 from maskwright.training.range_test import STEPS as RANGE_STEPS
 from maskwright.training.range_test import RangeTest, range_test
 from maskwright.training.range_test import write as write_range_test
-from maskwright.training.resolve import refuse_threshold, resolve, resolve_schedule, view_of
+from maskwright.training.resolve import BUDGET_EPOCHS, refuse_threshold, resolve, view_of
 from maskwright.training.schedules import too_late
 from maskwright.training.schedules import without_effect as schedule_without_effect
 from maskwright.training.start import (
@@ -72,9 +83,10 @@ from maskwright.training.start import (
     told_start,
     write_start,
 )
-from maskwright.training.timing import epochs_within
 from maskwright.training.trainer import build_trainer, quiet_lightning, run_to_the_end, val_loader
 
+MIN_VAL_IMAGES = 20  # fewer cannot tell which epoch is better: the best of many looks at four images is luck
+_SCHEDULE_STEPS = 1000  # of a part of a budget's schedule: as fine as anybody needs
 _SETTLE_EPOCH = 1 << 40  # never reached by training; batch-norm is settled on the same inputs every time
 
 
@@ -144,20 +156,23 @@ def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
 
 def train(
     config: Config, out: str | Path, console: Console | None = None, tell: Callable[[Plan], None] | None = None,
-    after_epoch: AfterEpoch | None = None, every_epoch: bool = True,
+    after_epoch: AfterEpoch | None = None, every_epoch: bool = True, began: float | None = None,
 ) -> TrainResult:  # fmt: skip
     """Train a new run in the folder `out`; `tell` is called with the plan before the first step.
+
+    A budget of time is spent from `began` on, a moment of time.perf_counter; without it from now on.
 
     `after_epoch` is called with (epochs done, epochs planned, the epoch's scores) and may end the training by answering True.
     Without `every_epoch` no line stays of each: where one training is one of many.
     """
+    began = time.perf_counter() if began is None else began
     runtime.tune_allocator()
     out = Path(out)
     with new_folder(out, partial(Run.refuse_taken, out), "config.yaml", MADE):
         plan = prepare(config, out / "cache", console)
         try:
             refuse_among_data(out, plan.opened.dataset)
-            return _train_new(plan, out, console, tell, after_epoch, every_epoch)
+            return _train_new(plan, out, console, tell, after_epoch, every_epoch, began)
         finally:
             plan.opened.store.close()
 
@@ -208,7 +223,7 @@ def _resume(run: Run, config: Config, console: Console | None, log: Sequence[Log
 
 def _train_new(
     plan: Plan, out: Path, console: Console | None, tell: Callable[[Plan], None] | None, after_epoch: AfterEpoch | None,
-    every_epoch: bool,
+    every_epoch: bool, began: float,
 ) -> TrainResult:  # fmt: skip
     config, reasons = plan.config, dict(plan.reasons)
     if config.data.root is not None:  # so that a resume from another folder finds it
@@ -222,18 +237,11 @@ def _train_new(
     plan = _noted(plan, padding_notes(model, config, samples))
     config, why_start = settle_start(config, model)
     reasons |= why_start
-    began, tested = time.perf_counter(), None
+    tested = None
     if config.optim.lr == "auto":
         tested = _range_test(config, model, plan.opened, console)
         config = config.replace({"optim.lr": tested.chosen})
         reasons["optim.lr"] = tested.why
-    if config.train.epochs == "auto":
-        samples, keys = training_inputs(config, plan.opened)
-        spent = time.perf_counter() - began if tested else 0.0
-        epochs, why = epochs_within(config, model, samples, keys, plan.opened, spent)
-        config = config.replace({"train.epochs": epochs})
-        reasons["train.epochs"] = why
-        config = resolve_schedule(config, reasons)
     run = Run.create(out)
     if tested:
         write_range_test(run, tested)
@@ -251,7 +259,7 @@ def _train_new(
     if tell:
         tell(plan)
     try:
-        return _fit(run, plan, None, console, after_epoch, config.log, every_epoch)
+        return _fit(run, plan, None, console, after_epoch, config.log, every_epoch, began)
     except Exception as error:
         if not isinstance(error, TrainingError | RunError) and not (run.checkpoints / "last.ckpt").is_file():
             (run.root / "config.yaml").unlink()  # so that nothing stays of it: there is nothing to go on with
@@ -273,25 +281,35 @@ def _range_test(config: Config, model: Any, opened: Opened, console: Console | N
 
 def _fit(
     run: Run, plan: Plan, checkpoint: Path | None, console: Console | None, after_epoch: AfterEpoch | None = None,
-    log: Sequence[LogEntry] | None = None, every_epoch: bool = True,
+    log: Sequence[LogEntry] | None = None, every_epoch: bool = True, began: float | None = None,
 ) -> TrainResult:  # fmt: skip
     started = time.perf_counter()
+    began = started if began is None else began
     config, opened = plan.config, plan.opened
     samples, keys = training_inputs(config, opened)
-    assert config.train.epochs != "auto" and config.train.workers != "auto"
+    assert config.train.workers != "auto"
+    pace, fed = None, keys
+    if config.train.budget is not None:
+        pace = _pace(run, config, opened, keys, began)
+        fed = PacedKeys(len(samples), config.train.seed, pace, config.train.accumulate)
     model = _seeded_model(config, opened, run, checkpoint is not None)
     if checkpoint:
-        refuse_other_checkpoints(run, model)
-    module = _module(config, opened, samples, keys, model)
-    keeper, history = Keeper(run, config.train), History(run)
+        steps = refuse_other_checkpoints(run, model)
+        if pace:  # Lightning takes the first batch before it says where training is
+            pace.seek(steps)
+    module = _module(config, opened, samples, keys, model, pace)
+    keeper, history = Keeper(run, config.train, takes_last(config, opened)), History(run)
     module.is_better = keeper.is_better
-    loader = train_loader(samples, keys, config.train.workers, pin=config.train.devices == "gpu" and torch.cuda.is_available())
+    loader = train_loader(samples, fed, config.train.workers, pin=config.train.devices == "gpu" and torch.cuda.is_available())
     with quiet_lightning(), LogBook(run, _telling(console), log=log) as book:
-        callbacks: list[pl.Callback] = [history, keeper, Logging(book, history, panel_samples(opened), config.train.epochs)]
-        callbacks += [TrainingProgress(console, _effort(config, opened, keys), every_epoch)] if console else []
-        callbacks += [AskAfterEpoch(after_epoch)] if after_epoch else []
+        callbacks: list[pl.Callback] = [history, keeper, Logging(book, history, panel_samples(opened), _num_epochs(config))]
+        if console:
+            effort = pace or _effort(config, opened, keys)
+            callbacks.append(TrainingProgress(console, effort, every_epoch))
+        callbacks += [KeepPace(pace)] if pace else []
+        callbacks += [AskAfterEpoch(after_epoch, _num_epochs(config), pace)] if after_epoch else []
         callbacks.append(SaveAfterEpoch(keeper))
-        trainer = build_trainer(config, callbacks, keys.batches_a_step)
+        trainer = build_trainer(config, callbacks, config.train.accumulate if pace else keys.batches_a_step)
         (run.root / FAILURE).unlink(missing_ok=True)
         try:
             run_to_the_end(trainer, module, loader, val_loader(opened), checkpoint)
@@ -332,8 +350,10 @@ def _telling(console: Console | None) -> Tell:
     return lambda sentence: console.print(sentence, soft_wrap=True, markup=False, highlight=False)
 
 
-def _module(config: Config, opened: Opened, samples: TrainSamples, keys: EpochKeys, model: Any) -> SegmentationTraining:
-    assert config.train.epochs != "auto"
+def _module(
+    config: Config, opened: Opened, samples: TrainSamples, keys: EpochKeys, model: Any, pace: Pace | None
+) -> SegmentationTraining:
+    steps = _SCHEDULE_STEPS if pace else keys.num_steps
     records = opened.store.records
     num_settle = num_settle_batches(len(keys))
     settle_keys = EpochKeys(len(samples), keys.batch_size, config.train.seed)
@@ -348,16 +368,44 @@ def _module(config: Config, opened: Opened, samples: TrainSamples, keys: EpochKe
         optim=config.optim,
         view=view_of(config),
         num_classes=opened.dataset.classes.num_classes,
-        total_steps=config.train.epochs * keys.num_steps,
+        total_steps=_num_epochs(config) * steps,
         average=config.train.average == "ema",
         seed=config.train.seed,
         settle_batches=settle_batches,
         name_of=lambda index: records[index].image.name,
-        steps_an_epoch=keys.num_steps,
-        share_of=keys.share_of if keys.batches_a_step > 1 else None,
+        steps_an_epoch=steps,
+        share_of=keys.share_of if keys.batches_a_step > 1 and not pace else None,
         monitor=config.train.monitor,
         mask_threshold=config.train.mask_threshold,
+        pace=pace,
     )
+
+
+def _num_epochs(config: Config) -> int:
+    """The epochs of a training; the schedule of a budget is divided into as many parts as so many epochs."""
+    return BUDGET_EPOCHS if config.train.epochs == "auto" else config.train.epochs
+
+
+def _pace(run: Run, config: Config, opened: Opened, keys: EpochKeys, began: float) -> Pace:
+    """The pace of a budget: half-size inputs come in batches of twice as many."""
+    train, view = config.train, view_of(config)
+    assert train.budget is not None and train.grow != "auto"
+    batch, items = keys.batch_size * train.accumulate, opened.dataset.items
+    portions = {False: Portion(batch, batch * view.size**2), True: Portion(2 * batch, 2 * batch * view.halved().size ** 2)}
+    shown = sum(view.windows(items[index].height, items[index].width) for index in opened.dataset.split("val"))
+    settled = num_settle_batches(len(keys)) * keys.batch_size if train.average == "ema" else 0
+    budget, spent = seconds_of(train.budget), time.perf_counter() - began
+    kept = read_stretches(run)
+    if not kept and spent > 0.9 * budget:
+        fix = f"Give it --budget {2 * spent + 10:.0f}s or more."
+        told = f"starting and reading the data took {spent:.1f} s of {budget:g}"
+        raise UsageError(f"`--budget` must leave time for training; {told}. {fix}")
+    return Pace(budget, spent, train.grow, portions, (shown + settled) * view.size**2, kept, partial(write_stretches, run))
+
+
+def takes_last(config: Config, opened: Opened) -> bool:
+    """Whether the weights of the schedule's end are kept, as validation has too few images to tell epochs apart."""
+    return config.train.budget is not None and len(opened.dataset.split("val")) < MIN_VAL_IMAGES
 
 
 def _seeded_model(config: Config, opened: Opened, run: Run | None = None, resumed: bool = False) -> Any:
@@ -380,6 +428,7 @@ def training_inputs(config: Config, opened: Opened) -> tuple[TrainSamples, Epoch
     seed, repeats = config.train.seed, config.train.repeats
     grow, epochs = config.train.grow, config.train.epochs
     small = 0 if epochs == "auto" or grow == "auto" else int(grow * epochs)
+    small = 1 if config.train.budget is not None and grow else small  # there the keys say which are small
     samples = TrainSamples(opened.store, indices, view, plan, seed, repeats, weights, aiming, small)
     return samples, EpochKeys(len(samples), config.train.batch_size, seed, accumulate=config.train.accumulate)
 

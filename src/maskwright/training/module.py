@@ -23,6 +23,7 @@ from maskwright.models.wrapper import EVEN, labels_from_logits, logits_at_own_si
 from maskwright.training.average import Average, settle_batch_norm
 from maskwright.training.freeze import Freezer
 from maskwright.training.optim import build_optimizer
+from maskwright.training.pace import Pace
 from maskwright.training.schedules import Plateau, learning_rate_factor
 
 ValItem = tuple[np.ndarray, np.ndarray]
@@ -37,13 +38,13 @@ class SegmentationTraining(pl.LightningModule):
         self, model: Segmenter, loss: Loss, optim: OptimConfig, view: View, num_classes: int, total_steps: int, average: bool,
         seed: int, settle_batches: Callable[[], Iterable[Batch]], name_of: Callable[[int], str],
         steps_an_epoch: int = 1, share_of: ShareOf | None = None, monitor: str = "val_iou",
-        mask_threshold: float = EVEN,
+        mask_threshold: float = EVEN, pace: Pace | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.has_begun = False
         self.model, self.loss, self.optim, self.view = model, loss, optim, view
         self.num_classes, self.total_steps, self.seed = num_classes, total_steps, seed
-        self.steps_an_epoch, self.share_of = steps_an_epoch, share_of
+        self.steps_an_epoch, self.share_of, self.pace = steps_an_epoch, share_of, pace
         self.mask_threshold = mask_threshold
         self.freezer = Freezer(model, optim)
         plateau = Plateau(monitor, optim.patience, optim.factor)
@@ -66,6 +67,8 @@ class SegmentationTraining(pl.LightningModule):
 
     def rate_factor(self, step: int) -> float:
         """Share of the highest rate at a step."""
+        if self.pace:
+            step = round(self.pace.share(step) * self.total_steps)
         share = learning_rate_factor(step, self.total_steps, self.optim, self.steps_an_epoch)
         return share * self.plateau.share if self.plateau else share
 
@@ -92,9 +95,12 @@ class SegmentationTraining(pl.LightningModule):
         return loss * self.share_of(batch_idx) if self.share_of else loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        stepped = (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
-        if self.average and stepped:
-            self.average.update()
+        if (batch_idx + 1) % self.trainer.accumulate_grad_batches and not self.trainer.is_last_batch:
+            return
+        if self.pace:
+            self.pace.ran_step()
+        if self.average:
+            self.average.update(self.pace.num_steps(self.global_step) if self.pace else None)
 
     def refuse_non_finite(self) -> None:
         """Stop when a loss since the last look was not a number, naming the images of its batch."""
@@ -164,7 +170,8 @@ class SegmentationTraining(pl.LightningModule):
 
     def _heed_plateau(self, plateau: Plateau) -> None:
         """Drop the rate when validation has stood still; while it still rises, standing still means nothing."""
-        if self.global_step < self.optim.warmup * self.total_steps or not plateau.update(self.epoch_scores[plateau.monitor]):
+        share = self.pace.share(self.global_step) if self.pace else self.global_step / self.total_steps
+        if share < self.optim.warmup or not plateau.update(self.epoch_scores[plateau.monitor]):
             return
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * self.rate_factor(self.global_step)

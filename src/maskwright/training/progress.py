@@ -11,6 +11,7 @@ from rich.console import Console
 
 from maskwright.terminal import WIDE, Progress, duration, fitted
 from maskwright.training.module import SegmentationTraining
+from maskwright.training.pace import Pace
 
 _SPARSE = 10.0  # seconds between the lines of epochs where not every one is wanted
 _LEAST_STEPS = 3  # from which on the time left is told: the first is slower than any other
@@ -42,8 +43,10 @@ class Effort:
 class TrainingProgress(pl.Callback):
     """Epoch, images/s, time left, and the epochs' scores; drawn by rank 0 alone."""
 
-    def __init__(self, console: Console, effort: Effort, every_epoch: bool = True) -> None:
-        self.effort, self.every_epoch = effort, every_epoch
+    def __init__(self, console: Console, effort: Effort | Pace, every_epoch: bool = True) -> None:
+        self.pace = effort if isinstance(effort, Pace) else None
+        self.effort = Effort(1, 1, 0, 0.0) if isinstance(effort, Pace) else effort
+        self.every_epoch = every_epoch
         self.progress = Progress(console, self.line)
         self.columns = console.width if self.progress.is_live else WIDE
         self._recent: list[tuple[float, int]] = []
@@ -71,7 +74,7 @@ class TrainingProgress(pl.Callback):
             self._clock, self._all = now, self._all - self.effort.batch(self._epoch)
             return
         self._spent += self.effort.batch(self._epoch)
-        if self._steps > _LEAST_STEPS and not self._is_told and now - self._began > 2:
+        if not self.pace and self._steps > _LEAST_STEPS and not self._is_told and now - self._began > 2:
             self._is_told = True
             if self._left() > _WORTH and trainer.is_global_zero:
                 step = (now - self._clock) / (self._steps - 1)
@@ -108,11 +111,18 @@ class TrainingProgress(pl.Callback):
         if self._validated:
             where = f"validating {self._validated}/{self._num_val}"
         else:
-            where = f"{self._batch}/{self.effort.batches}"
+            where = f"step {self._steps}" if self.pace else f"{self._batch}/{self.effort.batches}"
         pieces = [(self._label(), 0), (where, 3), (self._rate(), 2), (left, 1)]
-        return fitted(pieces, width, self._spent / self._all if self.progress.is_live and self._all else None)
+        return fitted(pieces, width, self._share() if self.progress.is_live else None)
+
+    def _share(self) -> float | None:
+        if self.pace:
+            return min(1.0, self.pace.now() / self.pace.budget)
+        return self._spent / self._all if self._all else None
 
     def _label(self) -> str:
+        if self.pace:
+            return f"{min(1.0, self.pace.now() / self.pace.budget):.0%} of the time"
         return f"epoch {self._epoch + 1}/{self.effort.epochs}"
 
     def _rate(self) -> str:
@@ -122,6 +132,8 @@ class TrainingProgress(pl.Callback):
         return f"{sum(count for _, count in self._recent[1:]) / max(seconds, 1e-9):.1f} images/s"
 
     def _left(self) -> float:
+        if self.pace:
+            return max(0.0, self.pace.budget - self.pace.now())
         if not self._spent:
             return 0.0
         return (time.perf_counter() - self._clock) / self._spent * max(0.0, self._all - self._spent)

@@ -23,6 +23,7 @@ MOST_WHOLE = 1024  # longest side up to which an image is shown whole
 LEAST_INPUTS_EPOCH = 64  # so that validating stays a small part of an epoch on tiny sets
 LEAST_INPUTS = 3000  # below this, training from scratch has not converged
 LEAST_EPOCHS = 30
+BUDGET_EPOCHS = 30  # parts of a budget that count as epochs where a schedule counts these
 LEAST_GROWN = 96  # pixels below which half-size inputs show too little to learn from
 GROWN_SHARE = 0.75
 
@@ -70,7 +71,7 @@ def resolve(config: Config, dataset: Dataset, cache: tuple[str, str]) -> tuple[C
     inputs = per_image * len(dataset.split("train"))
     grow = to.settle("train.grow", lambda: _grow(config, size, device))
     to.settle("train.batch_size", lambda: _batch_size(size**2 // (2 if grow else 1), device, inputs))
-    if config.train.minutes is None:
+    if config.train.budget is None:
         to.settle("train.epochs", lambda: _epochs(inputs))
     return resolve_schedule(config.replace(to.changes), to.reasons), to.reasons
 
@@ -84,9 +85,8 @@ def settle_view(to: Resolver, longest: float, device: str) -> tuple[str, int, fl
 
 def resolve_schedule(config: Config, reasons: dict[str, str]) -> Config:
     """The schedule's own `auto` keys, once the number of epochs is known; `reasons` takes the reasons in."""
-    if config.train.epochs == "auto":
-        return config
-    changes, told = settle_schedule(config.optim, config.train.epochs)
+    epochs = BUDGET_EPOCHS if config.train.epochs == "auto" else config.train.epochs
+    changes, told = settle_schedule(config.optim, epochs)
     reasons.update(told)
     return config.replace(changes)
 

@@ -88,8 +88,12 @@ def lay_start(run: Run, model: Segmenter, config: Config) -> None:
         raise RunError(f"`RUN` must hold its first weights until its first checkpoint; {run.root} has no {path.name}. {fix}")
 
 
-def refuse_other_checkpoints(run: Run, model: Segmenter) -> None:
-    """Stop where a checkpoint in the run's folder is of another network than its configuration and data make."""
+def refuse_other_checkpoints(run: Run, model: Segmenter) -> int:
+    """Stop where a checkpoint in the run's folder is of another network than its configuration and data make.
+
+    Gives the step that last.ckpt was written after.
+    """
+    step = 0
     for path, prefix in ((run.checkpoints / "last.ckpt", "model."), (run.checkpoints / "best.ckpt", "")):
         state = torch.load(path, map_location="cpu", mmap=can_be_mapped(path), weights_only=True)
         tensors = state.get("state_dict", {}) if isinstance(state, dict) else {}
@@ -99,6 +103,8 @@ def refuse_other_checkpoints(run: Run, model: Segmenter) -> None:
             fix = "Restore it, or remove last.ckpt to train the run from its start."
             raise RunError(f"`{path}` must be a checkpoint of this run's model; in it {differs}. {fix}")
         validate_document(path, {key: value for key, value in state.items() if key != "state_dict"}, BestEpoch)
+        step = max(step, int(state.get("global_step", 0)))
+    return step
 
 
 def forget_start(run: Run) -> None:

@@ -62,13 +62,19 @@ def _shown(config: Config) -> str:
         scaled = "" if data.scale == 1 else f" after scaling it by {data.scale:g}"
         told = f"windows of {data.size} × {data.size} pixels out of each image{scaled}"
     if grow != "auto" and grow > 0 and data.size != "auto":
-        told += f"; the first {grow:.0%} of the epochs at {data.size // 2} × {data.size // 2}, which is faster"
+        part = "epochs" if config.train.budget is None else "time"
+        told += f"; the first {grow:.0%} of the {part} at {data.size // 2} × {data.size // 2}, which is faster"
     return told
 
 
 def _amount(config: Config, images: int) -> str:
     """How long, in what portions, and on what."""
     train, times = config.train, config.train.repeats
+    if train.budget is not None:
+        told = (
+            f"{train.budget} in all, by the clock; the learning rate falls to nothing as it ends; batches of {train.batch_size}"
+        )
+        return f"{told}; {_ARITHMETIC.get(train.precision, train.precision)} on the {train.devices.upper()}"
     told = f"{train.epochs} {'epoch' if train.epochs == 1 else 'epochs'} of {counted(images, 'image')}"
     if times != 1:
         told += f", each shown {times} times" if config.data.view == "whole" else f", each shown in {times} windows"

@@ -1,4 +1,4 @@
-"""How many epochs fit into a time: by steps measured here, before training starts."""
+"""What a step and a validation image take, measured here."""
 
 from __future__ import annotations
 
@@ -22,20 +22,6 @@ from maskwright.training.resolve import view_of
 
 _STEPS = 6
 _MARGIN = 1.08  # saving, panels and a noisy machine
-
-
-def epochs_within(
-    config: Config, model: Segmenter, samples: TrainSamples, keys: EpochKeys, opened: Opened, spent: float = 0.0
-) -> tuple[int, str]:
-    """The epochs that fit into what is left of train.minutes, and the measurement they follow from."""
-    assert config.train.minutes is not None
-    step, image = measure(config, model, samples, keys, opened)
-    unit = "step" if keys.batches_a_step == 1 else "batch"
-    epoch = epoch_seconds(config, step, image, keys, len(opened.dataset.split("val")))
-    epochs = min(max(1, int((config.train.minutes * 60 - spent) / epoch)), 1_000_000)  # as many as the key takes
-    less = f" less {spent:.0f} s for the range test" if spent else ""
-    measured = f"{step:.3f} s a {unit} and {image:.3f} s a validation image, measured here"
-    return epochs, f"{config.train.minutes:g} minutes{less} at {measured}"
 
 
 def epoch_seconds(config: Config, step: float, image: float, keys: EpochKeys, num_val: int) -> float:

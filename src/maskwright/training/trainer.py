@@ -38,7 +38,7 @@ def build_trainer(config: Config, callbacks: Sequence[pl.Callback], batches_a_st
         accelerator={"cpu": "cpu", "cuda": "cuda", "mps": "mps"}[device.type],
         devices=1,
         precision="bf16-mixed" if config.train.precision == "bf16" else "32-true",
-        max_epochs=config.train.epochs if config.train.epochs != "auto" else None,
+        max_epochs=-1 if config.train.epochs == "auto" else config.train.epochs,  # a budget ends by its pace
         accumulate_grad_batches=batches_a_step,
         callbacks=list(callbacks),
         plugins=[_CheckpointFiles()],

@@ -46,7 +46,7 @@ class Logging(pl.Callback):
         """Panels are drawn while the averaged weights are still in place."""
         assert isinstance(pl_module, SegmentationTraining)
         epoch = trainer.current_epoch
-        shown = epoch % self.every == 0 or epoch + 1 == trainer.max_epochs
+        shown = epoch % self.every == 0 or epoch + 1 == trainer.max_epochs or trainer.should_stop
         self._panels = self._drawn(pl_module) if shown and self.book.wants(epoch) else ()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -1,0 +1,233 @@
+"""A budget of time, spent by the clock: how many steps come next, what they show, and where the schedule stands.
+
+Training goes in stretches of about a hundredth of the budget. Before each the clock is looked at: the share of the budget
+that is over says which inputs are shown and what the learning rate is, so that the schedule ends with the budget on a machine
+that becomes slower or faster meanwhile. Each stretch is written to pace.json before its first step. A resume replays what is
+written there, to the same bits, and goes on by the clock from then on.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from maskwright import schemas
+from maskwright.data.loader import Key, epoch_order
+from maskwright.runs import Run
+
+FILE = "pace.json"
+_STRETCH = 0.01  # of the budget: a machine that becomes twice as slow costs no more than that
+_LEAST_STRETCH = 0.25  # seconds; shorter ones measure noise
+_EPOCHS = 20  # validations a budget, where they are cheap
+_VALIDATION = 0.08  # of the time may go into validation
+_MARGIN = 1.1  # the last validation, with the writing of weights, may take so many times as long as the one before
+_REMEMBERED = 5  # steps by which the next are foreseen
+_START_UP = 0.2  # seconds, of the first validation
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Steps that were decided on together. A last one without steps says that the budget is used up."""
+
+    epoch: int
+    step: int  # of the whole training
+    steps: int
+    seen: int  # inputs before it
+    batch: int
+    small: bool  # inputs of half the size
+    start: float  # share of the budget for training at its first step and, as foreseen, after its last
+    end: float
+    seconds: float  # of the budget that are over
+
+
+@dataclass(frozen=True)
+class Portion:
+    """What a step sees: inputs, and their pixels in all."""
+
+    batch: int
+    pixels: int
+
+
+class Pace:
+    """Decides stretch by stretch, or replays what was decided.
+
+    pace = Pace(300.0, 12.0, 0.7, {False: Portion(4, 4 * 512**2), True: Portion(8, 8 * 256**2)}, val_pixels=20 * 512**2)
+    pace.begin_epoch()
+    while stretch := pace.next(): ...          # pace.ran_step() after each step
+    pace.share(step)                           # of the schedule that is over
+    """
+
+    def __init__(
+        self, budget: float, spent: float, grow: float, portions: Mapping[bool, Portion], val_pixels: int = 0,
+        kept: Sequence[Stretch] = (), keep: Callable[[list[Stretch]], object] = lambda stretches: None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:  # fmt: skip
+        self.budget, self.grow, self.portions, self.val_pixels = budget, grow, portions, val_pixels
+        self.stretches, self.done = list(kept), False
+        self._keep, self._clock = keep, clock
+        self._zero = clock() - spent
+        self._first = self.stretches[0].seconds if self.stretches else spent
+        self._place, self._epoch = 0, -1  # of the next stretch
+        self._ran = 0  # steps
+        self._ran_at: float | None = None  # seconds when the last step of this epoch was over
+        self._took: dict[bool, deque[float]] = {small: deque(maxlen=_REMEMBERED) for small in (False, True)}  # seconds a step
+        self._epoch_began = spent
+        # seconds of the last validation, with all that is done between two epochs, and of a full step then
+        self._pause: tuple[float, float] | None = None
+        self._pause_ran = 0
+
+    def now(self) -> float:
+        """Seconds of the budget that are over."""
+        return self._clock() - self._zero
+
+    def seek(self, step: int) -> None:
+        """Go to the step a checkpoint was written at. The time since then was not spent on this training."""
+        self._place = next((place for place, one in enumerate(self.stretches) if one.step >= step), len(self.stretches))
+        self._ran = step
+        if self._place == len(self.stretches) and self.stretches:
+            last = self.stretches[-1]
+            self._zero = self._clock() - last.seconds - (last.end - last.start) * (self.budget - self._first)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether what comes next is the end."""
+        return self._place < len(self.stretches) and not self.stretches[self._place].steps
+
+    def begin_epoch(self) -> None:
+        """Call before an epoch's first stretch."""
+        if self._ran_at is not None:
+            self._pause, self._pause_ran = (self.now() - self._ran_at, self._step_seconds(False)), self._ran
+        if self._place < len(self.stretches):
+            coming = self.stretches[self._place]
+            self._epoch, self._zero = coming.epoch, self._clock() - coming.seconds
+        else:
+            self._epoch = self.stretches[-1].epoch + 1 if self.stretches else 0
+        self._epoch_began = self.now()
+        if not self.stretches:
+            self._first = self._epoch_began
+        self._ran_at = None
+
+    def ran_step(self) -> None:
+        """Call after each step."""
+        now = self.now()
+        if self._ran_at is not None:  # the first step of an epoch takes longer, the very first up to ten times
+            small = next(one.small for one in reversed(self.stretches) if one.step <= self._ran)
+            self._took[small].append(now - self._ran_at)
+        self._ran, self._ran_at = self._ran + 1, now
+        if self._pause and self._ran == self._pause_ran + _REMEMBERED + 1:  # between what steps took before it and after
+            self._pause = self._pause[0], math.sqrt(self._pause[1] * self._step_seconds(False))
+
+    def next(self) -> Stretch | None:
+        """The next stretch of this epoch, or None where it ends. It may be asked for some steps before it begins."""
+        if self._place == len(self.stretches):
+            found = self._decide()
+            if found is None:
+                return None
+            self.stretches.append(found)
+            self._keep(self.stretches)
+        found = self.stretches[self._place]
+        self.done = self.is_over
+        if self.done or found.epoch != self._epoch:
+            return None
+        self._place += 1
+        return found
+
+    def share(self, step: int) -> float:
+        """How much of the schedule is over at a step.
+
+        >>> pace = Pace(10, 0, 0, {}, kept=[Stretch(0, 0, 4, 0, 1, False, 0.0, 0.2, 0.0)])
+        >>> pace.begin_epoch()
+        >>> assert pace.next()
+        >>> [pace.share(step) for step in (0, 1, 4, 5)]
+        [0.0, 0.05, 0.2, 0.2]
+        """
+        # what is replayed is known long before: the answer must be that of the first time
+        last = next((one for one in reversed(self.stretches[: self._place]) if one.step <= step), None)
+        if last is None:
+            return 0.0
+        return last.start + (last.end - last.start) * min(1.0, (step - last.step) / max(1, last.steps))
+
+    def num_steps(self, step: int) -> float:
+        """All steps there will be, as far as can be told at this one."""
+        return (step + 1) / max(self.share(step + 1), 1e-3)
+
+    def _decide(self) -> Stretch | None:
+        epoch = self._epoch
+        last = self.stretches[-1] if self.stretches else None
+        step, seen = (last.step + last.steps, last.seen + last.steps * last.batch) if last else (0, 0)
+        waiting = (step - self._ran) * self._step_seconds(last.small) if last else 0.0
+        now = self.now() + waiting  # when the stretch will begin
+        pause = self._pause_seconds()
+        left = self.budget - _MARGIN * pause - now
+        share = min(1.0, max(0.0, (now - self._first) / max(1e-6, now + left - self._first)))
+        small = share < self.grow
+        took = self._step_seconds(small)
+        batch = self.portions[small].batch
+        if last and left < took / 2 + 1e-6:
+            return Stretch(epoch, step, 0, seen, batch, small, 1.0, 1.0, round(now, 3))
+        whole = max(self.budget / _EPOCHS, pause / _VALIDATION)
+        is_known = len(self._took[small]) == _REMEMBERED  # what little was seen of a slow start says nothing
+        if is_known and last and last.epoch == epoch and now - self._epoch_began >= whole and left - pause >= whole / 2:
+            return None
+        steps = 1
+        if took and last:
+            length = min(max(_STRETCH * self.budget, _LEAST_STRETCH), left)
+            steps = max(1, min(round(length / took), 2 * last.steps))
+        start = max(share, last.end if last else 0.0)  # the schedule never goes back
+        end = max(start, min(1.0, share + steps * took / max(1e-6, now + left - self._first)))
+        return Stretch(epoch, step, steps, seen, batch, small, round(start, 6), round(end, 6), round(now, 3))
+
+    def _step_seconds(self, small: bool) -> float:
+        """What a step takes, by the last that were run; of another size, in proportion to the pixels; 0 before any is known."""
+        if self._took[small]:
+            return statistics.median(self._took[small])
+        if not self._took[not small]:
+            return 0.0
+        return self._step_seconds(not small) * self.portions[small].pixels / self.portions[not small].pixels
+
+    def _pause_seconds(self) -> float:
+        """What a validation takes, as fast as the machine is now; before the first, a forward pass is a third of a step."""
+        step = self._step_seconds(False)
+        if self._pause is None:
+            return _START_UP + step * self.val_pixels / self.portions[False].pixels / 3
+        seconds, before = self._pause
+        return seconds * (step / before if before else 1.0)
+
+
+class PacedKeys(Sampler[list[Key]]):
+    """The keys of each batch for as long as the pace says: pass after pass over the samples, each in an order of its own."""
+
+    def __init__(self, num_samples: int, seed: int, pace: Pace, accumulate: int = 1) -> None:
+        self.num_samples, self.seed, self.pace, self.accumulate = num_samples, seed, pace, accumulate
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        self.pace.begin_epoch()
+        while stretch := self.pace.next():
+            size = stretch.batch // self.accumulate
+            for batch in range(stretch.steps * self.accumulate):
+                first = stretch.seen + batch * size
+                yield [self._key(place, stretch.small) for place in range(first, first + size)]
+
+    def _key(self, place: int, small: bool) -> Key:
+        over, number = divmod(place, self.num_samples)
+        if self._order[0] != over:
+            self._order = over, epoch_order(self.seed, over, self.num_samples)
+        return over, int(self._order[1][number]), small
+
+
+def read_stretches(run: Run) -> list[Stretch]:
+    """What pace.json says; empty before the first stretch."""
+    return [Stretch(**one) for one in run.read_json(FILE, list[schemas.Stretch])] if (run.root / FILE).exists() else []
+
+
+def write_stretches(run: Run, stretches: Sequence[Stretch]) -> None:
+    """pace.json, anew."""
+    run.write_json(FILE, [asdict(one) for one in stretches])

@@ -1,0 +1,168 @@
+"""A budget of time: kept by the clock whatever the machine does, written down, and replayed to the same bits."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from maskwright.runs import Run
+from maskwright.training.pace import Pace, PacedKeys, Portion, Stretch
+from support import TINY, columns, data, finished, maskwright, rows, start, wait_until
+
+FULL, SMALL = Portion(4, 4 * 512**2), Portion(8, 8 * 256**2)
+STEADY: Callable[[float], float] = lambda share: 1.0  # noqa: E731
+
+
+@dataclass
+class Spent:
+    """What a simulated training came to."""
+
+    share: float  # of the budget, validation and all
+    stretches: list[Stretch]
+    shown: list[bool]  # of each step, whether its inputs were small
+    schedule: list[float]  # how much of it was over at each step
+    epochs: int
+
+
+def steps_of(pace: Pace) -> Iterator[Stretch]:
+    while stretch := pace.next():
+        yield from [stretch] * stretch.steps
+
+
+def simulate(budget: float, step: float, validation: float, speed: Callable[[float], float] = STEADY) -> Spent:
+    """Train by a clock of our own: a step at full size takes `step` seconds times `speed` of the share that is over.
+
+    The first step takes eight times as long, and keys are asked for one step ahead, as Lightning does.
+    """
+    now = 1.0
+    val_pixels = round(validation / step * 3 * FULL.pixels)
+    pace = Pace(budget, now, 0.7, {False: FULL, True: SMALL}, val_pixels, clock=lambda: now)
+    pace._zero = 0.0
+    spent, epoch = Spent(0.0, pace.stretches, [], [], 0), 0
+    while not pace.done:
+        pace.begin_epoch()
+        steps = steps_of(pace)
+        coming = next(steps, None)
+        while coming:
+            stretch, coming = coming, next(steps, None)
+            spent.schedule.append(pace.share(len(spent.shown)))
+            now += (
+                step * (SMALL if stretch.small else FULL).pixels / FULL.pixels * speed(now / budget) * (1 if spent.shown else 8)
+            )
+            spent.shown.append(stretch.small)
+            pace.ran_step()
+        now += validation * speed(now / budget)
+        epoch += 1
+    spent.share, spent.epochs = now / budget, epoch
+    return spent
+
+
+@pytest.mark.parametrize("step", [0.1, 0.8])
+@pytest.mark.parametrize("budget", [60, 300, 1200])
+@pytest.mark.parametrize(
+    "speed",
+    [STEADY, lambda share: 2.0 if share > 0.5 else 1.0, lambda share: 0.5 if share > 0.5 else 1.0,
+     lambda share: 2.0 if int(share * 40) % 2 else 1.0],
+    ids=["steady", "slower from half-way", "faster from half-way", "uneven"],
+)  # fmt: skip
+def test_a_budget_is_kept_by_the_clock_and_its_schedule_completed(budget, step, speed):
+    spent = simulate(budget, step, 2.0, speed)
+    assert 0.96 <= spent.share <= 1.03
+    assert spent.schedule[-1] > 0.95 and spent.schedule == sorted(spent.schedule)
+    halves = sum(spent.shown) * SMALL.pixels / sum((SMALL if small else FULL).pixels for small in spent.shown)
+    assert 0.4 < halves < 0.9 and spent.shown == sorted(spent.shown, reverse=True)  # small ones first
+
+
+def test_validation_is_as_frequent_as_it_is_cheap():
+    assert simulate(300, 0.1, 0.2).epochs >= 15
+    assert simulate(300, 0.1, 12).epochs <= 4
+
+
+def test_every_sample_is_seen_once_a_pass_and_a_batch_may_span_two():
+    stretches = [Stretch(0, 0, 5, 0, 4, True, 0.0, 0.5, 0.0), Stretch(0, 5, 1, 20, 2, False, 0.5, 1.0, 1.0)]
+    pace = Pace(10, 0, 0.7, {False: FULL, True: SMALL}, kept=[*stretches, Stretch(0, 6, 0, 22, 2, False, 1.0, 1.0, 2.0)])
+    keys = list(PacedKeys(7, 3, pace))
+    assert [len(batch) for batch in keys] == [4] * 5 + [2] and pace.done
+    flat = [key for batch in keys for key in batch]
+    assert [key[0] for key in flat] == [place // 7 for place in range(22)]
+    for over in range(3):
+        assert sorted(number for epoch, number, _ in flat if epoch == over) == list(range(7))
+    assert [small for *_, small in flat] == [True] * 20 + [False] * 2
+
+
+@pytest.fixture(scope="module")
+def budgeted(tmp_path_factory) -> tuple[Path, float]:
+    """A run of four seconds, and the seconds it took."""
+    out = tmp_path_factory.mktemp("budget") / "run"
+    finished()  # everything is imported
+    words = ("--data.size", 32, "--train.grow", 0.5, "--budget", "4s")
+    began = time.perf_counter()
+    outcome = maskwright("train", "--data", data(), *TINY, *words, "--out", out)
+    assert outcome.code == 0, outcome.err
+    return out, time.perf_counter() - began
+
+
+def test_a_run_ends_with_its_budget(budgeted):
+    out, seconds = budgeted
+    assert 2.5 < seconds < 8  # beside other tests; the simulations hold 3 %
+    run = Run.open(out)
+    stretches = run.read_json("pace.json")
+    assert stretches[-1]["steps"] == 0 and run.config.train.budget == "4s" and run.config.train.epochs == "auto"
+    assert stretches[0]["small"] and not stretches[-2]["small"]
+    assert run.history[-1]["lr"] < 0.02 * run.config.optim.lr
+    assert len(run.history) == stretches[-1]["epoch"] + 1
+
+
+@pytest.mark.parametrize("kept", ["nothing", "a checkpoint"])
+def test_a_resume_replays_what_was_decided(budgeted, tmp_path, kept):
+    """However fast the machine is by then: the same steps at the same sizes and rates, and so the same bits."""
+    out, _ = budgeted
+    root = shutil.copytree(out, tmp_path / "run")
+    (root / "model.safetensors").unlink()
+    if kept == "nothing":
+        shutil.rmtree(root / "checkpoints")
+    outcome = maskwright("train", "--resume", root)
+    assert outcome.code == 0, outcome.err
+    assert (root / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
+    assert (root / "pace.json").read_bytes() == (out / "pace.json").read_bytes() and columns(root) == columns(out)
+
+
+def test_killed_it_goes_on_to_the_end_of_its_budget_and_that_is_replayed_too(tmp_path):
+    """Killed with SIGKILL after a checkpoint; then everything but what was decided is taken away, and trained again."""
+    root = tmp_path / "run"
+    words = ("--data.size", 32, "--train.grow", 0.5, "--train.save_every", 1, "--budget", "10s", "--out", root)
+    child = start(tmp_path / "log", "train", "--data", data(), *TINY, *words)
+    wait_until(lambda: rows(root) >= 2 and (root / "checkpoints/last.ckpt").exists(), child.is_alive)
+    child.kill()
+    child.join()
+    decided = json.loads((root / "pace.json").read_text())
+    time.sleep(2)  # no time of this training
+    assert maskwright("train", "--resume", root).code == 0
+    whole = json.loads((root / "pace.json").read_text())
+    assert whole[: len(decided)] == decided and whole[-1]["steps"] == 0 and 8 < whole[-1]["seconds"] < 11
+    weights = (root / "model.safetensors").read_bytes()
+    (root / "model.safetensors").unlink()
+    shutil.rmtree(root / "checkpoints")
+    before = columns(root)
+    assert maskwright("train", "--resume", root).code == 0
+    assert (root / "model.safetensors").read_bytes() == weights and columns(root) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--budget", "5"), "must be a time with its unit, such as 30s, 5m, 2h or 1d"),
+        (("--budget", "5m", "--epochs", 3), "budget and epochs must not be given together"),
+        (("--budget", "0.5s"), "from 1s to 100d"),
+        (("--minutes", 5), "`--minutes` must be a known flag"),
+    ],
+)
+def test_a_budget_that_is_none_is_one_sentence(tmp_path, words, told):
+    outcome = maskwright("train", "--data", data(), *TINY, *words, "--out", tmp_path / "run")
+    assert outcome.code == 2 and told in outcome.sentence and not (tmp_path / "run").exists()
