@@ -73,7 +73,7 @@ def simulate(budget: float, step: float, validation: float, speed: Callable[[flo
 )  # fmt: skip
 def test_a_budget_is_kept_by_the_clock_and_its_schedule_completed(budget, step, speed):
     spent = simulate(budget, step, 2.0, speed)
-    assert 0.96 <= spent.share <= 1.03
+    assert 0.97 - 2 * step / budget <= spent.share <= 1.03  # what does not fit any more, a long step, is left
     assert spent.schedule[-1] > 0.95 and spent.schedule == sorted(spent.schedule)
     halves = sum(spent.shown) * SMALL.pixels / sum((SMALL if small else FULL).pixels for small in spent.shown)
     assert 0.4 < halves < 0.9 and spent.shown == sorted(spent.shown, reverse=True)  # small ones first
