@@ -56,6 +56,24 @@ def test_folders_without_images(tmp_path):
     assert "must hold at least one image file; got none" in refused(tmp_path, "--data", tmp_path / "data")
 
 
+@pytest.mark.parametrize("layout", ["images/{}/{}.png labels/{}/{}.txt", "{}/images/{}.png {}/labels/{}.txt"])
+def test_labels_of_yolo(tmp_path, layout):
+    """What they are, how they are converted, and that an audit, which says the same, is not proposed."""
+    root = tmp_path / "data"
+    for split in ("train", "val"):
+        for index in range(3):
+            image, label = (root / part.format(split, index) for part in layout.split())
+            picture(image, noise(8, 8, index))
+            label.parent.mkdir(parents=True, exist_ok=True)
+            label.write_text("0 0.1 0.25 0.5 0.1 1 5.2e-05\n" if index else "")
+    (root / "data.yaml").write_text("path: .\ntrain: images/train\nval: images/val\nnames: {0: cat}\n")
+    told = refused(tmp_path, "--data", root)
+    assert "it holds labels of YOLO (" in told and "Convert them to COCO" in told and "maskwright check" not in told
+    for words in ((root / "data.yaml",), ("--data", root / "data.yaml")):
+        assert f"--data {root}" in refused(tmp_path, *words)
+    assert "which describes a YOLO data set" in refused(tmp_path, root / "data.yaml")
+
+
 def test_a_missing_file_in_pairs_csv(tmp_path, spoilt):
     (spoilt / "masks" / "mask-3.png").unlink()
     assert "line 5: mask masks/mask-3.png is not there" in refused(tmp_path, "--data", spoilt)
@@ -109,7 +127,9 @@ def test_a_mask_of_another_size(tmp_path, spoilt):
 
 def test_a_colour_picture_as_mask(tmp_path, spoilt):
     picture(spoilt / "masks" / "mask-2.png", noise(32, 40))
-    assert "mask-2.png` must hold one value a pixel; got a colour picture" in refused(tmp_path, "--data", spoilt)
+    told = refused(tmp_path, "--data", spoilt)
+    assert "mask-2.png` must hold one value a pixel; got a colour picture" in told
+    assert """or name the classes by their colours: --data.classes '{background: "#000000", cat: "#ff0000"}'.""" in told
 
 
 def test_a_label_out_of_range(tmp_path, spoilt):

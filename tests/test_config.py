@@ -93,6 +93,8 @@ def test_a_file_reached_by_a_link_to_its_folder_has_its_data_beside_it(tmp_path,
         ("optim: {lerning_rate: 1}", "my.yaml, line 1", "optim.lerning_rate", "optim.lr"),
         ("optimizer: adam", "my.yaml, line 1", "optimizer", "optim"),
         ("optim: {optimizer: adam}", "my.yaml, line 1", "optim.optimizer", "optim.name"),
+        ("data: {imgsz: 64}", "my.yaml, line 1", "data.imgsz", "data.size"),
+        ("img_size: 64", "my.yaml, line 1", "img_size", "data.size"),
         ("train: {ema: true}", "my.yaml, line 1", "train.ema", "train.average"),
         ("train: {gradient_clip_val: 1}", "my.yaml, line 1", "train.gradient_clip_val", "optim.clip"),
         ("data:\n  split:\n    tset: 0.2", "my.yaml, line 3", "data.split.tset", "data.split.test"),
@@ -145,6 +147,15 @@ def test_all_problems_are_told_at_once(tmp_path):
         (
             "data: {foreground_from: 1" + 30 * "0" + "}",
             "my.yaml, line 1: `data.foreground_from` must be less than or equal to 65535; got 1" + 30 * "0" + ".",
+        ),
+        (
+            "train: {devices: 'cuda:0'}",
+            "my.yaml, line 1: `train.devices` must be auto, cpu or gpu; got 'cuda:0'. Did you mean gpu?",
+        ),
+        (
+            "data: {classes: 'background,lesion'}",
+            "my.yaml, line 1: `data.classes` must be a list or a dictionary; got 'background,lesion'. "
+            "Did you mean '[background, lesion]'?",
         ),
         ("augment: hevy", "my.yaml, line 1: `augment` must be none, light, standard or heavy; got 'hevy'. Did you mean heavy?"),
     ],

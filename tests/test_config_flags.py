@@ -72,6 +72,10 @@ def test_a_negative_number_is_a_value():
     [
         (["--lrr", "3"], "`--lrr` must be a known flag. Did you mean --lr?"),
         (["--batchsize", "3"], "Did you mean --batch-size?"),
+        (["--imgsz", "64"], "`--imgsz` must be a known flag. Did you mean --size?"),
+        (["--img_size", "64"], "Did you mean --size?"),
+        (["--image-size", "64"], "Did you mean --size?"),
+        (["--batch", "8"], "`--batch` must be a known flag. Did you mean --batch-size?"),
         (["--freeze-encodr"], "Did you mean --freeze-encoder?"),
         (["--lr"], "`--lr` must be followed by a value; got nothing. Write --lr VALUE."),
         (["--lr", "--epochs", "3"], "`--lr` must be followed by a value"),

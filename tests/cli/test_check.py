@@ -69,6 +69,15 @@ def test_at_most_four_files_are_named(mine):
     )
 
 
+def test_a_question_without_commands_asks_to_mend_the_files(mine):
+    for number in range(2):
+        picture(mine / "masks" / f"mask-{number}.png", np.zeros((40, 80), np.uint8))
+    asked = maskwright("check", mine)
+    lines = asked.out.splitlines()
+    assert any(line.startswith("question size-mismatch: ") for line in lines)
+    assert lines[-1] == "1 error; mend the files, then check again"
+
+
 def test_a_question_is_asked_and_a_flag_answers_it(mine):
     for path in (mine / "masks").iterdir():
         picture(path, np.where(np.asarray(Image.open(path)) == 255, 190, 37).astype(np.uint8))

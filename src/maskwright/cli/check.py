@@ -130,8 +130,11 @@ def next_step(audit: Audit, root: str, flags: Sequence[str], fixed: str | None) 
     number = f"{len(errors)} {'error' if len(errors) == 1 else 'errors'}"
     if any(finding.proposal is None for finding in errors):
         return f"{number}; mend what is named above, then:", f"maskwright check {as_typed(root)}{more}"
-    if any(finding.proposal and finding.proposal.question for finding in errors):
-        return f"{number}; answer the questions above with the commands below them, or mend the files, then check again", ""
+    questions = [finding.proposal for finding in errors if finding.proposal and finding.proposal.question]
+    if questions:
+        commands = any(proposal.answers for proposal in questions)
+        ways = "answer the questions above with the commands below them, or mend the files" if commands else "mend the files"
+        return f"{number}; {ways}, then check again", ""
     asked = [finding.code for finding in audit.findings if finding.proposal and finding.proposal.question]
     leave = "".join(f" --leave {code}" for code in dict.fromkeys(asked))
     others = any(finding.proposal and finding.proposal.answers for finding in errors)

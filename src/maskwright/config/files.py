@@ -30,6 +30,8 @@ def load_config(path: str | Path | None = None, overrides: Iterable[Override] = 
     """
     tree, sources = read_yaml(Path(path)) if path is not None else ({}, {})
     refuse_anothers(path, tree, "train")
+    if path is not None:
+        _refuse_yolo(Path(path), tree)
     overrides = list(overrides)
     problems = make_root_absolute(tree, sources, path, overrides) if path is not None else []
     # whole sections first: `--model.width 16 --model unet` and the other order mean the same, and no key is lost
@@ -79,6 +81,13 @@ def refuse_anothers(path: str | Path | None, tree: Mapping[str, Any], command: s
         keys = listed([key for key in ("base", "matrix", "cells", "search") if key in tree])
         fix = f"It is for: maskwright {meant} {as_typed(path or 'CONFIG')}"
         raise ConfigError([f"`CONFIG` must be one for maskwright {command}; got {path}, which holds {keys}. {fix}"])
+
+
+def _refuse_yolo(path: Path, tree: Mapping[str, Any]) -> None:
+    """Stop at the data.yaml of a YOLO set, before each of its keys is complained of."""
+    if "names" in tree and any(isinstance(tree.get(split), str) for split in ("train", "val")):
+        fix = f"Name the folder of the data set: --data {as_typed(path.parent)}"
+        raise ConfigError([f"`CONFIG` must be a configuration of Maskwright; got {path}, which describes a YOLO data set. {fix}"])
 
 
 def load_data_keys(path: Path) -> DataConfig:

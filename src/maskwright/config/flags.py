@@ -9,6 +9,7 @@ import yaml
 
 from maskwright.config.files import Override
 from maskwright.config.keys import known_keys
+from maskwright.config.sentences import SYNONYMS
 from maskwright.config.yaml_text import flag_value
 from maskwright.errors import UsageError, as_typed, closest, listed
 
@@ -98,9 +99,10 @@ def _key(flag: str) -> str | None:
 
 
 def _unknown(flag: str) -> str:
-    """An unknown flag's sentence: the keys that end on its word are meant rather than what is spelled like it."""
-    keys = known_keys()
-    near = [f"--{key}" for key in keys if key.rpartition(".")[2] == flag.lstrip("-").replace("-", "_")]
+    """An unknown flag's sentence: what other tools mean by it, else the keys that end on its word, else the nearest."""
+    keys, word = known_keys(), flag.lstrip("-").replace("-", "_")
+    short = f"--{SYNONYMS.get(word, word).replace('_', '-')}"
+    near = [short] if short in SHORT else [f"--{key}" for key in keys if key.rpartition(".")[2] == word]
     if not near:
         known = [*SHORT, *FREEZE, ALLOW, LOG, *(f"--{key}" for key in keys), "--out", "--resume", "--json"]
         near = closest(flag, known, limit=1)

@@ -14,15 +14,16 @@ from maskwright.config.keys import MODEL_SECTIONS, known_keys, sections_of
 from maskwright.config.log import LOG_SECTIONS, section_at
 from maskwright.config.losses import LOSS_SECTIONS
 from maskwright.config.models import HF_SIZES, TorchvisionArch, UnetConfig, model_shorthand
-from maskwright.errors import closest, listed, unknown
+from maskwright.errors import as_typed, closest, listed, unknown
 
 Sources = dict[tuple[str | int, ...], str]  # where the key at a path was given
 
 # what other tools call these keys
 SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "batch": "batch_size", "num_epochs": "epochs", "optimizer": "optim",
             "scheduler": "schedule", "lr_scheduler": "schedule", "accumulate_grad_batches": "accumulate",
-            "gradient_clip_val": "clip", "ema": "average", "optim.optimizer": "name",
-            "minutes": "budget", "max_time": "budget"}  # fmt: skip
+            "gradient_clip_val": "clip", "ema": "average", "optim.optimizer": "name", "minutes": "budget", "max_time": "budget",
+            "bs": "batch_size", "imgsz": "size", "img_size": "size", "image_size": "size", "input_size": "size"}  # fmt: skip
+VALUE_SYNONYMS = {"cuda": "gpu"}
 LOSS_SYNONYMS = {
     "cross_entropy": "ce", "crossentropy": "ce", "soft_ce": "ce", "label_smoothing": "ce", "nll": "ce",
     "binary_cross_entropy": "bce", "iou": "jaccard", "ohem": "topk", "edge": "boundary", "lovasz_softmax": "lovasz",
@@ -160,10 +161,17 @@ def _siblings(loc: tuple[Any, ...], tree: dict[str, Any]) -> list[str]:
 
 
 def _nearest_value(item: Any) -> list[str]:
-    """Of the words a key may hold, the one that was probably meant."""
-    if item["type"] != "literal_error" or not isinstance(item["input"], str):
+    """What was probably meant: of the words a key may hold the nearest; of names without brackets their list."""
+    given = item["input"]
+    if not isinstance(given, str):
         return []
-    return closest(item["input"], re.findall("'([^']*)'", item["ctx"]["expected"]), limit=1)
+    if item["type"] == "list_type" and "," in given:
+        return [as_typed(f"[{', '.join(part.strip() for part in given.split(','))}]")]
+    if item["type"] != "literal_error":
+        return []
+    known = re.findall("'([^']*)'", item["ctx"]["expected"])
+    other = VALUE_SYNONYMS.get(given.lower().partition(":")[0])  # `cuda:0` too
+    return [other] if other in known else closest(given, known, limit=1)
 
 
 def _constraint(item: Any) -> str:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import glob
 import itertools
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from maskwright.data.decoding import read_bytes
 from maskwright.data.kinds import Files, Kind, Reading, joined, kinds_by, kinds_by_ending, pictures_of
 from maskwright.data.layout import ARRAY_SUFFIXES, SUFFIXES, files_below, role_of, split_words
 from maskwright.data.pairing import certain, pair
@@ -261,6 +263,13 @@ def _ambiguous(root: Path, found: Sequence[Found]) -> str:
 
 
 def _not_recognised(root: Path, reading: Reading) -> str:
+    if labels := _yolo_labels(root):
+        shown = os.path.relpath(labels, root)
+        return (
+            f"`{root}` must hold masks, or polygons in a form that is read; it holds labels of YOLO ({shown}), which are not. "
+            "Convert them to COCO, a JSON of polygons, which is read: labelling programs export it, and "
+            "DetectionDataset.from_yolo(…, force_masks=True).as_coco(…) of the package supervision writes it."
+        )
     kinds = reading.by_folder()
     for role, folder in sorted(role_folders(root).items()):  # named as it should be, it holds nothing of the sort
         if not any(kind.role == role for kind in kinds) and not any(folder in path.parents for path in reading.paths):
@@ -273,6 +282,17 @@ def _not_recognised(root: Path, reading: Reading) -> str:
         f"--data.images A --data.masks B{such}, or list them in pairs.csv (image,mask[,split][,group])."
     )
     return f"`{root}` must hold a folder of images and a folder of masks; it holds {_inside(root)}. {fix}"
+
+
+def _yolo_labels(root: Path) -> Path | None:
+    """A text file in a folder `labels` that begins with a class and coordinates between 0 and 1."""
+    for path in files_below(root)[0]:
+        if path.suffix == ".txt" and "labels" in path.relative_to(root).parts[:-1]:
+            label, *corners = read_bytes(path, 2000).decode("utf-8", "replace").partition("\n")[0].split()[:5] or [""]
+            between = [re.fullmatch(r"[01](\.\d+)?|0?\.\d+|\d(\.\d+)?e-\d+", one) for one in corners]
+            if label.isdigit() and len(between) == 4 and all(between):
+                return path
+    return None
 
 
 def _folders(root: Path) -> list[Path]:

@@ -91,7 +91,8 @@ def decode_mask(data: bytes, path: Path) -> np.ndarray:
             return whole_numbers(values, path)
         channels = values[..., :3]
         if not (channels == channels[..., :1]).all():
-            fix = "Save each class as one grey or palette value (0, 1, 2, …)."
+            fix = "Save each class as one grey or palette value (0, 1, 2, …), or name the classes by their colours: "
+            fix += """--data.classes '{background: "#000000", cat: "#ff0000"}'."""
             raise DataError(f"`{path}` must hold one value a pixel; got a colour picture (mode {image.mode}). {fix}")
         return np.ascontiguousarray(channels[..., 0])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from maskwright.config import Config
 from maskwright.config.data import DataConfig
 from maskwright.config.typed import flags_of
-from maskwright.data.checks.audit import alike_sets, folder_of, judge
+from maskwright.data.checks.audit import alike_sets, folder_of, judge, list_tolerantly
 from maskwright.data.checks.duplicates import near_pairs
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import CODES, Finding
@@ -120,9 +120,10 @@ def _files(finding: Finding) -> str:
 
 
 def _hint(config: Config, told: str) -> str:
-    """Where to look next, when there is a data set to look at; a line of its own after several."""
-    root = config.data.root
-    if root is None or not Path(root).exists():
+    """Where to look next, when an audit gets further than this; a line of its own after several."""
+    try:
+        list_tolerantly(config.data)
+    except DataError:  # what nobody can list, an audit says no more of
         return ""
     more = " What cannot be read cannot be allowed either." if config.train.allow else ""
     line = "\n" if "\n" in told else " "

@@ -89,8 +89,9 @@ def test_a_file_of_many_masks_stands_for_the_images_the_details_name() -> None:
 def test_a_question_stops_with_the_commands_of_its_answers_and_one_that_leaves_it() -> None:
     answers = (Answer("if it is void", {"ignore_index": 11}), Answer("if it is a class", {"classes": {"a": 0, "b": 11}}))
     void = Finding("void-after-last", (), "", "warning", Repair("remap", {"table": {"11": 255}}, "", "Is 11 void?", answers))
+    broken = Finding("unreadable", ("masks/b.png",), "", "error", Repair("leave-out"))
     with pytest.raises(RepairQuestion) as refused:
-        plan(void)
+        plan(void, broken)
     assert str(refused.value).splitlines() == [
         "`void-after-last`: Is 11 void?",
         "    if it is void:",
@@ -102,14 +103,22 @@ def test_a_question_stops_with_the_commands_of_its_answers_and_one_that_leaves_i
     ]
 
 
+def test_where_a_question_is_all_there_is_no_command_that_repairs_the_rest() -> None:
+    leak = Finding("near-leak", (), "", "warning", Repair("leave-out", {}, "", "Decide which side goes without."))
+    with pytest.raises(RepairQuestion) as refused:
+        plan(leak)
+    lines = str(refused.value).splitlines()
+    assert lines == ["`near-leak`: Decide which side goes without.", "  There is nothing else to repair."]
+
+
 def test_all_questions_are_told_at_once() -> None:
     asked = questions(SWAP, COLOURS, finding("mixed-depth"))
     assert [told.partition(":")[0] for told in asked] == ["`inverted`", "`colour-masks`", "`mixed-depth` must be mended by hand"]
     assert asked[2] == "`mixed-depth` must be mended by hand: evidence of mixed-depth (masks/a.png)."
     with pytest.raises(RepairQuestion, match=r"--fix OUT --leave groups --leave inverted --leave mixed-depth$"):
-        plan(SWAP, finding("mixed-depth"), finding("mixed-depth"), leave=("groups",))
+        plan(SWAP, finding("mixed-depth"), finding("offset", "resize-mask"), leave=("groups",))
     with pytest.raises(RepairQuestion) as refused:  # what nobody can read cannot be written anew
-        plan(SWAP, COLOURS)
+        plan(SWAP, COLOURS, finding("offset", "resize-mask"))
     assert "--leave" not in str(refused.value)
 
 

@@ -26,13 +26,16 @@ from maskwright.errors import DataError, UsageError, listed, unknown
 
 
 class RepairQuestion(DataError):
-    """A person has to decide before anything is repaired; `questions` holds a sentence for each, `otherwise` another command."""
+    """A person has to decide before anything is repaired; `questions` holds a sentence for each, `otherwise` another command.
 
-    def __init__(self, questions: Sequence[str], otherwise: str = "") -> None:
+    `remark` ends the message.
+    """
+
+    def __init__(self, questions: Sequence[str], otherwise: str = "", remark: str = "") -> None:
         self.questions = tuple(questions)
         head = "" if len(self.questions) == 1 else f"{len(self.questions)} questions before anything is repaired:\n  "
         told = "To repair the rest and leave this as it is" if len(self.questions) == 1 else "To repair the rest alone"
-        rest = [f"{told}:\n    {otherwise}"] if otherwise else []
+        rest = [f"{told}:\n    {otherwise}"] if otherwise else [remark] if remark else []
         super().__init__("\n  ".join([head + self.questions[0], *self.questions[1:], *rest]))
 
 
@@ -104,8 +107,9 @@ def plan_repairs(
         open_codes.append(codes[-1])
     if questions:
         left = [word for code in dict.fromkeys([*leave, *open_codes]) for word in ("--leave", code)]
-        rest = "" if unsettled else audit.command(more=["--fix", out, *left])
-        raise RepairQuestion(list(dict.fromkeys(questions)), rest)
+        more = bool(ready or lone)
+        rest = "" if unsettled or not more else audit.command(more=["--fix", out, *left])
+        raise RepairQuestion(list(dict.fromkeys(questions)), rest, "" if more else "There is nothing else to repair.")
     found_codes = {finding.code for finding in audit.findings}
     idle = [code for code in leave if code not in found_codes]
     notes = (f"--leave {listed(idle)} has no effect: there is no such finding",) if idle else ()

@@ -17,7 +17,7 @@ from maskwright.data.readers import coco, cvat, folders, geotiff, instances, lab
 from maskwright.data.readers.lists import told_apart
 from maskwright.data.readers.matlab_names import with_matlab_names
 from maskwright.data.readers.split_files import with_listed_splits
-from maskwright.errors import DataError, is_text, listed
+from maskwright.errors import DataError, as_typed, is_text, listed
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def _reader_for(config: DataConfig, root: Path) -> Reader:
     for reader in READERS.values():
         if reader.recognise(config, root):
             return reader
-    raise DataError(f"`data.root` must be a folder or a CSV of pairs; got {root}, a file of another kind. Check the path.")
+    fix = f"Did you mean --data {as_typed(root.parent)}?" if root.suffix in (".yaml", ".yml") else "Check the path."
+    raise DataError(f"`data.root` must be a folder or a CSV of pairs; got {root}, a file of another kind. {fix}")
 
 
 def _refuse_odd_names(listing: Listing) -> None:
