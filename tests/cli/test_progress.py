@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 
 from maskwright import terminal
+from maskwright.cli.output import goes_on_with
 from maskwright.terminal import Counter, Progress, fitted
 from maskwright.training.progress import Effort, epoch_pieces
-from support import TINY, data, discs, finished, maskwright, noise, picture
+from support import TINY, copy_of, data, discs, finished, maskwright, noise, picture
 
 SCORES = {"train_loss": 0.3124, "val_loss": 0.354, "train_iou": 0.71, "val_iou": 0.688}
 
@@ -149,3 +150,21 @@ def test_the_next_command_is_one_that_runs(tmp_path):
     scored = maskwright(*command)
     assert scored.code in (0, None), scored.err
     assert maskwright(*scored.out.rpartition("next: maskwright ")[2].split()).code in (0, None)
+
+
+@pytest.mark.parametrize(("saved", "told"), [(False, "nothing was saved yet; begin anew with: x"), (True, "go on with: x")])
+def test_an_interrupt_promises_to_go_on_only_from_what_was_saved(tmp_path, saved, told):
+    (tmp_path / "config.yaml").touch()
+    if saved:
+        (tmp_path / "last.ckpt").touch()
+    with pytest.raises(KeyboardInterrupt, match=f"^{told}$"), goes_on_with("x", tmp_path / "config.yaml", tmp_path / "last.ckpt"):
+        raise KeyboardInterrupt
+
+
+def test_a_resume_of_a_run_that_saved_nothing_says_that_it_begins_anew(tmp_path):
+    run = copy_of(finished(), tmp_path / "run")
+    for name in ("model.safetensors", "checkpoints/last.ckpt", "checkpoints/best.ckpt"):
+        (run / name).unlink()
+    outcome = maskwright("train", "--resume", run)
+    assert outcome.code == 0, outcome.err
+    assert f"nothing was saved before {run} stopped: it begins anew" in outcome.err.splitlines()

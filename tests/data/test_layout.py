@@ -313,3 +313,8 @@ def test_a_folder_that_may_not_be_read_is_told(build: Build) -> None:
         assert "more (Permission denied)" in read(root).notes[0]
     finally:
         (root / "images" / "more").chmod(0o700)
+
+
+def test_files_that_all_have_one_name_are_told_by_it(build: Build) -> None:
+    root = build([f"n0{index}/{name}.png" for index in range(3) for name in ("image", "mask")])
+    assert read(root).reason.startswith("n0*/image.png beside n0*/mask.png")

@@ -57,6 +57,7 @@ def counts_of(run: Run) -> Counts:
 def test_planted_label_errors_rank_first(planted: Run) -> None:
     found = find_suspects(planted, "test", counts_of(planted))
     assert found.problems == ()
+    assert len({region.image for region in found.regions}) == len(found.regions), "one region an image"
     first = found.regions[: len(PLANTED)]
     assert {region.image for region in first} == {f"images/{index}" for index in PLANTED}
     erased, added = (next(region for region in first if region.image == f"images/{index}") for index in PLANTED)

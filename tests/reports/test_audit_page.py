@@ -19,13 +19,13 @@ from report_making import LIMIT, Page
 from maskwright.config.data import DataConfig
 from maskwright.config.typed import flags_of
 from maskwright.data.checks.audit import audit
-from maskwright.data.checks.findings import CODES, Audit, Finding, Repair
+from maskwright.data.checks.findings import CODES, Audit, Finding, Repair, grave_first
 from maskwright.errors import UsageError
 from maskwright.reports import audit_page
 from maskwright.reports.audit_examples import examples_of, sheet
 from maskwright.reports.audit_page import render, write_audit_page
 from maskwright.reports.audit_scene import scene_of
-from maskwright.reports.audit_words import ADVICE, next_step, verdict, what_to_do
+from maskwright.reports.audit_words import ADVICE, next_step, sizes_told, verdict, what_to_do
 from maskwright.reports.pages import TEMPLATES
 
 WriteImage = Callable[..., Path]
@@ -248,7 +248,19 @@ def test_the_verdict_and_the_next_step_follow_from_the_findings(clean: tuple[Aud
     assert next_step(replace(found, findings=(mend,)), config)[1] == "maskwright check 'my set' --fix 'my set_repaired'"
     for several in ((mend, ask), (hopeless, ask)):
         assert next_step(replace(found, findings=several), config)[1] == "maskwright check 'my set'"
+    assert next_step(replace(found, findings=(ask,)), config)[0] == "Mend the files, and check again:"
     assert verdict(replace(found, findings=(), num_images=0))[0].startswith("This can’t be trained on")
+    warned = grave_first([Finding("empty-masks", ("m.png",), "e.", "warning"), Finding("near-leak", ("a", "b"), "e.", "warning")])
+    assert verdict(replace(found, findings=warned))[1] == "First to look at: nearly the same picture in two splits (2 files)."
+
+
+def test_sizes_of_many_images_are_told_by_width_and_by_height(clean: tuple[Audit, DataConfig]) -> None:
+    """The largest image by pixels is neither the widest nor the highest."""
+    found, _ = clean
+    sizes = [(116, 274), (512, 383), (599, 244), (599, 244), (200, 400), (300, 300), (310, 310)]
+    many = replace(found, pairs=tuple({**found.pairs[0], "width": width, "height": height} for width, height in sizes))
+    assert ", 116 to 599 pixels wide and 244 to 400 high" in str(many)
+    assert "6 sizes, 116 to 599 pixels wide and 244 to 400 high; most often" in sizes_told(many)
 
 
 def test_every_code_has_advice_where_nothing_is_proposed() -> None:

@@ -160,3 +160,9 @@ def test_a_class_that_is_predicted_where_there_is_none_is_told_to_count_as_0() -
     facts = facts_of([[[50, 0, 3], [10, 40, 0], [0, 0, 0]]] * 2, settled_history(0.5))
     assert "dog counts as 0: predicted where there is none." in remarks(facts)
     assert not any("as 0" in text for text in remarks(facts_of([[[50, 0, 3], [10, 40, 0], [0, 0, 1]]] * 2, settled_history(0.5))))
+
+
+def test_all_of_the_weakest_classes_are_named() -> None:
+    facts = facts_of([[[50, 0, 0, 0], [5, 0, 0, 0], [5, 0, 0, 0], [0, 0, 0, 40]]] * 2, settled_history(0.5))
+    assert "The weakest classes are " in verdict(facts)[-1] and " and " in verdict(facts)[-1].partition("(")[0]
+    assert "The weakest class is " in verdict(facts_of([[[50, 0, 0], [5, 0, 3], [0, 0, 9]]] * 2, settled_history(0.5)))[-1]

@@ -36,8 +36,8 @@ def make(
     seed
         The same seed gives the same images.
     layout
-        folders (images/, masks/, pairs.csv), workshop (TAIN_VAL_SET, TEST_SET, label_mapping.json) or oxford-pet
-        (trimaps and lists; two classes), to try what reads such sets.
+        folders (images/, masks/, pairs.csv), workshop (TAIN_VAL_SET, which its authors spell so, TEST_SET,
+        label_mapping.json) or oxford-pet (trimaps and lists; two classes), to try what reads such sets.
     json
         Print one JSON document on stdout.
     """

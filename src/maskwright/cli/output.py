@@ -73,9 +73,14 @@ def counting(label: str, then: str = "") -> Counter:
 
 
 @contextmanager
-def goes_on_with(command: str, begun: Path) -> Iterator[None]:
-    """What an interrupt tells: the command that goes on from there, once the file `begun` is written."""
+def goes_on_with(command: str, begun: Path, saved: Path | None = None) -> Iterator[None]:
+    """What an interrupt tells: the command that goes on from there, once the file `begun` is written.
+
+    Without the file `saved` there is nothing to go on from, and the command begins anew.
+    """
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(f"go on with: {command}" if begun.is_file() else "") from interrupt
+        anew = saved is not None and not saved.is_file()
+        told = f"nothing was saved yet; begin anew with: {command}" if anew else f"go on with: {command}"
+        raise KeyboardInterrupt(told if begun.is_file() else "") from interrupt

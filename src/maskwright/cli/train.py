@@ -75,7 +75,7 @@ def train(
     console = stderr()
     with (
         out_folder(resume or out, default_out(settled) if settled else None) as root,
-        goes_on_with(f"maskwright train --resume {as_typed(root)}", root / "config.yaml"),
+        goes_on_with(f"maskwright train --resume {as_typed(root)}", root / "config.yaml", root / "checkpoints" / "last.ckpt"),
     ):
         if settled is None:
             result = fit.resume(root, console, Path(moved) if moved else None)

@@ -223,7 +223,8 @@ def _named(root: Path, text: str, role: str) -> tuple[Kind, list[Path], list[str
 
 
 def _shown(pattern: str) -> str:
-    return pattern if "*" in pattern.rpartition("/")[2] else f"{pattern}/"
+    name = pattern.rpartition("/")[2]
+    return pattern if "*" in name or Path(name).suffix.lower() in SUFFIXES | ARRAY_SUFFIXES else f"{pattern}/"
 
 
 def _leftovers(root: Path, found: Found, files: Sequence[Path]) -> list[str]:

@@ -211,6 +211,8 @@ def _pattern(folders: Iterable[tuple[str, ...]]) -> list[str]:
 def _name_pattern(paths: Iterable[Path]) -> str:
     """A pattern for the names of files: what all end with, and begin with where that tells their role."""
     names = [path.name for path in paths]
+    if len(set(names)) == 1:
+        return names[0]
     start, end = os.path.commonprefix(names), os.path.commonprefix([name[::-1] for name in names])[::-1]  # noqa: RUF071
     start, end = re.sub(r"\d+$", "", start), re.sub(r"^[^\W_]+", "", end)  # ids may begin or end alike
     return f"{start if role_of(split_words(start)) else ''}*{end}"

@@ -65,7 +65,7 @@ def find_suspects(
     run: Run, split: str, counts: Counts, data: Path | None = None, *, limit: int = 6, temperature: float | None = None,
     threshold: float | None = None,
 ) -> Suspects:  # fmt: skip
-    """Predict the images with most wrong pixels again and rank the regions where network and label surely disagree.
+    """Predict the images with most wrong pixels again and rank the regions where network and label surely disagree, one an image.
 
     A region weighs at most its pixels, so once `limit` of them outweigh all the wrong pixels of the next image, the
     rest needn't be looked at. `temperature` makes the probabilities honest where evaluation has fitted one.
@@ -87,7 +87,7 @@ def find_suspects(
         num_looked_at += 1
         only = {**document, "splits": {split: [entries[counts.images[index]]]}}  # the rest of the split needn't be read
         try:
-            found = ranked([*found, *_regions(predictor, only, split, data, temperature, threshold)])[:limit]
+            found = ranked([*found, *_regions(predictor, only, split, data, temperature, threshold)[:1]])[:limit]
         except MaskwrightError as error:
             problems.append(str(error))
     return Suspects(tuple(found), num_looked_at, len(order), tuple(problems))

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from markupsafe import Markup
 
-from maskwright.data.checks.findings import CODES, Severity
+from maskwright.data.checks.findings import CODES, LEAKS, Severity
 from maskwright.data.description import check_command
 from maskwright.errors import MaskwrightError, listed
 from maskwright.reports.audit_words import marked, sentence
@@ -18,7 +18,6 @@ from maskwright.reports.facts import Facts
 from maskwright.reports.wording import counted
 
 AUDITED = 500_000_000  # pixels a report reads to audit the data anew: some ten seconds
-_LEAKS = ("listed-twice", "exact-leak", "near-leak", "groups")
 WORDS: dict[Severity, str] = {"error": "Error", "warning": "Warning", "note": "Note"}
 
 
@@ -68,7 +67,7 @@ def audit_summary(facts: Facts, data: Path | None = None) -> AuditSummary:
 
 def _caveat(found: Sequence[Mapping[str, Any]]) -> str:
     """What makes scores look better than they are on new images."""
-    leaks = [one["code"] for one in found if one["code"] in _LEAKS and one.get("severity") != "note"]
+    leaks = [one["code"] for one in found if one["code"] in LEAKS and one.get("severity") != "note"]
     if not leaks:
         return ""
     told = listed([CODES[code].title for code in dict.fromkeys(leaks)])

@@ -13,7 +13,7 @@ from maskwright.config.data import DataConfig
 from maskwright.config.typed import command_on
 from maskwright.data.checks.findings import CODES, Audit, Finding
 from maskwright.data.checks.repair_masks import OF_VALUES
-from maskwright.data.checks.telling import name_of_copy
+from maskwright.data.checks.telling import format_ranges, name_of_copy
 from maskwright.errors import listed
 from maskwright.reports.wording import PERCENT, counted, elide_hashes, share
 
@@ -98,8 +98,11 @@ def next_step(audit: Audit, config: DataConfig) -> tuple[str, str]:
     proposals = [finding.proposal for finding in audit.errors]
     if None in proposals:
         return "Mend what the errors name, then check again:", again
-    if any(proposal and proposal.question for proposal in proposals):
-        return "Answer the errors’ questions with the commands below them, or mend the files, and check again:", again
+    questions = [proposal for proposal in proposals if proposal and proposal.question]
+    if questions:
+        commands = any(proposal.answers for proposal in questions)
+        ways = "Answer the errors’ questions with the commands below them, or mend the files" if commands else "Mend the files"
+        return f"{ways}, and check again:", again
     return "To write a repaired copy; the files here stay as they are:", fix_command(audit, config)
 
 
@@ -190,7 +193,7 @@ def sizes_told(audit: Audit) -> str:
     common = f"; most often {sides(*most[::-1])}, {times} times" if times > 1 and others > _FEW_SIZES else ""
     if others <= _FEW_SIZES:
         return f"{number}: {listed([f'{sizes[size]} of {sides(*size[::-1])} pixels' for size in ordered])}"
-    return f"{number} of {others} sizes, {sides(*ordered[0][::-1])} to {sides(*ordered[-1][::-1])} pixels{common}"
+    return f"{number} of {others} sizes, {format_ranges(sizes)}{common}"
 
 
 def sides(height: int, width: int) -> str:

@@ -80,8 +80,10 @@ def _weakest(facts: Facts) -> str | None:
     scored = [(number(row["iou"]), name) for name, row in facts.evaluation["per_class"].items() if row["iou"] is not None]
     if facts.is_binary or len(scored) < 2:
         return f"The {image}."
-    (low, weakest), (high, strongest) = min(scored), max(scored)
-    return f"The weakest class is {weakest} ({brief(low)}), the strongest {strongest} ({brief(high)}); the {image}."
+    (low, _), (high, strongest) = min(scored), max(scored)
+    weakest = [name for score, name in sorted(scored) if brief(score) == brief(low)]
+    told = f"weakest classes are {listed(weakest)}" if 1 < len(weakest) < len(scored) else f"weakest class is {weakest[0]}"
+    return f"The {told} ({brief(low)}), the strongest {strongest} ({brief(high)}); the {image}."
 
 
 def _beaten_unlooked(facts: Facts) -> str | None:

@@ -213,6 +213,8 @@ def _resume(run: Run, config: Config, console: Console | None, log: Sequence[Log
                 f"the data must be what the run began with; files, labels or splits under {config.data.root} changed. {fix}"
             )
         last = run.checkpoints / "last.ckpt"
+        if console and not last.is_file():
+            console.print(f"nothing was saved before {run.root} stopped: it begins anew", soft_wrap=True)
         if last.is_file():
             _refuse_spoilt(last)
             _refuse_spoilt(run.checkpoints / "best.ckpt")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from maskwright.data.checks.findings import CODES, Audit, Finding
@@ -58,12 +58,21 @@ def name_of_copy(root: str) -> str:
 
 
 def _sizes(audit: Audit) -> str:
-    """Width × height of the smallest and the largest image."""
-    sizes = {(pair["height"] * pair["width"], pair["width"], pair["height"]) for pair in audit.pairs if pair["height"]}
-    if not sizes:
-        return ""
-    (_, width, height), (_, wide, high) = min(sizes), max(sizes)
-    return f", {width}x{height}" if len(sizes) == 1 else f", {width}x{height} to {wide}x{high}"
+    """Width × height, or the ranges of both."""
+    sizes = {(pair["width"], pair["height"]) for pair in audit.pairs if pair["height"]}
+    if len(sizes) > 1:
+        return f", {format_ranges(sizes)}"
+    return "".join(f", {width}x{height}" for width, height in sizes)
+
+
+def format_ranges(sizes: Collection[tuple[int, int]]) -> str:
+    """The widths and heights of images, each from the least to the most.
+
+    >>> format_ranges({(116, 383), (599, 244), (512, 383)})
+    '116 to 599 pixels wide and 244 to 383 high'
+    """
+    wide, high = [f"{min(side)} to {max(side)}" if len({*side}) > 1 else str(side[0]) for side in zip(*sizes, strict=True)]
+    return f"{wide} pixels wide and {high} high"
 
 
 def _finding(finding: Finding, audit: Audit) -> list[str]:
