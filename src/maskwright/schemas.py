@@ -60,6 +60,12 @@ def _as_many(first: str, *others: str) -> Any:
     return AfterValidator(refuse_unequal)
 
 
+def _refuse_equal_ids(files: Any) -> Any:
+    if len({one["id"] for one in files}) < len(files):
+        raise PydanticCustomError("equal", "files of different ids")
+    return files
+
+
 class _Classes(TypedDict):
     names: Annotated[list[_Text], Field(min_length=1, max_length=255)]
     values: list[_Level]
@@ -100,7 +106,7 @@ class Data(TypedDict):
     bands: NotRequired[Annotated[_Bands, _as_many("chosen", "low", "high")]]
     split: NotRequired[dict[_Text, Any]]
     class_shares: list[_Share]
-    splits: dict[_Split, list[_File]]
+    splits: dict[_Split, Annotated[list[_File], AfterValidator(_refuse_equal_ids)]]
 
 
 class _Machine(TypedDict):

@@ -35,6 +35,7 @@ class Settings:
 
     monitor: str = "val_iou"
     epochs: int | None = None
+    budget: str | None = None
     patience: int | None = None
     lr: float | None = None
     weight_decay: float = 0.02
@@ -131,6 +132,7 @@ def setting_figures(evidence: Evidence) -> dict[str, Any]:
         "width": settings.width,
         "weight_decay": settings.weight_decay,
         "epochs": evidence.num_epochs,
+        "budget": settings.budget,
         "patience": settings.patience,
     }
 
@@ -171,6 +173,7 @@ def settings_of(config: Config) -> Settings:
     return Settings(
         monitor=train.monitor,
         epochs=train.epochs if train.epochs != "auto" else None,
+        budget=train.budget,
         patience=train.early_stop,
         lr=optim.lr if optim.lr != "auto" else None,
         weight_decay=optim.weight_decay,

@@ -266,7 +266,8 @@ def not_converged(evidence: Evidence) -> Finding | None:
         return None
     grave = gained > (WIDE_GAIN if is_score else 5 * least)
     figures = {"gained": gained, "low": sure, "high": slope.high * (len(last) - 1), "over": len(last), "epochs": num,
-               "best_epoch": best + 1, "by": evidence.settings.monitor, "patience": evidence.settings.patience,
+               "budget": evidence.settings.budget, "best_epoch": best + 1, "by": evidence.settings.monitor,
+               "patience": evidence.settings.patience,
                "stopped_early": bool(evidence.settings.epochs and num < evidence.settings.epochs)}  # fmt: skip
     return Finding("not-converged", "warning" if grave else "note", figures)
 
@@ -274,7 +275,8 @@ def not_converged(evidence: Evidence) -> Finding | None:
 def too_few_epochs(evidence: Evidence) -> Finding | None:
     """Too short a history to read."""
     num = evidence.num_epochs
-    return Finding("few-epochs", "note", {"epochs": num}) if num < 4 and evidence.is_finished else None
+    figures = {"epochs": num, "budget": evidence.settings.budget}
+    return Finding("few-epochs", "note", figures) if num < 4 and evidence.is_finished else None
 
 
 def unfinished(evidence: Evidence) -> Finding | None:

@@ -164,7 +164,7 @@ def _underfitting(figures: Figures) -> Words:
         f"{_iou(figures['val_iou'])}), and over the last third of the epochs the training loss fell by only "
         f"{_percent(max(0.0, figures['still']))}."
     )
-    ways = [f"--epochs {2 * figures['epochs']}"]
+    ways = [_longer(figures)]
     if figures["width"]:
         ways.append(f"a wider network, --model.width {2 * figures['width']}")
     if figures["model"] in ("unet", "resnet34_unet"):
@@ -187,7 +187,7 @@ def _not_converged(figures: Figures) -> Words:
         f"Over the last {figures['over']} epochs the validation {what} by {amount} (95 % interval {span}), "
         f"and the best epoch was {figures['best_epoch']} of {figures['epochs']}."
     )
-    advice = f"Train longer: --epochs {2 * figures['epochs']}."
+    advice = f"Train longer: {_longer(figures)}."
     if figures["stopped_early"] and figures["patience"]:
         advice = f"Be more patient: --train.early_stop {2 * figures['patience']}."
     return "Training ended before it had converged", evidence, advice
@@ -270,7 +270,15 @@ def _leakage(figures: Figures) -> Words:
 
 def _few_epochs(figures: Figures) -> Words:
     evidence = f"{_counted(figures['epochs'], 'epoch')} {'is' if figures['epochs'] == 1 else 'are'} too few to judge the curves."
-    return "Too few epochs to say how training went", evidence, "Train longer, for example --epochs 30."
+    return "Too few epochs to say how training went", evidence, f"Train longer, for example {_longer(figures, 30)}."
+
+
+def _longer(figures: Figures, least: int = 0) -> str:
+    """The flag that trains twice as long."""
+    budget = figures["budget"]
+    if budget is not None:
+        return f"--budget {2 * float(budget[:-1]):g}{budget[-1]}"
+    return f"--epochs {max(least, 2 * figures['epochs'])}"
 
 
 def _unfinished(figures: Figures) -> Words:
