@@ -318,3 +318,8 @@ def test_a_folder_that_may_not_be_read_is_told(build: Build) -> None:
 def test_files_that_all_have_one_name_are_told_by_it(build: Build) -> None:
     root = build([f"n0{index}/{name}.png" for index in range(3) for name in ("image", "mask")])
     assert read(root).reason.startswith("n0*/image.png beside n0*/mask.png")
+
+
+def test_pictures_in_the_current_folder_are_read(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(build([f"{index}{end}.png" for index in range(3) for end in ("", "_mask")]))
+    assert [(one.image.name, one.mask.name) for one in read(Path()).records] == [(f"{n}.png", f"{n}_mask.png") for n in range(3)]

@@ -71,6 +71,18 @@ def test_a_folder_stands_for_its_images(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["x.png", "y.png"]
 
 
+@pytest.mark.parametrize("layout", ["images/{}.jpg masks/{}.png", "{}.jpg {}_mask.png", "train/{}/image.png train/{}/mask.png"])
+def test_of_a_data_set_the_images_alone_are_predicted(layout, tmp_path):
+    places = [[tmp_path / "in" / part.format(index) for part in layout.split()] for index in range(4)]
+    for index, (image, mask) in enumerate(places):
+        picture(image, noise(32, 32, index))
+        picture(mask, np.kron(np.eye(4, dtype=np.uint8), np.full((8, 8), 255, np.uint8)))
+    outcome = maskwright("predict", finished(), tmp_path / "in", "--out", tmp_path / "out")
+    assert outcome.code == 0 and outcome.out.startswith("4 images predicted"), outcome.err
+    assert f"note    {tmp_path / 'in'} is a data set: 4 masks in it left aside" in outcome.err.splitlines()
+    assert maskwright("predict", finished(), places[0][1], "--out", tmp_path / "one").out.startswith("1 image predicted")
+
+
 def test_sub_folders_are_kept(tmp_path):
     """Two images of one name in two of them, a link to one, and what an editor left."""
     sizes = {"a/x": (9, 9), "b/x": (11, 9), "b/deep/x": (7, 9), "y": (5, 9), "linked/z": (6, 9)}

@@ -20,8 +20,8 @@ def predict(*names: str, out: str = "predictions", mask_threshold: str | None = 
     Parameters
     ----------
     names
-        RUN IMAGES…: the run folder, then image files or folders of them; what lies in sub-folders is
-        written into sub-folders of the same names. With --weights FILE no run is named: a CONFIG.yaml
+        RUN IMAGES…: the run folder, then image files or folders of them, of a data set its images alone; what lies in
+        sub-folders is written into sub-folders of the same names. With --weights FILE no run is named: a CONFIG.yaml
         may stand in its place, and any key of a configuration is a flag (--model, --size, --data.classes, …).
     out
         Folder to write to: new, empty, or of an earlier call, and apart from the images.
@@ -56,7 +56,7 @@ def predict(*names: str, out: str = "predictions", mask_threshold: str | None = 
         predictor, notes, data = Predictor.from_run(opened), [], opened.data
         threshold = threshold_for_prediction(opened, mask_threshold)
     else:
-        (predictor, notes), data = predictor_for(config, predicted_files(images)), None
+        (predictor, notes), data = predictor_for(config, predicted_files(images)[0]), None
         wish = read_threshold(mask_threshold, predictor.classes.num_classes)
         if wish == "tuned":
             raise UsageError(must("--mask-threshold", "a number for weights without a run", "tuned", "Give one, such as 0.5."))

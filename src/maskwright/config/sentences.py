@@ -171,7 +171,7 @@ def _nearest_value(item: Any) -> list[str]:
         return []
     known = re.findall("'([^']*)'", item["ctx"]["expected"])
     other = VALUE_SYNONYMS.get(given.lower().partition(":")[0])  # `cuda:0` too
-    return [other] if other in known else closest(given, known, limit=1)
+    return [other] if other and other in known else closest(given, known, limit=1)
 
 
 def _constraint(item: Any) -> str:

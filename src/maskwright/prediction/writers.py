@@ -16,11 +16,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from maskwright.config.data import DataConfig
 from maskwright.data.layout import files_below, image_files
+from maskwright.data.opening import list_data
+from maskwright.data.partial import PartialListing
 from maskwright.data.pictures import indexed_png, palette
 from maskwright.data.rasters import labels_geotiff
 from maskwright.data.record import refuse_among_data
-from maskwright.errors import DataError, UsageError, counted, is_out_of_memory, listed
+from maskwright.errors import DataError, MaskwrightError, UsageError, counted, is_out_of_memory, listed
 from maskwright.folders import new_folder
 from maskwright.prediction.predictor import Prediction, Predictor
 from maskwright.runs import refuse_used, size_name, write_atomically
@@ -41,7 +44,7 @@ class Written:
     images: tuple[Path, ...]
     problems: tuple[str, ...]
     replaced: int = 0  # files that were there before
-    notes: tuple[str, ...] = ()  # what a folder holds that cannot be read, such as links that lead nowhere
+    notes: tuple[str, ...] = ()  # masks in a folder, and what cannot be read there, such as links that lead nowhere
 
     def __str__(self) -> str:
         told = f"{counted(len(self.images), 'image')} predicted into {self.out}"
@@ -58,7 +61,7 @@ def predict_files(
     `out` is new, empty, or of an earlier call, and nothing but what such a call wrote is replaced; it lies apart from the
     images, and from those of `data`, the run's data.json.
     """
-    files = predicted_files(paths)
+    files, notes = predicted_files(paths)
     names = _names(files, [path for path in map(Path, paths) if path.is_dir()])
     out = Path(out)
     predictor.refuse_threshold(threshold)
@@ -88,7 +91,8 @@ def predict_files(
             if progress:
                 progress(index + 1, len(files))
     unread = [f"{path}: {one}" for path in map(Path, paths) if path.is_dir() for one in files_below(path)[1]]
-    return Written(out, tuple(done), tuple(problems), replaced, (f"not read in {listed(unread)}",) if unread else ())
+    notes += [f"not read in {listed(unread)}"] if unread else []
+    return Written(out, tuple(done), tuple(problems), replaced, tuple(notes))
 
 
 def _files(prediction: Prediction, name: str) -> Iterator[tuple[str, bytes]]:
@@ -192,9 +196,10 @@ def _refuse_among(out: Path, folders: Iterable[Path], files: Iterable[Path]) -> 
         raise UsageError(f"`--out` must be a folder apart from the images; got {out}, and images are in {among[0]}. {fix}")
 
 
-def predicted_files(paths: Iterable[str | Path]) -> list[Path]:
-    """Folders stand for the images in them and in their sub-folders."""
+def predicted_files(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
+    """Folders stand for the images in them and in their sub-folders; and remarks on masks among them."""
     files: list[Path] = []
+    notes: list[str] = []
     if "" in paths:  # as of "$PHOTOS", which was never set
         raise UsageError("`IMAGES` must be image files or folders of them; got an empty name. The current folder is a dot.")
     for path in map(Path, paths):
@@ -202,12 +207,27 @@ def predicted_files(paths: Iterable[str | Path]) -> list[Path]:
             inside, _ = image_files(path)
             if not inside:
                 raise UsageError(f"`IMAGES` must be image files or folders of them; {path} holds none. Check the path.")
-            files += inside
+            masks = _masks_among(path, inside)
+            files += [image for image in inside if image not in masks]
+            notes += [f"{path} is a data set: {counted(len(masks), 'mask')} in it left aside"] if masks else []
         elif not path.suffix and not path.exists():
             raise UsageError(f"`IMAGES` must be image files or folders of them; {path} is not there. Check the path.")
         else:
             files.append(path)
-    return files
+    return files, notes
+
+
+def _masks_among(folder: Path, pictures: Sequence[Path]) -> set[Path]:
+    """Where a folder is read as a data set: its masks, and all that lies in folders of masks alone."""
+    try:
+        listing = list_data(DataConfig(root=str(folder)))[1]
+    except PartialListing as partial:
+        listing = partial.listing
+    except MaskwrightError:
+        return set()
+    masks = {record.mask for record in listing.records}
+    places = {mask.parent for mask in masks} - {record.image.parent for record in listing.records}
+    return {path for path in pictures if path in masks or path.parent in places}
 
 
 def _names(files: Sequence[Path], folders: Sequence[Path]) -> list[str]:
