@@ -177,3 +177,12 @@ def test_damaged_files_of_a_run_by_the_hundred(name: str, tmp_path: Path) -> Non
 def test_damaged_files_of_a_comparison_by_the_hundred(name: str, tmp_path: Path) -> None:
     signal.alarm(3000)
     spoil(matrix(), name, tmp_path, 100, 1, reading_a_comparison)
+
+
+def test_a_plan_of_other_names_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "matrix"
+    shutil.copytree(matrix(), root)
+    plan = (root / "plan.json").read_text()
+    (root / "plan.json").write_text(plan.replace('"up bilinear"', '"another"'))
+    outcome = maskwright("compare", root)
+    assert outcome.code == 2 and "plan.json` must name the comparison's cells; up bilinear is not there." in outcome.sentence

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maskwright.comparison.folder import GIVEN, default_out, is_comparison, read_plan
+from maskwright.comparison.folder import GIVEN, PLAN, default_out, is_comparison, read_plan
 from maskwright.comparison.matrix import Matrix, read_matrix
 from maskwright.config import Config
 from maskwright.errors import MaskwrightError, RunError, as_typed, listed
@@ -35,6 +35,11 @@ def refuse_other(root: Path, matrix: Matrix) -> None:
     begun = read_matrix(root / GIVEN)
     _refuse_changed(root, _cells(begun), _cells(matrix))
     _refuse_changed(root, _joining(begun), _joining(matrix))
+    planned = {place.name for place in read_plan(root).places}
+    missing = [cell.name for cell in matrix.cells if cell.name not in planned]
+    if missing:
+        told = f"{listed(missing, 'and')} {'is' if len(missing) == 1 else 'are'} not there"
+        raise RunError(f"`{root / PLAN}` must name the comparison's cells; {told}. Restore it, or begin anew.")
 
 
 def _is_same(root: Path, matrix: Matrix) -> bool:
