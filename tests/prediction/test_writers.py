@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import maskwright as mw
-from maskwright.data.pictures import palette
-from maskwright.prediction.writers import write_labels
+from maskwright.data.pictures import css, palette
+from maskwright.prediction.predictor import Predictor
+from maskwright.prediction.writers import predict_files, write_labels
+from maskwright.runs import Run
 from support import data, finished, leftovers, maskwright, noise, picture
 
 
@@ -81,6 +85,21 @@ def test_of_a_data_set_the_images_alone_are_predicted(layout, tmp_path):
     assert outcome.code == 0 and outcome.out.startswith("4 images predicted"), outcome.err
     assert f"note    {tmp_path / 'in'} is a data set: 4 masks in it left aside" in outcome.err.splitlines()
     assert maskwright("predict", finished(), places[0][1], "--out", tmp_path / "one").out.startswith("1 image predicted")
+
+
+def test_a_legend_tells_the_colours_of_more_than_two_classes(tmp_path):
+    predictor = Predictor.from_run(Run.open(finished()))
+    names = ("ground", "a < b & c", "sky")
+    three = replace(predictor, classes=replace(predictor.classes, names=names))
+    image = picture(tmp_path / "x.png", noise(9, 9))
+    for _ in range(2):  # again, into the same folder
+        predict_files(three, [image], tmp_path / "out")
+    drawn = ElementTree.parse(tmp_path / "out" / "legend.svg").getroot()
+    assert [text.text for text in drawn if text.tag.endswith("text")] == [f"{index} {name}" for index, name in enumerate(names)]
+    swatches = [rect.get("fill") for rect in drawn if rect.tag.endswith("rect")][1:]
+    assert swatches == [css(colour) for colour in palette(3)[:3]]
+    predict_files(predictor, [image], tmp_path / "two")
+    assert not (tmp_path / "two" / "legend.svg").exists()
 
 
 def test_sub_folders_are_kept(tmp_path):

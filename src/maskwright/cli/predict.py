@@ -13,9 +13,9 @@ def predict(*names: str, out: str = "predictions", mask_threshold: str | None = 
     maskwright predict --model unet --weights my.pth photos --size 256
 
     Writes NAME.png (class numbers, with a palette) and NAME-overlay.jpg for each image; of a georeferenced
-    TIFF the class numbers are NAME.tif, which lies where the image does, with nodata 255. predictions.csv
-    lists them; only files it lists are replaced. A file that can't be read is told at the end, with exit code 2,
-    and the rest is done.
+    TIFF the class numbers are NAME.tif, which lies where the image does, with nodata 255. legend.svg tells the colours
+    of more than two classes. predictions.csv lists what was written; only files it lists are replaced. A file that
+    can't be read is told at the end, with exit code 2, and the rest is done.
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 from PIL import Image
@@ -20,16 +21,17 @@ from maskwright.config.data import DataConfig
 from maskwright.data.layout import files_below, image_files
 from maskwright.data.opening import list_data
 from maskwright.data.partial import PartialListing
-from maskwright.data.pictures import indexed_png, palette
+from maskwright.data.pictures import css, indexed_png, palette
 from maskwright.data.rasters import labels_geotiff
 from maskwright.data.record import refuse_among_data
-from maskwright.errors import DataError, MaskwrightError, UsageError, counted, is_out_of_memory, listed
+from maskwright.errors import DataError, MaskwrightError, UsageError, counted, is_out_of_memory, listed, printable
 from maskwright.folders import new_folder
 from maskwright.prediction.predictor import Prediction, Predictor
 from maskwright.runs import refuse_used, size_name, write_atomically
 from maskwright.runtime import free_memory
 
 LEDGER = "predictions.csv"
+LEGEND = "legend.svg"  # of more than two classes: an image's own files are PNG, TIFF and JPEG
 _COLUMNS = ("file", "image", "sha256")
 _TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 _ENDS = ("-overlay.jpg", ".png", ".tif")
@@ -72,7 +74,7 @@ def predict_files(
     problems: list[str] = []
     replaced = 0
     with new_folder(out, partial(_refuse_used, out)), _Ledger(out) as ledger:
-        ledger.refuse_changed([f"{name}{end}" for name in names for end in _ENDS])
+        ledger.refuse_changed([LEGEND, *(f"{name}{end}" for name in names for end in _ENDS)])
         for index, (path, name) in enumerate(zip(files, names, strict=True)):
             try:
                 prediction = predictor.predict(path, threshold)
@@ -90,6 +92,8 @@ def predict_files(
                     raise
             if progress:
                 progress(index + 1, len(files))
+        if done and len(predictor.classes.names) > 2:  # of two, each overlay takes a colour its image has little of
+            ledger.write(LEGEND, "", _legend(predictor.classes.names))
     unread = [f"{path}: {one}" for path in map(Path, paths) if path.is_dir() for one in files_below(path)[1]]
     notes += [f"not read in {listed(unread)}"] if unread else []
     return Written(out, tuple(done), tuple(problems), replaced, tuple(notes))
@@ -110,6 +114,18 @@ def _files(prediction: Prediction, name: str) -> Iterator[tuple[str, bytes]]:
         yield f"{name}.tif", labels_geotiff(prediction.labels, prediction.georeference, palette(num_classes))
     else:
         yield f"{name}.png", indexed_png(prediction.labels, num_classes)
+
+
+def _legend(names: Sequence[str]) -> bytes:
+    """The colour of each class in label files and overlays."""
+    rows = [
+        f'<rect x="8" y="{8 + 24 * index}" width="16" height="16" fill="{css(colour)}"/>'
+        f'<text x="32" y="{21 + 24 * index}">{index} {escape(printable(name))}</text>'
+        for index, (name, colour) in enumerate(zip(names, palette(len(names)), strict=False))
+    ]
+    width, height = 48 + 9 * max(map(len, names)), 16 + 24 * len(names)
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="14">'
+    return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *rows, "</svg>\n"]).encode()
 
 
 def write_labels(path: Path, labels: np.ndarray, num_classes: int) -> None:
@@ -147,7 +163,7 @@ class _Ledger:
             raise UsageError(f"`--out` must be a folder where no work is lost; {self.out} holds {listed(sorted(others))}, which "
                              f"predict did not write or somebody has changed since. {fix}")  # fmt: skip
 
-    def write(self, file: str, image: Path, content: bytes) -> bool:
+    def write(self, file: str, image: Path | str, content: bytes) -> bool:
         """Write a file, listed before it is there; whether it was there before."""
         row = (file, str(image), _digest(content))
         csv.writer(self._stream).writerow(row)
@@ -254,4 +270,4 @@ def _names(files: Sequence[Path], folders: Sequence[Path]) -> list[str]:
 def _can_lie_together(names: set[str], wanted: int) -> bool:
     """Whether names differ, and no file of one would have the name of a folder that another lies in."""
     folders = {folder.as_posix() for name in names for folder in Path(name).parents}
-    return len(names) == wanted and not folders & {LEDGER, *(name + end for name in names for end in _ENDS)}
+    return len(names) == wanted and not folders & {LEDGER, LEGEND, *(name + end for name in names for end in _ENDS)}
