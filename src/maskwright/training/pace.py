@@ -167,7 +167,8 @@ class Pace:
         pause = self._pause_seconds()
         left = self.budget - _MARGIN * pause - now
         share = min(1.0, max(0.0, (now - self._first) / max(1e-6, now + left - self._first)))
-        small = share < self.grow
+        start = max(share, last.end if last else 0.0)  # the schedule never goes back
+        small = start < self.grow
         took = self._step_seconds(small)
         batch = self.portions[small].batch
         if last and left < took / 2 + 1e-6:
@@ -180,7 +181,6 @@ class Pace:
         if took and last:
             length = min(max(_STRETCH * self.budget, _LEAST_STRETCH), left)
             steps = max(1, min(round(length / took), 2 * last.steps))
-        start = max(share, last.end if last else 0.0)  # the schedule never goes back
         end = max(start, min(1.0, share + steps * took / max(1e-6, now + left - self._first)))
         return Stretch(epoch, step, steps, seen, batch, small, round(start, 6), round(end, 6), round(now, 3))
 
