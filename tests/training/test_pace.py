@@ -38,7 +38,8 @@ def steps_of(pace: Pace) -> Iterator[Stretch]:
 def simulate(budget: float, step: float, validation: float, speed: Callable[[float], float] = STEADY) -> Spent:
     """Train by a clock of our own: a step at full size takes `step` seconds times `speed` of the share that is over.
 
-    The first step takes eight times as long, the first validation half as long again, and keys are asked for one step ahead, as Lightning does.
+    The first step takes eight times as long, the first validation half as long again. Keys are asked for one step ahead,
+    as Lightning does.
     """
     now = 1.0
     val_pixels = round(validation / step * 3 * FULL.pixels)
