@@ -147,13 +147,20 @@ def stuck_making(out: Path) -> None:
     make("puzzle", out, 5, (32, 32), on_progress=lambda done, total: time.sleep(60) if done == 3 else None)
 
 
+def rests(folder: Path) -> bool:
+    """Whether nothing comes or goes for half a second."""
+    before = contents(folder).keys()
+    time.sleep(0.5)
+    return contents(folder).keys() == before
+
+
 @pytest.mark.parametrize("command", ["check", "data make"])
 def test_a_folder_that_is_being_filled_is_left_alone_and_a_killed_one_filled_anew(tmp_path: Path, command: str) -> None:
     root, out = disc_data(tmp_path / "data", [(16, 16)] * 3), tmp_path / "out"
     call = (stuck_repair, root, out) if command == "check" else (stuck_making, out)
     words = ("check", root, "--fix", out) if command == "check" else ("data", "make", "puzzle", out, "--count", 4, "--size", 32)
     child = start_call(*call)
-    wait_until(lambda: len(list(out.glob(".maskwright-*/masks/*"))) == 3, child.is_alive)
+    wait_until(lambda: len(list(out.glob(".maskwright-*/masks/*"))) == 3 and rests(out), child.is_alive)
     held = contents(out).keys()
     outcome = maskwright(*words)
     assert outcome.code == 2 and f"one process at a time; another is at work in {out}" in outcome.sentence

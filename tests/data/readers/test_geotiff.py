@@ -323,7 +323,7 @@ def test_train_and_predict_on_five_bands_of_16_bits(tmp_path: Path) -> None:
     out = tmp_path / "out"
     told = maskwright("predict", tmp_path / "run", source, "--out", out)
     assert told.code == 0, told.err
-    assert sorted(path.name for path in out.iterdir()) == ["0-overlay.jpg", "0.tif", "predictions.csv"]
+    assert sorted(path.name for path in out.iterdir()) == ["0-overlay.jpg", "0.tif", "legend.svg", "predictions.csv"]
     with rasterio.open(source) as image, rasterio.open(out / "0.tif") as labels:
         assert (labels.crs, labels.transform, labels.shape, labels.nodata) == (image.crs, image.transform, image.shape, 255)
         found, valid = labels.read(1), image.dataset_mask() > 0
