@@ -60,6 +60,7 @@ def simulate(budget: float, step: float, validation: float, speed: Callable[[flo
             pace.ran_step()
         now += validation * speed(now / budget) * (1 if epoch else 1.5)
         epoch += 1
+    now += min(1.0, 0.02 * budget)  # weights are written and the process ends
     spent.share, spent.epochs = now / budget, epoch
     return spent
 

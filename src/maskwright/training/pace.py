@@ -28,6 +28,7 @@ _LEAST_STRETCH = 0.25  # seconds; shorter ones measure noise
 _EPOCHS = 20  # validations a budget, where they are cheap
 _VALIDATION = 0.08  # of the time may go into validation
 _MARGIN = 1.1  # the last validation, with the writing of weights, may take so many times as long as the one before
+_WRITING = 1.0  # seconds for the last checkpoint, the weights and the end of the process
 _REMEMBERED = 5  # steps by which the next are foreseen
 _START_UP, _FIRST = 0.2, 1.5  # seconds of the first validation, and so many times as long: its memory was never touched
 
@@ -165,7 +166,7 @@ class Pace:
         waiting = (step - self._ran) * self._step_seconds(last.small) if last else 0.0
         now = self.now() + waiting  # when the stretch will begin
         pause = self._pause_seconds()
-        left = self.budget - _MARGIN * pause - now
+        left = self.budget - _MARGIN * pause - min(_WRITING, 0.02 * self.budget) - now
         share = min(1.0, max(0.0, (now - self._first) / max(1e-6, now + left - self._first)))
         start = max(share, last.end if last else 0.0)  # the schedule never goes back
         small = start < self.grow
