@@ -14,10 +14,11 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,22 @@ def columns(run: Path, without: Sequence[str] = ("seconds", "images_per_second")
     """history.csv as text, less what a clock decides."""
     with (run / "history.csv").open(newline="") as file:
         return [{key: value for key, value in row.items() if key not in without} for row in csv.DictReader(file)]
+
+
+@contextlib.contextmanager
+def in_no_time(seconds: int) -> Iterator[None]:
+    """What waits for a pipe or never ends is interrupted."""
+
+    def waited(number: int, frame: object) -> None:
+        raise TimeoutError("it did not end by itself")
+
+    before = signal.signal(signal.SIGALRM, waited)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def picture(path: Path, pixels: np.ndarray) -> Path:

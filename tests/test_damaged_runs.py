@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mutations import mutations
-from support import TINY, Outcome, data, finished, maskwright, session_folder
+from support import TINY, Outcome, data, finished, in_no_time, maskwright, session_folder
 
 FILES = ("config.yaml", "data.json", "environment.json", "history.csv", "loggers.json", "failure.json", "model.safetensors",
          "checkpoints/last.ckpt", "checkpoints/best.ckpt", "evaluation/test.json", "evaluation/val.json",
@@ -26,16 +26,8 @@ COMPARED = ("comparison.yaml", "plan.json", "cells.json", "standings.json", "env
 
 @pytest.fixture(autouse=True)
 def _in_no_time() -> Iterator[None]:
-    """What waits for a pipe or never ends is interrupted."""
-
-    def waited(number: int, frame: object) -> None:
-        raise TimeoutError("it did not end by itself")
-
-    before = signal.signal(signal.SIGALRM, waited)
-    signal.alarm(240)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    with in_no_time(240):
+        yield
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +17,7 @@ from maskwright.config.keys import MODEL_SECTIONS, known_keys, sections_of
 from maskwright.config.losses import LOSS_SECTIONS
 from maskwright.config.yaml_text import flag_value, load_yaml
 from maskwright.data.augment import OPERATIONS
-from support import TINY, data, finished, maskwright
+from support import TINY, data, finished, in_no_time, maskwright
 
 HUGE = ("1e30", "99999999999", "1e308", "-1", "9" * 400, "-1e30", ".nan", ".inf", "1e-30")
 # any value above 0 can be computed with: what comes of it is a loss that is not finite, which ends a training with a sentence
@@ -134,17 +134,9 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 
 @pytest.fixture(autouse=True)
-def _in_no_time():
-    """What waits for a pipe or never ends is interrupted."""
-
-    def waited(number: int, frame: object) -> None:
-        raise TimeoutError("it did not end by itself")
-
-    before = signal.signal(signal.SIGALRM, waited)
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+def _in_no_time() -> Iterator[None]:
+    with in_no_time(60):
+        yield
 
 
 BOMBS = {

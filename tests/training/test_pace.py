@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from maskwright.data.record import class_map
+from maskwright.models import build_model
 from maskwright.runs import Run
-from maskwright.training.pace import Pace, PacedKeys, Portion, Stretch
+from maskwright.training.pace import Pace, PacedKeys, Portion, Stretch, takes_last
 from support import TINY, columns, data, finished, maskwright, rows, start, wait_until
 
 FULL, SMALL = Portion(4, 4 * 512**2), Portion(8, 8 * 256**2)
@@ -154,6 +158,52 @@ def test_killed_it_goes_on_to_the_end_of_its_budget_and_that_is_replayed_too(tmp
     before = columns(root)
     assert maskwright("train", "--resume", root).code == 0
     assert (root / "model.safetensors").read_bytes() == weights and columns(root) == before
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "told"),
+    [
+        ("[", "must be valid JSON"),
+        ("{}", "must be as it was written"),
+        ('[{"epoch": 0}]', "`0.step` is missing"),
+        (lambda rows: [*rows[:3], *rows[4:]], "does not go on from the one before"),
+        (lambda rows: [*rows, rows[-1]], "does not go on from the one before"),
+        (lambda rows: [{**rows[0], "batch": -1}, *rows[1:]], "must be as it was written"),
+        (lambda rows: [{**rows[0], "seconds": 1e300}, *rows[1:]], "must be as it was written"),
+    ],
+)
+def test_decisions_that_are_none_are_refused(budgeted, tmp_path, spoilt, told):
+    root = shutil.copytree(budgeted[0], tmp_path / "run")
+    (root / "model.safetensors").unlink()
+    rows = json.loads((root / "pace.json").read_text())
+    (root / "pace.json").write_text(spoilt if isinstance(spoilt, str) else json.dumps(spoilt(rows)))
+    outcome = maskwright("train", "--resume", root)
+    assert outcome.code == 2 and "pace.json" in outcome.sentence and told in outcome.sentence
+
+
+@pytest.mark.parametrize(("until", "learns"), [("15 epochs", True), ("always", False)])
+def test_a_part_thaws_within_a_budget_of_one_validation(tmp_path, until, learns):
+    """Epochs that a thaw counts are thirtieths of the budget, not its few validations."""
+    words = ("--optim.freeze.encoder", until, "--budget", "3s", "--train.average", "none", "--out", tmp_path / "run")
+    outcome = maskwright("train", "--data", data(), *TINY, *words)
+    assert outcome.code == 0, outcome.err
+    run = Run.open(tmp_path / "run")
+    torch.manual_seed(run.config.train.seed)
+    start = build_model(run.config.model, class_map(run.data), 3).state_dict()
+    end = load_file(run.weights)
+    moved = [
+        name for name in start if name.endswith("weight") and ".encoder." in name and not torch.equal(start[name], end[name])
+    ]
+    assert bool(moved) == learns
+
+
+def test_few_validation_images_keep_the_weights_of_the_end_and_it_is_said(budgeted):
+    out, _ = budgeted
+    run = Run.open(out)
+    best = torch.load(out / "checkpoints/best.ckpt", weights_only=True)
+    assert best["epoch"] == len(run.history) - 1 and takes_last(run.config, 2) and not takes_last(run.config, 20)
+    said = maskwright("train", "--data", data(), *TINY, "--budget", "2s", "--out", out.with_name("short")).err
+    assert "kept    the weights of the end: 2 validation images cannot tell which epoch was better" in said
 
 
 @pytest.mark.parametrize(

@@ -109,9 +109,7 @@ class DataConfig(Section):
     view: Annotated[Literal["auto", "whole", "crop"], Field(description="one input: the image resized, or a window")] = "auto"
     letterbox: Annotated[bool, Field(description="view whole: keep the aspect and fill the rest")] = False
     size: Annotated[_Side | Auto, Field(description="side of one training input, in pixels")] = "auto"
-    scale: Annotated[
-        Annotated[float, Field(ge=0.01, le=16)] | Auto, Field(description="view crop: images are scaled by this first")
-    ] = "auto"
+    scale: Annotated[_Scale | Auto, Field(description="view crop: images are scaled by this first")] = "auto"
     classes: Annotated[
         list[str] | dict[str, MaskValue] | None,
         Field(description="class names in order, or name: value in the masks (a number, '#rrggbb' or [r, g, b])"),

@@ -24,7 +24,6 @@ from rich.console import Console
 
 from maskwright import runtime
 from maskwright.config import Config
-from maskwright.config.base import seconds_of
 from maskwright.config.log import LogEntry
 from maskwright.data.augment import refuse_unfit
 from maskwright.data.augment import resolve as resolve_augment
@@ -34,7 +33,7 @@ from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.record import data_document, refuse_among_data
 from maskwright.data.sampling import aimer, image_weights
 from maskwright.data.sampling import without_effect as sampling_without_effect
-from maskwright.errors import DataError, RunError, TrainingError, UsageError, is_out_of_memory, must
+from maskwright.errors import DataError, RunError, TrainingError, is_out_of_memory, must
 from maskwright.folders import lock_folder, new_folder
 from maskwright.losses import build_loss
 from maskwright.models import build_model
@@ -66,13 +65,13 @@ from maskwright.training.loggers.surroundings import first_line
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import refuse_unfit as refuse_unfit_optim
 from maskwright.training.optim import without_effect as optim_without_effect
-from maskwright.training.pace import Pace, PacedKeys, Portion, read_stretches, write_stretches
+from maskwright.training.pace import Pace, PacedKeys, pace_of, takes_last
 from maskwright.training.progress import Effort, TrainingProgress
 from maskwright.training.range_test import STEPS as RANGE_STEPS
 from maskwright.training.range_test import RangeTest, range_test
 from maskwright.training.range_test import write as write_range_test
-from maskwright.training.resolve import BUDGET_EPOCHS, refuse_threshold, resolve, view_of
-from maskwright.training.schedules import too_late
+from maskwright.training.resolve import refuse_threshold, resolve, view_of
+from maskwright.training.schedules import BUDGET_EPOCHS, too_late
 from maskwright.training.schedules import without_effect as schedule_without_effect
 from maskwright.training.start import (
     forget_start,
@@ -85,7 +84,6 @@ from maskwright.training.start import (
 )
 from maskwright.training.trainer import build_trainer, quiet_lightning, run_to_the_end, val_loader
 
-MIN_VAL_IMAGES = 20  # fewer cannot tell which epoch is better: the best of many looks at four images is luck
 _SCHEDULE_STEPS = 1000  # of a part of a budget's schedule: as fine as anybody needs
 _SETTLE_EPOCH = 1 << 40  # never reached by training; batch-norm is settled on the same inputs every time
 
@@ -292,7 +290,7 @@ def _fit(
     assert config.train.workers != "auto"
     pace, fed = None, keys
     if config.train.budget is not None:
-        pace = _pace(run, config, opened, keys, began)
+        pace = pace_of(run, config, opened, keys, began)
         fed = PacedKeys(len(samples), config.train.seed, pace, config.train.accumulate)
     model = _seeded_model(config, opened, run, checkpoint is not None)
     if checkpoint:
@@ -300,7 +298,7 @@ def _fit(
         if pace:  # Lightning takes the first batch before it says where training is
             pace.seek(steps)
     module = _module(config, opened, samples, keys, model, pace)
-    keeper, history = Keeper(run, config.train, takes_last(config, opened)), History(run)
+    keeper, history = Keeper(run, config.train, takes_last(config, len(opened.dataset.split("val")))), History(run)
     module.is_better = keeper.is_better
     loader = train_loader(samples, fed, config.train.workers, pin=config.train.devices == "gpu" and torch.cuda.is_available())
     with quiet_lightning(), LogBook(run, _telling(console), log=log) as book:
@@ -386,28 +384,6 @@ def _module(
 def _num_epochs(config: Config) -> int:
     """The epochs of a training; the schedule of a budget is divided into as many parts as so many epochs."""
     return BUDGET_EPOCHS if config.train.epochs == "auto" else config.train.epochs
-
-
-def _pace(run: Run, config: Config, opened: Opened, keys: EpochKeys, began: float) -> Pace:
-    """The pace of a budget: half-size inputs come in batches of twice as many."""
-    train, view = config.train, view_of(config)
-    assert train.budget is not None and train.grow != "auto"
-    batch, items = keys.batch_size * train.accumulate, opened.dataset.items
-    portions = {False: Portion(batch, batch * view.size**2), True: Portion(2 * batch, 2 * batch * view.halved().size ** 2)}
-    shown = sum(view.windows(items[index].height, items[index].width) for index in opened.dataset.split("val"))
-    settled = num_settle_batches(len(keys)) * keys.batch_size if train.average == "ema" else 0
-    budget, spent = seconds_of(train.budget), time.perf_counter() - began
-    kept = read_stretches(run)
-    if not kept and spent > 0.9 * budget:
-        fix = f"Give it --budget {2 * spent + 10:.0f}s or more."
-        told = f"starting and reading the data took {spent:.1f} s of {budget:g}"
-        raise UsageError(f"`--budget` must leave time for training; {told}. {fix}")
-    return Pace(budget, spent, train.grow, portions, (shown + settled) * view.size**2, kept, partial(write_stretches, run))
-
-
-def takes_last(config: Config, opened: Opened) -> bool:
-    """Whether the weights of the schedule's end are kept, as validation has too few images to tell epochs apart."""
-    return config.train.budget is not None and len(opened.dataset.split("val")) < MIN_VAL_IMAGES
 
 
 def _seeded_model(config: Config, opened: Opened, run: Run | None = None, resumed: bool = False) -> Any:

@@ -24,7 +24,7 @@ from maskwright.training.average import Average, settle_batch_norm
 from maskwright.training.freeze import Freezer
 from maskwright.training.optim import build_optimizer
 from maskwright.training.pace import Pace
-from maskwright.training.schedules import Plateau, learning_rate_factor
+from maskwright.training.schedules import BUDGET_EPOCHS, Plateau, learning_rate_factor
 
 ValItem = tuple[np.ndarray, np.ndarray]
 ShareOf = Callable[[int], float]  # number of a batch in the epoch → what its mean loss weighs in the step it is part of
@@ -61,7 +61,7 @@ class SegmentationTraining(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         self.freezer.at_the_end()  # what thaws later is in the optimiser from the start, and begins its own state at the thaw
         optimizer = build_optimizer(self.model, self.optim)
-        self.freezer.at(self.current_epoch)
+        self._freeze()
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_factor(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -80,8 +80,12 @@ class SegmentationTraining(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         # dropout and the like draw from torch; a seed an epoch makes a resumed epoch draw the same
         torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
-        self.freezer.at(self.current_epoch)  # thaws; and Lightning has put everything into training mode
+        self._freeze()  # thaws; and Lightning has put everything into training mode
         self._forget()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if self.pace and self._counted_epoch() != self._frozen_at:  # a budget has few validations, or one
+            self._freeze()
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         self.has_begun = True
@@ -145,7 +149,7 @@ class SegmentationTraining(pl.LightningModule):
         # loggers and panels have seen the averaged weights by now; training goes on with the raw ones
         self._swap.close()
         self.model.train()
-        self.freezer.at(self.current_epoch)
+        self._freeze()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["average"] = self.average.state_dict() if self.average else None
@@ -158,6 +162,14 @@ class SegmentationTraining(pl.LightningModule):
         if self.plateau:
             self.plateau.load_state_dict(checkpoint["plateau"])
 
+    def _counted_epoch(self) -> int:
+        """The epoch that schedules and thaws count: of a budget, the part of it."""
+        return int(self.pace.share(self.global_step) * BUDGET_EPOCHS) if self.pace else self.current_epoch
+
+    def _freeze(self) -> None:
+        self._frozen_at = self._counted_epoch()
+        self.freezer.at(self._frozen_at)
+
     def _forget(self) -> None:
         self._train_losses: list[torch.Tensor] = []
         self._train_counts: Any = 0
@@ -166,7 +178,7 @@ class SegmentationTraining(pl.LightningModule):
         precision = self.trainer.precision_plugin if self._trainer else None
         with precision.forward_context() if precision else contextlib.nullcontext():
             batches = (batch.images.to(self.device) for batch in self.settle_batches())
-            settle_batch_norm(self.model, batches, self.freezer.frozen(self.current_epoch))
+            settle_batch_norm(self.model, batches, self.freezer.frozen(self._counted_epoch()))
 
     def _heed_plateau(self, plateau: Plateau) -> None:
         """Drop the rate when validation has stood still; while it still rises, standing still means nothing."""

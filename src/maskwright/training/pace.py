@@ -13,16 +13,25 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from torch.utils.data import Sampler
 
 from maskwright import schemas
-from maskwright.data.loader import Key, epoch_order
+from maskwright.config import Config
+from maskwright.config.base import seconds_of
+from maskwright.data.loader import EpochKeys, Key, epoch_order
+from maskwright.data.opening import Opened
+from maskwright.errors import RunError, UsageError
 from maskwright.runs import Run
+from maskwright.training.average import num_settle_batches
+from maskwright.training.resolve import view_of
 
 FILE = "pace.json"
+MIN_VAL_IMAGES = 20  # fewer cannot tell which epoch is better: the best of many looks at four images is luck
 _STRETCH = 0.01  # of the budget: a machine that becomes twice as slow costs no more than that
 _LEAST_STRETCH = 0.25  # seconds; shorter ones measure noise
 _EPOCHS = 20  # validations a budget, where they are cheap
@@ -46,6 +55,9 @@ class Stretch:
     start: float  # share of the budget for training at its first step and, as foreseen, after its last
     end: float
     seconds: float  # of the budget that are over
+
+
+_KEYS = tuple(field.name for field in fields(Stretch))
 
 
 @dataclass(frozen=True)
@@ -224,9 +236,41 @@ class PacedKeys(Sampler[list[Key]]):
         return over, int(self._order[1][number]), small
 
 
+def pace_of(run: Run, config: Config, opened: Opened, keys: EpochKeys, began: float) -> Pace:
+    """The pace of a run's budget, spent from `began` on; half-size inputs come in batches of twice as many."""
+    train, view = config.train, view_of(config)
+    assert train.budget is not None and train.grow != "auto"
+    batch, items = keys.batch_size * train.accumulate, opened.dataset.items
+    portions = {False: Portion(batch, batch * view.size**2), True: Portion(2 * batch, 2 * batch * view.halved().size ** 2)}
+    shown = sum(view.windows(items[index].height, items[index].width) for index in opened.dataset.split("val"))
+    settled = num_settle_batches(len(keys)) * keys.batch_size if train.average == "ema" else 0
+    budget, spent = seconds_of(train.budget), time.perf_counter() - began
+    kept = read_stretches(run)
+    if not kept and spent > 0.9 * budget:
+        fix = f"Give it --budget {2 * spent + 10:.0f}s or more."
+        told = f"starting and reading the data took {spent:.1f} s of {budget:g}"
+        raise UsageError(f"`--budget` must leave time for training; {told}. {fix}")
+    return Pace(budget, spent, train.grow, portions, (shown + settled) * view.size**2, kept, partial(write_stretches, run))
+
+
+def takes_last(config: Config, num_val: int) -> bool:
+    """Whether the weights of the schedule's end are kept, as validation has too few images to tell epochs apart."""
+    return config.train.budget is not None and num_val < MIN_VAL_IMAGES
+
+
 def read_stretches(run: Run) -> list[Stretch]:
     """What pace.json says; empty before the first stretch."""
-    return [Stretch(**one) for one in run.read_json(FILE, list[schemas.Stretch])] if (run.root / FILE).exists() else []
+    if not (run.root / FILE).exists():
+        return []
+    found = [Stretch(**{key: one[key] for key in _KEYS}) for one in run.read_json(FILE, list[schemas.Stretch])]
+    for before, one in pairwise(found):
+        goes_on = (one.step, one.seen) == (before.step + before.steps, before.seen + before.steps * before.batch)
+        if not goes_on or one.epoch - before.epoch not in (0, 1) or not before.steps or one.start < before.start:
+            fix = "Restore it, or remove it and checkpoints/ to train the run from its start."
+            raise RunError(
+                f"`{run.root / FILE}` must be as it was written; step {one.step} does not go on from the one before. {fix}"
+            )
+    return found
 
 
 def write_stretches(run: Run, stretches: Sequence[Stretch]) -> None:

@@ -17,13 +17,12 @@ from maskwright.losses.auto import resolve_loss
 from maskwright.models.devices import choose_device, choose_precision
 from maskwright.models.wrapper import EVEN
 from maskwright.runs import usable_cores
-from maskwright.training.schedules import settle_schedule
+from maskwright.training.schedules import BUDGET_EPOCHS, settle_schedule
 
 MOST_WHOLE = 1024  # longest side up to which an image is shown whole
 LEAST_INPUTS_EPOCH = 64  # so that validating stays a small part of an epoch on tiny sets
 LEAST_INPUTS = 3000  # below this, training from scratch has not converged
 LEAST_EPOCHS = 30
-BUDGET_EPOCHS = 30  # parts of a budget that count as epochs where a schedule counts these
 LEAST_GROWN = 96  # pixels below which half-size inputs show too little to learn from
 GROWN_SHARE = 0.75
 

@@ -20,6 +20,7 @@ _FIRST, _LAST = 1 / 25, 1 / 25e4  # one-cycle's first and last share of the rate
 _NO_BETTER = 1e-4  # plateau: a relative gain below this is none
 _END = 0.01  # exponential auto: share of the rate in the last epoch
 _DROPS, _CYCLES = 3, 4
+BUDGET_EPOCHS = 30  # parts of a budget of time that count as epochs, in schedules and thaws
 
 
 def learning_rate_factor(step: int, total_steps: int, config: OptimConfig, steps_an_epoch: int = 1) -> float:

@@ -10,6 +10,7 @@ from rich.console import Console
 from maskwright.config.base import MONITORS
 from maskwright.data.description import check_command
 from maskwright.errors import counted, listed
+from maskwright.training.pace import takes_last
 
 if TYPE_CHECKING:
     from maskwright.config import Config
@@ -31,6 +32,9 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
         lines += [f"        more is told by: {check_command(plan.opened.config)}"] if plan.passed.warnings else []
         lines += [f"start   {line}" for line in (plan.loaded.sentences() if plan.loaded else [])]
         lines += [f"shown   {_shown(config)}", f"train   {_amount(config, dataset.sizes()['train'])}"]
+        if takes_last(config, dataset.sizes()["val"]):
+            few = counted(dataset.sizes()["val"], "validation image")
+            lines.append(f"kept    the weights of the end: {few} cannot tell which epoch was better")
         asked = [key for key in ("data.view", "data.size", "train.precision", "train.epochs", "optim.lr") if key in plan.reasons]
         is_on = {"data.sampling": config.data.sampling == "balanced", "data.crop_focus": config.data.crop_focus != 0}
         asked += [key for key in is_on if is_on[key] and key in plan.reasons]
