@@ -204,7 +204,7 @@ class _Disk:
 def _disk(config: Config, model: Any) -> _Disk:
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
     learned = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    moments = {"sgd": 1 if config.optim.momentum else 0}.get(config.optim.name, 2)
+    moments = {"muon": 1, "sgd": 1 if config.optim.momentum else 0}.get(config.optim.name, 2)
     return _Disk(weights, weights + moments * learned + (learned if config.train.average == "ema" else 0))
 
 

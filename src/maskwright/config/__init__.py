@@ -22,7 +22,7 @@ from maskwright.config.base import Auto, Budget, Count, Fraction, Monitor, Secti
 from maskwright.config.data import DataConfig
 from maskwright.config.log import LogEntry, LogInput, log_shorthand
 from maskwright.config.losses import LossName, LossTerm, loss_shorthand
-from maskwright.config.models import MASK2FORMER_RATE, ModelConfig, UnetConfig, model_shorthand
+from maskwright.config.models import MASK2FORMER_RATE, AutoModelConfig, ModelConfig, model_shorthand
 from maskwright.config.optim import OptimConfig
 
 
@@ -30,7 +30,7 @@ class TrainConfig(Section):
     """How long and on what training runs."""
 
     epochs: Annotated[Count | Auto, Field(description="passes over the training images")] = "auto"
-    budget: Annotated[Budget | None, Field(description="time to spend in all: 30s, 5m, 2h, 1d; in place of epochs")] = None
+    budget: Annotated[Budget | None, Field(description="time to spend in all: 30s, 5m, 2h, 1d; without it or epochs 10m")] = None
     grow: Annotated[
         Fraction | Auto,
         Field(description="share of the epochs or of the budget, from its start, at half the size"),
@@ -68,17 +68,19 @@ class Config(Section):
     """Everything that decides a run.
 
     >>> Config().model.name
-    'unet'
+    'auto'
     """
 
     data: DataConfig = DataConfig()
-    model: ModelConfig = UnetConfig()
+    model: ModelConfig = AutoModelConfig()
     loss: Annotated[
         Auto | list[LossTerm],
         BeforeValidator(loss_shorthand, json_schema_input_type=Auto | LossName | list[LossName | LossTerm]),
         Field(description="auto, one name, or a weighted mix: [ce, {name: dice, weight: 0.5}]"),
     ] = "auto"
-    augment: Annotated[AugmentPreset | list[AugmentStep], Field(description="a preset, or a list of operations")] = "standard"
+    augment: Annotated[
+        AugmentPreset | list[AugmentStep], Field(description="auto: by the images; a preset, or a list of operations")
+    ] = "auto"
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     log: Annotated[

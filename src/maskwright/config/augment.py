@@ -52,4 +52,4 @@ AugmentStep = Annotated[
     Annotated[AugmentOp, Tag("AugmentOp")] | Annotated[AlbumentationsOp, Tag("AlbumentationsOp")], Discriminator(kind_of_step)
 ]
 
-AugmentPreset = Literal["none", "light", "standard", "heavy"]
+AugmentPreset = Literal["auto", "none", "light", "standard", "heavy"]

@@ -8,9 +8,10 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from maskwright.config import Config
-from maskwright.config.models import HfConfig, Resnet34UnetConfig, SmpConfig, TorchvisionConfig, UnetConfig
+from maskwright.config.models import AutoModelConfig, HfConfig, Resnet34UnetConfig, SmpConfig, TorchvisionConfig, UnetConfig
 
 MODEL_SECTIONS: dict[str, type[BaseModel]] = {
+    "auto": AutoModelConfig,
     "unet": UnetConfig,
     "resnet34_unet": Resnet34UnetConfig,
     "smp": SmpConfig,

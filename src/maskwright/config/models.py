@@ -27,6 +27,18 @@ Channels = Annotated[int, Field(gt=0, le=8192)]
 Pixels = Annotated[PixelsConfig | Auto, Field(description="how bands are normalised; auto: as the weights expect")]
 
 
+class AutoModelConfig(Section):
+    """No network is named: one is chosen for the device and the time there is."""
+
+    name: Literal["auto"] = "auto"
+    weights: Annotated[
+        str,
+        Field(description="what to start from: auto (pretrained if it can be had), none, imagenet, a file or a run folder"),
+    ] = "auto"
+    pixels: Pixels = "auto"
+    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+
+
 class UnetConfig(Section):
     """The U-Net of the lab, from scratch."""
 
@@ -206,6 +218,8 @@ def model_shorthand(value: object) -> object:
     ({'name': 'torchvision', 'arch': 'deeplabv3_resnet50'}, ['hf', 'smp'])
     >>> model_shorthand("ResNet34_UNet"), model_shorthand("DeepLabV3Plus/resnet18")["arch"]
     ({'name': 'resnet34_unet'}, 'deeplabv3plus')
+    >>> [model_shorthand(keys)["name"] for keys in ({"weights": "none"}, {"width": 8}, {"encoder": "resnet18"})]
+    ['auto', 'unet', 'smp']
     """
     if isinstance(value, str):
         arch, slash, rest = value.partition("/")
@@ -218,7 +232,9 @@ def model_shorthand(value: object) -> object:
     if isinstance(value, dict) and "name" not in value:
         if value.get("arch") in get_args(TorchvisionArch):
             return {"name": "torchvision", **value}
-        return {"name": "smp" if {"arch", "encoder"} & value.keys() else "unet", **value}
+        if {"arch", "encoder", *SMP_OPTIONS} & value.keys():
+            return {"name": "smp", **value}
+        return {"name": "auto" if value.keys() <= AutoModelConfig.model_fields.keys() else "unet", **value}
     return value
 
 
@@ -240,7 +256,7 @@ def is_transformer(model: AnyModelConfig) -> bool:
     return isinstance(model, HfConfig)
 
 
-AnyModelConfig = UnetConfig | Resnet34UnetConfig | SmpConfig | TorchvisionConfig | HfConfig
+AnyModelConfig = AutoModelConfig | UnetConfig | Resnet34UnetConfig | SmpConfig | TorchvisionConfig | HfConfig
 ModelConfig = Annotated[
     AnyModelConfig,
     Field(discriminator="name"),

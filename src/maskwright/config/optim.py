@@ -61,7 +61,9 @@ def _arguments(value: object) -> object:
 class OptimConfig(Section):
     """The optimiser and the learning rate over time."""
 
-    name: Annotated[str, Field(description="adamw, adam, sgd, or any other of torch.optim: radam, rmsprop, …")] = "adamw"
+    name: Annotated[
+        str, Field(description="auto: muon or adamw, by the network; muon, adamw, adam, sgd, or any other of torch.optim")
+    ] = "auto"
     options: Annotated[
         dict[str, Any],
         BeforeValidator(_arguments),

@@ -146,8 +146,6 @@ _MOST = {"rotate": 360, "hue": 360, "blur": 100, "perspective": 0.45}  # further
 FIXED = ("hflip", "vflip", "rot90")  # there is no more or less of these
 OPERATIONS = {**GEOMETRIC, **TONAL, **COLOUR, **AFTER}
 
-# Colour is kept mild: on ten photographs strong jitter took from the network the one cue that told piece from
-# table, and val IoU stayed at 0.85 instead of 0.95 (docs/log.md, 2026-11-21). Geometry is cheap and rarely harms.
 _LIGHT = [("hflip", None), ("scale", 0.2), ("brightness", 0.05), ("contrast", 0.05)]
 _STANDARD = [("hflip", None), ("rotate", 25.0), ("scale", 0.4), ("shift", 0.1), ("brightness", 0.06), ("contrast", 0.1)]
 _HEAVY = [
@@ -164,6 +162,8 @@ def resolve(wish: str | Sequence[AugmentOp | AlbumentationsOp]) -> tuple[Op, ...
     >>> [op.name for op in resolve("light")]
     ['hflip', 'scale', 'brightness', 'contrast']
     """
+    if wish == "auto":  # before any image was looked at
+        return ()
     wanted = [AugmentOp(name=n, amount=a) for n, a in PRESETS[wish]] if isinstance(wish, str) else list(wish)
     problems: list[str] = []
     plan: list[Op] = []

@@ -45,7 +45,7 @@ def run_from_weights(config: Config, out: Path, progress: Callable[[int, int], N
     dataset, notes = _to_score(opened.dataset, config)
     model, told = load_network(settled, path, tensors, dataset.classes, dataset.bands.num_channels, images)
     model.loaded = Loaded(f"file {path}", UNKNOWN, len(tensors), notes=tuple(told))
-    settled, why = settle_start(settled.replace({"train.epochs": 1, "log": ["csv"]}), model)
+    settled, why = settle_start(settled.replace({"train.epochs": 1, "train.budget": None, "log": ["csv"]}), model)
     data = settled.data
     if "data.size" in reasons and data.view != "auto" and data.size != "auto":
         notes.append(view_note(data.view, data.size))

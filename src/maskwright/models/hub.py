@@ -47,6 +47,21 @@ def is_found(address: str) -> bool:
     return True
 
 
+def answers(address: str, seconds: float = 3.0) -> bool:
+    """Whether a file of the hub can be asked for now; nothing is fetched, and no answer in time is a no.
+
+    >>> answers("https://weights.invalid/model.safetensors")
+    False
+    """
+    if not is_found(address):
+        return False
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=seconds):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
 def why(error: Exception, longest: int = 160) -> str:
     """An error's first sentence, cut between words where it is long.
 

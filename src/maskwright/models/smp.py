@@ -14,7 +14,7 @@ from torch import nn
 from maskwright import runtime
 from maskwright.config.models import SMP_OPTIONS, SmpConfig
 from maskwright.errors import ModelError, listed, must, unknown
-from maskwright.models.hub import asking_hub, why
+from maskwright.models.hub import answers, asking_hub, why
 from maskwright.models.idle import Idle, find_idle, take_out
 from maskwright.models.licences import licence_of
 from maskwright.models.weights import pretrained
@@ -103,6 +103,27 @@ def _unfit_options(config: SmpConfig, own: dict[str, Any], refused: str) -> str:
     return must("model", f"options that fit together for {config.arch}", f"{given} ({refused})", "Change one, or leave it out.")
 
 
+def weights_at_hand(encoder: str) -> tuple[str, str]:
+    """`imagenet` where an encoder's weights lie in the cache or the hub answers, else `none`; and why."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    offered = weight_sets(encoder)
+    if "imagenet" not in offered:
+        return "none", f"random: {encoder} has no pretrained weights"
+    repo, _ = _wanted(encoder, "imagenet")
+    licence = licence_of(encoder, "imagenet")
+    revision = None
+    if not encoder.startswith(TIMM):
+        import segmentation_models_pytorch as smp
+
+        revision = smp.encoders.encoders[encoder]["pretrained_settings"]["imagenet"].get("revision")
+    if isinstance(try_to_load_from_cache(repo, "model.safetensors", revision=revision), str):
+        return "imagenet", f"ImageNet's, from the cache (licence {licence})"
+    if not constants.HF_HUB_OFFLINE and answers(f"{constants.ENDPOINT}/{repo}/resolve/{revision or 'main'}/model.safetensors"):
+        return "imagenet", f"ImageNet's, from {constants.ENDPOINT}/{repo} (licence {licence})"
+    return "none", f"random: {repo} is not in the cache, and the hub does not answer"
+
+
 def weight_sets(encoder: str) -> list[str]:
     """The sets of pretrained weights an encoder offers, best known first; empty when it has none.
 
@@ -135,7 +156,7 @@ def _named(config: SmpConfig) -> tuple[str, str | None]:
     import segmentation_models_pytorch as smp
     import timm
 
-    encoder, weights = config.encoder, None if config.weights == "none" else config.weights
+    encoder, weights = config.encoder, None if config.weights in ("none", "auto") else config.weights
     if encoder.startswith(TIMM):
         base, _, tag = encoder.removeprefix(TIMM).partition(".")
         if not timm.is_model(base):

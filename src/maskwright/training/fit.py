@@ -33,7 +33,7 @@ from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.record import data_document, refuse_among_data
 from maskwright.data.sampling import aimer, image_weights
 from maskwright.data.sampling import without_effect as sampling_without_effect
-from maskwright.errors import DataError, RunError, TrainingError, is_out_of_memory, must
+from maskwright.errors import DataError, RunError, TrainingError, UsageError, as_typed, is_out_of_memory, must
 from maskwright.folders import lock_folder, new_folder
 from maskwright.losses import build_loss
 from maskwright.models import build_model
@@ -132,14 +132,14 @@ def settle(config: Config, opened: Opened, passed: Passed) -> Plan:
         fix = "Name some, or set data.split.val above 0."
         raise DataError(must("data.split", f"such that {empty[0]} has images", "none", fix))
     refuse_threshold(config.train.mask_threshold, opened.dataset.classes.num_classes)
-    settled, reasons = resolve(config, opened.dataset, (opened.cache, opened.cache_reason))
+    settled, reasons = resolve(config, opened.dataset, (opened.cache, opened.cache_reason), opened.store)
     return Plan(settled, reasons, _with_notes(opened, settled, config), passed)
 
 
 def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
     """Refuse augmentation that can't be applied to these inputs; note what was asked for and changes nothing."""
     dataset, data, view = opened.dataset, config.data, view_of(settled)
-    refuse_unfit(resolve_augment(config.augment), view.size, dataset.bands.num_channels, dataset.classes.num_classes)
+    refuse_unfit(resolve_augment(settled.augment), view.size, dataset.bands.num_channels, dataset.classes.num_classes)
     notes = [
         *augment_without_effect(config.augment, dataset.bands),
         *sampling_without_effect(data.sampling, data.crop_focus, view.kind, dataset),
@@ -198,6 +198,24 @@ def resume(
         return _resume(run, config, console, log, every_epoch)
 
 
+def continuation(root: str | Path, budget: str, moved: str | None = None) -> Config:
+    """The configuration of a new run that goes on from a finished one's weights for another budget.
+
+    Inputs stay at their full size, and the learning rate rises to half of what it was: the weights are good already.
+    """
+    run = Run.open(root)
+    if not run.weights.is_file():
+        fix = f"Go on with it first: maskwright train --resume {as_typed(root)}"
+        raise UsageError(f"`--budget` must be left out for a run that is not finished; {run.root} is not. {fix}")
+    config = _where_data_are(run.resolved_config(), Path(moved) if moved else None)
+    assert config.optim.lr != "auto"
+    changes = {
+        "model.weights": str(run.root.absolute()), "train.budget": budget, "train.epochs": "auto", "train.grow": 0.0,
+        "optim.lr": config.optim.lr / 2,
+    }  # fmt: skip
+    return config.replace(changes)
+
+
 def _resume(run: Run, config: Config, console: Console | None, log: Sequence[LogEntry] | None, every_epoch: bool) -> TrainResult:
     shutil.rmtree(run.root / "cache", ignore_errors=True)  # of a process that was killed
     with _reading(console) as progress:
@@ -230,7 +248,7 @@ def _train_new(
         config = config.replace({"data.root": str(Path(config.data.root).absolute())})
     config = settle_log(config, reasons)
     build_loss(config.loss)  # a name that isn't known leaves no folder behind, either
-    model = _seeded_model(config, plan.opened)  # built here too, so that a model that can't be leaves no folder behind
+    model = seeded_model(config, plan.opened)  # built here too, so that a model that can't be leaves no folder behind
     refuse_unfit_freeze(model, config.optim)
     samples, keys = training_inputs(config, plan.opened)
     refuse_lone_input(model, config, samples, keys)
@@ -292,7 +310,7 @@ def _fit(
     if config.train.budget is not None:
         pace = pace_of(run, config, opened, keys, began)
         fed = PacedKeys(len(samples), config.train.seed, pace, config.train.accumulate)
-    model = _seeded_model(config, opened, run, checkpoint is not None)
+    model = seeded_model(config, opened, run, checkpoint is not None)
     if checkpoint:
         steps = refuse_other_checkpoints(run, model)
         if pace:  # Lightning takes the first batch before it says where training is
@@ -386,7 +404,7 @@ def _num_epochs(config: Config) -> int:
     return BUDGET_EPOCHS if config.train.epochs == "auto" else config.train.epochs
 
 
-def _seeded_model(config: Config, opened: Opened, run: Run | None = None, resumed: bool = False) -> Any:
+def seeded_model(config: Config, opened: Opened, run: Run | None = None, resumed: bool = False) -> Any:
     """The network before its first step; a run that has begun needs no pretrained weights, whatever its model started from."""
     torch.manual_seed(config.train.seed)
     classes, num_channels = opened.dataset.classes, opened.dataset.bands.num_channels

@@ -8,12 +8,15 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from maskwright.config import Config
+from maskwright.config.models import is_transformer
 from maskwright.config.optim import OptimConfig
 from maskwright.errors import ConfigError, closest, listed, must, unknown
+from maskwright.training.muon import Muon
 
 _OWN_KEYS = ("params", "lr", "weight_decay")  # arguments that have keys of their own
 _SGD_KEYS = ("momentum", "nesterov")
-_UNFIT = {"SparseAdam": "takes sparse gradients alone", "Muon": "takes matrices alone, and convolutions have none"}
+_UNFIT = {"SparseAdam": "takes sparse gradients alone"}
 _HEEDS_FIRST_RATE = "Rprop"  # its steps grow and shrink by the signs of gradients from then on
 
 
@@ -40,6 +43,17 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimi
     return cast(Any, kind)(groups, lr=config.lr, **_options(kind, config, device))
 
 
+def choose_optimizer(config: Config) -> tuple[str, str]:
+    """Muon for convolutions that learn from nothing; AdamW for what AdamW made, for attention, and for its own arguments."""
+    if config.optim.options:
+        return "adamw", "optim.options are AdamW's"
+    if is_transformer(config.model):
+        return "adamw", "what transformers are trained with"
+    if config.model.weights != "none":
+        return "adamw", "the weights it starts from were made with it or its like"
+    return "muon", "from random weights it learns more a step than AdamW, above all in few steps"
+
+
 def rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
     """The learning rates of now: `lr`, and `encoder_lr` where the encoder has its own."""
     found = {("encoder_lr" if group.get("part") else "lr"): float(group["lr"]) for group in optimizer.param_groups}
@@ -57,6 +71,7 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
         for key, kind in vars(torch.optim).items()
         if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer
     }
+    known |= {"Muon": Muon, "auto": torch.optim.AdamW}  # torch's own Muon takes matrices alone; auto that nobody settled is AdamW
     usable = {key: kind for key, kind in known.items() if not why_unfit(kind)}
     found = next((kind for key, kind in known.items() if key.lower() == name.lower()), None)
     if found is None:

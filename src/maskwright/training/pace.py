@@ -35,7 +35,7 @@ MIN_VAL_IMAGES = 20  # fewer cannot tell which epoch is better: the best of many
 _STRETCH = 0.01  # of the budget: a machine that becomes twice as slow costs no more than that
 _LEAST_STRETCH = 0.25  # seconds; shorter ones measure noise
 _EPOCHS = 20  # validations a budget, where they are cheap
-_VALIDATION = 0.08  # of the time may go into validation
+VALIDATION = 0.08  # of the time may go into validation
 _MARGIN = 1.1  # the last validation, with the writing of weights, may take so many times as long as the one before
 _WRITING = 1.0  # seconds for the last checkpoint, the weights and the end of the process
 _REMEMBERED = 5  # steps by which the next are foreseen
@@ -186,7 +186,7 @@ class Pace:
         batch = self.portions[small].batch
         if last and left < took / 2 + 1e-6:
             return Stretch(epoch, step, 0, seen, batch, small, 1.0, 1.0, round(now, 3))
-        whole = max(self.budget / _EPOCHS, pause / _VALIDATION)
+        whole = max(self.budget / _EPOCHS, pause / VALIDATION)
         is_known = len(self._took[small]) == _REMEMBERED  # what little was seen of a slow start says nothing
         if is_known and last and last.epoch == epoch and now - self._epoch_began >= whole and left - pause >= whole / 2:
             return None

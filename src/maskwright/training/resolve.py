@@ -9,22 +9,34 @@ from typing import Any
 
 from maskwright.config import Config
 from maskwright.config.augment import AlbumentationsOp
+from maskwright.data.augment_choice import choose_augment
 from maskwright.data.dataset import Dataset
 from maskwright.data.geometry import View
 from maskwright.data.sampling import choose_focus, choose_sampling
+from maskwright.data.store import PixelStore
+from maskwright.data.traits import Traits, measure_traits
 from maskwright.errors import DataError, must
 from maskwright.losses.auto import resolve_loss
+from maskwright.models.choice import choose_model
 from maskwright.models.devices import choose_device, choose_precision
 from maskwright.models.wrapper import EVEN
 from maskwright.runs import usable_cores
+from maskwright.training.optim import choose_optimizer
 from maskwright.training.schedules import BUDGET_EPOCHS, settle_schedule
 
-MOST_WHOLE = 1024  # longest side up to which an image is shown whole
+MOST_WHOLE = 1024  # a foreign network's images: longest side up to which they are shown whole
 LEAST_INPUTS_EPOCH = 64  # so that validating stays a small part of an epoch on tiny sets
-LEAST_INPUTS = 3000  # below this, training from scratch has not converged
-LEAST_EPOCHS = 30
 LEAST_GROWN = 96  # pixels below which half-size inputs show too little to learn from
 GROWN_SHARE = 0.75
+UNLIKE = 2.4  # times as long, the larger images as the smaller: their scale means nothing then
+WORKING_SIDE = {"cpu": 512, "gpu": 1024}  # pixels that an image's longest side is brought down to
+WINDOW = {"cpu": 384, "gpu": 512}
+MOST_BATCH = {"cpu": 16, "gpu": 64}
+PIXELS_A_STEP = {"cpu": 1 << 19, "gpu": 1 << 22}
+LEAST_THICK = 6.0  # pixels: what is thinner would vanish at half the size
+BUDGET = 600  # seconds, where nobody said how long
+_SECONDS_A_MEGAPIXEL = 2000  # of training images: tiny sets need no ten minutes
+_LEAST_SECONDS = 60
 
 
 class Resolver:
@@ -47,32 +59,78 @@ class Resolver:
         return value
 
 
-def resolve(config: Config, dataset: Dataset, cache: tuple[str, str]) -> tuple[Config, dict[str, str]]:
-    """The configuration with nothing left to decide but a time budget's epochs, and why."""
+def resolve(
+    config: Config, dataset: Dataset, cache: tuple[str, str], store: PixelStore | None = None
+) -> tuple[Config, dict[str, str]]:
+    """The configuration with nothing left to decide but a time budget's epochs, and why; `store` has the images' pixels."""
     to = Resolver(config)
     to.settle("data.reader", lambda: (dataset.reader, dataset.reason))
     to.settle("data.window", lambda: _window(dataset))
     to.settle("data.cache", lambda: cache)
     device = to.settle("train.devices", choose_device)
-    longest = statistics.median(max(item.height, item.width) for item in dataset.items)
-    kind, size, scale = settle_view(to, longest, device)
+    model, told = choose_model(config.model, device)
+    if model != config.model:
+        to.changes["model"] = model.model_dump()
+        to.reasons.update(told)
+    if model.name == "unet":
+        to.settle("model.width", lambda: _width(device))
+    traits = measure_traits(dataset, store) if store and dataset.split("train") else None
+    kind, size, scale = _settle_inputs(to, dataset, traits, device)
+    to.settle("augment", lambda: choose_augment(dataset, traits))
     sampling = to.settle("data.sampling", lambda: choose_sampling(dataset))
     focus = to.settle("data.crop_focus", lambda: choose_focus(dataset, kind))
+    to.settle("optim.name", lambda: choose_optimizer(config.replace(to.changes)))
     to.settle("train.precision", lambda: choose_precision(device))
     to.settle("train.workers", lambda: _workers(device))
     window = (size / scale) ** 2 if kind == "crop" else None
     to.changes["loss"], told = resolve_loss(config.loss, dataset, sampling, focus, window)
     to.reasons.update(told)
-    if config.model.name == "unet":
-        to.settle("model.width", lambda: _width(device))
     settled = config.replace(to.changes)
     per_image = to.settle("train.repeats", lambda: _repeats(settled, dataset))
     inputs = per_image * len(dataset.split("train"))
-    grow = to.settle("train.grow", lambda: _grow(config, size, device))
-    to.settle("train.batch_size", lambda: _batch_size(size**2 // (2 if grow else 1), device, inputs))
-    if config.train.budget is None:
-        to.settle("train.epochs", lambda: _epochs(inputs))
+    to.settle("train.grow", lambda: _grow(config, size, device, traits.thinness * scale if traits else math.inf))
+    to.settle("train.batch_size", lambda: _batch_size(size, device, inputs))
+    if config.train.epochs == "auto" and config.train.budget is None:
+        to.changes["train.budget"], to.reasons["train.budget"] = _budget(dataset, scale)
     return resolve_schedule(config.replace(to.changes), to.reasons), to.reasons
+
+
+def _settle_inputs(to: Resolver, dataset: Dataset, traits: Traits | None, device: str) -> tuple[str, int, float]:
+    """What the network sees of an image: kind of view, size and scale, from the images' sides and their thinnest classes."""
+    sides = [max(dataset.items[index].height, dataset.items[index].width) for index in dataset.split("train")]
+    sides = sides or [max(item.height, item.width) for item in dataset.items]
+    longest = statistics.median(sides)
+    kind = to.settle("data.view", lambda: _kind(sides))
+    thinness = traits.thinness if traits else math.inf
+    scale = to.settle("data.scale", lambda: _scale(kind, longest, thinness, device))
+    return kind, to.settle("data.size", lambda: _window_size(kind, longest * scale, device)), scale
+
+
+def _kind(sides: list[int]) -> tuple[str, str]:
+    """Whole images where their sizes differ so much that pixels have no common scale; else windows, which keep it."""
+    low, high = statistics.quantiles(sides, n=10)[::8] if len(sides) > 1 else (sides[0], sides[0])
+    if high > UNLIKE * low:
+        return "whole", f"images are {low:.0f} to {high:.0f} pixels long: resized, they have a common scale"
+    return "crop", "windows keep the images' shape and their common scale"
+
+
+def _scale(kind: str, longest: float, thinness: float, device: str) -> tuple[float, str]:
+    most = WORKING_SIDE[device]
+    if kind == "whole" or longest <= most:
+        return 1.0, "images at their own scale"
+    scale = most / longest
+    if thinness * scale < LEAST_THICK:
+        scale = min(1.0, LEAST_THICK / thinness)
+        return round(scale, 3), f"what is to be found is {thinness:.0f} pixels thick: scaled down more, it would vanish"
+    return round(scale, 3), f"images are {longest:.0f} pixels long; at {most} a {device} sees several times as many"
+
+
+def _window_size(kind: str, longest: float, device: str) -> tuple[int, str]:
+    most = WINDOW[device]
+    size = max(32, math.ceil(longest / 32) * 32)
+    if kind == "whole" or size >= most:
+        return most, f"{most} pixels show texture and enough around it at a cost a {device} can bear"
+    return size, f"the images' longest side is {longest:.0f} pixels"
 
 
 def settle_view(to: Resolver, longest: float, device: str) -> tuple[str, int, float]:
@@ -125,7 +183,7 @@ def _size(kind: str, longest: float, device: str) -> tuple[int, str]:
     return size, f"the images' longest side is {longest:.0f} pixels"
 
 
-def _grow(config: Config, size: int, device: str) -> tuple[float, str]:
+def _grow(config: Config, size: int, device: str, thinness: float) -> tuple[float, str]:
     """Most is learned on inputs of half the size, at a quarter of the cost; the last epochs learn texture and borders."""
     if device == "gpu":
         return 0.0, "a GPU can bear the full size throughout"
@@ -133,6 +191,8 @@ def _grow(config: Config, size: int, device: str) -> tuple[float, str]:
         return 0.0, "steps of Albumentations may depend on the inputs' size"
     if size < 2 * LEAST_GROWN:
         return 0.0, f"half of {size} pixels would show too little"
+    if thinness < LEAST_THICK:
+        return 0.0, f"what is to be found is {thinness:.1f} pixels thick and would vanish at half the size"
     return GROWN_SHARE, "on a CPU most is learned at half the size, at a quarter of the cost"
 
 
@@ -161,12 +221,18 @@ def _repeats(config: Config, dataset: Dataset) -> tuple[int, str]:
     return math.ceil(least), f"{len(train)} images make short epochs; {LEAST_INPUTS_EPOCH} inputs keep validation a small part"
 
 
-def _batch_size(area: int, device: str, inputs: int) -> tuple[int, str]:
-    pixels = (1 << 22) if device == "gpu" else (1 << 19)
-    batch = max(2, min(32, pixels // area, max(2, inputs)))
-    return batch, f"so that a step sees about {pixels // 1024} thousand pixels, which suits a {device}"
+def _batch_size(size: int, device: str, inputs: int) -> tuple[int, str]:
+    pixels = PIXELS_A_STEP[device]
+    batch = max(2, min(MOST_BATCH[device], round(pixels / size**2), max(2, inputs)))
+    return batch, f"so that a step sees about {batch * size**2 // 1024} thousand pixels, which suits a {device}"
 
 
-def _epochs(inputs: int) -> tuple[int, str]:
-    epochs = max(LEAST_EPOCHS, math.ceil(LEAST_INPUTS / inputs))
-    return epochs, f"at least {LEAST_EPOCHS} epochs and {LEAST_INPUTS} inputs"
+def _budget(dataset: Dataset, scale: float) -> tuple[str, str]:
+    """Ten minutes, less where there is little to look at."""
+    items = [dataset.items[index] for index in dataset.split("train")]
+    pixels = sum(item.height * item.width for item in items) * scale**2 / 1e6
+    seconds = min(BUDGET, max(_LEAST_SECONDS, round(_SECONDS_A_MEGAPIXEL * pixels)))
+    ask = "--budget gives another time, --epochs a number of passes"
+    if seconds < BUDGET:
+        return f"{seconds}s", f"the training images have {pixels:.2g} megapixels in all, which need no more; {ask}"
+    return f"{BUDGET // 60}m", f"nobody said how long; {ask}"

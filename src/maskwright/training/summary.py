@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from maskwright.config.base import MONITORS
+from maskwright.config.models import UnetConfig
+from maskwright.data.augment import resolve
 from maskwright.data.description import check_command
 from maskwright.errors import counted, listed
 from maskwright.training.pace import takes_last
@@ -30,17 +32,20 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
         lines += [f"allowed {finding.code}: {finding.evidence}" for finding in plan.passed.allowed]
         lines += [f"warning {finding.code}: {finding.evidence}" for finding in plan.passed.warnings]
         lines += [f"        more is told by: {check_command(plan.opened.config)}"] if plan.passed.warnings else []
-        lines += [f"start   {line}" for line in (plan.loaded.sentences() if plan.loaded else [])]
-        lines += [f"shown   {_shown(config)}", f"train   {_amount(config, dataset.sizes()['train'])}"]
+        lines += [f"model   {_network(config)}{_why(plan, 'model')}"]
+        lines += [f"start   {line}" for line in _start(plan)]
+        lines += [f"shown   {_shown(config)}{_why(plan, 'data.scale' if config.data.scale != 1 else 'train.grow')}"]
+        lines += [f"augment {_augmented(config)}{_why(plan, 'augment')}"]
+        lines += [f"train   {_amount(config, dataset.sizes()['train'])}{_why(plan, 'train.budget')}"]
         if takes_last(config, dataset.sizes()["val"]):
             few = counted(dataset.sizes()["val"], "validation image")
             lines.append(f"kept    the weights of the end: {few} cannot tell which epoch was better")
-        asked = [key for key in ("data.view", "data.size", "train.precision", "train.epochs", "optim.lr") if key in plan.reasons]
+        asked = [key for key in ("data.view", "data.size", "train.precision", "optim.name", "optim.lr") if key in plan.reasons]
         is_on = {"data.sampling": config.data.sampling == "balanced", "data.crop_focus": config.data.crop_focus != 0}
         asked += [key for key in is_on if is_on[key] and key in plan.reasons]
         asked += [key for key in plan.reasons if key.partition(".")[0] == "loss"]
         lines += [f"why     {key}: {plan.reasons[key]}" for key in asked]
-        others = [key for key in plan.reasons if key not in asked]
+        others = [key for key in plan.reasons if key not in asked and key not in _SHOWN]
         if others:
             lines.append(f"decided too, for reasons that stand in config.yaml: {listed(others, 'and', 12)}")
         for line in lines:
@@ -54,6 +59,35 @@ def format_best(result: TrainResult) -> str:
     scores = result.best_scores
     known = [name for name in ("val_iou", "val_dice", "val_loss") if name in scores]  # an earlier version kept no Dice
     return f"best epoch {result.best_epoch + 1}: {', '.join(f'val {MONITORS[name]} {scores[name]:.4f}' for name in known)}"
+
+
+# reasons that stand behind the lines they explain
+_SHOWN = ("model", "model.weights", "data.scale", "train.grow", "augment", "train.budget")
+
+
+def _why(plan: Plan, key: str) -> str:
+    return f" – {plan.reasons[key]}" if key in plan.reasons else ""
+
+
+def _network(config: Config) -> str:
+    """The network by the name it could have been asked for."""
+    model = config.model
+    named = [str(getattr(model, key)) for key in ("arch", "encoder", "size") if getattr(model, key, None)]
+    told = "/".join(named) or model.name
+    return f"{told}, {config.model.width} wide" if isinstance(model, UnetConfig) else told
+
+
+def _start(plan: Plan) -> list[str]:
+    """What the network starts from, where anybody asked or anything was loaded."""
+    told = plan.loaded.sentences() if plan.loaded else []
+    why = plan.reasons.get("model.weights")
+    return [*([why] if why and not told else []), *told]
+
+
+def _augmented(config: Config) -> str:
+    if isinstance(config.augment, str):
+        return config.augment
+    return ", ".join(op.told for op in resolve(config.augment)) or "nothing"
 
 
 def _shown(config: Config) -> str:

@@ -1,0 +1,125 @@
+"""What the training images are like, as far as the choice of augmentation, scale and stages rests on it.
+
+traits = measure_traits(dataset, store)
+traits.has_upside, traits.thickness, traits.brightness
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from maskwright.data.dataset import IGNORE, Dataset
+from maskwright.data.store import PixelStore
+
+MOST_IMAGES = 120  # spread over the training images: more tell the same
+_GRID = 8  # cells a side in which the places of classes are looked at
+_FINE = 128  # pixels a side, about, from which a cell's shares are counted
+_SURE = 3.0  # standard errors: a difference below may be chance
+_MATTERS = 0.05  # of the surprise at an image's classes: a difference below decides nothing
+_PRIOR = 0.5  # images' worth of the classes' mean shares, so that a cell never seen with a class is not impossible
+
+
+@dataclass(frozen=True)
+class Traits:
+    """`places` says by how much a turned image's classes surprise more than the image's own, as (share, standard errors).
+
+    `thickness` is of each class in pixels of the images: a line's width, a disc's radius; NaN where a class has no border.
+    `brightness`, `contrast` and `cast` are standard deviations between images, of tones from 0 to 1.
+    """
+
+    num_images: int
+    places: dict[str, tuple[float, float]]
+    thickness: tuple[float, ...]
+    commonest: int
+    brightness: float
+    contrast: float
+    cast: float
+
+    @property
+    def has_upside(self) -> bool:
+        """Whether classes lie otherwise in images turned upside down."""
+        share, errors = self.places["vflip"]
+        return share > _MATTERS and errors > _SURE
+
+    @property
+    def thinness(self) -> float:
+        """The middle one of the classes' thicknesses, the commonest aside, which is what lies behind the others."""
+        known = [one for label, one in enumerate(self.thickness) if label != self.commonest and math.isfinite(one)]
+        return float(np.median(known)) if known else math.inf
+
+
+def measure_traits(dataset: Dataset, store: PixelStore) -> Traits:
+    """The traits of the training images, by as many of them as it takes."""
+    indices = dataset.split("train")
+    chosen = [indices[place] for place in np.linspace(0, len(indices) - 1, min(len(indices), MOST_IMAGES)).astype(int)]
+    return traits_of((store.get(index) for index in chosen), dataset.classes.num_classes)
+
+
+def traits_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]], num_classes: int) -> Traits:
+    """The traits of images H W C and their masks H W."""
+    layouts, tones = [], []
+    areas, borders = np.zeros(num_classes), np.zeros(num_classes)
+    for image, mask in pairs:
+        layouts.append(_layout(mask, num_classes))
+        small = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA).reshape(32 * 32, -1) / 255
+        tones.append([small.mean(), small.mean(axis=1).std(), *(small.mean(axis=0) - small.mean())])
+        areas += np.bincount(mask.ravel(), minlength=256)[:num_classes]
+        borders += _borders(mask, num_classes)
+    seen, means = np.stack(layouts), np.array(tones)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        thickness = np.where(borders > 0, 2 * areas / (borders * np.pi / 4), np.nan)  # steps of pixels are 4/π of a length
+    places = {name: _surprise(seen, turn) for name, turn in _TURNS.items()}
+    contrast = float(means[:, 1].std() / max(1e-6, means[:, 1].mean()))
+    deviations = means.std(axis=0)
+    return Traits(
+        len(seen),
+        places,
+        tuple(thickness.tolist()),
+        int(areas.argmax()),
+        float(deviations[0]),
+        contrast,
+        float(deviations[2:].mean()),
+    )
+
+
+_TURNS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "hflip": functools.partial(np.flip, axis=-1),
+    "vflip": functools.partial(np.flip, axis=-2),
+}
+
+
+def _layout(mask: np.ndarray, num_classes: int) -> np.ndarray:
+    """Share of each class in each cell. H W → K G G"""
+    step = max(1, min(mask.shape) // _FINE)
+    fine = mask[::step, ::step]
+    planes = [(fine == label).astype(np.float32) for label in range(num_classes)]
+    return np.stack([cv2.resize(plane, (_GRID, _GRID), interpolation=cv2.INTER_AREA) for plane in planes])
+
+
+def _borders(mask: np.ndarray, num_classes: int) -> np.ndarray:
+    """Edges of pixels between each class and any other, or what is ignored. K"""
+    found = np.zeros(num_classes)
+    for one, other in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])):
+        differs = one != other
+        for side in (one, other):
+            found += np.bincount(side[differs & (side != IGNORE)], minlength=256)[:num_classes]
+    return found
+
+
+def _surprise(layouts: np.ndarray, turn: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
+    """How much more the turned layout of an image surprises those who know all the others: share, and standard errors."""
+    num, everywhere = len(layouts), layouts.mean(axis=(0, 2, 3))[:, None, None]
+    if num < 2:
+        return 0.0, 0.0
+    others = layouts.sum(axis=0) - layouts + _PRIOR * everywhere + 1e-2 / layouts.shape[1]
+    logs = np.log(others / others.sum(axis=1, keepdims=True))
+    own, turned = -(layouts * logs).sum(axis=1), -(np.stack([turn(one) for one in layouts]) * logs).sum(axis=1)
+    more = (turned - own).mean(axis=(1, 2))
+    spread = float(more.std(ddof=1)) / math.sqrt(num)
+    return float(more.mean() / max(1e-9, own.mean())), float(more.mean() / max(1e-9, spread))

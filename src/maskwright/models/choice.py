@@ -1,0 +1,74 @@
+"""Which network where none is named, and what it starts from: `model: auto`, `weights: auto`.
+
+config, reasons = choose_model(AutoModelConfig(), "cpu")
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskwright import runtime
+from maskwright.config.models import AnyModelConfig, AutoModelConfig, Resnet34UnetConfig, SmpConfig, TorchvisionConfig
+from maskwright.models.hub import answers
+from maskwright.models.smp import weights_at_hand
+from maskwright.models.torchvision import BACKBONES
+from maskwright.models.weights import own_weights
+from maskwright.runs import Run
+
+AUTO = "auto"
+ENCODERS = {"cpu": "resnet18", "gpu": "resnet34"}
+SLIM = [128, 96, 64, 32, 16]  # half of SMP's decoder: as good in every comparison of docs/log.md, and a third cheaper
+_IMAGENET = "imagenet"
+
+
+def choose_model(model: AnyModelConfig, device: str) -> tuple[AnyModelConfig, dict[str, str]]:
+    """A network in place of `auto`, weights in place of its `auto`, and the reason of each; what is named stays as it is."""
+    reasons: dict[str, str] = {}
+    if isinstance(model, AutoModelConfig):
+        model, reasons["model"] = _network(model, device)
+    if model.weights == AUTO:
+        weights, reasons["model.weights"] = choose_weights(model)
+        model = model.model_copy(update={"weights": weights})
+    return model, reasons
+
+
+def choose_weights(model: AnyModelConfig) -> tuple[str, str]:
+    """Pretrained weights where they can be had now, else none; and why."""
+    if isinstance(model, SmpConfig):
+        return weights_at_hand(model.encoder)
+    if isinstance(model, Resnet34UnetConfig):
+        return _of_torchvision("ResNet34_Weights.IMAGENET1K_V1", _IMAGENET)
+    if isinstance(model, TorchvisionConfig):
+        backbone = next(name for name in BACKBONES if model.arch.endswith(name))
+        return _of_torchvision(BACKBONES[backbone], "imagenet-backbone")
+    return "none", f"random: {model.name} has no weights of its own; name some of the hub to start from them"
+
+
+def _network(auto: AutoModelConfig, device: str) -> tuple[AnyModelConfig, str]:
+    own = own_weights(auto.weights)
+    if own is not None and (own / "config.yaml").is_file():
+        found = Run.open(own).config.model
+        return found.model_copy(update={"weights": auto.weights}), f"the network of {Path(own)}, whose weights it starts from"
+    encoder = ENCODERS[device]
+    config = SmpConfig(
+        arch="unet", encoder=encoder, decoder_channels=list(SLIM), weights=auto.weights, pixels=auto.pixels, outputs=auto.outputs
+    )
+    if device == "gpu":
+        return config, f"a U-Net on {encoder} with a slim decoder, which a GPU trains in minutes"
+    return config, f"a U-Net on {encoder} with a slim decoder learns most a minute on a CPU"
+
+
+def _of_torchvision(name: str, wanted: str) -> tuple[str, str]:
+    """A set of torchvision's, where its file lies in torch.hub's cache or its server answers."""
+    runtime.ensure_torchvision()
+    from torchvision.models import get_weight
+
+    url: Any = get_weight(name).url
+    if (Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]).is_file():
+        return wanted, f"{name}, from the cache"
+    if answers(url):
+        return wanted, f"{name}, from {url}"
+    return "none", f"random: {name} is not in the cache, and its server does not answer"
