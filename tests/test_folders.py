@@ -24,8 +24,9 @@ from maskwright.data.checks.repair import fix
 from maskwright.data.opening import list_data
 from maskwright.data.synthetic import make
 from maskwright.errors import DataError, RunError
+from maskwright.files import temporary_beside, write_text
 from maskwright.folders import LOCK, lock_folder, out_folder
-from maskwright.runs import Run, temporary_beside, write_text
+from maskwright.runs import Run
 from maskwright.training import fit
 from support import (
     PROGRAM,

@@ -17,7 +17,8 @@ import yaml
 import maskwright as mw
 from maskwright.config import Config
 from maskwright.errors import RunError
-from maskwright.runs import PACKAGES, Run, default_out, git_state, os_reason, provenance, write_atomically, writing
+from maskwright.files import os_reason, write_atomically, writing
+from maskwright.runs import PACKAGES, Run, default_out, git_state, provenance
 from support import EPOCHS, TINY, copy_of, data, disc_data, evaluated, finished, leftovers, maskwright, noise, picture
 
 # ------------------------------------------------------------------ writing

@@ -16,8 +16,9 @@ from maskwright.comparison.folder import open_comparison
 from maskwright.config import Config
 from maskwright.data.record import bands_of, class_map
 from maskwright.errors import MaskwrightError
+from maskwright.files import write_atomically
 from maskwright.models import build_model
-from maskwright.runs import Run, write_atomically
+from maskwright.runs import Run
 from maskwright.training.freeze import Freezer
 
 NAME = "what-freezing-does.md"

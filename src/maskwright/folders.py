@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from maskwright.errors import RunError
-from maskwright.runs import os_reason, remove_stale, temporary_beside, writing
+from maskwright.files import os_reason, remove_stale, temporary_beside, writing
 
 if sys.platform == "win32":
     import msvcrt

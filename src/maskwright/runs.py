@@ -9,56 +9,40 @@ reader finds the old file or the new one, whole.
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import errno
-import functools
 import io
 import itertools
-import json
 import math
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
-import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import TypeAdapter, ValidationError
-
 from maskwright import schemas
 from maskwright.config import Config
 from maskwright.config.files import load_config, to_yaml
 from maskwright.errors import RunError, as_typed, listed, one_line
+from maskwright.files import read_json, refuse_no_file, write_atomically, write_json, write_text, writing
 
 PACKAGES = ("maskwright", "torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm", "numpy",
             "opencv-python-headless", "pillow", "pydantic")  # fmt: skip
+GOES_ON = "what was written before is unharmed, and a training goes on from it with --resume"
 START = "start.safetensors"  # in checkpoints/ until the run is finished: the weights it began with, where they aren't random
 # written while a run is begun, and by one that comes to nothing before its first step
 MADE = ("environment.json", "data.json", "lr-range.csv", "lr-range.png", "config.yaml", "cache", "checkpoints",
-        "loggers.json", "history.csv", "tensorboard", "wandb")  # fmt: skip
+        "pace.json", "loggers.json", "history.csv", "tensorboard", "wandb")  # fmt: skip
 # what is `auto` no more after a run's first step
 _RESOLVED = (("data", "view"), ("data", "size"), ("data", "scale"), ("data", "sampling"), ("model", "width"), ("optim", "lr"),
              ("train", "batch_size"), ("train", "repeats"), ("train", "grow"), ("train", "workers"))  # fmt: skip
 _COLUMNS = ("epoch", "train_loss", "val_loss", "train_iou", "val_iou", "lr", "seconds", "images_per_second")  # of history.csv
 _LARGEST = 1e100
 COMPARISON, SEARCH = "comparison.yaml", "search.yaml"  # what makes a folder that of a comparison, of a search
-
-_MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"  # in the names of temporaries: only here their process can be asked for
-_TEMPORARY = re.compile(r"\.maskwright-([0-9a-f]{8})-(\d+)-")
-_STALE_SECONDS = 86_400
-_numbers = itertools.count()
-_swept: set[Path] = set()
-
-# of the system's refusals, those that more space would not mend
-_NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
 class ShownInNotebook:
@@ -160,7 +144,7 @@ class Run:
 
     def write_json(self, name: str, value: Any) -> Path:
         """Write one JSON document."""
-        return write_json(self.root / name, value)
+        return write_json(self.root / name, value, GOES_ON)
 
     def write_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
         """Write a CSV whose columns are the rows' keys; a row of an earlier version may lack some."""
@@ -171,12 +155,12 @@ class Run:
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file."""
-        return write_text(self.root / name, text)
+        return write_text(self.root / name, text, GOES_ON)
 
     def write(self, name: str, writer: Callable[[Path], object]) -> Path:
         """Let `writer` fill a temporary file, then rename it into place."""
         path = self.root / name
-        write_atomically(path, writer)
+        write_atomically(path, writer, GOES_ON)
         return path
 
 
@@ -227,108 +211,6 @@ def refuse_used(root: Path, flag: str = "--out", fix: str = "Choose another.") -
         raise RunError(f"`{flag}` must be a new or empty folder; got {root}, {what}. {fix}")
 
 
-def write_atomically(path: Path, writer: Callable[[Path], object]) -> None:
-    """Fill a temporary file beside `path`, flush it to disk, rename it; on failure leave the old file."""
-    with writing(path, "write"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_beside(path)
-        try:
-            writer(temporary)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def temporary_beside(path: Path) -> Path:
-    """A name beside a path that is nobody else's, and short: one made of a long name would be too long.
-
-    It keeps the suffix, because image writers choose the format by it. What dead processes left there is removed once.
-    """
-    folder = path.parent.absolute()
-    if folder not in _swept:
-        _swept.add(folder)
-        remove_stale(folder)
-    return path.with_name(f".maskwright-{_MACHINE}-{os.getpid()}-{next(_numbers)}{path.suffix}")
-
-
-def remove_stale(folder: Path) -> None:
-    """Remove the temporaries of dead processes in a folder."""
-    with contextlib.suppress(OSError):  # a folder that may not be listed, or somebody else removes them too
-        for path in folder.iterdir():
-            if _is_stale(path) and path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            elif _is_stale(path):
-                path.unlink(missing_ok=True)
-
-
-def _is_stale(path: Path) -> bool:
-    """Whether it is a temporary whose process is dead; those of other machines are so when they are a day old."""
-    found = _TEMPORARY.match(path.name)
-    if not found or (found[1] == _MACHINE and not _is_alive(int(found[2]))):
-        return bool(found)
-    return time.time() - path.lstat().st_mtime > _STALE_SECONDS
-
-
-def _is_alive(process: int) -> bool:
-    if os.name == "nt":  # there, os.kill ends the process it asks for
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        pass
-    return True
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a text file whole, or leave the old one; what is no text, as names of an old encoding, is escaped as in JSON."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", errors="backslashreplace"))
-    return path
-
-
-def write_json(path: Path, value: Any) -> Path:
-    """Write one JSON document whole."""
-    return write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path, missing: str, form: Any = None) -> Any:
-    """Read one JSON document, of a form of `schemas`; `missing` is the sentence for a file that is not there."""
-    if not path.exists():
-        raise RunError(missing)
-    refuse_no_file(path)
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
-    except json.JSONDecodeError as error:
-        raise RunError(f"`{path}` must be valid JSON; line {error.lineno}: {error.msg}. Restore it.") from None
-    except (OSError, ValueError, RecursionError) as error:  # no UTF-8, numbers of thousands of digits, lists a thousand deep
-        raise RunError(f"`{path}` must be valid JSON; {str(error)[:120]}. Restore it.") from None
-    if form is not None:
-        validate_document(path, tree, form)
-    return tree
-
-
-def validate_document(path: Path, tree: Any, form: Any) -> None:
-    """Stop at what is not of the form; `path` is where it was read."""
-    try:
-        _adapter(form).validate_python(tree)
-    except ValidationError as error:
-        raise RunError(f"`{path}` must be as it was written; {_first_wrong(error)}. Restore it.") from None
-
-
-def refuse_no_file(path: Path) -> None:
-    """Stop at what is there and no file, such as a folder, or a pipe that would be waited for."""
-    if path.exists() and not path.is_file():
-        raise RunError(f"`{path}` must be a file; it is {'a folder' if path.is_dir() else 'none'}. Restore it.")
-
-
-@functools.cache
-def _adapter(form: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(form)
-
-
 def _read_history(path: Path) -> list[dict[str, float]]:
     refuse_no_file(path)
     try:
@@ -345,67 +227,6 @@ def _read_history(path: Path) -> list[dict[str, float]]:
             told = f"epoch {number} has no such `{strange[0]}`" if strange else f"epoch {number} is missing"
             raise RunError(f"`{path}` must hold a row an epoch, as it was written; {told}. Restore it.")
     return rows
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(float(text)):
-        raise ValueError(f"{text[:30]} is no finite number")
-    return float(text)
-
-
-def _first_wrong(error: ValidationError) -> str:
-    """What a document has first that it should not have: `splits.val.0.image` must be a string; got 5."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(map(str, first["loc"]))
-    if first["type"] == "missing":
-        return f"`{key}` is missing"
-    return f"`{key}` must be {first['msg'].removeprefix('Input should be ').removeprefix('a valid ')}; got {first['input']!r:.60}"
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON and YAML give it back: tuples as lists, keys as text, what is no finite number as None.
-
-    >>> plain({1: (0.5, float("nan"))})
-    {'1': [0.5, None]}
-    """
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-class writing:
-    """Turn the operating system's refusal to write into a sentence that says what is safe."""
-
-    def __init__(self, path: Path, verb: str, safe: str = "what was written before is unharmed, and a training goes on "
-                 "from it with --resume") -> None:  # fmt: skip
-        self.path, self.verb, self.safe = path, verb, safe
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        # torch and safetensors wrap the system's error in their own
-        reason = os_reason(error)
-        if reason:
-            refused = isinstance(error, OSError) and error.errno in _NO_PLACE
-            fix = "Choose another place" if refused else "Free some space or choose another place"
-            raise RunError(f"could not {self.verb} {self.path}: {reason}. {fix}; {self.safe}.") from error
-
-
-def os_reason(error: BaseException | None) -> str | None:
-    """The system's reason behind an error while writing, or None when it is no such error."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    text = str(error)
-    known = ("No space left on device", "File too large", "Disk quota exceeded", "Read-only file system", "I/O error")
-    found = next((reason for reason in known if reason.lower() in text.lower()), None)
-    if found or not isinstance(error, RuntimeError):
-        return found if error else None
-    # torch's zip writer hides the errno behind "unexpected pos", "file write failed" and "basic_ios::clear: iostream error"
-    hidden = any(words in text for words in ("unexpected pos", "file write failed", "PytorchStreamWriter", "iostream error"))
-    return "the disk took only a part of it (is it full?)" if hidden else None
 
 
 def provenance(command: Sequence[str], started: str, reasons: Mapping[str, str]) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from maskwright.config.files import load_config
 from maskwright.config.flags import parse_overrides
+from maskwright.files import temporary_beside
 from maskwright.models.devices import choose_precision
-from maskwright.runs import Run, temporary_beside
+from maskwright.runs import Run
 from maskwright.training import fit
 from support import EPOCHS, TINY, columns, copy_of, data, finished, leftovers, maskwright, rows, session_folder, start, wait_until
 

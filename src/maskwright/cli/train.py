@@ -102,7 +102,7 @@ def train(
     told = read(result.run)
     if json:
         say_json({**document(result), "diagnosis": [one.to_json() for one in told]})
-        return None
+        return
     say(format_best(result))
     for one in told[:2]:
         if one.severity != "fine":

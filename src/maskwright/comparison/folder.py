@@ -24,19 +24,9 @@ from maskwright.comparison.naming import with_seed
 from maskwright.config import Config
 from maskwright.config.files import read_yaml
 from maskwright.errors import RunError, as_typed
+from maskwright.files import plain, read_json, write_json, write_text
 from maskwright.folders import new_folder
-from maskwright.runs import (
-    COMPARISON,
-    Run,
-    command_line,
-    first_free,
-    plain,
-    provenance,
-    read_json,
-    refuse_used,
-    write_json,
-    write_text,
-)
+from maskwright.runs import COMPARISON, Run, command_line, first_free, provenance, refuse_used
 
 GIVEN, PLAN, STATES, CELLS = COMPARISON, "plan.json", "cells.json", "cells"
 ENVIRONMENT = "environment.json"

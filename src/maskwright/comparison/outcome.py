@@ -6,7 +6,7 @@ from maskwright.comparison.entries import Comparison
 from maskwright.comparison.latex import as_latex
 from maskwright.comparison.standings import Standings, standings
 from maskwright.comparison.tables import as_csv, as_markdown
-from maskwright.runs import write_json, write_text
+from maskwright.files import write_json, write_text
 
 
 def write_outcome(comparison: Comparison) -> Standings:

@@ -38,8 +38,9 @@ from maskwright.config.base import MONITORS
 from maskwright.config.files import read_yaml, to_yaml
 from maskwright.data.record import refuse_among_data
 from maskwright.errors import ConfigError, ModelError, RunError, TrainingError, is_out_of_memory, listed
+from maskwright.files import plain, write_json, write_text
 from maskwright.folders import lock_folder
-from maskwright.runs import SEARCH, Run, plain, refuse_used, write_json, write_text
+from maskwright.runs import SEARCH, Run, refuse_used
 from maskwright.training import fit
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from maskwright.config.base import higher_is_better
 from maskwright.errors import UsageError, unknown
 from maskwright.evaluation.intervals import MOST, most_of, num_units
 from maskwright.evaluation.resampling import RESAMPLES, draw
-from maskwright.runs import plain
+from maskwright.files import plain
 
 # score → in words, in the order of the tables
 SCORES = {

@@ -24,7 +24,7 @@ from maskwright.data.geometry import shrink_to
 from maskwright.data.loader import TrainSamples
 from maskwright.data.pictures import IGNORED_COLOUR, fitting, palette, shown, typeface
 from maskwright.errors import DataError, UsageError, as_typed
-from maskwright.runs import write_atomically
+from maskwright.files import write_atomically
 
 TILE = 256  # pixels: longest side of a picture on the sheet
 _GAP, _MARGIN, _LINE = 12, 44, 24

@@ -24,7 +24,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from maskwright.errors import DataError, UsageError, must
-from maskwright.runs import os_reason
+from maskwright.files import os_reason
 
 _BLOCK = 1 << 16
 _FOR_A_WHILE = (408, 425, 429)  # with those from 500 on: the same request may be answered well later

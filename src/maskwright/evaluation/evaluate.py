@@ -17,13 +17,14 @@ from maskwright.evaluation.intervals import intervals, num_units, spread_in_word
 from maskwright.evaluation.scan import Scan
 from maskwright.evaluation.settle import Threshold, settled_on_val, threshold_used
 from maskwright.evaluation.sizes import Rows, by_size, in_words
+from maskwright.files import plain
 from maskwright.losses import build_loss
 from maskwright.metrics.boundaries import BOUNDARY_SHARE, BOUNDARY_WIDTH
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import POLICY, Summary, beaten_unlooked, commonest_class, only_predicted, summary
 from maskwright.prediction.predictor import Predictor
 from maskwright.prediction.threshold import read_threshold
-from maskwright.runs import Run, ShownInNotebook, plain
+from maskwright.runs import Run, ShownInNotebook
 from maskwright.training.loggers.afterwards import log_evaluation
 
 # the scores a person is shown first, and their digits

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from maskwright.errors import RunError
+from maskwright.files import refuse_no_file
 from maskwright.metrics.boundaries import BOUNDARY_WIDTH, compare_outlines
 from maskwright.metrics.objects import SIZES, TALLIES, count_objects
-from maskwright.runs import refuse_no_file
 
 _EXACT = 1 << 24  # calcHist counts in float32, exact up to here; it is four times faster than bincount
 

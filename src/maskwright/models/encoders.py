@@ -13,10 +13,10 @@ from pathlib import Path
 from maskwright import runtime
 from maskwright.config.models import SmpConfig
 from maskwright.errors import MaskwrightError
+from maskwright.files import write_atomically
 from maskwright.models.licences import licence_of
 from maskwright.models.sizing import Size, Sizes, cache_folder, versions
 from maskwright.models.smp import TIMM, encoder_names, weight_sets
-from maskwright.runs import write_atomically
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ from maskwright.config.models import (
 )
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import MaskwrightError
+from maskwright.files import write_atomically
 from maskwright.models import build_model
 from maskwright.models.wrapper import Segmenter
-from maskwright.runs import write_atomically
 
 _VERSIONED = ("maskwright", "torch", "torchvision", "segmentation-models-pytorch", "timm", "transformers")
 

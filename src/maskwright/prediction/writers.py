@@ -25,9 +25,10 @@ from maskwright.data.pictures import css, indexed_png, palette
 from maskwright.data.rasters import labels_geotiff
 from maskwright.data.record import refuse_among_data
 from maskwright.errors import DataError, MaskwrightError, UsageError, counted, is_out_of_memory, listed, printable
+from maskwright.files import write_atomically
 from maskwright.folders import new_folder
 from maskwright.prediction.predictor import Prediction, Predictor
-from maskwright.runs import refuse_used, size_name, write_atomically
+from maskwright.runs import refuse_used, size_name
 from maskwright.runtime import free_memory
 
 LEDGER = "predictions.csv"

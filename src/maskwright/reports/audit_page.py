@@ -23,13 +23,13 @@ from maskwright.data.checks.findings import CODES, Audit, Finding
 from maskwright.data.checks.repair_classes import can_be_left
 from maskwright.data.pictures import css, palette
 from maskwright.errors import UsageError, as_typed
+from maskwright.files import write_text
 from maskwright.reports import audit_words as words
 from maskwright.reports.audit_examples import examples_of, sheet
 from maskwright.reports.audit_pictures import Meaning, Picture, encode
 from maskwright.reports.audit_scene import Example, Scene, evenly, scene_of
 from maskwright.reports.pages import template
 from maskwright.reports.wording import SPLIT_WORDS, short_names
-from maskwright.runs import write_text
 
 BUDGET = 3_300_000  # bytes of all pictures as text
 TEXT_BUDGET = 1_100_000  # bytes of all lists of files

@@ -18,9 +18,10 @@ from maskwright.comparison.standings import Standing, Standings, standings
 from maskwright.config import Config
 from maskwright.config.base import higher_is_better
 from maskwright.errors import MaskwrightError, RunError
+from maskwright.files import read_json
 from maskwright.metrics.scores import headline_iou
 from maskwright.reports import wording
-from maskwright.runs import Run, read_json
+from maskwright.runs import Run
 from maskwright.schemas import Environment
 
 LABEL = 20  # characters of a name beside a line or a point

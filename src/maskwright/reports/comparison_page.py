@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from maskwright.comparison.entries import Comparison
 from maskwright.errors import UsageError
+from maskwright.files import write_atomically, write_text
 from maskwright.reports import comparison_gallery as gallery
 from maskwright.reports import comparison_origin as origin
 from maskwright.reports import comparison_plots as plots
@@ -24,7 +25,6 @@ from maskwright.reports.comparison_strips import save_standings
 from maskwright.reports.comparison_words import comparison_remarks, comparison_verdict
 from maskwright.reports.gallery import class_legend, error_legend, leading
 from maskwright.reports.pages import template
-from maskwright.runs import write_atomically, write_text
 
 
 def write_comparison_report(comparison: Comparison, data: Path | None = None, out: Path | None = None) -> Path:

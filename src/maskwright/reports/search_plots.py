@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from maskwright.comparison.search_result import SearchResult
 from maskwright.comparison.search_space import Choices, Space
 from maskwright.config.base import MONITORS, higher_is_better
+from maskwright.files import write_atomically
 from maskwright.reports.comparison_facts import short_labels
 from maskwright.reports.curves import save_figure
-from maskwright.runs import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,10 +15,11 @@ from PIL import Image, ImageDraw
 
 from maskwright.data.pictures import fitting, typeface
 from maskwright.errors import DataError
+from maskwright.files import write_atomically
 from maskwright.reports.facts import Facts, gather
 from maskwright.reports.gallery import Pick, Row, class_legend, error_legend, make_row, shrink
 from maskwright.reports.wording import score
-from maskwright.runs import Run, write_atomically
+from maskwright.runs import Run
 
 LONGEST = 384  # pixels of a panel's longer side; smaller images are enlarged by a whole factor
 _MARGIN, _GAP, _LINE, _SWATCH, _TITLE = 24, 14, 24, 16, 72

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any
 
-from maskwright.runs import Run, plain
+from maskwright.files import plain
+from maskwright.runs import Run
 from maskwright.training.diagnose_evidence import Evidence, gather
 from maskwright.training.diagnose_rules import Severity, judge
 from maskwright.training.diagnose_words import words_of

@@ -34,12 +34,13 @@ from maskwright.data.record import data_document, refuse_among_data
 from maskwright.data.sampling import aimer, image_weights
 from maskwright.data.sampling import without_effect as sampling_without_effect
 from maskwright.errors import DataError, RunError, TrainingError, UsageError, as_typed, is_out_of_memory, must
+from maskwright.files import refuse_no_file
 from maskwright.folders import lock_folder, new_folder
 from maskwright.losses import build_loss
 from maskwright.models import build_model
 from maskwright.models.devices import refuse_missing_device
 from maskwright.models.weights import Loaded, can_be_mapped
-from maskwright.runs import MADE, Run, command_line, provenance, refuse_no_file
+from maskwright.runs import MADE, Run, command_line, provenance
 from maskwright.terminal import Counter, tell_on_stderr
 from maskwright.training.average import num_settle_batches
 from maskwright.training.callbacks import (

@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 from maskwright.config import Config
 from maskwright.config.models import MASK2FORMER_RATE, HfConfig, is_transformer
 from maskwright.errors import RunError
+from maskwright.files import validate_document
 from maskwright.models import Segmenter
 from maskwright.models.weights import can_be_mapped, first_difference, load_weights, own_weights
-from maskwright.runs import START, Run, validate_document
+from maskwright.runs import START, Run
 from maskwright.schemas import BestEpoch
 from maskwright.training.freeze import ALWAYS, frozen_until
 

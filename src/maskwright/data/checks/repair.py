@@ -42,8 +42,9 @@ from maskwright.data.decoding import quiet, read_bytes
 from maskwright.data.opening import Progress, open_dataset
 from maskwright.data.pictures import indexed_png
 from maskwright.errors import DataError, counted, listed
+from maskwright.files import write_atomically
 from maskwright.folders import whole_folder
-from maskwright.runs import command_line, refuse_used, usable_cores, write_atomically
+from maskwright.runs import command_line, refuse_used, usable_cores
 
 __all__ = ["OPERATIONS", "Fixed", "RepairQuestion", "fix"]
 Result = TypeVar("Result")

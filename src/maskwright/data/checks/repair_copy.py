@@ -13,7 +13,8 @@ import yaml
 from maskwright.data.dataset import Record
 from maskwright.data.layout import IMAGE_NAMES
 from maskwright.errors import UsageError, must
-from maskwright.runs import refuse_used, write_atomically
+from maskwright.files import write_atomically
+from maskwright.runs import refuse_used
 
 RECORD_FILE = "repairs.json"
 

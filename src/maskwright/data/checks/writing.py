@@ -14,7 +14,7 @@ from maskwright.data.dataset import ClassMap, Record
 from maskwright.data.description import FILE, description_file
 from maskwright.data.layout import SPLIT_NAMES
 from maskwright.errors import DataError, one_line
-from maskwright.runs import write_text
+from maskwright.files import write_text
 
 _OTHERS = ("target", "boundary", "foreground_from", "bands", "tones")  # written where they were given
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from maskwright.config.log import LogEntry
 from maskwright.errors import RunError
+from maskwright.files import refuse_no_file, validate_document
 from maskwright.metrics.counts import Counts
-from maskwright.runs import Run, refuse_no_file, validate_document
+from maskwright.runs import Run
 from maskwright.schemas import BestEpoch
 from maskwright.terminal import tell_on_stderr
 from maskwright.training.loggers.book import LogBook, Tell

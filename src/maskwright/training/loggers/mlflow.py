@@ -16,7 +16,8 @@ from pydantic import BaseModel
 
 from maskwright.config import Config
 from maskwright.config.log import MlflowLog
-from maskwright.runs import Run, write_atomically
+from maskwright.files import write_atomically
+from maskwright.runs import Run
 from maskwright.training.loggers.epochs import Ending, Epoch
 from maskwright.training.loggers.ledger import new_name, note, read_ledger
 from maskwright.training.loggers.surroundings import Environment, without_password

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from maskwright.config import Config
-from maskwright.runs import Run, writing
+from maskwright.files import writing
+from maskwright.runs import Run
 from maskwright.training.loggers.epochs import Ending, Epoch
 from maskwright.training.loggers.tables import Scored
 
