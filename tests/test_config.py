@@ -157,7 +157,10 @@ def test_all_problems_are_told_at_once(tmp_path):
             "my.yaml, line 1: `data.classes` must be a list or a dictionary; got 'background,lesion'. "
             "Did you mean '[background, lesion]'?",
         ),
-        ("augment: hevy", "my.yaml, line 1: `augment` must be none, light, standard or heavy; got 'hevy'. Did you mean heavy?"),
+        (
+            "augment: hevy",
+            "my.yaml, line 1: `augment` must be auto, none, light, standard or heavy; got 'hevy'. Did you mean heavy?",
+        ),
     ],
 )
 def test_a_wrong_value_is_told_once_with_what_must_hold(tmp_path, text, problem):
@@ -214,7 +217,7 @@ def test_a_wrong_shape_is_told_in_words_for_people(tmp_path, text):
 
 def test_an_unknown_model_names_the_models_and_the_shorthand(tmp_path):
     (problem,) = refused(tmp_path, "model: unett")
-    told = "`model` must be unet, resnet34_unet, smp, torchvision or hf; got 'unett'. Did you mean unet?"
+    told = "`model` must be auto, unet, resnet34_unet, smp, torchvision or hf; got 'unett'. Did you mean unet?"
     assert told in problem and "arch/encoder" in problem
 
 

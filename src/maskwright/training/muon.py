@@ -51,23 +51,29 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(parameter)
         moving = state["momentum"]
         moving.lerp_(grad, 1 - group["momentum"])
-        ahead = torch.lerp(grad, moving, group["momentum"]).flatten(1)  # Nesterov's
-        update = orthogonal(ahead).view_as(parameter)
-        parameter.add_(update, alpha=-group["lr"] * _LIKE_ADAM * math.sqrt(max(ahead.shape)))
+        ahead = torch.lerp(grad, moving, group["momentum"])  # Nesterov's
+        # columns in the order kernels have in memory, so that nothing is copied; the order changes nothing
+        ahead = ahead.movedim(1, -1)
+        update = orthogonal(ahead.flatten(1)).view_as(ahead).movedim(-1, 1)
+        size = _LIKE_ADAM * math.sqrt(max(len(ahead), ahead[0].numel()))
+        parameter.add_(update, alpha=-group["lr"] * size)
 
     def _step_others(self, others: list[torch.Tensor], group: dict[str, Any]) -> None:
-        (first, second), eps = group["betas"], group["eps"]
-        for parameter in others:
-            state, grad = self.state[parameter], parameter.grad
-            assert grad is not None
+        if not others:
+            return
+        (first, second), grads, states = group["betas"], [one.grad for one in others], [self.state[one] for one in others]
+        for parameter, state in zip(others, states, strict=True):
             if not state:
-                state |= {"step": torch.zeros(()), "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
+                state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
             state["step"] += 1
-            step = state["step"].item()
-            state["mean"].lerp_(grad, 1 - first)
-            state["square"].mul_(second).addcmul_(grad, grad, value=1 - second)
-            scale = (state["square"] / (1 - second**step)).sqrt_().add_(eps)
-            parameter.addcdiv_(state["mean"], scale, value=-group["lr"] / (1 - first**step))
+        means, squares = [state["mean"] for state in states], [state["square"] for state in states]
+        torch._foreach_lerp_(means, grads, 1 - first)
+        torch._foreach_mul_(squares, second)
+        torch._foreach_addcmul_(squares, grads, grads, 1 - second)
+        scales = torch._foreach_div(squares, [1 - second ** state["step"] for state in states])
+        torch._foreach_sqrt_(scales)
+        torch._foreach_add_(scales, group["eps"])
+        torch._foreach_addcdiv_(others, means, scales, [-group["lr"] / (1 - first ** state["step"]) for state in states])
 
 
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
