@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from maskwright import runtime
 
 runtime.ensure_torchvision()
 from PIL import Image  # noqa: E402
+
 from quality_per_minute import IGNORE, LABELS, pairs  # noqa: E402
 
 SIZES = {"puzzle": (512, 512), "camvid": (352, 480), "pets128": (128, 128), "nuclei": (256, 256), "cracks": (320, 480),
@@ -42,7 +44,9 @@ def main() -> None:
     for split in ("train", "val"):
         for image, mask in found[split]:
             truth[image] = masks / f"{split}-{image.stem}.png"
-            Image.fromarray(np.asarray(LABELS.get(data, np.asarray)(np.asarray(Image.open(mask)))).astype(np.uint8)).save(truth[image])
+            Image.fromarray(np.asarray(LABELS.get(data, np.asarray)(np.asarray(Image.open(mask)))).astype(np.uint8)).save(
+                truth[image]
+            )
     items, val = list(truth), {image for image, _ in found["val"]}
     block = fastai.DataBlock(
         blocks=(fastai.ImageBlock, fastai.MaskBlock(codes=[str(n) for n in range(CLASSES.get(data, 2))])),

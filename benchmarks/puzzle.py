@@ -68,7 +68,7 @@ LINES: dict[str, tuple[str, str, dict[str, object]]] = {
         {"train.average": "none", "optim.name": "adam", "optim.schedule": "constant", "optim.lr": 1e-3, "optim.weight_decay": 0.0,
          "optim.clip": None, "loss": "ce"},
     ),
-    "raw": ("AdamW, cosine, CE + Dice; raw weights, running statistics", "#b0562b", {"train.average": "none"}),
+    "raw": ("Muon, cosine, CE + Dice; raw weights, running statistics", "#b0562b", {"train.average": "none"}),
     "averaged": ("ours: averaged weights, statistics settled", "#0072b2", {}),
 }  # fmt: skip
 

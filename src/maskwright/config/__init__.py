@@ -39,7 +39,12 @@ class TrainConfig(Section):
     batch_size: Annotated[Count | Auto, Field(description="inputs the network sees at once")] = "auto"
     accumulate: Annotated[Count, Field(description="batches whose gradients make one step")] = 1
     seed: Annotated[Seed, Field(description="decides the first weights and every random choice")] = 0
-    precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="arithmetic of the network")] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"], Field(description="arithmetic of the network; fp16 on NVIDIA's GPUs alone")
+    ] = "auto"
+    compile: Annotated[
+        bool | Auto, Field(description="torch.compile the network for training; auto: on a GPU, where the time repays it")
+    ] = "auto"
     devices: Annotated[Literal["auto", "cpu", "gpu"], Field(description="what the network runs on")] = "auto"
     workers: Annotated[Annotated[int, Field(ge=0, le=1024)] | Auto, Field(description="processes that prepare inputs")] = "auto"
     monitor: Annotated[Monitor, Field(description="what the best epoch is picked by")] = "val_iou"

@@ -10,6 +10,7 @@ import torch
 
 from maskwright.errors import UsageError, must
 
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _BUSY = 1.5  # processes a core that want to run, from which on threads get in each other's way
 
 
@@ -29,12 +30,22 @@ def refuse_missing_device(device: str) -> None:
         raise UsageError(must("train.devices", "a device of this machine", "gpu, and no GPU was found", fix))
 
 
+def refuse_unfit_precision(precision: str, device: str) -> None:
+    """Stop at fp16 where nothing multiplies it: on a CPU it would be emulated."""
+    if precision == "fp16" and not (device == "gpu" and torch.cuda.is_available()):
+        fix = "Take auto, which knows what this machine is fast at."
+        raise UsageError(must("train.precision", "bf16 or fp32 without an NVIDIA GPU", "fp16", fix))
+
+
 def choose_precision(device: str) -> tuple[str, str]:
     """bf16 where the hardware multiplies it natively; elsewhere it is emulated, and slower than fp32."""
     if device == "gpu":
-        if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False):
-            return "bf16", f"{torch.cuda.get_device_name()} multiplies bf16 natively"
-        return "fp32", "this GPU has no native bf16"
+        if not torch.cuda.is_available():
+            return "fp32", "Apple's GPUs gain little from less"
+        name = torch.cuda.get_device_name()
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16", f"{name} multiplies bf16 natively"
+        return "fp16", f"{name} has no native bf16; the loss is scaled, so that small gradients stay"
     for name, instructions in (("_is_amx_tile_supported", "AMX tiles"), ("_is_avx512_bf16_supported", "avx512_bf16")):
         if getattr(torch.cpu, name, lambda: False)():
             return "bf16", f"the processor has {instructions}"
@@ -63,4 +74,4 @@ def torch_device(device: str) -> torch.device:
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """The context a network predicts in."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+    return torch.autocast(device.type, _DTYPES[precision]) if precision in _DTYPES else contextlib.nullcontext()

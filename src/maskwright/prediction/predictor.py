@@ -107,7 +107,8 @@ class Predictor:
         device_name = "cpu" if config.train.devices == "cpu" else choose_device()[0]
         device = torch_device(device_name)
         # the arithmetic it was validated with, where this machine has it
-        precision = "bf16" if config.train.precision == "bf16" and choose_precision(device_name)[0] == "bf16" else "fp32"
+        trained, fast = config.train.precision, choose_precision(device_name)[0]
+        precision = fast if trained in ("bf16", "fp16") else "fp32"  # a run may have been trained on another machine
         model = model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         threshold, any_depth = config.train.mask_threshold, config.data.tones is not None
         return cls(model.eval(), view_of(config), classes, bands, device, precision, threshold, any_depth)

@@ -397,6 +397,7 @@ def _module(
         monitor=config.train.monitor,
         mask_threshold=config.train.mask_threshold,
         pace=pace,
+        compiled=config.train.compile is True,
     )
 
 

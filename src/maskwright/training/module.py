@@ -38,14 +38,14 @@ class SegmentationTraining(pl.LightningModule):
         self, model: Segmenter, loss: Loss, optim: OptimConfig, view: View, num_classes: int, total_steps: int, average: bool,
         seed: int, settle_batches: Callable[[], Iterable[Batch]], name_of: Callable[[int], str],
         steps_an_epoch: int = 1, share_of: ShareOf | None = None, monitor: str = "val_iou",
-        mask_threshold: float = EVEN, pace: Pace | None = None,
+        mask_threshold: float = EVEN, pace: Pace | None = None, compiled: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.has_begun = False
         self.model, self.loss, self.optim, self.view = model, loss, optim, view
         self.num_classes, self.total_steps, self.seed = num_classes, total_steps, seed
         self.steps_an_epoch, self.share_of, self.pace = steps_an_epoch, share_of, pace
-        self.mask_threshold = mask_threshold
+        self.mask_threshold, self.compiled = mask_threshold, compiled
         self.freezer = Freezer(model, optim)
         plateau = Plateau(monitor, optim.patience, optim.factor)
         self.plateau = plateau if optim.schedule == "plateau" else None
@@ -60,7 +60,9 @@ class SegmentationTraining(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         self.freezer.at_the_end()  # what thaws later is in the optimiser from the start, and begins its own state at the thaw
-        optimizer = build_optimizer(self.model, self.optim)
+        # a fused step would take gradients that are still scaled, past the clipping
+        is_scaled = self._trainer is not None and str(self.trainer.precision).startswith("16")
+        optimizer = build_optimizer(self.model, self.optim, fused=not is_scaled)
         self._freeze()
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_factor(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -73,9 +75,15 @@ class SegmentationTraining(pl.LightningModule):
         return share * self.plateau.share if self.plateau else share
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
-        # not left to Lightning, which refuses to clip for fused optimisers; bf16 needs no unscaling first
+        # not left to Lightning, which refuses to clip for fused optimisers; fp16's gradients are unscaled by now
         if self.optim.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip, foreach=True)
+            has_foreach = self.device.type != "mps"
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip, foreach=has_foreach)
+
+    def on_train_start(self) -> None:
+        if self.compiled:
+            torch._dynamo.config.suppress_errors = True  # what can't be compiled runs as it is
+            self.model.net.compile()  # in place, so that weights keep their names
 
     def on_train_epoch_start(self) -> None:
         # dropout and the like draw from torch; a seed an epoch makes a resumed epoch draw the same
@@ -119,6 +127,8 @@ class SegmentationTraining(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.refuse_non_finite()
+        # validation images have many sizes, for each of which it would be compiled anew
+        self._compiled_call, self.model.net._compiled_call_impl = self.model.net._compiled_call_impl, None
         self._val_losses: list[torch.Tensor] = []
         self._val_counts = np.zeros((self.num_classes, self.num_classes), np.int64)
         if self.average:
@@ -148,6 +158,7 @@ class SegmentationTraining(pl.LightningModule):
     def on_validation_end(self) -> None:
         # loggers and panels have seen the averaged weights by now; training goes on with the raw ones
         self._swap.close()
+        self.model.net._compiled_call_impl = self._compiled_call
         self.model.train()
         self._freeze()
 
@@ -192,10 +203,11 @@ class SegmentationTraining(pl.LightningModule):
         labels = labels_from_logits(logits, self.mask_threshold)
         if labels.device.type == "cpu":
             return confusion(masks.numpy(), labels.numpy(), self.num_classes)
-        # on a GPU the counting stays there, so that no step waits for it
+        # on a GPU the counting stays there, so that no step waits for it; bincount would read its largest value back
         codes = masks.long() * self.num_classes + labels
-        codes = torch.where(masks < self.num_classes, codes, self.num_classes**2)
-        return torch.bincount(codes.flatten(), minlength=self.num_classes**2 + 1)[:-1].view(self.num_classes, -1)
+        codes = torch.where(masks < self.num_classes, codes, self.num_classes**2).flatten()
+        counts = torch.zeros(self.num_classes**2 + 1, dtype=torch.long, device=codes.device)
+        return counts.scatter_add_(0, codes, torch.ones_like(codes))[:-1].view(self.num_classes, -1)
 
 
 def training_loss(model: Segmenter, loss: Loss, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -20,7 +20,7 @@ _UNFIT = {"SparseAdam": "takes sparse gradients alone"}
 _HEEDS_FIRST_RATE = "Rprop"  # its steps grow and shrink by the signs of gradients from then on
 
 
-def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
+def build_optimizer(model: nn.Module, config: OptimConfig, fused: bool = True) -> torch.optim.Optimizer:
     """Weight decay goes to matrices and kernels only: on biases and norms it only does harm.
 
     Takes the parameters that require gradients; those of the encoder learn at `lr` × `encoder_scale`, in groups with `part`.
@@ -40,7 +40,7 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimi
                 group |= {"lr": config.lr * config.encoder_scale, "part": "encoder"}
             groups += [group] if parameters else []
     device = next(model.parameters()).device.type
-    return cast(Any, kind)(groups, lr=config.lr, **_options(kind, config, device))
+    return cast(Any, kind)(groups, lr=config.lr, **_options(kind, config, device, fused))
 
 
 def choose_optimizer(config: Config) -> tuple[str, str]:
@@ -147,13 +147,13 @@ def _instead(key: str, kind: type[torch.optim.Optimizer]) -> str:
     return f"; write optim.options.{key}" if key in arguments(kind) else ""
 
 
-def _options(kind: type[torch.optim.Optimizer], config: OptimConfig, device: str) -> dict[str, Any]:
+def _options(kind: type[torch.optim.Optimizer], config: OptimConfig, device: str, fused: bool) -> dict[str, Any]:
     """Arguments beside the rate: those given, SGD's own, and the fused kernels where torch has them."""
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in config.options.items()}
     if kind is torch.optim.SGD:
         given |= {"momentum": config.momentum, "nesterov": config.nesterov and config.momentum > 0}
     has_kernel = kind is not torch.optim.Adagrad or device == "cpu"  # Adagrad's came to GPUs later, and not to all of them
-    if "fused" in arguments(kind) and has_kernel and not {"fused", "foreach", "differentiable"} & given.keys():
+    if fused and "fused" in arguments(kind) and has_kernel and not {"fused", "foreach", "differentiable"} & given.keys():
         given["fused"] = True
     return given
 

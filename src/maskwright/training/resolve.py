@@ -7,8 +7,11 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from maskwright.config import Config
 from maskwright.config.augment import AlbumentationsOp
+from maskwright.config.base import seconds_of
 from maskwright.data.augment_choice import choose_augment
 from maskwright.data.dataset import Dataset
 from maskwright.data.geometry import View
@@ -18,7 +21,7 @@ from maskwright.data.traits import Traits, measure_traits
 from maskwright.errors import DataError, must
 from maskwright.losses.auto import resolve_loss
 from maskwright.models.choice import choose_model
-from maskwright.models.devices import choose_device, choose_precision
+from maskwright.models.devices import choose_device, choose_precision, refuse_unfit_precision
 from maskwright.models.wrapper import EVEN
 from maskwright.runs import usable_cores
 from maskwright.training.optim import choose_optimizer
@@ -31,11 +34,13 @@ GROWN_SHARE = 0.75
 UNLIKE = 2.4  # times as long, the larger images as the smaller: their scale means nothing then
 WORKING_SIDE = {"cpu": 512, "gpu": 1024}  # pixels that an image's longest side is brought down to
 WINDOW = {"cpu": 384, "gpu": 512}
+THIN_WINDOW = 256
 MOST_BATCH = {"cpu": 16, "gpu": 64}
 PIXELS_A_STEP = {"cpu": 1 << 19, "gpu": 1 << 22}
 LEAST_THICK = 6.0  # pixels: what is thinner would vanish at half the size
 BUDGET = 600  # seconds, where nobody said how long
 _SECONDS_A_MEGAPIXEL = 2000  # of training images: tiny sets need no ten minutes
+_REPAID = 600  # seconds of a budget from which compiling is repaid
 _LEAST_SECONDS = 60
 
 
@@ -80,7 +85,7 @@ def resolve(
     sampling = to.settle("data.sampling", lambda: choose_sampling(dataset))
     focus = to.settle("data.crop_focus", lambda: choose_focus(dataset, kind))
     to.settle("optim.name", lambda: choose_optimizer(config.replace(to.changes)))
-    to.settle("train.precision", lambda: choose_precision(device))
+    refuse_unfit_precision(to.settle("train.precision", lambda: choose_precision(device)), device)
     to.settle("train.workers", lambda: _workers(device))
     window = (size / scale) ** 2 if kind == "crop" else None
     to.changes["loss"], told = resolve_loss(config.loss, dataset, sampling, focus, window)
@@ -92,6 +97,7 @@ def resolve(
     to.settle("train.batch_size", lambda: _batch_size(size, device, inputs))
     if config.train.epochs == "auto" and config.train.budget is None:
         to.changes["train.budget"], to.reasons["train.budget"] = _budget(dataset, scale)
+    to.settle("train.compile", lambda: _compile(config.replace(to.changes), device))
     return resolve_schedule(config.replace(to.changes), to.reasons), to.reasons
 
 
@@ -103,7 +109,7 @@ def _settle_inputs(to: Resolver, dataset: Dataset, traits: Traits | None, device
     kind = to.settle("data.view", lambda: _kind(sides))
     thinness = traits.thinness if traits else math.inf
     scale = to.settle("data.scale", lambda: _scale(kind, longest, thinness, device))
-    return kind, to.settle("data.size", lambda: _window_size(kind, longest * scale, device)), scale
+    return kind, to.settle("data.size", lambda: _window_size(kind, longest * scale, thinness * scale, device)), scale
 
 
 def _kind(sides: list[int]) -> tuple[str, str]:
@@ -125,7 +131,9 @@ def _scale(kind: str, longest: float, thinness: float, device: str) -> tuple[flo
     return round(scale, 3), f"images are {longest:.0f} pixels long; at {most} a {device} sees several times as many"
 
 
-def _window_size(kind: str, longest: float, device: str) -> tuple[int, str]:
+def _window_size(kind: str, longest: float, thinness: float, device: str) -> tuple[int, str]:
+    if kind == "crop" and thinness < LEAST_THICK and longest > THIN_WINDOW:
+        return THIN_WINDOW, f"what is to be found is {thinness:.1f} pixels thick and known by what is near"
     most = WINDOW[device]
     size = max(32, math.ceil(longest / 32) * 32)
     if kind == "whole" or size >= most:
@@ -204,9 +212,19 @@ def _width(device: str) -> tuple[int, str]:
 
 def _workers(device: str) -> tuple[int, str]:
     cores = usable_cores()
-    if device == "cpu" or cores < 4:
+    if device == "cpu":
         return 0, "the network needs all cores, and a batch takes far less time than a step"
-    return min(8, cores - 1), f"{cores} cores keep the GPU fed"
+    return max(1, min(8, cores - 1)), f"{cores} {'core keeps' if cores == 1 else 'cores keep'} the GPU fed"
+
+
+def _compile(config: Config, device: str) -> tuple[bool, str]:
+    if device == "cpu":
+        return False, "on a CPU oneDNN's kernels are as fast, and compiling takes a minute"
+    if not torch.cuda.is_available():
+        return False, "it is for NVIDIA's GPUs"
+    if config.train.budget is None or seconds_of(config.train.budget) < _REPAID:
+        return False, f"it takes about a minute, which a budget of {_REPAID // 60} minutes or more repays"
+    return True, "it takes about a minute, and steps are faster by more than that in all"
 
 
 def _repeats(config: Config, dataset: Dataset) -> tuple[int, str]:

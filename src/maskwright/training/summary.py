@@ -123,4 +123,4 @@ def _amount(config: Config, images: int) -> str:
     return f"{told}; {_ARITHMETIC.get(train.precision, train.precision)} on the {train.devices.upper()}"
 
 
-_ARITHMETIC = {"fp32": "32-bit arithmetic", "bf16": "16-bit arithmetic (bf16)"}
+_ARITHMETIC = {"fp32": "32-bit arithmetic", "bf16": "16-bit arithmetic (bf16)", "fp16": "16-bit arithmetic (fp16)"}

@@ -1,0 +1,125 @@
+"""With nothing chosen: what is decided and told, `--plan`, what more time would bring, and a finished run continued."""
+
+from __future__ import annotations
+
+import math
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskwright.runs import Run
+from maskwright.training.forecast import likely_gain, more_time
+from support import TINY, data, finished, maskwright
+
+
+def test_the_plan_of_a_training_with_nothing_chosen_is_told_and_nothing_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = maskwright("train", "--data", data(), "--weights", "none", "--plan")
+    assert outcome.code == 0, outcome.err
+    heads = {line.split()[0]: line for line in outcome.err.splitlines() if line}
+    assert heads["model"].startswith("model   unet/resnet18 – ") and "slim decoder" in heads["model"]
+    assert heads["augment"].count(" – ") == 1 and "hflip" in heads["augment"]
+    assert heads["train"].startswith("train   60s in all, by the clock") and "megapixels in all" in heads["train"]
+    assert heads["steps"].startswith("steps   about ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_plan_of_epochs_counts_their_steps(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = maskwright("train", "--data", data(), *TINY, "--epochs", 3, "--plan")
+    assert "steps   6 in about" in outcome.err and not list(tmp_path.iterdir())
+
+
+def write_set(root, num, draw):
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for number in range(num):
+        image, mask = draw(rng)
+        Image.fromarray(image).save(root / "images" / f"{number}.png")
+        Image.fromarray(mask).save(root / "masks" / f"{number}.png")
+    return root
+
+
+def large(rng):
+    """1200 pixels long, with one large object."""
+    mask = np.zeros((400, 1200), np.uint8)
+    top, left = int(rng.integers(0, 200)), int(rng.integers(0, 900))
+    mask[top : top + 200, left : left + 300] = 1
+    return np.repeat(mask[:, :, None] * 100 + rng.integers(0, 50, (400, 1200, 1), np.uint8), 3, axis=2), mask
+
+
+def thin(rng):
+    """1200 pixels long, with lines three pixels wide."""
+    mask = np.zeros((400, 1200), np.uint8)
+    for left in rng.integers(0, 1190, 4):
+        mask[:, left : left + 3] = 1
+    return np.repeat(mask[:, :, None] * 100 + rng.integers(0, 50, (400, 1200, 1), np.uint8), 3, axis=2), mask
+
+
+def unlike(rng):
+    """Pictures off the web: 60 to 600 pixels."""
+    size = int(rng.choice([60, 200, 600]))
+    mask = np.zeros((size, size), np.uint8)
+    mask[size // 4 : size // 2, size // 4 : size // 2] = 1
+    return np.repeat(mask[:, :, None] * 100 + rng.integers(0, 50, (size, size, 1), np.uint8), 3, axis=2), mask
+
+
+@pytest.mark.parametrize(
+    ("draw", "shown", "grown"),
+    [
+        (large, "windows of 384 × 384 pixels out of each image after scaling it by 0.427", True),
+        (thin, "windows of 384 × 384 pixels out of each image – what is to be found is", False),
+        (unlike, "each image whole, resized to 384 × 384 pixels", True),
+    ],
+    ids=["large objects", "thin lines", "sizes of all kinds"],
+)
+def test_scale_and_stages_follow_from_the_images(tmp_path, monkeypatch, draw, shown, grown):
+    monkeypatch.chdir(tmp_path)
+    root = write_set(tmp_path / "set", 12, draw)
+    outcome = maskwright("train", "--data", root, "--weights", "none", "--budget", "30s", "--devices", "cpu", "--plan")
+    assert outcome.code == 0, outcome.err
+    line = next(line for line in outcome.err.splitlines() if line.startswith("shown"))
+    assert shown in line and ("which is faster" in line) == grown
+
+
+def test_a_power_of_time_is_continued_and_a_flat_curve_gains_nothing():
+    falling = [(float(at), 1 - 0.5 * at**-0.4) for at in range(1, 12)]
+    assert likely_gain(falling) == pytest.approx(0.5 * 11**-0.4 * (1 - 2**-0.4), rel=1e-3)
+    assert likely_gain([(float(at), 0.8) for at in range(1, 12)]) == pytest.approx(0, abs=1e-9)
+    assert likely_gain([(float(at), 0.9 - 0.01 * at) for at in range(1, 12)]) == 0  # what falls is not said to rise
+    assert likely_gain(falling[:3]) is None and likely_gain([]) is None
+    assert not math.isnan(likely_gain([(float(at), 0.0) for at in range(1, 9)]))
+
+
+def test_a_run_of_epochs_is_not_told_of_time():
+    assert more_time(Run.open(finished())) is None
+
+
+def test_a_finished_run_is_continued_in_a_new_one(tmp_path):
+    run = Run.open(shutil.copytree(finished(), tmp_path / "first"))
+    before = run.weights.read_bytes()
+    outcome = maskwright("train", "--resume", run.root, "--budget", "3s", "--out", tmp_path / "second")
+    assert outcome.code == 0, outcome.err
+    more = Run.open(tmp_path / "second")
+    assert run.weights.read_bytes() == before and more.weights.is_file()
+    assert more.config.model.weights == str(run.root) and more.config.train.budget == "3s"
+    assert more.config.optim.lr == run.config.optim.lr / 2 and more.config.model.width == run.config.model.width
+    assert "tensors loaded" in outcome.err
+
+
+def test_what_is_not_finished_is_not_continued(tmp_path):
+    run = Run.open(shutil.copytree(finished(), tmp_path / "first"))
+    run.weights.unlink()
+    outcome = maskwright("train", "--resume", run.root, "--budget", "3s")
+    assert outcome.code == 2 and "`--budget` must be left out for a run that is not finished" in outcome.sentence
+    assert f"maskwright train --resume {run.root}" in outcome.sentence
+
+
+def test_a_continuation_takes_a_time_alone(tmp_path):
+    run = finished()
+    for words in (["--budget", "3"], ["--budget", "3s", "--lr", "0.1"], ["--budget", "3s", "--plan"]):
+        outcome = maskwright("train", "--resume", run, *words)
+        assert outcome.code == 2 and "`" in outcome.sentence
