@@ -34,7 +34,7 @@ TAGS = {"loss/train": "train_loss", "loss/val": "val_loss", "iou/train": "train_
 SCORES = tuple(TAGS.values())[:-1]
 # a network and inputs so small that an epoch takes a tenth of a second
 TINY = ("--model.width", "2", "--model.depth", "2", "--size", "32", "--train.repeats", "2", "--batch-size", "4",
-        "--precision", "fp32", "--devices", "cpu", "--lr", "0.01")  # fmt: skip
+        "--precision", "fp32", "--devices", "cpu", "--lr", "0.01", "--data.view", "whole")  # fmt: skip
 
 
 @dataclass(frozen=True)

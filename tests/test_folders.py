@@ -238,7 +238,8 @@ def test_leftovers_of_a_killed_start_are_told_by_its_lock(tmp_path: Path) -> Non
 
 
 def settings(root: Path) -> Config:
-    keys: dict[str, Any] = {"data.root": str(root), "data.size": 32, "model.width": 2, "model.depth": 1, "train.devices": "cpu"}
+    model = {"name": "unet", "width": 2, "depth": 1}
+    keys: dict[str, Any] = {"data.root": str(root), "data.size": 32, "model": model, "train.devices": "cpu"}
     return Config().replace(keys)
 
 

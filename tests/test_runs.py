@@ -68,8 +68,10 @@ def test_the_temporary_name_keeps_the_suffix_that_image_writers_go_by(tmp_path):
 
 def test_a_refusal_of_the_system_is_one_sentence_that_says_what_is_safe(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=r"could not write .*file/a\.txt: .*unharmed.*--resume"):
+    with pytest.raises(RunError, match=r"could not write .*file/a\.txt: .*unharmed\.$"):
         write_atomically(tmp_path / "file" / "a.txt", lambda path: path.write_text(""))
+    with pytest.raises(RunError, match=r"could not write .*file/a\.txt: .*unharmed.*--resume"):
+        Run(tmp_path / "file").write_text("a.txt", "")
 
 
 def test_room_is_asked_for_only_where_room_would_help(tmp_path):
@@ -193,7 +195,7 @@ def test_the_environment_tells_versions_machine_command_and_reasons():
     assert told["machine"]["system"] and told["machine"]["processor"]
     assert told["command"] and isinstance(told["command"], list)
     assert told["started"][:2] == "20"
-    assert {"data.view", "data.reader", "loss"} <= told["auto"].keys()
+    assert {"data.scale", "data.reader", "loss"} <= told["auto"].keys()
     assert all(len(why) > 8 for why in told["auto"].values())
 
 
@@ -253,7 +255,7 @@ def test_config_yaml_leaves_nothing_to_decide():
     assert left == ["data.split.group", "optim.every", "optim.gamma", "optim.period"]
     config = Run.open(finished()).config
     assert (config.train.epochs, config.train.precision, config.train.devices) == (EPOCHS, "fp32", "cpu")
-    assert "# data.view was auto: " in text
+    assert "# data.scale was auto: " in text
 
 
 def test_weights_are_readable_for_others():

@@ -35,7 +35,8 @@ def test_json_tells_the_images_and_the_settled_configuration(tmp_path: Path) -> 
 def test_augmentation_decides_what_is_drawn(tmp_path: Path) -> None:
     pixels = []
     for name in ("none", "heavy"):
-        maskwright("data", "preview", data(), "--augment", name, "--size", 32, "--count", 1, "--out", tmp_path / f"{name}.png")
+        words = ("--augment", name, "--size", 32, "--data.view", "whole", "--count", 1, "--out", tmp_path / f"{name}.png")
+        maskwright("data", "preview", data(), *words)
         with Image.open(tmp_path / f"{name}.png") as picture:
             pixels.append(np.asarray(picture)[200:330])
     first, second = (pixels[0][:, left : left + 256] for left in (44, 324))
@@ -53,7 +54,7 @@ def test_a_configuration_file_may_stand_for_the_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--augment", "hevy"], "--augment: `augment` must be none, light, standard or heavy; got 'hevy'."),
+        (["--augment", "hevy"], "--augment: `augment` must be auto, none, light, standard or heavy; got 'hevy'."),
         (["--augment", "[{name: hflpi}]"], "`augment.0.name` must be one that is known; got 'hflpi'. Did you mean hflip"),
         (["--augment", "[{albumentations: {name: HorizontalFlp}}]"], "`augment.0.albumentations.name` must be one that is known"),
         (["--count", "0"], "`--count` must be 1 to 64; got 0."),

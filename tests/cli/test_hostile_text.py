@@ -95,4 +95,4 @@ def test_the_folder_of_a_run_is_named_in_plain_letters(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     config = load_config(None, [("data.root", f"a\nb/c{EVIL}d", "--data")])
-    assert str(default_out(config)) == "runs/c-2J-0-x-1m-b-d-unet-1"
+    assert str(default_out(config)) == "runs/c-2J-0-x-1m-b-d-auto-1"

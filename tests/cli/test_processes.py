@@ -149,7 +149,20 @@ def test_training_says_nothing_but_what_we_say(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0
     assert json.loads(done.stdout)["best_epoch"] == 0
-    ours = ("data ", "images ", "classes ", "train ", "why ", "note ", "shown ", "time ", "decided too", "epoch ")
+    ours = (
+        "data ",
+        "images ",
+        "classes ",
+        "model ",
+        "augment ",
+        "train ",
+        "why ",
+        "note ",
+        "shown ",
+        "time ",
+        "decided too",
+        "epoch ",
+    )
     assert [line for line in done.stderr.splitlines() if not line.startswith(ours)] == []
 
 

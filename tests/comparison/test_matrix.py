@@ -53,7 +53,7 @@ def test_models_and_seeds_make_cells_with_seeds_outermost(tmp_path):
         ("{loss: [dice, [{name: ce}, {name: dice, weight: 2}]]}", ["loss dice", "loss ce + 2 dice"]),
         ("{augment: [none, heavy], lr: [1e-3, 0.01]}",
          ["augment none · lr 0.001", "augment none · lr 0.01", "augment heavy · lr 0.001", "augment heavy · lr 0.01"]),
-        ("{seed: [3, 4]}", ["unet · seed 3", "unet · seed 4"]),
+        ("{seed: [3, 4]}", ["auto · seed 3", "auto · seed 4"]),
         ("{model: [unet], seed: [7]}", ["unet"]),
         ("{model: [unet, {name: unet, up: bilinear}]}", ["unet", "unet (up bilinear)"]),
         ("{model: [segformer/b2, deeplabv3_resnet50, {arch: fpn, encoder: resnet18}]}",
@@ -199,7 +199,7 @@ def test_any_value_has_a_name(value):
         ("base:\n  data: {sise: 3}\nmatrix: {seed: [0]}",
          "my.yaml, line 2: `data.sise` must be a known key. Did you mean `data.size`?"),
         ("matrix:\n  model:\n  - unet\n  - unett",
-         "my.yaml, line 4: `model` must be unet, resnet34_unet, smp, torchvision or hf; got 'unett'. Did you mean unet? "
+         "my.yaml, line 4: `model` must be auto, unet, resnet34_unet, smp, torchvision or hf; got 'unett'. Did you mean unet? "
          "An architecture with an encoder is written arch/encoder, such as unet/resnet34."),
         ("matrix:\n  model:\n  - name: smp\n    encodr: resnet18\n  - unet",
          "my.yaml, line 4: `model.encodr` must be a known key. Did you mean `model.encoder`?"),

@@ -71,7 +71,7 @@ def unlike(rng):
     ("draw", "shown", "grown"),
     [
         (large, "windows of 384 × 384 pixels out of each image after scaling it by 0.427", True),
-        (thin, "windows of 384 × 384 pixels out of each image – what is to be found is", False),
+        (thin, "windows of 256 × 256 pixels out of each image – what is to be found is", False),
         (unlike, "each image whole, resized to 384 × 384 pixels", True),
     ],
     ids=["large objects", "thin lines", "sizes of all kinds"],

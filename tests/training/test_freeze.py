@@ -182,7 +182,7 @@ def test_a_thawed_part_learns_from_its_epoch_on(tmp_path: Path) -> None:
     moved = [name for name, value in named(after, "encoder").items() if not torch.equal(value, start[name])]
     assert moved == list(named(after, "encoder"))  # weights and statistics
     state = torch.load(run.checkpoints / "last.ckpt", weights_only=True)["optimizer_states"][0]
-    steps = sorted({int(one["step"]) for one in state["state"].values()})
+    steps = sorted({int(one["step"]) for one in state["state"].values() if "step" in one})
     assert steps == [2, 6]  # two steps an epoch: the encoder's own state begins at the thaw
     assert len(state["state"]) == len(list(build_model(run.config.model, BINARY).parameters()))
 

@@ -43,7 +43,7 @@ def config(root: Path, *overrides: tuple[str, object]) -> Config:
 
 
 def test_auto_leaves_a_balanced_set_alone_and_says_why() -> None:
-    plan = prepare(config(data()))
+    plan = prepare(config(data(), ("data.view", "whole")))
     assert (plan.config.data.sampling, plan.config.data.crop_focus) == ("uniform", 0.0)
     assert "no class has less than" in plan.reasons["data.sampling"]
     assert plan.reasons["data.crop_focus"] == "view whole shows every pixel of an image"
@@ -65,8 +65,8 @@ def test_what_is_configured_is_kept_and_used() -> None:
 
 
 def test_whole_views_are_untouched_and_a_wish_for_aim_is_told_to_have_no_effect() -> None:
-    plain = prepare(config(rare_set(), ("data.sampling", "uniform")))
-    aimed = prepare(config(rare_set(), ("data.sampling", "uniform"), ("data.crop_focus", 0.9)))
+    plain = prepare(config(rare_set(), ("data.view", "whole"), ("data.sampling", "uniform")))
+    aimed = prepare(config(rare_set(), ("data.view", "whole"), ("data.sampling", "uniform"), ("data.crop_focus", 0.9)))
     assert "data.crop_focus has no effect with view whole" in aimed.opened.dataset.notes
     assert "data.crop_focus has no effect with view whole" not in plain.opened.dataset.notes
     one, two = training_inputs(plain.config, plain.opened)[0], training_inputs(aimed.config, aimed.opened)[0]

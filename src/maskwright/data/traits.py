@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from maskwright.data.dataset import IGNORE, Dataset
+from maskwright.data.geometry import shrink_to
 from maskwright.data.store import PixelStore
 
 MOST_IMAGES = 120  # spread over the training images: more tell the same
@@ -67,7 +68,7 @@ def traits_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]], num_classes: int) 
     areas, borders = np.zeros(num_classes), np.zeros(num_classes)
     for image, mask in pairs:
         layouts.append(_layout(mask, num_classes))
-        small = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA).reshape(32 * 32, -1) / 255
+        small = shrink_to(image, 32, 32).reshape(32 * 32, -1) / 255
         tones.append([small.mean(), small.mean(axis=1).std(), *(small.mean(axis=0) - small.mean())])
         areas += np.bincount(mask.ravel(), minlength=256)[:num_classes]
         borders += _borders(mask, num_classes)

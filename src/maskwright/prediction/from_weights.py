@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from maskwright.config import Config
+from maskwright.config.models import AutoModelConfig
 from maskwright.data.dataset import RGB, Bands, ClassMap
 from maskwright.data.masks import named_values
 from maskwright.errors import ConfigError, DataError, ModelError, counted, listed, must
@@ -33,6 +34,9 @@ def read_weights(config: Config) -> tuple[Path, Tensors]:
     if path is None:
         fix = "Name it with --weights FILE, or name a run folder alone."
         raise ConfigError([must("model.weights", f"a weights file ({listed(SUFFIXES, 'or')})", config.model.weights, fix)])
+    if isinstance(config.model, AutoModelConfig):
+        fix = "Name what the weights are of with --model: unet, unet/resnet34, deeplabv3_resnet50, …"
+        raise ConfigError([must("model", "a network by name beside weights of your own", "auto", fix)])
     path = path / "model.safetensors" if path.is_dir() else path
     return path, read_tensors(path)
 

@@ -75,6 +75,7 @@ def resolve(
     device = to.settle("train.devices", choose_device)
     model, told = choose_model(config.model, device)
     if model != config.model:
+        config = to.config = config.replace({"model": model.model_dump()})
         to.changes["model"] = model.model_dump()
         to.reasons.update(told)
     if model.name == "unet":

@@ -15,7 +15,7 @@ import numpy as np
 
 from maskwright.config import Config
 from maskwright.files import writing
-from maskwright.runs import Run
+from maskwright.runs import GOES_ON, Run
 from maskwright.training.loggers.epochs import Ending, Epoch
 from maskwright.training.loggers.tables import Scored
 
@@ -34,7 +34,7 @@ class EventFile:
 
         self._event, self._summary = event_pb2, summary
         self.path = folder / f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"  # read in this order
-        with writing(self.path, "write"):
+        with writing(self.path, "write", GOES_ON):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("wb", buffering=0)
         self._records = RecordWriter(self._file)
@@ -53,7 +53,7 @@ class EventFile:
         self._file.close()
 
     def _write(self, epoch: int, **content: Any) -> None:
-        with writing(self.path, "write"):
+        with writing(self.path, "write", GOES_ON):
             self._records.write(self._event.Event(wall_time=time.time(), step=epoch, **content).SerializeToString())
 
 
