@@ -203,11 +203,15 @@ class SegmentationTraining(pl.LightningModule):
         labels = labels_from_logits(logits, self.mask_threshold)
         if labels.device.type == "cpu":
             return confusion(masks.numpy(), labels.numpy(), self.num_classes)
-        # on a GPU the counting stays there, so that no step waits for it; bincount would read its largest value back
-        codes = masks.long() * self.num_classes + labels
-        codes = torch.where(masks < self.num_classes, codes, self.num_classes**2).flatten()
-        counts = torch.zeros(self.num_classes**2 + 1, dtype=torch.long, device=codes.device)
-        return counts.scatter_add_(0, codes, torch.ones_like(codes))[:-1].view(self.num_classes, -1)
+        return confusion_on_device(masks, labels, self.num_classes)
+
+
+def confusion_on_device(masks: torch.Tensor, labels: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Counts K K, truth by prediction, without a wait for a GPU: bincount would read its largest value back."""
+    codes = masks.long() * num_classes + labels
+    codes = torch.where(masks < num_classes, codes, num_classes**2).flatten()
+    counts = torch.zeros(num_classes**2 + 1, dtype=torch.long, device=codes.device)
+    return counts.scatter_add_(0, codes, torch.ones_like(codes))[:-1].view(num_classes, -1)
 
 
 def training_loss(model: Segmenter, loss: Loss, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
