@@ -5,7 +5,8 @@ python benchmarks/quality_per_minute.py --budget 1m 5m 20m --seeds 2 --peers FOL
 
 The sets are folders of MASKWRIGHT_REAL_DATA (default ../shared/data) with a pairs.csv of split, image, mask. FOLDER holds the
 peers: tuned.py and tutorial.py, called as `PEER --data SET --root DATA --budget SECONDS --seed N --out OUT`, which write label
-PNGs to OUT/pred_test/. fastai is run too where it is installed. Sides take turns; random weights everywhere; one scorer.
+PNGs to OUT/pred_test/. fastai is run too where it is installed. Sides take turns, or --at-once share the cores;
+random weights everywhere; one scorer. Starting and reading the images count for ours, reading for the peers.
 Writes results/quality_per_minute.json and .png.
 """
 
@@ -14,12 +15,14 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -64,15 +67,38 @@ def main() -> None:
     for budget in asked.budget:
         for data in asked.data or SETS:
             for seed in range(asked.seeds):
-                for side in sides:
-                    with tempfile.TemporaryDirectory(prefix="maskwright-quality-") as out:
-                        results.append(_run(side, data, budget, seed, Path(out), asked))
-                        print(_line(results[-1]), flush=True)
+                for found in _round(sides, data, budget, seed, asked):
+                    results.append(found)
+                    print(_line(found), flush=True)
+                    _keep(results)
         print(table([one for one in results if one.budget == budget], sides), flush=True)
+    draw(results, sides, RESULTS / "quality_per_minute.png")
+
+
+def _keep(results: list[Result]) -> None:
     RESULTS.mkdir(exist_ok=True)
     document = {"benchmark": "quality_per_minute", "results": [asdict(one) for one in results]}
     (RESULTS / "quality_per_minute.json").write_text(json.dumps(document, indent=1) + "\n")
-    draw(results, sides, RESULTS / "quality_per_minute.png")
+
+
+def _round(sides: list[str], data: str, budget: str, seed: int, asked: argparse.Namespace) -> Iterator[Result]:
+    """Each side once: by turns on all cores, or at once, each on its share of them."""
+    cores = sorted(os.sched_getaffinity(0))
+    share = len(cores) // len(sides) if asked.at_once else len(cores)
+    if not share:
+        raise SystemExit(f"--at-once must have a core a side; there are {len(cores)} for {len(sides)}. Name fewer with --sides.")
+
+    def run(place: int) -> Result:
+        if asked.at_once:  # of this thread, and so of the processes it starts
+            os.sched_setaffinity(0, cores[place * share : (place + 1) * share])
+        with tempfile.TemporaryDirectory(prefix="maskwright-quality-") as out:
+            return _run(sides[place], data, budget, seed, Path(out), asked, share)
+
+    if asked.at_once:
+        with ThreadPoolExecutor(len(sides)) as pool:
+            yield from pool.map(run, range(len(sides)))
+    else:
+        yield from map(run, range(len(sides)))
 
 
 def _asked() -> argparse.Namespace:
@@ -82,6 +108,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--peers", type=Path, default=None)
     parser.add_argument("--sides", nargs="+", default=None, help="these alone")
+    parser.add_argument("--at-once", action="store_true", help="sides at the same time, each on its share of the cores")
     parser.add_argument("--fastai-python", default=sys.executable, help="a Python that has fastai")
     return parser.parse_args()
 
@@ -92,7 +119,7 @@ def _has_fastai(python: str) -> bool:
     )
 
 
-def _run(side: str, data: str, budget: str, seed: int, out: Path, asked: argparse.Namespace) -> Result:
+def _run(side: str, data: str, budget: str, seed: int, out: Path, asked: argparse.Namespace, cores: int) -> Result:
     seconds = f"{seconds_of(budget):g}"
     shared = ["--data", data, "--root", str(REAL_DATA), "--budget", seconds, "--seed", str(seed), "--out", str(out)]
     started = time.perf_counter()
@@ -106,7 +133,7 @@ def _run(side: str, data: str, budget: str, seed: int, out: Path, asked: argpars
         stub = "sys.modules['torchvision._meta_registrations'] = types.ModuleType('stub')"
         start = f"sys.path.insert(0, {str(asked.peers)!r}); sys.argv = sys.argv[1:]"
         run = f"import runpy, sys, types; {stub}; {start}; runpy.run_path(sys.argv[0], run_name='__main__')"
-        extra = ["--no-tta"] if side == "tuned" else []
+        extra = ["--threads", str(cores), *(["--no-tta"] if side == "tuned" else [])]
         _call([sys.executable, "-c", run, str(asked.peers / f"{side}.py"), *shared, *extra])
         took = time.perf_counter() - started
     return Result(side, data, budget, seed, score(data, out / "pred_test"), round(took, 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -48,20 +50,17 @@ def traits(make, num: int = 20, num_classes: int = 2) -> Traits:
     return traits_of((make(rng) for _ in range(num)), num_classes)
 
 
-class Grey:
+def set_of(chosen: tuple[int, ...] = (0, 1, 2), num_classes: int = 2) -> SimpleNamespace:
     """As much of a data set as the choice looks at."""
-
-    class bands:
-        chosen = (0, 0, 0)
-
-
-class Colour:
-    class bands:
-        chosen = (0, 1, 2)
+    bands = SimpleNamespace(chosen=chosen, num_channels=len(chosen))
+    return SimpleNamespace(bands=bands, classes=SimpleNamespace(num_classes=num_classes))
 
 
-def names(set_of, found: Traits | None) -> list[str]:
-    return [step["name"] for step in choose_augment(set_of, found)[0]]
+Colour, Grey = set_of(), set_of((0, 0, 0))
+
+
+def names(dataset, found: Traits | None) -> list[str]:
+    return [step["name"] for step in choose_augment(dataset, found)[0]]
 
 
 def test_scenes_stay_upright_and_what_lies_anywhere_is_turned():
@@ -85,9 +84,16 @@ def test_images_nobody_looked_at_stay_upright():
     assert "vflip" not in names(Colour, None) and "hflip" in names(Colour, None)
 
 
-def test_grey_images_have_no_cast():
-    assert "channel_shift" not in names(Grey, traits(cells))
-    assert "channel_shift" in names(Colour, traits(cells))
+def test_grey_images_and_bands_have_no_colour():
+    for dataset in (Grey, set_of((0,)), set_of((0, 1, 2, 3))):
+        assert not {"channel_shift", "hue", "saturation"} & set(names(dataset, traits(cells)))
+    assert {"channel_shift", "hue", "saturation"} <= set(names(Colour, traits(cells)))
+
+
+def test_colours_vary_strongly_where_they_tell_no_classes_apart():
+    assert "hue" in names(Colour, traits(cells))
+    assert "hue" not in names(Colour, traits(street, num_classes=3)) and "hue" not in names(set_of(num_classes=4), traits(cells))
+    assert "blur" in names(Colour, traits(cells)) and "blur" not in names(Colour, traits(lines))
 
 
 @pytest.mark.parametrize("width", [2, 3, 6])

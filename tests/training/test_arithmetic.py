@@ -1,4 +1,4 @@
-"""What a GPU does otherwise (fp16, compiling, counting on the device), tried here in parts; `benchmarks/gpu.py` runs it on one."""
+"""What a GPU does otherwise: fp16, compiling, counting on the device. `benchmarks/gpu.py` runs all of it on one."""
 
 from __future__ import annotations
 

@@ -11,19 +11,36 @@ from maskwright.data.dataset import Dataset
 from maskwright.data.traits import Traits
 
 _ZOOM, _SHIFT = 0.4, 0.1
+_THIN = 6.0  # pixels: blurred, a thinner line is gone
 _UPRIGHT_TURN = 10.0  # degrees a camera is held askew
 _MIRROR_MOST = 1.0  # of the surprise at an image's classes: where a mirrored one surprises so much more, sides mean something
 _TONES = {"brightness": 0.1, "contrast": 0.25, "channel_shift": 0.05}
+_STRONG = _TONES | {"gamma": 0.3, "saturation": 0.4, "hue": 15.0, "blur": 1.0, "noise": 0.03}
+_OF_COLOUR = ("channel_shift", "saturation", "hue")  # grey images have none
 
 
 def choose_augment(dataset: Dataset, traits: Traits | None) -> tuple[list[dict[str, Any]], str]:
     """Steps with their strengths, and why these; without traits what harms no photograph."""
     geometry, why = _geometry(traits)
-    tones = dict(_TONES)
-    if len(set(dataset.bands.chosen)) == 1:
-        del tones["channel_shift"]
+    tones, why_tones = _tones(dataset, traits)
     steps = [{"name": name, "amount": amount} for name, amount in (geometry | tones).items()]
-    return steps, f"{why}; tones vary by a quarter, as between cameras and days"
+    return steps, f"{why}; {why_tones}"
+
+
+def _tones(dataset: Dataset, traits: Traits | None) -> tuple[dict[str, float], str]:
+    """Colour helps to tell sky from road and wood from water; of one thing that lies anywhere shape and texture tell more.
+
+    Measured on real sets (docs/log.md): strong changes gained 0.00 to 0.03 IoU on nuclei, skin and puzzles, and lost 0.02 on streets.
+    """
+    if traits is None or traits.has_upside or dataset.classes.num_classes > 2:
+        tones, why = dict(_TONES), "tones vary mildly, since colours tell classes apart"
+    else:
+        tones, why = dict(_STRONG), "tones and colours vary strongly, since one thing is sought whatever the light"
+        if traits.thinness < _THIN:
+            del tones["blur"]
+    if len(set(dataset.bands.chosen)) == 1 or dataset.bands.num_channels != 3:
+        tones = {name: amount for name, amount in tones.items() if name not in _OF_COLOUR}
+    return tones, why
 
 
 def _geometry(traits: Traits | None) -> tuple[dict[str, float | None], str]:
