@@ -123,3 +123,18 @@ def test_a_continuation_takes_a_time_alone(tmp_path):
     for words in (["--budget", "3"], ["--budget", "3s", "--lr", "0.1"], ["--budget", "3s", "--plan"]):
         outcome = maskwright("train", "--resume", run, *words)
         assert outcome.code == 2 and "`" in outcome.sentence
+
+
+def test_pretrained_weights_are_spared_by_rate_and_optimiser(monkeypatch):
+    from maskwright.config.files import load_config
+    from maskwright.training.fit import prepare
+
+    monkeypatch.setattr("maskwright.models.choice.weights_at_hand", lambda encoder: ("imagenet", "ImageNet's, from the cache"))
+    found = prepare(load_config(None, [("data.root", str(data()), "--data")]))
+    found.opened.store.close()
+    optim = found.config.optim
+    assert (found.config.model.weights, optim.name, optim.encoder_scale) == ("imagenet", "adamw", 0.25)
+    assert "spared" in found.reasons["optim.encoder_scale"]
+    named = prepare(load_config(None, [("data.root", str(data()), "--data"), ("model", "unet/resnet18", "--model")]))
+    named.opened.store.close()
+    assert named.config.optim.encoder_scale == 1.0

@@ -72,7 +72,10 @@ class OptimConfig(Section):
     lr: Annotated[
         PositiveFloat | Auto, Field(description="the highest learning rate, of mask2former 1e-4; auto: found by a range test")
     ] = 2e-3
-    encoder_scale: Annotated[PositiveFloat, Field(description="the encoder's rate is lr times this; 0.1 spares it")] = 1.0
+    encoder_scale: Annotated[
+        PositiveFloat | Auto,
+        Field(description="the encoder's rate is lr times this; 0.1 spares it; auto: 1, less for model auto"),
+    ] = "auto"
     weight_decay: Annotated[float, Field(ge=0, description="on weight matrices only")] = 0.02
     momentum: Annotated[Fraction, Field(description="sgd: share of the last step that is kept")] = 0.9
     nesterov: Annotated[bool, Field(description="sgd: look ahead along the momentum")] = True
@@ -96,3 +99,8 @@ class OptimConfig(Section):
         BeforeValidator(_freeze, json_schema_input_type=list[Part] | dict[Part, int | str] | Part),
         Field(description="parts that do not learn: [encoder, decoder, head], or {encoder: 5 epochs} to thaw later"),
     ] = Field(default_factory=list)
+
+    @property
+    def encoder_share(self) -> float:
+        """`encoder_scale` as a number: what nobody settled is 1."""
+        return 1.0 if self.encoder_scale == "auto" else self.encoder_scale

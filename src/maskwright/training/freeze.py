@@ -66,7 +66,7 @@ class Freezer:
 
 def refuse_unfit(model: Segmenter, config: OptimConfig) -> None:
     """Parts that this network does not have, and a freeze that leaves nothing to learn; the model is left as it was."""
-    wanted = [*frozen_until(config), *(["encoder"] if config.encoder_scale != 1 else [])]
+    wanted = [*frozen_until(config), *(["encoder"] if config.encoder_share != 1 else [])]
     empty = [part for part in wanted if not any(True for module in model.part(part) for _ in module.parameters())]
     if empty:
         key = "freeze" if empty[0] in frozen_until(config) else "encoder_scale"
@@ -90,7 +90,7 @@ def notes(config: Config) -> list[str]:
     if epochs != "auto":
         late = [part for part, number in until.items() if epochs <= number < ALWAYS]
         told += [f"optim.freeze {part}: {until[part]} epochs: it never thaws, training has {epochs}" for part in late]
-    if config.optim.encoder_scale != 1 and until.get("encoder") == ALWAYS:
+    if config.optim.encoder_share != 1 and until.get("encoder") == ALWAYS:
         told.append("optim.encoder_scale has no effect: the encoder is frozen")
     return told
 

@@ -27,7 +27,7 @@ def build_optimizer(model: nn.Module, config: OptimConfig, fused: bool = True) -
     """
     assert config.lr != "auto", "auto is settled before training"
     kind = optimizer_class(config.name)
-    encoder = _encoder(model) if config.encoder_scale != 1 else set()
+    encoder = _encoder(model) if config.encoder_share != 1 else set()
     groups: list[dict[str, Any]] = []
     for mine in (False, True):
         learning = [p for p in model.parameters() if p.requires_grad and (id(p) in encoder) == mine]
@@ -37,7 +37,7 @@ def build_optimizer(model: nn.Module, config: OptimConfig, fused: bool = True) -
             if "weight_decay" in arguments(kind):
                 group["weight_decay"] = config.weight_decay if is_matrix else 0.0
             if mine:
-                group |= {"lr": config.lr * config.encoder_scale, "part": "encoder"}
+                group |= {"lr": config.lr * config.encoder_share, "part": "encoder"}
             groups += [group] if parameters else []
     device = next(model.parameters()).device.type
     return cast(Any, kind)(groups, lr=config.lr, **_options(kind, config, device, fused))

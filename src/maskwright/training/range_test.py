@@ -156,7 +156,7 @@ def _losses(
     seen: list[float] = []
     for rate, step in zip(rising_rates(), steps, strict=False):
         for group in optimizer.param_groups:
-            group["lr"] = rate * (optim.encoder_scale if group.get("part") else 1.0)
+            group["lr"] = rate * (optim.encoder_share if group.get("part") else 1.0)
         optimizer.zero_grad()
         total = 0.0
         for batch, share in step:

@@ -30,6 +30,7 @@ from maskwright.training.schedules import BUDGET_EPOCHS, settle_schedule
 MOST_WHOLE = 1024  # a foreign network's images: longest side up to which they are shown whole
 LEAST_INPUTS_EPOCH = 64  # so that validating stays a small part of an epoch on tiny sets
 LEAST_GROWN = 96  # pixels below which half-size inputs show too little to learn from
+SPARED = 0.25  # of the rate, for pretrained encoders
 GROWN_SHARE = 0.75
 UNLIKE = 2.4  # times as long, the larger images as the smaller: their scale means nothing then
 WORKING_SIDE = {"cpu": 512, "gpu": 1024}  # pixels that an image's longest side is brought down to
@@ -85,6 +86,7 @@ def resolve(
     to.settle("augment", lambda: choose_augment(dataset, traits))
     sampling = to.settle("data.sampling", lambda: choose_sampling(dataset))
     focus = to.settle("data.crop_focus", lambda: choose_focus(dataset, kind))
+    to.settle("optim.encoder_scale", lambda: _encoder_scale(told, config))
     to.settle("optim.name", lambda: choose_optimizer(config.replace(to.changes)))
     refuse_unfit_precision(to.settle("train.precision", lambda: choose_precision(device)), device)
     to.settle("train.workers", lambda: _workers(device))
@@ -203,6 +205,12 @@ def _grow(config: Config, size: int, device: str, thinness: float) -> tuple[floa
     if thinness < LEAST_THICK:
         return 0.0, f"what is to be found is {thinness:.1f} pixels thick and would vanish at half the size"
     return GROWN_SHARE, "on a CPU most is learned at half the size, at a quarter of the cost"
+
+
+def _encoder_scale(chosen: dict[str, str], config: Config) -> tuple[float, str]:
+    if "model" in chosen and config.model.weights != "none":
+        return SPARED, "pretrained weights are spared: the decoder, which begins at random, learns at the whole rate"
+    return 1.0, "all parts learn at one rate"
 
 
 def _width(device: str) -> tuple[int, str]:

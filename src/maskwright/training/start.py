@@ -56,7 +56,7 @@ def rate_notes(config: Config) -> list[str]:
             ]
         return [f"optim.lr {rate:g} is much for mask2former, whose paper takes {MASK2FORMER_RATE:g}"] if rate >= _MUCH else []
     learned = model.weights != "none" and frozen_until(config.optim).get("encoder") != ALWAYS
-    if not learned or rate * config.optim.encoder_scale < _MUCH:
+    if not learned or rate * config.optim.encoder_share < _MUCH:
         return []
     instead = "--lr 1e-4, or --optim.encoder_scale 0.05 for the encoder alone; --lr auto finds one by a test"
     return [f"optim.lr {rate:g} is much for a pretrained transformer, whose papers take 6e-5 to 1e-4: try {instead}"]
