@@ -50,6 +50,7 @@ def _make_and_train(root: Path, is_begun: bool, epochs: int, seed: int, json: bo
     data, run_folder = root / "puzzle", root / "run"
     keys = {
         "data.root": str(data),
+        "data.view": "whole",
         "data.size": 256,
         "model.width": 16,
         "augment": "standard",
