@@ -81,7 +81,8 @@ def resolve(
         to.reasons.update(told)
     if model.name == "unet":
         to.settle("model.width", lambda: _width(device))
-    traits = measure_traits(dataset, store) if store and dataset.split("train") else None
+    asked = "auto" in (config.data.scale, config.data.size, config.augment, config.train.grow)
+    traits = measure_traits(dataset, store) if asked and store and dataset.split("train") else None
     kind, size, scale = _settle_inputs(to, dataset, traits, device)
     to.settle("augment", lambda: choose_augment(dataset, traits))
     sampling = to.settle("data.sampling", lambda: choose_sampling(dataset))
