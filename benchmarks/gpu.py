@@ -23,6 +23,7 @@ from maskwright.config import Config
 from maskwright.config.files import load_config
 from maskwright.runs import Run
 from maskwright.training import fit
+from maskwright.training.plan import prepare
 from maskwright.training.timing import step_seconds
 
 COUNT, SIDE, STEPS = 200, 512, 30
@@ -44,7 +45,7 @@ def main() -> bool:
 
 def resident(config: Config) -> tuple[list[Figure], dict[str, float]]:
     """Images a second of steps on a batch that lies on the device already, in each arithmetic."""
-    plan = fit.prepare(config)
+    plan = prepare(config)
     figures: list[Figure] = []
     rates: dict[str, float] = {}
     try:

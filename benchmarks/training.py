@@ -89,7 +89,7 @@ def resident_rate(model: str, batch_size: int, root: Path) -> float:
     from maskwright.data.augment import resolve
     from maskwright.data.loader import EpochKeys, TrainSamples
     from maskwright.models import build_model
-    from maskwright.training.fit import prepare
+    from maskwright.training.plan import prepare
     from maskwright.training.resolve import view_of
     from maskwright.training.timing import step_seconds
 
@@ -111,7 +111,7 @@ def our_val_rate(model: str, batch_size: int, root: Path) -> float:
     from maskwright.models import build_model
     from maskwright.models.devices import autocast
     from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
-    from maskwright.training.fit import prepare
+    from maskwright.training.plan import prepare
     from maskwright.training.resolve import view_of
 
     plan = prepare(our_config(model, batch_size, root))

@@ -28,6 +28,7 @@ from maskwright.files import temporary_beside, write_text
 from maskwright.folders import LOCK, lock_folder, out_folder
 from maskwright.runs import Run
 from maskwright.training import fit
+from maskwright.training.plan import Plan
 from support import (
     PROGRAM,
     TINY,
@@ -263,7 +264,7 @@ def test_a_training_that_takes_no_step_leaves_no_folder(tmp_path: Path) -> None:
     root = copy_of(data(), tmp_path / "data")
     config = settings(root).replace({"data.cache": "none"})
 
-    def spoil(plan: fit.Plan) -> None:
+    def spoil(plan: Plan) -> None:
         for image in (root / "images").iterdir():
             image.unlink()
 

@@ -16,7 +16,7 @@ from maskwright.data.sampling import image_weights
 from maskwright.errors import ConfigError
 from maskwright.losses import AUTO_REASON
 from maskwright.losses.auto import LEAST, MOST, class_weights, resolve_loss, shares_as_seen
-from maskwright.training.fit import prepare
+from maskwright.training.plan import prepare
 from support import data, maskwright, picture, trained
 
 PLAIN = Config.model_validate({"loss": [{"name": "ce"}, {"name": "dice"}]}).loss

@@ -127,7 +127,7 @@ def test_a_continuation_takes_a_time_alone(tmp_path):
 
 def test_pretrained_weights_are_spared_by_rate_and_optimiser(monkeypatch):
     from maskwright.config.files import load_config
-    from maskwright.training.fit import prepare
+    from maskwright.training.plan import prepare
 
     monkeypatch.setattr("maskwright.models.choice.weights_at_hand", lambda encoder: ("imagenet", "ImageNet's, from the cache"))
     found = prepare(load_config(None, [("data.root", str(data()), "--data")]))

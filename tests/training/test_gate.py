@@ -19,8 +19,8 @@ from maskwright.data.checks.audit import audit
 from maskwright.data.groups import guess_groups
 from maskwright.data.synthetic import GENERATORS
 from maskwright.errors import ConfigError, DataError
-from maskwright.training.fit import prepare
 from maskwright.training.gate import open_checked
+from maskwright.training.plan import prepare
 from support import TINY, copy_of, data, maskwright, picture
 
 

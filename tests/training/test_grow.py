@@ -7,7 +7,8 @@ import pytest
 
 from maskwright.config import Config
 from maskwright.data.geometry import View
-from maskwright.training.fit import prepare, training_inputs
+from maskwright.training.fit import training_inputs
+from maskwright.training.plan import prepare
 from support import data
 
 

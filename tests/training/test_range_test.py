@@ -17,7 +17,8 @@ from maskwright.config import Config
 from maskwright.errors import TrainingError
 from maskwright.losses import build_loss
 from maskwright.runs import Run
-from maskwright.training.fit import _seeded_model, prepare, training_inputs
+from maskwright.training.fit import seeded_model, training_inputs
+from maskwright.training.plan import prepare
 from maskwright.training.range_test import HIGHEST, LOWEST, STEPS, choose, range_test, rising_rates, smoothed
 from support import TINY, data, leftovers, maskwright
 
@@ -36,7 +37,7 @@ def made(**keys: Any) -> tuple[Config, Any, Any, Any, Any]:
             "optim": {"lr": "auto", **keys}}  # fmt: skip
     plan = prepare(Config.model_validate(tree))
     samples, batches = training_inputs(plan.config, plan.opened)
-    return plan.config, _seeded_model(plan.config, plan.opened), build_loss(plan.config.loss), samples, batches
+    return plan.config, seeded_model(plan.config, plan.opened), build_loss(plan.config.loss), samples, batches
 
 
 # ------------------------------------------------------------------ the choice
@@ -134,7 +135,7 @@ def test_accumulated_batches_make_a_step_of_the_test_too() -> None:
     for train in ({"batch_size": 2, "accumulate": 2}, {"batch_size": 4}):
         config, _, _, samples, keys = made(train={**train, "repeats": 2})
         plan = prepare(config.replace({"model.norm": "none", "optim.lr": "auto"}))
-        model = _seeded_model(plan.config, plan.opened)
+        model = seeded_model(plan.config, plan.opened)
         losses.append(range_test(plan.config, model, build_loss("ce"), samples, keys).losses[:40])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 

@@ -75,7 +75,7 @@ def check(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None
 
     from maskwright.losses import build_loss
     from maskwright.models import build_model
-    from maskwright.training.fit import prepare
+    from maskwright.training.plan import prepare
 
     plan = prepare(settled)
     build_loss(plan.config.loss)

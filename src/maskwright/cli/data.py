@@ -11,7 +11,7 @@ from maskwright.cli.types import Flag
 
 if TYPE_CHECKING:
     from maskwright.data.augment import Op
-    from maskwright.training.fit import Plan
+    from maskwright.training.plan import Plan
 
 
 def make(
@@ -115,7 +115,8 @@ def preview(
 
     from maskwright.data.preview import draw_sheet, preview_rows, refuse_taken, save_sheet
     from maskwright.data.record import refuse_among_data
-    from maskwright.training.fit import prepare, training_inputs
+    from maskwright.training.fit import training_inputs
+    from maskwright.training.plan import prepare
 
     refuse_taken(path)  # before minutes are spent
     plan = prepare(config, console=stderr())

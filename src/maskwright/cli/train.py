@@ -82,11 +82,12 @@ def train(
 
     console = stderr()
     if resume is not None and more is not None:
-        keys = [one for one in overrides if one[0] in ("train.budget", "data.root")]
-        load_config(None, keys)  # a budget without its unit is told as for any training
+        load_config(
+            None, [one for one in overrides if one[0] in ("train.budget", "data.root")]
+        )  # a budget without its unit is told as for any training
         settled, resume = fit.continuation(resume, str(more), moved), None
     if plan:
-        from maskwright.training.plan import tell_only
+        from maskwright.training.foresee import tell_only
 
         assert settled is not None
         tell_only(settled, console, began)

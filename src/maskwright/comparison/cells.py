@@ -41,9 +41,11 @@ from maskwright.terminal import duration
 from maskwright.training import fit
 from maskwright.training.loggers.choice import settle_log
 from maskwright.training.optim import refuse_unfit as refuse_unfit_optim
+from maskwright.training.plan import Plan as TrainingPlan
+from maskwright.training.plan import prepare
 
 Say = Callable[[str], None]
-TellPlan = Callable[[fit.Plan], None]
+TellPlan = Callable[[TrainingPlan], None]
 
 
 def compare_cells(
@@ -95,7 +97,7 @@ def _once(problems: list[str]) -> list[str]:
     return [problem for problem in problems if problem in of_base or problem.partition(": ")[2] not in sentences]
 
 
-def budget_of(plan: fit.Plan) -> dict[str, Any]:
+def budget_of(plan: TrainingPlan) -> dict[str, Any]:
     """What every cell may spend: so many epochs of so many inputs, or so much time."""
     train = plan.config.train
     return {"budget": train.budget} if train.epochs == "auto" else {"epochs": train.epochs, "repeats": train.repeats}
@@ -106,7 +108,7 @@ def budgeted(config: Config, budget: Mapping[str, Any]) -> Config:
     return config.replace({f"train.{key}": value for key, value in budget.items()})
 
 
-def refuse_empty_split(plan: fit.Plan, split: str) -> None:
+def refuse_empty_split(plan: TrainingPlan, split: str) -> None:
     """Stop before training when there is nothing to score on."""
     sizes = plan.opened.dataset.sizes()
     if not sizes.get(split):
@@ -126,7 +128,7 @@ def _go_on(matrix: Matrix, root: Path, split: str | None) -> tuple[Plan, list[Ru
 
 def _begin(matrix: Matrix, root: Path, split: str, console: Console | None, tell_plan: TellPlan | None) -> tuple[Plan, list[Run]]:
     """Open and audit the data once, before anything is written; what the base settles holds for all."""
-    opened = fit.prepare(matrix.base, None, console)
+    opened = prepare(matrix.base, None, console)
     try:
         refuse_empty_split(opened, split)
         refuse_among_data(root, opened.opened.dataset)

@@ -24,8 +24,8 @@ from maskwright.errors import MaskwrightError, UsageError, listed, unknown
 from maskwright.runs import size_name
 from maskwright.runtime import free_memory
 from maskwright.terminal import duration
-from maskwright.training import fit
 from maskwright.training.gate import open_checked
+from maskwright.training.plan import Plan, prepare, settle
 from maskwright.training.range_test import STEPS as RANGE_STEPS
 
 # of a cell's data, what decides how files are read, and so what is opened
@@ -115,13 +115,13 @@ class ComparisonPlan:
 
 def make_plan(
     matrix: Matrix, root: Path, split: str = "test", console: Console | None = None,
-    tell_plan: Callable[[fit.Plan], None] | None = None, progress: Callable[[int, int], None] | None = None,
+    tell_plan: Callable[[Plan], None] | None = None, progress: Callable[[int, int], None] | None = None,
 ) -> ComparisonPlan:  # fmt: skip
     """Open the data, then build and try each setting once; seeds of one setting take the same."""
     if split not in SPLITS:
         raise UsageError(unknown("--split", split, SPLITS))
     refuse_unknown_names(matrix)
-    base = fit.prepare(matrix.base, None, console)
+    base = prepare(matrix.base, None, console)
     try:
         refuse_empty_split(base, split)
         if tell_plan:
@@ -141,7 +141,7 @@ def make_plan(
     return ComparisonPlan(cells, budget, free_memory(), shutil.disk_usage(place).free)
 
 
-def _planned(cell: Cell, base: fit.Plan, budget: dict[str, Any], num_test: int, at_work: Measurer) -> CellPlan:
+def _planned(cell: Cell, base: Plan, budget: dict[str, Any], num_test: int, at_work: Measurer) -> CellPlan:
     try:
         plan = _settled(budgeted(cell.config, budget), base)
     except MaskwrightError as error:
@@ -159,15 +159,15 @@ def _planned(cell: Cell, base: fit.Plan, budget: dict[str, Any], num_test: int, 
     return CellPlan(cell.name, replace(found, seconds=seconds + _START))
 
 
-def _settled(config: Config, base: fit.Plan) -> fit.Plan:
+def _settled(config: Config, base: Plan) -> Plan:
     """The cell's own plan, on the base's open data unless it reads the files another way."""
     config = config.model_copy(update={"data": described(config.data)[0]})
     ours, theirs = ([getattr(one, key) for key in _OPENING] for one in (config.data, base.opened.config))
     if ours == theirs:
-        return fit.settle(config, replace(base.opened, config=config.data), base.passed)
+        return settle(config, replace(base.opened, config=config.data), base.passed)
     opened, passed = open_checked(config, None, None)
     try:
-        return fit.settle(config, opened, passed)
+        return settle(config, opened, passed)
     finally:
         opened.store.close()
 

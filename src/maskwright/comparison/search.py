@@ -42,6 +42,7 @@ from maskwright.files import plain, write_json, write_text
 from maskwright.folders import lock_folder
 from maskwright.runs import SEARCH, Run, refuse_used
 from maskwright.training import fit
+from maskwright.training.plan import prepare
 
 if TYPE_CHECKING:
     import optuna
@@ -55,7 +56,7 @@ def search(space: Space, root: Path, say: Say = lambda line: None, console: Cons
     started = time.monotonic()
     optuna = load_optuna()
     _refuse_other(root, space)
-    plan = fit.prepare(space.base, None, console)  # data that cannot be used are told before anything is written
+    plan = prepare(space.base, None, console)  # data that cannot be used are told before anything is written
     budget, num_val = budget_of(plan), len(plan.opened.dataset.split("val"))
     plan.opened.store.close()
     refuse_among_data(root, plan.opened.dataset)

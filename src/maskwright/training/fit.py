@@ -6,14 +6,12 @@ result.run.weights
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import itertools
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,23 +23,20 @@ from rich.console import Console
 from maskwright import runtime
 from maskwright.config import Config
 from maskwright.config.log import LogEntry
-from maskwright.data.augment import refuse_unfit
 from maskwright.data.augment import resolve as resolve_augment
-from maskwright.data.augment import without_effect as augment_without_effect
 from maskwright.data.loader import Batch, EpochKeys, TrainSamples, train_loader
 from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.record import data_document, refuse_among_data
 from maskwright.data.sampling import aimer, image_weights
-from maskwright.data.sampling import without_effect as sampling_without_effect
-from maskwright.errors import DataError, RunError, TrainingError, UsageError, as_typed, is_out_of_memory, must
+from maskwright.errors import DataError, RunError, TrainingError, UsageError, as_typed, is_out_of_memory
 from maskwright.files import refuse_no_file
 from maskwright.folders import lock_folder, new_folder
 from maskwright.losses import build_loss
 from maskwright.models import build_model
 from maskwright.models.devices import refuse_missing_device
-from maskwright.models.weights import Loaded, can_be_mapped
+from maskwright.models.weights import can_be_mapped
 from maskwright.runs import MADE, Run, command_line, provenance
-from maskwright.terminal import Counter, tell_on_stderr
+from maskwright.terminal import tell_on_stderr
 from maskwright.training.average import num_settle_batches
 from maskwright.training.callbacks import (
     AfterEpoch,
@@ -54,9 +49,7 @@ from maskwright.training.callbacks import (
     write_weights,
 )
 from maskwright.training.diagnose_evidence import FAILURE
-from maskwright.training.freeze import notes as freeze_notes
 from maskwright.training.freeze import refuse_unfit as refuse_unfit_freeze
-from maskwright.training.gate import Passed, open_checked
 from maskwright.training.inputs import padding_notes, refuse_lone_input
 from maskwright.training.loggers.afterwards import best_scores
 from maskwright.training.loggers.book import LogBook, Tell
@@ -64,20 +57,17 @@ from maskwright.training.loggers.callback import Logging, panel_samples
 from maskwright.training.loggers.choice import refuse_missing, settle_log
 from maskwright.training.loggers.surroundings import first_line
 from maskwright.training.module import SegmentationTraining
-from maskwright.training.optim import refuse_unfit as refuse_unfit_optim
-from maskwright.training.optim import without_effect as optim_without_effect
 from maskwright.training.pace import Pace, PacedKeys, pace_of, takes_last
+from maskwright.training.plan import Plan, prepare, reading
 from maskwright.training.progress import Effort, TrainingProgress
 from maskwright.training.range_test import STEPS as RANGE_STEPS
 from maskwright.training.range_test import RangeTest, range_test
 from maskwright.training.range_test import write as write_range_test
-from maskwright.training.resolve import refuse_threshold, resolve, view_of
-from maskwright.training.schedules import BUDGET_EPOCHS, too_late
-from maskwright.training.schedules import without_effect as schedule_without_effect
+from maskwright.training.resolve import view_of
+from maskwright.training.schedules import BUDGET_EPOCHS
 from maskwright.training.start import (
     forget_start,
     lay_start,
-    rate_notes,
     refuse_other_checkpoints,
     settle_start,
     told_start,
@@ -98,59 +88,6 @@ class TrainResult:
     best_scores: dict[str, float]
     seconds: float
     stopped_early: bool
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything settled before the first step."""
-
-    config: Config
-    reasons: dict[str, str]
-    opened: Opened
-    passed: Passed = field(default_factory=Passed)
-    loaded: Loaded | None = None
-
-
-def prepare(config: Config, cache_folder: Path | None = None, console: Console | None = None) -> Plan:
-    """Open the data and settle every `auto`, without training or writing anything."""
-    resolve_augment(config.augment)  # a name that isn't known is told before all files are read
-    refuse_unfit_optim(config.optim)
-    refuse_missing(config)
-    refuse_missing_device(config.train.devices)
-    with _reading(console) as progress:
-        opened, passed = open_checked(config, cache_folder, progress)
-    try:
-        return settle(config.model_copy(update={"data": opened.config}), opened, passed)  # with what dataset.yaml says
-    except BaseException:
-        opened.store.close()
-        raise
-
-
-def settle(config: Config, opened: Opened, passed: Passed) -> Plan:
-    """Settle every `auto` on data that are open."""
-    empty = [split for split in ("train", "val") if not opened.dataset.split(split)]
-    if empty:
-        fix = "Name some, or set data.split.val above 0."
-        raise DataError(must("data.split", f"such that {empty[0]} has images", "none", fix))
-    refuse_threshold(config.train.mask_threshold, opened.dataset.classes.num_classes)
-    settled, reasons = resolve(config, opened.dataset, (opened.cache, opened.cache_reason), opened.store)
-    return Plan(settled, reasons, _with_notes(opened, settled, config), passed)
-
-
-def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
-    """Refuse augmentation that can't be applied to these inputs; note what was asked for and changes nothing."""
-    dataset, data, view = opened.dataset, config.data, view_of(settled)
-    refuse_unfit(resolve_augment(settled.augment), view.size, dataset.bands.num_channels, dataset.classes.num_classes)
-    notes = [
-        *augment_without_effect(config.augment, dataset.bands),
-        *sampling_without_effect(data.sampling, data.crop_focus, view.kind, dataset),
-        *optim_without_effect(config.optim),
-        *schedule_without_effect(config.optim),
-        *too_late(settled.optim, settled.train.epochs, settled.train.early_stop),
-        *freeze_notes(settled),
-        *rate_notes(settled),
-    ]
-    return replace(opened, dataset=replace(dataset, notes=(*dataset.notes, *notes)))
 
 
 def train(
@@ -219,7 +156,7 @@ def continuation(root: str | Path, budget: str, moved: str | None = None) -> Con
 
 def _resume(run: Run, config: Config, console: Console | None, log: Sequence[LogEntry] | None, every_epoch: bool) -> TrainResult:
     shutil.rmtree(run.root / "cache", ignore_errors=True)  # of a process that was killed
-    with _reading(console) as progress:
+    with reading(console) as progress:
         opened = open_dataset(config.data, run.root / "cache", progress)
     plan = Plan(config, {}, opened)
     try:
@@ -455,8 +392,3 @@ def _where_data_are(config: Config, moved: Path | None) -> Config:
         fix = "Pass --data FOLDER with where it is now."
         raise DataError(f"`{config.data.root}` must be the folder of the run's data; it is not there. {fix}")
     return config
-
-
-def _reading(console: Console | None) -> AbstractContextManager[Callable[[int, int], None] | None]:
-    """A count while files are read, which is taken away however the reading ends."""
-    return Counter(console, "reading images", then="looking at what was read") if console else contextlib.nullcontext()

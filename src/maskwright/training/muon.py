@@ -61,7 +61,8 @@ class Muon(torch.optim.Optimizer):
     def _step_others(self, others: list[torch.Tensor], group: dict[str, Any]) -> None:
         if not others:
             return
-        (first, second), grads, states = group["betas"], [one.grad for one in others], [self.state[one] for one in others]
+        (first, second), states = group["betas"], [self.state[one] for one in others]
+        grads = [one.grad for one in others if one.grad is not None]
         for parameter, state in zip(others, states, strict=True):
             if not state:
                 state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}

@@ -1,43 +1,91 @@
-"""`train --plan`: what would be trained, and how many steps there would be on this machine as it is now."""
+"""What is settled before the first step: the data opened and checked, every `auto` decided, what changes nothing noted."""
 
 from __future__ import annotations
 
-import time
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from rich.console import Console
 
 from maskwright.config import Config
-from maskwright.config.base import seconds_of
-from maskwright.training.fit import Plan, prepare, seeded_model, training_inputs
-from maskwright.training.pace import VALIDATION
-from maskwright.training.summary import tell_plan
-from maskwright.training.timing import epoch_seconds, measure
+from maskwright.data.augment import refuse_unfit
+from maskwright.data.augment import resolve as resolve_augment
+from maskwright.data.augment import without_effect as augment_without_effect
+from maskwright.data.opening import Opened
+from maskwright.data.sampling import without_effect as sampling_without_effect
+from maskwright.errors import DataError, must
+from maskwright.models.devices import refuse_missing_device
+from maskwright.models.weights import Loaded
+from maskwright.terminal import Counter
+from maskwright.training.freeze import notes as freeze_notes
+from maskwright.training.gate import Passed, open_checked
+from maskwright.training.loggers.choice import refuse_missing
+from maskwright.training.optim import refuse_unfit as refuse_unfit_optim
+from maskwright.training.optim import without_effect as optim_without_effect
+from maskwright.training.resolve import refuse_threshold, resolve, view_of
+from maskwright.training.schedules import too_late
+from maskwright.training.schedules import without_effect as schedule_without_effect
+from maskwright.training.start import (
+    rate_notes,
+)
 
 
-def tell_only(config: Config, console: Console, began: float) -> None:
-    """The plan of a training and what a step of it takes here, without training or writing anything."""
-    plan = prepare(config, None, console)
+@dataclass(frozen=True)
+class Plan:
+    """Everything settled before the first step."""
+
+    config: Config
+    reasons: dict[str, str]
+    opened: Opened
+    passed: Passed = field(default_factory=Passed)
+    loaded: Loaded | None = None
+
+
+def prepare(config: Config, cache_folder: Path | None = None, console: Console | None = None) -> Plan:
+    """Open the data and settle every `auto`, without training or writing anything."""
+    resolve_augment(config.augment)  # a name that isn't known is told before all files are read
+    refuse_unfit_optim(config.optim)
+    refuse_missing(config)
+    refuse_missing_device(config.train.devices)
+    with reading(console) as progress:
+        opened, passed = open_checked(config, cache_folder, progress)
     try:
-        tell_plan(console)(plan)
-        console.print(f"steps   {foreseen_steps(plan, time.perf_counter() - began)}", soft_wrap=True, markup=False)
-    finally:
-        plan.opened.store.close()
+        return settle(config.model_copy(update={"data": opened.config}), opened, passed)  # with what dataset.yaml says
+    except BaseException:
+        opened.store.close()
+        raise
 
 
-def foreseen_steps(plan: Plan, spent: float) -> str:
-    """How many steps there will be, by what one takes on this machine now."""
-    config, opened = plan.config, plan.opened
-    model = seeded_model(config, opened)
-    samples, keys = training_inputs(config.replace({"train.grow": 0.0}), opened)
-    step, image = measure(config, model, samples, keys, opened)
-    assert config.train.grow != "auto"
-    if config.train.budget is None:
-        total = epoch_seconds(config, step, image, keys, len(opened.dataset.split("val")))
-        assert config.train.epochs != "auto"
-        minutes = total * config.train.epochs / 60
-        return f"{len(keys) * config.train.epochs} in about {minutes:.1f} minutes: {step:.2g} s each at full size"
-    left = max(0.0, seconds_of(config.train.budget) - spent) * (1 - VALIDATION)
-    small, grow = step * 2 / 4, config.train.grow  # twice as many inputs of a quarter of the pixels
-    steps = left * (grow / small + (1 - grow) / step)
-    told = f"about {steps:.0f}: {step:.2g} s each at full size on this machine as it is now"
-    return f"{told}; more or fewer as it becomes faster or slower"
+def settle(config: Config, opened: Opened, passed: Passed) -> Plan:
+    """Settle every `auto` on data that are open."""
+    empty = [split for split in ("train", "val") if not opened.dataset.split(split)]
+    if empty:
+        fix = "Name some, or set data.split.val above 0."
+        raise DataError(must("data.split", f"such that {empty[0]} has images", "none", fix))
+    refuse_threshold(config.train.mask_threshold, opened.dataset.classes.num_classes)
+    settled, reasons = resolve(config, opened.dataset, (opened.cache, opened.cache_reason), opened.store)
+    return Plan(settled, reasons, _with_notes(opened, settled, config), passed)
+
+
+def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
+    """Refuse augmentation that can't be applied to these inputs; note what was asked for and changes nothing."""
+    dataset, data, view = opened.dataset, config.data, view_of(settled)
+    refuse_unfit(resolve_augment(settled.augment), view.size, dataset.bands.num_channels, dataset.classes.num_classes)
+    notes = [
+        *augment_without_effect(config.augment, dataset.bands),
+        *sampling_without_effect(data.sampling, data.crop_focus, view.kind, dataset),
+        *optim_without_effect(config.optim),
+        *schedule_without_effect(config.optim),
+        *too_late(settled.optim, settled.train.epochs, settled.train.early_stop),
+        *freeze_notes(settled),
+        *rate_notes(settled),
+    ]
+    return replace(opened, dataset=replace(dataset, notes=(*dataset.notes, *notes)))
+
+
+def reading(console: Console | None) -> AbstractContextManager[Callable[[int, int], None] | None]:
+    """A count while files are read, which is taken away however the reading ends."""
+    return Counter(console, "reading images", then="looking at what was read") if console else contextlib.nullcontext()

@@ -16,7 +16,8 @@ from maskwright.training.pace import takes_last
 
 if TYPE_CHECKING:
     from maskwright.config import Config
-    from maskwright.training.fit import Plan, TrainResult
+    from maskwright.training.fit import TrainResult
+    from maskwright.training.plan import Plan
 
 
 def tell_plan(console: Console) -> Callable[[Plan], None]:
@@ -74,7 +75,7 @@ def _network(config: Config) -> str:
     model = config.model
     named = [str(getattr(model, key)) for key in ("arch", "encoder", "size") if getattr(model, key, None)]
     told = "/".join(named) or model.name
-    return f"{told}, {config.model.width} wide" if isinstance(model, UnetConfig) else told
+    return f"{told}, {model.width} wide" if isinstance(model, UnetConfig) else told
 
 
 def _start(plan: Plan) -> list[str]:

@@ -1,0 +1,44 @@
+"""`train --plan`: what would be trained, and how many steps there would be on this machine as it is now."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+
+from maskwright.config import Config
+from maskwright.config.base import seconds_of
+from maskwright.training.fit import seeded_model, training_inputs
+from maskwright.training.pace import VALIDATION
+from maskwright.training.plan import Plan, prepare
+from maskwright.training.summary import tell_plan
+from maskwright.training.timing import epoch_seconds, measure
+
+
+def tell_only(config: Config, console: Console, began: float) -> None:
+    """The plan of a training and what a step of it takes here, without training or writing anything."""
+    plan = prepare(config, None, console)
+    try:
+        tell_plan(console)(plan)
+        console.print(f"steps   {foreseen_steps(plan, time.perf_counter() - began)}", soft_wrap=True, markup=False)
+    finally:
+        plan.opened.store.close()
+
+
+def foreseen_steps(plan: Plan, spent: float) -> str:
+    """How many steps there will be, by what one takes on this machine now."""
+    config, opened = plan.config, plan.opened
+    model = seeded_model(config, opened)
+    samples, keys = training_inputs(config.replace({"train.grow": 0.0}), opened)
+    step, image = measure(config, model, samples, keys, opened)
+    assert config.train.grow != "auto"
+    if config.train.budget is None:
+        total = epoch_seconds(config, step, image, keys, len(opened.dataset.split("val")))
+        assert config.train.epochs != "auto"
+        minutes = total * config.train.epochs / 60
+        return f"{len(keys) * config.train.epochs} in about {minutes:.1f} minutes: {step:.2g} s each at full size"
+    left = max(0.0, seconds_of(config.train.budget) - spent) * (1 - VALIDATION)
+    small, grow = step * 2 / 4, config.train.grow  # twice as many inputs of a quarter of the pixels
+    steps = left * (grow / small + (1 - grow) / step)
+    told = f"about {steps:.0f}: {step:.2g} s each at full size on this machine as it is now"
+    return f"{told}; more or fewer as it becomes faster or slower"
