@@ -84,6 +84,22 @@ def test_images_nobody_looked_at_stay_upright():
     assert "vflip" not in names(Colour, None) and "hflip" in names(Colour, None)
 
 
+def streaked(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Machined metal: streaks down each image."""
+    image = np.repeat(rng.integers(0, 200, (1, 80, 1), np.uint8), 60, axis=0) + rng.integers(0, 20, (60, 80, 1), np.uint8)
+    return np.repeat(image, 3, axis=2), cells(rng)[1]
+
+
+def test_what_is_streaked_one_way_is_mirrored_and_hardly_turned():
+    found = traits(streaked)
+    assert found.has_grain and not traits(cells).has_grain
+    steps, why = choose_augment(Colour, found)
+    assert next(step["amount"] for step in steps if step["name"] == "rotate") == 10.0
+    assert "vflip" in names(Colour, found) and "streaked" in why
+    across = traits(lambda rng: tuple(np.swapaxes(one, 0, 1) for one in streaked(rng)))
+    assert across.has_grain and across.grain == pytest.approx(-found.grain, abs=0.02)
+
+
 def test_grey_images_and_bands_have_no_colour():
     for dataset in (Grey, set_of((0,)), set_of((0, 1, 2, 3))):
         assert not {"channel_shift", "hue", "saturation"} & set(names(dataset, traits(cells)))

@@ -54,5 +54,8 @@ def _geometry(traits: Traits | None) -> tuple[dict[str, float | None], str]:
     if traits.has_upside:
         more, errors = traits.places["vflip"]
         return upright, f"upside down, classes would lie elsewhere ({more:.0%} more surprising, {errors:.0f} standard errors)"
+    if traits.has_grain:
+        told = "all images are streaked the same way, so they are mirrored and hardly turned"
+        return {"hflip": None, "vflip": None, "rotate": _UPRIGHT_TURN, "scale": _ZOOM, "shift": _SHIFT}, told
     free = {"hflip": None, "vflip": None, "rotate": 180.0, "scale": _ZOOM, "shift": _SHIFT}
     return free, "classes lie alike in images turned upside down, so all are turned and mirrored"
