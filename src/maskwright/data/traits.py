@@ -18,12 +18,14 @@ from maskwright.data.dataset import IGNORE, Dataset
 from maskwright.data.geometry import shrink_to
 from maskwright.data.store import PixelStore
 
-MOST_IMAGES = 120  # spread over the training images: more tell the same
+MOST_IMAGES, LEAST_IMAGES = 120, 8  # spread over the training images: more tell the same
+MOST_PIXELS = 1e8  # of all that are looked at, which takes a second
 _GRID = 8  # cells a side in which the places of classes are looked at
 _FINE = 128  # pixels a side, about, from which a cell's shares are counted
 _SURE = 3.0  # standard errors: a difference below may be chance
 _MATTERS = 0.05  # of the surprise at an image's classes: a difference below decides nothing
 _GRAIN, _ALIKE = 0.15, 0.95  # photographs and cells have 0.07 at most, machined metal 0.33
+_PART = 512  # pixels: side of the part in which grain is looked for
 _PRIOR = 0.5  # images' worth of the classes' mean shares, so that a cell never seen with a class is not impossible
 
 
@@ -67,7 +69,9 @@ class Traits:
 def measure_traits(dataset: Dataset, store: PixelStore) -> Traits:
     """The traits of the training images, by as many of them as it takes."""
     indices = dataset.split("train")
-    chosen = [indices[place] for place in np.linspace(0, len(indices) - 1, min(len(indices), MOST_IMAGES)).astype(int)]
+    pixels = np.mean([dataset.items[index].height * dataset.items[index].width for index in indices])
+    most = min(len(indices), MOST_IMAGES, max(LEAST_IMAGES, int(MOST_PIXELS / pixels)))
+    chosen = [indices[place] for place in np.linspace(0, len(indices) - 1, most).astype(int)]
     return traits_of((store.get(index) for index in chosen), dataset.classes.num_classes)
 
 
@@ -112,6 +116,8 @@ def _grain(image: np.ndarray) -> float:
     """How much more tones change across an image than down it, from -1 to 1. H W C"""
     if min(image.shape[:2]) < 2:
         return 0.0
+    top, left = (max(0, (side - _PART) // 2) for side in image.shape[:2])
+    image = image[top : top + _PART, left : left + _PART]
     grey = cv2.GaussianBlur(image.mean(axis=2, dtype=np.float32), (0, 0), 1.0)  # without the noise, which has no direction
     across, down = float(np.abs(np.diff(grey, axis=1)).mean()), float(np.abs(np.diff(grey, axis=0)).mean())
     return (across - down) / max(1e-9, across + down)
