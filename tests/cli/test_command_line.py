@@ -72,7 +72,7 @@ def test_training_tells_its_plan():
     lines = trained().err.splitlines()
     assert "images  4 train, 2 val, 2 test" in lines
     assert lines[0].startswith("data    pairs.csv lists 8 pairs") and any(
-        line.startswith("why     data.view: ") for line in lines
+        line.startswith("why     optim.name: ") for line in lines
     )
 
 
@@ -87,7 +87,7 @@ def test_config_check_as_json():
     told = maskwright("config", "check", "--data", data(), *TINY, "--json").json
     assert told["images"] == {"train": 4, "val": 2, "test": 2}
     assert told["parameters"] > 100 and told["config"]["model"]["width"] == 2
-    assert "data.view" in told["reasons"]
+    assert "optim.name" in told["reasons"]
 
 
 def test_report_as_json(tmp_path):
@@ -123,7 +123,7 @@ def test_train_and_evaluate_say_what_comes_next(tmp_path):
 def test_config_check_without_json(tmp_path):
     outcome = maskwright("config", "check", "--data", data(), *TINY)
     assert outcome.code == 0 and outcome.out.startswith("the configuration fits: ") and "8 images" in outcome.out
-    assert "why     data.view: " in outcome.err
+    assert "why     optim.name: " in outcome.err
 
 
 # ------------------------------------------------------------------ mistakes

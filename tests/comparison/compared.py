@@ -13,7 +13,7 @@ from support import Outcome, data, maskwright, session_folder
 
 SEEDS = (0, 1)
 BASE: dict[str, Any] = {
-    "data": {"size": 32},
+    "data": {"view": "whole", "size": 32},
     "model": {"width": 2, "depth": 2},
     "optim": {"lr": 0.01},
     "train": {"epochs": 2, "repeats": 2, "batch_size": 4, "precision": "fp32", "devices": "cpu"},

@@ -186,7 +186,7 @@ def test_rprop_heeds_the_rate_of_its_first_step_alone() -> None:
         ({"options": {"betas": [2, 3]}}, r"arguments that AdamW can work with; got betas: \[2, 3\] \(Invalid beta"),
         ({"options": {"betas": 3}}, "arguments that AdamW can work with"),
         ({"name": "sgd", "options": {"dampening": 0.5}}, "can work with; got dampening: 0.5"),
-        ({"name": "ftrl"}, "got 'ftrl'. torch has adafactor, adadelta, adagrad, adam, "),
+        ({"name": "ftrl"}, "got 'ftrl'. torch has adadelta, adafactor, adagrad, adam, "),
         ({"options": {"dampening": 0.1}}, "got 'dampening'. It takes betas, eps, amsgrad, "),
         (
             {"name": "rprop", "lr": "auto"},

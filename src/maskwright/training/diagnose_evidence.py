@@ -167,6 +167,13 @@ def gather(run: Run) -> Evidence:
     )
 
 
+def _augment_name(config: Config) -> str:
+    """The preset; `own` for a list, as which a run keeps what was chosen for it too."""
+    if isinstance(config.augment, str):
+        return "own" if config.augment == "auto" else config.augment
+    return "own" if config.augment else "none"
+
+
 def settings_of(config: Config) -> Settings:
     """What a diagnosis heeds of a configuration."""
     train, optim = config.train, config.optim
@@ -178,7 +185,7 @@ def settings_of(config: Config) -> Settings:
         lr=optim.lr if optim.lr != "auto" else None,
         weight_decay=optim.weight_decay,
         clip=optim.clip,
-        augment=config.augment if isinstance(config.augment, str) else "own" if config.augment else "none",
+        augment=_augment_name(config),
         model=config.model.name,
         width=width if isinstance(width := getattr(config.model, "width", None), int) else None,
     )

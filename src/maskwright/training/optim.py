@@ -75,7 +75,7 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
     usable = {key: kind for key, kind in known.items() if not why_unfit(kind)}
     found = next((kind for key, kind in known.items() if key.lower() == name.lower()), None)
     if found is None:
-        names = [key.lower() for key in usable]
+        names = sorted(key.lower() for key in usable)
         fix = "" if closest(name, names) else f"torch has {listed(names, 'and', 20)}."
         raise ConfigError([unknown("optim.name", name, names, fix)])
     why = why_unfit(found)
