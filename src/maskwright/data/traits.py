@@ -1,7 +1,7 @@
 """What the training images are like, as far as the choice of augmentation, scale and stages rests on it.
 
 traits = measure_traits(dataset, store)
-traits.has_upside, traits.thickness, traits.brightness
+traits.has_upside, traits.thinness, traits.has_grain
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 
 from maskwright.data.dataset import IGNORE, Dataset
-from maskwright.data.geometry import shrink_to
 from maskwright.data.store import PixelStore
 
 MOST_IMAGES, LEAST_IMAGES = 120, 8  # spread over the training images: more tell the same
@@ -34,19 +33,16 @@ class Traits:
     """`places` says by how much a turned image's classes surprise more than the image's own, as (share, standard errors).
 
     `thickness` is of each class in pixels of the images: a line's width, a disc's radius; NaN where a class has no border.
-    `brightness`, `contrast` and `cast` are standard deviations between images, of tones from 0 to 1. `grain` is by how much tones
-    change more across (+1) than down (-1) an image, on average, and `alike` the share of images that agree on which.
+    `grain` is by how much tones change more across (+1) than down (-1) an image, on average, and `alike` the share of images
+    that agree on which.
     """
 
     num_images: int
     places: dict[str, tuple[float, float]]
     thickness: tuple[float, ...]
     commonest: int
-    brightness: float
-    contrast: float
-    cast: float
-    grain: float = 0.0
-    alike: float = 0.0
+    grain: float
+    alike: float
 
     @property
     def has_grain(self) -> bool:
@@ -77,30 +73,21 @@ def measure_traits(dataset: Dataset, store: PixelStore) -> Traits:
 
 def traits_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]], num_classes: int) -> Traits:
     """The traits of images H W C and their masks H W."""
-    layouts, tones, grains = [], [], []
+    layouts, grains = [], []
     areas, borders = np.zeros(num_classes), np.zeros(num_classes)
     for image, mask in pairs:
         layouts.append(_layout(mask, num_classes))
-        small = shrink_to(image, 32, 32).reshape(32 * 32, -1) / 255
-        tones.append([small.mean(), small.mean(axis=1).std(), *(small.mean(axis=0) - small.mean())])
         grains.append(_grain(image))
         areas += np.bincount(mask.ravel(), minlength=256)[:num_classes]
         borders += _borders(mask, num_classes)
-    seen, means = np.stack(layouts), np.array(tones)
     with np.errstate(divide="ignore", invalid="ignore"):
         thickness = np.where(borders > 0, 2 * areas / (borders * np.pi / 4), np.nan)  # steps of pixels are 4/π of a length
-    places = {name: _surprise(seen, turn) for name, turn in _TURNS.items()}
-    contrast = float(means[:, 1].std() / max(1e-6, means[:, 1].mean()))
-    deviations = means.std(axis=0)
-    signs = np.sign(grains)
+    seen, signs = np.stack(layouts), np.sign(grains)
     return Traits(
         num_images=len(seen),
-        places=places,
+        places={name: _surprise(seen, turn) for name, turn in _TURNS.items()},
         thickness=tuple(thickness.tolist()),
         commonest=int(areas.argmax()),
-        brightness=float(deviations[0]),
-        contrast=contrast,
-        cast=float(deviations[2:].mean()),
         grain=float(np.mean(grains)),
         alike=float(max((signs > 0).mean(), (signs < 0).mean())),
     )

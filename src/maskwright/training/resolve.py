@@ -118,7 +118,7 @@ def _settle_inputs(to: Resolver, dataset: Dataset, traits: Traits | None, device
 
 def _kind(sides: list[int]) -> tuple[str, str]:
     """Whole images where their sizes differ so much that pixels have no common scale; else windows, which keep it."""
-    low, high = statistics.quantiles(sides, n=10)[::8] if len(sides) > 1 else (sides[0], sides[0])
+    low, high = statistics.quantiles(sides, n=10, method="inclusive")[::8] if len(sides) > 1 else (sides[0], sides[0])
     if high > UNLIKE * low:
         return "whole", f"images are {low:.0f} to {high:.0f} pixels long: resized, they have a common scale"
     return "crop", "windows keep the images' shape and their common scale"
