@@ -150,11 +150,24 @@ def train(
         return _trained(fit.train(settled, root, console, tell_plan(console) if console else None), console)
 
 
-def resume(run: str | Path, *, data: str | Path | None = None, progress: bool = True) -> TrainedRun:
-    """Go on with a run that was stopped; `data` says where the data set is now, when it has moved."""
+def resume(
+    run: str | Path, *, data: str | Path | None = None, budget: str | None = None, out: str | Path | None = None,
+    progress: bool = True,
+) -> TrainedRun:  # fmt: skip
+    """Go on with a run that was stopped; `data` says where the data set is now, when it has moved.
+
+    With a `budget` ("10m") a finished run is continued: a new run, in `out`, that starts from its weights.
+    """
     from maskwright.training import fit
 
     console = stderr() if progress else None
+    if budget is not None:
+        asked = load_config(None, [("train.budget", budget, "budget")]).train.budget
+        settled = fit.continuation(run, str(asked), str(data) if data else None)
+        with out_folder(out, default_out(settled)) as root:
+            return _trained(fit.train(settled, root, console), console)
+    if out is not None:
+        raise UsageError("`out` must be left out where a run goes on in its own folder. Give it with a budget alone.")
     return _trained(fit.resume(run, console, Path(data) if data else None), console)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,36 @@ def test_weights_in_torch_s_cache_are_taken(tmp_path):
 def test_a_host_that_is_not_there_does_not_answer():
     assert not answers("https://weights.invalid/file")
     assert not answers((Path(__file__).parent / "nothing").as_uri().replace("file", "http"))
+
+
+class Answers(BaseHTTPRequestHandler):
+    """A hub that has one file."""
+
+    def do_HEAD(self):
+        self.send_response(200 if self.path == "/there" else 404)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_host_answers_for_what_it_has():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert answers(f"{address}/there") and not answers(f"{address}/elsewhere")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_weights_in_the_hub_s_cache_are_taken_with_their_licence(tmp_path, monkeypatch):
+    import segmentation_models_pytorch as smp
+
+    settings = smp.encoders.encoders["resnet18"]["pretrained_settings"]["imagenet"]
+    folder = tmp_path / "hub" / f"models--{settings['repo_id'].replace('/', '--')}" / "snapshots" / settings["revision"]
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"")
+    weights, why = choose_weights(SmpConfig(encoder="resnet18", weights="auto"))
+    assert weights == "imagenet" and why.startswith("ImageNet's, from the cache (licence ")

@@ -26,6 +26,15 @@ def test_the_plan_of_a_training_with_nothing_chosen_is_told_and_nothing_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_the_plan_as_json(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = maskwright("train", "--data", data(), *TINY, "--epochs", 3, "--plan", "--json").json
+    assert (
+        told["config"]["optim"]["name"] == "muon" and "optim.name" in told["reasons"] and told["steps"].startswith("6 in about")
+    )
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_plan_of_epochs_counts_their_steps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     outcome = maskwright("train", "--data", data(), *TINY, "--epochs", 3, "--plan")
@@ -110,6 +119,13 @@ def test_a_finished_run_is_continued_in_a_new_one(tmp_path):
     assert "tensors loaded" in outcome.err
 
 
+def test_a_finished_run_is_continued_from_python(tmp_path):
+    import maskwright as mw
+
+    found = mw.resume(finished(), budget="3s", out=tmp_path / "more", progress=False)
+    assert found.root == tmp_path / "more" and found.config.model.weights == str(finished())
+
+
 def test_what_is_not_finished_is_not_continued(tmp_path):
     run = Run.open(shutil.copytree(finished(), tmp_path / "first"))
     run.weights.unlink()
@@ -120,7 +136,7 @@ def test_what_is_not_finished_is_not_continued(tmp_path):
 
 def test_a_continuation_takes_a_time_alone(tmp_path):
     run = finished()
-    for words in (["--budget", "3"], ["--budget", "3s", "--lr", "0.1"], ["--budget", "3s", "--plan"]):
+    for words in (["--budget", "3"], ["--out", tmp_path / "x"], ["--budget", "3s", "--lr", "0.1"], ["--budget", "3s", "--plan"]):
         outcome = maskwright("train", "--resume", run, *words)
         assert outcome.code == 2 and "`" in outcome.sentence
 

@@ -9,6 +9,8 @@ from cyclopts import Parameter
 from maskwright.cli.types import Flag
 
 if TYPE_CHECKING:
+    from maskwright.config import Config
+    from maskwright.config.files import Override
     from maskwright.training.fit import TrainResult
 
 
@@ -56,22 +58,14 @@ def train(
     from pathlib import Path
 
     from maskwright.cli.output import goes_on_with, say, say_json, stderr
-    from maskwright.config.files import load_config
     from maskwright.config.flags import parse_overrides
-    from maskwright.errors import UsageError, as_typed
+    from maskwright.errors import as_typed
 
     words = [*([config] if config else []), *keys]
     path = words.pop(0) if words and not words[0].startswith("-") else None
     overrides = parse_overrides(words)
     moved = next((value for key, value, _ in reversed(overrides) if key == "data.root"), None)
-    others = [flag for key, _, flag in overrides if key != "data.root"]
-    more = next((value for key, value, _ in reversed(overrides) if key == "train.budget"), None)
-    others = [flag for flag in others if not (more and flag == "--budget")]
-    if resume is not None and (path or others or plan or (out and not more)):
-        got = path or (others[0] if others else "--plan" if plan else "--out")
-        fix = "Leave it out; --data may say where the data are now, --budget for how long a finished run is continued."
-        raise UsageError(f"`--resume` must stand alone: a run goes on as it began; got {got} too. {fix}")
-    settled = None if resume else load_config(path, overrides)
+    settled = _asked_for(path, overrides, resume, out, plan)
 
     from maskwright.folders import out_folder
     from maskwright.runs import default_out
@@ -81,17 +75,13 @@ def train(
     from maskwright.training.summary import format_best, tell_plan
 
     console = stderr()
-    if resume is not None and more is not None:
-        load_config(
-            None, [one for one in overrides if one[0] in ("train.budget", "data.root")]
-        )  # a budget without its unit is told as for any training
-        settled, resume = fit.continuation(resume, str(more), moved), None
-    if plan:
+    if settled is not None and resume is not None:
+        settled, resume = fit.continuation(resume, str(settled.train.budget), moved), None
+    if plan and settled is not None:
         from maskwright.training.foresee import tell_only
 
-        assert settled is not None
-        tell_only(settled, console, began)
-        return
+        foreseen = tell_only(settled, console, began)
+        return say_json(foreseen) if json else None
     with (
         out_folder(resume or out, default_out(settled) if settled else None) as root,
         goes_on_with(f"maskwright train --resume {as_typed(root)}", root / "config.yaml", root / "checkpoints" / "last.ckpt"),
@@ -103,7 +93,7 @@ def train(
     told = read(result.run)
     if json:
         say_json({**document(result), "diagnosis": [one.to_json() for one in told]})
-        return
+        return None
     say(format_best(result))
     for one in told[:2]:
         if one.severity != "fine":
@@ -113,6 +103,24 @@ def train(
     if more_told:
         say(more_told)
     say(f"run in {result.run.root}; next: {as_typed('maskwright', 'evaluate', result.run.root, *split)}")
+    return None
+
+
+def _asked_for(path: str | None, overrides: list[Override], resume: str | None, out: str | None, plan: bool) -> Config | None:
+    """The configuration to train; with --resume that of its budget, or None where a run only goes on."""
+    from maskwright.config.files import load_config
+    from maskwright.errors import UsageError
+
+    if resume is None:
+        return load_config(path, overrides)
+    is_continued = any(key == "train.budget" for key, _, _ in overrides)
+    others = [path, *(flag for key, _, flag in overrides if key not in ("data.root", "train.budget"))]
+    others += ["--plan" if plan else None, "--out" if out and not is_continued else None]
+    got = next((one for one in others if one), None)
+    if got:
+        fix = "Leave it out; --data may say where the data are now, --budget for how long a finished run is continued."
+        raise UsageError(f"`--resume` must stand alone: a run goes on as it began; got {got} too. {fix}")
+    return load_config(None, overrides) if is_continued else None
 
 
 def document(result: TrainResult) -> dict[str, object]:

@@ -28,7 +28,7 @@ Pixels = Annotated[PixelsConfig | Auto, Field(description="how bands are normali
 
 
 class AutoModelConfig(Section):
-    """No network is named: one is chosen for the device and the time there is."""
+    """No network is named: one is chosen for the device."""
 
     name: Literal["auto"] = "auto"
     weights: Annotated[

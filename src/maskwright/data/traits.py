@@ -37,7 +37,6 @@ class Traits:
     that agree on which.
     """
 
-    num_images: int
     places: dict[str, tuple[float, float]]
     thickness: tuple[float, ...]
     commonest: int
@@ -84,7 +83,6 @@ def traits_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]], num_classes: int) 
         thickness = np.where(borders > 0, 2 * areas / (borders * np.pi / 4), np.nan)  # steps of pixels are 4/π of a length
     seen, signs = np.stack(layouts), np.sign(grains)
     return Traits(
-        num_images=len(seen),
         places={name: _surprise(seen, turn) for name, turn in _TURNS.items()},
         thickness=tuple(thickness.tolist()),
         commonest=int(areas.argmax()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from rich.console import Console
 
@@ -15,14 +16,16 @@ from maskwright.training.summary import tell_plan
 from maskwright.training.timing import epoch_seconds, measure
 
 
-def tell_only(config: Config, console: Console, began: float) -> None:
+def tell_only(config: Config, console: Console, began: float) -> dict[str, Any]:
     """The plan of a training and what a step of it takes here, without training or writing anything."""
     plan = prepare(config, None, console)
     try:
         tell_plan(console)(plan)
-        console.print(f"steps   {foreseen_steps(plan, time.perf_counter() - began)}", soft_wrap=True, markup=False)
+        steps = foreseen_steps(plan, time.perf_counter() - began)
     finally:
         plan.opened.store.close()
+    console.print(f"steps   {steps}", soft_wrap=True, markup=False)
+    return {"config": plan.config.model_dump(mode="json"), "reasons": plan.reasons, "steps": steps}
 
 
 def foreseen_steps(plan: Plan, spent: float) -> str:
