@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
 import resource
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from maskwright.config.data import DataConfig
 from maskwright.data import store as store_module
+from maskwright.data.augment import resolve
+from maskwright.data.geometry import View
+from maskwright.data.loader import EpochKeys, TrainSamples, train_loader
 from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.store import choose_place
 from maskwright.errors import RunError
@@ -65,6 +71,37 @@ def test_the_memory_map_is_there_until_closed(tiny_set: Path, tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
     found.store.close()  # again does no harm
     assert (found.store.get(2)[0] == before).all()  # decoded anew
+
+
+@pytest.mark.parametrize("place", ["ram", "disk", "none"])
+@pytest.mark.parametrize("has_folder", [True, False])
+def test_a_process_that_is_spawned_opens_the_same_pixels(
+    place: str, has_folder: bool, make_set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of all pixels for each worker is what pickling the store came to, wherever workers cannot be forked."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where there is no folder
+    root, folder = make_set(6, size=(150, 200)), tmp_path / "run" / "cache"
+    (tmp_path / "others").touch()
+    found = open_dataset(DataConfig(root=str(root), cache=place), folder if has_folder else None)
+    before = [tuple(array.copy() for array in found.store.get(index)) for index in range(6)]
+    samples = TrainSamples(found.store, found.dataset.split("train"), View("whole", 16), resolve("light"), 0, 2)
+    sent = pickle.dumps(samples)
+    assert len(sent) < 10_000 < 150 * 200
+    assert len(pickle.dumps(pickle.loads(sent))) <= len(sent) + 1_000  # a worker that starts workers
+    here = [batch.images for batch in train_loader(samples, EpochKeys(len(samples), 3, 0), 0, pin=False)]
+    loader = train_loader(samples, EpochKeys(len(samples), 3, 0), 1, pin=False)
+    loader.multiprocessing_context = "spawn"
+    assert all(torch.equal(mine, batch.images) for mine, batch in zip(here, loader, strict=True))
+    for index, (image, mask) in enumerate(before):
+        assert (found.store.get(index)[0] == image).all() and (found.store.get(index)[1] == mask).all()
+    theirs = pickle.loads(sent).store
+    assert all((theirs.get(index)[0] == image).all() and (theirs.get(index)[1] == mask).all()
+               for index, (image, mask) in enumerate(before))  # fmt: skip
+    files = len(list(tmp_path.rglob("pixels.u8")))
+    theirs.close()
+    assert files == len(list(tmp_path.rglob("pixels.u8"))) == (place != "none")  # the file is not theirs to remove
+    found.store.close()
+    assert sorted(path.name for path in tmp_path.iterdir() if path != root) == ["others"]
 
 
 def test_closing_leaves_the_folder_of_others(tiny_set: Path, tmp_path: Path) -> None:

@@ -1,4 +1,8 @@
-"""Decoded pixels, kept as uint8: in memory under a budget, else in a memory map on disk, else decoded anew."""
+"""Decoded pixels, kept as uint8: in memory under a budget, else in a memory map on disk, else decoded anew.
+
+A process that is forked shares them; one that is spawned opens the memory map, which pixels in memory are moved to when
+the first such process is started.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ import contextlib
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,12 +39,10 @@ class PixelStore:
         self.classes: ClassMap | None = None
         self._images: list[np.ndarray | None] = [None] * len(records)
         self._masks: list[np.ndarray | None] = [None] * len(records)
-        self._file = folder / "pixels.u8" if folder and place == "disk" else None
-        if self._file:
-            deep = bands.num_channels + 1
-            total = sum(height * width * deep for height, width in sizes)
-            self._map = _new_map(self._file, max(1, total))
-            self._starts = np.cumsum([0, *[height * width * deep for height, width in sizes]]).tolist()
+        self._folder, self._is_owner = folder, True
+        self._file: Path | None = None
+        if folder and place == "disk":
+            self._open_map(folder)
 
     def put(self, index: int, image: np.ndarray, mask: np.ndarray) -> None:
         """Keep one decoded pair; masks already hold class numbers."""
@@ -64,8 +67,43 @@ class PixelStore:
             self._images = [None] * len(self.records)
             self._masks = [None] * len(self.records)
             del self._map
-            _remove(self._file)
+            if self._is_owner:
+                _remove(self._file)
             self._file = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a process that is spawned is sent: where pixels are mapped, not the pixels."""
+        if not self._file:
+            self._move_to_map()
+        state = {**self.__dict__, "_is_owner": False}
+        if self._file:
+            state |= {"_images": [], "_masks": []}
+            del state["_map"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._file:
+            self._map = np.memmap(self._file, np.uint8, "r+")
+            views = [self._views(index, *size) for index, size in enumerate(self.sizes)]
+            self._images, self._masks = [image for image, _ in views], [mask for _, mask in views]
+
+    def _move_to_map(self) -> None:
+        """From memory into a memory map, one by one; the system keeps its pages in memory while there is room."""
+        sizes = [(mask.shape[0], mask.shape[1]) for mask in self._masks if mask is not None]
+        if len(sizes) < len(self.records):  # decoded anew, or closed
+            return
+        self.sizes = sizes
+        self._open_map(self._folder or Path(tempfile.mkdtemp(prefix="maskwright-")) / "cache")
+        for index, size in enumerate(self.sizes):
+            image, mask = self._views(index, *size)
+            image[:], mask[:] = self._images[index], self._masks[index]
+            self._images[index], self._masks[index] = image, mask
+
+    def _open_map(self, folder: Path) -> None:
+        lengths = [height * width * (self.bands.num_channels + 1) for height, width in self.sizes]
+        self._map = _new_map(folder / "pixels.u8", max(1, sum(lengths)))
+        self._file, self._starts = folder / "pixels.u8", np.cumsum([0, *lengths]).tolist()
 
     def _views(self, index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         start, pixels, channels = self._starts[index], height * width, self.bands.num_channels
