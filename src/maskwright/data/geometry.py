@@ -26,6 +26,29 @@ Aim = tuple[float, float]  # x, y in the source: a window is laid so that this p
 
 
 @dataclass(frozen=True)
+class Tiling:
+    """How large images are cut for the network, in its own pixels: tiles of `side` whose neighbours share `overlap`.
+
+    Images of up to `whole` pixels are seen in one pass. A rule of the run, not of a machine's free memory: the same image
+    has the same prediction everywhere.
+    """
+
+    side: int = 512
+    overlap: int = 64
+    whole: int = 1 << 20
+
+    def __post_init__(self) -> None:
+        assert self.side >= 1 and 0 <= 2 * self.overlap <= self.side, "at most two neighbours may share a pixel"
+
+    def starts(self, length: int) -> list[int]:
+        """Where tiles begin along a side: so that a network whose stride divides side and overlap sees the same grid in each."""
+        step = self.side - self.overlap
+        stride = math.gcd(step, 32)  # of the networks there are
+        last = -(-max(0, length - self.side) // stride) * stride
+        return [min(at, last) for at in range(0, last + step, step)]
+
+
+@dataclass(frozen=True)
 class View:
     """What one training input shows: `whole` images resized, or `crop` windows at `scale`."""
 
@@ -34,6 +57,7 @@ class View:
     scale: float = 1.0
     letterbox: bool = False
     outside: str = "reflect"
+    tiling: Tiling = Tiling()
 
     def halved(self) -> View:
         """The same picture, or a window of the same extent, at half the size."""
@@ -48,6 +72,11 @@ class View:
             longest = max(height, width)
             return max(1, round(height * self.size / longest)), max(1, round(width * self.size / longest))
         return self.size, self.size
+
+    def tiled(self, height: int, width: int) -> bool:
+        """Whether an image of this size is predicted in tiles, not in one pass."""
+        inner = self.inner_size(height, width)
+        return self.kind == "crop" and math.prod(inner) > self.tiling.whole and max(inner) > self.tiling.side
 
     def windows(self, height: int, width: int) -> int:
         """How many inputs cover an image about once; so many an epoch draws from it."""
