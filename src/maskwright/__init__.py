@@ -13,19 +13,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from maskwright.api import TrainedRun, check, compare, load_run, make_data, resume, search, train
+    from maskwright.api import TrainedRun, check, compare, cross_validate, load_run, make_data, resume, search, train
     from maskwright.comparison import Comparison
     from maskwright.comparison.search_result import SearchResult
     from maskwright.config import Config
     from maskwright.data.checks.findings import Audit
     from maskwright.errors import MaskwrightError
     from maskwright.evaluation import Evaluation
+    from maskwright.evaluation.cross_validation import CrossValidation
     from maskwright.prediction import Prediction
 
 __all__ = [
     "Audit",
     "Comparison",
     "Config",
+    "CrossValidation",
     "Evaluation",
     "MaskwrightError",
     "Prediction",
@@ -33,6 +35,7 @@ __all__ = [
     "TrainedRun",
     "check",
     "compare",
+    "cross_validate",
     "load_run",
     "make_data",
     "resume",
@@ -44,6 +47,7 @@ _HOMES = {
     "Audit": "data.checks.findings",
     "Comparison": "comparison",
     "Config": "config",
+    "CrossValidation": "evaluation.cross_validation",
     "Evaluation": "evaluation",
     "MaskwrightError": "errors",
     "Prediction": "prediction",
@@ -51,6 +55,7 @@ _HOMES = {
     "TrainedRun": "api",
     "check": "api",
     "compare": "api",
+    "cross_validate": "api",
     "load_run": "api",
     "make_data": "api",
     "resume": "api",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from maskwright.data.checks.findings import Audit
     from maskwright.data.synthetic import SyntheticSet
     from maskwright.evaluation import Evaluation
+    from maskwright.evaluation.cross_validation import CrossValidation
     from maskwright.prediction import Prediction, Predictor
     from maskwright.training.diagnose import Diagnosis
     from maskwright.training.fit import TrainResult
@@ -148,6 +149,29 @@ def train(
     console = stderr() if progress else None
     with out_folder(out, default_out(settled)) as root:
         return _trained(fit.train(settled, root, console, tell_plan(console) if console else None), console)
+
+
+def cross_validate(
+    data: str | Path | None = None, *, folds: int = 5, config: str | Path | None = None, out: str | Path | None = None,
+    progress: bool = True, **keys: Any,
+) -> CrossValidation:  # fmt: skip
+    """Train a run for each of `folds`, so that every image but the test's is judged by a network that has not seen it.
+
+    `keys` as in `train`; a budget is that of all folds together. Called again with the same `out` it goes on.
+
+    >>> print(cross_validate("my_data", folds=5, budget="20m"))  # doctest: +SKIP
+    """
+    from maskwright.evaluation import cross_validation as folded
+    from maskwright.training.summary import tell_plan
+
+    console = stderr() if progress else None
+    if out is not None and folded.is_cross_validation(out):
+        return folded.resume(out, console, Path(data) if data is not None else None)
+    overrides: list[Override] = [("data.root", str(data), "data")] if data is not None else []
+    overrides += [one for name, value in keys.items() for one in _overrides(name, value)]
+    settled = load_config(config, [*overrides, ("data.split.folds", folds, "folds")])
+    with out_folder(out, default_out(settled)) as root:
+        return folded.cross_validate(settled, root, console, tell_plan(console) if console else None)
 
 
 def resume(

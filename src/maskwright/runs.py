@@ -42,7 +42,7 @@ _RESOLVED = (("data", "view"), ("data", "size"), ("data", "scale"), ("data", "sa
              ("train", "batch_size"), ("train", "repeats"), ("train", "grow"), ("train", "workers"))  # fmt: skip
 _COLUMNS = ("epoch", "train_loss", "val_loss", "train_iou", "val_iou", "lr", "seconds", "images_per_second")  # of history.csv
 _LARGEST = 1e100
-COMPARISON, SEARCH = "comparison.yaml", "search.yaml"  # what makes a folder that of a comparison, of a search
+COMPARISON, SEARCH, FOLDS = "comparison.yaml", "search.yaml", "folds.yaml"  # what makes a folder that of several runs
 
 
 class ShownInNotebook:
@@ -186,6 +186,10 @@ def of_other_kind(root: Path) -> str:
         cells = _within(root / "cells", "config.yaml")
         one = f", or name one of its runs, such as {cells[0]}" if cells else ""
         return f"is a comparison. To see or go on with it: maskwright compare {as_typed(root)}{one}"
+    if (root / FOLDS).is_file():
+        runs = _within(root, "config.yaml")
+        one = f" Name one of its runs, such as {runs[0]}, or go" if runs else " Go"
+        return f"is a cross-validation.{one} on with it: maskwright train --resume {as_typed(root)}"
     if (root / SEARCH).is_file():
         if not (root / "best.yaml").is_file():
             return "is a search that has found nothing yet. Go on with it: maskwright search CONFIG"

@@ -6,6 +6,7 @@ Curves are drawn by formula with noise; every claim is made over several seeds o
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import math
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maskwright.cli.train import train
 from maskwright.config.files import load_config
 from maskwright.config.flags import parse_overrides
 from maskwright.metrics.counts import Counts
@@ -407,7 +409,7 @@ def test_collapse_and_missed_classes_by_counts() -> None:
 
 def test_a_validation_set_too_small_to_tell() -> None:
     four = told(healthy(num_val=4))["val-small"]
-    assert four.severity == "warning" and "--data.split.folds 5" in four.advice and "4 validation images" in four.evidence
+    assert four.severity == "warning" and "--folds 5" in four.advice and "4 validation images" in four.evidence
     assert told(healthy(num_val=8))["val-small"].severity == "note"
     wide = told(healthy(num_val=25, val_interval=(0.6, 0.75)))["val-small"]
     assert wide.severity == "note" and "0.60 to 0.75, 0.15 wide" in wide.evidence
@@ -484,7 +486,9 @@ def test_every_flag_advised_is_one_that_training_takes() -> None:
         assert "nan" not in one.evidence.replace("got nan", "") and "{" not in str(one)
         words = one.advice.replace(",", " ").replace(";", " ").split()
         for flag, value in zip(words, [*words[1:], ""], strict=True):
-            if flag.startswith("--") and not (flag in own and not value[:1].isdigit()):
+            if flag == "--folds":  # of the command itself, not of a configuration
+                assert "folds" in inspect.signature(train).parameters and int(value) > 1
+            elif flag.startswith("--") and not (flag in own and not value[:1].isdigit()):
                 load_config(None, parse_overrides([flag, value.rstrip(".")]))
                 num_flags += 1
     assert num_flags > 10

@@ -203,7 +203,7 @@ def test_few_validation_images_keep_the_weights_of_the_end_and_it_is_said(budget
     best = torch.load(out / "checkpoints/best.ckpt", weights_only=True)
     assert best["epoch"] == len(run.history) - 1 and takes_last(run.config, 2) and not takes_last(run.config, 20)
     said = maskwright("train", "--data", data(), *TINY, "--budget", "2s", "--out", out.with_name("short")).err
-    assert "kept    the weights of the end: 2 validation images cannot tell which epoch was better" in said
+    assert "kept    the weights of the end: 2 validation images cannot tell which epoch was better; --folds 5" in said
 
 
 @pytest.mark.parametrize(

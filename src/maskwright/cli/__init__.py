@@ -75,7 +75,7 @@ OPEN_COMMANDS: dict[tuple[str, ...], dict[str, bool]] = {
         "--out": True,
     },
     ("predict",): {**_OWN, "--out": True, "--mask-threshold": True},
-    ("train",): {**_OWN, "--out": True, "--save-dir": True, "--resume": True, "--plan": False},
+    ("train",): {**_OWN, "--out": True, "--save-dir": True, "--resume": True, "--folds": True, "--plan": False},
     ("compare",): {**_OWN, "--out": True, "--split": True, "--plan": False},
     ("search",): {**_OWN, "--out": True, "--trials": True, "--minutes": True, "--plan": False},
     ("data", "preview"): {**_OWN, "--out": True, "--count": True, "--draws": True},

@@ -20,6 +20,7 @@ def train(
     *keys: Annotated[str, Parameter(show=False)],
     out: Annotated[str | None, Parameter(name=("--out", "--save-dir"))] = None,
     resume: str | None = None,
+    folds: int | None = None,
     plan: Flag = False,
     json: Flag = False,
 ) -> None:
@@ -30,6 +31,7 @@ def train(
     maskwright train my.yaml --model unet/resnet34 --epochs 20 --out runs/first
     maskwright train --resume runs/first
     maskwright train --resume runs/first --budget 10m
+    maskwright train --data my_data --folds 5 --budget 30m
 
     Flags for common keys: --data --model --weights --budget --epochs --batch-size --lr --weight-decay
     --loss --augment --size --seed --precision --devices --freeze-encoder --freeze-decoder --freeze-head,
@@ -47,6 +49,9 @@ def train(
     resume
         A run folder to go on with, to the weights it would have reached uninterrupted; with --data where the data set's
         folder is now, when it has moved. A finished run is continued with --budget: a new run that starts from its weights.
+    folds
+        Cross-validate: deal all images but the test's into so many folds and train a run for each, in OUT/fold-0 and so on, so
+        that every image is judged by a network that has not seen it. The budget is that of all together.
     plan
         Tell what would be trained, for how long, on what and why, and stop.
     json
@@ -65,6 +70,8 @@ def train(
     path = words.pop(0) if words and not words[0].startswith("-") else None
     overrides = parse_overrides(words)
     moved = next((value for key, value, _ in reversed(overrides) if key == "data.root"), None)
+    if folds is not None:
+        overrides.append(("data.split.folds", folds, "--folds"))
     settled = _asked_for(path, overrides, resume, out, plan)
 
     from maskwright.folders import out_folder
@@ -78,10 +85,13 @@ def train(
     if settled is not None and resume is not None:
         settled, resume = fit.continuation(resume, str(settled.train.budget), moved), None
     if plan and settled is not None:
+        from maskwright.evaluation.cross_validation import of_fold
         from maskwright.training.foresee import tell_only
 
-        foreseen = tell_only(settled, console, began)
+        foreseen = tell_only(of_fold(settled, 0) if folds else settled, console, began)
         return say_json(foreseen) if json else None
+    if folds is not None or (resume is not None and _has_folds(resume)):
+        return _train_folds(settled, resume or out, moved, began, json)
     with (
         out_folder(resume or out, default_out(settled) if settled else None) as root,
         goes_on_with(f"maskwright train --resume {as_typed(root)}", root / "config.yaml", root / "checkpoints" / "last.ckpt"),
@@ -104,6 +114,38 @@ def train(
         say(more_told)
     say(f"run in {result.run.root}; next: {as_typed('maskwright', 'evaluate', result.run.root, *split)}")
     return None
+
+
+def _has_folds(root: str) -> bool:
+    from maskwright.evaluation.cross_validation import is_cross_validation
+
+    return is_cross_validation(root)
+
+
+def _train_folds(config: Config | None, out: str | None, moved: str | None, began: float, json: bool) -> None:
+    """Cross-validate; without a configuration, go on with the folds in `out`."""
+    from pathlib import Path
+
+    from maskwright.cli.output import goes_on_with, say, say_json, stderr
+    from maskwright.errors import as_typed
+    from maskwright.evaluation.cross_validation import cross_validate, resume
+    from maskwright.folders import out_folder
+    from maskwright.runs import FOLDS, default_out
+    from maskwright.training.summary import tell_plan
+
+    console = stderr()
+    with (
+        out_folder(out, default_out(config) if config else None) as root,
+        goes_on_with(f"maskwright train --resume {as_typed(root)}", root / FOLDS),
+    ):
+        if config is None:
+            result = resume(root, console, Path(moved) if moved else None)
+        else:
+            result = cross_validate(config, root, console, tell_plan(console), began)
+    if json:
+        return say_json(result.to_json())
+    say(str(result))
+    return say(f"runs in {result.root}; together they are an ensemble: {as_typed('maskwright', 'predict', result.root)} IMAGES…")
 
 
 def _asked_for(path: str | None, overrides: list[Override], resume: str | None, out: str | None, plan: bool) -> Config | None:

@@ -242,9 +242,9 @@ def _val_small(figures: Figures) -> Words:
             f"From epoch to epoch it varies by {_iou(figures['swing'])} (standard deviation over the last "
             f"{figures['epochs']} epochs), so which epoch is best is partly chance."
         )
-    more = "Hold out more with --data.split.val 0.3, cross-validate with --data.split.folds 5"
+    more = "Hold out more with --data.split.val 0.3, cross-validate with --folds 5"
     if not figures["is_dealt"]:
-        more = "Give validation more images"
+        more = "Give validation more images, cross-validate with --folds 5"
     advice = f"{more}, or train with several --seed and compare their means."
     return "Validation is too small to tell much", " ".join(parts), advice
 

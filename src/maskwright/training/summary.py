@@ -40,7 +40,7 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
         lines += [f"train   {_amount(config, dataset.sizes()['train'])}{_why(plan, 'train.budget')}"]
         if takes_last(config, dataset.sizes()["val"]):
             few = counted(dataset.sizes()["val"], "validation image")
-            lines.append(f"kept    the weights of the end: {few} cannot tell which epoch was better")
+            lines.append(f"kept    the weights of the end: {few} cannot tell which epoch was better{_told_folds(config)}")
         asked = [key for key in ("data.view", "data.size", "train.precision", "optim.name", "optim.lr") if key in plan.reasons]
         is_on = {"data.sampling": config.data.sampling == "balanced", "data.crop_focus": config.data.crop_focus != 0}
         asked += [key for key in is_on if is_on[key] and key in plan.reasons]
@@ -53,6 +53,10 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
             console.print(line, soft_wrap=not console.is_terminal, markup=False)  # there it breaks between words
 
     return tell
+
+
+def _told_folds(config: Config) -> str:
+    return "" if config.data.split.folds else "; --folds 5 has every image judged by a network that has not seen it"
 
 
 def format_best(result: TrainResult) -> str:

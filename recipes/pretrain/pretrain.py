@@ -1,0 +1,148 @@
+"""Teach the network that `model: auto` chooses to see, on made-up pictures alone, and keep its weights.
+
+python recipes/pretrain/pretrain.py --minutes 60 --out weights.safetensors
+
+One network, three heads in one (shape, material, edge: see scenes.py). What is kept is the encoder and the decoder in half
+precision; the head is every data set's own. Stopped with Ctrl-C it keeps what it has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from scenes import SCHEMES, Scenes
+from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset
+
+from maskwright import runtime
+from maskwright.config.models import SmpConfig
+from maskwright.data.dataset import ClassMap
+from maskwright.models import Segmenter, build_model
+from maskwright.models.choice import ENCODERS, SLIM
+from maskwright.training.muon import Muon
+
+WEIGHTS = {"shape": 1.0, "material": 0.5, "edge": 0.5}
+WARMUP, CLIP, SAY = 0.05, 1.0, 100
+LICENCE = "Apache-2.0"
+
+
+class Stream(IterableDataset[tuple[np.ndarray, np.ndarray]]):
+    """Pictures without end, others in each worker."""
+
+    def __init__(self, seed: int, size: int) -> None:
+        self.seed, self.size = seed, size
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        info = torch.utils.data.get_worker_info()
+        scenes = Scenes(np.random.default_rng((self.seed, info.id if info else 0)))
+        while True:
+            image, labels = scenes.draw(self.size)
+            yield image.transpose(2, 0, 1).copy(), labels
+
+
+def main() -> None:
+    options = _options()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(options.seed)
+    model = build(options.encoder).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    matrices = [one for one in model.parameters() if one.ndim >= 2]
+    others = [one for one in model.parameters() if one.ndim < 2]
+    groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+    optimizer = Muon(groups, lr=options.lr, weight_decay=options.weight_decay)
+    loader = DataLoader(Stream(options.seed, options.size), options.batch, num_workers=options.workers, prefetch_factor=4)
+    began, steps, shown, said = time.monotonic(), 0, 0.0, np.zeros(4)
+    try:
+        for images, labels in loader:
+            done = (time.monotonic() - began) / (60 * options.minutes)
+            if done >= 1:
+                break
+            rate = options.lr * min(1.0, done / WARMUP) * 0.5 * (1 + math.cos(math.pi * max(0.0, done - WARMUP) / (1 - WARMUP)))
+            for group in optimizer.param_groups:
+                group["lr"] = max(rate, 1e-6)
+            with torch.autocast(device.type, torch.bfloat16):
+                logits = model(images.to(device))
+            loss, parts = _loss(logits, labels.to(device).long())
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            optimizer.step()
+            steps += 1
+            said += parts
+            if steps % SAY == 0:
+                told = ", ".join(f"{name} {value / SAY:.3f}" for name, value in zip((*SCHEMES, "shape IoU"), said, strict=True))
+                print(f"{done:4.0%}  {steps * options.batch} pictures  {told}", flush=True)
+                said[:], shown = 0, done
+                if options.keep_every and int(done * 100) // options.keep_every > int(shown * 100) // options.keep_every:
+                    keep(model, options, steps)
+    except KeyboardInterrupt:
+        print("stopped; keeping what was learned so far")
+    keep(model, options, steps)
+
+
+def build(encoder: str) -> Segmenter:
+    """The network of `model: auto`, with one output for each class of each scheme."""
+    slim = SLIM if encoder == ENCODERS["cpu"] else {}
+    config = SmpConfig(arch="unet", encoder=encoder, weights="none", **slim)
+    names = tuple(f"{scheme} {index}" for scheme, num in SCHEMES.items() for index in range(num))
+    return build_model(config, ClassMap(names, tuple(range(len(names)))))
+
+
+def keep(model: Segmenter, options: argparse.Namespace, steps: int) -> None:
+    """Write encoder and decoder in half precision, with what they were made by."""
+    head = {id(value) for module in model.part("head") for value in module.state_dict(keep_vars=True).values()}
+    state = model.state_dict(keep_vars=True)
+    tensors = {name: _half(value.detach().cpu()) for name, value in state.items() if id(value) not in head}
+    made = {"encoder": options.encoder, "pictures": steps * options.batch, "size": options.size, "seed": options.seed}
+    save_file(tensors, options.out, {"licence": LICENCE, "made": json.dumps(made)})
+    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, {steps * options.batch} pictures")
+
+
+def _half(value: torch.Tensor) -> torch.Tensor:
+    return value.half().contiguous() if value.is_floating_point() else value.contiguous()
+
+
+def _loss(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, np.ndarray]:
+    """Cross entropy of every scheme, and Dice of the shapes; each part beside the mean IoU of the shapes."""
+    parts = []
+    total = logits.new_zeros(())
+    for place, (name, scheme) in enumerate(zip(SCHEMES, logits.split(list(SCHEMES.values()), dim=1), strict=True)):
+        entropy = functional.cross_entropy(scheme, labels[:, place])
+        total = total + WEIGHTS[name] * entropy
+        parts.append(float(entropy.detach()))
+        if name == "shape":
+            wanted = functional.one_hot(labels[:, place], SCHEMES[name]).movedim(-1, 1).to(scheme.dtype)
+            found = scheme.softmax(dim=1)
+            both, each = (found * wanted).sum((0, 2, 3)), (found + wanted).sum((0, 2, 3))
+            there = wanted.sum((0, 2, 3)) > 0
+            total = total + 1 - (2 * both[there] / each[there]).mean()
+            parts.append(float((both[there] / (each - both)[there]).mean().detach()))
+    parts.append(parts.pop(1))
+    return total, np.array(parts)
+
+
+def _options() -> argparse.Namespace:
+    runtime.tune_allocator()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--out", type=Path, default=Path("weights.safetensors"))
+    parser.add_argument("--encoder", default=ENCODERS["cpu"])
+    parser.add_argument("--size", type=int, default=192, help="pixels a side of a picture")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--weight-decay", type=float, default=0.02)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep-every", type=int, default=0, help="percent of the time after which weights are kept meanwhile")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Cross-validation: a run for each fold, so that every image is judged by a network that has not seen it.
+
+    result = cross_validate(load_config(None, [("data.root", "my_data", "data"), ("data.split.folds", 5, "folds")]), "runs/cv")
+    result.metrics["iou"], result.intervals["iou"]
+
+`folds.yaml` holds what was asked for, `fold-0`, `fold-1` … are runs like any other, `cross-validation.json` says what they
+came to. The budget is that of all folds together, evaluating included.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from maskwright.config import Config
+from maskwright.config.base import seconds_of
+from maskwright.config.files import load_config, to_yaml
+from maskwright.data.record import class_map, split_entries
+from maskwright.errors import UsageError, counted
+from maskwright.evaluation.evaluate import evaluate
+from maskwright.evaluation.intervals import intervals
+from maskwright.files import plain, write_json, write_text
+from maskwright.folders import lock_folder, new_folder
+from maskwright.metrics.counts import Counts
+from maskwright.metrics.scores import POLICY, Summary, summary
+from maskwright.runs import FOLDS, GOES_ON, Run, ShownInNotebook
+from maskwright.terminal import Counter
+from maskwright.training import fit
+from maskwright.training.plan import Plan
+
+_TOLD = ("iou", "dice")
+
+
+@dataclass(frozen=True)
+class CrossValidation(ShownInNotebook):
+    """The runs of all folds, and the scores of all images together, each by the network that was not shown it."""
+
+    root: Path
+    runs: tuple[Run, ...]
+    classes: tuple[str, ...]
+    summary: Summary
+    intervals: dict[str, list[float]]
+    folds: tuple[dict[str, float], ...]  # the scores of each fold's own val
+    counts: Counts = field(repr=False)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Headline scores over all folds' images: the foreground's when binary, else the mean over classes."""
+        return self.summary.metrics
+
+    def to_json(self) -> dict[str, Any]:
+        """cross-validation.json; undefined scores are null."""
+        found = {
+            "runs": [run.root.name for run in self.runs], "images": len(self.counts.images), "classes": list(self.classes),
+            "policy": POLICY, "metrics": self.metrics, "per_class": self.summary.per_class, "intervals": self.intervals,
+            "folds": list(self.folds),
+        }  # fmt: skip
+        return plain(found)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{run.root.name}  val IoU {scores['iou']:.4f} on {counted(int(scores['images']), 'image')}"
+            for run, scores in zip(self.runs, self.folds, strict=True)
+        ]
+        low, high = self.intervals["iou"]
+        scored = self.classes[1] if len(self.classes) == 2 else "mean over classes"
+        told = ", ".join(f"{name} {self.metrics[name]:.4f}" for name in _TOLD)
+        images = counted(len(self.counts.images), "image")
+        lines.append(f"all     {told} ({scored}), 95 % interval of iou {low:.4f} to {high:.4f}")
+        lines.append(f"        over {images}, each judged by a network that has not seen it")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def is_cross_validation(root: str | Path) -> bool:
+    """Whether a folder was made by `cross_validate`."""
+    return (Path(root) / FOLDS).is_file()
+
+
+def cross_validate(
+    config: Config, out: str | Path, console: Console | None = None, tell: Callable[[Plan], None] | None = None,
+    began: float | None = None,
+) -> CrossValidation:  # fmt: skip
+    """Train and evaluate a run for each of `data.split.folds`; `tell` is called with the plan of the first."""
+    _num_folds(config)
+    if config.data.root is not None:
+        config = config.replace({"data.root": str(Path(config.data.root).absolute())})
+    out, began = Path(out), time.perf_counter() if began is None else began
+
+    def begin(plan: Plan) -> None:
+        """Once the first fold is a run there is something to go on with."""
+        write_text(out / FOLDS, to_yaml(config), GOES_ON)
+        if tell:
+            tell(plan)
+
+    with new_folder(out, partial(Run.refuse_taken, out), FOLDS, ("fold-0",)):
+        return _train_folds(config, out, console, begin, began, None)
+
+
+def resume(root: str | Path, console: Console | None = None, data: Path | None = None) -> CrossValidation:
+    """Go on with folds that were stopped; `data` says where the data set is now, when it has moved."""
+    root = Path(root)
+    config = load_config(root / FOLDS)
+    if data is not None:
+        config = config.replace({"data.root": str(data.absolute())})
+    with lock_folder(root, "--resume"):
+        return _train_folds(config, root, console, None, time.perf_counter(), data)
+
+
+def of_fold(config: Config, fold: int) -> Config:
+    """What one fold's run is asked for: its part of the budget, and its images as val."""
+    changes: dict[str, Any] = {"data.split.fold": fold}
+    if config.train.budget is not None:
+        changes["train.budget"] = f"{seconds_of(config.train.budget) / _num_folds(config):g}s"
+    return config.replace(changes)
+
+
+def _num_folds(config: Config) -> int:
+    if config.data.split.folds is None:
+        raise UsageError("`data.split.folds` must say into how many folds the images are dealt; got null. Set it, to 5 say.")
+    return config.data.split.folds
+
+
+def _train_folds(
+    config: Config, root: Path, console: Console | None, tell: Callable[[Plan], None] | None, began: float, moved: Path | None
+) -> CrossValidation:
+    """Train and evaluate each fold that is not yet; the time to evaluate one is taken from the next one's."""
+    num = _num_folds(config)
+    runs: list[Run] = []
+    for fold in range(num):
+        if console:
+            console.print(f"fold {fold} of {num}", highlight=False)
+        run = _train_fold(of_fold(config, fold), root / f"fold-{fold}", console, tell if fold == 0 else None, began, moved)
+        began = time.perf_counter()
+        if not (run.root / "evaluation" / "val.json").is_file():
+            evaluate(run, "val", moved, progress=Counter(console, "evaluating") if console else None)
+        if fold == num - 2:
+            began -= time.perf_counter() - began  # for the last fold's own, which no other pays
+        runs.append(run)
+    result = gather(root, runs)
+    write_json(root / "cross-validation.json", result.to_json(), GOES_ON)
+    return result
+
+
+def _train_fold(
+    config: Config, place: Path, console: Console | None, tell: Callable[[Plan], None] | None, began: float, moved: Path | None
+) -> Run:
+    """One fold's run: trained, gone on with, or as it is where it is finished."""
+    if not (place / "config.yaml").is_file():
+        return fit.train(config, place, console, tell, every_epoch=False, began=began).run
+    run = Run.open(place)
+    if not run.weights.is_file():
+        fit.resume(place, console, moved, every_epoch=False)
+    return run
+
+
+def gather(root: Path, runs: list[Run]) -> CrossValidation:
+    """The scores of evaluated folds, together."""
+    parts = [Counts.load(run.root / "evaluation" / "val-counts.npz") for run in runs]
+    groups = tuple(entry["group"] for run in runs for entry in split_entries(run.data, "val"))
+    counts, names = Counts.join(parts), class_map(runs[0].data).names
+    folds = tuple({"images": float(len(part.images)), **summary(part, names).metrics} for part in parts)
+    return CrossValidation(root, tuple(runs), names, summary(counts, names), intervals(counts, groups), folds, counts)
