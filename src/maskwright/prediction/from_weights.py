@@ -22,7 +22,8 @@ from maskwright.models import Segmenter, build_model, refuse_unequal_bands
 from maskwright.models.devices import choose_device, choose_precision
 from maskwright.models.weights import SUFFIXES, own_weights, read_tensors
 from maskwright.models.whole import Tensors, config_for, fit_statistics, num_outputs, take_whole
-from maskwright.prediction.predictor import Predictor, read_pixels
+from maskwright.prediction.prediction import read_pixels
+from maskwright.prediction.predictor import Predictor
 from maskwright.training.resolve import Resolver, settle_view, view_of
 
 _LOOKED_AT = 4  # images whose pass through the network tells how it wants its pixels

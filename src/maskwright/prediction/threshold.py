@@ -4,11 +4,12 @@ or `tuned` (on val, see evaluation/settle)."""
 from __future__ import annotations
 
 import math
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from maskwright.errors import UsageError, closest, must
+
+if TYPE_CHECKING:
+    import torch
 
 Wish = float | Literal["tuned"] | None
 _CONSTRAINT = "between 0 and 1, or the word fixed or tuned"

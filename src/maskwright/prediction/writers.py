@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -27,9 +27,12 @@ from maskwright.data.record import refuse_among_data
 from maskwright.errors import DataError, MaskwrightError, UsageError, counted, is_out_of_memory, listed, printable
 from maskwright.files import write_atomically
 from maskwright.folders import new_folder
-from maskwright.prediction.predictor import Prediction, Predictor
+from maskwright.prediction.prediction import Prediction
 from maskwright.runs import refuse_used, size_name
 from maskwright.runtime import free_memory
+
+if TYPE_CHECKING:
+    from maskwright.prediction.predictor import Predictor
 
 LEDGER = "predictions.csv"
 LEGEND = "legend.svg"  # of more than two classes: an image's own files are PNG, TIFF and JPEG
