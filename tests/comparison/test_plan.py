@@ -22,6 +22,7 @@ from maskwright.config import Config
 from maskwright.data.opening import open_dataset
 from maskwright.errors import is_out_of_memory
 from maskwright.runs import Run
+from maskwright.training.plan import Plan as TrainingPlan
 from support import PROGRAM, Outcome, data, environment, maskwright, session_folder
 
 pytestmark = pytest.mark.xdist_group("comparison")
@@ -159,7 +160,7 @@ def test_a_process_that_is_ended_is_an_answer():
     process = at_work._started()
     process.kill()
     process.wait()
-    assert "ended by the system" in str(at_work.measure(Task(Config(), opened, 1)))
+    assert "ended by the system" in str(at_work.measure(Task(TrainingPlan(Config(), {}, opened), 1)))
     at_work.close()
 
 

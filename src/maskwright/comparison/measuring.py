@@ -23,6 +23,7 @@ from maskwright.config.base import seconds_of
 from maskwright.data.opening import Opened
 from maskwright.errors import MaskwrightError, is_out_of_memory
 from maskwright.runtime import limit_memory
+from maskwright.training.plan import Plan
 
 _PROGRAM = "from maskwright.comparison.measuring import serve; serve()"
 _LENGTH = struct.Struct("<Q")
@@ -31,10 +32,9 @@ _MEMORY_SHARE = 0.9  # of what is free, for a trial
 
 @dataclass(frozen=True)
 class Task:
-    """A settled configuration and its data, whose pixels are decoded anew when they are asked for."""
+    """What was settled, and the data, whose pixels are decoded anew when they are asked for."""
 
-    config: Config
-    opened: Opened
+    plan: Plan
     num_test: int
 
 
@@ -148,12 +148,14 @@ def measure(task: Task) -> Measured:
     from maskwright.models.devices import torch_device
     from maskwright.models.sizing import multiply_adds
     from maskwright.training import timing
+    from maskwright.training.batch_size import settle_batch
     from maskwright.training.fit import training_inputs
 
-    config, opened = task.config, task.opened
-    bands, train = opened.dataset.bands.num_channels, config.train
-    torch.manual_seed(train.seed)
-    model = build_model(config.model, opened.dataset.classes, bands)
+    opened, bands = task.plan.opened, task.plan.opened.dataset.bands.num_channels
+    torch.manual_seed(task.plan.config.train.seed)
+    model = build_model(task.plan.config.model, opened.dataset.classes, bands)
+    config = settle_batch(task.plan, model, training_inputs(task.plan.config, opened)[0]).config
+    train = config.train
     samples, keys = training_inputs(config.replace({"train.epochs": "auto"}), opened)  # at full size from the first epoch on
     step, image = timing.measure(config, model, samples, keys, opened)
     disk = _disk(config, model)

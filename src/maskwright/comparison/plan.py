@@ -146,16 +146,14 @@ def _planned(cell: Cell, base: Plan, budget: dict[str, Any], num_test: int, at_w
         plan = _settled(budgeted(cell.config, budget), base)
     except MaskwrightError as error:
         return CellPlan(cell.name, None, " ".join(str(error).split()))
-    config, searches = plan.config, plan.config.optim.lr == "auto"
-    if searches:
-        config = config.replace({"optim.lr": 1e-3})  # a step takes as long at any rate
-    found = at_work.measure(Task(config, _light(plan.opened), num_test))
+    config = plan.config
+    found = at_work.measure(Task(replace(plan, opened=_light(plan.opened)), num_test))
     if isinstance(found, str):
         return CellPlan(cell.name, None, found)
     if config.train.budget is not None:  # which holds the search for a rate as well
         seconds = seconds_of(config.train.budget)
     else:
-        seconds = found.seconds + (RANGE_STEPS * found.step if searches else 0)
+        seconds = found.seconds + (RANGE_STEPS * found.step if config.optim.lr == "auto" else 0)
     return CellPlan(cell.name, replace(found, seconds=seconds + _START))
 
 

@@ -72,6 +72,13 @@ def torch_device(device: str) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "mps")
 
 
+def tune_gpu(device: torch.device) -> None:
+    """Let an NVIDIA GPU multiply fp32 by TF32, and cuDNN find the fastest way once: inputs have one size or two."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """The context a network predicts in."""
     return torch.autocast(device.type, _DTYPES[precision]) if precision in _DTYPES else contextlib.nullcontext()

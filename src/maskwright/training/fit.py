@@ -38,6 +38,7 @@ from maskwright.models.weights import can_be_mapped
 from maskwright.runs import MADE, Run, command_line, provenance
 from maskwright.terminal import tell_on_stderr
 from maskwright.training.average import num_settle_batches
+from maskwright.training.batch_size import settle_batch
 from maskwright.training.callbacks import (
     AfterEpoch,
     AskAfterEpoch,
@@ -188,6 +189,8 @@ def _train_new(
     build_loss(config.loss)  # a name that isn't known leaves no folder behind, either
     model = seeded_model(config, plan.opened)  # built here too, so that a model that can't be leaves no folder behind
     refuse_unfit_freeze(model, config.optim)
+    plan = settle_batch(replace(plan, config=config, reasons=reasons), model, training_inputs(config, plan.opened)[0])
+    config, reasons = plan.config, dict(plan.reasons)
     samples, keys = training_inputs(config, plan.opened)
     refuse_lone_input(model, config, samples, keys)
     plan = _noted(plan, padding_notes(model, config, samples))

@@ -9,6 +9,8 @@ from rich.console import Console
 
 from maskwright.config import Config
 from maskwright.config.base import seconds_of
+from maskwright.models import Segmenter
+from maskwright.training.batch_size import settle_batch
 from maskwright.training.fit import seeded_model, training_inputs
 from maskwright.training.pace import VALIDATION
 from maskwright.training.plan import Plan, prepare
@@ -20,18 +22,19 @@ def tell_only(config: Config, console: Console, began: float) -> dict[str, Any]:
     """The plan of a training and what a step of it takes here, without training or writing anything."""
     plan = prepare(config, None, console)
     try:
+        model = seeded_model(plan.config, plan.opened)
+        plan = settle_batch(plan, model, training_inputs(plan.config, plan.opened)[0])
         tell_plan(console)(plan)
-        steps = foreseen_steps(plan, time.perf_counter() - began)
+        steps = foreseen_steps(plan, model, time.perf_counter() - began)
     finally:
         plan.opened.store.close()
     console.print(f"steps   {steps}", soft_wrap=True, markup=False)
     return {"config": plan.config.model_dump(mode="json"), "reasons": plan.reasons, "steps": steps}
 
 
-def foreseen_steps(plan: Plan, spent: float) -> str:
+def foreseen_steps(plan: Plan, model: Segmenter, spent: float) -> str:
     """How many steps there will be, by what one takes on this machine now."""
     config, opened = plan.config, plan.opened
-    model = seeded_model(config, opened)
     samples, keys = training_inputs(config.replace({"train.grow": 0.0}), opened)
     step, image = measure(config, model, samples, keys, opened)
     assert config.train.grow != "auto"

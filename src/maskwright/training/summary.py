@@ -43,6 +43,7 @@ def tell_plan(console: Console) -> Callable[[Plan], None]:
             lines.append(f"kept    the weights of the end: {few} cannot tell which epoch was better{_told_folds(config)}")
         asked = [key for key in ("data.view", "data.size", "train.precision", "optim.name", "optim.lr") if key in plan.reasons]
         is_on = {"data.sampling": config.data.sampling == "balanced", "data.crop_focus": config.data.crop_focus != 0}
+        is_on |= dict.fromkeys(("train.batch_size", "train.workers"), config.train.devices == "gpu")  # measured there
         asked += [key for key in is_on if is_on[key] and key in plan.reasons]
         asked += [key for key in plan.reasons if key.partition(".")[0] == "loss"]
         lines += [f"why     {key}: {plan.reasons[key]}" for key in asked]

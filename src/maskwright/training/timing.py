@@ -57,7 +57,9 @@ def step_seconds(config: Config, model: Segmenter, batch: Batch, num_steps: int,
 
     With `accumulate`, seconds a batch of steps that are made of so many.
     """
-    optimizer, loss = build_optimizer(model, config.optim), build_loss(config.loss)
+    rate = 1e-3 if config.optim.lr == "auto" else config.optim.lr  # a step takes as long at any
+    optimizer = build_optimizer(model, config.optim.model_copy(update={"lr": rate}))
+    loss = build_loss(config.loss)
     average = Average(model, num_steps) if config.train.average == "ema" else None
     model.train()
     seconds: list[float] = []

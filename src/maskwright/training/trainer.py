@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from maskwright.config import Config
 from maskwright.data.opening import Opened
-from maskwright.models.devices import torch_device
+from maskwright.models.devices import torch_device, tune_gpu
 from maskwright.training.module import ValItem
 
 
@@ -37,13 +37,11 @@ _PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
 def build_trainer(config: Config, callbacks: Sequence[pl.Callback], batches_a_step: int) -> pl.Trainer:
     """The Trainer of a settled configuration."""
     device = torch_device(config.train.devices)
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
+    tune_gpu(device)
     return pl.Trainer(
         accelerator={"cpu": "cpu", "cuda": "cuda", "mps": "mps"}[device.type],
         devices=1,
         precision=_PRECISIONS.get(config.train.precision, "32-true"),
-        benchmark=device.type == "cuda",  # inputs have one size or two, for which cuDNN finds the fastest way once
         max_epochs=-1 if config.train.epochs == "auto" else config.train.epochs,  # a budget ends by its pace
         accumulate_grad_batches=batches_a_step,
         callbacks=list(callbacks),
