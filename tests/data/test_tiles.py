@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskwright.data.geometry import Tiling, View
-from maskwright.data.tiles import Forward, predict_bands, predict_blocks
+from maskwright.data.tiles import predict_bands, predict_blocks
 
 
 def identity(images: np.ndarray) -> np.ndarray:

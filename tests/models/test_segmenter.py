@@ -9,7 +9,7 @@ from torch import nn
 
 from maskwright.config.models import UnetConfig
 from maskwright.data.dataset import ClassMap
-from maskwright.data.geometry import View
+from maskwright.data.geometry import Tiling, View
 from maskwright.models import build_model
 from maskwright.models.wrapper import MEAN, STD, Segmenter, labels_from_logits, logits_at_own_size
 
@@ -121,3 +121,16 @@ def test_odd_images_go_through_a_real_network(height: int, width: int) -> None:
     for view, _ in VIEWS.values():
         logits = logits_at_own_size(model, np.full((height, width, 3), 9, np.uint8), view, CPU)
         assert logits.shape == (1, 3, height, width) and torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_what_is_too_large_for_one_pass_is_seen_in_tiles(scale: float) -> None:
+    image, labels = halves(333, 500)
+    tiled, one = (View("crop", 32, scale, tiling=Tiling(64, 16, whole)) for whole in (2000, 1 << 30))
+    model = Segmenter(Brightness())
+    with torch.no_grad():
+        logits = logits_at_own_size(model, image, tiled, CPU)
+        assert set(model.net.seen) == {(1, 3, 64, 64)}
+        whole = logits_at_own_size(model, image, one, CPU)
+    assert logits.shape == (1, 2, 333, 500) and (labels_from_logits(logits)[0].numpy() == labels).all()
+    assert (logits.softmax(1) - whole.softmax(1)).abs().max() < 1e-3

@@ -13,7 +13,7 @@ from maskwright.data.dataset import Bands
 from maskwright.errors import DataError, RunError, UsageError
 from maskwright.prediction import Predictor
 from maskwright.runs import Run
-from support import data, finished, noise, picture
+from support import TINY, data, disc_data, finished, maskwright, noise, picture
 
 SIZES = [(33, 47), (7, 5), (1, 1), (32, 40), (32, 32), (90, 20)]
 
@@ -161,3 +161,26 @@ def test_a_colour_picture_is_refused_by_a_run_on_grey_ones(predictor, tmp_path):
     same = picture(tmp_path / "y.png", np.repeat(noise(8, 9)[..., :1], 3, axis=2))
     plain = picture(tmp_path / "z.png", noise(8, 9)[..., 0])
     assert (grey.predict(same).probabilities == grey.predict(plain).probabilities).all()
+
+
+def test_training_evaluation_and_prediction_see_the_same_tiles(tmp_path):
+    """Of images that are no size of a tile, at a scale of their own."""
+    root = disc_data(tmp_path / "data", [(90, 121)] * 5, ["train", "train", "val", "val", "test"])
+    words = ("--data.view", "crop", "--data.scale", "0.8", "--data.tiles.side", "32", "--data.tiles.overlap", "8")
+    tiny = [word for word in TINY if word not in ("--data.view", "whole")]
+    trained = maskwright(
+        "train", "--data", root, *tiny, *words, "--data.tiles.whole", 999, "--epochs", 2, "--out", tmp_path / "run"
+    )
+    assert trained.code == 0, trained.err
+    run = Run.open(tmp_path / "run")
+    assert run.config.data.tiles.model_dump() == {"side": 32, "overlap": 8, "whole": 999}
+    own, seen = Predictor.from_run(run), set()
+    own.model.net.register_forward_pre_hook(lambda _, inputs: seen.add(tuple(inputs[0].shape[-2:])))
+    scores = maskwright("evaluate", run.root, "--split", "val", "--json").json
+    best = max(run.history, key=lambda row: row["val_iou"])
+    assert scores["metrics"]["iou"] == pytest.approx(best["val_iou"], abs=1e-6)
+    assert scores["loss"] == pytest.approx(best["val_loss"], abs=1e-6)
+    for entry in run.data["splits"]["val"]:
+        written = np.asarray(Image.open(run.root / "evaluation" / "predictions" / "val" / f"{entry['id']}.png"))
+        assert (own.predict(root / entry["image"]).labels == written).all()
+    assert seen == {(32, 32)}

@@ -72,6 +72,26 @@ class SplitConfig(Section):
         return self
 
 
+class TilesConfig(Section):
+    """view crop: how validation and prediction cut what is too large for one pass; in pixels as the network sees them."""
+
+    side: Annotated[_Side | Auto, Field(description="side of a tile; auto: 512, or the size trained on where that is larger")] = (
+        "auto"
+    )
+    overlap: Annotated[
+        int, Field(ge=0, le=8192, description="pixels two neighbours share, over which one fades into the other")
+    ] = 64
+    whole: Annotated[
+        int, Field(ge=1, le=1 << 30, description="images of up to so many pixels (1048576: 1024 × 1024) are seen in one pass")
+    ] = 1 << 20
+
+    @model_validator(mode="after")
+    def _two_share_a_pixel_at_most(self) -> TilesConfig:
+        if self.side != "auto" and 2 * self.overlap > self.side:
+            raise ValueError(f"overlap must be at most half of side, {self.side // 2}; got {self.overlap}")
+        return self
+
+
 class DataConfig(Section):
     """Where the images and masks are, and what one training input is."""
 
@@ -110,6 +130,7 @@ class DataConfig(Section):
     letterbox: Annotated[bool, Field(description="view whole: keep the aspect and fill the rest")] = False
     size: Annotated[_Side | Auto, Field(description="side of one training input, in pixels")] = "auto"
     scale: Annotated[_Scale | Auto, Field(description="view crop: images are scaled by this first")] = "auto"
+    tiles: TilesConfig = TilesConfig()
     classes: Annotated[
         list[str] | dict[str, MaskValue] | None,
         Field(description="class names in order, or name: value in the masks (a number, '#rrggbb' or [r, g, b])"),

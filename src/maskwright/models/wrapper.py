@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from maskwright.data.geometry import View, shrink_to
+from maskwright.data.tiles import Forward, predict_bands
 from maskwright.errors import ModelError
 from maskwright.models.weights import Loaded
 
@@ -95,10 +96,17 @@ def _one_form(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
 def logits_at_own_size(model: nn.Module, image: np.ndarray, view: View, device: torch.device) -> torch.Tensor:
     """Logits of one image at its own size, seen by the network as `view` says. H W 3 uint8 → 1 K H W.
 
-    Where the view resized the image, the probabilities are brought back and given as their logarithm,
-    whose softmax they are: boundaries then fall where the classes are equally likely.
+    Where the view resized the image or it was seen in tiles, the probabilities are brought back and given as their
+    logarithm, whose softmax they are: boundaries then fall where the classes are equally likely.
     """
     height, width = image.shape[:2]
+    if view.tiled(height, width):
+        bands = predict_bands(lambda top, bottom: image[top:bottom], height, width, view, probabilities_of(model, device))
+        full = torch.empty(0)
+        for top, band in bands:
+            full = full if top else torch.empty(1, len(band), height, width)
+            torch.log(torch.from_numpy(band).clamp_min(1e-7), out=full[0, :, top : top + band.shape[1]])
+        return full.to(device)
     inner = np.ascontiguousarray(shrink_to(image, *view.inner_size(height, width)))
     logits = model(torch.from_numpy(inner).to(device).permute(2, 0, 1).unsqueeze(0))
     if logits.shape[-2:] == (height, width):
@@ -107,6 +115,16 @@ def logits_at_own_size(model: nn.Module, image: np.ndarray, view: View, device: 
     planes = logits.softmax(dim=1).contiguous()
     full = functional.interpolate(planes, size=(height, width), mode="bilinear", align_corners=False)
     return full.clamp_min(1e-7).log()
+
+
+def probabilities_of(model: nn.Module, device: torch.device) -> Forward:
+    """A network as tiles ask for it. N h w C uint8 → N K h w float32"""
+
+    def forward(images: np.ndarray) -> np.ndarray:
+        logits = model(torch.from_numpy(images).to(device).permute(0, 3, 1, 2))
+        return logits.softmax(dim=1).contiguous().cpu().numpy()
+
+    return forward
 
 
 def labels_from_logits(logits: torch.Tensor, threshold: float = EVEN) -> torch.Tensor:

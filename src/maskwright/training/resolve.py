@@ -14,7 +14,7 @@ from maskwright.config.augment import AlbumentationsOp
 from maskwright.config.base import seconds_of
 from maskwright.data.augment_choice import choose_augment
 from maskwright.data.dataset import Dataset
-from maskwright.data.geometry import View
+from maskwright.data.geometry import Tiling, View
 from maskwright.data.sampling import choose_focus, choose_sampling
 from maskwright.data.store import PixelStore
 from maskwright.data.traits import Traits, measure_traits
@@ -36,6 +36,7 @@ UNLIKE = 2.4  # times as long, the larger images as the smaller: their scale mea
 WORKING_SIDE = {"cpu": 512, "gpu": 1024}  # pixels that an image's longest side is brought down to
 WINDOW = {"cpu": 384, "gpu": 512}
 THIN_WINDOW = 256
+LEAST_TILE = 512
 MOST_BATCH = {"cpu": 16, "gpu": 64}
 PIXELS_A_STEP = {"cpu": 1 << 19, "gpu": 1 << 22}
 LEAST_THICK = 6.0  # pixels: what is thinner would vanish at half the size
@@ -84,6 +85,7 @@ def resolve(
     asked = "auto" in (config.data.scale, config.data.size, config.augment, config.train.grow)
     traits = measure_traits(dataset, store) if asked and store and dataset.split("train") else None
     kind, size, scale = _settle_inputs(to, dataset, traits, device)
+    to.settle("data.tiles.side", lambda: _tile(config, size))
     to.settle("augment", lambda: choose_augment(dataset, traits))
     sampling = to.settle("data.sampling", lambda: choose_sampling(dataset))
     focus = to.settle("data.crop_focus", lambda: choose_focus(dataset, kind))
@@ -170,10 +172,17 @@ def refuse_threshold(threshold: float, num_classes: int) -> None:
 
 
 def view_of(config: Config) -> View:
-    """The resolved view of a configuration."""
-    data = config.data
+    """The resolved view of a configuration; runs from before there were tiles have those that `auto` stands for."""
+    data, tiles = config.data, config.data.tiles
     assert data.view != "auto" and data.size != "auto" and data.scale != "auto"
-    return View(data.view, data.size, data.scale, data.letterbox, data.outside)
+    side = _tile(config, data.size)[0] if tiles.side == "auto" else tiles.side
+    return View(data.view, data.size, data.scale, data.letterbox, data.outside, Tiling(side, tiles.overlap, tiles.whole))
+
+
+def _tile(config: Config, size: int) -> tuple[int, str]:
+    """Tiles no smaller than the windows trained on, of a side that strides divide."""
+    least = max(LEAST_TILE, size, 2 * config.data.tiles.overlap)
+    return math.ceil(least / 32) * 32, "no smaller than what was trained on, and large beside the overlap"
 
 
 def _window(dataset: Dataset) -> tuple[int | str, str]:
