@@ -57,16 +57,16 @@ class TrainedRun(Run, ShownInNotebook):
 
     def evaluate(
         self, split: str = "test", data: str | Path | None = None, threshold: str | float | None = None,
-        boundary_width: int = 3,
+        boundary_width: int = 3, device: str | None = None,
     ) -> Evaluation:  # fmt: skip
         """Score one of the run's splits; `threshold` is the foreground's of two classes, "tuned" the best on val.
 
-        `boundary_width` is how many pixels two outlines may be apart for boundary F.
+        `boundary_width` is how many pixels two outlines may be apart for boundary F; `device` is cpu or gpu.
         """
         from maskwright.data.record import moved_data
         from maskwright.evaluation import evaluate
 
-        return evaluate(self, split, moved_data(data), threshold, boundary_width=boundary_width)
+        return evaluate(self, split, moved_data(data), threshold, boundary_width=boundary_width, device=device)
 
     def predict(self, image: str | Path | np.ndarray, threshold: str | float | None = None) -> Prediction:
         """Predict one image of any size: a path, or height × width × 3 of uint8; `threshold` as for `evaluate`."""

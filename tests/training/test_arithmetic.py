@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from maskwright.config.optim import OptimConfig
 from maskwright.data.dataset import IGNORE
+from maskwright.errors import UsageError
 from maskwright.metrics.counts import confusion
+from maskwright.models.devices import choose_device, torch_device
+from maskwright.training import optim
 from maskwright.training.module import confusion_on_device
-from maskwright.training.optim import build_optimizer
-from support import TINY, data, maskwright
+from maskwright.training.optim import build_optimizer, clip_gradients
+from support import TINY, copy_of, data, finished, maskwright
 
 
 @pytest.mark.parametrize("num_classes", [2, 5, 19])
@@ -53,3 +61,54 @@ def test_a_compiled_network_keeps_its_names_and_learns_alike(tmp_path):
         weights[name] = load_file(out / "model.safetensors")
     assert weights["plain"].keys() == weights["compiled"].keys()
     assert all(torch.allclose(one, weights["compiled"][key], atol=1e-3) for key, one in weights["plain"].items())
+
+
+class NoDouble(TorchDispatchMode):
+    """A device that has no float64, as Apple's GPUs."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        assert not any(isinstance(one, torch.Tensor) and one.dtype == torch.float64 for one in tree_leaves(found)), func
+        return found
+
+
+def test_nothing_is_computed_in_float64_which_apples_gpus_do_not_have(tmp_path):
+    with NoDouble():
+        words = ("--data", data(), *TINY, "--lr", "auto", "--epochs", 1, "--out", tmp_path / "run")
+        for command in (("train", *words), ("evaluate", tmp_path / "run"), ("predict", tmp_path / "run", data() / "images")):
+            outcome = maskwright(*command, *(["--out", tmp_path / "labels"] if command[0] == "predict" else []))
+            assert outcome.code in (0, None), outcome.err
+
+
+def test_gradients_are_clipped_where_a_device_has_no_operations_on_lists():
+    """As Apple's GPUs, and torch's own device without memory."""
+    model = nn.Linear(2, 1, device="meta")
+    model(torch.ones(1, 2, device="meta")).sum().backward()
+    clip_gradients(model, OptimConfig(clip=1.0))
+    ours = nn.Linear(2, 1)
+    ours(1e3 * torch.ones(1, 2)).sum().backward()
+    clip_gradients(ours, OptimConfig(clip=0.5))
+    norms = [parameter.grad.norm() for parameter in ours.parameters() if parameter.grad is not None]
+    assert torch.stack(norms).norm().item() == pytest.approx(0.5, rel=1e-4)
+    clipping = [path.name for path in Path(optim.__file__).parent.glob("*.py") if "clip_grad_norm_" in path.read_text()]
+    assert clipping == ["optim.py"], "all steps clip by the one function"
+
+
+@pytest.mark.skipif(choose_device()[0] == "gpu", reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(UsageError, match=r"no GPU was found\. Choose cpu"):
+        torch_device("gpu")
+    outcome = maskwright("evaluate", finished(), "--device", "gpu")
+    assert outcome.code == 2 and "no GPU was found" in outcome.sentence
+    outcome = maskwright("evaluate", finished(), "--device", "cup")
+    assert outcome.code == 2 and "Did you mean cpu?" in outcome.sentence
+    run = copy_of(finished(), tmp_path / "run")  # of another machine, which had one
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("devices: cpu", "devices: gpu"))
+    assert "devices: gpu" in config.read_text()
+    outcome = maskwright("evaluate", run, "--device", "cpu", "--json")
+    assert outcome.code in (0, None) and outcome.json["cost"]["device"].startswith("cpu")
+    assert maskwright("evaluate", run).code in (0, None), "without a wish it takes what there is"
+    (run / "model.safetensors").unlink()
+    outcome = maskwright("train", "--resume", run)
+    assert outcome.code == 2 and "no GPU was found" in outcome.sentence and "for a new run" in outcome.sentence

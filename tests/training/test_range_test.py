@@ -173,3 +173,10 @@ def test_a_start_killed_after_its_curve_was_written_can_be_begun_again(tmp_path:
     for name in ("lr-range.csv", "lr-range.png"):
         (tmp_path / name).write_text("left over")
     assert Run.create(tmp_path).checkpoints.is_dir()
+
+
+def test_a_budget_may_begin_with_one(tmp_path: Path) -> None:
+    words = [word for word in TINY if word not in ("--lr", "0.01")]
+    outcome = maskwright("train", "--data", data(), *words, "--lr", "auto", "--budget", "3s", "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert (tmp_path / "run" / "lr-range.csv").is_file()

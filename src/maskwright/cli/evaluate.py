@@ -7,7 +7,7 @@ from maskwright.cli.types import Flag
 
 def evaluate(
     *names: str, split: str = "test", data: str | None = None, mask_threshold: str | None = None,
-    boundary_width: int = 3, pictures: Flag = False, out: str | None = None, json: Flag = False,
+    boundary_width: int = 3, pictures: Flag = False, device: str | None = None, out: str | None = None, json: Flag = False,
 ) -> None:  # fmt: skip
     """Score a run on one of its splits, or weights of your own on a data set, at each image's own size.
 
@@ -33,6 +33,8 @@ def evaluate(
         How many pixels two outlines may be apart for boundary precision, recall and F.
     pictures
         Write image, truth, prediction and error of every image to RUN/evaluation/pictures/SPLIT/.
+    device
+        cpu or gpu. Without it a GPU if there is one, but for runs that were trained on a CPU.
     out
         With --weights: the new run folder. Default: runs/DATA-MODEL-NUMBER.
     json
@@ -62,7 +64,7 @@ def evaluate(
         moved = None
         for note in notes:
             print(f"weights {note}", file=sys.stderr)
-    result = score(opened, split, moved, mask_threshold, counting("evaluating"), boundary_width)
+    result = score(opened, split, moved, mask_threshold, counting("evaluating"), boundary_width, device=device)
     if pictures:
         from maskwright.reports.sheets import write_sheets
 

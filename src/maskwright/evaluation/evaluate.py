@@ -122,7 +122,7 @@ class Evaluation(ShownInNotebook):
 def evaluate(
     run: Run, split: str = "test", data: Path | None = None, threshold: str | float | None = None,
     progress: Callable[[int, int], None] | None = None, boundary_width: int = BOUNDARY_WIDTH,
-    log: Sequence[LogEntry] | None = None,
+    log: Sequence[LogEntry] | None = None, device: str | None = None,
 ) -> Evaluation:  # fmt: skip
     """Predict every image of a split with the run's best weights and score it.
 
@@ -131,13 +131,13 @@ def evaluate(
     `threshold` is the foreground's where there are two classes: a number, "fixed" (the run's own), or "tuned" on val.
     What val has a say in is settled before the first file of the split is opened. `boundary_width` is how many pixels
     two outlines may be apart for boundary F. `log` is where this call's configuration sends the scores; without one they
-    go where the run's own does, as far as the environment names it too.
+    go where the run's own does, as far as the environment names it too. `device` is cpu or gpu, chosen where left out.
     """
     if not 1 <= boundary_width <= 10_000:
         raise UsageError(must("--boundary-width", "1 pixel or more" if boundary_width < 1 else "at most 10000", boundary_width))
     document = run.data
     entries = split_entries(document, split)
-    predictor = Predictor.from_run(run)
+    predictor = Predictor.from_run(run, device)
     names = predictor.classes.names
     wish = read_threshold(threshold, len(names))
     settled = settled_on_val(run, predictor, wish == "tuned", data, progress)

@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from maskwright.errors import UsageError, must
+from maskwright.errors import UsageError, must, unknown
 
+DEVICES = ("cpu", "gpu")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _BUSY = 1.5  # processes a core that want to run, from which on threads get in each other's way
 
@@ -26,7 +27,7 @@ def choose_device() -> tuple[str, str]:
 def refuse_missing_device(device: str) -> None:
     """Stop where training is to run on a GPU and there is none."""
     if device == "gpu" and choose_device()[0] != "gpu":
-        fix = "Choose --devices cpu or auto, or check the driver with maskwright doctor."
+        fix = "Choose --devices cpu or auto for a new run, or see with maskwright doctor what this machine has."
         raise UsageError(must("train.devices", "a device of this machine", "gpu, and no GPU was found", fix))
 
 
@@ -67,8 +68,13 @@ def busy_cores() -> str | None:
 
 def torch_device(device: str) -> torch.device:
     """The torch device behind `cpu` or `gpu`."""
+    if device not in DEVICES:
+        raise UsageError(unknown("device", device, DEVICES))
     if device == "cpu":
         return torch.device("cpu")
+    if choose_device()[0] != "gpu":
+        fix = "Choose cpu, or see with maskwright doctor what this machine has."
+        raise UsageError(must("device", "one of this machine", "gpu, and no GPU was found", fix))
     return torch.device("cuda" if torch.cuda.is_available() else "mps")
 
 

@@ -45,8 +45,11 @@ class Predictor:
     any_depth: bool = False  # data.tones say what black and white are, whatever the depth of a file
 
     @classmethod
-    def from_run(cls, run: Run) -> Predictor:
-        """Load the best weights of a finished run; nothing outside its folder is needed."""
+    def from_run(cls, run: Run, device: str | None = None) -> Predictor:
+        """Load the best weights of a finished run; nothing outside its folder is needed.
+
+        `device` is cpu or gpu; without one a GPU if there is one, but for runs that were trained on a CPU.
+        """
         config, classes, bands = run.resolved_config(), class_map(run.data), bands_of(run.data)
         if not run.weights.is_file():
             fix = f"Finish it first: maskwright train --resume {as_typed(run.root)}"
@@ -54,12 +57,14 @@ class Predictor:
         runtime.tune_allocator()
         model = build_model(config.model, classes, bands.num_channels, start=False)  # what the run holds is laid over it
         load_weights(run.weights, model)
-        return cls.of(config, model, classes, bands)
+        return cls.of(config, model, classes, bands, device)
 
     @classmethod
-    def of(cls, config: Config, model: Segmenter, classes: ClassMap, bands: Bands) -> Predictor:
+    def of(
+        cls, config: Config, model: Segmenter, classes: ClassMap, bands: Bands, device_name: str | None = None
+    ) -> Predictor:  # fmt: skip
         """A network that holds its weights, with what a resolved configuration says of predicting."""
-        device_name = "cpu" if config.train.devices == "cpu" else choose_device()[0]
+        device_name = device_name or ("cpu" if config.train.devices == "cpu" else choose_device()[0])
         device = torch_device(device_name)
         # the arithmetic it was validated with, where this machine has it
         trained, fast = config.train.precision, choose_precision(device_name)[0]

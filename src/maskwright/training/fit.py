@@ -234,7 +234,7 @@ def _range_test(config: Config, model: Any, opened: Opened, console: Console | N
     if console:
         console.print(f"looking for the learning rate: {RANGE_STEPS} steps at rising rates", highlight=False)
     # all at the size that training begins with, however short it is
-    samples, keys = training_inputs(config.replace({"train.epochs": 1_000_000}), opened)
+    samples, keys = training_inputs(config.replace({"train.epochs": 1_000_000, "train.budget": None}), opened)
     return range_test(config, model, build_loss(config.loss), samples, keys)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,7 +24,7 @@ from maskwright.models import Segmenter
 from maskwright.models.wrapper import EVEN, labels_from_logits, logits_at_own_size
 from maskwright.training.average import Average, settle_batch_norm
 from maskwright.training.freeze import Freezer
-from maskwright.training.optim import build_optimizer
+from maskwright.training.optim import build_optimizer, clip_gradients
 from maskwright.training.pace import Pace
 from maskwright.training.schedules import BUDGET_EPOCHS, Plateau, learning_rate_factor
 
@@ -76,9 +78,7 @@ class SegmentationTraining(pl.LightningModule):
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         # not left to Lightning, which refuses to clip for fused optimisers; fp16's gradients are unscaled by now
-        if self.optim.clip is not None:
-            has_foreach = self.device.type != "mps"
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip, foreach=has_foreach)
+        clip_gradients(self.model, self.optim)
 
     def on_train_start(self) -> None:
         if self.compiled:
@@ -231,7 +231,8 @@ def epoch_metrics(train: np.ndarray, val: np.ndarray) -> dict[str, float]:
 
 
 def _mean(losses: list[torch.Tensor]) -> float:
-    return float(torch.stack(losses).double().mean()) if losses else float("nan")
+    # in Python's numbers: Apple's GPUs have no float64
+    return statistics.fmean(torch.stack(losses).tolist()) if losses else math.nan
 
 
 def _as_numpy(counts: Any) -> np.ndarray:

@@ -20,6 +20,12 @@ _UNFIT = {"SparseAdam": "takes sparse gradients alone"}
 _HEEDS_FIRST_RATE = "Rprop"  # its steps grow and shrink by the signs of gradients from then on
 
 
+def clip_gradients(model: nn.Module, optim: OptimConfig) -> None:
+    """Scale the gradients down to a norm of `optim.clip`, all at once where the device has operations for that."""
+    if optim.clip is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), optim.clip)
+
+
 def build_optimizer(model: nn.Module, config: OptimConfig, fused: bool = True) -> torch.optim.Optimizer:
     """Weight decay goes to matrices and kernels only: on biases and norms it only does harm.
 

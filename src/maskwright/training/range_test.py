@@ -29,7 +29,7 @@ from maskwright.models.devices import autocast, torch_device
 from maskwright.runs import Run
 from maskwright.training.freeze import Freezer
 from maskwright.training.module import training_loss
-from maskwright.training.optim import build_optimizer
+from maskwright.training.optim import build_optimizer, clip_gradients
 
 STEPS = 100
 LOWEST, HIGHEST = 1e-6, 10.0
@@ -171,6 +171,5 @@ def _losses(
         yield total
         if len(seen) > 2 * _LOOK and statistics.mean(seen[-_LOOK:]) > _EXPLODED * statistics.mean(seen[:_LOOK]):
             return
-        if optim.clip is not None:
-            torch.nn.utils.clip_grad_norm_(trial.parameters(), optim.clip, foreach=True)
+        clip_gradients(trial, optim)
         optimizer.step()

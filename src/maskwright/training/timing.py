@@ -17,7 +17,7 @@ from maskwright.models.wrapper import logits_at_own_size
 from maskwright.training.average import Average, num_settle_batches
 from maskwright.training.freeze import Freezer
 from maskwright.training.module import training_loss
-from maskwright.training.optim import build_optimizer
+from maskwright.training.optim import build_optimizer, clip_gradients
 from maskwright.training.resolve import view_of
 
 _STEPS = 6
@@ -71,8 +71,7 @@ def step_seconds(config: Config, model: Segmenter, batch: Batch, num_steps: int,
             with autocast(batch.images.device, config.train.precision):
                 value, _ = training_loss(model, loss, batch)
             value.backward()
-        if config.optim.clip is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip, foreach=True)
+        clip_gradients(model, config.optim)
         optimizer.step()
         if average:
             average.update()
