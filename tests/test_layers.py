@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("prediction",),
     ("evaluation",),
+    ("export",),
     ("comparison",),
     ("reports",),
     ("api",),

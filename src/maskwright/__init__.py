@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from maskwright.evaluation import Evaluation
     from maskwright.evaluation.cross_validation import CrossValidation
     from maskwright.prediction import Prediction
+    from maskwright.prediction.bundle import Bundle, load_bundle
 
 __all__ = [
     "Audit",
+    "Bundle",
     "Comparison",
     "Config",
     "CrossValidation",
@@ -36,6 +38,7 @@ __all__ = [
     "check",
     "compare",
     "cross_validate",
+    "load_bundle",
     "load_run",
     "make_data",
     "resume",
@@ -45,6 +48,7 @@ __all__ = [
 
 _HOMES = {
     "Audit": "data.checks.findings",
+    "Bundle": "prediction.bundle",
     "Comparison": "comparison",
     "Config": "config",
     "CrossValidation": "evaluation.cross_validation",
@@ -56,6 +60,7 @@ _HOMES = {
     "check": "api",
     "compare": "api",
     "cross_validate": "api",
+    "load_bundle": "prediction.bundle",
     "load_run": "api",
     "make_data": "api",
     "resume": "api",

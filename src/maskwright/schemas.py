@@ -306,3 +306,40 @@ class CellState(TypedDict):
     seconds: NotRequired[Annotated[float, Field(strict=True, ge=0, le=1e12)]]
     reason: NotRequired[_Text | None]
     trace: NotRequired[_Text | None]
+
+
+class _Tiling(TypedDict):
+    side: _Side
+    overlap: _Natural
+    whole: _Natural
+
+
+class _View(TypedDict):
+    kind: Literal["whole", "crop"]
+    size: _Side
+    scale: Annotated[float, Field(strict=True, gt=0, le=1e6)]
+    letterbox: bool
+    outside: _Text
+    tiling: _Tiling
+
+
+class _BundleThreshold(TypedDict):
+    default: _Share
+    tuned: _Share | None
+
+
+class Bundle(TypedDict):
+    """bundle.json: an exported model, and all that predicting with it takes."""
+
+    digest: _Text
+    files: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], _Text]
+    run: _Text
+    format: Literal["onnx", "openvino", "torch"]
+    int8: dict[_Text, Any] | None
+    precision: Literal["fp32", "bf16"]
+    classes: Annotated[list[_Text], Field(min_length=1, max_length=255)]
+    bands: Annotated[_Bands, _as_many("chosen", "low", "high")]
+    any_depth: bool
+    view: _View
+    threshold: _BundleThreshold
+    temperature: _Warmth | None

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diagnose": ("maskwright.cli.diagnose:diagnose", "Say in plain words how training went, and what to try next."),
     "compare": ("maskwright.cli.compare:compare", "Train a matrix of models and seeds on one split, or compare finished runs."),
     "report": ("maskwright.cli.report:report", "Write a run's or a comparison's self-contained report.html."),
+    "export": ("maskwright.cli.export:export", "Export a run to ONNX, OpenVINO or torch.export, verified on val."),
     "models": ("maskwright.cli.names:models", "List the models that can be named."),
     "encoders": ("maskwright.cli.names:encoders", "List the encoders that can be named, of SMP and timm."),
     "losses": ("maskwright.cli.names:losses", "List the losses that can be named."),

@@ -32,6 +32,7 @@ from maskwright.runs import refuse_used, size_name
 from maskwright.runtime import free_memory
 
 if TYPE_CHECKING:
+    from maskwright.prediction.bundle import Bundle
     from maskwright.prediction.predictor import Predictor
 
 LEDGER = "predictions.csv"
@@ -59,7 +60,7 @@ class Written:
 
 
 def predict_files(
-    predictor: Predictor, paths: Sequence[str | Path], out: str | Path, threshold: float | None = None,
+    predictor: Predictor | Bundle, paths: Sequence[str | Path], out: str | Path, threshold: float | None = None,
     progress: Callable[[int, int], None] | None = None, data: dict[str, Any] | None = None,
 ) -> Written:  # fmt: skip
     """Predict image files and folders of them; a bad file is told at the end and the rest is done.
