@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -16,8 +17,9 @@ from PIL import Image
 import maskwright as mw
 from maskwright.comparison.search_result import Trial
 from maskwright.errors import ConfigError, DataError, RunError, UsageError
+from maskwright.prediction import Predictor
 from maskwright.reports.audit_page import write_audit_page
-from support import copy_of, data, disc_data, evaluated, finished, noise, picture
+from support import TINY, copy_of, data, disc_data, evaluated, finished, maskwright, noise, picture
 
 SMALL = {"model.width": 2, "model.depth": 1, "data.size": 32, "train.repeats": 1}
 
@@ -192,6 +194,23 @@ def test_an_array_and_its_file_are_predicted_alike(run, tmp_path):
     assert (from_file.probabilities == from_array.probabilities).all()
     grey = run.predict(pixels[..., 0])
     assert (grey.labels == run.predict(np.repeat(pixels[..., :1], 3, axis=2)).labels).all()
+
+
+def test_a_run_that_was_trained_anew_predicts_anew(tmp_path):
+    pixels, root = noise(20, 31), copy_of(finished(), tmp_path / "run")
+    before = mw.load_run(root).predict(pixels)
+    assert mw.load_run(root).predict(pixels).probabilities.tobytes() == before.probabilities.tobytes()
+    shutil.rmtree(root)
+    assert maskwright("train", "--data", data(), *TINY, "--seed", 1, "--epochs", 1, "--out", root).code == 0
+    after = mw.load_run(root).predict(pixels)
+    assert not np.allclose(after.probabilities, before.probabilities)
+    assert (after.probabilities == Predictor.from_run(mw.load_run(root)).predict(pixels).probabilities).all()
+    config = root / "config.yaml"
+    config.write_text(config.read_text().replace("mask_threshold: 0.5", "mask_threshold: 0.999999"))
+    assert mw.load_run(root).predict(pixels).shares["background"] == 1
+    (root / "model.safetensors").unlink()
+    with pytest.raises(RunError, match="must be a finished run"):
+        mw.load_run(root).predict(pixels)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from maskwright.config.files import Override, load_config
 from maskwright.config.flags import SHORT
 from maskwright.errors import UsageError, closest, counted, must
 from maskwright.folders import out_folder
-from maskwright.runs import Run, ShownInNotebook, default_out
+from maskwright.runs import PREDICTS, Run, ShownInNotebook, default_out
 from maskwright.terminal import stderr
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class TrainedRun(Run, ShownInNotebook):
         """Predict one image of any size: a path, or height × width × 3 of uint8; `threshold` as for `evaluate`."""
         from maskwright.evaluation.settle import threshold_for_prediction
 
-        predictor = _predictor(self.root.resolve())
+        predictor = _predictor(self.root.resolve(), _stamps(self))
         return predictor.predict(image, threshold_for_prediction(self, threshold))
 
     def diagnose(self) -> tuple[Diagnosis, ...]:
@@ -316,9 +316,15 @@ def _overrides(name: str, value: Any) -> list[Override]:
     )
 
 
+def _stamps(run: Run) -> tuple[object, ...]:
+    """What differs when a file that a predictor is made of was written anew; of one that is not there None."""
+    files = [path.stat() if path.is_file() else None for path in (run.root / name for name in PREDICTS)]
+    return tuple(stat and (stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in files)
+
+
 @functools.lru_cache(maxsize=2)
-def _predictor(root: Path) -> Predictor:
-    """Loading weights takes longer than predicting, so the last two networks stay."""
+def _predictor(root: Path, stamps: tuple[object, ...]) -> Predictor:
+    """Loading weights takes longer than predicting, so the last two networks stay, while their runs are as they were."""
     from maskwright.prediction import Predictor
 
     return Predictor.from_run(Run.open(root))
