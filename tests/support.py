@@ -238,3 +238,25 @@ def interruptible(*command: object) -> list[str]:
     """
     begin = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
     return [sys.executable, "-c", begin, *(str(word) for word in command)]
+
+
+_watched: list[list[str]] = []
+
+
+def _hook(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open" and _watched:
+        _watched[-1].append(str(arguments[0]))
+
+
+sys.addaudithook(_hook)  # sees every file this process opens; it cannot be taken away again, so it only looks when asked
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[list[str]]:
+    """Every path that is opened inside, in order."""
+    paths: list[str] = []
+    _watched.append(paths)
+    try:
+        yield paths
+    finally:
+        _watched.remove(paths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 import warnings
 from pathlib import Path
 
@@ -10,10 +11,15 @@ import numpy as np
 import pytest
 
 from maskwright.config.data import DataConfig
+from maskwright.data.checks.audit import audit
+from maskwright.data.checks.repair import fix
 from maskwright.data.dataset import IGNORE
+from maskwright.data.decoding import AHEAD
 from maskwright.data.opening import Opened, load_pair, open_dataset
 from maskwright.data.record import data_document, read_split, split_entries
 from maskwright.errors import DataError, UsageError
+from maskwright.runs import usable_cores
+from support import opened as watched
 
 
 def opened(root: Path, **options: object) -> Opened:
@@ -109,6 +115,32 @@ def test_progress_is_told(tiny_set: Path) -> None:
     told: list[tuple[int, int]] = []
     open_dataset(DataConfig(root=str(tiny_set)), progress=lambda done, total: told.append((done, total)))
     assert told == [(done, 10) for done in range(1, 11)]
+
+
+@pytest.mark.parametrize("work", ["open", "audit", "repair"])
+def test_files_are_read_a_few_a_core_ahead_of_what_was_taken(work: str, make_set, tmp_path: Path) -> None:
+    """What is decoded and waits for a slow file before it is in memory all at once."""
+    ahead = AHEAD * usable_cores()
+    config = DataConfig(root=str(make_set(ahead + 8, values=(0, 255))))
+    checked = audit(config)
+    read: list[int] = []
+
+    def slow(done: int, _: int) -> None:
+        while done == 1 and (not read or len(masks()) > read[-1]):
+            read.append(len(masks()))
+            time.sleep(0.2)
+
+    def masks() -> set[str]:
+        return {path for path in paths if Path(path).parent.name == "masks"}
+
+    with watched() as paths:
+        if work == "open":
+            open_dataset(config, progress=slow)
+        elif work == "audit":
+            audit(config, progress=slow)
+        else:
+            fix(checked, config, tmp_path / "out", slow)
+    assert 0 < read[-1] <= ahead + 1, "and the one that was taken"
 
 
 def test_the_fingerprint_is_of_contents_splits_and_classes(make_set, write_image, tmp_path: Path) -> None:

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import maskwright as mw
 from maskwright.evaluation.settle import FILE, settled_on_val
 from maskwright.prediction import Predictor
+from support import opened
 
-_watched: list[list[str]] = []
-
-
-def _hook(event: str, arguments: tuple[object, ...]) -> None:
-    if event == "open" and _watched:
-        _watched[-1].append(str(arguments[0]))
-
-
-sys.addaudithook(_hook)  # sees every file this process opens; it cannot be taken away again, so it only looks when asked
-
-
-@contextlib.contextmanager
-def opened() -> Iterator[list[str]]:
-    """Every path that is opened inside, in order."""
-    paths: list[str] = []
-    _watched.append(paths)
-    try:
-        yield paths
-    finally:
-        _watched.remove(paths)
+__all__ = ["files", "opened", "tuned", "without"]
 
 
 def files(run: mw.TrainedRun, split: str) -> list[Path]:

@@ -16,15 +16,17 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
 from maskwright.errors import DataError, MaskwrightError, is_out_of_memory
-from maskwright.runs import size_name
+from maskwright.runs import size_name, usable_cores
 from maskwright.runtime import free_memory
 
 # Pillow knows some forty more, and runs Ghostscript for one of them, whatever a file's name is
@@ -37,6 +39,8 @@ _KINDS = {
     stat.S_IFIFO: "a pipe (FIFO)", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
 }  # fmt: skip
+AHEAD = 2  # files a core that are read, or wait to be
+Result = TypeVar("Result")
 _one_at_a_time = threading.Lock()
 
 
@@ -102,6 +106,21 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def map_ahead(pool: Executor, function: Callable[..., Result], *columns: Iterable[Any]) -> Iterator[Result]:
+    """`pool.map` that is at most so far ahead of what was taken: what is decoded must not pile up behind a slow file."""
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for row in zip(*columns, strict=True):
+            if len(waiting) == AHEAD * usable_cores():
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(function, *row))
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 @contextmanager

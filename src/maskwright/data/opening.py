@@ -23,7 +23,7 @@ from maskwright.data.bands import decide_bands, read_heads
 from maskwright.data.checks.duplicates import nearly_the_same
 from maskwright.data.checks.signatures import Signature, signature
 from maskwright.data.dataset import IGNORE, SPLITS, Bands, ClassMap, Dataset, Item, Listing, Record
-from maskwright.data.decoding import decoding, quiet
+from maskwright.data.decoding import decoding, map_ahead, quiet
 from maskwright.data.deep import Head
 from maskwright.data.description import described
 from maskwright.data.forms.loaded import CLAIMS
@@ -159,7 +159,7 @@ def _look_at_all(
 
     # filters for warnings belong to the whole process: set here, not by each thread
     with quiet(), ThreadPoolExecutor(usable_cores()) as pool:  # decoders work outside the interpreter's lock
-        for index, outcome in enumerate(pool.map(read, records, heads, signed)):
+        for index, outcome in enumerate(map_ahead(pool, read, records, heads, signed)):
             if isinstance(outcome, str):
                 problems.append(outcome)
             else:

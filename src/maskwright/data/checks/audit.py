@@ -25,7 +25,7 @@ from maskwright.data.checks.looks import look
 from maskwright.data.checks.rules_set import class_shares
 from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import IGNORE, RGB, SPLITS, Bands, ClassMap, Item, Listing
-from maskwright.data.decoding import quiet
+from maskwright.data.decoding import map_ahead, quiet
 from maskwright.data.deep import Head
 from maskwright.data.description import described
 from maskwright.data.grouping import AUTO, Clusters
@@ -174,7 +174,7 @@ def _look_at_all(
     found: list[PairFacts] = []
     named = sorted(known_values(config, listing)) if uses_colours(config, listing) else []
     with quiet(), ThreadPoolExecutor(usable_cores()) as pool:
-        looks = pool.map(lambda record, head: look(record, root, bands, head, named), listing.records, heads)
+        looks = map_ahead(pool, lambda record, head: look(record, root, bands, head, named), listing.records, heads)
         for one in looks:
             found.append(one)
             if progress:

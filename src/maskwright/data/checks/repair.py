@@ -38,7 +38,7 @@ from maskwright.data.checks.repair_masks import OF_MASKS, OF_VALUES, OPERATIONS,
 from maskwright.data.checks.repair_plan import Plan, RepairQuestion, Step, plan_repairs, relative, source_folder
 from maskwright.data.checks.repair_record import HOW_TO_UNDO, changes_of
 from maskwright.data.dataset import IGNORE, Listing, Record
-from maskwright.data.decoding import quiet, read_bytes
+from maskwright.data.decoding import map_ahead, quiet, read_bytes
 from maskwright.data.opening import Progress, open_dataset
 from maskwright.data.pictures import indexed_png
 from maskwright.errors import DataError, counted, listed
@@ -380,13 +380,8 @@ def _each(
     """Do something to every pair on all cores; the first that fails stops the rest."""
     results: dict[int, Result] = {}
     with quiet(), ThreadPoolExecutor(usable_cores()) as pool:  # decoders work outside the interpreter's lock
-        waiting = {place: pool.submit(work, place, record) for place, record in records.items()}
-        try:
-            for number, (place, future) in enumerate(waiting.items(), start=1):
-                results[place] = future.result()
-                if progress:
-                    progress(third * len(records) + number, 3 * len(records))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for place, result in zip(records, map_ahead(pool, work, records, records.values()), strict=True):
+            results[place] = result
+            if progress:
+                progress(third * len(records) + len(results), 3 * len(records))
     return results
