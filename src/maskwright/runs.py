@@ -22,13 +22,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from maskwright import schemas
-from maskwright.config import Config
-from maskwright.config.files import load_config, to_yaml
 from maskwright.errors import RunError, as_typed, listed, one_line
 from maskwright.files import read_json, refuse_no_file, write_atomically, write_json, write_text, writing
+
+if TYPE_CHECKING:  # late, where it is read: predicting with a bundle needs none
+    from maskwright.config import Config
 
 PACKAGES = ("maskwright", "torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm", "numpy",
             "opencv-python-headless", "pillow", "pydantic")  # fmt: skip
@@ -92,6 +93,8 @@ class Run:
 
     @property
     def config(self) -> Config:
+        from maskwright.config.files import load_config
+
         return load_config(self.root / "config.yaml")
 
     def resolved_config(self) -> Config:
@@ -141,6 +144,8 @@ class Run:
 
     def write_config(self, config: Config, reasons: Mapping[str, str]) -> None:
         """Write the resolved configuration, each `auto` explained."""
+        from maskwright.config.files import to_yaml
+
         self.write_text("config.yaml", to_yaml(config, reasons))
 
     def write_json(self, name: str, value: Any) -> Path:

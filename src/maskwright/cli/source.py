@@ -17,6 +17,9 @@ def read_source(words: Sequence[str], data: str | None = None) -> tuple[Config |
     >>> read_source(["runs/first", "photo.jpg"])
     (None, ['runs/first', 'photo.jpg'])
     """
+    if not any(word.startswith("--") or word.lower().endswith(_YAML) for word in words):
+        return None, list(words)  # without the configuration's keys, which a bundle needs none of
+
     from maskwright.config.files import load_config
     from maskwright.config.flags import FREEZE, parse_overrides
 
