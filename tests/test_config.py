@@ -349,7 +349,10 @@ def test_known_keys_are_all_keys_of_every_model():
     assert len(keys) == len(set(keys))
 
 
-@pytest.mark.parametrize("key", [key for key in known_keys() if key not in ("data", "model", "optim", "train", "data.split", "data.tiles")])
+SECTIONS = ("data", "model", "optim", "train", "data.split", "data.tiles")
+
+
+@pytest.mark.parametrize("key", [key for key in known_keys() if key not in SECTIONS])
 def test_every_key_says_what_it_is(key):
     """A name that has one value, and sections, which have a docstring, aside."""
     *parents, last = key.split(".")

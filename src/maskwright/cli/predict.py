@@ -87,9 +87,9 @@ def _open(
     from maskwright.errors import UsageError, must
     from maskwright.evaluation.settle import threshold_for_prediction
     from maskwright.prediction.from_weights import predictor_for
+    from maskwright.prediction.inputs import predicted_files
     from maskwright.prediction.predictor import Predictor
     from maskwright.prediction.threshold import read_threshold
-    from maskwright.prediction.writers import predicted_files
     from maskwright.runs import Run
 
     if config is None:

@@ -167,10 +167,15 @@ def open_picture(source: bytes | Path, path: Path, kind: str = "image") -> Itera
 
 def refuse_too_large(path: Path, shape: Sequence[int], bytes_a_value: int, stored: int, most: int = _MOST) -> None:
     """Stop before decoding what a file of so many bytes cannot hold, or what this machine's memory cannot."""
+    refuse_bomb(path, shape, stored, most)
+    refuse_beyond_memory(path, shape, bytes_a_value)
+
+
+def refuse_bomb(path: Path, shape: Sequence[int], stored: int, most: int = _MOST) -> None:
+    """Stop at a head that tells of more than a file of so many bytes can hold."""
     if math.prod(shape) > most * stored:
         got = f"its head tells of {_told(shape)} values in {stored} bytes"
         raise DataError(f"`{path}` must be a whole, readable file; {got}. Replace or remove it.")
-    refuse_beyond_memory(path, shape, bytes_a_value)
 
 
 def refuse_beyond_memory(path: Path | str, shape: Sequence[int], bytes_a_value: int) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.data.dataset import IGNORE, Window
-from maskwright.data.decoding import MOST_IN_TIFF, decoding, quiet, read_bytes, refuse_too_large
+from maskwright.data.dataset import Window
+from maskwright.data.decoding import MOST_IN_TIFF, decoding, read_bytes, refuse_too_large
 from maskwright.data.deep import TIFF_STARTS, Head, open_tiff, without_fill
 from maskwright.errors import DataError, install_command, listed
 
@@ -80,14 +80,18 @@ def raster_pixels(path: Path, window: Window | None = None) -> tuple[np.ndarray,
     A pixel holds no data where nodata, the mask band or opacity say so, and where a value is not finite.
     """
     with opened(path) as raster:
-        place = _place(window, path, raster)
-        values = without_fill(np.ascontiguousarray(np.moveaxis(raster.read(_bands(raster), window=place), 0, -1)))
-        marked = any("all_valid" not in {flag.name for flag in flags} for flags in raster.mask_flag_enums)
-        valid = raster.dataset_mask(window=place) > 0 if marked else np.ones(values.shape[:2], bool)
-        if values.dtype.kind == "f":
-            valid &= np.isfinite(values).all(axis=2)
-        if _is_palette(raster):
-            values = _colours(raster)[values[..., 0]]
+        return read_window(raster, _place(window, path, raster))
+
+
+def read_window(raster: Any, place: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """The same of an open raster; `place` is a window of rasterio's, ((top, bottom), (left, right)) or None."""
+    values = without_fill(np.ascontiguousarray(np.moveaxis(raster.read(_bands(raster), window=place), 0, -1)))
+    marked = any("all_valid" not in {flag.name for flag in flags} for flags in raster.mask_flag_enums)
+    valid = raster.dataset_mask(window=place) > 0 if marked else np.ones(values.shape[:2], bool)
+    if values.dtype.kind == "f":
+        valid &= np.isfinite(values).all(axis=2)
+    if _is_palette(raster):
+        values = _colours(raster)[values[..., 0]]
     return values, None if valid.all() else valid
 
 
@@ -135,19 +139,38 @@ def read_georeference(path: str | Path) -> Georeference | None:
         return _georeference(raster)
 
 
-def labels_geotiff(labels: np.ndarray, like: Georeference, palette: np.ndarray) -> bytes:
-    """Class numbers as a GeoTIFF that lies where its image does; IGNORE is its nodata, `palette` (256 3) its colours."""
+@contextmanager
+def new_like(path: Path, like: Any, count: int, dtype: str, nodata: float, palette: np.ndarray | None = None) -> Iterator[Any]:
+    """A GeoTIFF to write into by windows that lies where an open raster does, with its compression (where that loses nothing),
+    its blocks and its overviews; `palette` (256 3) are the colours of class numbers."""
     import rasterio  # its image was read with it
 
-    height, width = labels.shape
-    with quiet(), rasterio.MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff", height=height, width=width, count=1, dtype="uint8", nodata=IGNORE, compress="deflate",
-            crs=like.crs or None, transform=rasterio.Affine(*like.transform), tiled=min(height, width) >= 256,
-        ) as raster:  # fmt: skip
+    profile = like.profile
+    kept = str(profile.get("compress", "")).lower()
+    how: dict[str, Any] = {"compress": kept if kept in ("deflate", "lzw", "zstd", "lzma", "packbits") else "deflate"}
+    tiled = min(like.height, like.width) >= 256
+    if tiled:
+        ours = profile.get("tiled") and not (profile["blockxsize"] % 16 or profile["blockysize"] % 16)
+        how |= {"blockxsize": profile["blockxsize"], "blockysize": profile["blockysize"]} if ours else {}
+    if like.crs or not like.transform.is_identity:
+        how |= {"crs": like.crs, "transform": like.transform}
+    points, crs = like.gcps
+    with rasterio.open(
+        path, "w", driver="GTiff", height=like.height, width=like.width, count=count, dtype=dtype, nodata=nodata, tiled=tiled,
+        BIGTIFF="IF_SAFER", interleave="band", **how,
+    ) as raster:  # fmt: skip
+        if palette is not None:
             raster.write_colormap(1, {index: (*map(int, colour), 255) for index, colour in enumerate(palette)})
-            raster.write(labels, 1)
-        return bytes(memory.getbuffer())
+        if points:
+            raster.gcps = (points, crs)
+        if like.rpcs:
+            raster.rpcs = like.rpcs
+        if like.tags().get("AREA_OR_POINT") == "Point":
+            raster.update_tags(AREA_OR_POINT="Point")
+        yield raster
+    if overviews := like.overviews(1):
+        with rasterio.open(path, "r+") as raster:
+            raster.build_overviews(overviews, rasterio.enums.Resampling.nearest)
 
 
 def other_grid(image: Path, mask: Path) -> str:

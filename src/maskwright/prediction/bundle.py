@@ -23,7 +23,7 @@ from maskwright.data.tiles import Forward, predict_bands
 from maskwright.errors import ModelError, RunError, install_command, must
 from maskwright.files import read_json
 from maskwright.prediction.prediction import Prediction, read_pixels
-from maskwright.prediction.threshold import read_threshold
+from maskwright.prediction.threshold import labels_from_probabilities, read_threshold
 from maskwright.runs import usable_cores
 
 FILE = "bundle.json"
@@ -99,7 +99,7 @@ class Bundle:
 
     def predict(self, image: np.ndarray | str | Path, threshold: str | float | None = None) -> Prediction:
         """Predict one image (a path, or H W C uint8); `threshold` as for a run: a number, "fixed" or "tuned"."""
-        pixels, valid, place = read_pixels(image, self.bands, self.document["any_depth"])
+        pixels, valid, place = read_pixels(image, self.bands, self.any_depth)
         height, width = pixels.shape[:2]
         used = self.threshold_for(threshold)
         name = image if isinstance(image, str | Path) else "image"
@@ -107,7 +107,7 @@ class Bundle:
         probabilities = np.empty((self.classes.num_classes, height, width), np.float32)
         for top, band in predict_bands(lambda first, last: pixels[first:last], height, width, self.view, self.forward):
             probabilities[:, top : top + band.shape[1]] = band
-        labels = labels_from_probabilities(probabilities, used)
+        labels = self.labels_of(probabilities, used)
         if valid is not None:
             labels[~valid] = IGNORE
         return Prediction(pixels, labels, probabilities, self.classes.names, place)
@@ -125,20 +125,25 @@ class Bundle:
 
     refuse_threshold = threshold_for
 
+    @property
+    def any_depth(self) -> bool:
+        """Whether files of any depth are taken: data.tones say what black and white are."""
+        return self.document["any_depth"]
+
+    @property
+    def identity(self) -> str:
+        """Another where the model is another."""
+        return self.document["digest"]
+
+    def labels_of(self, probabilities: np.ndarray, threshold: float | None = None) -> np.ndarray:
+        """Class numbers from probabilities. K H W → H W uint8"""
+        return labels_from_probabilities(probabilities, None, self.threshold if threshold is None else threshold)
+
     def __str__(self) -> str:
         told = self.document
         return f"Bundle {self.root}: {told['run']} as {told['format']}{' int8' if told['int8'] else ''}"
 
     __repr__ = __str__
-
-
-def labels_from_probabilities(probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    """The likeliest class of each pixel, the first of equals; of two, the foreground from the threshold. K H W → H W uint8"""
-    if len(probabilities) == 2 and threshold == 0.5:
-        return (probabilities[1] > probabilities[0]).astype(np.uint8)
-    if len(probabilities) == 2:
-        return (probabilities[1] >= threshold).astype(np.uint8)
-    return probabilities.argmax(axis=0).astype(np.uint8)
 
 
 def _needed(package: str) -> ModelError:

@@ -83,11 +83,11 @@ def read_pixels(
         raw, place = decode_raw(read_bytes(path), path), None
         valid = finite_pixels(raw)
     if not any_depth:
-        _refuse_other_kind(raw, bands, path)
+        refuse_other_kind(raw, bands, path)
     return to_uint8(raw, bands, path), valid, place
 
 
-def _refuse_other_kind(raw: np.ndarray, bands: Bands, path: Path) -> None:
+def refuse_other_kind(raw: np.ndarray, bands: Bands, path: Path) -> None:
     """Tones settled on 16-bit files make an 8-bit one black; 16 bits cut to 8, or one of three colours, would be a guess."""
     wish = "an image of more than 8 bits" if bands.low else "an 8-bit image"
     if (raw.dtype == np.uint8) == bool(bands.low):

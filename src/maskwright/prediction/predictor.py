@@ -22,11 +22,19 @@ from maskwright.data.geometry import View
 from maskwright.data.record import bands_of, class_map
 from maskwright.errors import RunError, as_typed
 from maskwright.models import Segmenter, build_model
-from maskwright.models.devices import autocast, choose_device, choose_precision, torch_device
+from maskwright.models.devices import (
+    autocast,
+    choose_device,
+    choose_precision,
+    refuse_missing_device,
+    refuse_unfit_precision,
+    torch_device,
+)
 from maskwright.models.weights import load_weights
-from maskwright.models.wrapper import EVEN, labels_from_logits, logits_at_own_size
+from maskwright.models.wrapper import EVEN, labels_from_logits, logits_at_own_size, probabilities_of
+from maskwright.prediction.ledger import file_digest
 from maskwright.prediction.prediction import Prediction, read_pixels
-from maskwright.prediction.threshold import foreground, read_threshold
+from maskwright.prediction.threshold import foreground, labels_from_probabilities, read_threshold
 from maskwright.runs import Run
 from maskwright.training.resolve import view_of
 
@@ -43,12 +51,14 @@ class Predictor:
     precision: str
     threshold: float = EVEN
     any_depth: bool = False  # data.tones say what black and white are, whatever the depth of a file
+    identity: str = ""  # another where weights or arithmetic are others
 
     @classmethod
-    def from_run(cls, run: Run, device: str | None = None) -> Predictor:
+    def from_run(cls, run: Run, device: str | None = None, precision: str | None = None) -> Predictor:
         """Load the best weights of a finished run; nothing outside its folder is needed.
 
-        `device` is cpu or gpu; without one a GPU if there is one, but for runs that were trained on a CPU.
+        `device` is cpu or gpu; without one a GPU if there is one, but for runs that were trained on a CPU. `precision` is that
+        of training where this machine has it, if not given.
         """
         config, classes, bands = run.resolved_config(), class_map(run.data), bands_of(run.data)
         if not run.weights.is_file():
@@ -57,21 +67,26 @@ class Predictor:
         runtime.tune_allocator()
         model = build_model(config.model, classes, bands.num_channels, start=False)  # what the run holds is laid over it
         load_weights(run.weights, model)
-        return cls.of(config, model, classes, bands, device)
+        return cls.of(config, model, classes, bands, device, precision, file_digest(run.weights))
 
     @classmethod
     def of(
-        cls, config: Config, model: Segmenter, classes: ClassMap, bands: Bands, device_name: str | None = None
+        cls, config: Config, model: Segmenter, classes: ClassMap, bands: Bands, device_name: str | None = None,
+        precision: str | None = None, weights: str = "",
     ) -> Predictor:  # fmt: skip
         """A network that holds its weights, with what a resolved configuration says of predicting."""
         device_name = device_name or ("cpu" if config.train.devices == "cpu" else choose_device()[0])
+        refuse_missing_device(device_name)
         device = torch_device(device_name)
         # the arithmetic it was validated with, where this machine has it
         trained, fast = config.train.precision, choose_precision(device_name)[0]
-        precision = fast if trained in ("bf16", "fp16") else "fp32"  # a run may have been trained on another machine
+        if precision is None:
+            precision = fast if trained in ("bf16", "fp16") else "fp32"  # a run may have been trained on another machine
+        refuse_unfit_precision(precision, device_name)
         model = model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         threshold, any_depth = config.train.mask_threshold, config.data.tones is not None
-        return cls(model.eval(), view_of(config), classes, bands, device, precision, threshold, any_depth)
+        identity = f"{weights} {device.type} {precision}"
+        return cls(model.eval(), view_of(config), classes, bands, device, precision, threshold, any_depth, identity)
 
     def predict(self, image: np.ndarray | str | Path, threshold: float | None = None) -> Prediction:
         """Predict one image (a path, or H W 3 uint8 RGB); `threshold` is the foreground's, the run's own when not given."""
@@ -90,13 +105,23 @@ class Predictor:
         read_threshold(threshold, self.classes.num_classes)
 
     @torch.inference_mode()
+    def forward(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities of tiles, or of images of one size, as `data/tiles` asks for them. N h w C uint8 → N K h w float32"""
+        with autocast(self.device, self.precision):
+            found = probabilities_of(self.model, self.device)(images)
+        _refuse_spoilt(bool(np.isfinite(found[:, 0]).all()))  # one class that is no number makes all so
+        return found
+
+    def labels_of(self, probabilities: np.ndarray, threshold: float | None = None) -> np.ndarray:
+        """Class numbers from probabilities. K H W → H W uint8"""
+        return labels_from_probabilities(probabilities, threshold, self.threshold)
+
+    @torch.inference_mode()
     def logits(self, pixels: np.ndarray) -> torch.Tensor:
         """Logits at the image's own size. H W 3 uint8 → 1 K H W"""
         with autocast(self.device, self.precision):
             logits = logits_at_own_size(self.model, pixels, self.view, self.device)
-        if not logits.isfinite().all():
-            fix = "Restore its folder, or train anew."
-            raise RunError(f"the network's outputs must be finite numbers; they are not: the run's weights are spoilt. {fix}")
+        _refuse_spoilt(bool(logits.isfinite().all()))
         return logits
 
     def labels(self, logits: torch.Tensor, threshold: float | None = None) -> np.ndarray:
@@ -105,3 +130,9 @@ class Predictor:
             return labels_from_logits(logits, self.threshold)[0].cpu().numpy()
         self.refuse_threshold(threshold)
         return (foreground(logits) >= threshold).to(torch.uint8).cpu().numpy()
+
+
+def _refuse_spoilt(finite: bool) -> None:
+    if not finite:
+        fix = "Restore its folder, or train anew."
+        raise RunError(f"the network's outputs must be finite numbers; they are not: the run's weights are spoilt. {fix}")

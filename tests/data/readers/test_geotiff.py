@@ -19,7 +19,8 @@ from maskwright.config.data import DataConfig
 from maskwright.data.dataset import IGNORE, Bands, Listing, MaskForm, Record
 from maskwright.data.forms import rasters as form
 from maskwright.data.opening import Opened, open_dataset
-from maskwright.data.rasters import georeferenced, labels_geotiff, raster_pixels, read_georeference
+from maskwright.data.rasters import georeferenced, new_like, raster_pixels, read_georeference
+from maskwright.data.rasters import opened as opened_raster
 from maskwright.data.raw import read_head, read_raw_image, read_record
 from maskwright.data.readers import list_records
 from maskwright.data.readers.geotiff import windows
@@ -288,7 +289,8 @@ def test_label_files_lie_where_their_image_does(tmp_path: Path) -> None:
     labels = np.random.default_rng(0).integers(0, 4, (300, 280)).astype(np.uint8)
     labels[0] = IGNORE
     palette = np.random.default_rng(1).integers(0, 256, (256, 3)).astype(np.uint8)
-    (tmp_path / "labels.tif").write_bytes(labels_geotiff(labels, like, palette))
+    with opened_raster(source) as image, new_like(tmp_path / "labels.tif", image, 1, "uint8", IGNORE, palette) as written:
+        written.write(labels, 1)
     with rasterio.open(source) as one, rasterio.open(tmp_path / "labels.tif") as two:
         assert (two.crs, two.transform, two.nodata, two.shape) == (one.crs, one.transform, IGNORE, one.shape)
         assert (two.read(1) == labels).all()

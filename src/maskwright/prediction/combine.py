@@ -1,0 +1,136 @@
+"""Networks put together: an image turned and mirrored (test-time augmentation), and several runs as an ensemble.
+
+    network = combine([first, second], tta="flips")     # predicts as one of them does
+
+A tile is seen by all before it is put beside the others, so memory stays a band's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from maskwright.data.dataset import Bands, ClassMap
+from maskwright.data.geometry import View
+from maskwright.data.tiles import Forward
+from maskwright.errors import UsageError, listed
+
+Tta = Literal["flips", "d4"]
+
+
+class Network(Protocol):
+    """What predicts: a run's `Predictor`, a `Bundle`, or several of them."""
+
+    @property
+    def view(self) -> View: ...
+    @property
+    def classes(self) -> ClassMap: ...
+    @property
+    def bands(self) -> Bands: ...
+    @property
+    def any_depth(self) -> bool: ...
+    @property
+    def forward(self) -> Forward: ...
+    @property
+    def identity(self) -> str: ...  # another where it may predict otherwise
+
+    def labels_of(self, probabilities: np.ndarray, threshold: float | None) -> np.ndarray: ...
+    def refuse_threshold(self, threshold: float | None) -> object: ...
+
+
+@dataclass(frozen=True)
+class Combined:
+    """Several networks, or one in several positions; their mean is predicted.
+
+    With `spread`, a further plane tells how much they disagree: the mean of their entropies, see `uncertainty`.
+    """
+
+    first: Network
+    view: View
+    classes: ClassMap
+    bands: Bands
+    any_depth: bool
+    forward: Forward
+    identity: str
+    spread: bool = False
+
+    def labels_of(self, probabilities: np.ndarray, threshold: float | None) -> np.ndarray:
+        return self.first.labels_of(probabilities, threshold)
+
+    def refuse_threshold(self, threshold: float | None) -> object:
+        return self.first.refuse_threshold(threshold)
+
+
+def combine(networks: Sequence[Network], tta: Tta | None = None, names: Sequence[str] = (), spread: bool = False) -> Network:
+    """One network of several, which must see images alike; with `spread` their disagreement is told, too."""
+    first = networks[0]
+    for network, name in zip(networks, names, strict=False):
+        _refuse_other(first, network, names[0], name)
+    if len(networks) == 1 and tta is None:
+        return first
+    turned = [_in_positions(network.forward, tta) if tta else network.forward for network in networks]
+    forward = turned[0] if len(networks) == 1 else _mean(turned, spread)
+    identity = "\n".join([*(network.identity for network in networks), tta or ""])
+    return Combined(
+        first, first.view, first.classes, first.bands, first.any_depth, forward, identity, spread and len(networks) > 1
+    )
+
+
+def _refuse_other(one: Network, two: Network, name: str, other: str) -> None:
+    parts = {"classes": "names", "bands and tones": "bands", "view, size, scale and tiles": "view", "depth": "any_depth"}
+    for told, part in parts.items():
+        got = [getattr(network.classes if part == "names" else network, part) for network in (one, two)]
+        if got[0] != got[1]:
+            fix = "Predict with runs that were trained alike, or with each of them alone."
+            raise UsageError(f"`RUN RUN …` must be runs of the same classes that see images alike; the {told} of "
+                             f"{listed([name, other], 'and')} differ. {fix}")  # fmt: skip
+
+
+def _in_positions(forward: Forward, tta: Tta) -> Forward:
+    """The mean over an image and its mirror images; `d4`: turned by right angles, too."""
+
+    def seen(images: np.ndarray) -> np.ndarray:
+        total: np.ndarray | None = None
+        for turns in range(4) if tta == "d4" else (0, 2):
+            for mirrored in (False, True):
+                x = np.rot90(images, turns, axes=(1, 2))
+                y = forward(np.ascontiguousarray(x[:, :, ::-1] if mirrored else x))
+                y = np.rot90(y[..., ::-1] if mirrored else y, -turns, axes=(2, 3))
+                total = np.array(y) if total is None else np.add(total, y, out=total)
+        assert total is not None
+        total /= 8 if tta == "d4" else 4
+        return total
+
+    return seen
+
+
+def _mean(forwards: Sequence[Forward], spread: bool) -> Forward:
+    def seen(images: np.ndarray) -> np.ndarray:
+        total = entropies = np.zeros(1, np.float32)
+        for forward in forwards:
+            found = forward(images)
+            total = total + found
+            entropies = entropies + entropy(found, 1) if spread else entropies
+        total /= len(forwards)
+        return np.concatenate([total, entropies[:, np.newaxis] / len(forwards)], axis=1) if spread else total
+
+    return seen
+
+
+def entropy(probabilities: np.ndarray, axis: int = 0) -> np.ndarray:
+    """How undecided probabilities are along an axis: 0 where one class is certain, 1 where all are equally likely."""
+    num = probabilities.shape[axis]
+    terms = probabilities * np.log(np.maximum(probabilities, 1e-12))
+    return np.clip(-terms.sum(axis=axis) / np.log(max(2, num)), 0, 1).astype(np.float32)
+
+
+def uncertainty(planes: np.ndarray, num_classes: int) -> np.ndarray:
+    """Entropy of the probabilities, K h w → h w; with a further plane, the part of it that is disagreement of an ensemble.
+
+    The entropy of the mean less the mean of the entropies: 0 where all say the same, however undecided each of them is.
+    """
+    whole = entropy(planes[:num_classes])
+    return whole if len(planes) == num_classes else np.maximum(whole - planes[num_classes], 0)

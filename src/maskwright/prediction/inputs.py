@@ -1,0 +1,109 @@
+"""What is to be predicted: files, folders, patterns, a list on stdin; and the name that each one's predictions get."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from maskwright.config.data import DataConfig
+from maskwright.data.layout import image_files
+from maskwright.data.opening import list_data
+from maskwright.data.partial import PartialListing
+from maskwright.errors import MaskwrightError, UsageError, counted, listed
+from maskwright.prediction.ledger import LEDGER, UNFINISHED
+from maskwright.prediction.outputs import ENDS, LEGEND
+
+
+def refuse_among(out: Path, folders: Iterable[Path], files: Iterable[Path]) -> None:
+    """Stop where predictions would lie among the images: predicted the next time, or in the way of one."""
+    place = Path(os.path.realpath(out))  # Path.resolve stops at a link to itself
+    real = [(folder, Path(os.path.realpath(folder))) for folder in folders]
+    among = [folder for folder, found in real if place in (found, *found.parents) or found in place.parents]
+    among += [file.parent for file in files if place in Path(os.path.realpath(file)).parents]
+    if among:
+        fix = "Choose a folder elsewhere."
+        raise UsageError(f"`--out` must be a folder apart from the images; got {out}, and images are in {among[0]}. {fix}")
+
+
+def expand(paths: Iterable[str | Path], stdin: TextIO | None = None) -> list[Path]:
+    """The files and folders that are named: `-` stands for a list on stdin, a path a line; a pattern for what it matches."""
+    found: list[Path] = []
+    for path in map(str, paths):
+        if path == "":  # as of "$PHOTOS", which was never set
+            raise UsageError("`IMAGES` must be image files or folders of them; got an empty name. The current folder is a dot.")
+        if path == "-":
+            lines = [line.strip("\r\n") for line in stdin or sys.stdin]
+            if not any(lines):
+                raise UsageError("`IMAGES` must be listed on stdin, a path a line, where `-` is given; got none.")
+            found += [Path(line) for line in lines if line]
+        elif not Path(path).exists() and glob.has_magic(path):
+            matched = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - which knows no ** without a folder before it
+            if not matched:
+                raise UsageError(f"`IMAGES` must be image files or folders of them; nothing matches {path}. Check the pattern.")
+            found += map(Path, matched)
+        else:
+            found.append(Path(path))
+    return found
+
+
+def predicted_files(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
+    """Folders stand for the images in them and in their sub-folders; and remarks on masks among them."""
+    files: list[Path] = []
+    notes: list[str] = []
+    for path in expand(paths):
+        if path.is_dir():
+            inside, _ = image_files(path)
+            if not inside:
+                raise UsageError(f"`IMAGES` must be image files or folders of them; {path} holds none. Check the path.")
+            masks = _masks_among(path, inside)
+            files += [image for image in inside if image not in masks]
+            notes += [f"{path} is a data set: {counted(len(masks), 'mask')} in it left aside"] if masks else []
+        elif not path.suffix and not path.exists():
+            raise UsageError(f"`IMAGES` must be image files or folders of them; {path} is not there. Check the path.")
+        else:
+            files.append(path)
+    return files, notes
+
+
+def _masks_among(folder: Path, pictures: Sequence[Path]) -> set[Path]:
+    """Where a folder is read as a data set: its masks, and all that lies in folders of masks alone."""
+    try:
+        listing = list_data(DataConfig(root=str(folder)))[1]
+    except PartialListing as partial:
+        listing = partial.listing
+    except MaskwrightError:
+        return set()
+    masks = {record.mask for record in listing.records}
+    places = {mask.parent for mask in masks} - {record.image.parent for record in listing.records}
+    return {path for path in pictures if path in masks or path.parent in places}
+
+
+def names_for(files: Sequence[Path], folders: Sequence[Path]) -> list[str]:
+    """A file name for each image: its path in the folder it was found in, with its suffix or whole path where names repeat."""
+    # without `..`, which would lead out of the folder for predictions
+    places, roots = ([Path(os.path.normpath(path.absolute())) for path in some] for some in (files, folders))
+    inside = [path.relative_to(next((root for root in roots if root in path.parents), path.parent)) for path in places]
+    plain = [path.with_name(path.name.replace(".", "-")) for path in places]
+    shared = Path(os.path.commonpath([path.parent for path in plain])).parent
+    ways = (
+        [path.with_suffix("") for path in inside],
+        [path.with_name(path.name.replace(".", "-")) for path in inside],
+        [Path("-".join([*path.parent.parts[-2:], path.name]).strip("/")) for path in plain],
+        [path.relative_to(shared) for path in plain],
+    )
+    for same in (str.lower, str):  # some file systems tell no case apart
+        for names in ways:
+            if _can_lie_together({same(name.as_posix()) for name in names}, len(names)):
+                return [name.as_posix() for name in names]
+    twice = listed(sorted({str(path) for path, place in zip(files, places, strict=True) if places.count(place) > 1}))
+    raise UsageError(f"`IMAGES` must be different files; {twice or files[0].name} would be written twice. Name each once.")
+
+
+def _can_lie_together(names: set[str], wanted: int) -> bool:
+    """Whether names differ, and no file of one would have the name of a folder that another lies in."""
+    folders = {folder.as_posix() for name in names for folder in Path(name).parents}
+    return len(names) == wanted and not folders & {LEDGER, LEGEND, UNFINISHED, *(name + end for name in names for end in ENDS)}

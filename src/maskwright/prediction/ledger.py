@@ -1,0 +1,133 @@
+"""predictions.csv: what was written into a folder of predictions; and which images of a call that did not end are done."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from maskwright.errors import UsageError, listed
+from maskwright.files import UNHARMED, write_atomically, writing
+from maskwright.runs import refuse_used
+
+LEDGER = "predictions.csv"
+UNFINISHED = "unfinished.jsonl"  # there until a call has ended with every image predicted
+_COLUMNS = ("file", "image", "sha256")
+_TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+
+
+class Ledger:
+    """predictions.csv: every file that was written, of which image, and its hash; a file it does not list is not replaced."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.path = out, out / LEDGER
+        self.rows = _read_ledger(out) or []
+
+    def __enter__(self) -> Ledger:
+        self._write_all(self.rows)
+        self._stream = self.path.open("a", **_TEXT)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._stream.close()
+        if not self.rows:  # nothing was written: no trace of it stays
+            self.path.unlink(missing_ok=True)
+            (self.out / UNFINISHED).unlink(missing_ok=True)
+        elif kind is None:
+            self._write_all({file: (file, image, digest) for file, image, digest in self.rows}.values())  # the last of each
+
+    def refuse_changed(self, names: Iterable[str]) -> None:
+        """Stop where one of these files is somebody else's, or was changed since it was written."""
+        known = {(file, digest) for file, _, digest in self.rows}
+        there = [name for name in names if os.path.lexists(self.out / name)]
+        ours = (name for name in there if (self.out / name).is_file())
+        others = {*there} - {name for name in ours if (name, file_digest(self.out / name)) in known}
+        if others:
+            fix = "Choose another, or move them away."
+            raise UsageError(f"`--out` must be a folder where no work is lost; {self.out} holds {listed(sorted(others))}, which "
+                             f"predict did not write or somebody has changed since. {fix}")  # fmt: skip
+
+    def write(self, file: str, image: Path | str, content: bytes | Path) -> bool:
+        """Write a file (or rename one written into this folder), listed before it is there; whether it was there before."""
+        digest = file_digest(content) if isinstance(content, Path) else _digest(content)
+        row = (file, str(image), digest)
+        place = self.out / file
+        replaced = os.path.lexists(place)
+        with writing(self.path, "write", UNHARMED):
+            csv.writer(self._stream).writerow(row)
+            self._stream.flush()
+        if isinstance(content, Path):
+            write_atomically(place, lambda temporary: content.replace(temporary))
+        else:
+            write_atomically(place, lambda temporary: temporary.write_bytes(content))
+        self.rows.append(row)
+        return replaced
+
+    def go_on(self, key: str) -> set[str]:
+        """The images that an earlier call with the same key, which did not end, has done; what is done now is noted, too."""
+        self._unfinished = self.out / UNFINISHED
+        done: dict[str, str] = {}
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            head, *lines = self._unfinished.read_text(encoding="utf-8").splitlines()
+            if json.loads(head) == {"key": key}:
+                for line in lines:
+                    told = json.loads(line)  # the last may have been cut by what ended the call
+                    if _state(told["image"]) == told["state"] and all((self.out / file).is_file() for file in told["files"]):
+                        done[told["image"]] = line
+        text = "\n".join([json.dumps({"key": key}), *done.values()]) + "\n"
+        write_atomically(self._unfinished, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        return set(done)
+
+    def note_done(self, image: Path, files: Iterable[str]) -> None:
+        """An image whose files are all there."""
+        told = {"image": str(image), "state": _state(image), "files": [*files]}
+        with writing(self._unfinished, "write", UNHARMED), self._unfinished.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(told) + "\n")
+
+    def end(self) -> None:
+        """Every image is done: the next call begins anew."""
+        self._unfinished.unlink(missing_ok=True)
+
+    def _write_all(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        def write(path: Path) -> None:
+            with path.open("w", **_TEXT) as stream:
+                csv.writer(stream).writerows([_COLUMNS, *rows])
+
+        write_atomically(self.path, write)
+
+
+def _read_ledger(out: Path) -> list[tuple[str, str, str]] | None:
+    """File, image and hash of all that was written into a folder; None where it is no folder of predictions."""
+    try:
+        with (out / LEDGER).open(**_TEXT) as stream:
+            head, *rows = csv.reader(stream)
+    except (OSError, ValueError, csv.Error):
+        return None
+    return [(row[0], row[1], row[2]) for row in rows if len(row) == len(_COLUMNS)] if tuple(head) == _COLUMNS else None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, which need not fit into memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _state(image: Path | str) -> list[int]:
+    """What changes when somebody replaces an image."""
+    found = Path(image).stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def refuse_used_folder(out: Path) -> None:
+    """Predictions go into a new or empty folder, or to those of earlier calls."""
+    if _read_ledger(out) is None:
+        refuse_used(out)
