@@ -41,6 +41,7 @@ from support import (
     leftovers,
     maskwright,
     noise,
+    opened,
     picture,
     rows,
     start,
@@ -102,11 +103,21 @@ def test_a_live_run_is_left_alone_and_a_killed_one_goes_on(tmp_path: Path) -> No
     assert not (run / LOCK).exists()
 
 
-def test_a_second_start_in_a_folder_is_refused_while_the_first_reads_its_data(tmp_path: Path) -> None:
-    with lock_folder(tmp_path / "run", task="config.yaml"):
-        outcome = maskwright(*endless(tmp_path / "run"))
-    assert outcome.code == 2 and f"another is at work in {tmp_path / 'run'}. Wait until it is done" in outcome.sentence
-    assert not (tmp_path / "run").exists()
+@pytest.mark.parametrize("command", ["train", "train --folds 2", "compare", "search", "train --resume"])
+def test_the_second_in_a_folder_is_refused_before_it_reads_the_data(command: str, tmp_path: Path) -> None:
+    base = f"base: {{data: {{root: '{data()}', size: 32}}, train: {{epochs: 1}}}}\n"
+    (tmp_path / "compare.yaml").write_text(base + "matrix: {seed: [0, 1]}\n")
+    (tmp_path / "search.yaml").write_text(base + "search: {lr: [0.1, 0.01]}\n")
+    out = copy_of(finished(), tmp_path / "out") if "--resume" in command else tmp_path / "out"
+    (out / "model.safetensors").unlink(missing_ok=True)
+    words = [*command.split(), *([out] if "--resume" in command else [*endless(out)[1:]])]
+    if command in ("compare", "search"):
+        words = [command, tmp_path / f"{command}.yaml", "--out", out]
+    with lock_folder(out), opened() as paths:
+        outcome = maskwright(*words)
+    assert outcome.code == 2 and f"another is at work in {out}. Wait until it is done" in outcome.sentence
+    assert paths and not [path for path in paths if Path(path).is_relative_to(data())]
+    assert out.exists() == ("--resume" in command)
 
 
 def test_a_lock_is_held_by_one_and_leaves_nothing(tmp_path: Path) -> None:

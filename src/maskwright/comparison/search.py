@@ -56,12 +56,13 @@ def search(space: Space, root: Path, say: Say = lambda line: None, console: Cons
     started = time.monotonic()
     optuna = load_optuna()
     _refuse_other(root, space)
-    plan = prepare(space.base, None, console)  # data that cannot be used are told before anything is written
-    budget, num_val = budget_of(plan), len(plan.opened.dataset.split("val"))
-    plan.opened.store.close()
-    refuse_among_data(root, plan.opened.dataset)
     with lock_folder(root), quiet(optuna):
         _refuse_other(root, space)  # somebody may have used the time
+        plan = prepare(space.base, None, console)  # data that cannot be used are told before anything is written
+        budget, num_val = budget_of(plan), len(plan.opened.dataset.split("val"))
+        plan.opened.store.close()
+        refuse_among_data(root, plan.opened.dataset)
+        del plan
         if not (root / GIVEN).is_file():
             write_text(root / GIVEN, yaml.safe_dump(plain(space.document()), sort_keys=False, allow_unicode=True))
         study = open_study(optuna, space, root)
