@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,8 @@ from maskwright.config.flags import parse_overrides
 from maskwright.files import temporary_beside
 from maskwright.models.devices import choose_precision
 from maskwright.runs import Run
-from maskwright.training import fit
+from maskwright.training import fit, module
+from maskwright.training.callbacks import read_best
 from support import EPOCHS, TINY, columns, copy_of, data, finished, leftovers, maskwright, rows, session_folder, start, wait_until
 
 pytestmark = pytest.mark.xdist_group("resume")
@@ -131,6 +133,34 @@ def test_checkpoints_are_written_every_so_many_epochs_and_a_resume_goes_on_from_
     assert (torch.load(last, weights_only=True)["epoch"] if last.exists() else None) == saved
     assert rows(run) == 5
     assert_same(resumed(run), whole)
+
+
+@pytest.mark.parametrize("renamed", ["last.ckpt", "best.ckpt"])
+def test_killed_between_its_two_checkpoints_a_run_ships_a_best_of_its_own_history(tmp_path, monkeypatch, renamed):
+    """Where arithmetic is not bit-exact: the third epoch scored higher than it, or any other, will when it is trained again."""
+    words = [*command(tmp_path / "run", "fp32")[1:-2], "--train.repeats", "2", "--epochs", "5", "--train.save_every", "1"]
+    run, replace, metrics = tmp_path / "run", Path.replace, module.epoch_metrics
+
+    def lucky(*counts: Any) -> dict[str, float]:
+        return metrics(*counts) | {0: {"val_iou": 0.98}, 2: {"val_iou": 0.99}}.get(rows(run), {})
+
+    def kill_before(path: Path, target: Path) -> Path:
+        if rows(run) == 3 and Path(target).name == renamed:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "epoch_metrics", lucky)
+        patch.setattr(Path, "replace", kill_before)
+        with pytest.raises(KeyboardInterrupt):
+            fit.train(load_config(None, parse_overrides([str(word) for word in words])), run)
+    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["epoch"] == (1 if renamed == "last.ckpt" else 2)
+    resumed(run)
+    best, history = read_best(Run.open(run)), Run.open(run).history
+    assert best["val_iou"] == history[int(best["epoch"])]["val_iou"] == max(row["val_iou"] for row in history)
+    assert best["val_iou"] == (0.98 if renamed == "last.ckpt" else 0.99)
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
 def test_killed_before_the_first_checkpoint(tmp_path):

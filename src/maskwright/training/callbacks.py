@@ -15,12 +15,14 @@ from safetensors.torch import save_file
 
 from maskwright.config import TrainConfig
 from maskwright.config.base import higher_is_better
+from maskwright.models.weights import can_be_mapped
 from maskwright.runs import Run
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import rates
 from maskwright.training.pace import Pace
 
 AfterEpoch = Callable[[int, int, dict[str, float]], bool]
+_NEXT = "checkpoints/best-next.ckpt"  # new best weights, until last.ckpt tells of them
 _SAVE_SHARE = 0.03  # of the time may go into last.ckpt; an epoch of seconds isn't worth half a gigabyte each
 
 
@@ -119,13 +121,18 @@ class Keeper(pl.Callback):
             self.save(trainer, module)
 
     def save(self, trainer: pl.Trainer, module: SegmentationTraining) -> None:
-        """Write best.ckpt if it is new, then last.ckpt: a reader never finds a last without its best."""
+        """Write last.ckpt and, if it is new, best.ckpt, which takes its place only after the last that tells of it.
+
+        Killed between the two, a run would keep a best of an epoch that it trains again, perhaps to another score.
+        """
         started = time.perf_counter()
         if self._unsaved and module.best_weights is not None:
             best = {"state_dict": module.best_weights, **self.best}
-            self.run.write("checkpoints/best.ckpt", lambda path: torch.save(best, path))
+            self.run.write(_NEXT, lambda path: torch.save(best, path))
             self._unsaved = False
         self.run.write("checkpoints/last.ckpt", lambda path: trainer.save_checkpoint(path, weights_only=False))
+        if (self.run.root / _NEXT).is_file():
+            (self.run.root / _NEXT).replace(self.run.checkpoints / "best.ckpt")
         self._saved_at = time.perf_counter()
         self._save_took = self._saved_at - started
 
@@ -180,6 +187,18 @@ class SaveAfterEpoch(pl.Callback):
         assert isinstance(pl_module, SegmentationTraining)
         if trainer.is_global_zero:
             self.keeper.maybe_save(trainer, pl_module)
+
+
+def recover_best(run: Run) -> None:
+    """After a kill: new best weights take their place if last.ckpt tells of their epoch, else they go; it is trained again."""
+    path = run.root / _NEXT
+    if path.is_file():
+        last = torch.load(run.checkpoints / "last.ckpt", map_location="cpu", mmap=can_be_mapped(path), weights_only=True)
+        best = torch.load(path, map_location="cpu", mmap=can_be_mapped(path), weights_only=True)
+        if last["callbacks"][Keeper.__qualname__]["best"]["epoch"] == best["epoch"]:
+            path.replace(run.checkpoints / "best.ckpt")
+        else:
+            path.unlink()
 
 
 def read_best(run: Run) -> dict[str, Any]:

@@ -47,6 +47,7 @@ from maskwright.training.callbacks import (
     KeepPace,
     SaveAfterEpoch,
     read_best,
+    recover_best,
     write_weights,
 )
 from maskwright.training.diagnose_evidence import FAILURE
@@ -172,6 +173,7 @@ def _resume(run: Run, config: Config, console: Console | None, log: Sequence[Log
             console.print(f"nothing was saved before {run.root} stopped: it begins anew", soft_wrap=True)
         if last.is_file():
             _refuse_spoilt(last)
+            recover_best(run)
             _refuse_spoilt(run.checkpoints / "best.ckpt")
         return _fit(run, plan, last if last.is_file() else None, console, log=log, every_epoch=every_epoch)
     finally:
