@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from scenes import SCHEMES, Scenes
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
@@ -53,6 +53,8 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(options.seed)
     model = build(options.encoder).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if options.init:
+        model.load_state_dict(load_file(options.init), strict=False)
     matrices = [one for one in model.parameters() if one.ndim >= 2]
     others = [one for one in model.parameters() if one.ndim < 2]
     groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
@@ -79,9 +81,10 @@ def main() -> None:
             if steps % SAY == 0:
                 told = ", ".join(f"{name} {value / SAY:.3f}" for name, value in zip((*SCHEMES, "shape IoU"), said, strict=True))
                 print(f"{done:4.0%}  {steps * options.batch} pictures  {told}", flush=True)
-                said[:], shown = 0, done
+                said[:] = 0
                 if options.keep_every and int(done * 100) // options.keep_every > int(shown * 100) // options.keep_every:
                     keep(model, options, steps)
+                shown = done
     except KeyboardInterrupt:
         print("stopped; keeping what was learned so far")
     keep(model, options, steps)
@@ -140,6 +143,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--weight-decay", type=float, default=0.02)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--init", type=Path, help="weights to go on from, kept by an earlier call")
     parser.add_argument("--keep-every", type=int, default=0, help="percent of the time after which weights are kept meanwhile")
     return parser.parse_args()
 

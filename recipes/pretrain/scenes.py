@@ -2,6 +2,7 @@
 
     scenes = Scenes(np.random.default_rng(0))
     image, labels = scenes.draw(192)  # H W 3 uint8, and one mask a label scheme: 3 H W uint8
+    python recipes/pretrain/scenes.py sheet.jpg
 
 Nothing but formulas: materials (noise, stripes, bricks, cells …) cut into shapes (blobs, stars, rings, thin lines,
 touching cells, standing boxes …), lit, blurred and made noisy. A picture has three label schemes at once: what shape a
@@ -10,6 +11,7 @@ pixel belongs to, what material it shows, and whether an edge of a thing runs th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -349,3 +351,20 @@ def _material(rng: np.random.Generator, name: str) -> np.ndarray:
         inside = np.minimum(np.mod(x + (row % 2) * period, 2 * period), np.mod(y, period))
         plane = np.where(inside < max(1.5, 0.12 * period), -1.5, 0.5) + 0.3 * fractal_noise(rng, side, side, 6, octaves=2)
     return np.clip(128 + 64 * plane, 0, 255).astype(np.uint8)
+
+
+def sheet(rows: int = 3, columns: int = 8, size: int = 144) -> np.ndarray:
+    """Pictures, each above its shapes and its materials."""
+    stream = Scenes(np.random.default_rng(0))
+    colours = cv2.applyColorMap((np.arange(len(MATERIALS), dtype=np.uint8) * 25)[:, None], cv2.COLORMAP_TURBO)[:, 0]
+    colours[0] = 40
+    bands: list[np.ndarray] = []
+    for _ in range(rows):
+        drawn = [stream.draw(size) for _ in range(columns)]
+        bands += [np.hstack([image for image, _ in drawn])]
+        bands += [np.hstack([colours[labels[scheme]] for _, labels in drawn]) for scheme in (0, 1)]
+    return np.vstack(bands)
+
+
+if __name__ == "__main__":
+    cv2.imwrite(sys.argv[1], sheet()[..., ::-1])
