@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench install clean
+.PHONY: demo test check docs bench install clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed          ## make the embedded data, train, evaluate, report
@@ -15,6 +15,9 @@ check: .venv/installed-dev     ## lint, formatting, types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check src tests benchmarks
 	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: .venv/installed-docs     ## the site in build/site: how-to pages, Python and command line; a dead link is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
 
 bench: .venv/installed-bench   ## the benchmarks of benchmarks/README.md; results in benchmarks/results
 	@$(BIN)/python benchmarks/run.py
@@ -37,6 +40,10 @@ install: .venv/installed
 
 .venv/installed-bench: .venv/installed
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@
+
+.venv/installed-docs: .venv/installed
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
 clean:

@@ -59,7 +59,7 @@ def main() -> None:
     others = [one for one in model.parameters() if one.ndim < 2]
     groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
     optimizer = Muon(groups, lr=options.lr, weight_decay=options.weight_decay)
-    loader = DataLoader(Stream(options.seed, options.size), options.batch, num_workers=options.workers, prefetch_factor=4)
+    loader = DataLoader(Stream(options.seed, options.size), options.batch, num_workers=options.workers)
     began, steps, shown, said = time.monotonic(), 0, 0.0, np.zeros(4)
     try:
         for images, labels in loader:
