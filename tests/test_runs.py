@@ -9,15 +9,17 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 import maskwright as mw
+from maskwright import files
 from maskwright.config import Config
 from maskwright.errors import RunError
-from maskwright.files import os_reason, write_atomically, writing
+from maskwright.files import os_reason, write_atomically, write_text, writing
 from maskwright.runs import PACKAGES, Run, default_out, git_state, provenance
 from support import EPOCHS, TINY, copy_of, data, disc_data, evaluated, finished, leftovers, maskwright, noise, picture
 
@@ -58,6 +60,19 @@ def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path):
 
     write_atomically(target, writer)
     assert seen == ["old"] and target.read_text() == "new"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it tells not how a file was opened")
+def test_what_is_flushed_to_disk_is_open_for_writing(tmp_path, monkeypatch):
+    """As Windows asks: there, a file that is open for reading alone is not flushed but refused."""
+    import fcntl
+
+    modes = []
+    monkeypatch.setattr(os, "fsync", lambda file: modes.append(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE))
+    write_text(tmp_path / "x.txt", "whole")
+    assert modes == [os.O_RDWR] and (tmp_path / "x.txt").read_text() == "whole"
+    flushing = [path.name for path in Path(files.__file__).parent.rglob("*.py") if "fsync(" in path.read_text()]
+    assert flushing == ["files.py"], "files are written whole in one place"
 
 
 def test_the_temporary_name_keeps_the_suffix_that_image_writers_go_by(tmp_path):

@@ -47,7 +47,7 @@ def write_atomically(path: Path, writer: Callable[[Path], object], safe: str = U
         temporary = temporary_beside(path)
         try:
             writer(temporary)
-            with temporary.open("rb") as file:
+            with temporary.open("r+b") as file:  # Windows flushes no file that is open for reading alone
                 os.fsync(file.fileno())
             temporary.replace(path)
         finally:

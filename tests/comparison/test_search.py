@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import math
 import shutil
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maskwright.comparison.cells import compare_cells
+from maskwright.comparison.matrix import read_matrix
 from maskwright.comparison.measuring import Measured
 from maskwright.comparison.plan import CellPlan, ComparisonPlan
 from maskwright.comparison.search import search
@@ -22,9 +25,10 @@ from maskwright.comparison.search_result import SearchResult, Trial, in_words
 from maskwright.comparison.search_space import Choices, Range, Space, read_space
 from maskwright.comparison.search_study import Watch, counted, importance, open_study, suggest, tell
 from maskwright.errors import ConfigError, RunError, install_command
+from maskwright.models import Segmenter
 from maskwright.reports.search_plots import panels, write_plots
 from maskwright.training import fit, module
-from support import data, maskwright, start, wait_until
+from support import TINY, data, maskwright, start, wait_until
 
 BASE = """base:
   data: {root: ROOT, size: 32}
@@ -266,6 +270,30 @@ def test_a_trial_without_memory_fails_and_other_errors_do_not_hide(tmp_path: Pat
     result = search(journal, tmp_path / "out")
     assert [(trial.state, trial.reason) for trial in result.trials] == [("failed", "memory did not suffice")]
     assert result.best is None and "None of 1 trials ran to its end" in in_words(result)[0]
+
+
+def num_networks() -> int:
+    return sum(isinstance(one, Segmenter) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("many", ["search", "folds", "compare"])
+def test_a_network_is_gone_before_the_next_is_trained(tmp_path: Path, many: str) -> None:
+    """A trainer's references go in circles: nothing but the collector, which asks for no memory of a GPU, ends them."""
+    before, left = num_networks(), []
+    gc.disable()
+    try:
+        if many == "search":
+            search(space_of(tmp_path, trials=2), tmp_path / "out", lambda _: left.append(num_networks()))
+        elif many == "folds":
+            maskwright("train", "--data", data(), *TINY, "--epochs", 1, "--folds", 2, "--out", tmp_path / "out")
+            left.append(num_networks())
+        else:
+            matrix = tmp_path / "compare.yaml"
+            matrix.write_text(BASE.replace("ROOT", str(data())) + "matrix: {seed: [0, 1]}\n")
+            compare_cells(read_matrix(matrix), tmp_path / "out", say=lambda _: left.append(num_networks()))
+    finally:
+        gc.enable()
+    assert left and max(left) <= before + (many == "folds"), "the last fold's predictor may be there"
 
 
 def test_data_that_cannot_be_used_are_told_before_anything_is_written(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -10,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from maskwright.comparison.begun import refuse_other
@@ -34,6 +32,7 @@ from maskwright.data.dataset import SPLITS
 from maskwright.data.record import data_document, refuse_among_data
 from maskwright.errors import ConfigError, MaskwrightError, UsageError, counted, is_out_of_memory, must, unknown
 from maskwright.folders import lock_folder
+from maskwright.models.devices import release_memory
 from maskwright.models.smp import refuse_unknown as refuse_unknown_smp
 from maskwright.models.weights import own_weights, without_weights
 from maskwright.runs import Run
@@ -162,7 +161,7 @@ def _run_all(matrix: Matrix, plan: Plan, runs: list[Run], root: Path, say: Say, 
         states.change(cell.name, **outcome, seconds=round(spent, 1))
         if outcome["state"] == "done" and first is None:
             first = Run(folder)
-        _free()
+        release_memory()
         say(_line(matrix, cell, states, folder, left[number + 1 :]))
 
 
@@ -200,13 +199,6 @@ def _train(cell: Cell, plan: Plan, folder: Path, console: Console | None) -> Non
         fit.resume(folder, console, log=settle_log(cell.config, {}).log, every_epoch=False)
     else:
         fit.train(budgeted(cell.config, plan.budget), folder, console, every_epoch=False)
-
-
-def _free() -> None:
-    """Give a cell's memory back before the next one takes its own."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _counted(matrix: Matrix, cell: Cell) -> str:

@@ -40,6 +40,7 @@ from maskwright.data.record import refuse_among_data
 from maskwright.errors import ConfigError, ModelError, RunError, TrainingError, is_out_of_memory, listed
 from maskwright.files import plain, write_json, write_text
 from maskwright.folders import lock_folder
+from maskwright.models.devices import release_memory
 from maskwright.runs import SEARCH, Run, refuse_used
 from maskwright.training import fit
 from maskwright.training.plan import prepare
@@ -73,6 +74,7 @@ def search(space: Space, root: Path, say: Say = lambda line: None, console: Cons
                 say(f"{space.minutes:g} minutes are used up after {len(done)} of {space.trials} trials")
                 break
             trial = _try(optuna, study, space, root, budget, len(done), console)
+            release_memory()
             result = _result(optuna, study, space, root, num_val)
             say(told(trial, space, result))
             _write(result, space)

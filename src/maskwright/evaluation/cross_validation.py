@@ -29,6 +29,7 @@ from maskwright.files import plain, write_json, write_text
 from maskwright.folders import lock_folder, new_folder
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import POLICY, Summary, summary
+from maskwright.models.devices import release_memory
 from maskwright.runs import FOLDS, GOES_ON, Run, ShownInNotebook
 from maskwright.terminal import Counter
 from maskwright.training import fit
@@ -139,6 +140,7 @@ def _train_folds(
             console.print(f"fold {fold} of {num}", highlight=False)
         run = _train_fold(of_fold(config, fold), root / f"fold-{fold}", console, tell if fold == 0 else None, began, moved)
         began = time.perf_counter()
+        release_memory()
         if not (run.root / "evaluation" / "val.json").is_file():
             evaluate(run, "val", moved, progress=Counter(console, "evaluating") if console else None)
         if fold == num - 2:
