@@ -106,8 +106,8 @@ class Counter:
     ...     tell(1, 300)
     """
 
-    def __init__(self, console: Console, label: str, then: str = "") -> None:
-        self.label, self.then = label, then
+    def __init__(self, console: Console, label: str, then: str = "", unit: str = "") -> None:
+        self.label, self.then, self.unit = label, then, unit
         self.done, self.total = 0, 0
         self._began = time.monotonic()
         self._is_estimated = False
@@ -141,7 +141,8 @@ class Counter:
         if not self.done or (self.done == self.total and self.then):
             told = self.then if self.done else self.label
             return fitted([(f"{told}, {duration(time.monotonic() - self._began)}", 0)], width)
-        pieces = [(f"{self.label} {self.done}/{self.total}", 0), (f"{duration(self._left())} left", 1)]
+        rate = f"{self.done / max(1e-9, time.monotonic() - self._began):.3g} {self.unit}/s" if self.unit else ""
+        pieces = [(f"{self.label} {self.done}/{self.total}", 0), (f"{duration(self._left())} left", 1), (rate, 2)]
         return fitted(pieces, width, self.done / self.total if self.progress.is_live else None)
 
 

@@ -75,7 +75,18 @@ OPEN_COMMANDS: dict[tuple[str, ...], dict[str, bool]] = {
         "--pictures": False,
         "--out": True,
     },
-    ("predict",): {**_OWN, "--out": True, "--mask-threshold": True},
+    ("predict",): {
+        **_OWN,
+        "--out": True,
+        "--mask-threshold": True,
+        "--write": True,
+        "--tta": True,
+        "--uncertainty": False,
+        "--min-area": True,
+        "--device": True,
+        "--precision": True,
+        "--batch-size": True,
+    },
     ("train",): {**_OWN, "--out": True, "--save-dir": True, "--resume": True, "--folds": True, "--plan": False},
     ("compare",): {**_OWN, "--out": True, "--split": True, "--plan": False},
     ("search",): {**_OWN, "--out": True, "--trials": True, "--minutes": True, "--plan": False},
@@ -228,7 +239,7 @@ def _keys_last(words: list[str]) -> list[str]:
     The configuration knows the keys, and its errors name file, line and nearest key; cyclopts needn't learn them.
     """
     command = next((known for known in OPEN_COMMANDS if tuple(words[: len(known)]) == known), None)
-    if command is None or (command in WITH_WEIGHTS and not any(_names_configuration(word) for word in words)):
+    if command is None or (command in WITH_WEIGHTS and not any(_names_configuration(word) or word == "-" for word in words)):
         return words
     own: list[str] = []
     rest: list[str] = []

@@ -67,9 +67,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(drawn)
 
 
-def counting(label: str, then: str = "") -> Counter:
-    """A count on stderr while images pass; with `then`, what is at work after them, until the count is left."""
-    return Counter(stderr(), label, then)
+def counting(label: str, then: str = "", unit: str = "") -> Counter:
+    """A count on stderr while images pass; with `then`, what is at work after them, until the count is left; in `unit`, so many
+    a second, too."""
+    return Counter(stderr(), label, then, unit)
 
 
 @contextmanager

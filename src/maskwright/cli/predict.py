@@ -3,63 +3,111 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from maskwright.cli.types import Flag
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from maskwright.config import Config
     from maskwright.prediction.bundle import Bundle
     from maskwright.prediction.predictor import Predictor
 
 
-def predict(*names: str, out: str = "predictions", mask_threshold: str | None = None, json: Flag = False) -> int:
-    """Predict images of any size with a run, or with weights of your own beside a configuration.
+def predict(
+    *names: str, out: str = "predictions", write: str = "labels,overlay", mask_threshold: str | None = None,
+    min_area: int = 0, uncertainty: Flag = False, tta: Literal["flips", "d4"] | None = None, device: str | None = None,
+    precision: str | None = None, batch_size: str = "auto", json: Flag = False,
+) -> int:  # fmt: skip
+    """Predict images of any size with a run, with several as an ensemble, or with weights of your own beside a configuration.
 
     maskwright predict runs/first photo.jpg
-    maskwright predict runs/first photos --out masks
+    maskwright predict runs/first photos --out masks --write labels,contours
+    maskwright predict runs/first runs/second runs/third 'scenes/*.tif' --uncertainty
     maskwright predict runs/first/export/onnx photos
     maskwright predict --model unet --weights my.pth photos --size 256
 
     Writes NAME.png (class numbers, with a palette) and NAME-overlay.jpg for each image; of a georeferenced
     TIFF the class numbers are NAME.tif, which lies where the image does, with nodata 255. legend.svg tells the colours
     of more than two classes. predictions.csv lists what was written; only files it lists are replaced. A file that
-    can't be read is told at the end, with exit code 2, and the rest is done.
+    can't be read is told at the end, with exit code 1, and the rest is done. The same command after a stop, or after bad
+    files were mended, does what is left.
 
     Parameters
     ----------
     names
-        RUN IMAGES…: the run folder, or that of a bundle (maskwright export), then image files or folders of them, of a
-        data set its images alone; what lies in sub-folders is written into sub-folders of the same names. With --weights
-        FILE no run is named: a CONFIG.yaml may stand in its place, and any key of a configuration is a flag (--model,
-        --size, --data.classes, …).
+        RUN IMAGES…: the run folder, or that of a bundle (maskwright export); several predict together, by the mean of their
+        probabilities. Then image files, folders of them (of a data set its images alone), patterns, or - for a list on
+        stdin; what lies in sub-folders is written into sub-folders of the same names. With --weights FILE no run is named:
+        a CONFIG.yaml may stand in its place, and any key of a configuration is a flag (--model, --size, --data.classes, …).
     out
         Folder to write to: new, empty, or of an earlier call, and apart from the images.
+    write
+        What is written, with commas between: labels, overlay, probabilities (TIFF, a band a class, 0 to 254, 255 for no
+        data) or probabilities-float, contours (GeoJSON), coco (JSON with run lengths), polygons (GeoPackage).
     mask_threshold
         Two classes: from which probability a pixel is foreground. A number, fixed (the run's own, 0.5 unless it was
         trained with another), or tuned: the one that maskwright evaluate RUN --mask-threshold tuned found on the val images.
+    min_area
+        Regions of fewer pixels take the class of what is nearest.
+    uncertainty
+        Write NAME-uncertainty too, from 0 to 254: the entropy of the probabilities, or how much of it is disagreement
+        where several runs predict together.
+    tta
+        Predict the mean over mirror images (flips, four passes), or turned by right angles too (d4, eight).
+    device
+        cpu, gpu or mps; a GPU if there is one, without it, but for runs that were trained on a CPU.
+    precision
+        bf16, fp16 or fp32; that of training where this machine has it.
+    batch_size
+        Tiles a pass; auto is 1 on a CPU, which gains nothing from more, and 8 on a GPU.
     json
         Print one JSON document on stdout.
     """
     import sys
+    from pathlib import Path
 
     from maskwright.cli.output import counting, say, say_json
     from maskwright.cli.source import read_source
-    from maskwright.errors import DataError, UsageError, printable
+    from maskwright.data.record import refuse_among_data
+    from maskwright.errors import DataError, UsageError, listed, must, printable
+    from maskwright.prediction.combine import combine
+    from maskwright.prediction.inputs import expand
+    from maskwright.prediction.outputs import Wanted, read_kinds
 
-    config, images = read_source(names)
-    run = images.pop(0) if config is None and images else ""
-    if not images:
+    flags = ["--precision", precision] if precision and any(name.startswith("--") for name in names) else []
+    config, words = read_source([*names, *flags])
+    runs = _take_runs(words) if config is None else []
+    if not words:
         raise UsageError(
             "`IMAGES` must name at least one file or folder; got none. Write: maskwright predict RUN IMAGES… --out DIR"
         )
+    kinds = read_kinds(write)
+    if min_area < 0:
+        raise UsageError(must("--min-area", "a number of pixels, 0 or more", min_area))
+    batch = _batch_size(batch_size)
+    images = expand(words)
 
     from maskwright.prediction.writers import predict_files
 
-    predictor, threshold, data, notes = _open(config, run, images, mask_threshold)
-    for note in notes:
-        print(f"weights {note}", file=sys.stderr)
-    written = predict_files(predictor, images, out, threshold, counting("predicting"), data)
+    opened = [_open(None, run, images, mask_threshold, device, precision) for run in runs]
+    if config is not None:
+        opened = [_open(config, "", images, mask_threshold, device, None)]
+    networks, thresholds = [one[0] for one in opened], {one[1] for one in opened}
+    if len(thresholds) > 1:
+        got = listed(sorted(map(str, thresholds)), "and")
+        raise UsageError(must("--mask-threshold", "one for all runs that predict together", got, "Give a number, such as 0.5."))
+    for _, _, data, notes in opened:
+        for note in notes:
+            print(f"weights {note}", file=sys.stderr)
+        if data:
+            refuse_among_data(Path(out), data)
+    network = combine(networks, tta, runs, uncertainty)
+    if batch is None:
+        batch = 8 if any(getattr(one, "device", None) and one.device.type != "cpu" for one in networks) else 1
+    wanted = Wanted(kinds, thresholds.pop(), uncertainty, min_area)
+    written = predict_files(network, images, out, None, counting("predicting", unit="images"), None, wanted, batch)
     for note in written.notes:
         print(f"note    {printable(note)}", file=sys.stderr)
     if json:
@@ -70,32 +118,66 @@ def predict(*names: str, out: str = "predictions", mask_threshold: str | None = 
     if written.problems:
         total = len(written.images) + len(written.problems)
         told = [f"{len(written.problems)} of {total} images could not be predicted:"] if total > 1 else []
-        raise DataError("\n  ".join([*told, *written.problems]))
+        error = DataError("\n  ".join([*told, *written.problems]))
+        error.exit_code = 1 if written.images else 2
+        raise error
     return 0
 
 
+def _take_runs(words: list[str]) -> list[str]:
+    """The runs and bundles that the words begin with, taken from them: the first in any case, further ones that are such."""
+    from pathlib import Path
+
+    from maskwright.prediction.bundle import is_bundle
+
+    runs = [words.pop(0)] if words else []
+    while words and ((Path(words[0]) / "config.yaml").is_file() or is_bundle(words[0])):
+        runs.append(words.pop(0))
+    return runs
+
+
+def _batch_size(text: str) -> int | None:
+    """Tiles a pass; None: as many as suit the device."""
+    from maskwright.errors import UsageError, must
+
+    if text == "auto":
+        return None
+    if not (text.isdecimal() and 1 <= int(text) <= 1024):
+        raise UsageError(must("--batch-size", "auto or a number from 1 to 1024", text))
+    return int(text)
+
+
 def _open(
-    config: Config | None, run: str, images: Sequence[str], mask_threshold: str | None
+    config: Config | None, run: str, images: Sequence[Path], mask_threshold: str | None, device: str | None, precision: str | None
 ) -> tuple[Predictor | Bundle, float | None, dict[str, Any] | None, list[str]]:
     """What predicts, its threshold, the run's data.json, and remarks. Of a bundle no torch is imported."""
+    from maskwright.errors import UsageError, must
     from maskwright.prediction.bundle import is_bundle, load_bundle
 
     if config is None and is_bundle(run):
+        if device not in (None, "cpu") or precision:
+            flag = "--precision" if precision else "--device"
+            raise UsageError(must(flag, "left out with a bundle, which runs as it was exported", precision or device))
         bundle = load_bundle(run)
         return bundle, bundle.threshold_for(mask_threshold), None, []
 
-    from maskwright.errors import UsageError, must
     from maskwright.evaluation.settle import threshold_for_prediction
+    from maskwright.models.devices import named_device
     from maskwright.prediction.from_weights import predictor_for
     from maskwright.prediction.inputs import predicted_files
     from maskwright.prediction.predictor import Predictor
     from maskwright.prediction.threshold import read_threshold
     from maskwright.runs import Run
 
+    place = named_device(device)
     if config is None:
+        if precision not in (None, "bf16", "fp16", "fp32"):
+            raise UsageError(must("--precision", "bf16, fp16 or fp32", precision))
         opened = Run.open(run)
-        predictor = Predictor.from_run(opened)
+        predictor = Predictor.from_run(opened, place, precision)
         return predictor, threshold_for_prediction(opened, mask_threshold), opened.data, []
+    if place:
+        config = config.replace({"train.devices": place})
     predictor, notes = predictor_for(config, predicted_files(images)[0])
     wish = read_threshold(mask_threshold, predictor.classes.num_classes)
     if wish == "tuned":

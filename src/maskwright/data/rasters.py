@@ -8,7 +8,9 @@ rasterio is an extra (`geo`) and imported where it is needed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -171,6 +173,19 @@ def new_like(path: Path, like: Any, count: int, dtype: str, nodata: float, palet
     if overviews := like.overviews(1):
         with rasterio.open(path, "r+") as raster:
             raster.build_overviews(overviews, rasterio.enums.Resampling.nearest)
+    _refuse_cut(path)
+
+
+def _refuse_cut(path: Path) -> None:
+    """Stop where parts of a TIFF lie beyond its end: on a full disk GDAL goes on without a word."""
+    size = path.stat().st_size
+    try:
+        with open_tiff(path) as tiff:
+            parts = [one for page in tiff.pages for one in zip(page.dataoffsets, page.databytecounts, strict=True)]  # pyright: ignore
+    except Exception:  # noqa: BLE001 - its tables were cut, too: tifffile raises whatever it stumbles over
+        parts = [(size, 1)]
+    if not parts or max(offset + count for offset, count in parts) > size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def other_grid(image: Path, mask: Path) -> str:

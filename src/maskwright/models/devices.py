@@ -25,6 +25,15 @@ def choose_device() -> tuple[str, str]:
     return "cpu", "no GPU found"
 
 
+def named_device(name: str | None) -> str | None:
+    """The device of ours that a person names: mps is the GPU of an Apple computer."""
+    if name not in (None, "cpu", "gpu", "mps"):
+        raise UsageError(must("--device", "cpu, gpu or mps", name))
+    if name == "mps" and (torch.cuda.is_available() or not torch.backends.mps.is_available()):
+        raise UsageError(must("--device", "a device of this machine", "mps, and no Apple GPU was found", "Choose cpu or gpu."))
+    return "gpu" if name == "mps" else name
+
+
 def refuse_missing_device(device: str) -> None:
     """Stop where training is to run on a GPU and there is none."""
     if device == "gpu" and choose_device()[0] != "gpu":

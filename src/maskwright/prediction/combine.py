@@ -45,7 +45,7 @@ class Network(Protocol):
 class Combined:
     """Several networks, or one in several positions; their mean is predicted.
 
-    With `spread`, a further plane tells how much they disagree: the mean of their entropies, see `uncertainty`.
+    With `spread`, a further plane tells how much they disagree.
     """
 
     first: Network
@@ -108,6 +108,12 @@ def _in_positions(forward: Forward, tta: Tta) -> Forward:
 
 
 def _mean(forwards: Sequence[Forward], spread: bool) -> Forward:
+    """The mean; with `spread`, and how much of its entropy is disagreement.
+
+    The entropy of the mean less the mean of the entropies (the mutual information): 0 where all say the same, however
+    undecided each of them is.
+    """
+
     def seen(images: np.ndarray) -> np.ndarray:
         total = entropies = np.zeros(1, np.float32)
         for forward in forwards:
@@ -115,7 +121,10 @@ def _mean(forwards: Sequence[Forward], spread: bool) -> Forward:
             total = total + found
             entropies = entropies + entropy(found, 1) if spread else entropies
         total /= len(forwards)
-        return np.concatenate([total, entropies[:, np.newaxis] / len(forwards)], axis=1) if spread else total
+        if not spread:
+            return total
+        apart = np.maximum(entropy(total, 1) - entropies / len(forwards), 0)
+        return np.concatenate([total, apart[:, np.newaxis]], axis=1)
 
     return seen
 
@@ -128,9 +137,5 @@ def entropy(probabilities: np.ndarray, axis: int = 0) -> np.ndarray:
 
 
 def uncertainty(planes: np.ndarray, num_classes: int) -> np.ndarray:
-    """Entropy of the probabilities, K h w → h w; with a further plane, the part of it that is disagreement of an ensemble.
-
-    The entropy of the mean less the mean of the entropies: 0 where all say the same, however undecided each of them is.
-    """
-    whole = entropy(planes[:num_classes])
-    return whole if len(planes) == num_classes else np.maximum(whole - planes[num_classes], 0)
+    """Entropy of the probabilities, K h w → h w; the further plane where an ensemble tells its disagreement."""
+    return entropy(planes) if len(planes) == num_classes else np.clip(planes[num_classes], 0, 1)

@@ -32,10 +32,12 @@ def refuse_among(out: Path, folders: Iterable[Path], files: Iterable[Path]) -> N
 def expand(paths: Iterable[str | Path], stdin: TextIO | None = None) -> list[Path]:
     """The files and folders that are named: `-` stands for a list on stdin, a path a line; a pattern for what it matches."""
     found: list[Path] = []
-    for path in map(str, paths):
-        if path == "":  # as of "$PHOTOS", which was never set
+    for path in paths:
+        if isinstance(path, Path):
+            found.append(path)
+        elif path == "":  # as of "$PHOTOS", which was never set
             raise UsageError("`IMAGES` must be image files or folders of them; got an empty name. The current folder is a dot.")
-        if path == "-":
+        elif path == "-":
             lines = [line.strip("\r\n") for line in stdin or sys.stdin]
             if not any(lines):
                 raise UsageError("`IMAGES` must be listed on stdin, a path a line, where `-` is given; got none.")

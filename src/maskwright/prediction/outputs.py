@@ -108,9 +108,17 @@ class Outputs:
         self.small = None if whole else np.empty((-(-height // step), -(-width // step)), np.uint8)
         self.uncertain = np.empty((height, width), np.uint8) if wanted.uncertainty and source.raster is None else None
         self._rasters: dict[str, Any] = {}
-        self._mapped: np.ndarray | None = None
+        self._planes: _Planes | None = None
 
     def __enter__(self) -> Outputs:
+        try:
+            self._begin()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def _begin(self) -> None:
         source, wanted, num = self.source, self.wanted, len(self.names)
         if source.raster is not None:
             if "labels" in wanted.kinds:
@@ -123,14 +131,9 @@ class Outputs:
                              np.nan if floats else IGNORE)  # fmt: skip
                 self._rasters["probabilities"].descriptions = tuple(self.names)
         elif wanted.probabilities:
-            import tifffile
-
-            kind = np.float32 if wanted.probabilities == "probabilities-float" else np.uint8
-            path = self._new("-probabilities.tif")
-            shape = (num, source.height, source.width)
-            self._mapped = tifffile.memmap(path, shape=shape, dtype=kind, photometric="minisblack", planarconfig="separate",
-                                           metadata={"Labels": [*self.names]})  # fmt: skip
-        return self
+            self._planes = _Planes(
+                self._new("-probabilities.tif"), self.names, (source.height, source.width), wanted.probabilities
+            )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
@@ -178,8 +181,8 @@ class Outputs:
                 self._rasters["uncertainty"].write(seen, 1, window=place)
         if self.wanted.probabilities:
             found = planes[-len(self.names) :]
-            if self._mapped is not None:
-                self._mapped[:, top:bottom] = found
+            if self._planes is not None:
+                self._planes.write(top, found)
             else:
                 self._rasters["probabilities"].write(found, window=place)
 
@@ -197,9 +200,6 @@ class Outputs:
         if "polygons" in wanted.kinds:
             assert self.labels is not None
             geopackage(self._new(_SHAPES["polygons"]), self.labels, self.names, place, crs)
-        if self._mapped is not None:
-            self._mapped.flush()  # type: ignore[attr-defined]
-            self._mapped = None
         self._open.close()
         yield from self._files
         if raster is None and "labels" in wanted.kinds:
@@ -225,6 +225,27 @@ class Outputs:
         buffer = io.BytesIO()
         drawn.save(buffer, "JPEG", quality=90)
         return buffer.getvalue()
+
+
+class _Planes:
+    """A TIFF of a plane a class that is filled by rows; by plain writing, because a map of it dies on a full disk."""
+
+    def __init__(self, path: Path, names: Sequence[str], size: tuple[int, int], kind: str) -> None:
+        import tifffile
+
+        self.path, self.size = path, size
+        shape, numbers = (len(names), *size), np.float32 if kind == "probabilities-float" else np.uint8
+        mapped = tifffile.memmap(path, shape=shape, dtype=numbers, photometric="minisblack", planarconfig="separate",
+                                 metadata={"Labels": [*names]})  # fmt: skip
+        self.start, self.order = int(mapped.offset), mapped.dtype  # type: ignore[attr-defined]
+
+    def write(self, top: int, planes: np.ndarray) -> None:
+        """Rows of each plane. K h W"""
+        height, width = self.size
+        with self.path.open("r+b") as file:
+            for index, plane in enumerate(planes):
+                file.seek(self.start + (index * height + top) * width * self.order.itemsize)
+                file.write(np.ascontiguousarray(plane, self.order).data)
 
 
 def _place(raster: Any) -> tuple[Affine | None, str]:

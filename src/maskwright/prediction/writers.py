@@ -20,7 +20,7 @@ from maskwright.data.pictures import indexed_png
 from maskwright.data.record import refuse_among_data
 from maskwright.data.tiles import predict_bands
 from maskwright.errors import DataError, counted, is_out_of_memory, listed
-from maskwright.files import write_atomically
+from maskwright.files import write_atomically, writing
 from maskwright.folders import new_folder
 from maskwright.prediction.combine import Network
 from maskwright.prediction.inputs import expand, names_for, predicted_files, refuse_among
@@ -141,7 +141,7 @@ class _Job:
     def _predict(self, source: Source, path: Path, name: str, writer: ThreadPoolExecutor) -> Future[bool]:
         """Predict an image; its files are there when the future is done."""
         network = self.network
-        with ExitStack() as stack:
+        with writing(self.out / name, "write"), ExitStack() as stack:
             stack.enter_context(source)
             outputs = stack.enter_context(Outputs(self.out, name, path, source, self.wanted, network.classes.names))
             shape = source.height, source.width
@@ -158,7 +158,7 @@ class _Job:
         return written
 
     def _write(self, kept: ExitStack, outputs: Outputs, path: Path) -> bool:
-        with kept:
+        with writing(outputs.out / outputs.name, "write"), kept:
             files = []
             for file, content in outputs.finish():
                 self.replaced += self.ledger.write(file, path, content)
