@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import resource
 import tempfile
@@ -17,7 +18,9 @@ from maskwright.data.augment import resolve
 from maskwright.data.geometry import View
 from maskwright.data.loader import EpochKeys, TrainSamples, train_loader
 from maskwright.data.opening import Opened, open_dataset
-from maskwright.data.store import choose_place
+from maskwright.data.store import PixelStore, choose_place
+from maskwright.data.synthetic import make
+from maskwright.data.synthetic.layouts import LAYOUTS
 from maskwright.errors import RunError
 from maskwright.runtime import free_memory
 
@@ -35,7 +38,7 @@ def test_every_place_gives_the_same_pixels(values: tuple[int, ...], make_set, tm
     for index in range(5):
         image, mask = ram.store.get(index)
         assert image.shape == (24, 32, 3) and mask.shape == (24, 32)
-        assert image.dtype == mask.dtype == np.uint8
+        assert image.dtype == mask.dtype == np.uint8 and image.flags.writeable and mask.flags.writeable
         for other in (disk, none):
             theirs = other.store.get(index)
             assert (theirs[0] == image).all()
@@ -125,6 +128,34 @@ def test_a_mask_that_changed_since_is_refused_when_decoded_anew(make_set, write_
     write_image(root / "masks" / "000.png", np.full((24, 32), 9, np.uint8))
     with pytest.raises(Exception, match=r"000\.png \(9\)"):
         found.store.get(0)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_training_that_decodes_its_files_anew_hashes_none(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("puzzle", tmp_path / "set", count=5, size=(32, 40), layout=layout)
+    found = opened(tmp_path / "set", "none", tmp_path)
+    hashed: list[object] = []
+    sha256 = hashlib.sha256
+    monkeypatch.setattr(hashlib, "sha256", lambda *data: (hashed.append(data), sha256(*data))[1])
+    for index in range(5):
+        found.store.get(index)
+    assert hashed == []
+    opened(tmp_path / "set", "none", tmp_path)
+    assert len(hashed) > 10, "as opening does"
+
+
+@pytest.mark.parametrize(("values", "num_relabelled"), [((0, 1), 0), ((0, 255), 5)])
+def test_what_is_kept_on_the_disk_is_written_once(
+    values: tuple[int, ...], num_relabelled: int, make_set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images, and masks of class numbers; masks of other values take them when the classes are settled."""
+    written: list[int] = []
+    relabelled: list[int] = []
+    put, relabel = PixelStore.put, PixelStore.relabel
+    monkeypatch.setattr(PixelStore, "put", lambda self, index, *pair: (written.append(index), put(self, index, *pair))[1])
+    monkeypatch.setattr(PixelStore, "relabel", lambda self, *one: (relabelled.append(one[0]), relabel(self, *one))[1])
+    opened(make_set(5, values=values), "disk", tmp_path / "cache").store.close()
+    assert written == list(range(5)) and len(relabelled) == num_relabelled
 
 
 @pytest.mark.parametrize(

@@ -180,9 +180,9 @@ def _settle(looks: Sequence[_Look], store: PixelStore, classes: ClassMap) -> lis
     items: list[Item] = []
     for index, look in enumerate(looks):
         table = code_labels(classes, look.values)
-        if store.place != "none":
-            image, codes = store.get(index)
-            store.put(index, image, table[codes])
+        there = np.flatnonzero(look.pixels)
+        if not np.array_equal(table[there], there):  # most masks hold class numbers: what lies on the disk is right then
+            store.relabel(index, table)
         pixels, labels = np.array(look.pixels, np.int64), table[: len(look.values)]
         counts = tuple(int(pixels[labels == label].sum()) for label in range(classes.num_classes))
         items.append(Item(look.record, *look.size, *look.hashes, counts, int(pixels[labels == IGNORE].sum())))

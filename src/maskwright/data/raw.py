@@ -7,6 +7,7 @@ numbers, colours), so one byte a pixel is enough before anybody has decided what
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,9 +42,9 @@ class Raw:
         return {value: count for value, count in zip(self.values, self.pixels, strict=True) if count and value != NO_DATA}
 
 
-def read_record(record: Record, bands: Bands = RGB) -> Raw:
-    """Read image and mask once each; stops where they do not fit together."""
-    image, valid, image_hash = read_image(record, bands)
+def read_record(record: Record, bands: Bands = RGB, hashed: bool = True) -> Raw:
+    """Read image and mask once each; stops where they do not fit together. Hashes take time, and are empty if not `hashed`."""
+    image, valid, image_digest = read_image(record, bands)
     mask = load_mask(record, image.shape[:2])
     if image.shape[:2] != mask.raw.shape:
         sizes = f"{image.shape[1]}x{image.shape[0]} and {mask.raw.shape[1]}x{mask.raw.shape[0]}"
@@ -52,18 +53,19 @@ def read_record(record: Record, bands: Bands = RGB) -> Raw:
     if mask.valid is not None:
         valid = mask.valid if valid is None else valid & mask.valid
     codes, values, pixels = compact(mask.raw, valid, record)
-    return Raw(image, codes, values, pixels, (image_hash, mask.digest), mask.claimed_twice)
+    hashes = (image_digest(), mask.digest) if hashed else ("", "")
+    return Raw(image, codes, values, pixels, hashes, mask.claimed_twice)
 
 
-def read_image(record: Record, bands: Bands = RGB) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Image H W C uint8, which pixels hold data (None: all), and the file's hash."""
+def read_image(record: Record, bands: Bands = RGB) -> tuple[np.ndarray, np.ndarray | None, Callable[[], str]]:
+    """Image H W C uint8, which pixels hold data (None: all), and what gives the file's hash."""
     if record.form.kind == "raster":
         raw, valid = raster_pixels(record.image, record.window)
-        return to_uint8(raw, bands, record.image), valid, pixels_digest(raw, valid)
+        return to_uint8(raw, bands, record.image), valid, lambda: pixels_digest(raw, valid)
     data = read_bytes(record.image)
     raw = decode_raw(data, record.image)
     with decoding(record.image, "image"):  # spreading tones takes more memory than decoding
-        return to_uint8(raw, bands, record.image), finite_pixels(raw), hashlib.sha256(data).hexdigest()
+        return to_uint8(raw, bands, record.image), finite_pixels(raw), lambda: hashlib.sha256(data).hexdigest()
 
 
 def read_raw_image(record: Record) -> tuple[np.ndarray, np.ndarray | None]:

@@ -45,14 +45,23 @@ class PixelStore:
             self._open_map(folder)
 
     def put(self, index: int, image: np.ndarray, mask: np.ndarray) -> None:
-        """Keep one decoded pair; masks already hold class numbers."""
+        """Keep one decoded pair."""
         if self.place == "ram":
-            self._images[index], self._masks[index] = np.ascontiguousarray(image), np.ascontiguousarray(mask)
+            # writable, for torch warns of what is not
+            self._images[index], self._masks[index] = np.require(image, None, "CW"), np.require(mask, None, "CW")
         elif self.place == "disk":
             height, width = self.sizes[index]
             image_view, mask_view = self._views(index, height, width)
             image_view[:], mask_view[:] = image, mask
             self._images[index], self._masks[index] = image_view, mask_view
+
+    def relabel(self, index: int, table: np.ndarray) -> None:
+        """Give a kept mask's codes their meaning."""
+        mask = self._masks[index]
+        if mask is not None and self.place == "disk":
+            mask[:] = table[mask]
+        elif mask is not None:
+            self._masks[index] = table[mask]
 
     def get(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Image and mask of a record."""
@@ -112,7 +121,7 @@ class PixelStore:
 
     def _decode(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
         assert self.classes is not None, "classes are settled before pixels are asked for"
-        raw = read_record(record, self.bands)
+        raw = read_record(record, self.bands, hashed=False)
         refuse_unknown_values(self.classes, {record.mask.name: raw.counts})
         return raw.image, code_labels(self.classes, raw.values)[raw.codes]
 

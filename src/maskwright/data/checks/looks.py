@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +63,10 @@ def look(record: Record, root: Path, bands: Bands | None, head: Head | None, nam
     `named` are the colours that have a meaning, for masks with more colours than can be told one by one.
     """
     problems: dict[str, str] = {}
-    image, valid, image_hash, mask = None, None, "", None
+    image, valid, mask, digest = None, None, None, str
     names = name_in(root, record.image), name_in(root, record.mask)
     try:
-        image, valid, image_hash = read_image(record, bands) if bands else _stretched(record)
+        image, valid, digest = read_image(record, bands) if bands else _stretched(record)
     except DataError as error:
         problems[names[0]] = str(error)
     if image is not None or record.form.kind in ("picture", "colour"):
@@ -79,7 +79,7 @@ def look(record: Record, root: Path, bands: Bands | None, head: Head | None, nam
     assert image is not None and mask is not None
     try:
         with decoding(record.image, "image"):
-            return _facts(record, names, image, mask, image_hash, head, signature(image))
+            return _facts(record, names, image, mask, digest(), head, signature(image))
     except DataError as error:
         return PairFacts(record, *names, problem=str(error), broken=names[:1], head=head)
 
@@ -216,7 +216,7 @@ def _as_colours(record: Record) -> tuple[LoadedMask, int] | None:
     """A picture of colours as numbers, or of greys that JPEG has tinted as greys; None where its channels are equal."""
     data = read_bytes(record.mask)
     colours = decode_colours(data, record.mask)
-    digest = hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(data).hexdigest
     channels = np.stack([(colours >> shift) & 255 for shift in (16, 8, 0)]).astype(np.int16)
     spread = int((channels.max(0) - channels.min(0)).max(initial=0))
     if spread == 0:
@@ -226,10 +226,10 @@ def _as_colours(record: Record) -> tuple[LoadedMask, int] | None:
     return LoadedMask(colours, digest), spread
 
 
-def _stretched(record: Record) -> tuple[np.ndarray, np.ndarray | None, str]:
+def _stretched(record: Record) -> tuple[np.ndarray, np.ndarray | None, Callable[[], str]]:
     """An image among others of different depth: its own darkest and brightest value become 0 and 255."""
     raw, valid = read_raw_image(record)
-    digest = hashlib.sha256(read_bytes(record.image)).hexdigest()
+    digest = hashlib.sha256(read_bytes(record.image)).hexdigest
     if raw.dtype == np.uint8:
         return raw, valid, digest
     known = raw[np.isfinite(raw)]

@@ -39,7 +39,6 @@ def draw(file: CocoFile, record: Record, size: tuple[int, int]) -> LoadedMask:
     # sorted by their text, so that the file's order decides nothing
     texts = sorted(json.dumps(entry, sort_keys=True) for entry in file.annotations.get(record.form.key, []))
     names = sorted(file.categories.items())
-    digest = hashlib.sha256(json.dumps([list(size), names, texts]).encode()).hexdigest()
     objects: list[tuple[bool, int, int, Patch]] = []
     for text in texts:
         entry = json.loads(text)
@@ -52,7 +51,8 @@ def draw(file: CocoFile, record: Record, size: tuple[int, int]) -> LoadedMask:
         if not crowd:
             twice[patch.place] |= patch.inside & (there != BACKGROUND) & (there != CROWD) & (there != category)
         there[patch.inside] = CROWD if crowd else category
-    return LoadedMask(raw, digest, claimed_twice=int(twice.sum()))
+    whole = [list(size), names, texts]
+    return LoadedMask(raw, lambda: hashlib.sha256(json.dumps(whole).encode()).hexdigest(), claimed_twice=int(twice.sum()))
 
 
 def _pixels(outline: Any, size: tuple[int, int], record: Record) -> Patch:

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,10 @@ _NUMBERED = re.compile(r"(.+)[_-]\d+")
 def load(record: Record, size: tuple[int, int]) -> LoadedMask:
     """1 where any instance is, 0 elsewhere. → H W uint8"""
     claims = np.zeros(size, np.uint16)
-    digest = hashlib.sha256(repr(size).encode())
+    read: list[tuple[str, bytes]] = []
     for path in files_of(record.mask, record.form.key):
         data = read_bytes(path)
-        digest.update(f"{path.name}|{hashlib.sha256(data).hexdigest()}\n".encode())
+        read.append((path.name, data))
         values = decode_mask(data, path)
         if values.shape != size:
             told = f"{size[1]}x{size[0]} and {values.shape[1]}x{values.shape[0]}"
@@ -41,7 +42,15 @@ def load(record: Record, size: tuple[int, int]) -> LoadedMask:
             fix = "Save it as 0 and 255; was it compressed as JPEG, or does it hold several instances?"
             raise DataError(f"`{path}` must hold one instance, as 0 and one other value; got {told}. {fix}")
         claims += values > 0
-    return LoadedMask((claims > 0).astype(np.uint8), digest.hexdigest(), claimed_twice=int((claims > 1).sum()))
+    inside, twice = (claims > 0).astype(np.uint8), int((claims > 1).sum())
+    return LoadedMask(inside, lambda: _digest(size, read), claimed_twice=twice)
+
+
+def _digest(size: tuple[int, int], read: Iterable[tuple[str, bytes]]) -> str:
+    digest = hashlib.sha256(repr(size).encode())
+    for name, data in read:
+        digest.update(f"{name}|{hashlib.sha256(data).hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def files_of(folder: Path, key: str) -> list[Path]:

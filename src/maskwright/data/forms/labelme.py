@@ -106,8 +106,12 @@ def load(record: Record, size: tuple[int, int]) -> LoadedMask:
         if value not in (background, IGNORED):
             twice[patch.place] |= patch.inside & (there != background) & (there != IGNORED) & (there != value)
         there[patch.inside] = value
-    text = json.dumps([list(size), file.shapes, sorted(values.items())], sort_keys=True)
-    return LoadedMask(raw, hashlib.sha256(text.encode()).hexdigest(), claimed_twice=int(twice.sum()))
+    whole = [list(size), file.shapes, sorted(values.items())]
+
+    def digest() -> str:
+        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+    return LoadedMask(raw, digest, claimed_twice=int(twice.sum()))
 
 
 def _is_sound(shape: dict[str, Any], kind: Any) -> bool:

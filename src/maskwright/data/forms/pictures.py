@@ -17,8 +17,8 @@ def load(record: Record, size: tuple[int, int]) -> LoadedMask:
     """Grey values or palette indices; what an array holds."""
     data = read_bytes(record.mask)
     if record.mask.suffix.lower() in ARRAY_SUFFIXES:
-        return LoadedMask(decode_array(data, record.mask, size), hashlib.sha256(data).hexdigest())
-    return LoadedMask(decode_mask(data, record.mask), hashlib.sha256(data).hexdigest())
+        return LoadedMask(decode_array(data, record.mask, size), lambda: hashlib.sha256(data).hexdigest())
+    return LoadedMask(decode_mask(data, record.mask), lambda: hashlib.sha256(data).hexdigest())
 
 
 def load_colours(record: Record, size: tuple[int, int]) -> LoadedMask:
@@ -27,4 +27,4 @@ def load_colours(record: Record, size: tuple[int, int]) -> LoadedMask:
         fix = "Give the classes numbers in data.classes."
         raise DataError(f"`{record.mask}` must be a picture where classes are colours; it is an array. {fix}")
     data = read_bytes(record.mask)
-    return LoadedMask(decode_colours(data, record.mask), hashlib.sha256(data).hexdigest())
+    return LoadedMask(decode_colours(data, record.mask), lambda: hashlib.sha256(data).hexdigest())

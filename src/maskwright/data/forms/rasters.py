@@ -15,4 +15,4 @@ def load(record: Record, size: tuple[int, int]) -> LoadedMask:
     colours = record.form.key == COLOUR
     values, valid = raster_values(record.mask, record.window, colours)
     raw = values if colours else whole_numbers(values, record.mask)
-    return LoadedMask(raw, pixels_digest(raw, valid), valid=valid)
+    return LoadedMask(raw, lambda: pixels_digest(raw, valid), valid=valid)
