@@ -38,16 +38,25 @@ def samples(opened: Opened, seed: int = 0, repeats: int = 2) -> TrainSamples:
 
 
 @pytest.mark.parametrize(("count", "batch"), [(10, 4), (12, 4), (1, 4), (7, 1), (5, 64), (33, 8)])
-@pytest.mark.parametrize("world", [1, 2])
-def test_each_sample_comes_exactly_once_in_even_batches(count: int, batch: int, world: int) -> None:
-    ranks = [list(EpochKeys(count, batch, 0, rank, world)) for rank in range(world)]
-    keys = [key for batches in ranks for one in batches for key in one]
-    assert sorted(number for _, number in keys) == list(range(count))
-    lengths = [len(one) for batches in ranks for one in batches]
+def test_each_sample_comes_exactly_once_in_even_batches(count: int, batch: int) -> None:
+    batches = list(EpochKeys(count, batch, 0))
+    assert sorted(number for one in batches for _, number in one) == list(range(count))
+    lengths = [len(one) for one in batches]
     assert max(lengths) <= batch
     assert max(lengths) - min(lengths) <= 1
-    assert len({len(batches) for batches in ranks}) == 1  # or one rank would wait for ever
-    assert len(ranks[0]) == len(EpochKeys(count, batch, 0, 0, world))
+    assert len(batches) == len(EpochKeys(count, batch, 0))
+
+
+def test_several_processes_share_each_batch(opened: Opened) -> None:
+    whole, parts = samples(opened), [samples(opened) for _ in range(3)]
+    for rank, part in enumerate(parts):
+        part.rank, part.world = rank, 3
+    for keys in EpochKeys(len(whole), 6, 0):
+        batch, dealt = whole.__getitems__(keys), [part.__getitems__(keys) for part in parts]
+        assert isinstance(batch, Batch)
+        for rank, part in enumerate(dealt):
+            assert isinstance(part, Batch) and torch.equal(part.images, batch.images[rank::3])
+        assert sum(len(part.items) for part in dealt if isinstance(part, Batch)) == len(batch.items)
 
 
 def test_ten_at_most_four_a_batch_are_four_three_three() -> None:

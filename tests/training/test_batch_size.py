@@ -25,14 +25,14 @@ def device(seconds: Callable[[int], float], memory: float, room: int = 1 << 30) 
     ("tried", "num_inputs", "size", "told"),
     [
         (device(lambda n: 1.0, 0.001), 1000, 64, "64 inputs take 6% of the free memory, and more would make few steps"),
-        (device(lambda n: 1.0, 0.001), 20, 16, "of 20 an epoch"),
+        (device(lambda n: 1.0, 0.001), 20, 16, "few steps of 20 inputs an epoch"),
         (device(lambda n: 1.0, 0.03), 1000, 16, "16 inputs take 48% of the free memory, and 32 would take 96%"),
         (device(lambda n: 1.0, 0.01, room=40), 1000, 32, "32 inputs take 32% of the free memory, and 64 do not fit"),
         (device(lambda n: 0.1 * max(n, 8), 0.001), 1000, 8, "16 would bring 0% more images a second"),
         (device(lambda n: 0.1 * n, 0.001), 1000, 2, "4 would bring 0% more images a second"),
         (device(lambda n: 1.0, 0.5), 1000, 2, "2 inputs take 100% of the free memory, and 4 would take 200%"),
         (device(lambda n: 1.0, 0.5, room=1), 1000, 2, "no more fit into the GPU's memory"),
-        (device(lambda n: 1.0, 0.001), 1, 2, "of 1 an epoch"),
+        (device(lambda n: 1.0, 0.001), 1, 2, "of 1 inputs an epoch"),
     ],
 )
 def test_a_batch_is_doubled_while_it_fits_and_more_images_a_second_come_of_it(

@@ -46,6 +46,9 @@ class TrainConfig(Section):
         bool | Auto, Field(description="torch.compile the network for training; auto: on a GPU, where the time repays it")
     ] = "auto"
     devices: Annotated[Literal["auto", "cpu", "gpu"], Field(description="what the network runs on")] = "auto"
+    num_devices: Annotated[
+        Count, Field(description="GPUs of this machine that share each batch, with a process for each; on a CPU, processes")
+    ] = 1
     workers: Annotated[Annotated[int, Field(ge=0, le=1024)] | Auto, Field(description="processes that prepare inputs")] = "auto"
     monitor: Annotated[Monitor, Field(description="what the best epoch is picked by")] = "val_iou"
     mask_threshold: Annotated[

@@ -71,6 +71,7 @@ class TrainSamples(TorchDataset[Any]):
         self.store, self.view, self.plan, self.seed = store, view, tuple(plan), seed
         self.indices, self.weights, self.aimer = list(indices), weights, aimer
         self.small_epochs = small_epochs
+        self.rank, self.world = 0, 1  # of the processes that share each batch, and which part of it is this one's
         self._uniform = [index for index in indices for _ in range(repeats)]
         self._drawn: tuple[int, list[int]] = (-1, [])
 
@@ -108,7 +109,7 @@ class TrainSamples(TorchDataset[Any]):
     def __getitems__(self, keys: Sequence[Key]) -> Batch | DataError:
         """The batch; from a worker process also the error that says why there is none, to be raised where it can be told."""
         try:
-            return self.batch(keys)
+            return self.batch(keys[self.rank :: self.world])
         except MaskwrightError as error:
             if get_worker_info() is None:
                 raise
@@ -139,11 +140,11 @@ class EpochKeys(Sampler[list[Key]]):
     `batches_a_step` (fewer than `accumulate` where samples are few): large batches, seen piece by piece.
     """
 
-    def __init__(self, num_samples: int, batch_size: int, seed: int, rank: int = 0, world: int = 1, accumulate: int = 1) -> None:
+    def __init__(self, num_samples: int, batch_size: int, seed: int, accumulate: int = 1) -> None:
         self.num_samples, self.batch_size, self.seed = num_samples, batch_size, seed
-        self.rank, self.world, self.epoch, self.accumulate = rank, world, 0, accumulate
-        self.num_steps = max(1, -(-num_samples // (batch_size * accumulate * world)))
-        largest = -(-num_samples // (self.num_steps * world))
+        self.epoch, self.accumulate = 0, accumulate
+        self.num_steps = max(1, -(-num_samples // (batch_size * accumulate)))
+        largest = -(-num_samples // self.num_steps)
         self.batches_a_step = max(1, -(-largest // batch_size))
         self._sizes = [len(step) for step in self._steps(np.arange(num_samples))]
         self.sampler = self  # Lightning calls set_epoch on a loader's batch_sampler.sampler, not on the batch sampler itself
@@ -166,10 +167,10 @@ class EpochKeys(Sampler[list[Key]]):
         return len(self._batches(np.arange(size))[place]) * self.batches_a_step / size
 
     def _steps(self, order: np.ndarray) -> list[np.ndarray]:
-        steps = np.array_split(order, self.num_steps * self.world)
+        steps = np.array_split(order, self.num_steps)
         if 1 < self.batches_a_step > len(steps[-1]):  # single samples that don't come out even: the last step is smaller
             steps = np.split(order, range(self.batches_a_step, len(order), self.batches_a_step))
-        return steps[self.rank :: self.world]
+        return steps
 
     def _batches(self, step: np.ndarray) -> list[np.ndarray]:
         return np.array_split(step, max(1, min(self.batches_a_step, len(step))))

@@ -19,7 +19,9 @@ _BUSY = 1.5  # processes a core that want to run, from which on threads get in e
 def choose_device() -> tuple[str, str]:
     """The GPU when there is one."""
     if torch.cuda.is_available():
-        return "gpu", f"found {torch.cuda.get_device_name()}"
+        others = torch.cuda.device_count() - 1
+        told = f"; --train.num_devices {others + 1} trains on {others} more of this machine" if others else ""
+        return "gpu", f"found {torch.cuda.get_device_name()}{told}"
     if torch.backends.mps.is_available():
         return "gpu", "found Apple's GPU"
     return "cpu", "no GPU found"
@@ -34,11 +36,15 @@ def named_device(name: str | None) -> str | None:
     return "gpu" if name == "mps" else name
 
 
-def refuse_missing_device(device: str) -> None:
-    """Stop where training is to run on a GPU and there is none."""
+def refuse_missing_device(device: str, num_devices: int = 1) -> None:
+    """Stop where training is to run on a GPU and there is none, or on more than there are."""
     if device == "gpu" and choose_device()[0] != "gpu":
         fix = "Choose --devices cpu or auto for a new run, or see with maskwright doctor what this machine has."
         raise UsageError(must("train.devices", "a device of this machine", "gpu, and no GPU was found", fix))
+    found = torch.cuda.device_count() or 1
+    if num_devices > found and (choose_device()[0] if device == "auto" else device) == "gpu":
+        fix = "Lower it, or leave it out."
+        raise UsageError(must("train.num_devices", f"at most the number of GPUs here, {found}", num_devices, fix))
 
 
 def refuse_unfit_precision(precision: str, device: str) -> None:

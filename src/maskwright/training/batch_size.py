@@ -53,26 +53,28 @@ def measure_batch(plan: Plan, model: Segmenter, samples: TrainSamples, device: t
     """`settle_batch` on any device."""
     train, changes, reasons = plan.config.train, dict[str, Any](), dict(plan.reasons)
     assert train.batch_size != "auto"
-    try_batch, size, trial = trials(plan, model, samples, device), train.batch_size, None
+    world, trial = train.num_devices, None
+    try_batch, size = trials(plan, model, samples, device), -(-train.batch_size // world)
     if "train.batch_size" in reasons:
         limit = _SECONDS if train.budget is None else _BUDGET_SHARE * seconds_of(train.budget)
-        size, reasons["train.batch_size"], trial = choose_batch_size(try_batch, len(samples), limit)
-        changes["train.batch_size"] = size
+        size, reasons["train.batch_size"], trial = choose_batch_size(try_batch, len(samples), world, limit)
+        changes["train.batch_size"] = size * world
     trial = trial or try_batch(size)
     if "train.workers" in reasons and trial:
-        changes["train.workers"], reasons["train.workers"] = choose_workers(trial, usable_cores())
+        changes["train.workers"], reasons["train.workers"] = choose_workers(trial, max(1, usable_cores() // world))
     return replace(plan, config=plan.config.replace(changes), reasons=reasons)
 
 
 def choose_batch_size(
-    try_batch: TryBatch, num_inputs: int, seconds: float = math.inf, clock: Callable[[], float] = time.perf_counter
-) -> tuple[int, str, Trial | None]:
-    """Doubled for as long as it fits and more images a second come of it: the size, why, and what its step took.
+    try_batch: TryBatch, num_inputs: int, num_devices: int = 1, seconds: float = math.inf,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[int, str, Trial | None]:  # fmt: skip
+    """Doubled for as long as it fits and more images a second come of it: the size on each device, why, and what its step took.
 
     >>> choose_batch_size(lambda size: Trial(0.1 + 0.01 * size, 0.1, 0.1 * size), 100)[:2]
     (8, '8 inputs take 80% of the free memory, and 16 would take 160%')
     """
-    most, began = max(2, min(MOST_BATCH["gpu"], num_inputs)), clock()
+    most, began = max(2, min(MOST_BATCH["gpu"], num_inputs) // num_devices), clock()
     size, best = 2, try_batch(2)
     if best is None:
         return size, "no more fit into the GPU's memory", None
@@ -89,8 +91,8 @@ def choose_batch_size(
         if gain < LEAST_GAIN:
             return size, f"{told} would bring {max(0.0, gain - 1):.0%} more images a second", best
         size, best = 2 * size, trial
-    limit = f"{num_inputs} an epoch" if num_inputs < MOST_BATCH["gpu"] else f"{most} at the most"
-    return size, f"{size} inputs take {best.memory:.0%} of the free memory, and more would make few steps of {limit}", best
+    why = f"{num_inputs} inputs an epoch" if num_inputs < MOST_BATCH["gpu"] else "the images"
+    return size, f"{size} inputs take {best.memory:.0%} of the free memory, and more would make few steps of {why}", best
 
 
 def choose_workers(trial: Trial, cores: int) -> tuple[int, str]:

@@ -20,6 +20,7 @@ from maskwright.runs import Run
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import rates
 from maskwright.training.pace import Pace
+from maskwright.training.ranks import Ranks
 
 AfterEpoch = Callable[[int, int, dict[str, float]], bool]
 _NEXT = "checkpoints/best-next.ckpt"  # new best weights, until last.ckpt tells of them
@@ -29,8 +30,8 @@ _SAVE_SHARE = 0.03  # of the time may go into last.ckpt; an epoch of seconds isn
 class History(pl.Callback):
     """One row an epoch, kept with the checkpoint, so that a resumed run's history is the uninterrupted one's."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, run: Run, world: int = 1) -> None:
+        self.run, self.world = run, world
         self.rows: list[dict[str, Any]] = []
         self._images = 0
         self._seconds = 0.0
@@ -42,7 +43,7 @@ class History(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._images += len(batch.items)
+        self._images += len(batch.items) * self.world
         now = time.perf_counter()
         self._seconds += now - self._since
         self._since = now
@@ -175,6 +176,16 @@ class KeepPace(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.pace.done:
             trainer.should_stop = True
+
+
+class StopTogether(pl.Callback):
+    """Ends a training on several devices in all processes, where rank 0 ends."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.ranks = ranks
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = self.ranks.agree(lambda: trainer.should_stop)
 
 
 class SaveAfterEpoch(pl.Callback):

@@ -19,6 +19,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from rich.console import Console
+from torch.utils.data import DataLoader
 
 from maskwright import runtime
 from maskwright.config import Config
@@ -46,6 +47,7 @@ from maskwright.training.callbacks import (
     Keeper,
     KeepPace,
     SaveAfterEpoch,
+    StopTogether,
     read_best,
     recover_best,
     write_weights,
@@ -65,6 +67,7 @@ from maskwright.training.progress import Effort, TrainingProgress
 from maskwright.training.range_test import STEPS as RANGE_STEPS
 from maskwright.training.range_test import RangeTest, range_test
 from maskwright.training.range_test import write as write_range_test
+from maskwright.training.ranks import Ranks, start_ranks
 from maskwright.training.resolve import view_of
 from maskwright.training.schedules import BUDGET_EPOCHS
 from maskwright.training.start import (
@@ -132,7 +135,7 @@ def resume(
             console.print(f"{run.root} is finished already; nothing was changed", soft_wrap=True)
         return _finished(run)
     refuse_missing(config)
-    refuse_missing_device(config.train.devices)
+    refuse_missing_device(config.train.devices, config.train.num_devices)
     config = _where_data_are(config, data)
     with lock_folder(run.root, "--resume"):
         return _resume(run, config, console, log, every_epoch)
@@ -247,51 +250,73 @@ def _fit(
     started = time.perf_counter()
     began = started if began is None else began
     config, opened = plan.config, plan.opened
+    with start_ranks(run, plan, checkpoint) as ranks:
+        pace, module, keeper, loader, batches_a_step = _built(run, plan, checkpoint, began, ranks)
+        with quiet_lightning(), LogBook(run, _telling(console), log=log) as book:
+            history = History(run, ranks.world)
+            callbacks: list[pl.Callback] = [history, keeper, Logging(book, history, panel_samples(opened), _num_epochs(config))]
+            if console:
+                effort = pace or _effort(config, opened, training_inputs(config, opened)[1])
+                callbacks.append(TrainingProgress(console, effort, every_epoch))
+            callbacks += [KeepPace(pace)] if pace else []
+            callbacks += [AskAfterEpoch(after_epoch, _num_epochs(config), pace)] if after_epoch else []
+            callbacks += [StopTogether(ranks), SaveAfterEpoch(keeper)]
+            trainer = build_trainer(config, callbacks, batches_a_step)
+            (run.root / FAILURE).unlink(missing_ok=True)
+            try:
+                run_to_the_end(trainer, module, loader, val_loader(opened, ranks), checkpoint)
+            except TrainingError as error:
+                run.write_json(FAILURE, {"reason": str(error)})  # for a diagnosis
+                raise
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                if checkpoint is None or module.has_begun or is_out_of_memory(error):
+                    raise
+                fix = "Restore it, or remove it to train the run from its start."
+                told = f"{type(error).__name__}: {first_line(error)}"
+                raise RunError(
+                    f"`{checkpoint}` must be a whole checkpoint of this run; going on from it fails with {told}. {fix}"
+                ) from error
+            keeper.save(trainer, module)
+            best = read_best(run)
+            write_weights(run, best)
+            forget_start(run)
+            scores = {key: value for key, value in best.items() if key not in ("state_dict", "epoch", "score")}
+            book.best({"epoch": best["epoch"], **scores})
+    return TrainResult(run, int(best["epoch"]), scores, time.perf_counter() - started, keeper.stopped_early)
+
+
+def fit_rank(run: Run, plan: Plan, checkpoint: Path | None, ranks: Ranks) -> None:
+    """What a process that is not rank 0 does of a training on several devices: its part of every step and validation."""
+    pace, module, keeper, loader, batches_a_step = _built(run, plan, checkpoint, time.perf_counter(), ranks)
+    callbacks: list[pl.Callback] = [keeper, *([KeepPace(pace)] if pace else []), StopTogether(ranks)]
+    with quiet_lightning():
+        trainer = build_trainer(plan.config, callbacks, batches_a_step, ranks.rank)
+        run_to_the_end(trainer, module, loader, val_loader(plan.opened, ranks), checkpoint)
+
+
+def _built(
+    run: Run, plan: Plan, checkpoint: Path | None, began: float, ranks: Ranks
+) -> tuple[Pace | None, SegmentationTraining, Keeper, DataLoader[Batch], int]:
+    """What every process of a training has: pace, module, keeper, loader, and the batches of a step."""
+    config, opened = plan.config, plan.opened
     samples, keys = training_inputs(config, opened)
+    samples.rank, samples.world = ranks.rank, ranks.world
     assert config.train.workers != "auto"
     pace, fed = None, keys
     if config.train.budget is not None:
-        pace = pace_of(run, config, opened, keys, began)
+        pace = pace_of(run, config, opened, keys, began, ranks)
         fed = PacedKeys(len(samples), config.train.seed, pace, config.train.accumulate)
     model = seeded_model(config, opened, run, checkpoint is not None)
     if checkpoint:
         steps = refuse_other_checkpoints(run, model)
         if pace:  # Lightning takes the first batch before it says where training is
             pace.seek(steps)
-    module = _module(config, opened, samples, keys, model, pace)
-    keeper, history = Keeper(run, config.train, takes_last(config, len(opened.dataset.split("val")))), History(run)
+    module = _module(config, opened, samples, keys, model, pace, ranks)
+    keeper = Keeper(run, config.train, takes_last(config, len(opened.dataset.split("val"))))
     module.is_better = keeper.is_better
     loader = train_loader(samples, fed, config.train.workers, pin=config.train.devices == "gpu" and torch.cuda.is_available())
-    with quiet_lightning(), LogBook(run, _telling(console), log=log) as book:
-        callbacks: list[pl.Callback] = [history, keeper, Logging(book, history, panel_samples(opened), _num_epochs(config))]
-        if console:
-            effort = pace or _effort(config, opened, keys)
-            callbacks.append(TrainingProgress(console, effort, every_epoch))
-        callbacks += [KeepPace(pace)] if pace else []
-        callbacks += [AskAfterEpoch(after_epoch, _num_epochs(config), pace)] if after_epoch else []
-        callbacks.append(SaveAfterEpoch(keeper))
-        trainer = build_trainer(config, callbacks, config.train.accumulate if pace else keys.batches_a_step)
-        (run.root / FAILURE).unlink(missing_ok=True)
-        try:
-            run_to_the_end(trainer, module, loader, val_loader(opened), checkpoint)
-        except TrainingError as error:
-            run.write_json(FAILURE, {"reason": str(error)})  # for a diagnosis
-            raise
-        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            if checkpoint is None or module.has_begun or is_out_of_memory(error):
-                raise
-            fix = "Restore it, or remove it to train the run from its start."
-            told = f"{type(error).__name__}: {first_line(error)}"
-            raise RunError(
-                f"`{checkpoint}` must be a whole checkpoint of this run; going on from it fails with {told}. {fix}"
-            ) from error
-        keeper.save(trainer, module)
-        best = read_best(run)
-        write_weights(run, best)
-        forget_start(run)
-        scores = {key: value for key, value in best.items() if key not in ("state_dict", "epoch", "score")}
-        book.best({"epoch": best["epoch"], **scores})
-    return TrainResult(run, int(best["epoch"]), scores, time.perf_counter() - started, keeper.stopped_early)
+    ranks.agree(lambda: None)  # all have read what the run's folder holds, before any of it changes
+    return pace, module, keeper, loader, config.train.accumulate if pace else keys.batches_a_step
 
 
 def _effort(config: Config, opened: Opened, keys: EpochKeys) -> Effort:
@@ -312,7 +337,7 @@ def _telling(console: Console | None) -> Tell:
 
 
 def _module(
-    config: Config, opened: Opened, samples: TrainSamples, keys: EpochKeys, model: Any, pace: Pace | None
+    config: Config, opened: Opened, samples: TrainSamples, keys: EpochKeys, model: Any, pace: Pace | None, ranks: Ranks
 ) -> SegmentationTraining:
     steps = _SCHEDULE_STEPS if pace else keys.num_steps
     records = opened.store.records
@@ -340,6 +365,7 @@ def _module(
         mask_threshold=config.train.mask_threshold,
         pace=pace,
         compiled=config.train.compile is True,
+        ranks=ranks,
     )
 
 

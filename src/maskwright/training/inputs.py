@@ -8,6 +8,7 @@ import torch
 
 from maskwright.config import Config
 from maskwright.data.loader import EpochKeys, TrainSamples
+from maskwright.errors import UsageError, must
 from maskwright.models import Segmenter
 from maskwright.training.freeze import Freezer
 
@@ -28,7 +29,11 @@ def padding_notes(model: Segmenter, config: Config, samples: TrainSamples) -> li
 
 def refuse_lone_input(model: Segmenter, config: Config, samples: TrainSamples, keys: EpochKeys) -> None:
     """A batch of one, where batch-norm is left a single value: told by the model itself, on a throw-away copy."""
-    if min(len(batch) for batch in keys) > 1:
+    inputs, world = min(len(batch) for batch in keys), config.train.num_devices
+    if inputs < world:
+        fix = f"Lower it, or raise --batch-size to {2 * world} or more."
+        raise UsageError(must("train.num_devices", f"at most the {inputs} inputs of the smallest batch", world, fix))
+    if inputs // world > 1:
         return
     trial = copy.deepcopy(model).train()
     Freezer(trial, config.optim).at_the_end()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -26,6 +25,7 @@ from maskwright.training.average import Average, settle_batch_norm
 from maskwright.training.freeze import Freezer
 from maskwright.training.optim import build_optimizer, clip_gradients
 from maskwright.training.pace import Pace
+from maskwright.training.ranks import Ranks
 from maskwright.training.schedules import BUDGET_EPOCHS, Plateau, learning_rate_factor
 
 ValItem = tuple[np.ndarray, np.ndarray]
@@ -40,14 +40,15 @@ class SegmentationTraining(pl.LightningModule):
         self, model: Segmenter, loss: Loss, optim: OptimConfig, view: View, num_classes: int, total_steps: int, average: bool,
         seed: int, settle_batches: Callable[[], Iterable[Batch]], name_of: Callable[[int], str],
         steps_an_epoch: int = 1, share_of: ShareOf | None = None, monitor: str = "val_iou",
-        mask_threshold: float = EVEN, pace: Pace | None = None, compiled: bool = False,
+        mask_threshold: float = EVEN, pace: Pace | None = None, compiled: bool = False, ranks: Ranks = Ranks(),  # noqa: B008
     ) -> None:  # fmt: skip
         super().__init__()
         self.has_begun = False
         self.model, self.loss, self.optim, self.view = model, loss, optim, view
         self.num_classes, self.total_steps, self.seed = num_classes, total_steps, seed
         self.steps_an_epoch, self.share_of, self.pace = steps_an_epoch, share_of, pace
-        self.mask_threshold, self.compiled = mask_threshold, compiled
+        self.mask_threshold, self.compiled, self.ranks = mask_threshold, compiled, ranks
+        self._is_step, self._weight = True, 0
         self.freezer = Freezer(model, optim)
         plateau = Plateau(monitor, optim.patience, optim.factor)
         self.plateau = plateau if optim.schedule == "plateau" else None
@@ -92,6 +93,7 @@ class SegmentationTraining(pl.LightningModule):
         self._forget()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        self._is_step = (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
         if self.pace and self._counted_epoch() != self._frozen_at:  # a budget has few validations, or one
             self._freeze()
 
@@ -103,11 +105,20 @@ class SegmentationTraining(pl.LightningModule):
         self._train_counts += self._confusion(logits.detach(), batch.masks)
         if loss.device.type == "cpu" or len(self._unseen) >= _LOOK_BACK:
             self.refuse_non_finite()
-        # batches of one step may differ in size by one; each image has the same say, as in one large batch
+        # batches of one step, and their parts, may differ in size by one; each image has the same say, as in one large batch
+        if self.ranks.world > 1:
+            self._weight += len(batch.items)
+            return loss * len(batch.items)
         return loss * self.share_of(batch_idx) if self.share_of else loss
 
+    def on_after_backward(self) -> None:
+        # before fp16's gradients are unscaled, so that all processes find the same overflows
+        if self.ranks.world > 1 and self._is_step:
+            self.ranks.average_gradients(self.model.parameters(), self._weight, self.trainer.accumulate_grad_batches)
+            self._weight = 0
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if (batch_idx + 1) % self.trainer.accumulate_grad_batches and not self.trainer.is_last_batch:
+        if not self._is_step:
             return
         if self.pace:
             self.pace.ran_step()
@@ -131,11 +142,14 @@ class SegmentationTraining(pl.LightningModule):
         self._compiled_call, self.model.net._compiled_call_impl = self.model.net._compiled_call_impl, None
         self._val_losses: list[torch.Tensor] = []
         self._val_counts = np.zeros((self.num_classes, self.num_classes), np.int64)
+        self.ranks.average_buffers(self.model)
         if self.average:
             self._swap.enter_context(self.average.in_place(self._settle))
         self.model.eval()
 
-    def validation_step(self, item: ValItem, _: int) -> None:
+    def validation_step(self, item: ValItem | None, _: int) -> None:
+        if item is None:  # of fewer images than processes
+            return
         image, mask = item
         logits = logits_at_own_size(self.model, image, self.view, self.device)
         truth = torch.from_numpy(mask).to(self.device).unsqueeze(0)
@@ -145,11 +159,12 @@ class SegmentationTraining(pl.LightningModule):
         self._val_counts += confusion(mask, labels, self.num_classes)
 
     def on_validation_epoch_end(self) -> None:
+        val_counts = torch.from_numpy(self._val_counts)
+        train_counts = torch.as_tensor(self._train_counts).cpu().expand(val_counts.shape)
+        train, val = self.ranks.total(torch.stack([train_counts, val_counts])).numpy()
         self.epoch_scores = {
-            "train_loss": _mean(self._train_losses),
-            "val_loss": _mean(self._val_losses),
-            **epoch_metrics(_as_numpy(self._train_counts), self._val_counts),
-        }
+            "train_loss": self._mean(self._train_losses), "val_loss": self._mean(self._val_losses), **epoch_metrics(train, val),
+        }  # fmt: skip
         if self.is_better(self.epoch_scores):
             self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         if self.plateau:
@@ -199,6 +214,13 @@ class SegmentationTraining(pl.LightningModule):
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * self.rate_factor(self.global_step)
 
+    def _mean(self, losses: list[torch.Tensor]) -> float:
+        """Of all processes."""
+        # in Python's numbers: Apple's GPUs have no float64
+        summed = math.fsum(torch.stack(losses).tolist()) if losses else 0.0
+        total, count = self.ranks.total(torch.tensor([summed, len(losses)], dtype=torch.float64))
+        return float(total / count)
+
     def _confusion(self, logits: torch.Tensor, masks: torch.Tensor) -> Any:
         labels = labels_from_logits(logits, self.mask_threshold)
         if labels.device.type == "cpu":
@@ -228,12 +250,3 @@ def epoch_metrics(train: np.ndarray, val: np.ndarray) -> dict[str, float]:
     metrics = {"iou": headline_iou, "dice": headline_dice, "accuracy": lambda counts: float(accuracy(counts))}
     splits = {"train": train, "val": val}
     return {f"{split}_{name}": metric(counts) for name, metric in metrics.items() for split, counts in splits.items()}
-
-
-def _mean(losses: list[torch.Tensor]) -> float:
-    # in Python's numbers: Apple's GPUs have no float64
-    return statistics.fmean(torch.stack(losses).tolist()) if losses else math.nan
-
-
-def _as_numpy(counts: Any) -> np.ndarray:
-    return counts.cpu().numpy() if isinstance(counts, torch.Tensor) else np.asarray(counts)

@@ -28,6 +28,7 @@ from maskwright.data.opening import Opened
 from maskwright.errors import RunError, UsageError
 from maskwright.runs import Run
 from maskwright.training.average import num_settle_batches
+from maskwright.training.ranks import Ranks
 from maskwright.training.resolve import view_of
 
 FILE = "pace.json"
@@ -80,11 +81,11 @@ class Pace:
     def __init__(
         self, budget: float, spent: float, grow: float, portions: Mapping[bool, Portion], val_pixels: int = 0,
         kept: Sequence[Stretch] = (), keep: Callable[[list[Stretch]], object] = lambda stretches: None,
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Callable[[], float] = time.perf_counter, ranks: Ranks = Ranks(),  # noqa: B008
     ) -> None:  # fmt: skip
         self.budget, self.grow, self.portions, self.val_pixels = budget, grow, portions, val_pixels
         self.stretches, self.done = list(kept), False
-        self._keep, self._clock = keep, clock
+        self._keep, self._clock, self._ranks = keep, clock, ranks
         self._zero = clock() - spent
         self._first = self.stretches[0].seconds if self.stretches else spent
         self._place, self._epoch = 0, -1  # of the next stretch
@@ -140,7 +141,7 @@ class Pace:
     def next(self) -> Stretch | None:
         """The next stretch of this epoch, or None where it ends. It may be asked for some steps before it begins."""
         if self._place == len(self.stretches):
-            found = self._decide()
+            found = self._ranks.agree(self._decide)
             if found is None:
                 return None
             self.stretches.append(found)
@@ -236,7 +237,7 @@ class PacedKeys(Sampler[list[Key]]):
         return over, int(self._order[1][number]), small
 
 
-def pace_of(run: Run, config: Config, opened: Opened, keys: EpochKeys, began: float) -> Pace:
+def pace_of(run: Run, config: Config, opened: Opened, keys: EpochKeys, began: float, ranks: Ranks = Ranks()) -> Pace:  # noqa: B008
     """The pace of a run's budget, spent from `began` on; half-size inputs come in batches of twice as many."""
     train, view = config.train, view_of(config)
     assert train.budget is not None and train.grow != "auto"
@@ -250,7 +251,9 @@ def pace_of(run: Run, config: Config, opened: Opened, keys: EpochKeys, began: fl
         fix = f"Give it --budget {2 * spent + 10:.0f}s or more."
         told = f"starting and reading the data took {spent:.1f} s of {budget:g}"
         raise UsageError(f"`--budget` must leave time for training; {told}. {fix}")
-    return Pace(budget, spent, train.grow, portions, (shown + settled) * view.size**2, kept, partial(write_stretches, run))
+    keep = partial(write_stretches, run) if ranks.rank == 0 else lambda stretches: None
+    val_pixels = (shown / ranks.world + settled) * view.size**2
+    return Pace(budget, spent, train.grow, portions, round(val_pixels), kept, keep, ranks=ranks)
 
 
 def takes_last(config: Config, num_val: int) -> bool:

@@ -49,7 +49,7 @@ def prepare(config: Config, cache_folder: Path | None = None, console: Console |
     resolve_augment(config.augment)  # a name that isn't known is told before all files are read
     refuse_unfit_optim(config.optim)
     refuse_missing(config)
-    refuse_missing_device(config.train.devices)
+    refuse_missing_device(config.train.devices, config.train.num_devices)
     with reading(console) as progress:
         opened, passed = open_checked(config, cache_folder, progress)
     try:

@@ -92,7 +92,7 @@ def resolve(
     to.settle("optim.encoder_scale", lambda: _encoder_scale(told, config))
     to.settle("optim.name", lambda: choose_optimizer(config.replace(to.changes)))
     refuse_unfit_precision(to.settle("train.precision", lambda: choose_precision(device)), device)
-    to.settle("train.workers", lambda: _workers(device))
+    to.settle("train.workers", lambda: _workers(device, config.train.num_devices))
     window = (size / scale) ** 2 if kind == "crop" else None
     to.changes["loss"], told = resolve_loss(config.loss, dataset, sampling, focus, window)
     to.reasons.update(told)
@@ -229,8 +229,8 @@ def _width(device: str) -> tuple[int, str]:
     return 32, "on a CPU 32 wide sees three to four times as many inputs as the lab's 64 in the same time"
 
 
-def _workers(device: str) -> tuple[int, str]:
-    cores = usable_cores()
+def _workers(device: str, num_devices: int) -> tuple[int, str]:
+    cores = max(1, usable_cores() // num_devices)
     if device == "cpu":
         return 0, "the network needs all cores, and a batch takes far less time than a step"
     return max(1, min(8, cores - 1)), f"{cores} {'core keeps' if cores == 1 else 'cores keep'} the GPU fed"

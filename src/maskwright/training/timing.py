@@ -37,7 +37,7 @@ def measure(config: Config, model: Segmenter, samples: TrainSamples, keys: Epoch
     """Seconds of training on a batch and of validating an image, on a throw-away copy of the model."""
     device = torch_device(config.train.devices)
     trial = copy.deepcopy(model).to(device)
-    batch = samples.batch(next(iter(keys))).to(device)
+    batch = samples.batch(next(iter(keys))[:: config.train.num_devices]).to(device)
     Freezer(trial, config.optim).at_the_end()  # what thaws later is counted as learning throughout
     steps = step_seconds(config, trial, batch, _STEPS, keys.batches_a_step)
     trial.eval()

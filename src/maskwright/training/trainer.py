@@ -19,6 +19,7 @@ from maskwright.config import Config
 from maskwright.data.opening import Opened
 from maskwright.models.devices import torch_device, tune_gpu
 from maskwright.training.module import ValItem
+from maskwright.training.ranks import Ranks
 
 
 class _CheckpointFiles(TorchCheckpointIO):
@@ -34,13 +35,13 @@ class _CheckpointFiles(TorchCheckpointIO):
 _PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
-def build_trainer(config: Config, callbacks: Sequence[pl.Callback], batches_a_step: int) -> pl.Trainer:
+def build_trainer(config: Config, callbacks: Sequence[pl.Callback], batches_a_step: int, rank: int = 0) -> pl.Trainer:
     """The Trainer of a settled configuration."""
     device = torch_device(config.train.devices)
     tune_gpu(device)
     return pl.Trainer(
         accelerator={"cpu": "cpu", "cuda": "cuda", "mps": "mps"}[device.type],
-        devices=1,
+        devices=[rank] if device.type == "cuda" else 1,
         precision=_PRECISIONS.get(config.train.precision, "32-true"),
         max_epochs=-1 if config.train.epochs == "auto" else config.train.epochs,  # a budget ends by its pace
         accumulate_grad_batches=batches_a_step,
@@ -70,20 +71,20 @@ def run_to_the_end(trainer: pl.Trainer, module: Any, loader: Any, val: Any, chec
         raise KeyboardInterrupt
 
 
-def val_loader(opened: Opened) -> DataLoader[ValItem]:
-    """Validation images and masks, one at a time, at their own size."""
-    return DataLoader(_ValItems(opened), batch_size=None, collate_fn=_same)
+def val_loader(opened: Opened, ranks: Ranks = Ranks()) -> DataLoader[ValItem | None]:  # noqa: B008
+    """Validation images and masks, one at a time, at their own size: of several processes' this one's."""
+    return DataLoader(_ValItems(opened, ranks), batch_size=None, collate_fn=_same)
 
 
-class _ValItems(Dataset[ValItem]):
-    def __init__(self, opened: Opened) -> None:
-        self.store, self.indices = opened.store, opened.dataset.split("val")
+class _ValItems(Dataset[ValItem | None]):
+    def __init__(self, opened: Opened, ranks: Ranks) -> None:
+        self.store, self.indices = opened.store, opened.dataset.split("val")[ranks.rank :: ranks.world]
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return max(1, len(self.indices))  # without any, Lightning would leave validation out, and others wait for ever
 
-    def __getitem__(self, index: int) -> ValItem:
-        return self.store.get(self.indices[index])
+    def __getitem__(self, index: int) -> ValItem | None:
+        return self.store.get(self.indices[index]) if self.indices else None
 
 
 def _same(item: Any) -> Any:

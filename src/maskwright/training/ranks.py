@@ -1,0 +1,162 @@
+"""Training on several devices of one machine, with a process for each: data-parallel, as torch's DDP is.
+
+Every batch is dealt among the processes, and their gradients and counts are summed, so that a step is that of one device with
+the whole batch but for batch-norm, which each process computes on its own part. The process that was started is rank 0: it
+alone decides, writes and tells. The others are sent the settled plan, whose pixels they map, and end with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed, nn
+
+from maskwright import runtime
+from maskwright.errors import MaskwrightError, TrainingError, is_out_of_memory
+from maskwright.runs import Run
+from maskwright.training.plan import Plan
+
+T = TypeVar("T")
+_PROGRAM = "from maskwright.training.ranks import follow; follow()"
+_TIMEOUT = datetime.timedelta(minutes=10)  # one device may have to wait while rank 0 writes a checkpoint
+_END = 60.0  # seconds for a process to end after its last step
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process's place among those of a training; with one of them nothing is exchanged."""
+
+    rank: int = 0
+    world: int = 1
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum over all processes, in place."""
+        if self.world > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def agree(self, decide: Callable[[], T]) -> T:
+        """What rank 0 decides."""
+        if self.world == 1:
+            return decide()
+        answer: list[Any] = [decide() if self.rank == 0 else None]
+        distributed.broadcast_object_list(answer, src=0)
+        return answer[0]
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter], weight: float, scale: float) -> None:
+        """Put the sum of all processes' gradients, over the sum of their weights, times `scale`, in each one's place."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), gradients[0].new_tensor([weight])])
+        distributed.all_reduce(flat)
+        flat *= scale / flat[-1]
+        for gradient, mean in zip(gradients, flat[:-1].split([gradient.numel() for gradient in gradients]), strict=True):
+            gradient.copy_(mean.view(gradient.shape))
+
+    def average_buffers(self, model: nn.Module) -> None:
+        """The mean of batch-norm's running statistics, which each process has of its own parts."""
+        for buffer in model.buffers() if self.world > 1 else ():
+            if buffer.is_floating_point():
+                distributed.all_reduce(buffer)
+                buffer /= self.world
+
+
+@contextlib.contextmanager
+def start_ranks(run: Run, plan: Plan, checkpoint: Path | None) -> Iterator[Ranks]:
+    """The other processes of a training, and this one's place among them; at the end they have ended."""
+    world = plan.config.train.num_devices
+    if world == 1:
+        yield Ranks()
+        return
+    words = [sys.executable, "-P", "-c", _PROGRAM]  # -P: no module comes from the current folder
+    light = replace(plan, opened=replace(plan.opened, inspected=()))
+    sent = pickle.dumps((run.root, light, checkpoint))
+    with tempfile.TemporaryDirectory(prefix="maskwright-") as folder:
+        # in sessions of their own: an interrupt is rank 0's to answer
+        others = [subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+                  for _ in range(1, world)]  # fmt: skip
+        try:
+            for rank, process in enumerate(others, 1):
+                assert process.stdin
+                pickle.dump((Ranks(rank, world), folder, sent), process.stdin)
+                process.stdin.flush()
+            if not all(process.stdout and process.stdout.readline() for process in others):
+                raise RuntimeError("a process of another device has ended")
+            _join(Ranks(0, world), folder, plan.config.train.devices)
+            yield Ranks(0, world)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                for process in others:
+                    process.wait(_END)
+        except (RuntimeError, OSError) as error:  # what torch says when another process is gone
+            told = [sentence for process in others if (sentence := _sentence(process))]
+            if not told:
+                raise
+            raise TrainingError(told[0]) from error
+        finally:
+            for process in others:
+                process.kill()
+                process.communicate()
+            if distributed.is_initialized():
+                distributed.destroy_process_group()
+
+
+def follow() -> None:
+    """What the processes that `start_ranks` starts do: train as rank 0 does, and write nothing."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints must not get among the answers
+    runtime.tune_allocator()
+    ranks, folder, sent = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_end_with_rank_0, daemon=True).start()
+    try:
+        from maskwright.training.fit import fit_rank
+
+        root, plan, checkpoint = pickle.loads(sent)
+        answers.write("ready\n")
+        answers.flush()
+        _join(ranks, folder, plan.config.train.devices)
+        fit_rank(Run.open(root), plan, checkpoint, ranks)
+        distributed.destroy_process_group()
+    except Exception as error:
+        if not isinstance(error, MaskwrightError) and not is_out_of_memory(error):
+            raise
+        answers.write(str(error))
+        answers.flush()
+        os._exit(1)
+
+
+def _join(ranks: Ranks, folder: str, device: str) -> None:
+    """Meet the other processes, of this machine alone."""
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+    if device == "gpu":
+        torch.cuda.set_device(ranks.rank)
+    backend = "cpu:gloo,cuda:nccl" if device == "gpu" else "gloo"
+    meeting = Path(folder, "ranks").as_uri()
+    distributed.init_process_group(backend, meeting, _TIMEOUT, ranks.world, ranks.rank)
+
+
+def _end_with_rank_0() -> None:
+    while os.read(0, 1):  # until rank 0 closes it, or is gone; not by sys.stdin, whose lock workers that are forked would inherit
+        pass
+    os._exit(1)
+
+
+def _sentence(process: subprocess.Popen[bytes]) -> str:
+    """Why a process ended, in its own words; empty where it goes on."""
+    try:
+        code = process.wait(5)
+    except subprocess.TimeoutExpired:
+        return ""
+    assert process.stdout
+    told = process.stdout.read().decode()
+    return told or f"the process of another device ended with code {code}; what it said stands above"
