@@ -2,27 +2,35 @@
 
 python benchmarks/gpu.py            results/gpu.json; on a machine without a GPU one sentence
 
-Steps of resident tensors in fp32, fp16, bf16 and bf16 compiled; `train` beside the resident step in the arithmetic it chose, with
-its memory; prediction of images on disk beside the network alone; a run killed and resumed.
+Steps of resident tensors in fp32, fp16, bf16 and bf16 compiled, of the batch that was measured to be best; `train` beside the
+resident step in the arithmetic it chose, and the share of its time in which the GPU ran nothing; images on disk predicted; large
+images by tiles, with the memory they take; a run killed and resumed; where there are several GPUs, training on all of them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from common import Figure, made, publish
 from maskwright.config import Config
 from maskwright.config.files import load_config
+from maskwright.prediction.predictor import Predictor
 from maskwright.runs import Run
 from maskwright.training import fit
+from maskwright.training.batch_size import settle_batch
 from maskwright.training.plan import prepare
 from maskwright.training.timing import step_seconds
 
@@ -37,10 +45,16 @@ def main() -> bool:
     config = load_config(
         None, [("data.root", str(root), "data"), ("model.weights", "none", "weights"), ("train.budget", "60s", "b")]
     )
+    began = time.perf_counter()
     figures, steps = resident(config)
-    run, figure = trained(root, steps)
-    figures += [figure, predicted(root, run), resumed(root)]
-    return publish("gpu", figures)
+    run, found = trained(root, steps)
+    figures += [*found, predicted(root, run), *tiled(run), resumed(root)]
+    if torch.cuda.device_count() > 1:
+        figures.append(shared(root, run, torch.cuda.device_count()))
+    else:
+        print("training on several GPUs was left out: one is here", flush=True)
+    minutes = (time.perf_counter() - began) / 60
+    return publish("gpu", [*figures, Figure("minutes in all", minutes, "<= 8", minutes <= 8, {})])
 
 
 def resident(config: Config) -> tuple[list[Figure], dict[str, float]]:
@@ -49,6 +63,10 @@ def resident(config: Config) -> tuple[list[Figure], dict[str, float]]:
     figures: list[Figure] = []
     rates: dict[str, float] = {}
     try:
+        model = fit.seeded_model(plan.config, plan.opened)
+        plan = settle_batch(plan, model, fit.training_inputs(plan.config, plan.opened)[0])
+        for key in ("train.batch_size", "train.workers"):
+            print(f"{key} {plan.reasons[key]}", flush=True)
         samples, keys = fit.training_inputs(plan.config, plan.opened)
         batch = samples.batch(next(iter(keys))).to(torch.device("cuda"))
         kinds = ["fp32", "fp16", *(["bf16", "bf16 compiled"] if torch.cuda.is_bf16_supported(including_emulation=False) else [])]
@@ -68,15 +86,76 @@ def resident(config: Config) -> tuple[list[Figure], dict[str, float]]:
     return figures, rates
 
 
-def trained(root: Path, rates: dict[str, float]) -> tuple[Run, Figure]:
+def trained(root: Path, rates: dict[str, float]) -> tuple[Run, list[Figure]]:
     """A minute of `train` as a person starts it, against the resident step of the arithmetic it chose."""
     out = root.parent / "run"
-    _call("train", "--data", root, "--weights", "none", "--budget", "60s", "--log", "csv", "--out", out)
+    with watched(out / "pace.json") as shares:
+        _call("train", "--data", root, "--weights", "none", "--budget", "60s", "--log", "csv", "--out", out)
     run = Run.open(out)
     rate = statistics.median(row["images_per_second"] for row in run.history)
     share = rate / rates[run.config.train.precision]
-    detail: dict[str, object] = {"images_per_second": rate, "workers": run.config.train.workers, "waiting": max(0.0, 1 - share)}
-    return run, Figure("train / resident step", share, ">= 0.95", share >= 0.95, detail)
+    detail: dict[str, object] = {"images_per_second": rate, "workers": run.config.train.workers}
+    figures = [Figure("train / resident step", share, ">= 0.95", share >= 0.95, detail)]
+    used = shares[len(shares) // 10 : -2]  # without its first steps, for which cuDNN tries what is fastest, and its end
+    waits = 1 - statistics.mean(used) if used else math.nan
+    return run, [
+        *figures,
+        Figure("train, share of the time the GPU ran nothing", waits, "<= 0.05", waits <= 0.05, {"looks": len(used)}),
+    ]
+
+
+@contextlib.contextmanager
+def watched(begins: Path) -> Iterator[list[float]]:
+    """The shares of time in which the first GPU ran something, as its driver says twice a second once `begins` is there."""
+    words = ["nvidia-smi", "-i", "0", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+    shares: list[float] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.5):
+            with contextlib.suppress(OSError, ValueError):  # no nvidia-smi, or one that cannot tell
+                if begins.is_file():
+                    shares.append(float(subprocess.run(words, capture_output=True, text=True, check=False).stdout) / 100)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield shares
+    finally:
+        done.set()
+        thread.join()
+
+
+def tiled(run: Run, sides: tuple[int, int] = (4096, 8192)) -> list[Figure]:
+    """Large images tile by tile: megapixels a second, and the GPU's memory for four times the pixels."""
+    predictor = Predictor.from_run(run)
+    rates, memory = list[float](), list[float]()
+    for side in (512, *sides):  # the first is for cuDNN's choices
+        image = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        started = time.perf_counter()
+        predictor.predict(image)
+        rates.append(side**2 / 1e6 / (time.perf_counter() - started))
+        memory.append(torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else math.nan)
+    told: dict[str, object] = {"gib": memory[-1], "side": sides[-1]}
+    grown = memory[-1] / memory[-2]
+    return [
+        Figure("predict by tiles, megapixels a second", rates[-1], "printed", True, told),
+        Figure("GPU's memory for four times the pixels / for one", grown, "<= 1.5", grown <= 1.5, {}),
+    ]
+
+
+def shared(root: Path, run: Run, count: int, *more: object) -> Figure:
+    """Half a minute on all GPUs, each with the batch that one had alone: images a second, beside so many times one's."""
+    size, out = run.config.train.batch_size, root.parent / "shared"
+    assert size != "auto"
+    words = ("--train.num_devices", count, "--batch-size", count * size)
+    _call("train", "--data", root, "--weights", "none", "--budget", "60s", "--log", "csv", *words, *more, "--out", out)
+    rates = [statistics.median(row["images_per_second"] for row in one.history) for one in (Run.open(out), run)]
+    share = rates[0] / (count * rates[1])
+    detail: dict[str, object] = {"devices": count, "images_per_second": rates[0], "val_iou": Run.open(out).history[-1]["val_iou"]}
+    return Figure("train on all GPUs / so many times on one", share, ">= 0.8", share >= 0.8, detail)
 
 
 def predicted(root: Path, run: Run) -> Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -217,9 +218,8 @@ class SegmentationTraining(pl.LightningModule):
     def _mean(self, losses: list[torch.Tensor]) -> float:
         """Of all processes."""
         # in Python's numbers: Apple's GPUs have no float64
-        summed = math.fsum(torch.stack(losses).tolist()) if losses else 0.0
-        total, count = self.ranks.total(torch.tensor([summed, len(losses)], dtype=torch.float64))
-        return float(total / count)
+        values = self.ranks.gather(torch.stack(losses).tolist() if losses else [])
+        return statistics.fmean(values) if values else math.nan
 
     def _confusion(self, logits: torch.Tensor, masks: torch.Tensor) -> Any:
         labels = labels_from_logits(logits, self.mask_threshold)

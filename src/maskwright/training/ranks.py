@@ -47,6 +47,14 @@ class Ranks:
             distributed.all_reduce(values)
         return values
 
+    def gather(self, values: list[T]) -> list[T]:
+        """Those of all processes, one after the other."""
+        if self.world == 1:
+            return values
+        found: list[list[T]] = [[] for _ in range(self.world)]
+        distributed.all_gather_object(found, values)
+        return [value for one in found for value in one]
+
     def agree(self, decide: Callable[[], T]) -> T:
         """What rank 0 decides."""
         if self.world == 1:
