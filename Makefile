@@ -36,6 +36,7 @@ install: .venv/installed
 
 .venv/installed-dev: .venv/installed
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps label-studio-sdk  # asks for an older OpenCV
 	@touch $@
 
 .venv/installed-bench: .venv/installed

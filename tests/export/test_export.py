@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -210,6 +211,30 @@ def test_predict_writes_the_runs_files_without_torch(format, tmp_path):
     for name in names:
         ours, own = (np.asarray(Image.open(tmp_path / kind / name)) for kind in ("bundle", "run"))
         assert (ours == own).all()
+
+
+def test_a_bundle_is_served_without_torch(tmp_path):
+    """In a process of its own; and what it answers are the run's labels."""
+    code = (
+        "import sys, threading, time, httpx, uvicorn\n"
+        "from maskwright.serving.network import open_served\n"
+        "from maskwright.serving.server import Settings, create_app, listen\n"
+        f"opened = listen('127.0.0.1', 0); app = create_app(open_served({str(bundle('onnx'))!r}), Settings())\n"
+        "server = uvicorn.Server(uvicorn.Config(app, log_level='error'))\n"
+        "threading.Thread(target=server.run, kwargs={'sockets': [opened]}).start()\n"
+        "try:\n"
+        "    while not server.started: time.sleep(0.01)\n"
+        "    url = f'http://127.0.0.1:{opened.getsockname()[1]}/predict'\n"
+        "    sys.stdout.buffer.write(httpx.post(url, content=open(sys.argv[1], 'rb').read(), trust_env=False).content)\n"
+        "finally: server.should_exit = True\n"
+        "assert 'torch' not in sys.modules and 'lightning' not in sys.modules"
+    )
+    Image.fromarray(noise(51, 33)).save(tmp_path / "x.png")
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.png")], capture_output=True, timeout=100)
+    assert done.returncode == 0, done.stderr.decode()
+    expected = Predictor.from_run(Run.open(finished())).predict(noise(51, 33))
+    same = np.asarray(Image.open(io.BytesIO(done.stdout))) == expected.labels
+    assert same[clear(expected.probabilities)].all()
 
 
 def test_thresholds_mean_what_they_mean_for_a_run(tmp_path):

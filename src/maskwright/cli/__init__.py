@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("maskwright.cli.compare:compare", "Train a matrix of models and seeds on one split, or compare finished runs."),
     "report": ("maskwright.cli.report:report", "Write a run's or a comparison's self-contained report.html."),
     "export": ("maskwright.cli.export:export", "Export a run to ONNX, OpenVINO or torch.export, verified on val."),
+    "serve": ("maskwright.cli.serve:serve", "Serve a run or a bundle over HTTP, for programs and for Label Studio."),
     "models": ("maskwright.cli.names:models", "List the models that can be named."),
     "encoders": ("maskwright.cli.names:encoders", "List the encoders that can be named, of SMP and timm."),
     "losses": ("maskwright.cli.names:losses", "List the losses that can be named."),

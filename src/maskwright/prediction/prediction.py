@@ -80,11 +80,21 @@ def read_pixels(
         raw, valid = raster_pixels(path)
         place = read_georeference(path)
     else:
-        raw, place = decode_raw(read_bytes(path), path), None
-        valid = finite_pixels(raw)
+        return decode_pixels(read_bytes(path), path, bands, any_depth)
+    return as_seen(raw, bands, path, any_depth), valid, place
+
+
+def decode_pixels(data: bytes, path: Path, bands: Bands, any_depth: bool) -> tuple[np.ndarray, np.ndarray | None, None]:
+    """The same of the bytes of a file, wherever it lies."""
+    raw = decode_raw(data, path)
+    return as_seen(raw, bands, path, any_depth), finite_pixels(raw), None
+
+
+def as_seen(raw: np.ndarray, bands: Bands, path: Path, any_depth: bool) -> np.ndarray:
+    """An image in the depth and bands of its file as the network sees it; `path` is what messages call it. → H W C uint8"""
     if not any_depth:
         refuse_other_kind(raw, bands, path)
-    return to_uint8(raw, bands, path), valid, place
+    return to_uint8(raw, bands, path)
 
 
 def refuse_other_kind(raw: np.ndarray, bands: Bands, path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What other programs import of ours: CVAT's auto-annotation."""

@@ -1,0 +1,86 @@
+"""A server on a free port of this machine, in a thread, and a client of it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+import numpy as np
+import uvicorn
+from PIL import Image
+
+from maskwright.data.dataset import RGB, Bands, ClassMap
+from maskwright.data.geometry import View
+from maskwright.serving.network import Served
+from maskwright.serving.server import Settings, create_app, listen
+
+Forward = Callable[[np.ndarray], np.ndarray]
+
+
+def bright(images: np.ndarray) -> np.ndarray:
+    """Two classes: what is brighter than half is foreground. N h w C → N 2 h w"""
+    share = images.astype(np.float32).mean(axis=3) / 255
+    return np.stack([1 - share, share], axis=1)
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A network whose answers are known, without one that was trained; it sees images at their own scale."""
+
+    forward: Forward
+    view: View
+    classes: ClassMap
+    bands: Bands
+    any_depth: bool
+    identity: str = ""
+
+    def labels_of(self, probabilities: np.ndarray, threshold: float | None) -> np.ndarray:
+        return (probabilities[1] >= (0.5 if threshold is None else threshold)).astype(np.uint8)
+
+    def refuse_threshold(self, threshold: float | None) -> None: ...
+
+
+def network(forward: Forward = bright, view: View | None = None, bands: Bands = RGB, any_depth: bool = False) -> Served:
+    classes = ClassMap(("sky", "sun"), (0, 1))
+    return Served("tiny", Tiny(forward, view or View("crop", 64), classes, bands, any_depth))
+
+
+@contextlib.contextmanager
+def serving(served: Served, settings: Settings = Settings()) -> Iterator[httpx.Client]:  # noqa: B008 - it is frozen
+    opened = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(create_app(served, settings), log_level="error", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.005)
+        with httpx.Client(base_url=f"http://127.0.0.1:{opened.getsockname()[1]}", timeout=60, trust_env=False) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+        opened.close()
+
+
+def png(pixels: np.ndarray, format: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format)
+    return buffer.getvalue()
+
+
+def sun(height: int = 24, width: int = 32) -> np.ndarray:
+    """A dark picture with a bright rectangle in rows 5 to 11, columns 8 to 19."""
+    image = np.full((height, width, 3), 20, np.uint8)
+    image[5:12, 8:20] = 250
+    return image
+
+
+def mask_of(answer: httpx.Response) -> np.ndarray:
+    assert answer.status_code == 200, answer.text
+    return np.asarray(Image.open(io.BytesIO(answer.content)))
