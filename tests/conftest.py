@@ -6,20 +6,26 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import gc
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores; set before torch is imported
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="maskwright-state-")  # what code was named is remembered there
 
 import numpy as np
 import pytest
 from PIL import Image
 from xdist.scheduler import LoadScopeScheduling
+
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], True)
 
 WriteImage = Callable[..., Path]
 MakeSet = Callable[..., Path]

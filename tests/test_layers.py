@@ -13,7 +13,7 @@ import maskwright
 PACKAGE = Path(maskwright.__file__).parent
 # from left to right: a module imports from its own package and from those left of it
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("runtime", "errors", "terminal", "schemas", "files", "config"),
+    ("runtime", "errors", "terminal", "schemas", "files", "custom", "config"),
     ("runs",),
     ("folders",),
     ("data",),

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from maskwright.api import TrainedRun, check, compare, cross_validate, load_run, make_data, resume, search, train
+    from maskwright.api import TrainedRun, check, compare, cross_validate, load_run, make_data, open, resume, search, train
     from maskwright.comparison import Comparison
     from maskwright.comparison.search_result import SearchResult
     from maskwright.config import Config
@@ -41,6 +41,7 @@ __all__ = [
     "load_bundle",
     "load_run",
     "make_data",
+    "open",
     "resume",
     "search",
     "train",
@@ -63,6 +64,7 @@ _HOMES = {
     "load_bundle": "prediction.bundle",
     "load_run": "api",
     "make_data": "api",
+    "open": "api",
     "resume": "api",
     "search": "api",
     "train": "api",

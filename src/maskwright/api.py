@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from maskwright import custom
 from maskwright.config.base import higher_is_better
 from maskwright.config.files import Override, load_config
 from maskwright.config.flags import SHORT
+from maskwright.custom import is_source
 from maskwright.errors import UsageError, closest, counted, must
 from maskwright.folders import out_folder
 from maskwright.runs import PREDICTS, Run, ShownInNotebook, default_out
@@ -100,15 +102,15 @@ class TrainedRun(Run, ShownInNotebook):
     __repr__ = __str__
 
 
-def check(data: str | Path, **keys: Any) -> Audit:
-    """Audit a data set and change nothing; the result prints as `maskwright check` does. `keys` as in `train`.
+def check(data: Any, **keys: Any) -> Audit:
+    """Audit a data set and change nothing; the result prints as `maskwright check` does. `data` and `keys` as in `train`.
 
     >>> print(check("my_data"))  # doctest: +SKIP
     """
     from maskwright.data.checks.audit import audit
 
     overrides = [one for name, value in keys.items() for one in _overrides(name, value)]
-    return audit(load_config(None, [("data.root", str(data), "data"), *overrides]).data)
+    return audit(load_config(None, [*_data_root(data, None), *overrides]).data)
 
 
 def make_data(
@@ -126,10 +128,16 @@ def make_data(
 
 
 def train(
-    data: str | Path | None = None, *, config: str | Path | None = None, out: str | Path | None = None, progress: bool = True,
+    data: Any = None, *, config: str | Path | None = None, out: str | Path | None = None, progress: bool = True,
     **keys: Any,
 ) -> TrainedRun:  # fmt: skip
     """Train a model and return its run.
+
+    `data` is a folder or CSV, a list of (image, mask) or (image, mask, group), each a path or an array, or any torch Dataset
+    of such pairs; arrays are kept without loss in a folder beside the run.
+
+    `model` may be a name, `FILE.py:NAME`, or any nn.Module of image → logits, or a class or function that gives one; `loss` a
+    function of (logits, masks); `augment` an Albumentations Compose or a function of (image, mask).
 
     `keys` are the flags of `maskwright train` (model, epochs, lr, batch_size, …) or whole sections
     (`optim={"lr": 1e-3}`); dotted keys go into `**{"data.size": 256}`.
@@ -138,7 +146,7 @@ def train(
     Traceback (most recent call last):
     maskwright.errors.UsageError: `train()` must be given a keyword that is known; got 'epoch'. Did you mean epochs?
     """
-    overrides: list[Override] = [("data.root", str(data), "data")] if data is not None else []
+    overrides = _data_root(data, out)
     for name, value in keys.items():
         overrides += _overrides(name, value)
     settled = load_config(config, overrides)
@@ -152,12 +160,12 @@ def train(
 
 
 def cross_validate(
-    data: str | Path | None = None, *, folds: int = 5, config: str | Path | None = None, out: str | Path | None = None,
+    data: Any = None, *, folds: int = 5, config: str | Path | None = None, out: str | Path | None = None,
     progress: bool = True, **keys: Any,
 ) -> CrossValidation:  # fmt: skip
     """Train a run for each of `folds`, so that every image but the test's is judged by a network that has not seen it.
 
-    `keys` as in `train`; a budget is that of all folds together. Called again with the same `out` it goes on.
+    `data` and `keys` as in `train`; a budget is that of all folds together. Called again with the same `out` it goes on.
 
     >>> print(cross_validate("my_data", folds=5, budget="20m"))  # doctest: +SKIP
     """
@@ -166,8 +174,8 @@ def cross_validate(
 
     console = stderr() if progress else None
     if out is not None and folded.is_cross_validation(out):
-        return folded.resume(out, console, Path(data) if data is not None else None)
-    overrides: list[Override] = [("data.root", str(data), "data")] if data is not None else []
+        return folded.resume(out, console, next((Path(place) for _, place, _ in _data_root(data, out)), None))
+    overrides = _data_root(data, out)
     overrides += [one for name, value in keys.items() for one in _overrides(name, value)]
     settled = load_config(config, [*overrides, ("data.split.folds", folds, "folds")])
     with out_folder(out, default_out(settled)) as root:
@@ -176,15 +184,18 @@ def cross_validate(
 
 def resume(
     run: str | Path, *, data: str | Path | None = None, budget: str | None = None, out: str | Path | None = None,
-    progress: bool = True,
+    progress: bool = True, model: Any = None, loss: Any = None, augment: Any = None,
 ) -> TrainedRun:  # fmt: skip
     """Go on with a run that was stopped; `data` says where the data set is now, when it has moved.
+
+    `model`, `loss` and `augment` are as in `open`.
 
     With a `budget` ("10m") a finished run is continued: a new run, in `out`, that starts from its weights.
     """
     from maskwright.training import fit
 
     console = stderr() if progress else None
+    open(run, model=model, loss=loss, augment=augment)
     if budget is not None:
         asked = load_config(None, [("train.budget", budget, "budget")]).train.budget
         settled = fit.continuation(run, str(asked), str(data) if data else None)
@@ -285,9 +296,30 @@ def search(
     return result
 
 
-def load_run(run: str | Path) -> TrainedRun:
-    """Open a run folder made before."""
-    return TrainedRun(Run.open(run).root)
+def open(run: str | Path, *, model: Any = None, loss: Any = None, augment: Any = None) -> TrainedRun:
+    """Open a run folder made before.
+
+    A run of code that no import finds again (or whose file has moved) is given it here: the same network, loss or
+    augmentation as in `train`, a list where there were several.
+
+    >>> open("runs/first", model=my_module).predict("photo.jpg")  # doctest: +SKIP
+    """
+    opened = TrainedRun(Run.open(run).root)
+    code = opened.config.custom_code()
+    for part, given in (("model", model), ("loss", loss), ("augment", augment)):
+        if given is None:
+            continue
+        wanted, objects = [one for key, one in code.items() if key.partition(".")[0] == part], _several(given)
+        if len(wanted) != len(objects):
+            asks = f"needs {counted(len(wanted), 'object')} there" if wanted else "needs none there"
+            raise UsageError(must(part, f"as the run was trained; {opened.root} {asks}", counted(len(objects), "object")))
+        for named, value in zip(wanted, objects, strict=True):
+            custom.receive({named.source: custom.load(part, value, named.options).value if is_source(value) else value})
+        _predictor.cache_clear()
+    return opened
+
+
+load_run = open
 
 
 def _teller(progress: bool) -> Callable[[str], None]:
@@ -301,9 +333,39 @@ def _teller(progress: bool) -> Callable[[str], None]:
     return say
 
 
+def _data_root(data: Any, out: str | Path | None) -> list[Override]:
+    """Where the data are; pairs that were handed over become files beside the run first."""
+    if data is None:
+        return []
+    if not isinstance(data, str | Path):
+        from maskwright.data.in_memory import pairs_folder
+
+        data = pairs_folder(data, Path(out).absolute().parent if out else Path("runs"))
+    return [("data.root", str(data), "data")]
+
+
+def _several(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _with_objects(name: str, value: Any) -> Any:
+    """A network, loss or step that was handed over, by the source that stands for it in a configuration."""
+    if isinstance(value, list | tuple):
+        return [_with_objects(name, one) for one in value]
+    if value is None or isinstance(value, str | dict):
+        return value
+    if name == "model" and not callable(value):
+        raise UsageError(must("model", "a name, an nn.Module, or what gives one", type(value).__name__))
+    own = {"weights": "given"} if name == "model" and not isinstance(value, type) and hasattr(value, "state_dict") else {}
+    found = {"source": custom.keep(value), **own}
+    return found if name == "augment" else {"name": "custom", **found}
+
+
 def _overrides(name: str, value: Any) -> list[Override]:
     if isinstance(value, Path):
         value = str(value)
+    if name in ("model", "loss", "augment"):
+        value = _with_objects(name, value)
     if name in _SHORT_NAMES:
         return [(_SHORT_NAMES[name], value, name)]
     if "." in name or name in ("loss", "augment", "log"):

@@ -94,8 +94,14 @@ class Run:
     @property
     def config(self) -> Config:
         from maskwright.config.files import load_config
+        from maskwright.custom import is_handed_over
 
-        return load_config(self.root / "config.yaml")
+        path = self.root / "config.yaml"
+        config = load_config(path)
+        for key, code in config.custom_code().items():
+            if code.hash is None and not is_handed_over(code.source):
+                raise RunError(f"`{path}` must be as it was written; it leaves `{key}.hash` open. Restore it.")
+        return config
 
     def resolved_config(self) -> Config:
         """The configuration, which must leave nothing open: for what builds the network or goes on training."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -24,6 +25,7 @@ OTHERS = {  # parameters far from the defaults; a perfect prediction costs what 
     "topk-few": {"name": "topk", "share": 0.05},
     "topk-all": {"name": "topk", "share": 1.0},
     "topk-ohem": {"name": "topk", "share": 0.05, "threshold": 0.7},
+    "own": f"{Path(__file__).parents[1] / 'own_code.py'}:loss",
     "boundary-wide": {"name": "boundary", "width": 12, "strength": 0.5},
 }
 SMOOTHED = {f"{name}-smoothed": {"name": name, "smoothing": 0.2} for name in ("ce", "bce")}
@@ -35,7 +37,12 @@ def of(*terms: object) -> Loss:
     return build_loss(loss)
 
 
-SHARP: dict[str, Loss] = {**LOSSES, "auto": build_loss("auto"), "mix": build_loss(MIXED), **{k: of(v) for k, v in OTHERS.items()}}
+SHARP: dict[str, Loss] = {
+    **LOSSES,
+    "auto": build_loss("auto"),
+    "mix": build_loss(MIXED),
+    **{k: of(v) for k, v in OTHERS.items()},
+}
 ALL: dict[str, Loss] = {**SHARP, **{name: of(term) for name, term in SMOOTHED.items()}}
 SELECTIVE = {name for name in ALL if name.startswith(("topk", "lovasz"))}  # easy pixels may have no gradient: that is their point
 CLASSES = (2, 3, 5)

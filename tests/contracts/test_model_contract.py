@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from maskwright.config.models import HfConfig, Resnet34UnetConfig, SmpConfig, TorchvisionConfig, UnetConfig
+from maskwright.config.models import CustomModelConfig, HfConfig, Resnet34UnetConfig, SmpConfig, TorchvisionConfig, UnetConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
 from maskwright.models import MODELS, Segmenter, build_model
@@ -24,6 +25,7 @@ SMALL: dict[str, Any] = {
     "smp": SmpConfig(arch="unet", encoder="resnet18", weights="none"),
     "torchvision": TorchvisionConfig(arch="deeplabv3_mobilenet_v3_large", weights="none"),
     "hf": HfConfig(arch="segformer", size="b0"),
+    "custom": CustomModelConfig(source=f"{Path(__file__).parents[1] / 'own_code.py'}:Net", options={"width": 6}),
 }
 _BUILT: dict[tuple[str, str, int], Segmenter] = {}
 

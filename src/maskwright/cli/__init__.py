@@ -130,6 +130,7 @@ def overview() -> str:
     width = max(len(name) for name, _ in rows)
     lines = [f"  {name.ljust(width)}  {about}" for name, about in rows]
     more = "maskwright COMMAND --help tells a command's options; --debug shows the traceback of an error; --version."
+    more += "\n--trust-code executes code that a run of somebody else names (its network, loss or augmentation)."
     return "\n".join(["Usage: maskwright COMMAND …", "", HELP, "", *lines, "", more])
 
 
@@ -137,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the answer is no, 2 a mistake in the input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = _keys_last([_with_dashes(word) for word in words if word != "--debug"])
+    _trust_code("--trust-code" in words)
+    words = _keys_last([_with_dashes(word) for word in words if word not in ("--debug", "--trust-code")])
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name in an old encoding; JSON escapes it just so
     if arguments is None:
@@ -177,6 +179,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _leave(sys.stdout)
         code = _tell("interrupted", 130) if pressed() else _tell(_sentence(error, words), 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _trust_code(trusted: bool) -> None:
+    """Whether code that a run of somebody else names is executed by this command."""
+    if trusted or "maskwright.custom" in sys.modules:
+        from maskwright import custom  # late: the bare --help needs none of it
+
+        custom.trust_code = trusted
 
 
 def _refuse_lost_folder() -> None:

@@ -80,6 +80,8 @@ def read_matrix(path: str | Path, overrides: Iterable[Override] = ()) -> Matrix:
     }
     notes = _notes(base, drafts)
     if Path(path).name == COMPARISON:  # a folder's own, which may come from anybody
+        for config in (settled, *(cell.config for cell in cells)):
+            config.refuse_unnamed_code()
         logs = [without_addresses(cell.config.log, {}) for cell in cells]
         cells = tuple(
             replace(cell, config=cell.config.model_copy(update={"log": log})) for cell, (log, _) in zip(cells, logs, strict=True)

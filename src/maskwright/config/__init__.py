@@ -17,8 +17,9 @@ from pydantic import (
     model_validator,
 )
 
-from maskwright.config.augment import AugmentPreset, AugmentStep
-from maskwright.config.base import Auto, Budget, Count, Fraction, Monitor, Section, Seed
+from maskwright import custom
+from maskwright.config.augment import AugmentPreset, AugmentStep, augment_shorthand
+from maskwright.config.base import Auto, Budget, Count, CustomCode, Fraction, Monitor, Section, Seed
 from maskwright.config.data import DataConfig
 from maskwright.config.log import LogEntry, LogInput, log_shorthand
 from maskwright.config.losses import LossName, LossTerm, loss_shorthand
@@ -83,11 +84,13 @@ class Config(Section):
     model: ModelConfig = AutoModelConfig()
     loss: Annotated[
         Auto | list[LossTerm],
-        BeforeValidator(loss_shorthand, json_schema_input_type=Auto | LossName | list[LossName | LossTerm]),
-        Field(description="auto, one name, or a weighted mix: [ce, {name: dice, weight: 0.5}]"),
+        BeforeValidator(loss_shorthand, json_schema_input_type=Auto | LossName | str | list[LossName | str | LossTerm]),
+        Field(description="auto, one name, FILE.py:NAME, or a weighted mix: [ce, {name: dice, weight: 0.5}]"),
     ] = "auto"
     augment: Annotated[
-        AugmentPreset | list[AugmentStep], Field(description="auto: by the images; a preset, or a list of operations")
+        AugmentPreset | list[AugmentStep],
+        BeforeValidator(augment_shorthand, json_schema_input_type=AugmentPreset | str | list[AugmentStep | str]),
+        Field(description="auto: by the images; a preset, a list of operations, or FILE.py:NAME"),
     ] = "auto"
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
@@ -109,6 +112,21 @@ class Config(Section):
             return keys
         return {**keys, "optim": {**optim, "lr": MASK2FORMER_RATE}}
 
+    def custom_code(self) -> dict[str, CustomCode]:
+        """Code of a person's own that the configuration names, by its dotted key.
+
+        >>> list(Config.model_validate({"model": "my.py:Net", "loss": ["ce", "my.py:loss"]}).custom_code())
+        ['model', 'loss.1']
+        """
+        steps = {"loss": self.loss, "augment": self.augment}
+        parts = {f"{key}.{at}": one for key, some in steps.items() if isinstance(some, list) for at, one in enumerate(some)}
+        return {key: one for key, one in {"model": self.model, **parts}.items() if isinstance(one, CustomCode)}
+
+    def refuse_unnamed_code(self) -> None:
+        """Stop where it was read from a folder, and names code that nobody has named on this machine."""
+        for key, code in self.custom_code().items():
+            custom.refuse_unnamed(key, code.source, code.options, code.hash)
+
     def replace(self, changes: dict[str, Any]) -> Config:
         """A copy with dotted keys changed, validated anew.
 
@@ -120,6 +138,6 @@ class Config(Section):
             *parents, last = key.split(".")
             node = tree
             for part in parents:
-                node = node[part]
+                node = node[int(part) if isinstance(node, list) else part]
             node[last] = value
         return Config.model_validate(tree)

@@ -11,7 +11,8 @@ from pydantic import (
     Tag,
 )
 
-from maskwright.config.base import Probability, Section
+from maskwright.config.base import CustomCode, Probability, Section
+from maskwright.custom import is_source
 
 
 class AugmentOp(Section):
@@ -42,14 +43,34 @@ class AlbumentationsOp(Section):
     ]
 
 
+class CustomOp(CustomCode):
+    """A step of your own: a function of (image H W C, mask H W) uint8 that gives both, or an Albumentations Compose."""
+
+
+def augment_shorthand(value: object) -> object:
+    """`my.py:jitter` → [{source: my.py:jitter}], also within a list.
+
+    >>> augment_shorthand([{"name": "hflip"}, "my.py:jitter"])
+    [{'name': 'hflip'}, {'source': 'my.py:jitter'}]
+    """
+    if is_source(value) or (isinstance(value, dict) and "source" in value):
+        value = [value]
+    return [{"source": step} if is_source(step) else step for step in value] if isinstance(value, list) else value
+
+
 def kind_of_step(value: object) -> str:
     """Which form of step is meant, by its keys: so that errors tell of that one alone."""
+    if isinstance(value, CustomOp) or (isinstance(value, dict) and "source" in value):
+        return "CustomOp"
     foreign = isinstance(value, dict) and any(str(key).startswith("albument") for key in value)
     return "AlbumentationsOp" if foreign or isinstance(value, AlbumentationsOp) else "AugmentOp"
 
 
 AugmentStep = Annotated[
-    Annotated[AugmentOp, Tag("AugmentOp")] | Annotated[AlbumentationsOp, Tag("AlbumentationsOp")], Discriminator(kind_of_step)
+    Annotated[AugmentOp, Tag("AugmentOp")]
+    | Annotated[AlbumentationsOp, Tag("AlbumentationsOp")]
+    | Annotated[CustomOp, Tag("CustomOp")],
+    Discriminator(kind_of_step),
 ]
 
 AugmentPreset = Literal["auto", "none", "light", "standard", "heavy"]

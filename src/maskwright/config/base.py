@@ -12,6 +12,9 @@ from pydantic import (
     Field,
 )
 
+from maskwright import custom
+from maskwright.custom import is_source
+
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Auto = Literal["auto"]
@@ -57,3 +60,21 @@ class Section(BaseModel):
     """A frozen part of the configuration that knows all its keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _is_source(value: object) -> object:
+    if not is_source(value):
+        raise ValueError(f"must be FILE.py:NAME or package.module:NAME; got {value!r}")
+    return value
+
+
+class CustomCode(Section):
+    """What names code of a person's own."""
+
+    source: Annotated[str, BeforeValidator(_is_source), Field(description="FILE.py:NAME or package.module:NAME")]
+    options: Annotated[dict[str, Any], Field(description="arguments it is called with")] = Field(default_factory=dict)
+    hash: Annotated[str | None, Field(description="of the file's text; a run writes it down")] = None
+
+    def load(self, key: str) -> Any:
+        """The object itself, imported."""
+        return custom.load(key, self.source, self.options, self.hash).value

@@ -17,6 +17,7 @@ from maskwright.config.keys import MODEL_SECTIONS, holds_text
 from maskwright.config.models import model_shorthand
 from maskwright.config.sentences import Sources, sentences_of
 from maskwright.config.yaml_text import MERGE, PlainLoader, RepeatedKeyError, flag_value, load_yaml
+from maskwright.custom import absolute, is_source
 from maskwright.errors import ConfigError, as_typed, listed, one_line
 
 Override = tuple[str, Any, str]  # dotted key, value (text is read as YAML), where it was given
@@ -134,7 +135,17 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
     if not isinstance(tree, dict):
         raise ConfigError([f"{path}: must hold keys such as `data:` and `model:`; got a {type(tree).__name__}."])
     # `optim:` with nothing below is its defaults; of a data set's description, `ignore_index: null` says that nothing is ignored
+    tree = _with_code_below(tree, path.resolve().parent)
     return {key: value for key, value in tree.items() if value is not None or key == "ignore_index"}, sources
+
+
+def _with_code_below(value: Any, folder: Path) -> Any:
+    """Each FILE.py:NAME with its absolute path: it is relative to the file it stands in, on the command line to the folder."""
+    if isinstance(value, dict):
+        return {key: _with_code_below(inner, folder) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_code_below(inner, folder) for inner in value]
+    return absolute(value, folder) if is_source(value) else value
 
 
 def _note_lines(node: Any, at: tuple[str | int, ...], path: Path, lines: Sequence[str], sources: Sources) -> None:
@@ -181,6 +192,7 @@ def lay_over(tree: dict[str, Any], sources: Sources, key: str, value: Any, sourc
         except yaml.YAMLError:
             fix = "Quote colours, as in '[\"#rrggbb\"]'." if "#" in value else "Quote it."
             return f"{source}: must be a YAML value; got {value!r}. {fix}"
+    value = _with_code_below(value, Path.cwd())
     parts = key.split(".")
     if parts == ["model"] and isinstance(value, str):
         value = _as_answered(tree.get("model"), model_shorthand(value))

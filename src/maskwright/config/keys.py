@@ -8,7 +8,15 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from maskwright.config import Config
-from maskwright.config.models import AutoModelConfig, HfConfig, Resnet34UnetConfig, SmpConfig, TorchvisionConfig, UnetConfig
+from maskwright.config.models import (
+    AutoModelConfig,
+    CustomModelConfig,
+    HfConfig,
+    Resnet34UnetConfig,
+    SmpConfig,
+    TorchvisionConfig,
+    UnetConfig,
+)
 
 MODEL_SECTIONS: dict[str, type[BaseModel]] = {
     "auto": AutoModelConfig,
@@ -17,6 +25,7 @@ MODEL_SECTIONS: dict[str, type[BaseModel]] = {
     "smp": SmpConfig,
     "torchvision": TorchvisionConfig,
     "hf": HfConfig,
+    "custom": CustomModelConfig,
 }
 
 

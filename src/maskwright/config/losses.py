@@ -11,7 +11,8 @@ from pydantic import (
     model_validator,
 )
 
-from maskwright.config.base import Auto, Fraction, Section
+from maskwright.config.base import Auto, CustomCode, Fraction, Section
+from maskwright.custom import is_source
 
 
 def _class_weights(value: object) -> object:
@@ -117,8 +118,15 @@ class BoundaryTerm(_Term):
     strength: Annotated[float, Field(gt=0, description="at the border a pixel counts 1 + strength times")] = 4.0
 
 
+class CustomTerm(CustomCode):
+    """A loss of your own: a function of (logits N K H W, masks N H W of int64, 255 ignored), or an nn.Module or its class."""
+
+    name: Literal["custom"] = "custom"
+    weight: TermWeight = 1.0
+
+
 AnyTerm = BceTerm | CeTerm | DiceTerm | JaccardTerm | TverskyTerm | FocalTerm | LovaszTerm | TopkTerm | BoundaryTerm
-LossTerm = Annotated[AnyTerm, Field(discriminator="name")]
+LossTerm = Annotated[AnyTerm | CustomTerm, Field(discriminator="name")]
 LOSS_SECTIONS: dict[str, type[AnyTerm]] = {
     "bce": BceTerm, "ce": CeTerm, "dice": DiceTerm, "jaccard": JaccardTerm, "tversky": TverskyTerm, "focal": FocalTerm,
     "lovasz": LovaszTerm, "topk": TopkTerm, "boundary": BoundaryTerm,
@@ -133,9 +141,19 @@ def loss_shorthand(value: object) -> object:
     [{'name': 'ce'}, {'name': 'dice', 'weight': 2}]
     """
     if isinstance(value, str):
-        return value if value == "auto" else [{"name": value}]
+        return value if value == "auto" else [_named(value)]
+    if isinstance(value, dict) and "source" in value:
+        return [_named(value)]
     if not isinstance(value, list):
         raise ValueError(f"must be auto, the name of a loss, or a list of names and {{name: …}}; got {value!r}")
     if not value:
         raise ValueError("must have at least one term; got an empty list. Write auto, ce, dice, …")
-    return [{"name": term} if isinstance(term, str) else term for term in value]
+    return [_named(term) for term in value]
+
+
+def _named(term: object) -> object:
+    if is_source(term):
+        return {"name": "custom", "source": term}
+    if isinstance(term, dict) and "source" in term:
+        return {"name": "custom", **term}
+    return {"name": term} if isinstance(term, str) else term

@@ -11,7 +11,8 @@ from pydantic import (
     model_validator,
 )
 
-from maskwright.config.base import Auto, Fraction, Section
+from maskwright.config.base import Auto, CustomCode, Fraction, Section
+from maskwright.custom import is_source, name_of
 
 _Width = Annotated[int, Field(gt=0, le=4096)]
 
@@ -211,6 +212,20 @@ class HfConfig(Section):
         return self
 
 
+class CustomModelConfig(CustomCode):
+    """A network of your own: an nn.Module, or a class or function that gives one."""
+
+    name: Literal["custom"] = "custom"
+    weights: Annotated[str, Field(description="what to start from: none, given (an object's own), a file or a run")] = "none"
+    pixels: Pixels = "auto"
+    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+
+    @property
+    def arch(self) -> str:
+        """What names of runs and tables say."""
+        return name_of(self.source)
+
+
 def model_shorthand(value: object) -> object:
     """`unet` → {name: unet}; `unet/resnet34` → {name: smp, arch: unet, encoder: resnet34}; other families by their own names.
 
@@ -220,7 +235,11 @@ def model_shorthand(value: object) -> object:
     ({'name': 'resnet34_unet'}, 'deeplabv3plus')
     >>> [model_shorthand(keys)["name"] for keys in ({"weights": "none"}, {"width": 8}, {"encoder": "resnet18"})]
     ['auto', 'unet', 'smp']
+    >>> model_shorthand("my_net.py:Net")
+    {'name': 'custom', 'source': 'my_net.py:Net'}
     """
+    if is_source(value) or str(value).endswith(".py"):  # without the name in it, which is asked for
+        return {"name": "custom", "source": value}
     if isinstance(value, str):
         arch, slash, rest = value.partition("/")
         arch = arch.lower()  # papers and courses write UNet, ResNet34_UNet, DeepLabV3Plus
@@ -232,6 +251,8 @@ def model_shorthand(value: object) -> object:
     if isinstance(value, dict) and "name" not in value:
         if value.get("arch") in get_args(TorchvisionArch):
             return {"name": "torchvision", **value}
+        if "source" in value:
+            return {"name": "custom", **value}
         if {"arch", "encoder", *SMP_OPTIONS} & value.keys():
             return {"name": "smp", **value}
         return {"name": "auto" if value.keys() <= AutoModelConfig.model_fields.keys() else "unet", **value}
@@ -256,7 +277,7 @@ def is_transformer(model: AnyModelConfig) -> bool:
     return isinstance(model, HfConfig)
 
 
-AnyModelConfig = AutoModelConfig | UnetConfig | Resnet34UnetConfig | SmpConfig | TorchvisionConfig | HfConfig
+AnyModelConfig = AutoModelConfig | UnetConfig | Resnet34UnetConfig | SmpConfig | TorchvisionConfig | HfConfig | CustomModelConfig
 ModelConfig = Annotated[
     AnyModelConfig,
     Field(discriminator="name"),

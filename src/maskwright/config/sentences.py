@@ -9,10 +9,10 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from maskwright.config import Config
-from maskwright.config.augment import AlbumentationsOp, AugmentOp, kind_of_step
+from maskwright.config.augment import AlbumentationsOp, AugmentOp, CustomOp, kind_of_step
 from maskwright.config.keys import MODEL_SECTIONS, known_keys, sections_of
 from maskwright.config.log import LOG_SECTIONS, section_at
-from maskwright.config.losses import LOSS_SECTIONS
+from maskwright.config.losses import LOSS_SECTIONS, CustomTerm
 from maskwright.config.models import HF_SIZES, TorchvisionArch, UnetConfig, model_shorthand
 from maskwright.errors import as_typed, closest, listed, unknown
 
@@ -70,8 +70,8 @@ def _loss_sentence(item: Any, loc: tuple[Any, ...], written: Any) -> str:
     """A loss that isn't known, or a key that its loss doesn't take."""
     key = ".".join(map(str, loc))
     if item["type"] == "extra_forbidden":
-        name = written[loc[1]]["name"]
-        keys = list(LOSS_SECTIONS[name].model_fields)
+        name = written[loc[1]].get("name", "custom")
+        keys = list({**LOSS_SECTIONS, "custom": CustomTerm}[name].model_fields)
         takers = [one for one, section in LOSS_SECTIONS.items() if loc[2] in section.model_fields]
         near = closest(loc[2], keys, limit=1)
         if near and not takers:
@@ -129,13 +129,13 @@ def _is_union_tag(part: object, loc: tuple[Any, ...]) -> bool:
     """pydantic puts the branch of a union into the path; a reader doesn't want it there."""
     if not isinstance(part, str):
         return False
-    if loc[0] == "loss" and part in LOSS_SECTIONS:
+    if loc[0] == "loss" and part in (*LOSS_SECTIONS, "custom"):
         return True
     if loc[0] == "log" and part in ("plain", *LOG_SECTIONS):
         return True
     if loc[0] == "model" and len(loc) > 1 and part in MODEL_SECTIONS:
         return True
-    known = ("int", "float", "str", "bool", AugmentOp.__name__, AlbumentationsOp.__name__)
+    known = ("int", "float", "str", "bool", AugmentOp.__name__, AlbumentationsOp.__name__, CustomOp.__name__)
     return part in known or part.startswith("constrained") or "[" in part
 
 
@@ -147,8 +147,9 @@ def _siblings(loc: tuple[Any, ...], tree: dict[str, Any]) -> list[str]:
         if isinstance(part, int):  # in a list of sections, which _sections was asked for
             if section in LOG_SECTIONS.values():
                 section = section_at(tree["log"], part)
-            if section is AugmentOp and kind_of_step(tree["augment"][part]) == AlbumentationsOp.__name__:
-                section = AlbumentationsOp
+            if section is AugmentOp:
+                kinds = {one.__name__: one for one in (AugmentOp, AlbumentationsOp, CustomOp)}
+                section = kinds[kind_of_step(tree["augment"][part])]
             continue
         if section is Config and part == "model":
             model = model_shorthand(tree.get("model"))

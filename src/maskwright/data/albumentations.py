@@ -10,6 +10,7 @@ Size and normalisation stay ours. Which names and arguments exist is asked of th
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import random
@@ -22,7 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.config.augment import AlbumentationsOp
+from maskwright import custom
+from maskwright.config.augment import AlbumentationsOp, CustomOp
+from maskwright.custom import is_handed_over, name_of
 from maskwright.data.dataset import IGNORE
 from maskwright.errors import ConfigError, DataError, closest, install_command, listed, unknown
 
@@ -56,7 +59,9 @@ class Pipeline:
     keys: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"albumentations ({', '.join(type(transform).__name__ for transform in self.transforms)})"
+        own = [str(transform) for transform in self.transforms if isinstance(transform, OwnStep)]
+        theirs = [type(transform).__name__ for transform in self.transforms if not isinstance(transform, OwnStep)]
+        return ", ".join([*([f"albumentations ({', '.join(theirs)})"] if theirs else []), *own])
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """All transforms, with random numbers from `rng` alone. H W C uint8 and H W uint8, both keep their shape."""
@@ -96,12 +101,75 @@ class Pipeline:
                 raise ConfigError([str(error)]) from None
 
 
-def build(steps: Sequence[tuple[str, AlbumentationsOp]]) -> Pipeline:
+@dataclass
+class OwnStep:
+    """A person's own step in the form of a transform: a Compose of Albumentations, or a function of (image, mask[, rng])."""
+
+    key: str
+    code: CustomOp
+    p: float = 1.0  # it decides itself how often it changes something
+
+    def __post_init__(self) -> None:
+        step = self.code.load(self.key)
+        step = step(**self.code.options) if isinstance(step, type) else functools.partial(step, **self.code.options)
+        self._step = step.func if isinstance(step, functools.partial) and not self.code.options else step
+        self._rngs: tuple[Any, ...] = ()
+
+    def __reduce__(self) -> Any:
+        """In a process that is spawned the code is imported anew; an object that was handed over goes along."""
+        handed_over = {self.code.source: self._step} if is_handed_over(self.code.source) else {}
+        return _own_step, (self.key, self.code, handed_over)
+
+    def __str__(self) -> str:
+        return name_of(self.code.source)
+
+    def set_random_state(self, rng: np.random.Generator, python_random: random.Random) -> None:
+        self._rngs = (rng, python_random)
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+        rng, python_random = self._rngs
+        if hasattr(self._step, "set_random_state"):
+            self._step.set_random_state(rng, python_random)
+            return self._step(image=image, mask=mask)
+        with _seeded(int(rng.integers(1 << 32))):
+            takes_rng = "rng" in inspect.signature(self._step).parameters
+            found = self._step(image, mask, rng) if takes_rng else self._step(image, mask)
+        if isinstance(found, tuple) and len(found) == 2:
+            return {"image": np.ascontiguousarray(found[0]), "mask": np.ascontiguousarray(found[1])}
+        raise TypeError(f"it gives {type(found).__name__}, not (image, mask)")
+
+
+def _own_step(key: str, code: CustomOp, handed_over: Mapping[str, Any]) -> OwnStep:
+    custom.receive(handed_over)
+    return OwnStep(key, code)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Every generator such a function may draw from follows from the sample alone, and is afterwards as it was."""
+    import torch
+
+    python, old = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(old)
+
+
+def build(steps: Sequence[tuple[str, AlbumentationsOp | CustomOp]]) -> Pipeline:
     """The transforms of all steps in a row; every name and argument that isn't known is told, all at once."""
-    package = _package()
+    package = _package() if any(isinstance(step, AlbumentationsOp) for _, step in steps) else None
     problems: list[str] = []
     built: list[tuple[str, Any]] = []
     for at, step in steps:
+        if isinstance(step, CustomOp):
+            built.append((at, _own_step(at, step, {})))
+            continue
         key = f"{at}.albumentations"
         several = isinstance(step.albumentations, list)
         wanted = step.albumentations if isinstance(step.albumentations, list) else [step.albumentations]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from maskwright.config.augment import AlbumentationsOp, AugmentOp
+from maskwright.config.augment import AlbumentationsOp, AugmentOp, CustomOp
 from maskwright.data import albumentations
 from maskwright.data.dataset import Bands
 from maskwright.data.geometry import Aim, View, about_centre, in_fours, perspective, rotation, warp_pair
@@ -156,7 +156,7 @@ _HEAVY = [
 PRESETS: dict[str, list[tuple[str, float | None]]] = {"none": [], "light": _LIGHT, "standard": _STANDARD, "heavy": _HEAVY}
 
 
-def resolve(wish: str | Sequence[AugmentOp | AlbumentationsOp]) -> tuple[Op, ...]:
+def resolve(wish: str | Sequence[AugmentOp | AlbumentationsOp | CustomOp]) -> tuple[Op, ...]:
     """A preset's name or a configured list as operations with all numbers filled in.
 
     >>> [op.name for op in resolve("light")]
@@ -167,9 +167,9 @@ def resolve(wish: str | Sequence[AugmentOp | AlbumentationsOp]) -> tuple[Op, ...
     wanted = [AugmentOp(name=n, amount=a) for n, a in PRESETS[wish]] if isinstance(wish, str) else list(wish)
     problems: list[str] = []
     plan: list[Op] = []
-    foreign: list[tuple[str, AlbumentationsOp]] = []
+    foreign: list[tuple[str, AlbumentationsOp | CustomOp]] = []
     for place, op in enumerate(wanted):
-        if isinstance(op, AlbumentationsOp):
+        if isinstance(op, AlbumentationsOp | CustomOp):
             foreign.append((f"augment.{place}", op))
         elif op.name not in OPERATIONS:
             problems.append(unknown(f"augment.{place}.name", op.name, OPERATIONS))
@@ -195,7 +195,7 @@ def refuse_unfit(plan: Sequence[Op], size: int, num_channels: int, num_classes: 
             op.joint.refuse_unfit(size, num_channels, num_classes)
 
 
-def without_effect(wish: str | Sequence[AugmentOp | AlbumentationsOp], bands: Bands) -> list[str]:
+def without_effect(wish: str | Sequence[AugmentOp | AlbumentationsOp | CustomOp], bands: Bands) -> list[str]:
     """Operations and numbers somebody set that change nothing on these images, in words."""
     plan = resolve(wish)
     notes: list[str] = []
@@ -212,9 +212,9 @@ def without_effect(wish: str | Sequence[AugmentOp | AlbumentationsOp], bands: Ba
     never = [op.name for op in plan if op.p == 0]
     if never:
         notes.append(f"augment {listed(dict.fromkeys(never))}: no effect with p 0")
-    kinds = [isinstance(step, AlbumentationsOp) for step in steps]
+    kinds = [isinstance(step, AlbumentationsOp | CustomOp) for step in steps]
     if kinds != sorted(kinds):
-        notes.append("augment: steps of albumentations are applied after all others, whatever their place in the list")
+        notes.append("augment: steps of albumentations or your own come after all others, whatever their place in the list")
     return notes
 
 

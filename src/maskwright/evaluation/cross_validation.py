@@ -109,6 +109,7 @@ def resume(root: str | Path, console: Console | None = None, data: Path | None =
     """Go on with folds that were stopped; `data` says where the data set is now, when it has moved."""
     root = Path(root)
     config = load_config(root / FOLDS)
+    config.refuse_unnamed_code()
     if data is not None:
         config = config.replace({"data.root": str(data.absolute())})
     with lock_folder(root, "--resume"):

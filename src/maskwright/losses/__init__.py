@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from maskwright.config.losses import LOSS_SECTIONS, CeTerm, DiceTerm, LossTerm
-from maskwright.errors import ConfigError, unknown
+from maskwright.config.losses import LOSS_SECTIONS, CeTerm, CustomTerm, DiceTerm, LossTerm
+from maskwright.errors import ConfigError, is_out_of_memory, must, one_line, unknown
 from maskwright.losses.boundary import boundary
 from maskwright.losses.hard import topk
 from maskwright.losses.overlap import dice, jaccard, lovasz, tversky
@@ -40,7 +40,7 @@ def build_loss(wish: str | Sequence[LossTerm]) -> Loss:
     if isinstance(wish, str) and wish != "auto" and wish not in LOSSES:
         raise ConfigError([unknown("loss", wish, [*LOSSES, "auto"])])
     terms = AUTO if wish == "auto" else (LOSS_SECTIONS[wish](),) if isinstance(wish, str) else tuple(wish)
-    parts = [(_with_parameters(term), term.weight) for term in terms]
+    parts = [(_with_parameters(term, f"loss.{place}"), term.weight) for place, term in enumerate(terms)]
 
     def mixed(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         return torch.stack([loss(logits, masks) * weight for loss, weight in parts]).sum()
@@ -48,7 +48,36 @@ def build_loss(wish: str | Sequence[LossTerm]) -> Loss:
     return mixed
 
 
-def _with_parameters(term: LossTerm) -> Loss:
+def _with_parameters(term: LossTerm, key: str) -> Loss:
     """The term's function with its section's parameters set."""
+    if isinstance(term, CustomTerm):
+        return _custom(term, key)
     assert term.class_weights is None or isinstance(term.class_weights, list), "training/resolve.py settles class weights"
     return functools.partial(LOSSES[term.name], **term.model_dump(exclude={"name", "weight"}))
+
+
+def _custom(term: CustomTerm, key: str) -> Loss:
+    """A person's own function, module, or class of modules; masks come as int64, which torch's own losses want."""
+    given = term.load(key)
+    try:
+        made = given(**term.options) if isinstance(given, type) else functools.partial(given, **term.options)
+    except TypeError as error:
+        raise ConfigError([must(f"{key}.options", f"arguments that {term.source} takes", one_line(str(error)))]) from error
+    module = made if isinstance(made, torch.nn.Module) else getattr(made, "func", None)
+
+    def loss(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        if isinstance(module, torch.nn.Module):
+            module.to(logits.device)  # its class weights, say
+        try:
+            value = made(logits, masks.long())
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            told = f"{type(error).__name__}: {one_line(str(error))}"
+            raise ConfigError([must(key, "a function of (logits, masks)", f"{term.source}, which fails with {told}")]) from error
+        if not isinstance(value, torch.Tensor) or value.ndim:
+            got = f"a tensor of {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+            raise ConfigError([must(key, "a loss that gives one number, a tensor without axes", f"{got} from {term.source}")])
+        return value
+
+    return loss

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.config.losses import LossTerm
+from maskwright.config.losses import CustomTerm, LossTerm
 from maskwright.data.dataset import Dataset
 from maskwright.data.sampling import RARE, aimer, image_weights
 from maskwright.errors import ConfigError, closest, listed
@@ -33,6 +33,9 @@ def resolve_loss(
         return _auto(dataset, shares)
     terms, reasons, problems = [], {}, []
     for place, term in enumerate(wish):
+        if isinstance(term, CustomTerm):
+            terms.append(term.model_dump())
+            continue
         written, key = term.class_weights, f"loss.{place}.class_weights"
         if written == "auto":
             written = class_weights(shares)

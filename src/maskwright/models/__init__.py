@@ -18,6 +18,7 @@ from maskwright import runtime
 from maskwright.config.models import AnyModelConfig, PixelsConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError, must
+from maskwright.models.custom import build_custom
 from maskwright.models.hf import build_hf
 from maskwright.models.resnet34_unet import build_resnet34_unet
 from maskwright.models.smp import build_smp
@@ -32,6 +33,7 @@ MODELS: dict[str, Callable[[Any, int, int], nn.Module]] = {
     "smp": build_smp,
     "torchvision": build_torchvision,
     "hf": build_hf,
+    "custom": build_custom,
 }
 
 

@@ -268,7 +268,7 @@ def _other_shape(plan: _Plan, name: str, theirs: torch.Tensor, mine: torch.Tenso
 
 def model_words(config: AnyModelConfig) -> str:
     """A model section in words: name unet, up transposed, width 64, …"""
-    told = config.model_dump(exclude={"weights", "pixels", "outputs"}, exclude_none=True)
+    told = config.model_dump(exclude={"weights", "pixels", "outputs", "hash"}, exclude_none=True)
     return ", ".join(f"{key} {value}" for key, value in told.items())
 
 

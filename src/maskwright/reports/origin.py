@@ -7,8 +7,8 @@ import statistics
 from typing import Any
 
 from maskwright.config import Config
-from maskwright.config.augment import AlbumentationsOp, AugmentOp
-from maskwright.config.losses import AnyTerm
+from maskwright.config.augment import AlbumentationsOp, AugmentOp, CustomOp
+from maskwright.config.losses import LossTerm
 from maskwright.config.optim import OptimConfig
 from maskwright.data.record import class_map
 from maskwright.errors import listed
@@ -35,9 +35,11 @@ def data_terms(facts: Facts) -> Terms:
     return [*terms, ("Fingerprint", document["fingerprint"][:16])]
 
 
-def _step_name(step: AugmentOp | AlbumentationsOp) -> str:
+def _step_name(step: AugmentOp | AlbumentationsOp | CustomOp) -> str:
     if isinstance(step, AugmentOp):
         return step.name
+    if isinstance(step, CustomOp):
+        return step.source
     named = step.albumentations if isinstance(step.albumentations, list) else [step.albumentations]
     return " + ".join(str(transform.get("name", "a transform")) for transform in named)
 
@@ -45,7 +47,7 @@ def _step_name(step: AugmentOp | AlbumentationsOp) -> str:
 def training_terms(facts: Facts) -> Terms:
     """What was trained, how, and how long it took."""
     config = facts.config
-    model = config.model.model_dump(exclude={"pixels"}, exclude_none=True)
+    model = config.model.model_dump(exclude={"pixels", "hash"}, exclude_none=True)
     settings = ", ".join(f"{key} {value}" for key, value in model.items() if key != "name")
     loss = _loss(config)
     augment = config.augment if isinstance(config.augment, str) else listed(map(_step_name, config.augment), limit=20)
@@ -144,9 +146,9 @@ def _loss(config: Config) -> str:
     return config.loss if isinstance(config.loss, str) else " + ".join(map(_term, config.loss))
 
 
-def _term(term: AnyTerm) -> str:
+def _term(term: LossTerm) -> str:
     """A loss of the mix with its weight and what of it was changed; class weights may be many, and stand in config.yaml."""
-    fields = {key: field.default for key, field in type(term).model_fields.items() if key not in ("name", "weight")}
+    fields = {key: field.default for key, field in type(term).model_fields.items() if key not in ("name", "weight", "hash")}
     changed = {key: getattr(term, key) for key, default in fields.items() if getattr(term, key) != default}
     told = ["class weights" if key == "class_weights" else f"{key} {value}" for key, value in changed.items()]
     name = f"{term.name} ({', '.join(told)})" if told else term.name

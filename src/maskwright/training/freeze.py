@@ -100,7 +100,7 @@ def random_parts(config: Config) -> set[str]:
     model = config.model
     if model.weights == "none":
         return set(PARTS)
-    if own_weights(model.weights):
+    if own_weights(model.weights) or model.weights == "given":
         return set()
     whole = model.name == "hf" or (model.name == "torchvision" and model.weights.startswith("COCO"))
     return {"head"} if whole else {"decoder", "head"}  # by name, a trained network less its head, or an encoder

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from maskwright import custom
 from maskwright.config import Config
+from maskwright.custom import is_handed_over, name_of
 from maskwright.data.augment import refuse_unfit
 from maskwright.data.augment import resolve as resolve_augment
 from maskwright.data.augment import without_effect as augment_without_effect
 from maskwright.data.opening import Opened
 from maskwright.data.sampling import without_effect as sampling_without_effect
-from maskwright.errors import DataError, must
+from maskwright.errors import DataError, listed, must
 from maskwright.models.devices import refuse_missing_device
 from maskwright.models.weights import Loaded
 from maskwright.terminal import Counter
@@ -46,7 +48,8 @@ class Plan:
 
 def prepare(config: Config, cache_folder: Path | None = None, console: Console | None = None) -> Plan:
     """Open the data and settle every `auto`, without training or writing anything."""
-    resolve_augment(config.augment)  # a name that isn't known is told before all files are read
+    config = with_code(config)  # what can't be imported, and a name that isn't known, is told before all files are read
+    resolve_augment(config.augment)
     refuse_unfit_optim(config.optim)
     refuse_missing(config)
     refuse_missing_device(config.train.devices, config.train.num_devices)
@@ -59,8 +62,18 @@ def prepare(config: Config, cache_folder: Path | None = None, console: Console |
         raise
 
 
+def with_code(config: Config) -> Config:
+    """The code of a person's own imported once; its place and hash are what the run keeps of it."""
+    changes: dict[str, str | None] = {}
+    for key, named in config.custom_code().items():
+        code = custom.load(key, named.source, named.options, named.hash)
+        changes |= {f"{key}.source": code.source, f"{key}.hash": code.hash}
+    return config.replace(changes) if changes else config
+
+
 def settle(config: Config, opened: Opened, passed: Passed) -> Plan:
     """Settle every `auto` on data that are open."""
+    config = with_code(config)
     empty = [split for split in ("train", "val") if not opened.dataset.split(split)]
     if empty:
         fix = "Name some, or set data.split.val above 0."
@@ -82,8 +95,17 @@ def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
         *too_late(settled.optim, settled.train.epochs, settled.train.early_stop),
         *freeze_notes(settled),
         *rate_notes(settled),
+        *_handed_over(config),
     ]
     return replace(opened, dataset=replace(dataset, notes=(*dataset.notes, *notes)))
+
+
+def _handed_over(config: Config) -> list[str]:
+    """What a person should know whose network, loss or step no import finds again."""
+    given = {key: one for key, one in config.custom_code().items() if is_handed_over(one.source)}
+    needs = ", ".join(f"{key.partition('.')[0]}=…" for key in given)
+    names = listed([name_of(one.source) for one in given.values()])
+    return [f"{names} cannot be imported again: opening this run later needs mw.open(RUN, {needs})"] if given else []
 
 
 def reading(console: Console | None) -> AbstractContextManager[Callable[[int, int], None] | None]:

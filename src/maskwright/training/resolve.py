@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from maskwright.config import Config
-from maskwright.config.augment import AlbumentationsOp
+from maskwright.config.augment import AlbumentationsOp, CustomOp
 from maskwright.config.base import seconds_of
 from maskwright.data.augment_choice import choose_augment
 from maskwright.data.dataset import Dataset
@@ -208,8 +208,8 @@ def _grow(config: Config, size: int, device: str, thinness: float) -> tuple[floa
     """Most is learned on inputs of half the size, at a quarter of the cost; the last epochs learn texture and borders."""
     if device == "gpu":
         return 0.0, "a GPU can bear the full size throughout"
-    if not isinstance(config.augment, str) and any(isinstance(step, AlbumentationsOp) for step in config.augment):
-        return 0.0, "steps of Albumentations may depend on the inputs' size"
+    if not isinstance(config.augment, str) and any(isinstance(step, AlbumentationsOp | CustomOp) for step in config.augment):
+        return 0.0, "steps of Albumentations or your own may depend on the inputs' size"
     if size < 2 * LEAST_GROWN:
         return 0.0, f"half of {size} pixels would show too little"
     if thinness < LEAST_THICK:
