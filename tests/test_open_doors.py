@@ -21,8 +21,9 @@ from maskwright.config.data import DataConfig
 from maskwright.data.in_memory import pairs_folder
 from maskwright.data.opening import open_dataset
 from maskwright.errors import ConfigError, MaskwrightError, ModelError, RunError, UsageError
+from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
-from support import copy_of, data, discs, maskwright, noise, picture
+from support import copy_of, data, discs, finished, maskwright, noise, picture
 
 OWN = Path(own_code.__file__)
 FAST = {"epochs": 1, "batch_size": 2, "lr": 1e-3, "progress": False, "size": 32, "train.repeats": 1, "log": "csv",
@@ -442,3 +443,36 @@ def test_what_is_no_data_set_is_one_sentence_and_leaves_nothing(given, told, tmp
         mw.train(given, model="unet", out=tmp_path / "run", **FAST)
     assert "\n" not in str(refused.value) and "Traceback" not in str(refused.value)
     assert not (tmp_path / "run").exists() and not list(tmp_path.glob(".data-*"))
+
+
+# ------------------------------------------------------------------ notebooks
+
+
+def test_history_is_a_data_frame_and_counts_are_arrays(tmp_path, monkeypatch):
+    run = mw.open(copy_of(finished(), tmp_path / "run"))
+    frame = run.to_pandas()
+    assert list(frame["epoch"]) == list(range(len(run.history)))
+    assert frame["val_iou"].tolist() == [row["val_iou"] for row in run.history]
+    with pytest.raises(UsageError, match=re.escape("Call run.evaluate('test').")):
+        run.counts()
+    scores = run.evaluate().metrics
+    counts = run.counts()
+    hits = counts.matrix[:, 1, 1]
+    total = counts.total()
+    assert total[1, 1] / (total[1].sum() + total[:, 1].sum() - total[1, 1]) == pytest.approx(scores["iou"])
+    assert hits.shape == (len(counts.images),) and counts.hd95.shape == (len(hits), 2)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UsageError, match="needs pandas"):
+        run.to_pandas()
+
+
+def test_the_how_to_names_what_there_is():
+    """Each `run.NAME` and `.NAME` of its table, each function of `mw` and each keyword."""
+    text = (Path(__file__).parents[1] / "docs/how-to/python.md").read_text(encoding="utf-8")
+    run = mw.open(finished())
+    assert set(re.findall(r"\brun\.(\w+)", text)) <= {*dir(run)}
+    assert set(re.findall(r"\bmw\.(\w+)", text)) <= {*mw.__all__}
+    for call, kind in (("evaluate", mw.Evaluation), ("counts", Counts), ("predict", mw.Prediction)):
+        row = next(line for line in text.splitlines() if line.startswith(f"| `run.{call}("))
+        names = set(re.findall(r"`\.(\w+)", row))
+        assert names and names <= {*dir(kind), *kind.__dataclass_fields__}, row

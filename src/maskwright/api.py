@@ -26,6 +26,7 @@ from maskwright.runs import PREDICTS, Run, ShownInNotebook, default_out
 from maskwright.terminal import stderr
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from rich.console import Console
 
     from maskwright.comparison import Comparison
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from maskwright.data.synthetic import SyntheticSet
     from maskwright.evaluation import Evaluation
     from maskwright.evaluation.cross_validation import CrossValidation
+    from maskwright.metrics.counts import Counts
     from maskwright.prediction import Prediction, Predictor
     from maskwright.training.diagnose import Diagnosis
     from maskwright.training.fit import TrainResult
@@ -54,8 +56,8 @@ class TrainedRun(Run, ShownInNotebook):
     """A run folder with verbs: evaluate, predict, diagnose, report."""
 
     def __dir__(self) -> list[str]:
-        return ["checkpoints", "config", "data", "diagnose", "environment", "evaluate", "evaluation", "history", "name",
-                "predict", "report", "root", "weights"]  # fmt: skip
+        return ["checkpoints", "config", "counts", "data", "diagnose", "environment", "evaluate", "evaluation", "history", "name",
+                "predict", "report", "root", "to_pandas", "weights"]  # fmt: skip
 
     def evaluate(
         self, split: str = "test", data: str | Path | None = None, threshold: str | float | None = None,
@@ -89,6 +91,25 @@ class TrainedRun(Run, ShownInNotebook):
         from maskwright.reports import write_report
 
         return write_report(self, split, moved_data(data))
+
+    def to_pandas(self) -> DataFrame:
+        """The history as a pandas DataFrame, a row an epoch; without pandas, `history` is the same as a list of dicts."""
+        try:
+            import pandas
+        except ImportError:
+            raise UsageError("`to_pandas()` needs pandas, which is not installed. Run: pip install pandas") from None
+        return pandas.DataFrame(self.history)
+
+    def counts(self, split: str = "test") -> Counts:
+        """The pixel counts that scores are read from, as arrays: `.matrix` is image × truth × prediction. After `evaluate`."""
+        from maskwright.metrics.counts import Counts
+
+        path = self.root / "evaluation" / f"{split}-counts.npz"
+        if not path.is_file():
+            raise UsageError(
+                f"`counts()` needs a split that was evaluated; {self.root} has no {path.name}. Call run.evaluate({split!r})."
+            )
+        return Counts.load(path)
 
     def __str__(self) -> str:
         rows = self.history
@@ -319,7 +340,9 @@ def open(run: str | Path, *, model: Any = None, loss: Any = None, augment: Any =
     return opened
 
 
-load_run = open
+def load_run(run: str | Path) -> TrainedRun:
+    """Open a run folder made before, as `open` does."""
+    return open(run)
 
 
 def _teller(progress: bool) -> Callable[[str], None]:

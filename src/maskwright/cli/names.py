@@ -43,7 +43,8 @@ def models(*, sizes: Flag = False, time: Flag = False, side: int = 512, json: Fl
         return
     rows = []
     for name, section in MODEL_SECTIONS.items():
-        options = {key: field.default for key, field in section.model_fields.items() if key != "name"}
+        fields = {key: field for key, field in section.model_fields.items() if key != "name" and not field.is_required()}
+        options = {key: field.get_default(call_default_factory=True) for key, field in fields.items()}
         about = (section.__doc__ or "").strip().splitlines()[0]
         rows.append((name, _written(name), about, options))
     if json:
@@ -65,7 +66,8 @@ def _written(family: str) -> list[str]:
 
     if family == "hf":
         return [f"{arch}/{size}" for arch, sizes in HF_SIZES.items() for size in sizes]
-    return {"smp": ["ARCH/ENCODER"], "torchvision": list(get_args(TorchvisionArch))}.get(family, [family])
+    written = {"smp": ["ARCH/ENCODER"], "custom": ["FILE.py:NAME"], "torchvision": list(get_args(TorchvisionArch))}
+    return written.get(family, [family])
 
 
 def _architectures(side: int, time: bool, json: bool) -> None:

@@ -51,7 +51,8 @@ def sentences_of(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) 
             near = closest(got, [*MODEL_SECTIONS, *get_args(TorchvisionArch), *HF_SIZES])
             hint = f"Did you mean {listed(near, 'or')}? " if near else ""
             hint += "An architecture with an encoder is written arch/encoder, such as unet/resnet34."
-            sentences.append(f"{where}`{key}` must be {listed(list(MODEL_SECTIONS), 'or', 6)}; got {got!r}. {hint}")
+            names = [name for name in MODEL_SECTIONS if name != "custom"]
+            sentences.append(f"{where}`{key}` must be {listed(names, 'or', 6)}; got {got!r}. {hint}")
         elif item["type"] == "value_error":
             sentences.append(f"{where}`{key}`: {item['msg'].removeprefix('Value error, ')}.")
         else:
