@@ -27,6 +27,7 @@ from maskwright.runtime import free_memory
 Place = Literal["ram", "disk", "none"]
 RAM_SHARE = 0.4  # of the memory free at the start
 _DISK_SHARE = 0.5  # of the disk free at the start
+_KEPT = ("C", "W")  # contiguous; writable, for torch warns of what is not
 
 
 class PixelStore:
@@ -47,8 +48,7 @@ class PixelStore:
     def put(self, index: int, image: np.ndarray, mask: np.ndarray) -> None:
         """Keep one decoded pair."""
         if self.place == "ram":
-            # writable, for torch warns of what is not
-            self._images[index], self._masks[index] = np.require(image, None, "CW"), np.require(mask, None, "CW")
+            self._images[index], self._masks[index] = np.require(image, None, _KEPT), np.require(mask, None, _KEPT)
         elif self.place == "disk":
             height, width = self.sizes[index]
             image_view, mask_view = self._views(index, height, width)
