@@ -73,11 +73,11 @@ class TrainedRun(Run, ShownInNotebook):
         return evaluate(self, split, moved_data(data), threshold, boundary_width=boundary_width, device=device)
 
     def predict(self, image: str | Path | np.ndarray, threshold: str | float | None = None) -> Prediction:
-        """Predict one image of any size: a path, or height × width × 3 of uint8; `threshold` as for `evaluate`."""
-        from maskwright.evaluation.settle import threshold_for_prediction
+        """Predict one image of any size: a path, or height × width × 3 of uint8; `threshold` as for `evaluate`.
 
-        predictor = _predictor(self.root.resolve(), _stamps(self))
-        return predictor.predict(image, threshold_for_prediction(self, threshold))
+        Once the run was evaluated, probabilities are calibrated by the temperature fitted on val.
+        """
+        return _predictor(self.root.resolve(), _stamps(self)).predict(image, threshold)
 
     def diagnose(self) -> tuple[Diagnosis, ...]:
         """What the run's curves and counts show, gravest first; more after `evaluate("val")`. Test scores are never read."""

@@ -35,7 +35,7 @@ PACKAGES = ("maskwright", "torch", "torchvision", "lightning", "segmentation-mod
             "opencv-python-headless", "pillow", "pydantic")  # fmt: skip
 GOES_ON = "what was written before is unharmed, and a training goes on from it with --resume"
 START = "start.safetensors"  # in checkpoints/ until the run is finished: the weights it began with, where they aren't random
-PREDICTS = ("config.yaml", "data.json", "model.safetensors")  # what predicting reads of a run
+PREDICTS = ("config.yaml", "data.json", "model.safetensors", "evaluation/settled.json")  # what predicting reads of a run
 # written while a run is begun, and by one that comes to nothing before its first step
 MADE = ("environment.json", "data.json", "lr-range.csv", "lr-range.png", "config.yaml", "cache", "checkpoints",
         "pace.json", "loggers.json", "history.csv", "tensorboard", "wandb")  # fmt: skip

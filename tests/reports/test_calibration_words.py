@@ -41,10 +41,12 @@ def test_words_tell_error_lean_and_temperature() -> None:
     assert told(temperature=1.5, ece_after=0.02, fitted_on="val") == (
         "Confidence and accuracy lie 17.5 percentage points apart on average (expected calibration error 0.175): "
         "take its probabilities as a ranking, not at their word. It is overconfident: right less often than it says. "
-        "A temperature of 1.50, fitted on the validation images alone, brings the error from 0.175 to 0.020."
+        "A temperature of 1.50, fitted on the validation images alone, brings the error from 0.175 to 0.020. "
+        "Predictions give their probabilities at it; labels are the same."
     )
-    assert told(temperature=1.1, ece_after=0.17).endswith("does not help here: the error goes from 0.175 to 0.170.")
-    assert told(temperature=1.1).endswith("fitted on the validation images alone, is kept with the evaluation.")
+    applied = " Predictions give their probabilities at it; labels are the same."
+    assert told(temperature=1.1, ece_after=0.17).endswith(f"does not help here: the error goes from 0.175 to 0.170.{applied}")
+    assert told(temperature=1.1).endswith(f"fitted on the validation images alone, is kept with the evaluation.{applied}")
     assert told(reason="val has one class.").endswith("No temperature was fitted: val has one class.")
     assert told(ece=None) == "No temperature was fitted."
 

@@ -161,12 +161,10 @@ def _open(
         bundle = load_bundle(run)
         return bundle, bundle.threshold_for(mask_threshold), None, []
 
-    from maskwright.evaluation.settle import threshold_for_prediction
     from maskwright.models.devices import named_device
     from maskwright.prediction.from_weights import predictor_for
     from maskwright.prediction.inputs import predicted_files
     from maskwright.prediction.predictor import Predictor
-    from maskwright.prediction.threshold import read_threshold
     from maskwright.runs import Run
 
     place = named_device(device)
@@ -175,11 +173,8 @@ def _open(
             raise UsageError(must("--precision", "bf16, fp16 or fp32", precision))
         opened = Run.open(run)
         predictor = Predictor.from_run(opened, place, precision)
-        return predictor, threshold_for_prediction(opened, mask_threshold), opened.data, []
+        return predictor, predictor.threshold_for(mask_threshold), opened.data, []
     if place:
         config = config.replace({"train.devices": place})
     predictor, notes = predictor_for(config, predicted_files(images)[0])
-    wish = read_threshold(mask_threshold, predictor.classes.num_classes)
-    if wish == "tuned":
-        raise UsageError(must("--mask-threshold", "a number for weights without a run", "tuned", "Give one, such as 0.5."))
-    return predictor, wish, None, notes
+    return predictor, predictor.threshold_for(mask_threshold), None, notes

@@ -8,9 +8,6 @@ Nothing here takes the name of a split, and `ValImages` holds no entry of any ot
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,18 +17,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskwright import schemas
 from maskwright.data.dataset import IGNORE
-from maskwright.data.record import class_map, read_split
-from maskwright.errors import DataError, RunError, as_typed, must
+from maskwright.data.record import read_split
+from maskwright.errors import DataError, must
 from maskwright.evaluation.calibration import COOLEST, WARMEST, Reliability, confidence, fit_temperature, likelihood_loss
 from maskwright.evaluation.foreground import GRID, BestThreshold, best_threshold, foreground_counts
 from maskwright.models.wrapper import EVEN
+from maskwright.prediction.ledger import file_digest
 from maskwright.prediction.predictor import Predictor
-from maskwright.prediction.threshold import Wish, foreground, read_threshold
+from maskwright.prediction.settled import FILE, fingerprint_of, read_settled
+from maskwright.prediction.threshold import Wish, foreground
 from maskwright.runs import Run
 
-FILE = "evaluation/settled.json"
 SEED = 0
 IMAGES = 200  # val images the temperature is fitted on at most; the threshold takes them all
 PIXELS = 100_000  # pixels it is fitted on at most, and
@@ -73,7 +70,7 @@ class ValImages:
     @property
     def fingerprint(self) -> str:
         """A hash of all that val is."""
-        return hashlib.sha256(json.dumps(self.entries, sort_keys=True).encode()).hexdigest()
+        return fingerprint_of(self.entries)
 
     def read(self, places: Sequence[int]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Name, image and mask (class numbers) of the val images at these places, in their order."""
@@ -150,7 +147,7 @@ def settled_on_val(
     A threshold that is asked for must be had. A temperature is a remark on a score: where val's files can't be read,
     there is none and its reason says so.
     """
-    val, weights = ValImages(run, data), _weights_hash(run)
+    val, weights = ValImages(run, data), file_digest(run.weights)
     found = _read(run, val, weights)
     if found and (found.threshold or not tune):
         return found
@@ -162,20 +159,6 @@ def settled_on_val(
         return Settled(_no_temperature(f"val could not be read: {error}"), None)
     run.write_json(FILE, _document(result, val, weights))
     return result
-
-
-def threshold_for_prediction(run: Run, wish: str | float | None) -> float | None:
-    """The threshold a wish comes to when no mask is at hand: `tuned` is what was tuned before; the run's folder is enough."""
-    read = read_threshold(wish, class_map(run.data).num_classes)
-    if read != "tuned":
-        return read
-    found = _read(run, ValImages(run), _weights_hash(run)) if run.weights.is_file() else None
-    if found is None or found.threshold is None:
-        fix = f"Tune it first: maskwright evaluate {as_typed(run.root)} --mask-threshold tuned"
-        raise RunError(
-            must("--mask-threshold tuned", "tuned on val before", f"{run.root} without a threshold for its weights", fix)
-        )
-    return found.threshold.value
 
 
 def settle(val: ValImages, predictor: Predictor, tune: bool = False, progress: Progress | None = None) -> Settled:
@@ -283,10 +266,8 @@ def _interval(best: BestThreshold) -> list[float] | None:
 
 def _read(run: Run, val: ValImages, weights: str) -> Settled | None:
     """What settled.json says, or None where it is not there or is of other val images or weights."""
-    if not (run.root / FILE).exists():
-        return None
-    document = run.read_json(FILE, schemas.Settled)
-    if (document.get("fingerprint"), document.get("weights_sha256")) != (val.fingerprint, weights):
+    document = read_settled(run, val.fingerprint, weights)
+    if document is None:
         return None
     best = document["threshold"]
     if best is not None:
@@ -294,15 +275,3 @@ def _read(run: Run, val: ValImages, weights: str) -> Settled | None:
         best = BestThreshold(best["value"], best["iou"], best["iou_at_half"], (low, high), tuple(best["curve"]))
     known = {field.name for field in dataclasses.fields(Temperature)}
     return Settled(Temperature(**{key: value for key, value in document["temperature"].items() if key in known}), best)
-
-
-def _weights_hash(run: Run) -> str:
-    path = run.weights.resolve()
-    stat = path.stat()
-    return _file_hash(path, stat.st_size, stat.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=4)  # predicting image by image from Python asks each time
-def _file_hash(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

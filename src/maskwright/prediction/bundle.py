@@ -23,6 +23,7 @@ from maskwright.data.tiles import Forward, predict_bands
 from maskwright.errors import ModelError, RunError, install_command, must
 from maskwright.files import read_json
 from maskwright.prediction.prediction import Prediction, read_pixels
+from maskwright.prediction.settled import calibrated
 from maskwright.prediction.threshold import labels_from_probabilities, read_threshold
 from maskwright.runs import usable_cores
 
@@ -110,7 +111,8 @@ class Bundle:
         labels = self.labels_of(probabilities, used)
         if valid is not None:
             labels[~valid] = IGNORE
-        return Prediction(pixels, labels, probabilities, self.classes.names, place)
+        probabilities = calibrated(probabilities, self.temperature)
+        return Prediction(pixels, labels, probabilities, self.classes.names, place, self.temperature)
 
     def threshold_for(self, wish: str | float | None) -> float:
         """The threshold that a wish comes to; stops when it means nothing here."""
@@ -124,6 +126,11 @@ class Bundle:
         return tuned
 
     refuse_threshold = threshold_for
+
+    @property
+    def temperature(self) -> float | None:
+        """Of the probabilities, fitted on the run's val."""
+        return self.document["temperature"]
 
     @property
     def any_depth(self) -> bool:

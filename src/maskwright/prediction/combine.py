@@ -36,6 +36,8 @@ class Network(Protocol):
     def forward(self) -> Forward: ...
     @property
     def identity(self) -> str: ...  # another where it may predict otherwise
+    @property
+    def temperature(self) -> float | None: ...  # of the probabilities that are written
 
     def labels_of(self, probabilities: np.ndarray, threshold: float | None) -> np.ndarray: ...
     def refuse_threshold(self, threshold: float | None, /) -> object: ...
@@ -56,6 +58,7 @@ class Combined:
     forward: Forward
     identity: str
     spread: bool = False
+    temperature: float | None = None  # those of its parts were not fitted on their mean
 
     def labels_of(self, probabilities: np.ndarray, threshold: float | None) -> np.ndarray:
         return self.first.labels_of(probabilities, threshold)

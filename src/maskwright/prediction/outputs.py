@@ -27,6 +27,7 @@ from maskwright.errors import UsageError, closest, listed, printable
 from maskwright.files import temporary_beside
 from maskwright.prediction.combine import Network, uncertainty
 from maskwright.prediction.outlines import Affine, coco, geojson, geopackage, geopackage_writer, without_small
+from maskwright.prediction.settled import calibrated
 from maskwright.prediction.sources import Source
 
 KINDS = ("labels", "overlay", "probabilities", "probabilities-float", "contours", "coco", "polygons")
@@ -64,10 +65,9 @@ class Wanted:
             kept[0] = network.labels_of(block[:num], self.threshold)
             if self.uncertainty:
                 kept[1] = np.rint(uncertainty(block, num) * CERTAIN)
-            if kind == "probabilities-float":
-                kept[-num:] = block[:num]
-            elif kind:
-                kept[-num:] = np.rint(block[:num] * CERTAIN)
+            if kind:
+                found = calibrated(block[:num], network.temperature)
+                kept[-num:] = found if kind == "probabilities-float" else np.rint(found * CERTAIN)
             return kept
 
         return keep

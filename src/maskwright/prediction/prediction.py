@@ -26,6 +26,9 @@ class Prediction:
 
     image H W 3 uint8, labels H W uint8 (IGNORE where there are no data: a raster's nodata, NaN), probabilities K H W float32;
     `georeference` says where a georeferenced raster lies.
+
+    Of a run that was evaluated, probabilities are calibrated: they are those at the `temperature` that was fitted on val. Labels
+    and thresholds are what they were before: they go by the network's own, which `temperature` None leaves as they are.
     """
 
     image: np.ndarray = field(repr=False)
@@ -33,6 +36,7 @@ class Prediction:
     probabilities: np.ndarray = field(repr=False)
     classes: tuple[str, ...]
     georeference: Georeference | None = None
+    temperature: float | None = None
 
     @property
     def shares(self) -> dict[str, float]:

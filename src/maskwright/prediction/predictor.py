@@ -8,7 +8,7 @@ One image at a time, so that no other image, batch size or padding can change a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from maskwright.data.dataset import IGNORE, Bands, ClassMap
 from maskwright.data.decoding import refuse_beyond_memory
 from maskwright.data.geometry import View
 from maskwright.data.record import bands_of, class_map
-from maskwright.errors import RunError, as_typed
+from maskwright.errors import RunError, UsageError, as_typed, must
 from maskwright.models import Segmenter, build_model
 from maskwright.models.devices import (
     autocast,
@@ -34,6 +34,7 @@ from maskwright.models.weights import load_weights
 from maskwright.models.wrapper import EVEN, labels_from_logits, logits_at_own_size, probabilities_of
 from maskwright.prediction.ledger import file_digest
 from maskwright.prediction.prediction import Prediction, read_pixels
+from maskwright.prediction.settled import calibrated, fingerprint_of, read_settled
 from maskwright.prediction.threshold import foreground, labels_from_probabilities, read_threshold
 from maskwright.runs import Run
 from maskwright.training.resolve import view_of
@@ -51,7 +52,10 @@ class Predictor:
     precision: str
     threshold: float = EVEN
     any_depth: bool = False  # data.tones say what black and white are, whatever the depth of a file
-    identity: str = ""  # another where weights or arithmetic are others
+    identity: str = ""  # another where weights, arithmetic or temperature are others
+    temperature: float | None = None  # fitted on val, of runs that were evaluated; labels and thresholds go by none
+    tuned: float | None = None  # the threshold found on val, where it was asked for
+    source: Path | None = None  # the run's folder
 
     @classmethod
     def from_run(cls, run: Run, device: str | None = None, precision: str | None = None) -> Predictor:
@@ -67,7 +71,13 @@ class Predictor:
         runtime.tune_allocator()
         model = build_model(config.model, classes, bands.num_channels, start=False)  # what the run holds is laid over it
         load_weights(run.weights, model)
-        return cls.of(config, model, classes, bands, device, precision, file_digest(run.weights))
+        weights = file_digest(run.weights)
+        loaded = cls.of(config, model, classes, bands, device, precision, weights)
+        settled = read_settled(run, fingerprint_of(run.data["splits"].get("val", [])), weights) or {}
+        temperature, tuned = (settled.get(key) or {} for key in ("temperature", "threshold"))
+        temperature = temperature.get("value")
+        identity = f"{loaded.identity} {temperature}"
+        return replace(loaded, identity=identity, temperature=temperature, tuned=tuned.get("value"), source=run.root)
 
     @classmethod
     def of(
@@ -88,17 +98,35 @@ class Predictor:
         identity = f"{weights} {device.type} {precision}"
         return cls(model.eval(), view_of(config), classes, bands, device, precision, threshold, any_depth, identity)
 
-    def predict(self, image: np.ndarray | str | Path, threshold: float | None = None) -> Prediction:
-        """Predict one image (a path, or H W 3 uint8 RGB); `threshold` is the foreground's, the run's own when not given."""
+    def predict(self, image: np.ndarray | str | Path, threshold: str | float | None = None) -> Prediction:
+        """Predict one image (a path, or H W 3 uint8 RGB).
+
+        `threshold` is the foreground's: a number, "tuned", or without one the run's own.
+        """
+        used = self.threshold_for(threshold)
         pixels, valid, place = read_pixels(image, self.bands, self.any_depth)
         name = image if isinstance(image, str | Path) else "image"
         refuse_beyond_memory(name, (self.classes.num_classes, *pixels.shape[:2]), 4)  # its probabilities
         logits = self.logits(pixels)
         probabilities = logits.softmax(dim=1)[0].cpu().numpy()
-        labels = self.labels(logits, threshold)
+        labels = self.labels(logits, used)
         if valid is not None:
             labels[~valid] = IGNORE
-        return Prediction(pixels, labels, probabilities, self.classes.names, place)
+        probabilities = calibrated(probabilities, self.temperature)
+        return Prediction(pixels, labels, probabilities, self.classes.names, place, self.temperature)
+
+    def threshold_for(self, wish: str | float | None) -> float | None:
+        """The threshold that a wish comes to when no mask is at hand, None for the run's own; `tuned` was tuned before."""
+        read = read_threshold(wish, self.classes.num_classes)
+        if read != "tuned":
+            return read
+        if self.source is None:
+            raise UsageError(must("--mask-threshold", "a number for weights without a run", "tuned", "Give one, such as 0.5."))
+        if self.tuned is None:
+            fix = f"Tune it first: maskwright evaluate {as_typed(self.source)} --mask-threshold tuned"
+            got = f"{self.source} without a threshold for its weights"
+            raise RunError(must("--mask-threshold tuned", "tuned on val before", got, fix))
+        return self.tuned
 
     def refuse_threshold(self, threshold: float | None) -> None:
         """Stop when a threshold means nothing here."""

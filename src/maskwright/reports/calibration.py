@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SIZE = (4.6, 4.2)  # inches, as of the curves
 GOOD, LOOSE = 0.02, 0.05  # mean distance of confidence and accuracy a reader needn't, and should, keep in mind
 FEW = 0.0005  # of the pixels: the accuracy of fewer is chance, and not drawn
+_APPLIED = "Predictions give their probabilities at it; labels are the same."
 HELPS = 0.9  # of the error left is worth a temperature
 
 
@@ -148,11 +149,11 @@ def _temperature(found: Reliability) -> str | None:
         return f"No temperature was fitted: {found.reason.rstrip('.')}." if found.reason else "No temperature was fitted."
     told = f"A temperature of {found.temperature:.2f}, fitted on the validation images alone"
     if math.isnan(found.error_after) or math.isnan(found.error):
-        return f"{told}, is kept with the evaluation."
+        return f"{told}, is kept with the evaluation. {_APPLIED}"
     before, after = f"{found.error:.3f}", f"{found.error_after:.3f}"
     if found.error_after <= HELPS * found.error:
-        return f"{told}, brings the error from {before} to {after}."
-    return f"{told}, does not help here: the error goes from {before} to {after}."
+        return f"{told}, brings the error from {before} to {after}. {_APPLIED}"
+    return f"{told}, does not help here: the error goes from {before} to {after}. {_APPLIED}"
 
 
 def _points(error: float) -> str:
