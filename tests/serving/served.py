@@ -38,6 +38,7 @@ class Tiny:
     bands: Bands
     any_depth: bool
     identity: str = ""
+    temperature: float | None = None
 
     def labels_of(self, probabilities: np.ndarray, threshold: float | None) -> np.ndarray:
         return (probabilities[1] >= (0.5 if threshold is None else threshold)).astype(np.uint8)

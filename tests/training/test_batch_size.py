@@ -10,7 +10,7 @@ import torch
 
 from maskwright.config.files import load_config
 from maskwright.runs import Run
-from maskwright.training import batch_size, fit, foresee
+from maskwright.training import batch_size, fit, foresee, resolve
 from maskwright.training.batch_size import MEMORY_SHARE, Trial, choose_batch_size, choose_workers, measure_batch
 from maskwright.training.plan import Plan, prepare
 from support import TINY, data, maskwright
@@ -139,3 +139,10 @@ def test_a_plan_with_a_rate_to_be_looked_for(tmp_path: Path, monkeypatch: pytest
     outcome = maskwright("train", "--data", data(), *TINY, "--lr", "auto", "--epochs", 2, "--plan")
     assert outcome.code == 0 and "steps   4 in about" in outcome.err, outcome.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 4])
+def test_a_gpu_is_fed_by_a_process_of_its_own_however_few_cores_there_are(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve, "usable_cores", lambda: cores)
+    workers, why = resolve._workers("gpu", 1)
+    assert 1 <= workers <= cores and "keep" in why and "the GPU fed" in why

@@ -34,7 +34,7 @@ def evaluate(
     pictures
         Write image, truth, prediction and error of every image to RUN/evaluation/pictures/SPLIT/.
     device
-        cpu or gpu. Without it a GPU if there is one, but for runs that were trained on a CPU.
+        cpu, gpu or mps; a GPU if there is one, without it, but for runs that were trained on a CPU.
     out
         With --weights: the new run folder. Default: runs/DATA-MODEL-NUMBER.
     json
@@ -55,6 +55,7 @@ def evaluate(
     from maskwright.data.record import moved_data
     from maskwright.evaluation import evaluate as score
     from maskwright.evaluation.from_weights import run_from_weights
+    from maskwright.models.devices import named_device
     from maskwright.runs import Run, default_out
 
     if config is None:
@@ -64,7 +65,7 @@ def evaluate(
         moved = None
         for note in notes:
             print(f"weights {note}", file=sys.stderr)
-    result = score(opened, split, moved, mask_threshold, counting("evaluating"), boundary_width, device=device)
+    result = score(opened, split, moved, mask_threshold, counting("evaluating"), boundary_width, device=named_device(device))
     if pictures:
         from maskwright.reports.sheets import write_sheets
 

@@ -36,9 +36,8 @@ def open_served(path: str | Path, threshold: str | float | None = None, name: st
         bundle = load_bundle(path)
         return Served(name, bundle, bundle.threshold_for(threshold))
 
-    from maskwright.evaluation.settle import threshold_for_prediction  # late: these import torch
-    from maskwright.prediction.predictor import Predictor
+    from maskwright.prediction.predictor import Predictor  # late: it imports torch
     from maskwright.runs import Run
 
-    run = Run.open(path)
-    return Served(name, Predictor.from_run(run), threshold_for_prediction(run, threshold))
+    predictor = Predictor.from_run(Run.open(path))
+    return Served(name, predictor, predictor.threshold_for(threshold))

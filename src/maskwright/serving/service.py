@@ -25,6 +25,7 @@ from maskwright.data.deep import TIFF_STARTS, tiff_head
 from maskwright.data.tiles import predict_bands
 from maskwright.errors import DataError, is_out_of_memory, listed
 from maskwright.prediction.prediction import decode_pixels
+from maskwright.prediction.settled import calibrated
 from maskwright.serving.batching import Batcher
 from maskwright.serving.metrics import Metrics
 from maskwright.serving.network import Served
@@ -137,9 +138,9 @@ class Service:
         return labels
 
     def probabilities(self, pixels: np.ndarray, deadline: float) -> np.ndarray:
-        """H W C uint8 → K H W float32"""
+        """Calibrated, as `Prediction.probabilities` are. H W C uint8 → K H W float32"""
         whole = np.empty((len(self.served.classes), *pixels.shape[:2]), np.float32)
-        return self._predict(pixels, deadline, None, whole)
+        return calibrated(self._predict(pixels, deadline, None, whole), self.served.network.temperature)
 
     def _predict(
         self, pixels: np.ndarray, deadline: float, reduce: Callable[[np.ndarray], np.ndarray] | None, whole: np.ndarray
