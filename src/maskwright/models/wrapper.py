@@ -122,9 +122,19 @@ def probabilities_of(model: nn.Module, device: torch.device) -> Forward:
 
     def forward(images: np.ndarray) -> np.ndarray:
         logits = model(torch.from_numpy(images).to(device).permute(0, 3, 1, 2))
-        return logits.softmax(dim=1).contiguous().cpu().numpy()
+        return _planes(logits).softmax(dim=1).cpu().numpy()
 
     return forward
+
+
+def _planes(logits: torch.Tensor) -> torch.Tensor:
+    """`contiguous()` of channels last, image by image as the turn of a matrix: a third of its time on a CPU. N K h w"""
+    if logits.is_contiguous():
+        return logits
+    planes = torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
+    for whole, image in zip(planes, logits, strict=True):
+        whole.flatten(1).copy_(image.permute(1, 2, 0).reshape(-1, len(image)).t())
+    return planes
 
 
 def labels_from_logits(logits: torch.Tensor, threshold: float = EVEN) -> torch.Tensor:
