@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
+import re
 import signal
 import socket
 import threading
 import time
+import tomllib
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -254,6 +258,19 @@ def test_where_others_can_connect_there_must_be_a_token(host, monkeypatch):
         monkeypatch.setenv("MASKWRIGHT_TOKEN", token)
         outcome = maskwright("serve", finished(), "--host", host)
         assert outcome.code == 2 and "MASKWRIGHT_TOKEN" in outcome.sentence
+
+
+def test_the_dockerfile_is_short_and_what_it_starts_is_understood(monkeypatch):
+    lines = (Path(__file__).parents[2] / "Dockerfile").read_text().splitlines()
+    assert len(lines) < 25
+    started = [json.loads(line.partition(" ")[2]) for line in lines if line.startswith(("ENTRYPOINT", "CMD"))]
+    program, *words = [word for part in started for word in part]
+    assert program == "maskwright" and words[1] == "/model"
+    monkeypatch.delenv("MASKWRIGHT_TOKEN", raising=False)
+    assert "MASKWRIGHT_TOKEN" in maskwright(*words).sentence  # asked for before the model is opened
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    installed = re.search(r"'\.\[(.*)\]'", "\n".join(lines))
+    assert set(installed[1].split(",")) <= extras.keys()
 
 
 @pytest.mark.parametrize(
