@@ -270,7 +270,7 @@ def test_training_says_what_the_command_says(tmp_path, capfd):
     picture(root / "images" / "image-0.png", np.full((32, 40, 3), 7, np.uint8))
     run = mw.train(root, epochs=1, out=tmp_path / "run", **SMALL)
     lines = capfd.readouterr().err.splitlines()
-    for head in ("data    ", "images  4 train", "classes ", "warning constant-image: ", "train   1 epoch of 4 images"):
+    for head in ("data    4 train", "model   ", "warning constant-image: ", "plan    1 epoch of 4 images"):
         assert any(line.startswith(head) for line in lines), (head, lines)
     assert lines[-1].startswith("best epoch 1: val IoU ") and lines[-1].endswith(f"; run in {run.root}")
 

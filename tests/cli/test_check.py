@@ -216,7 +216,7 @@ def test_the_description_is_written_and_used(tmp_path):
     out = tmp_path / "run"
     trained = maskwright("train", "--data", root, *TINY, "--epochs", 1, "--out", out)
     assert trained.code == 0, trained.err
-    assert "note    dataset.yaml gives " in trained.err and "classes ground " in trained.err
+    assert "note    dataset.yaml gives " in trained.err and "; ground " in trained.err
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert config["data"]["classes"] == {"ground": 2, "piece": 7} and config["data"]["ignore_index"] == [9, 4]
     assert json.loads((out / "data.json").read_text())["classes"]["ignore_values"] == [9, 4]

@@ -129,8 +129,8 @@ def test_within_one_large_image_something_is_said(often, tmp_path):
 def test_a_training_says_how_it_sees_images_in_plain_words(tmp_path):
     words = ("--epochs", 2, "--data.view", "crop", "--train.grow", "0.5", "--size", 16, "--batch-size", 3)
     said = maskwright("train", "--data", data(), *TINY, *words, "--out", tmp_path / "run").err
-    assert "shown   windows of 16 × 16 pixels out of each image; the first 50% of the epochs at 8 × 8, which is faster" in said
-    assert "train   2 epochs of 4 images, each shown in 2 windows: 3 steps an epoch, batches of 3; 32-bit arith" in said
+    assert "windows of 16 × 16 pixels out of each image; the first 50% of the epochs at 8 × 8, which is faster" in said
+    assert "plan    2 epochs of 4 images, each shown in 2 windows: 3 steps an epoch, batches of 3; 32-bit arith" in said
     assert "view whole" not in said and "inputs a step" not in said
 
 

@@ -42,7 +42,7 @@ def test_the_table_is_printed_and_written():
 
 def test_the_plan_of_training_is_told_once():
     lines = outcome().err.splitlines()
-    assert sum(line.startswith("images  4 train, 2 val, 2 test") for line in lines) == 1
+    assert sum(line.startswith("data    4 train, 2 val, 2 test") for line in lines) == 1
     assert "comparing 4 cells" in lines[0]
 
 

@@ -17,7 +17,7 @@ from maskwright.errors import ConfigError
 from maskwright.losses import AUTO_REASON
 from maskwright.losses.auto import LEAST, MOST, class_weights, resolve_loss, shares_as_seen
 from maskwright.training.plan import prepare
-from support import data, maskwright, picture, trained
+from support import data, finished, maskwright, picture
 
 PLAIN = Config.model_validate({"loss": [{"name": "ce"}, {"name": "dice"}]}).loss
 
@@ -191,13 +191,13 @@ def rare_set(root: Path) -> Path:
 def test_the_puzzle_keeps_the_plain_mix() -> None:
     plan = prepare(Config.model_validate({"data": {"root": str(data())}}))
     assert plan.config.loss == PLAIN and plan.reasons["loss"] == AUTO_REASON
-    assert f"why     loss: {AUTO_REASON}" in trained().err
+    assert f"# loss was auto: {AUTO_REASON}" in (finished() / "config.yaml").read_text()
 
 
 def test_a_rare_set_is_trained_with_weights_that_are_told_and_recorded(tmp_path: Path) -> None:
     root = rare_set(tmp_path / "data")
     words = ("--model.width", 2, "--model.depth", 1, "--size", 32, "--train.repeats", 1, "--epochs", 1, "--devices", "cpu")
-    outcome = maskwright("train", "--data", root, *words, "--out", tmp_path / "run")
+    outcome = maskwright("train", "--data", root, *words, "--out", tmp_path / "run", "--verbose")
     assert outcome.code == 0, outcome.err
     told = "class_2 has 0.39% of the pixels shown in training and weighs 4"
     assert f"why     loss: {AUTO_REASON}; {told}" in outcome.err
@@ -212,7 +212,7 @@ def test_a_mix_of_everything_trains_and_its_mistakes_are_told(tmp_path: Path) ->
     words = ("--model.width", 2, "--model.depth", 1, "--size", 32, "--train.repeats", 1, "--epochs", 1, "--devices", "cpu")
     mix = "[{name: ce, class_weights: auto, smoothing: 0.1}, {name: tversky, alpha: 0.7, beta: 0.3}, {name: focal}, {name: bce},"
     mix += "{name: lovasz}, {name: boundary, class_weights: {class_2: 3}}, {name: topk}, {name: jaccard}, {name: dice}]"
-    outcome = maskwright("train", "--data", root, *words, "--loss", mix, "--out", tmp_path / "run")
+    outcome = maskwright("train", "--data", root, *words, "--loss", mix, "--out", tmp_path / "run", "--verbose")
     assert outcome.code == 0, outcome.err
     assert "why     loss.0.class_weights: class_2 has 0.39%" in outcome.err
     outcome = maskwright("config", "check", "--data", root, *words, "--loss", "[{name: ce, class_weights: {clas_2: 3}}]")

@@ -178,7 +178,7 @@ def test_training_needs_the_hub_once(hub: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = ("--data", data(), "--model", "unet/mobilenet_v2", "--size", "32", "--batch-size", "4", "--precision", "fp32",
              "--devices", "cpu", "--train.repeats", "1", "--lr", "0.001", "--epochs", "1")  # fmt: skip
-    outcome = maskwright("train", *words, "--out", run)
+    outcome = maskwright("train", *words, "--out", run, "--verbose")
     assert outcome.code == 0, outcome.err
     assert (
         f"start   weights imagenet of mobilenet_v2 (smp-hub/mobilenet_v2.imagenet); {len(tensors)} tensors loaded, 0 skipped"
@@ -360,7 +360,7 @@ class TestFromFilesAndRuns:
         out = tmp_path / "second"
         outcome = maskwright("train", "--data", data(), *TINY, "--epochs", "1", "--weights", finished(), "--out", out)
         assert outcome.code == 0, outcome.err
-        assert f"start   run {finished()}" in outcome.err
+        assert f"from run {finished()} (licence " in outcome.err
         assert Run.open(out).config.model.model_dump()["weights"] == str(finished())
         outcome = maskwright("train", "--data", data(), *TINY, "--weights", tmp_path / "nothing.pt", "--out", tmp_path / "third")
         assert outcome.code == 2 and "nothing.pt" in outcome.sentence

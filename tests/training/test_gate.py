@@ -141,7 +141,7 @@ def test_a_class_in_val_alone_is_no_class_to_train(mine, tmp_path):
 
 def test_what_an_epoch_is_stands_in_words(mine, tmp_path):
     outcome = train(mine, tmp_path / "run", "--train.repeats", 3)
-    assert "train   1 epoch of 4 images, each shown 3 times: 3 steps an epoch, " in outcome.err
+    assert "plan    1 epoch of 4 images, each shown 3 times: 3 steps an epoch, " in outcome.err
     assert ", batches of 4; " in outcome.err and "each image whole, resized to 32 × 32 pixels" in outcome.err
 
 

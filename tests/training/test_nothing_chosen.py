@@ -26,6 +26,19 @@ def test_the_plan_of_a_training_with_nothing_chosen_is_told_and_nothing_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_training_begins_with_a_line_each_of_data_model_and_plan(tmp_path):
+    words = ("train", "--data", data(), *TINY, "--augment", "auto", "--epochs", 1, "--out")
+    short = maskwright(*words, tmp_path / "short").err.splitlines()
+    assert short[0].startswith("data    4 train, 2 val, 2 test; background ")
+    assert short[1] == "model   unet, 2 wide, from random weights"
+    assert short[2].startswith("plan    1 epoch of 4 images") and "inputs mirrored" in short[2]
+    assert not [line for line in short if line.startswith("why ")]
+    long = maskwright(*words, tmp_path / "long", "--verbose").err
+    told = [line.split(": ")[0].split()[1] for line in long.splitlines() if line.startswith("why ")]
+    config = (tmp_path / "long" / "config.yaml").read_text()
+    assert len(told) > 8 and all(f"# {key} was auto: " in config for key in told)
+
+
 def test_the_plan_as_json(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = maskwright("train", "--data", data(), *TINY, "--epochs", 3, "--plan", "--json").json
@@ -116,7 +129,7 @@ def test_a_finished_run_is_continued_in_a_new_one(tmp_path):
     assert run.weights.read_bytes() == before and more.weights.is_file()
     assert more.config.model.weights == str(run.root) and more.config.train.budget == "3s"
     assert more.config.optim.lr == run.config.optim.lr / 2 and more.config.model.width == run.config.model.width
-    assert "tensors loaded" in outcome.err
+    assert f"from run {run.root} (licence " in outcome.err
 
 
 def test_a_finished_run_is_continued_from_python(tmp_path):

@@ -85,7 +85,7 @@ def check(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None
         say_json({"config": plan.config.model_dump(mode="json"), "reasons": plan.reasons, "parameters": parameters,
                   "images": plan.opened.dataset.sizes(), "notes": list(plan.opened.dataset.notes)})  # fmt: skip
         return
-    tell_plan(stderr())(plan)
+    tell_plan(stderr(), verbose=True)(plan)
     say(f"the configuration fits: {parameters:,} parameters, {counted(sum(plan.opened.dataset.sizes().values()), 'image')}")
 
 

@@ -22,6 +22,7 @@ def train(
     resume: str | None = None,
     folds: int | None = None,
     plan: Flag = False,
+    verbose: Flag = False,
     json: Flag = False,
 ) -> None:
     """Train a model on images and masks.
@@ -54,6 +55,8 @@ def train(
         that every image is judged by a network that has not seen it. The budget is that of all together.
     plan
         Tell what would be trained, for how long, on what and why, and stop.
+    verbose
+        Tell every choice and its reason before training, as they stand in config.yaml.
     json
         Print one JSON document on stdout.
     """
@@ -91,7 +94,7 @@ def train(
         foreseen = tell_only(of_fold(settled, 0) if folds else settled, console, began)
         return say_json(foreseen) if json else None
     if folds is not None or (resume is not None and _has_folds(resume)):
-        return _train_folds(settled, resume or out, moved, began, json)
+        return _train_folds(settled, resume or out, moved, began, json, verbose)
     with (
         out_folder(resume or out, default_out(settled) if settled else None) as root,
         goes_on_with(f"maskwright train --resume {as_typed(root)}", root / "config.yaml", root / "checkpoints" / "last.ckpt"),
@@ -99,7 +102,7 @@ def train(
         if settled is None:
             result = fit.resume(root, console, Path(moved) if moved else None)
         else:
-            result = fit.train(settled, root, console, tell=tell_plan(console), began=began)
+            result = fit.train(settled, root, console, tell=tell_plan(console, verbose), began=began)
     told = read(result.run)
     if json:
         say_json({**document(result), "diagnosis": [one.to_json() for one in told]})
@@ -122,7 +125,7 @@ def _has_folds(root: str) -> bool:
     return is_cross_validation(root)
 
 
-def _train_folds(config: Config | None, out: str | None, moved: str | None, began: float, json: bool) -> None:
+def _train_folds(config: Config | None, out: str | None, moved: str | None, began: float, json: bool, verbose: bool) -> None:
     """Cross-validate; without a configuration, go on with the folds in `out`."""
     from pathlib import Path
 
@@ -141,7 +144,7 @@ def _train_folds(config: Config | None, out: str | None, moved: str | None, bega
         if config is None:
             result = resume(root, console, Path(moved) if moved else None)
         else:
-            result = cross_validate(config, root, console, tell_plan(console), began)
+            result = cross_validate(config, root, console, tell_plan(console, verbose), began)
     if json:
         return say_json(result.to_json())
     say(str(result))

@@ -104,7 +104,19 @@ def _unknown(flag: str) -> str:
     short = f"--{SYNONYMS.get(word, word).replace('_', '-')}"
     near = [short] if short in SHORT else [f"--{key}" for key in keys if key.rpartition(".")[2] == word]
     if not near:
-        known = [*SHORT, *FREEZE, ALLOW, LOG, *(f"--{key}" for key in keys), "--out", "--resume", "--folds", "--plan", "--json"]
+        known = [
+            *SHORT,
+            *FREEZE,
+            ALLOW,
+            LOG,
+            *(f"--{key}" for key in keys),
+            "--out",
+            "--resume",
+            "--folds",
+            "--plan",
+            "--verbose",
+            "--json",
+        ]
         near = closest(flag, known, limit=1)
     hint = f"Did you mean {listed(near, 'or')}?" if near else "See maskwright train --help."
     return f"`{flag}` must be a known flag. {hint}"

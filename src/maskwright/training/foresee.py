@@ -24,7 +24,7 @@ def tell_only(config: Config, console: Console, began: float) -> dict[str, Any]:
     try:
         model = seeded_model(plan.config, plan.opened)
         plan = settle_batch(plan, model, training_inputs(plan.config, plan.opened)[0])
-        tell_plan(console)(plan)
+        tell_plan(console, verbose=True)(plan)
         steps = foreseen_steps(plan, model, time.perf_counter() - began)
     finally:
         plan.opened.store.close()

@@ -20,40 +20,72 @@ if TYPE_CHECKING:
     from maskwright.training.plan import Plan
 
 
-def tell_plan(console: Console) -> Callable[[Plan], None]:
-    """A teller for `fit.train`: data, classes, what was settled and why."""
+def tell_plan(console: Console, verbose: bool = False) -> Callable[[Plan], None]:
+    """A teller for `fit.train`: data, model and plan in a line each, and what to know of them; `verbose` tells every reason."""
 
     def tell(plan: Plan) -> None:
-        dataset, config = plan.opened.dataset, plan.config
-        sizes = ", ".join(f"{count} {split}" for split, count in dataset.sizes().items())
-        shares = dataset.class_shares()
-        classes = ", ".join(f"{name} {share:.1%}" for name, share in zip(dataset.classes.names, shares, strict=True))
-        lines = [f"data    {dataset.reason}", f"images  {sizes}", f"classes {classes} ({dataset.classes.reason})"]
-        lines += [f"note    {note}" for note in (*dataset.notes, *plan.passed.notes)]
+        lines = [*(_every_reason(plan) if verbose else _in_short(plan))]
+        lines += [f"note    {note}" for note in (*plan.opened.dataset.notes, *plan.passed.notes)]
         lines += [f"allowed {finding.code}: {finding.evidence}" for finding in plan.passed.allowed]
         lines += [f"warning {finding.code}: {finding.evidence}" for finding in plan.passed.warnings]
         lines += [f"        more is told by: {check_command(plan.opened.config)}"] if plan.passed.warnings else []
-        lines += [f"model   {_network(config)}{_why(plan, 'model')}"]
-        lines += [f"start   {line}" for line in _start(plan)]
-        lines += [f"shown   {_shown(config)}{_why(plan, 'data.scale' if config.data.scale != 1 else 'train.grow')}"]
-        lines += [f"augment {_augmented(config)}{_why(plan, 'augment')}"]
-        lines += [f"train   {_amount(config, dataset.sizes()['train'])}{_why(plan, 'train.budget')}"]
-        if takes_last(config, dataset.sizes()["val"]):
-            few = counted(dataset.sizes()["val"], "validation image")
-            lines.append(f"kept    the weights of the end: {few} cannot tell which epoch was better{_told_folds(config)}")
-        asked = [key for key in ("data.view", "data.size", "train.precision", "optim.name", "optim.lr") if key in plan.reasons]
-        is_on = {"data.sampling": config.data.sampling == "balanced", "data.crop_focus": config.data.crop_focus != 0}
-        is_on |= dict.fromkeys(("train.batch_size", "train.workers"), config.train.devices == "gpu")  # measured there
-        asked += [key for key in is_on if is_on[key] and key in plan.reasons]
-        asked += [key for key in plan.reasons if key.partition(".")[0] == "loss"]
-        lines += [f"why     {key}: {plan.reasons[key]}" for key in asked]
-        others = [key for key in plan.reasons if key not in asked and key not in _SHOWN]
-        if others:
-            lines.append(f"decided too, for reasons that stand in config.yaml: {listed(others, 'and', 12)}")
+        num_val = plan.opened.dataset.sizes()["val"]
+        if takes_last(plan.config, num_val):
+            few = counted(num_val, "validation image")
+            lines.append(f"kept    the weights of the end: {few} cannot tell which epoch was better{_told_folds(plan.config)}")
         for line in lines:
             console.print(line, soft_wrap=not console.is_terminal, markup=False)  # there it breaks between words
 
     return tell
+
+
+def _in_short(plan: Plan) -> list[str]:
+    """Three lines: on what, which network from where, how long and how."""
+    dataset, config = plan.opened.dataset, plan.config
+    shares = zip(dataset.classes.names, dataset.class_shares(), strict=True)
+    classes = ", ".join(f"{name} {share:.1%}" for name, share in shares)
+    start = plan.loaded.source if plan.loaded else "random weights"
+    licence = f" (licence {plan.loaded.licence})" if plan.loaded else ""
+    plain = [_amount(config, dataset.sizes()["train"]), _shown(config)]
+    plain += [f"{_short_augment(plan)}; config.yaml and --verbose tell why"]
+    return [
+        f"data    {_sizes(plan)}; {classes}",
+        f"model   {_network(config)}, from {start}{licence}",
+        *(f"start   {line}" for line in (plan.loaded.sentences()[1:] if plan.loaded else [])),
+        f"plan    {'; '.join(plain)}",
+    ]
+
+
+def _every_reason(plan: Plan) -> list[str]:
+    """What was settled, each with its reason."""
+    dataset, config = plan.opened.dataset, plan.config
+    shares = dataset.class_shares()
+    classes = ", ".join(f"{name} {share:.1%}" for name, share in zip(dataset.classes.names, shares, strict=True))
+    lines = [f"data    {dataset.reason}", f"images  {_sizes(plan)}", f"classes {classes} ({dataset.classes.reason})"]
+    lines += [f"model   {_network(config)}{_why(plan, 'model')}"]
+    lines += [f"start   {line}" for line in _start(plan)]
+    lines += [f"shown   {_shown(config)}{_why(plan, 'data.scale' if config.data.scale != 1 else 'train.grow')}"]
+    lines += [f"augment {_augmented(config)}{_why(plan, 'augment')}"]
+    lines += [f"train   {_amount(config, dataset.sizes()['train'])}{_why(plan, 'train.budget')}"]
+    return lines + [f"why     {key}: {why}" for key, why in plan.reasons.items() if key not in _SHOWN]
+
+
+def _sizes(plan: Plan) -> str:
+    return ", ".join(f"{count} {split}" for split, count in plan.opened.dataset.sizes().items())
+
+
+def _short_augment(plan: Plan) -> str:
+    """The augmentation by its preset, else what it changes."""
+    config = plan.config
+    if isinstance(config.augment, str):
+        return f"augmentation {config.augment}"
+    done = dict.fromkeys(_DONE.get(op.told.split()[0], "recoloured") for op in resolve(config.augment))
+    return f"inputs {listed(list(done), 'and', 20)}" if done else "no augmentation"
+
+
+# what an operation does to inputs, in a word; the others change tones and colours
+_DONE = {"hflip": "mirrored", "vflip": "mirrored", "rotate": "turned", "rot90": "turned", "scale": "scaled", "shift": "shifted",
+         "perspective": "tilted", "elastic": "bent", "blur": "blurred", "noise": "made noisy"}  # fmt: skip
 
 
 def _told_folds(config: Config) -> str:
