@@ -214,6 +214,12 @@ def of_other_kind(root: Path) -> str:
     return ""
 
 
+def folds_of(root: str | Path) -> list[str]:
+    """The finished runs in a cross-validation's folder; none elsewhere."""
+    weights = sorted(Path(root).glob("fold-*/model.safetensors")) if (Path(root) / FOLDS).is_file() else []
+    return [str(path.parent) for path in weights]
+
+
 def _within(root: Path, held: str) -> list[Path]:
     """The folders in a folder that hold a file."""
     return sorted(path.parent for path in root.glob(f"*/{held}"))

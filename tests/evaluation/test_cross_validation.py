@@ -69,6 +69,17 @@ def test_what_was_stopped_goes_on_and_what_is_done_stays(folded, tmp_path):
     assert new == old
 
 
+def test_the_folds_predict_together(folded, tmp_path):
+    image = next((data() / "images").iterdir())
+    together = maskwright("predict", folded, image, "--out", tmp_path / "together", "--write", "labels")
+    assert together.code == 0, together.err
+    runs = [folded / f"fold-{fold}" for fold in range(3)]
+    assert maskwright("predict", *runs, image, "--out", tmp_path / "named", "--write", "labels").code == 0
+    names = [tmp_path / one / f"{image.stem}.png" for one in ("together", "named")]
+    assert names[0].read_bytes() == names[1].read_bytes()
+    assert len({str(mw.load_run(run).config.data.model_dump(include={"view", "size", "scale", "tiles"})) for run in runs}) == 1
+
+
 def test_from_python_and_again_into_the_same_folder(folded, tmp_path):
     root = shutil.copytree(folded, tmp_path / "cv")
     result = mw.cross_validate(out=root, progress=False)

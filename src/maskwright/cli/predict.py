@@ -37,7 +37,7 @@ def predict(
     Parameters
     ----------
     names
-        RUN IMAGES…: the run folder, or that of a bundle (maskwright export); several predict together, by the mean of their
+        RUN IMAGES…: the run folder, that of a bundle (maskwright export), or of a cross-validation (train --folds); several predict together, by the mean of their
         probabilities. Then image files, folders of them (of a data set its images alone), patterns, or - for a list on
         stdin; what lies in sub-folders is written into sub-folders of the same names. With --weights FILE no run is named:
         a CONFIG.yaml may stand in its place, and any key of a configuration is a flag (--model, --size, --data.classes, …).
@@ -129,7 +129,10 @@ def _take_runs(words: list[str]) -> list[str]:
     from pathlib import Path
 
     from maskwright.prediction.bundle import is_bundle
+    from maskwright.runs import folds_of
 
+    if words and (folds := folds_of(words[0])):
+        words[:1] = folds
     runs = [words.pop(0)] if words else []
     while words and ((Path(words[0]) / "config.yaml").is_file() or is_bundle(words[0])):
         runs.append(words.pop(0))

@@ -36,6 +36,7 @@ from maskwright.training import fit
 from maskwright.training.plan import Plan
 
 _TOLD = ("iou", "dice")
+_SEEN = ("view", "size", "scale", "tiles")
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,15 @@ def resume(root: str | Path, console: Console | None = None, data: Path | None =
         return _train_folds(config, root, console, None, time.perf_counter(), data)
 
 
-def of_fold(config: Config, fold: int) -> Config:
-    """What one fold's run is asked for: its part of the budget, and its images as val."""
+def of_fold(config: Config, fold: int, first: Config | None = None) -> Config:
+    """What one fold's run is asked for: its part of the budget, its images as val, and images seen as by the first one's.
+
+    Networks that see images alike can predict together.
+    """
     changes: dict[str, Any] = {"data.split.fold": fold}
+    if first is not None:
+        seen = first.data.model_dump(include=set(_SEEN))
+        changes |= {f"data.{key}": seen[key] for key in _SEEN}
     if config.train.budget is not None:
         changes["train.budget"] = f"{seconds_of(config.train.budget) / _num_folds(config):g}s"
     return config.replace(changes)
@@ -139,7 +146,14 @@ def _train_folds(
     for fold in range(num):
         if console:
             console.print(f"fold {fold} of {num}", highlight=False)
-        run = _train_fold(of_fold(config, fold), root / f"fold-{fold}", console, tell if fold == 0 else None, began, moved)
+        run = _train_fold(
+            of_fold(config, fold, runs[0].config if runs else None),
+            root / f"fold-{fold}",
+            console,
+            tell if fold == 0 else None,
+            began,
+            moved,
+        )
         began = time.perf_counter()
         release_memory()
         if not (run.root / "evaluation" / "val.json").is_file():
