@@ -37,10 +37,11 @@ def predict(
     Parameters
     ----------
     names
-        RUN IMAGES…: the run folder, that of a bundle (maskwright export), or of a cross-validation (train --folds); several predict together, by the mean of their
-        probabilities. Then image files, folders of them (of a data set its images alone), patterns, or - for a list on
-        stdin; what lies in sub-folders is written into sub-folders of the same names. With --weights FILE no run is named:
-        a CONFIG.yaml may stand in its place, and any key of a configuration is a flag (--model, --size, --data.classes, …).
+        RUN IMAGES…: the run folder, that of a bundle (maskwright export) or of a cross-validation (train --folds); several
+        predict together, by the mean of their probabilities. Then image files, folders of them (of a data set its images
+        alone), patterns, or - for a list on stdin; what lies in sub-folders is written into sub-folders of the same names.
+        With --weights FILE no run is named: a CONFIG.yaml may stand in its place, and any key of a configuration is a flag
+        (--model, --size, --data.classes, …).
     out
         Folder to write to: new, empty, or of an earlier call, and apart from the images.
     write
