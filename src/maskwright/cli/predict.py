@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from maskwright.config import Config
     from maskwright.prediction.bundle import Bundle
     from maskwright.prediction.predictor import Predictor
+    from maskwright.prediction.writers import Written
 
 
 def predict(
@@ -69,10 +70,10 @@ def predict(
     import sys
     from pathlib import Path
 
-    from maskwright.cli.output import counting, say, say_json
+    from maskwright.cli.output import counting
     from maskwright.cli.source import read_source
     from maskwright.data.record import refuse_among_data
-    from maskwright.errors import DataError, UsageError, listed, must, printable
+    from maskwright.errors import UsageError, listed, must
     from maskwright.prediction.combine import combine
     from maskwright.prediction.inputs import expand
     from maskwright.prediction.outputs import Wanted, read_kinds
@@ -106,9 +107,21 @@ def predict(
             refuse_among_data(Path(out), data)
     network = combine(networks, tta, runs, uncertainty)
     if batch is None:
-        batch = 8 if any(getattr(one, "device", None) and one.device.type != "cpu" for one in networks) else 1
+        devices = [getattr(one, "device", None) for one in networks]  # a bundle runs on the CPU
+        batch = 8 if any(device is not None and device.type != "cpu" for device in devices) else 1
     wanted = Wanted(kinds, thresholds.pop(), uncertainty, min_area)
     written = predict_files(network, images, out, None, counting("predicting", unit="images"), None, wanted, batch)
+    _tell(written, json)
+    return 0
+
+
+def _tell(written: Written, json: bool) -> None:
+    """What was written, on stdout; then the bad files, with exit code 1 where others were predicted."""
+    import sys
+
+    from maskwright.cli.output import say, say_json
+    from maskwright.errors import DataError, printable
+
     for note in written.notes:
         print(f"note    {printable(note)}", file=sys.stderr)
     if json:
@@ -122,7 +135,6 @@ def predict(
         error = DataError("\n  ".join([*told, *written.problems]))
         error.exit_code = 1 if written.images else 2
         raise error
-    return 0
 
 
 def _take_runs(words: list[str]) -> list[str]:

@@ -146,6 +146,7 @@ def new_like(path: Path, like: Any, count: int, dtype: str, nodata: float, palet
     """A GeoTIFF to write into by windows that lies where an open raster does, with its compression (where that loses nothing),
     its blocks and its overviews; `palette` (256 3) are the colours of class numbers."""
     import rasterio  # its image was read with it
+    from rasterio.enums import Resampling
 
     profile = like.profile
     kept = str(profile.get("compress", "")).lower()
@@ -172,7 +173,7 @@ def new_like(path: Path, like: Any, count: int, dtype: str, nodata: float, palet
         yield raster
     if overviews := like.overviews(1):
         with rasterio.open(path, "r+") as raster:
-            raster.build_overviews(overviews, rasterio.enums.Resampling.nearest)
+            raster.build_overviews(overviews, Resampling.nearest)
     _refuse_cut(path)
 
 
