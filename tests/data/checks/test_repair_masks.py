@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -199,3 +200,10 @@ def test_two_repairs_that_differ_stop(make_pair) -> None:
 
 def test_tables_are_read_as_json_or_python_writes_them() -> None:
     assert numbers({"0": 1, 2: "3", "#00ff00": 4}) == {0: 1, 2: 3, 0xFF00: 4}
+
+
+@pytest.mark.parametrize("greys", [False, True])
+@pytest.mark.parametrize("mask", [GRID, np.dstack([GRID, GRID, GRID + 9])], ids=["grey", "coloured"])
+def test_a_mask_s_hash_is_its_file_s_however_it_is_read(make_pair, tmp_path: Path, mask: np.ndarray, greys: bool) -> None:
+    pair = make_pair(mask, greys=greys, colours=not greys)
+    assert pair.digest == hashlib.sha256((tmp_path / "m.png").read_bytes()).hexdigest()

@@ -232,4 +232,4 @@ def _load_greys(record: Record) -> LoadedMask:
                 channels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
         except DataError:
             raise error from None
-        return LoadedMask(np.rint(channels.mean(2)).astype(np.uint8), hashlib.sha256(data).hexdigest())
+        return LoadedMask(np.rint(channels.mean(2)).astype(np.uint8), hashlib.sha256(data).hexdigest)
