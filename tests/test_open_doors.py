@@ -107,6 +107,16 @@ def test_a_module_keeps_the_weights_it_was_handed_over_with(tmp_path):
     assert torch.allclose(Predictor.from_run(opened).model.net.net.two.bias, torch.tensor(7.0), atol=1e-3)
 
 
+def test_other_processes_of_a_training_have_what_was_handed_over(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))  # where nothing can be remembered
+    keys = {**FAST, "train.num_devices": 2, "loss": own_code.loss, "batch_size": 4}
+    run = mw.train(data(), model=own_code.Net(), out=tmp_path / "run", **keys)
+    assert len(run.history) == 1
+    with pytest.raises(UsageError, match="must be such that other processes can import it"):
+        mw.train(data(), model=ten_lines(), out=tmp_path / "local", **keys)
+
+
 def test_sides_are_found_by_trying_and_smaller_answers_enlarged(tmp_path):
     from maskwright.models.custom import CustomNet
 
@@ -323,6 +333,22 @@ def test_package_and_module(tmp_path, monkeypatch):
     assert run.config.model.source == keys["model"] and run.config.model.hash
     forgotten(record=False)
     assert run.evaluate("val")
+
+
+def test_a_package_of_the_same_name_elsewhere_is_not_what_was_named(tmp_path, monkeypatch):
+    """Its module may have the very same text and bring another `__init__.py`."""
+    for name, init in (("mine", ""), ("theirs", f"from pathlib import Path\nPath({str(tmp_path / 'executed')!r}).touch()\n")):
+        (tmp_path / name / "own_package").mkdir(parents=True)
+        (tmp_path / name / "own_package" / "net.py").write_text(OWN.read_text())
+        (tmp_path / name / "own_package" / "__init__.py").write_text(init)
+    monkeypatch.chdir(tmp_path / "mine")
+    done = maskwright("train", "--data", data(), *WORDS, "--model", "own_package.net:Net", "--out", tmp_path / "run")
+    assert done.code == 0 and maskwright("evaluate", tmp_path / "run", "--split", "val").code == 0
+    for module in ("own_package", "own_package.net"):
+        sys.modules.pop(module)
+    monkeypatch.chdir(tmp_path / "theirs")
+    assert "which nobody has named on this machine" in maskwright("evaluate", tmp_path / "run", "--split", "val").sentence
+    assert not (tmp_path / "executed").exists()
 
 
 def test_weights_of_your_own_code_beside_it(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +33,9 @@ _SOURCE = re.compile(r"(?P<place>.+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<name>[^
 _objects: dict[str, Any] = {}  # handed over in this process, by source
 _modules: dict[tuple[Path, str], ModuleType] = {}  # files that were executed, by place and text
 _named: set[str] = set()  # as the files of `_record`, which may lie where nothing can be written
+
+
+Carried = tuple[dict[str, Any], set[str]]
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,15 @@ def keep(value: Any) -> str:
     return source
 
 
-def receive(objects: Mapping[str, Any]) -> None:
+def carried(sources: Iterable[str]) -> Carried:
+    """What another process of this training needs to load them: objects that no import gives, and what was named."""
+    return {source: _objects[source] for source in sources if is_handed_over(source) and source in _objects}, set(_named)
+
+
+def receive(objects: Mapping[str, Any], named: Iterable[str] = ()) -> None:
     """Take what stands for sources: handed over where a run is opened, or in the process that started this one."""
     _objects.update(objects)
+    _named.update(named)
 
 
 def is_handed_over(source: str) -> bool:
@@ -99,13 +108,13 @@ def load(key: str, source: str, options: Mapping[str, Any], known: str | None = 
         file = None if is_handed_over(source) else _file_of(source)
         digest = _digest(file.read_bytes()) if file else None
         if digest:
-            _record(_entry(source, options, digest), source)
+            _record(_entry(source, file, options, digest), source)
         return Code(_objects[source], source, digest)
     source, file = absolute(source, Path.cwd()), find(key, source)
     text = file.read_bytes()
     if known is not None:
         refuse_unnamed(key, source, options, known)
-    _record(_entry(source, options, _digest(text)), source)
+    _record(_entry(source, file, options, _digest(text)), source)
     return Code(_attribute(key, _execute(key, source, file, text), source), source, _digest(text))
 
 
@@ -129,8 +138,9 @@ def refuse_unnamed(key: str, source: str, options: Mapping[str, Any], known: str
     """
     if trust_code or source in _objects:
         return
-    digest = _digest(find(key, source).read_bytes())
-    entry = _entry(absolute(source, Path.cwd()), options, digest)
+    file = find(key, source)
+    digest = _digest(file.read_bytes())
+    entry = _entry(absolute(source, Path.cwd()), file, options, digest)
     if known not in (None, digest):
         why = f"{source} is no longer what the run was trained with. Put it back as it was, or, if it still does the same,"
     elif entry in _named or (_record_folder() / entry).is_file():
@@ -140,8 +150,9 @@ def refuse_unnamed(key: str, source: str, options: Mapping[str, Any], known: str
     raise ConfigError([f"`{key}`: {why} add {TRUST_CODE} to the command; in Python hand it over: mw.open(RUN, …)."])
 
 
-def _entry(source: str, options: Mapping[str, Any], digest: str) -> str:
-    return _digest(json.dumps([source, options, digest], sort_keys=True, default=str).encode())
+def _entry(source: str, file: Path, options: Mapping[str, Any], digest: str) -> str:
+    """What vouches for code; with the file, as a package of the same name elsewhere would bring its own other modules."""
+    return _digest(json.dumps([source, str(file), options, digest], sort_keys=True, default=str).encode())
 
 
 def _digest(text: bytes) -> str:
@@ -183,7 +194,7 @@ def _file_of(source: str) -> Path | None:
         return Path(place) if Path(place).is_file() else None
     path: list[str] | None = None
     spec = None
-    with _importing_from(Path.cwd()):
+    with _importing_from(Path.cwd(), at=len(sys.path)):
         for count in range(1, len(parts := place.split(".")) + 1):
             spec = importlib.machinery.PathFinder.find_spec(".".join(parts[:count]), path)
             if spec is None:
@@ -197,7 +208,7 @@ def _execute(key: str, source: str, file: Path, text: bytes) -> ModuleType:
     place, digest = source.rpartition(":")[0], _digest(text)
     try:
         if not place.endswith(".py"):
-            with _importing_from(Path.cwd()):
+            with _importing_from(Path.cwd(), at=len(sys.path)):  # installed packages come first
                 return importlib.import_module(place)
         if (file, digest) not in _modules:
             module = ModuleType(f"maskwright_custom_{digest[:16]}")
@@ -213,13 +224,13 @@ def _execute(key: str, source: str, file: Path, text: bytes) -> ModuleType:
 
 
 @contextlib.contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    sys.path.insert(0, str(folder))
+def _importing_from(folder: Path, at: int = 0) -> Iterator[None]:
+    added = str(folder)
+    sys.path.insert(at, added)
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError):
-            sys.path.remove(str(folder))
+        sys.path[:] = [one for one in sys.path if one is not added]  # what the code added itself stays
 
 
 def _attribute(key: str, module: ModuleType, source: str) -> Any:

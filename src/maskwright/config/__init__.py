@@ -136,7 +136,7 @@ class Config(Section):
         tree = self.model_dump()
         for key, value in changes.items():
             *parents, last = key.split(".")
-            node = tree
+            node: Any = tree
             for part in parents:
                 node = node[int(part) if isinstance(node, list) else part]
             node[last] = value

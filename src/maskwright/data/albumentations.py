@@ -25,7 +25,7 @@ import numpy as np
 
 from maskwright import custom
 from maskwright.config.augment import AlbumentationsOp, CustomOp
-from maskwright.custom import is_handed_over, name_of
+from maskwright.custom import name_of
 from maskwright.data.dataset import IGNORE
 from maskwright.errors import ConfigError, DataError, closest, install_command, listed, unknown
 
@@ -110,15 +110,14 @@ class OwnStep:
     p: float = 1.0  # it decides itself how often it changes something
 
     def __post_init__(self) -> None:
-        step = self.code.load(self.key)
+        step: Any = self.code.load(self.key)
         step = step(**self.code.options) if isinstance(step, type) else functools.partial(step, **self.code.options)
-        self._step = step.func if isinstance(step, functools.partial) and not self.code.options else step
+        self._step: Any = step.func if isinstance(step, functools.partial) and not self.code.options else step
         self._rngs: tuple[Any, ...] = ()
 
     def __reduce__(self) -> Any:
         """In a process that is spawned the code is imported anew; an object that was handed over goes along."""
-        handed_over = {self.code.source: self._step} if is_handed_over(self.code.source) else {}
-        return _own_step, (self.key, self.code, handed_over)
+        return _own_step, (self.key, self.code, custom.carried([self.code.source]))
 
     def __str__(self) -> str:
         return name_of(self.code.source)
@@ -139,8 +138,8 @@ class OwnStep:
         raise TypeError(f"it gives {type(found).__name__}, not (image, mask)")
 
 
-def _own_step(key: str, code: CustomOp, handed_over: Mapping[str, Any]) -> OwnStep:
-    custom.receive(handed_over)
+def _own_step(key: str, code: CustomOp, carried: custom.Carried) -> OwnStep:
+    custom.receive(*carried)
     return OwnStep(key, code)
 
 
@@ -168,7 +167,7 @@ def build(steps: Sequence[tuple[str, AlbumentationsOp | CustomOp]]) -> Pipeline:
     built: list[tuple[str, Any]] = []
     for at, step in steps:
         if isinstance(step, CustomOp):
-            built.append((at, _own_step(at, step, {})))
+            built.append((at, OwnStep(at, step)))
             continue
         key = f"{at}.albumentations"
         several = isinstance(step.albumentations, list)

@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed, nn
 
-from maskwright import runtime
-from maskwright.errors import MaskwrightError, TrainingError, is_out_of_memory
+from maskwright import custom, runtime
+from maskwright.errors import MaskwrightError, TrainingError, UsageError, is_out_of_memory, one_line
 from maskwright.runs import Run
 from maskwright.training.plan import Plan
 
@@ -89,7 +89,13 @@ def start_ranks(run: Run, plan: Plan, checkpoint: Path | None) -> Iterator[Ranks
         return
     words = [sys.executable, "-P", "-c", _PROGRAM]  # -P: no module comes from the current folder
     light = replace(plan, opened=replace(plan.opened, inspected=()))
-    sent = pickle.dumps((run.root, light, checkpoint))
+    code = custom.carried(one.source for one in plan.config.custom_code().values())
+    try:
+        sent = pickle.dumps((run.root, light, checkpoint, code))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        fix = "Define it in a file of its own, or train on one device."
+        told = "what was handed over must be such that other processes can import it"
+        raise UsageError(f"{told}; {type(error).__name__}: {one_line(str(error))}. {fix}") from error
     with tempfile.TemporaryDirectory(prefix="maskwright-") as folder:
         # in sessions of their own: an interrupt is rank 0's to answer
         others = [subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
@@ -97,7 +103,8 @@ def start_ranks(run: Run, plan: Plan, checkpoint: Path | None) -> Iterator[Ranks
         try:
             for rank, process in enumerate(others, 1):
                 assert process.stdin
-                pickle.dump((Ranks(rank, world), folder, sent), process.stdin)
+                # where the modules are that the classes of objects stand in, if any were handed over
+                pickle.dump((Ranks(rank, world), folder, sys.path if code[0] else None, sent), process.stdin)
                 process.stdin.flush()
             if not all(process.stdout and process.stdout.readline() for process in others):
                 raise RuntimeError("a process of another device has ended")
@@ -124,12 +131,14 @@ def follow() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints must not get among the answers
     runtime.tune_allocator()
-    ranks, folder, sent = pickle.load(sys.stdin.buffer)
+    ranks, folder, path, sent = pickle.load(sys.stdin.buffer)
+    sys.path[:] = path or sys.path
     threading.Thread(target=_end_with_rank_0, daemon=True).start()
     try:
         from maskwright.training.fit import fit_rank
 
-        root, plan, checkpoint = pickle.loads(sent)
+        root, plan, checkpoint, code = pickle.loads(sent)
+        custom.receive(*code)
         answers.write("ready\n")
         answers.flush()
         _join(ranks, folder, plan.config.train.devices)
