@@ -107,7 +107,7 @@ def load(key: str, source: str, options: Mapping[str, Any], known: str | None = 
     if source in _objects:
         file = None if is_handed_over(source) else _file_of(source)
         digest = _digest(file.read_bytes()) if file else None
-        if digest:
+        if file and digest:
             _record(_entry(source, file, options, digest), source)
         return Code(_objects[source], source, digest)
     source, file = absolute(source, Path.cwd()), find(key, source)
