@@ -27,7 +27,7 @@ from maskwright.prediction.outlines import outlines, without_small
 from maskwright.prediction.predictor import Predictor
 from maskwright.prediction.sources import Raster, load_source
 from maskwright.runs import Run
-from support import TINY, data, disc_data, finished, kill, leftovers, maskwright, noise, picture, start, wait_until
+from support import TINY, copy_of, data, disc_data, finished, kill, leftovers, maskwright, noise, picture, start, wait_until
 
 TRANSFORM = rasterio.Affine(0.1, 0.03, 500_000.123456789, 0.02, -0.1, 4_000_000.987654321)
 
@@ -252,7 +252,7 @@ def mirrored(predictor: Predictor, pixels: np.ndarray) -> list[np.ndarray]:
 
 
 def test_flips_are_the_mean_of_mirror_images(tmp_path: Path) -> None:
-    predictor, pixels = Predictor.from_run(Run.open(finished())), noise(32, 32)
+    predictor, pixels = Predictor.from_run(Run.open(copy_of(finished(), tmp_path / "run"))), noise(32, 32)
     found = combine([predictor], "flips").forward(pixels[np.newaxis])[0]
     assert np.abs(found - np.mean(mirrored(predictor, pixels), axis=0)).max() < 1e-5
     d4 = combine([predictor], "d4").forward
@@ -265,8 +265,9 @@ def test_runs_predict_together_by_the_mean_and_tell_their_disagreement(tiled: Pa
     words = ("--data.view", "whole", "--seed", 7, "--epochs", 1, "--out", other)
     assert maskwright("train", "--data", data(), *TINY, *words).code == 0
     image = picture(tmp_path / "x.png", noise(32, 40))
-    members = [mw.load_run(run).predict(image).probabilities for run in (finished(), other)]
-    outcome = maskwright("predict", finished(), other, image, "--out", tmp_path / "out", "--write", "labels,probabilities-float",
+    first = copy_of(finished(), tmp_path / "first")  # not evaluated: a mean has no temperature
+    members = [mw.load_run(run).predict(image).probabilities for run in (first, other)]
+    outcome = maskwright("predict", first, other, image, "--out", tmp_path / "out", "--write", "labels,probabilities-float",
                          "--uncertainty")  # fmt: skip
     assert outcome.code == 0, outcome.err
     mean = np.mean(members, axis=0)

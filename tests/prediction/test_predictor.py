@@ -13,14 +13,15 @@ from maskwright.data.dataset import Bands
 from maskwright.errors import DataError, RunError, UsageError
 from maskwright.prediction import Predictor
 from maskwright.runs import Run
-from support import TINY, data, disc_data, finished, maskwright, noise, picture
+from support import TINY, copy_of, data, disc_data, finished, maskwright, noise, picture
 
 SIZES = [(33, 47), (7, 5), (1, 1), (32, 40), (32, 32), (90, 20)]
 
 
 @pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    return Predictor.from_run(Run.open(finished()))
+def predictor(tmp_path_factory) -> Predictor:
+    """Of a run that was not evaluated: its probabilities are the network's own, without a temperature."""
+    return Predictor.from_run(Run.open(copy_of(finished(), tmp_path_factory.mktemp("unevaluated") / "run")))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

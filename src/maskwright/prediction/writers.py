@@ -124,6 +124,7 @@ class _Job:
                 progress(len(self.done) + len(self.problems), len(files))
 
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            writer.submit(int).result()  # its thread begins now: there may be no memory for one beside a large image
             loading = [reader.submit(self._load, path) for path, _ in left[:1]]
             for at, (path, name) in enumerate(left):
                 source = self._tried(path, loading.pop().result)

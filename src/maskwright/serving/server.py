@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
-from maskwright.errors import UsageError
+from maskwright.errors import UsageError, as_typed
 from maskwright.serving.access import Access
 from maskwright.serving.formats import FORMATS, wanted_format
 from maskwright.serving.inference_protocol import add_inference_protocol
@@ -126,7 +126,8 @@ def listen(host: str, port: int) -> socket.socket:
         opened = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"`--host {host} --port {port}` must be free to serve on; {reason}. Choose another --port.") from None
+        asked = as_typed("--host", host, "--port", str(port))
+        raise UsageError(f"`{asked}` must be free to serve on; {reason}. Choose another --port.") from None
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # of its connections; asyncio does so for its own alone
     return opened
 
