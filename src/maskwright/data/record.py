@@ -11,8 +11,6 @@ import numpy as np
 
 from maskwright.data.dataset import RGB, SPLITS, Bands, ClassMap, Dataset, Item, MaskForm, Record
 from maskwright.data.layout import IMAGE_NAMES, MASK_NAMES
-from maskwright.data.opening import load_pair
-from maskwright.data.readers.lists import leads_out
 from maskwright.errors import DataError, RunError, UsageError, must, unknown
 
 
@@ -45,6 +43,8 @@ def bands_of(document: dict[str, Any]) -> Bands:
 
 def split_entries(document: dict[str, Any], split: str) -> list[dict[str, Any]]:
     """The files of one split, as the run remembers them."""
+    from maskwright.data.readers.lists import leads_out  # late: who only predicts reads no data set
+
     if split not in document["splits"]:
         raise UsageError(unknown("split", split, document["splits"]))
     entries = document["splits"][split]
@@ -89,6 +89,8 @@ def refuse_among_data(out: Path, data: Dataset | dict[str, Any], flag: str = "--
 
 def read_split(document: dict[str, Any], split: str, root: Path | None = None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Name, image and mask (class numbers) of each record of a split, each file checked against its hash."""
+    from maskwright.data.opening import load_pair  # late, as above
+
     root = root or Path(document["root"])
     if not root.exists():
         fix = "Pass --data FOLDER with where it is now."

@@ -5,7 +5,6 @@ export_run(Run.open("runs/first"), "openvino", int8=True)
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,12 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from maskwright.data.pictures import palette
 from maskwright.data.rasters import georeferenced, rasterio_for, read_georeference
 from maskwright.data.record import moved_data, split_entries
-from maskwright.errors import UsageError, must, unknown
+from maskwright.errors import MaskwrightError, ModelError, UsageError, must, unknown
 from maskwright.evaluation.settle import settled_on_val
 from maskwright.export.card import model_card
 from maskwright.export.graph import (
@@ -35,8 +32,7 @@ from maskwright.export.quantise import calibration_tiles, quantise_onnx, quantis
 from maskwright.export.verify import TILES, Verification, compare_on_val, largest_difference, scores_of
 from maskwright.files import plain, write_json, write_text
 from maskwright.folders import whole_folder
-from maskwright.models import Segmenter
-from maskwright.prediction.bundle import FILE, MODELS, Bundle, digest_of, file_digest, load_bundle, runner
+from maskwright.prediction.bundle import FILE, MODELS, Bundle, digest_of, file_digest, least_side, load_bundle, runner
 from maskwright.prediction.predictor import Predictor
 from maskwright.runs import Run, refuse_used
 
@@ -93,12 +89,17 @@ def _fill(
     groups = [entry["group"] for entry in split_entries(files, "val")]  # refuses a run without
     predictor = Predictor.from_run(run)
     document = _document(run, predictor, format, data, progress)
-    model = copy.deepcopy(predictor.model).to("cpu").to(memory_format=torch.contiguous_format)  # pyright: ignore
-    document["int8"] = _write_model(folder, model, document, format, files if int8 else None, predictor, data)
+    document["int8"] = _write_model(folder, document, format, files if int8 else None, predictor, data)
     bundle = Bundle(folder, document, runner(folder, document), predictor.view, predictor.classes, predictor.bands)
     tiles = real_tiles(files, "val", predictor.view, data, TILES)[0]
-    difference = largest_difference(model, bundle, tiles)
-    counts, iou_run, other = compare_on_val(predictor, bundle, files, data, progress)
+    try:
+        difference = largest_difference(predictor.model, bundle, tiles)
+        counts, iou_run, other = compare_on_val(predictor, bundle, files, data, progress)
+    except MaskwrightError:
+        raise
+    except Exception as error:
+        told = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+        raise ModelError(f"the exported model must predict val's images; it stopped at: {told}. Try another --format.") from error
     scores = scores_of(counts, predictor.classes.names, groups)
     found = Verification(len(counts.images), len(tiles), difference, other, iou_run, scores["metrics"]["iou"], max_iou_drop)
     found.refuse_worse()
@@ -134,7 +135,7 @@ def _document(run: Run, predictor: Predictor, format: str, data: Path | None, pr
         "format": format,
         "precision": "bf16" if fast and format == "openvino" else "fp32",
         "input": {"name": "images", "layout": "N C H W", "type": "uint8", "channels": predictor.bands.num_channels,
-                  "sizes": "any batch, height and width"},
+                  "sizes": "any batch, height and width", "least_side": 1},
         "normalisation": {"mean": mean, "std": std, "where": "in the model"},
         "padding": {"stride": model.stride, "smallest": model.smallest, "where": "in the model: the border is repeated"},
         "output": {"name": "probabilities", "layout": "N K H W", "type": "float32", "what": "softmax, before the temperature"},
@@ -154,14 +155,15 @@ def _document(run: Run, predictor: Predictor, format: str, data: Path | None, pr
 
 
 def _write_model(
-    folder: Path, model: Segmenter, document: dict[str, Any], format: str, files: dict[str, Any] | None, predictor: Predictor,
+    folder: Path, document: dict[str, Any], format: str, files: dict[str, Any] | None, predictor: Predictor,
     data: Path | None,
 ) -> dict[str, Any] | None:  # fmt: skip
     """The model's files; quantised on the training images of `files`, and what bundle.json says of that."""
-    program = export_program(model, predictor.bands.num_channels)
+    program = export_program(predictor.model, predictor.bands.num_channels)
     path = folder / MODELS[format]
     if format == "torch":
         write_torch(program, path)
+        document["input"]["least_side"] = least_side(program)
         return None
     view, names = predictor.view, predictor.classes.names
     side, overlap = (view.size, 0) if view.kind == "whole" else (view.tiling.side, view.tiling.overlap)

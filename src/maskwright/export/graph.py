@@ -9,6 +9,7 @@ Legend: N batch, C channels, K classes, H W sides.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import logging
 import warnings
@@ -37,7 +38,11 @@ class ExportedSegmenter(nn.Module):
 
     def __init__(self, model: Segmenter) -> None:
         super().__init__()
-        self.model = model
+        self.model = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format)  # pyright: ignore
+        for module in list(self.model.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size not in (1, (1, 1)):
+                    setattr(module, name, _Pooling(child.output_size))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[-2:]
@@ -56,6 +61,23 @@ class ExportedSegmenter(nn.Module):
         if self.model.smallest > stride:
             full = torch.sym_max(full, self.model.smallest)
         return torch.arange(full).clamp(max=side - 1)
+
+
+class _Pooling(nn.Module):
+    """`AdaptiveAvgPool2d` as a product of matrices: ONNX has no pooling whose windows follow from the input's size."""
+
+    def __init__(self, size: Any) -> None:
+        super().__init__()
+        self.size = (size, size) if isinstance(size, int) else tuple(size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._means(x.shape[2], self.size[0]) @ x @ self._means(x.shape[3], self.size[1]).T
+
+    def _means(self, length: int, size: int) -> torch.Tensor:
+        """size length: the share that each place has in each mean."""
+        cells, places = torch.arange(size).unsqueeze(1), torch.arange(length)
+        first, last = cells * length // size, ((cells + 1) * length + size - 1) // size
+        return ((places >= first) & (places < last)).float() / (last - first)
 
 
 @contextlib.contextmanager
@@ -90,7 +112,7 @@ def export_program(model: Segmenter, num_channels: int) -> torch.export.Exported
     # sides that are no multiple of the stride, and unequal: what is 1 or alike would be taken for a constant
     side = max(model.stride, model.smallest)
     images = torch.zeros((2, num_channels, 3 * side + 5, 4 * side + 3), dtype=torch.uint8)
-    graph = ExportedSegmenter(model.cpu().float().to(memory_format=torch.contiguous_format)).eval()  # pyright: ignore
+    graph = ExportedSegmenter(model).eval()
     try:
         with quiet(), torch.no_grad():
             return torch.export.export(graph, (images,), dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},))

@@ -166,7 +166,7 @@ def _onnx(path: Path, precision: str) -> Forward:
     options.log_severity_level = 3
     options.intra_op_num_threads = _threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda tiles: session.run(None, {"images": _planes(tiles)})[0]
+    return lambda tiles: np.asarray(session.run(None, {"images": _planes(tiles)})[0])
 
 
 def _openvino(path: Path, precision: str) -> Forward:
@@ -184,13 +184,23 @@ def _openvino(path: Path, precision: str) -> Forward:
 def _torch(path: Path, precision: str) -> Forward:
     import torch
 
-    network = torch.export.load(path).module()
+    program = torch.export.load(path)
+    network = program.module(check_guards=False)  # they refuse maps of one pixel, which are predicted as well
+    least = least_side(program)
 
     @torch.inference_mode()
     def forward(tiles: np.ndarray) -> np.ndarray:
-        return network(torch.from_numpy(_planes(tiles))).numpy()
+        height, width = tiles.shape[1:3]
+        below = [(0, max(0, least - side)) for side in (height, width)]
+        tiles = np.pad(tiles, ((0, 0), *below, (0, 0)), mode="edge") if any(map(any, below)) else tiles
+        return network(torch.from_numpy(_planes(tiles))).numpy()[..., :height, :width]
 
     return forward
+
+
+def least_side(program: Any) -> int:
+    """The least height and width that an exported program of torch was found to hold for."""
+    return max((int(bounds.lower) for bounds in program.range_constraints.values()), default=1)
 
 
 def _planes(tiles: np.ndarray) -> np.ndarray:

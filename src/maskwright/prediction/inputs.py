@@ -9,10 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from maskwright.config.data import DataConfig
 from maskwright.data.layout import image_files
-from maskwright.data.opening import list_data
-from maskwright.data.partial import PartialListing
 from maskwright.errors import MaskwrightError, UsageError, counted, listed
 from maskwright.prediction.ledger import LEDGER, UNFINISHED
 from maskwright.prediction.outputs import ENDS, LEGEND
@@ -73,6 +70,10 @@ def predicted_files(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]
 
 def _masks_among(folder: Path, pictures: Sequence[Path]) -> set[Path]:
     """Where a folder is read as a data set: its masks, and all that lies in folders of masks alone."""
+    from maskwright.config.data import DataConfig  # late: they take long to import, and images named one by one need none
+    from maskwright.data.opening import list_data
+    from maskwright.data.partial import PartialListing
+
     try:
         listing = list_data(DataConfig(root=str(folder)))[1]
     except PartialListing as partial:
