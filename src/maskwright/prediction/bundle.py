@@ -178,7 +178,7 @@ def _openvino(path: Path, precision: str) -> Forward:
     if precision == "fp32":  # else OpenVINO takes bf16 where the processor multiplies it
         hints["INFERENCE_PRECISION_HINT"] = "f32"
     request = openvino.Core().compile_model(path, "CPU", hints).create_infer_request()
-    return lambda tiles: request.infer({0: _planes(tiles)}, share_inputs=True)[0]
+    return lambda tiles: np.asarray(request.infer({0: _planes(tiles)}, share_inputs=True)[0])
 
 
 def _torch(path: Path, precision: str) -> Forward:
