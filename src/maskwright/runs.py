@@ -308,7 +308,8 @@ def _version(package: str) -> str | None:
 
 def command_line() -> list[str]:
     """The command as typed, for provenance."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+    name = Path(sys.argv[0]).name
+    return ["maskwright" if name == "__main__.py" else name, *sys.argv[1:]]  # python -m maskwright
 
 
 def plain_name(name: str) -> str:

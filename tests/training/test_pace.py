@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from maskwright.config.base import seconds_of
 from maskwright.data.record import class_map
 from maskwright.models import build_model
 from maskwright.runs import Run
@@ -158,6 +159,22 @@ def test_killed_it_goes_on_to_the_end_of_its_budget_and_that_is_replayed_too(tmp
     before = columns(root)
     assert maskwright("train", "--resume", root).code == 0
     assert (root / "model.safetensors").read_bytes() == weights and columns(root) == before
+
+
+def test_what_stopped_before_anything_was_saved_begins_anew_by_the_clock(budgeted, tmp_path):
+    """Not by the steps that were decided on before, which a slower machine would take longer for."""
+    root = shutil.copytree(budgeted[0], tmp_path / "run")
+    (root / "model.safetensors").unlink()
+    shutil.rmtree(root / "checkpoints")
+    rows = json.loads((root / "pace.json").read_text())
+    assert not rows[-1]["steps"]
+    fake = [{**row, "steps": 100 * row["steps"], "step": 100 * row["step"], "seen": 100 * row["seen"]} for row in rows[:-1]]
+    (root / "pace.json").write_text(json.dumps(fake))
+    outcome = maskwright("train", "--resume", root)
+    assert outcome.code == 0 and outcome.out.startswith("weights of the end: val IoU "), outcome.err
+    now = json.loads((root / "pace.json").read_text())
+    budget = seconds_of(Run.open(root).config.train.budget)
+    assert now[-1]["seconds"] < 1.2 * budget and not now[-1]["steps"] and now[1]["step"] == now[0]["steps"] < 100
 
 
 @pytest.mark.parametrize(

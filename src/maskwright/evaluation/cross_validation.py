@@ -131,6 +131,10 @@ def of_fold(config: Config, fold: int, first: Config | None = None) -> Config:
     return config.replace(changes)
 
 
+def _share(config: Config, num: int) -> str:
+    return f", {seconds_of(config.train.budget) / num:.0f} s each" if config.train.budget else ""
+
+
 def _num_folds(config: Config) -> int:
     if config.data.split.folds is None:
         raise UsageError("`data.split.folds` must say into how many folds the images are dealt; got null. Set it, to 5 say.")
@@ -145,7 +149,7 @@ def _train_folds(
     runs: list[Run] = []
     for fold in range(num):
         if console:
-            console.print(f"fold {fold} of {num}", highlight=False)
+            console.print(f"fold {fold} of {num}{_share(config, num)}", highlight=False)
         run = _train_fold(
             of_fold(config, fold, runs[0].config if runs else None),
             root / f"fold-{fold}",

@@ -61,7 +61,7 @@ from maskwright.training.loggers.callback import Logging, panel_samples
 from maskwright.training.loggers.choice import refuse_missing, settle_log
 from maskwright.training.loggers.surroundings import first_line
 from maskwright.training.module import SegmentationTraining
-from maskwright.training.pace import Pace, PacedKeys, pace_of, takes_last
+from maskwright.training.pace import Pace, PacedKeys, drop_unfinished, pace_of, takes_last
 from maskwright.training.plan import Plan, prepare, reading
 from maskwright.training.progress import Effort, TrainingProgress
 from maskwright.training.range_test import STEPS as RANGE_STEPS
@@ -178,6 +178,8 @@ def _resume(run: Run, config: Config, console: Console | None, log: Sequence[Log
             _refuse_spoilt(last)
             recover_best(run)
             _refuse_spoilt(run.checkpoints / "best.ckpt")
+        else:
+            drop_unfinished(run)
         return _fit(run, plan, last if last.is_file() else None, console, log=log, every_epoch=every_epoch)
     finally:
         plan.opened.store.close()

@@ -276,6 +276,16 @@ def read_stretches(run: Run) -> list[Stretch]:
     return found
 
 
+def drop_unfinished(run: Run) -> None:
+    """Take away what was decided for a training that begins anew: its budget is spent by the clock, not by the last one's steps.
+
+    What a whole training decided stays, to be replayed to the same bits.
+    """
+    stretches = read_stretches(run)
+    if stretches and stretches[-1].steps:
+        (run.root / FILE).unlink()
+
+
 def write_stretches(run: Run, stretches: Sequence[Stretch]) -> None:
     """pace.json, anew."""
     run.write_json(FILE, [asdict(one) for one in stretches])

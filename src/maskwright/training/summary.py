@@ -45,7 +45,8 @@ def _in_short(plan: Plan) -> list[str]:
     shares = zip(dataset.classes.names, dataset.class_shares(), strict=True)
     classes = ", ".join(f"{name} {share:.1%}" for name, share in shares)
     start = plan.loaded.source if plan.loaded else "random weights"
-    licence = f" (licence {plan.loaded.licence})" if plan.loaded else ""
+    foreign = plan.loaded is not None and not plan.loaded.licence.startswith("yours")
+    licence = f" (licence {plan.loaded.licence})" if plan.loaded and foreign else ""
     plain = [_amount(config, dataset.sizes()["train"]), _shown(config)]
     plain += [f"{_short_augment(plan)}; config.yaml and --verbose tell why"]
     return [
@@ -96,7 +97,9 @@ def format_best(result: TrainResult) -> str:
     """The best epoch and its scores in a line."""
     scores = result.best_scores
     known = [name for name in ("val_iou", "val_dice", "val_loss") if name in scores]  # an earlier version kept no Dice
-    return f"best epoch {result.best_epoch + 1}: {', '.join(f'val {MONITORS[name]} {scores[name]:.4f}' for name in known)}"
+    is_end = takes_last(result.run.config, len(result.run.data["splits"]["val"]))
+    which = "weights of the end" if is_end else f"best epoch {result.best_epoch + 1}"
+    return f"{which}: {', '.join(f'val {MONITORS[name]} {scores[name]:.4f}' for name in known)}"
 
 
 # reasons that stand behind the lines they explain
