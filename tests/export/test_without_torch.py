@@ -21,7 +21,8 @@ def test_predicting_with_a_bundle_waits_for_no_configuration_and_no_readers():
     """They took half of its start: whoever names an image needs neither."""
     code = (
         "import sys, maskwright.cli.predict, maskwright.prediction.bundle, maskwright.prediction.writers\n"
-        "sys.exit(str([name for name in sys.modules if name.startswith(('maskwright.config', 'maskwright.data.readers'))] or '') or 0)"
+        "late = ('maskwright.config', 'maskwright.data.readers')\n"
+        "sys.exit(' '.join(name for name in sys.modules if name.startswith(late)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
