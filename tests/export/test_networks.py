@@ -12,6 +12,7 @@ from maskwright.config.files import load_config
 from maskwright.config.flags import parse_overrides
 from maskwright.data.dataset import ClassMap
 from maskwright.export.graph import ExportedSegmenter, export_program, write_onnx, write_openvino, write_torch
+from maskwright.export.quantise import quantise_onnx, quantise_openvino
 from maskwright.models import Segmenter, build_model
 from maskwright.prediction.bundle import least_side, runner
 
@@ -43,6 +44,21 @@ def test_a_small_network_in_each_format(outputs, tmp_path):
 @pytest.mark.parametrize("name", SLOW)
 def test_networks_of_each_family(name, tmp_path):
     check(network(name), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["deeplabv3plus/resnet18", "unet/mobilenet_v2"])
+def test_depthwise_convolutions_run_in_int8(name, tmp_path):
+    """ONNX Runtime takes one range for the whole input of a convolution, and says so only when it runs."""
+    model = network(name, "--model.weights", "none")
+    write_onnx(export_program(model, 3), tmp_path / "model.onnx", {})
+    write_openvino(tmp_path / "model.onnx", tmp_path / "model.xml")
+    tiles = [np.random.default_rng(seed).integers(0, 256, (1, 3, 96, 96), np.uint8) for seed in range(2)]
+    quantise_onnx(tmp_path / "model.onnx", tiles)
+    quantise_openvino(tmp_path / "model.xml", tiles)
+    for format in ("onnx", "openvino"):
+        found = runner(tmp_path, {"format": format, "precision": "fp32"})(tiles[0].transpose(0, 2, 3, 1))
+        assert found.shape == (1, 3, 96, 96) and np.isfinite(found).all()
 
 
 def check(model: Segmenter, folder: Path) -> None:

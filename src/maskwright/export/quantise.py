@@ -52,7 +52,7 @@ def quantise_onnx(path: Path, tiles: Sequence[np.ndarray]) -> None:
     model = onnx.load(path)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     with quiet():
-        save_onnx(_quantised(model, [{INPUT: tile} for tile in tiles]), path, metadata)
+        save_onnx(_quantised(model, [{INPUT: tile} for tile in tiles], per_channel=False), path, metadata)
 
 
 def quantise_openvino(path: Path, tiles: Sequence[np.ndarray]) -> None:
@@ -69,8 +69,12 @@ def quantise_openvino(path: Path, tiles: Sequence[np.ndarray]) -> None:
         beside.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
-def _quantised(model: Any, inputs: list[Any]) -> Any:
+def _quantised(model: Any, inputs: list[Any], per_channel: bool | None = None) -> Any:
+    """`per_channel`: whether activations before depthwise convolutions get a range a channel; ONNX Runtime runs none such."""
     import nncf
+    from nncf.quantization.advanced_parameters import QuantizationParameters
 
+    ranges = QuantizationParameters(per_channel=per_channel)
+    advanced = nncf.AdvancedQuantizationParameters(activations_quantization_params=ranges)
     with contextlib.redirect_stdout(io.StringIO()):  # it draws bars there
-        return nncf.quantize(model, nncf.Dataset(inputs), subset_size=len(inputs))
+        return nncf.quantize(model, nncf.Dataset(inputs), subset_size=len(inputs), advanced_parameters=advanced)
