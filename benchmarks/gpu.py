@@ -29,7 +29,7 @@ from maskwright.config import Config
 from maskwright.config.files import load_config
 from maskwright.prediction.predictor import Predictor
 from maskwright.runs import Run
-from maskwright.training import fit
+from maskwright.training import build
 from maskwright.training.batch_size import settle_batch
 from maskwright.training.plan import prepare
 from maskwright.training.timing import step_seconds
@@ -63,15 +63,15 @@ def resident(config: Config) -> tuple[list[Figure], dict[str, float]]:
     figures: list[Figure] = []
     rates: dict[str, float] = {}
     try:
-        model = fit.seeded_model(plan.config, plan.opened)
-        plan = settle_batch(plan, model, fit.training_inputs(plan.config, plan.opened)[0])
+        model = build.seeded_model(plan.config, plan.opened)
+        plan = settle_batch(plan, model, build.training_inputs(plan.config, plan.opened)[0])
         for key in ("train.batch_size", "train.workers"):
             print(f"{key} {plan.reasons[key]}", flush=True)
-        samples, keys = fit.training_inputs(plan.config, plan.opened)
+        samples, keys = build.training_inputs(plan.config, plan.opened)
         batch = samples.batch(next(iter(keys))).to(torch.device("cuda"))
         kinds = ["fp32", "fp16", *(["bf16", "bf16 compiled"] if torch.cuda.is_bf16_supported(including_emulation=False) else [])]
         for kind in kinds:
-            model = fit.seeded_model(plan.config, plan.opened).to("cuda")
+            model = build.seeded_model(plan.config, plan.opened).to("cuda")
             if kind.endswith("compiled"):
                 model.net.compile()
             torch.cuda.reset_peak_memory_stats()

@@ -121,7 +121,7 @@ def hand_rate(root: Path) -> float:
     from maskwright.losses import build_loss
     from maskwright.models.devices import autocast, torch_device
     from maskwright.models.wrapper import MEAN, STD
-    from maskwright.training.fit import training_inputs
+    from maskwright.training.build import training_inputs
     from maskwright.training.plan import prepare
 
     runtime.tune_allocator()

@@ -10,7 +10,7 @@ import torch
 
 from maskwright.config.files import load_config
 from maskwright.runs import Run
-from maskwright.training import batch_size, fit, foresee, resolve
+from maskwright.training import batch_size, build, fit, foresee, resolve
 from maskwright.training.batch_size import MEMORY_SHARE, Trial, choose_batch_size, choose_workers, measure_batch
 from maskwright.training.plan import Plan, prepare
 from support import TINY, data, maskwright
@@ -73,8 +73,8 @@ def planned(*words: tuple[str, str]) -> Plan:
 
 def measured(plan: Plan) -> Plan:
     """As on a GPU, by real steps of this machine's processor."""
-    samples, _ = fit.training_inputs(plan.config, plan.opened)
-    return measure_batch(plan, fit.seeded_model(plan.config, plan.opened), samples, torch.device("cpu"))
+    samples, _ = build.training_inputs(plan.config, plan.opened)
+    return measure_batch(plan, build.seeded_model(plan.config, plan.opened), samples, torch.device("cpu"))
 
 
 def test_real_steps_are_tried_and_what_was_chosen_by_hand_stays() -> None:

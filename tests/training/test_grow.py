@@ -7,7 +7,7 @@ import pytest
 
 from maskwright.config import Config
 from maskwright.data.geometry import View
-from maskwright.training.fit import training_inputs
+from maskwright.training.build import training_inputs
 from maskwright.training.plan import prepare
 from support import data
 

@@ -17,7 +17,7 @@ from maskwright.config import Config
 from maskwright.errors import TrainingError
 from maskwright.losses import build_loss
 from maskwright.runs import Run
-from maskwright.training.fit import seeded_model, training_inputs
+from maskwright.training.build import seeded_model, training_inputs
 from maskwright.training.plan import prepare
 from maskwright.training.range_test import HIGHEST, LOWEST, STEPS, choose, range_test, rising_rates, smoothed
 from support import TINY, data, leftovers, maskwright

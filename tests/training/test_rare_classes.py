@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from maskwright.config import Config
 from maskwright.config.files import load_config
-from maskwright.training.fit import training_inputs
+from maskwright.training.build import training_inputs
 from maskwright.training.plan import prepare
 from support import TINY, data, maskwright, picture, rows, session_folder, start, wait_until
 

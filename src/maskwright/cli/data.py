@@ -115,7 +115,7 @@ def preview(
 
     from maskwright.data.preview import draw_sheet, preview_rows, refuse_taken, save_sheet
     from maskwright.data.record import refuse_among_data
-    from maskwright.training.fit import training_inputs
+    from maskwright.training.build import training_inputs
     from maskwright.training.plan import prepare
 
     refuse_taken(path)  # before minutes are spent

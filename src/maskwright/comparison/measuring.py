@@ -149,7 +149,7 @@ def measure(task: Task) -> Measured:
     from maskwright.models.sizing import multiply_adds
     from maskwright.training import timing
     from maskwright.training.batch_size import settle_batch
-    from maskwright.training.fit import training_inputs
+    from maskwright.training.build import training_inputs
 
     opened, bands = task.plan.opened, task.plan.opened.dataset.bands.num_channels
     torch.manual_seed(task.plan.config.train.seed)

@@ -7,10 +7,9 @@ result.run.weights
 from __future__ import annotations
 
 import datetime
-import itertools
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,32 +18,26 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from rich.console import Console
-from torch.utils.data import DataLoader
 
 from maskwright import runtime
 from maskwright.config import Config
 from maskwright.config.log import LogEntry
-from maskwright.data.augment import resolve as resolve_augment
-from maskwright.data.loader import Batch, EpochKeys, TrainSamples, train_loader
 from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.record import data_document, refuse_among_data
-from maskwright.data.sampling import aimer, image_weights
 from maskwright.errors import DataError, RunError, TrainingError, UsageError, as_typed, is_out_of_memory
 from maskwright.files import refuse_no_file
 from maskwright.folders import lock_folder, new_folder
 from maskwright.losses import build_loss
-from maskwright.models import build_model
 from maskwright.models.devices import refuse_missing_device
 from maskwright.models.weights import can_be_mapped
 from maskwright.runs import MADE, Run, command_line, provenance
 from maskwright.terminal import tell_on_stderr
-from maskwright.training.average import num_settle_batches
 from maskwright.training.batch_size import settle_batch
+from maskwright.training.build import build_training, effort_of, num_epochs, seeded_model, training_inputs
 from maskwright.training.callbacks import (
     AfterEpoch,
     AskAfterEpoch,
     History,
-    Keeper,
     KeepPace,
     SaveAfterEpoch,
     StopTogether,
@@ -60,28 +53,20 @@ from maskwright.training.loggers.book import LogBook, Tell
 from maskwright.training.loggers.callback import Logging, panel_samples
 from maskwright.training.loggers.choice import refuse_missing, settle_log
 from maskwright.training.loggers.surroundings import first_line
-from maskwright.training.module import SegmentationTraining
-from maskwright.training.pace import Pace, PacedKeys, drop_unfinished, pace_of, takes_last
+from maskwright.training.pace import drop_unfinished
 from maskwright.training.plan import Plan, prepare, reading
-from maskwright.training.progress import Effort, TrainingProgress
+from maskwright.training.progress import TrainingProgress
 from maskwright.training.range_test import STEPS as RANGE_STEPS
 from maskwright.training.range_test import RangeTest, range_test
 from maskwright.training.range_test import write as write_range_test
 from maskwright.training.ranks import Ranks, start_ranks
-from maskwright.training.resolve import view_of
-from maskwright.training.schedules import BUDGET_EPOCHS
 from maskwright.training.start import (
     forget_start,
-    lay_start,
-    refuse_other_checkpoints,
     settle_start,
     told_start,
     write_start,
 )
 from maskwright.training.trainer import build_trainer, quiet_lightning, run_to_the_end, val_loader
-
-_SCHEDULE_STEPS = 1000  # of a part of a budget's schedule: as fine as anybody needs
-_SETTLE_EPOCH = 1 << 40  # never reached by training; batch-norm is settled on the same inputs every time
 
 
 @dataclass(frozen=True)
@@ -253,15 +238,15 @@ def _fit(
     began = started if began is None else began
     config, opened = plan.config, plan.opened
     with start_ranks(run, plan, checkpoint) as ranks:
-        pace, module, keeper, loader, batches_a_step = _built(run, plan, checkpoint, began, ranks)
+        pace, module, keeper, loader, batches_a_step = build_training(run, plan, checkpoint, began, ranks)
         with quiet_lightning(), LogBook(run, _telling(console), log=log) as book:
             history = History(run, ranks.world)
-            callbacks: list[pl.Callback] = [history, keeper, Logging(book, history, panel_samples(opened), _num_epochs(config))]
+            callbacks: list[pl.Callback] = [history, keeper, Logging(book, history, panel_samples(opened), num_epochs(config))]
             if console:
-                effort = pace or _effort(config, opened, training_inputs(config, opened)[1])
+                effort = pace or effort_of(config, opened, training_inputs(config, opened)[1])
                 callbacks.append(TrainingProgress(console, effort, every_epoch))
             callbacks += [KeepPace(pace)] if pace else []
-            callbacks += [AskAfterEpoch(after_epoch, _num_epochs(config), pace)] if after_epoch else []
+            callbacks += [AskAfterEpoch(after_epoch, num_epochs(config), pace)] if after_epoch else []
             callbacks += [StopTogether(ranks), SaveAfterEpoch(keeper)]
             trainer = build_trainer(config, callbacks, batches_a_step)
             (run.root / FAILURE).unlink(missing_ok=True)
@@ -289,46 +274,11 @@ def _fit(
 
 def fit_rank(run: Run, plan: Plan, checkpoint: Path | None, ranks: Ranks) -> None:
     """What a process that is not rank 0 does of a training on several devices: its part of every step and validation."""
-    pace, module, keeper, loader, batches_a_step = _built(run, plan, checkpoint, time.perf_counter(), ranks)
+    pace, module, keeper, loader, batches_a_step = build_training(run, plan, checkpoint, time.perf_counter(), ranks)
     callbacks: list[pl.Callback] = [keeper, *([KeepPace(pace)] if pace else []), StopTogether(ranks)]
     with quiet_lightning():
         trainer = build_trainer(plan.config, callbacks, batches_a_step, ranks.rank)
         run_to_the_end(trainer, module, loader, val_loader(plan.opened, ranks), checkpoint)
-
-
-def _built(
-    run: Run, plan: Plan, checkpoint: Path | None, began: float, ranks: Ranks
-) -> tuple[Pace | None, SegmentationTraining, Keeper, DataLoader[Batch], int]:
-    """What every process of a training has: pace, module, keeper, loader, and the batches of a step."""
-    config, opened = plan.config, plan.opened
-    samples, keys = training_inputs(config, opened)
-    samples.rank, samples.world = ranks.rank, ranks.world
-    assert config.train.workers != "auto"
-    pace, fed = None, keys
-    if config.train.budget is not None:
-        pace = pace_of(run, config, opened, keys, began, ranks)
-        fed = PacedKeys(len(samples), config.train.seed, pace, config.train.accumulate)
-    model = seeded_model(config, opened, run, checkpoint is not None)
-    if checkpoint:
-        steps = refuse_other_checkpoints(run, model)
-        if pace:  # Lightning takes the first batch before it says where training is
-            pace.seek(steps)
-    module = _module(config, opened, samples, keys, model, pace, ranks)
-    keeper = Keeper(run, config.train, takes_last(config, len(opened.dataset.split("val"))))
-    module.is_better = keeper.is_better
-    loader = train_loader(samples, fed, config.train.workers, pin=config.train.devices == "gpu" and torch.cuda.is_available())
-    ranks.agree(lambda: None)  # all have read what the run's folder holds, before any of it changes
-    return pace, module, keeper, loader, config.train.accumulate if pace else keys.batches_a_step
-
-
-def _effort(config: Config, opened: Opened, keys: EpochKeys) -> Effort:
-    """What the epochs will cost; a forward pass is a third of a training step."""
-    assert config.train.epochs != "auto" and config.train.grow != "auto"
-    view, items = view_of(config), opened.dataset.items
-    shown = sum(view.windows(items[index].height, items[index].width) for index in opened.dataset.split("val"))
-    settled = num_settle_batches(len(keys)) if config.train.average == "ema" else 0
-    validation = (shown / keys.batch_size + settled) / 3
-    return Effort(config.train.epochs, len(keys), int(config.train.grow * config.train.epochs), validation)
 
 
 def _telling(console: Console | None) -> Tell:
@@ -336,69 +286,6 @@ def _telling(console: Console | None) -> Tell:
     if console is None:
         return tell_on_stderr
     return lambda sentence: console.print(sentence, soft_wrap=True, markup=False, highlight=False)
-
-
-def _module(
-    config: Config, opened: Opened, samples: TrainSamples, keys: EpochKeys, model: Any, pace: Pace | None, ranks: Ranks
-) -> SegmentationTraining:
-    steps = _SCHEDULE_STEPS if pace else keys.num_steps
-    records = opened.store.records
-    num_settle = num_settle_batches(len(keys))
-    settle_keys = EpochKeys(len(samples), keys.batch_size, config.train.seed)
-    settle_keys.set_epoch(_SETTLE_EPOCH)
-
-    def settle_batches() -> Iterable[Batch]:
-        return (samples.batch(step) for step in itertools.islice(settle_keys, num_settle))
-
-    return SegmentationTraining(
-        model=model,
-        loss=build_loss(config.loss),
-        optim=config.optim,
-        view=view_of(config),
-        num_classes=opened.dataset.classes.num_classes,
-        total_steps=_num_epochs(config) * steps,
-        average=config.train.average == "ema",
-        seed=config.train.seed,
-        settle_batches=settle_batches,
-        name_of=lambda index: records[index].image.name,
-        steps_an_epoch=steps,
-        share_of=keys.share_of if keys.batches_a_step > 1 and not pace else None,
-        monitor=config.train.monitor,
-        mask_threshold=config.train.mask_threshold,
-        pace=pace,
-        compiled=config.train.compile is True,
-        ranks=ranks,
-    )
-
-
-def _num_epochs(config: Config) -> int:
-    """The epochs of a training; the schedule of a budget is divided into as many parts as so many epochs."""
-    return BUDGET_EPOCHS if config.train.epochs == "auto" else config.train.epochs
-
-
-def seeded_model(config: Config, opened: Opened, run: Run | None = None, resumed: bool = False) -> Any:
-    """The network before its first step; a run that has begun needs no pretrained weights, whatever its model started from."""
-    torch.manual_seed(config.train.seed)
-    classes, num_channels = opened.dataset.classes, opened.dataset.bands.num_channels
-    model = build_model(config.model, classes, num_channels, start=run is None)
-    if run is not None and not resumed:
-        lay_start(run, model, config)
-    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-
-def training_inputs(config: Config, opened: Opened) -> tuple[TrainSamples, EpochKeys]:
-    """The inputs a settled configuration trains on, and their keys by batch."""
-    assert config.train.repeats != "auto" and config.train.batch_size != "auto"
-    plan, view = resolve_augment(config.augment), view_of(config)
-    indices, focus = opened.dataset.split("train"), config.data.crop_focus
-    weights = image_weights(opened.dataset, indices) if config.data.sampling == "balanced" else None
-    aiming = aimer(opened.dataset, indices, focus) if view.kind == "crop" and focus != "auto" and focus > 0 else None
-    seed, repeats = config.train.seed, config.train.repeats
-    grow, epochs = config.train.grow, config.train.epochs
-    small = 0 if epochs == "auto" or grow == "auto" else int(grow * epochs)
-    small = 1 if config.train.budget is not None and grow else small  # there the keys say which are small
-    samples = TrainSamples(opened.store, indices, view, plan, seed, repeats, weights, aiming, small)
-    return samples, EpochKeys(len(samples), config.train.batch_size, seed, accumulate=config.train.accumulate)
 
 
 def _refuse_spoilt(checkpoint: Path) -> None:

@@ -11,7 +11,7 @@ from maskwright.config import Config
 from maskwright.config.base import seconds_of
 from maskwright.models import Segmenter
 from maskwright.training.batch_size import settle_batch
-from maskwright.training.fit import seeded_model, training_inputs
+from maskwright.training.build import seeded_model, training_inputs
 from maskwright.training.pace import VALIDATION
 from maskwright.training.plan import Plan, prepare
 from maskwright.training.summary import tell_plan

@@ -1,0 +1,135 @@
+"""What a training is made of, the same in every process: the network, its inputs, the Lightning module, the loader.
+
+samples, keys = training_inputs(config, opened)
+model = seeded_model(config, opened)
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from maskwright.config import Config
+from maskwright.data.augment import resolve as resolve_augment
+from maskwright.data.loader import Batch, EpochKeys, TrainSamples, train_loader
+from maskwright.data.opening import Opened
+from maskwright.data.sampling import aimer, image_weights
+from maskwright.losses import build_loss
+from maskwright.models import build_model
+from maskwright.runs import Run
+from maskwright.training.average import num_settle_batches
+from maskwright.training.callbacks import Keeper
+from maskwright.training.module import SegmentationTraining
+from maskwright.training.pace import Pace, PacedKeys, pace_of, takes_last
+from maskwright.training.plan import Plan
+from maskwright.training.progress import Effort
+from maskwright.training.ranks import Ranks
+from maskwright.training.resolve import view_of
+from maskwright.training.schedules import BUDGET_EPOCHS
+from maskwright.training.start import lay_start, refuse_other_checkpoints
+
+_SCHEDULE_STEPS = 1000  # of a part of a budget's schedule: as fine as anybody needs
+_SETTLE_EPOCH = 1 << 40  # never reached by training; batch-norm is settled on the same inputs every time
+
+
+def seeded_model(config: Config, opened: Opened, run: Run | None = None, resumed: bool = False) -> Any:
+    """The network before its first step; a run that has begun needs no pretrained weights, whatever its model started from."""
+    torch.manual_seed(config.train.seed)
+    classes, num_channels = opened.dataset.classes, opened.dataset.bands.num_channels
+    model = build_model(config.model, classes, num_channels, start=run is None)
+    if run is not None and not resumed:
+        lay_start(run, model, config)
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def training_inputs(config: Config, opened: Opened) -> tuple[TrainSamples, EpochKeys]:
+    """The inputs a settled configuration trains on, and their keys by batch."""
+    assert config.train.repeats != "auto" and config.train.batch_size != "auto"
+    plan, view = resolve_augment(config.augment), view_of(config)
+    indices, focus = opened.dataset.split("train"), config.data.crop_focus
+    weights = image_weights(opened.dataset, indices) if config.data.sampling == "balanced" else None
+    aiming = aimer(opened.dataset, indices, focus) if view.kind == "crop" and focus != "auto" and focus > 0 else None
+    seed, repeats = config.train.seed, config.train.repeats
+    grow, epochs = config.train.grow, config.train.epochs
+    small = 0 if epochs == "auto" or grow == "auto" else int(grow * epochs)
+    small = 1 if config.train.budget is not None and grow else small  # there the keys say which are small
+    samples = TrainSamples(opened.store, indices, view, plan, seed, repeats, weights, aiming, small)
+    return samples, EpochKeys(len(samples), config.train.batch_size, seed, accumulate=config.train.accumulate)
+
+
+def build_training(
+    run: Run, plan: Plan, checkpoint: Path | None, began: float, ranks: Ranks
+) -> tuple[Pace | None, SegmentationTraining, Keeper, DataLoader[Batch], int]:
+    """What every process of a training has: pace, module, keeper, loader, and the batches of a step."""
+    config, opened = plan.config, plan.opened
+    samples, keys = training_inputs(config, opened)
+    samples.rank, samples.world = ranks.rank, ranks.world
+    assert config.train.workers != "auto"
+    pace, fed = None, keys
+    if config.train.budget is not None:
+        pace = pace_of(run, config, opened, keys, began, ranks)
+        fed = PacedKeys(len(samples), config.train.seed, pace, config.train.accumulate)
+    model = seeded_model(config, opened, run, checkpoint is not None)
+    if checkpoint:
+        steps = refuse_other_checkpoints(run, model)
+        if pace:  # Lightning takes the first batch before it says where training is
+            pace.seek(steps)
+    module = _module(config, opened, samples, keys, model, pace, ranks)
+    keeper = Keeper(run, config.train, takes_last(config, len(opened.dataset.split("val"))))
+    module.is_better = keeper.is_better
+    loader = train_loader(samples, fed, config.train.workers, pin=config.train.devices == "gpu" and torch.cuda.is_available())
+    ranks.agree(lambda: None)  # all have read what the run's folder holds, before any of it changes
+    return pace, module, keeper, loader, config.train.accumulate if pace else keys.batches_a_step
+
+
+def _module(
+    config: Config, opened: Opened, samples: TrainSamples, keys: EpochKeys, model: Any, pace: Pace | None, ranks: Ranks
+) -> SegmentationTraining:
+    steps = _SCHEDULE_STEPS if pace else keys.num_steps
+    records = opened.store.records
+    num_settle = num_settle_batches(len(keys))
+    settle_keys = EpochKeys(len(samples), keys.batch_size, config.train.seed)
+    settle_keys.set_epoch(_SETTLE_EPOCH)
+
+    def settle_batches() -> Iterable[Batch]:
+        return (samples.batch(step) for step in itertools.islice(settle_keys, num_settle))
+
+    return SegmentationTraining(
+        model=model,
+        loss=build_loss(config.loss),
+        optim=config.optim,
+        view=view_of(config),
+        num_classes=opened.dataset.classes.num_classes,
+        total_steps=num_epochs(config) * steps,
+        average=config.train.average == "ema",
+        seed=config.train.seed,
+        settle_batches=settle_batches,
+        name_of=lambda index: records[index].image.name,
+        steps_an_epoch=steps,
+        share_of=keys.share_of if keys.batches_a_step > 1 and not pace else None,
+        monitor=config.train.monitor,
+        mask_threshold=config.train.mask_threshold,
+        pace=pace,
+        compiled=config.train.compile is True,
+        ranks=ranks,
+    )
+
+
+def num_epochs(config: Config) -> int:
+    """The epochs of a training; the schedule of a budget is divided into as many parts as so many epochs."""
+    return BUDGET_EPOCHS if config.train.epochs == "auto" else config.train.epochs
+
+
+def effort_of(config: Config, opened: Opened, keys: EpochKeys) -> Effort:
+    """What the epochs will cost; a forward pass is a third of a training step."""
+    assert config.train.epochs != "auto" and config.train.grow != "auto"
+    view, items = view_of(config), opened.dataset.items
+    shown = sum(view.windows(items[index].height, items[index].width) for index in opened.dataset.split("val"))
+    settled = num_settle_batches(len(keys)) if config.train.average == "ema" else 0
+    validation = (shown / keys.batch_size + settled) / 3
+    return Effort(config.train.epochs, len(keys), int(config.train.grow * config.train.epochs), validation)
