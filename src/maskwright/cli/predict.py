@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
     from maskwright.config import Config
     from maskwright.prediction.bundle import Bundle
+    from maskwright.prediction.combine import Network
     from maskwright.prediction.predictor import Predictor
     from maskwright.prediction.writers import Written
+
+    _Opened = tuple[Predictor | Bundle, float | None, dict[str, Any] | None, list[str]]
 
 
 def predict(
@@ -67,14 +70,9 @@ def predict(
     json
         Print one JSON document on stdout.
     """
-    import sys
-    from pathlib import Path
-
     from maskwright.cli.output import counting
     from maskwright.cli.source import read_source
-    from maskwright.data.record import refuse_among_data
-    from maskwright.errors import UsageError, listed, must
-    from maskwright.prediction.combine import combine
+    from maskwright.errors import UsageError, must
     from maskwright.prediction.inputs import expand
     from maskwright.prediction.outputs import Wanted, read_kinds
 
@@ -96,6 +94,25 @@ def predict(
     opened = [_open(None, run, images, mask_threshold, device, precision) for run in runs]
     if config is not None:
         opened = [_open(config, "", images, mask_threshold, device, None)]
+    network, threshold, on_gpu = _combined(opened, runs, out, tta, uncertainty)
+    batch = batch or (8 if on_gpu else 1)
+    wanted = Wanted(kinds, threshold, uncertainty, min_area)
+    written = predict_files(network, images, out, None, counting("predicting", unit="images"), None, wanted, batch)
+    _tell(written, json)
+    return 0
+
+
+def _combined(
+    opened: list[_Opened], runs: list[str], out: str, tta: Literal["flips", "d4"] | None, uncertainty: bool
+) -> tuple[Network, float | None, bool]:
+    """One network of all that were opened, its threshold, and whether a GPU is at work."""
+    import sys
+    from pathlib import Path
+
+    from maskwright.data.record import refuse_among_data
+    from maskwright.errors import UsageError, listed, must
+    from maskwright.prediction.combine import combine
+
     networks, thresholds = [one[0] for one in opened], {one[1] for one in opened}
     if len(thresholds) > 1:
         got = listed(sorted(map(str, thresholds)), "and")
@@ -105,14 +122,9 @@ def predict(
             print(f"weights {note}", file=sys.stderr)
         if data:
             refuse_among_data(Path(out), data)
-    network = combine(networks, tta, runs, uncertainty)
-    if batch is None:
-        devices = [getattr(one, "device", None) for one in networks]  # a bundle runs on the CPU
-        batch = 8 if any(device is not None and device.type != "cpu" for device in devices) else 1
-    wanted = Wanted(kinds, thresholds.pop(), uncertainty, min_area)
-    written = predict_files(network, images, out, None, counting("predicting", unit="images"), None, wanted, batch)
-    _tell(written, json)
-    return 0
+    devices = [getattr(one, "device", None) for one in networks]  # a bundle runs on the CPU
+    on_gpu = any(device is not None and device.type != "cpu" for device in devices)
+    return combine(networks, tta, runs, uncertainty), thresholds.pop(), on_gpu
 
 
 def _tell(written: Written, json: bool) -> None:
@@ -165,7 +177,7 @@ def _batch_size(text: str) -> int | None:
 
 def _open(
     config: Config | None, run: str, images: Sequence[Path], mask_threshold: str | None, device: str | None, precision: str | None
-) -> tuple[Predictor | Bundle, float | None, dict[str, Any] | None, list[str]]:
+) -> _Opened:
     """What predicts, its threshold, the run's data.json, and remarks. Of a bundle no torch is imported."""
     from maskwright.errors import UsageError, must
     from maskwright.prediction.bundle import is_bundle, load_bundle

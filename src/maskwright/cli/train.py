@@ -65,7 +65,7 @@ def train(
     began = time.perf_counter()  # a budget holds all that comes, imports as well
     from pathlib import Path
 
-    from maskwright.cli.output import goes_on_with, say, say_json, stderr
+    from maskwright.cli.output import goes_on_with, say_json, stderr
     from maskwright.config.flags import parse_overrides
     from maskwright.errors import as_typed
 
@@ -80,9 +80,7 @@ def train(
     from maskwright.folders import out_folder
     from maskwright.runs import default_out
     from maskwright.training import fit
-    from maskwright.training.diagnose import diagnose as read
-    from maskwright.training.forecast import more_time
-    from maskwright.training.summary import format_best, tell_plan
+    from maskwright.training.summary import tell_plan
 
     console = stderr()
     if settled is not None and resume is not None:
@@ -103,20 +101,28 @@ def train(
             result = fit.resume(root, console, Path(moved) if moved else None)
         else:
             result = fit.train(settled, root, console, tell=tell_plan(console, verbose), began=began)
-    told = read(result.run)
+    return _tell(result, json)
+
+
+def _tell(result: TrainResult, json: bool) -> None:
+    """What training came to, the gravest of its diagnosis, what more time would bring, and the next command."""
+    from maskwright.cli.output import say, say_json
+    from maskwright.errors import as_typed
+    from maskwright.training.diagnose import diagnose
+    from maskwright.training.forecast import more_time
+    from maskwright.training.summary import format_best
+
+    told = diagnose(result.run)
     if json:
-        say_json({**document(result), "diagnosis": [one.to_json() for one in told]})
-        return None
+        return say_json({**document(result), "diagnosis": [one.to_json() for one in told]})
     say(format_best(result))
     for one in told[:2]:
         if one.severity != "fine":
             say(f"{one.severity}: {one}")
     split = [] if result.run.data["splits"]["test"] else ["--split", "val"]
-    more_told = more_time(result.run)
-    if more_told:
-        say(more_told)
-    say(f"run in {result.run.root}; next: {as_typed('maskwright', 'evaluate', result.run.root, *split)}")
-    return None
+    if more := more_time(result.run):
+        say(more)
+    return say(f"run in {result.run.root}; next: {as_typed('maskwright', 'evaluate', result.run.root, *split)}")
 
 
 def _has_folds(root: str) -> bool:
