@@ -1,6 +1,6 @@
 """Teach the network that `model: auto` chooses to see, on made-up pictures alone, and keep its weights.
 
-python recipes/pretrain/pretrain.py --minutes 60 --out weights.safetensors
+python recipes/pretrain/pretrain.py --pictures 200000 --out weights.safetensors
 
 One network, three heads in one (shape, material, edge: see scenes.py). What is kept is the encoder and the decoder in half
 precision; the head is every data set's own. Stopped with Ctrl-C it keeps what it has.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +29,8 @@ from maskwright.models.choice import ENCODERS, SLIM
 from maskwright.training.muon import Muon
 
 WEIGHTS = {"shape": 1.0, "material": 0.5, "edge": 0.5}
-WARMUP, CLIP, SAY = 0.05, 1.0, 100
+WARMUP, COOLING = 0.03, 0.35  # shares of the pictures: the rate rises, stays, and falls to nothing
+CLIP, SAY = 1.0, 100
 LICENCE = "Apache-2.0"
 
 
@@ -63,12 +63,11 @@ def main() -> None:
     began, steps, shown, said = time.monotonic(), 0, 0.0, np.zeros(4)
     try:
         for images, labels in loader:
-            done = (time.monotonic() - began) / (60 * options.minutes)
+            done = steps * options.batch / options.pictures
             if done >= 1:
                 break
-            rate = options.lr * min(1.0, done / WARMUP) * 0.5 * (1 + math.cos(math.pi * max(0.0, done - WARMUP) / (1 - WARMUP)))
             for group in optimizer.param_groups:
-                group["lr"] = max(rate, 1e-6)
+                group["lr"] = options.lr * min((done + 1e-4) / WARMUP, 1.0, (1 - done) / COOLING)
             with torch.autocast(device.type, torch.bfloat16):
                 logits = model(images.to(device))
             loss, parts = _loss(logits, labels.to(device).long())
@@ -80,7 +79,8 @@ def main() -> None:
             said += parts
             if steps % SAY == 0:
                 told = ", ".join(f"{name} {value / SAY:.3f}" for name, value in zip((*SCHEMES, "shape IoU"), said, strict=True))
-                print(f"{done:4.0%}  {steps * options.batch} pictures  {told}", flush=True)
+                rate = steps * options.batch / (time.monotonic() - began)
+                print(f"{done:4.0%}  {steps * options.batch} pictures  {rate:.0f}/s  {told}", flush=True)
                 said[:] = 0
                 if options.keep_every and int(done * 100) // options.keep_every > int(shown * 100) // options.keep_every:
                     keep(model, options, steps)
@@ -134,7 +134,7 @@ def _loss(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, np.
 def _options() -> argparse.Namespace:
     runtime.tune_allocator()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--pictures", type=int, default=200_000, help="how many to draw and learn from")
     parser.add_argument("--out", type=Path, default=Path("weights.safetensors"))
     parser.add_argument("--encoder", default=ENCODERS["cpu"])
     parser.add_argument("--size", type=int, default=192, help="pixels a side of a picture")
@@ -144,7 +144,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--init", type=Path, help="weights to go on from, kept by an earlier call")
-    parser.add_argument("--keep-every", type=int, default=0, help="percent of the time after which weights are kept meanwhile")
+    parser.add_argument("--keep-every", type=int, default=0, help="percent of the pictures after which weights are kept meanwhile")
     return parser.parse_args()
 
 
