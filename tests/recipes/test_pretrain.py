@@ -58,7 +58,7 @@ def test_an_edge_runs_where_one_thing_ends(scenes):
 
 def test_what_the_recipe_learns_is_a_start_for_the_network_that_auto_chooses(tmp_path):
     out = tmp_path / "weights.safetensors"
-    words = ["--minutes", "0.03", "--size", "32", "--batch", "2", "--workers", "0", "--out", str(out)]
+    words = ["--pictures", "8", "--size", "32", "--batch", "2", "--workers", "0", "--out", str(out)]
     subprocess.run([sys.executable, FOLDER / "pretrain.py", *words], check=True, timeout=120)
     with safe_open(out, "pt") as file:
         assert file.metadata()["licence"] == "Apache-2.0"
