@@ -13,7 +13,7 @@ import numpy as np
 
 from maskwright.config.data import parse_value
 from maskwright.data.checks.findings import Finding
-from maskwright.data.checks.repair_masks import nearest
+from maskwright.data.checks.repair_operations import nearest
 from maskwright.data.dataset import SPLITS, ClassMap
 from maskwright.data.decoding import read_bytes
 from maskwright.data.deep import turn

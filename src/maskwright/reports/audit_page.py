@@ -18,9 +18,9 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from maskwright.config.data import DataConfig
-from maskwright.data.checks.audit import folder_of
+from maskwright.data.checks.facts import folder_of
 from maskwright.data.checks.findings import CODES, Audit, Finding
-from maskwright.data.checks.repair_classes import can_be_left
+from maskwright.data.checks.repair_plan import can_be_left
 from maskwright.data.pictures import css, palette
 from maskwright.errors import UsageError, as_typed
 from maskwright.files import write_text
@@ -102,7 +102,7 @@ def place_for_page(path: Path) -> None:
 
 def render(audit: Audit, config: DataConfig) -> str:
     """The page; the same audit and files give the same text."""
-    scene = scene_of(audit, folder_of(config), _examples_each(audit))
+    scene = scene_of(audit, folder_of(config.root), _examples_each(audit))
     examples = [examples_of(finding, scene) for finding in audit.findings]
     pairs = sheet(scene)
     leads = evenly([place for place, pair in enumerate(pairs) if len(pair.pictures) == 1 and not pair.problem], LEADS)

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from maskwright.data.checks.repair_masks import nearest
-from maskwright.data.checks.survey import NEARLY_GREY
+from maskwright.data.checks.facts import NEARLY_GREY
+from maskwright.data.checks.repair_operations import nearest
 from maskwright.data.dataset import IGNORE, Bands, ClassMap, Record
 from maskwright.data.decoding import read_bytes
 from maskwright.data.forms import load_mask

@@ -113,13 +113,13 @@ def _of_comparison(found: Comparison) -> Card:
 
 
 def _of_audit(found: Audit) -> Card:
-    from maskwright.data.checks.audit import folder_of
+    from maskwright.data.checks.facts import folder_of
     from maskwright.data.checks.findings import CODES
     from maskwright.reports import audit_words as words
     from maskwright.reports.audit_examples import examples_of, sheet
     from maskwright.reports.audit_scene import evenly, scene_of
 
-    scene = scene_of(found, folder_of(found.config), 1)
+    scene = scene_of(found, folder_of(found.config.root), 1)
     first = [(one, example) for one in found.findings[:2] for example in examples_of(one, scene) if example.pictures]
     pictures = [(f"{one.code}: {example.name or example.told}", _panels(example.pictures)) for one, example in first]
     if not pictures:

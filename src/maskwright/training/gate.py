@@ -12,11 +12,10 @@ from pathlib import Path
 from maskwright.config import Config
 from maskwright.config.data import DataConfig
 from maskwright.config.typed import flags_of
-from maskwright.data.checks.audit import alike_sets, folder_of, judge, list_tolerantly
+from maskwright.data.checks.audit import alike_sets, judge, list_tolerantly
 from maskwright.data.checks.duplicates import near_pairs
-from maskwright.data.checks.facts import PairFacts
+from maskwright.data.checks.facts import PairFacts, facts_of, folder_of
 from maskwright.data.checks.findings import CODES, Finding
-from maskwright.data.checks.looks import facts_of
 from maskwright.data.checks.signatures import Signature
 from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import Record
@@ -42,7 +41,7 @@ class Passed:
 def open_checked(config: Config, cache_folder: Path | None, progress: Progress | None) -> tuple[Opened, Passed]:
     """Open the data for training; stops at errors that `train.allow` does not name."""
     refuse_unknown(config.train.allow)
-    root = folder_of(config.data)
+    root = folder_of(config.data.root)
 
     def inspect(record: Record, raw: Raw, head: Head | None, signed: Signature) -> PairFacts:
         return facts_of(record, raw, root, head, signed)

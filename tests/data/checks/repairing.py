@@ -1,4 +1,4 @@
-"""What the tests of repairs share: audits put together by hand, a copy made by them, and an undoing by repairs.json alone."""
+"""What the tests of repairs share: audits put together by hand, and a copy made by them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from maskwright.config.data import DataConfig
 from maskwright.data.checks.findings import Audit, Finding, Repair, Severity
@@ -67,40 +67,3 @@ def rows(out: Path) -> list[dict[str, str]]:
 
 def every_mask(root: Path, folder: str = "masks") -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in (root / folder).rglob("*") if path.is_file())
-
-
-def taken_back(fixed: Fixed, source: Path) -> dict[str, np.ndarray]:
-    """The original masks by repairs.json and the copy alone, in code of its own; those that cannot be are found by their hash."""
-    found: dict[str, np.ndarray] = {}
-    by_hash = {digest: source / name for name, digest in hashes(source).items()}
-    changes = document(fixed)["changes"]
-    for file in dict.fromkeys(change["file"] for change in changes):
-        mine = [change for change in changes if change["file"] == file]
-        assert hashlib.sha256((fixed.out / file).read_bytes()).hexdigest() == mine[0]["sha256_after"]
-        if any("original" in change["undo"] for change in mine):
-            last = next(change["undo"] for change in mine if "original" in change["undo"])
-            assert by_hash[last["sha256"]] == source / last["original"]
-            found[mine[0]["source"]] = pixels(by_hash[last["sha256"]])
-            continue
-        labels, table = pixels(fixed.out / file).astype(np.int64), {}
-        for change in mine:
-            table.update(change["undo"]["values"].get("table", {}))
-        for change in reversed(mine):
-            undo = change["undo"]
-            if undo["op"] == "fit-mask":
-                rows, columns = undo["values"]["rows"], undo["values"]["columns"]
-                labels = labels[: labels.shape[0] + rows, : labels.shape[1] + columns]
-            elif undo["op"] == "turn-mask":
-                labels = exif_upright(labels, undo["values"]["orientation"])
-        raw = np.full(labels.shape, -1, np.int64)
-        for label, value in table.items():
-            raw[labels == int(label)] = int(value[1:], 16) if isinstance(value, str) else value
-        found[mine[0]["source"]] = raw
-    return found
-
-
-def exif_upright(values: np.ndarray, orientation: int) -> np.ndarray:
-    """Oracle: Pillow turns it."""
-    image = Image.fromarray(values.astype(np.int32))
-    image.getexif()[0x0112] = orientation
-    return np.asarray(ImageOps.exif_transpose(image))

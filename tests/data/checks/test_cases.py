@@ -14,7 +14,7 @@ from data.layouts import LAYOUTS
 from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit
 from maskwright.data.checks.findings import CODES, Audit
-from maskwright.data.checks.repair import OPERATIONS
+from maskwright.data.checks.repair_operations import OF_PAIRS, OPERATIONS
 from maskwright.data.opening import open_dataset
 from maskwright.errors import DataError
 
@@ -46,7 +46,7 @@ def test_what_is_wrong_is_found(case: Case, tmp_path: Path) -> None:
         "different",
     )
     if case.op:
-        assert finding.proposal is not None and finding.proposal.op in OPERATIONS
+        assert finding.proposal is not None and finding.proposal.op in (*OF_PAIRS, *OPERATIONS)
         assert bool(finding.proposal.question) == case.asks
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from repairing import MakeSet, document, every_mask, finding, hashes, pixels, repaired, taken_back
+from repairing import MakeSet, document, every_mask, finding, hashes, pixels, repaired
 
 from maskwright.config.data import DataConfig
 from maskwright.data.opening import open_dataset
@@ -27,8 +27,6 @@ def test_other_forms_of_mask_become_pictures(tmp_path: Path, out: Path, write_im
     assert yaml.safe_load((out / "classes.yaml").read_text()) == {"ground": 0, "roof": 1}
     (change, _) = document(fixed)["changes"]
     assert (change["op"], change["values"]["table"]) == ("rewrite", {"#000000": 0, "#ff0000": 1})
-    back = taken_back(fixed, root)["masks/a.png"]
-    assert (back == np.where(mask[..., 0] == 255, 0xFF0000, 0)).all()
 
 
 def test_a_value_ignored_by_the_configuration_is_255_in_the_copy(make_set: MakeSet, out: Path) -> None:

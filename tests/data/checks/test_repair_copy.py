@@ -105,7 +105,7 @@ def test_groups_are_written_down_and_nothing_else_is_touched(make_set: MakeSet, 
     fixed = repaired(root, out, finding("groups", "regroup", ["images/000.png"], "warning", groups=groups))
     assert [row["group"] for row in rows(out)] == ["film", "", "film", ""]
     (change,) = document(fixed)["changes"]
-    assert (change["file"], change["records"], change["undo"]["values"]) == ("pairs.csv", 2, {"groups": dict.fromkeys(groups)})
+    assert (change["file"], change["records"], change["values"]) == ("pairs.csv", 2, {"groups": groups})
     assert hashes(out / "masks") == hashes(root / "masks")
     assert fixed.done == ({"code": "groups", "op": "regroup", "files": 2, "pixels": 0},)
 
@@ -144,10 +144,10 @@ def test_pairs_and_lone_files_are_left_out_and_told(make_set: MakeSet, out: Path
     fixed = fix(audit, config, out)
     assert hashes(root) == before
     assert [row["image"] for row in rows(out)] == ["images/000.png", "images/002.png"]
-    assert [(one["file"], one["code"], one["sha256"] == before[one["file"]]) for one in fixed.left_out] == [
-        ("images/001.png", "unreadable", True),
-        ("masks/001.png", "unreadable", True),
-        ("images/003.png", "unpaired", True),
+    assert [(one["file"], one["code"], one["why"]) for one in fixed.left_out] == [
+        ("images/001.png", "unreadable", "told of unreadable"),
+        ("masks/001.png", "unreadable", "told of unreadable"),
+        ("images/003.png", "unpaired", "told of unpaired"),
     ]
     assert document(fixed)["not_copied"] == ["README.txt"]
     assert not (out / "images/001.png").exists()
@@ -159,3 +159,24 @@ def test_everything_left_out_is_refused(make_set: MakeSet, out: Path) -> None:
     with pytest.raises(DataError, match="every one of them would be left out"):
         repaired(root, out, finding("unreadable", "leave-out", every_mask(root)))
     assert not out.exists()
+
+
+def test_the_record_says_all_of_a_change(make_set: MakeSet, out: Path) -> None:
+    root = make_set(1, values=(0, 255))
+    fixed = repaired(root, out, finding("zero-255", "remap", ["masks/000.png"], table={0: 0, 255: 1}))
+    told = document(fixed)
+    (change,) = told["changes"]
+    assert change == {
+        "file": "masks/000.png",
+        "source": "masks/000.png",
+        "op": "remap",
+        "values": {"table": {"0": 0, "255": 1}},
+        "code": "zero-255",
+        "pixels": int((pixels(root / "masks/000.png") == 255).sum()),
+        "sha256_before": hashes(root)["masks/000.png"],
+        "sha256_after": hashes(out)["masks/000.png"],
+    }
+    assert told["source"] == str(root.resolve())
+    assert told["classes"] == {"background": 0, "foreground": 1}
+    assert told["findings"] == [{"code": "zero-255", "evidence": "evidence of zero-255", "told": "told of zero-255"}]
+    assert told["maskwright"] and told["made"][:2] == "20" and told["command"]

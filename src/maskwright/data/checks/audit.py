@@ -19,9 +19,8 @@ from maskwright.config.data import DataConfig
 from maskwright.data.bands import decide_bands, read_heads
 from maskwright.data.checks import rules_files, rules_images, rules_masks, rules_meaning, rules_set
 from maskwright.data.checks.duplicates import Pair, duplicate_findings, equal_pairs, near_pairs
-from maskwright.data.checks.facts import PairFacts
+from maskwright.data.checks.facts import PairFacts, folder_of, look
 from maskwright.data.checks.findings import Audit, Finding, grave_first
-from maskwright.data.checks.looks import look
 from maskwright.data.checks.rules_set import class_shares
 from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import IGNORE, RGB, SPLITS, Bands, ClassMap, Item, Listing
@@ -52,7 +51,7 @@ def audit(config: DataConfig, progress: Progress | None = None, cheap_only: bool
         bands = decide_bands(config, listing.records, heads)
     except DataError as error:
         troubles["bands"] = str(error)
-    root = folder_of(config)
+    root = folder_of(config.root)
     facts = _look_at_all(config, listing, root, None if troubles else bands, heads, progress)
     # looked for once, before dealing, which keeps together what is nearly the same
     near = [] if cheap_only and not _deals(listing, config) else near_pairs(facts)
@@ -99,12 +98,6 @@ def list_tolerantly(config: DataConfig) -> tuple[DataConfig, Listing, tuple[Gap,
         listing, gaps = partial.listing, partial.gaps
     listing = replace(listing, notes=(*notes, *listing.notes))
     return config, as_colours(config, listing), gaps
-
-
-def folder_of(config: DataConfig) -> Path:
-    """The folder that files are told relative to."""
-    root = Path(config.root or "")
-    return root.parent if root.is_file() else root
 
 
 def settle(survey: Survey, near: Sequence[Pair] = ()) -> Survey:

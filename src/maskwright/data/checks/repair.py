@@ -1,52 +1,52 @@
-"""Repair with consent: a repaired copy of a data set, and a record of every change that says how to take it back.
+"""Repair with consent: a repaired copy of a data set, and a record of every change in it.
 
     fixed = fix(audit, config.data, Path("my_data_repaired"))
     print(fixed)                       # what was changed, counted
     fixed.record                       # my_data_repaired/repairs.json
 
-Only what an audit's findings propose is done, and only in the copy; the source is read and nothing else. What needs a
-person's answer stops with the questions (`RepairQuestion`) before anything is written.
+Only what an audit's findings propose is done, and only in the copy; the source is read and nothing else, so the way back is
+the source. What needs a person's answer stops with the questions (`RepairQuestion`) before anything is written.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
+import os
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from maskwright.config.data import DataConfig
+import yaml
+
+from maskwright.config.data import DataConfig, ignored_values
 from maskwright.data.checks.audit import list_tolerantly
+from maskwright.data.checks.facts import folder_of, name_in
 from maskwright.data.checks.findings import Audit
-from maskwright.data.checks.repair_classes import Meaning, Seen, numbers_of_named, settle_meaning
-from maskwright.data.checks.repair_copy import (
-    RECORD_FILE,
-    Names,
-    name_pairs,
-    refuse_place,
-    write_bytes,
-    write_lists,
-)  # fmt: skip
-from maskwright.data.checks.repair_masks import OF_MASKS, OF_VALUES, OPERATIONS, Facts, Pair
-from maskwright.data.checks.repair_plan import Plan, RepairQuestion, Step, plan_repairs, relative, source_folder
-from maskwright.data.checks.repair_record import HOW_TO_UNDO, changes_of
-from maskwright.data.dataset import IGNORE, Listing, Record
+from maskwright.data.checks.repair_operations import OF_VALUES, OPERATIONS, Counts, Pair
+from maskwright.data.checks.repair_plan import OF_MEANING, Plan, RepairQuestion, Step, plan_repairs
+from maskwright.data.dataset import IGNORE, ClassMap, Listing, Record
 from maskwright.data.decoding import map_ahead, quiet, read_bytes
+from maskwright.data.layout import IMAGE_NAMES
+from maskwright.data.masks import decide_classes, labels_of, named_classes, named_values, uses_colours
 from maskwright.data.opening import Progress, open_dataset
 from maskwright.data.pictures import indexed_png
-from maskwright.errors import DataError, counted, listed
-from maskwright.files import write_atomically
+from maskwright.errors import DataError, UsageError, counted, listed, must
+from maskwright.files import write_atomically, write_text
 from maskwright.folders import whole_folder
 from maskwright.runs import command_line, refuse_used, usable_cores
 
 __all__ = ["OPERATIONS", "Fixed", "RepairQuestion", "fix"]
+RECORD_FILE = "repairs.json"
+_GENERIC = re.compile(r"class_\d+")
 Result = TypeVar("Result")
 
 
@@ -68,17 +68,8 @@ class Fixed:
         return self.out / RECORD_FILE
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "out": str(self.out),
-            "images": self.num_images,
-            "classes": list(self.classes),
-            "done": list(self.done),
-            "left_out": list(self.left_out),
-            "copied": self.copied,
-            "rewritten": self.rewritten,
-            "record": str(self.record),
-            "notes": list(self.notes),
-        }
+        values = asdict(self)
+        return {"out": str(values.pop("out")), "images": values.pop("num_images"), **values, "record": str(self.record)}
 
     def __str__(self) -> str:
         lines = [f"{counted(self.num_images, 'image')} in {self.out}, every change in {self.record}"]
@@ -93,42 +84,50 @@ class Fixed:
         if self.rewritten:
             more = "more masks were" if self.rewritten < self.num_images else "masks were"
             lines.append(f"{self.rewritten} {more} written anew as class numbers; no pixel means anything else")
-        lines.append(
-            f"copied byte for byte: {counted(self.copied['images'], 'image')} and {counted(self.copied['masks'], 'mask')}"
-        )
-        return "\n".join([*lines, *self.notes])
+        copied = f"{counted(self.copied['images'], 'image')} and {counted(self.copied['masks'], 'mask')}"
+        return "\n".join([*lines, f"copied byte for byte: {copied}", *self.notes])
 
 
 def fix(audit: Audit, config: DataConfig, out: Path, progress: Progress | None = None, leave: Collection[str] = ()) -> Fixed:
     """Write a repaired copy of the audited data set into a new or empty folder.
 
-    `leave` are codes of findings to leave as they are. `progress` is told every pair three times: when its mask is looked
+    `leave` are codes of findings to leave as they are. `progress` is called three times a pair: when its mask is looked
     at, when it is written, and when the copy is opened as training would. Groups with which it could not be are left out.
     """
     out = Path(out)
     config, listing, _ = list_tolerantly(config)
-    refuse_place(out, Path(audit.root), audit.records)
-    _refuse_rasters(audit.records)
-    plan = plan_repairs(audit, config, leave, numbers_of_named(config, listing), out)
-    work = _Work(audit, config, listing, plan, tuple(leave))
-    work.look(progress)
+    _validate_place(out, audit)
+    plan = plan_repairs(audit, config, leave, _numbers_of_named(config, listing), out)
+    repair = _Repair(audit, config, listing, plan, tuple(leave))
+    repair.inspect_masks(progress)
     with whole_folder(out, partial(refuse_used, out, "--fix"), "--fix") as folder:
-        document = work.write(folder, progress)
-        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-        write_atomically(folder / RECORD_FILE, lambda path: path.write_text(text, encoding="utf-8"))
-    return work.fixed(out, document)
+        document = repair.write(folder, progress)
+        write_text(folder / RECORD_FILE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    return repair.summary(out, document)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Where one pair lies in the copy, relative to it."""
+
+    image: str
+    mask: str
+
+
+@dataclass(frozen=True)
+class _Meaning:
+    """names: the classes of the copy, in the order of their numbers; empty where nobody can say.
+
+    table: what values no repair speaks of become; source: what they meant, where that is known.
+    """
+
+    names: tuple[str, ...] = ()
+    table: dict[int, int] = field(default_factory=dict)
+    source: ClassMap | None = None
 
 
 @dataclass
-class _Look:
-    """What the values of one mask are, and what its repairs make of them."""
-
-    plain: dict[int, int]
-    labels: dict[int, int]
-
-
-@dataclass
-class _Work:
+class _Repair:
     """One repair: what is to be done, then what the masks hold, then the copy."""
 
     audit: Audit
@@ -136,124 +135,132 @@ class _Work:
     listing: Listing
     plan: Plan
     leave: tuple[str, ...]
-    meaning: Meaning = field(default_factory=lambda: Meaning((), {}, None))
+    meaning: _Meaning = field(default_factory=_Meaning)
     rewrite: bool = False
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.root = source_folder(self.audit)
+        self.root = folder_of(self.audit.root)
         self.splits = {record.id: record.split for record in self.listing.records}  # as the source has them, not as dealt
         left = {place for place, steps in self.plan.steps.items() if any(step.op == "leave-out" for step in steps)}
         self.kept = {place: record for place, record in enumerate(self.audit.records) if place not in left}
         if not self.kept:
-            raise DataError(
-                "the repaired copy must hold at least one pair; every one of them would be left out. Mend the source."
-            )
+            needed = "the repaired copy must hold at least one pair; every one of them would be left out"
+            raise DataError(f"{needed}. Fix the source.")
 
-    def look(self, progress: Progress | None) -> None:
-        """Read every mask once, in memory that does not grow with their number, and settle what its values become."""
-        looks = _each(self._look, self.kept, progress, 0)
+    def inspect_masks(self, progress: Progress | None) -> None:
+        """Read every mask once, in memory that does not grow with their number, and decide what its values become."""
+        plain: Counter[int] = Counter()  # values no repair speaks of
+        labels: Counter[int] = Counter()  # the class numbers repairs give
         files: dict[int, list[str]] = defaultdict(list)
-        plain: Counter[int] = Counter()
-        labels: Counter[int] = Counter()
-        for place, look in looks.items():
-            plain.update(look.plain)
-            labels.update(look.labels)
-            for value in look.plain:
-                files[value].append(self.kept[place].mask.name)
-        named = [step.values["names"] for steps in self.plan.steps.values() for step in steps if step.values.get("names")]
-        self.meaning = settle_meaning(
-            Seen(plain, labels, files), self.audit, self.config, self.listing, named[0] if named else (), self.leave
-        )
+        for place, (counts, given) in _each(self._values, self.kept, progress, 0).items():
+            for value, count in counts.items():
+                if value in given:
+                    labels[given[value]] += count
+                else:
+                    plain[value] += count
+                    files[value].append(self.kept[place].mask.name)
+        self.meaning = self._decide_meaning(plain, labels, files)
         self.rewrite = self._must_rewrite()
 
     def write(self, folder: Path, progress: Progress | None) -> dict[str, Any]:
         """Write images, masks and lists; returns what repairs.json holds."""
-        names = name_pairs(self.kept, as_png=self.rewrite)
-        written = _each(lambda place, record: self._write(folder, names[place], place, record), self.kept, progress, 1)
+        files = _name_files(self.kept, as_png=self.rewrite)
+        written = _each(lambda place, record: self._write(folder, files[place], place, record), self.kept, progress, 1)
         changes = [change for entries in written.values() for change in entries]
-        regrouped = {place: step for place in self.kept for step in self.plan.steps.get(place, ()) if step.op == "regroup"}
-        self._write_lists(folder, names, regrouped)
+        groups = {place: step for place in self.kept for step in self.plan.steps.get(place, ()) if step.op == "regroup"}
+        self._write_lists(folder, files, groups)
         trouble = _untrainable(folder, progress)
-        if trouble and regrouped:
-            self._write_lists(folder, names, {})
+        if trouble and groups:
+            self._write_lists(folder, files, {})
             if not _untrainable(folder, None):
                 self.notes.append(f"the groups were left out, because the copy cannot be trained on with them: {trouble}")
-                return self._document(changes, names)
-            self._write_lists(folder, names, regrouped)
+                return self._document(changes, files)
+            self._write_lists(folder, files, groups)
         if trouble:
             self.notes.append(f"the copy cannot be trained on yet: {trouble}")
-        return self._document(changes + self._regroupings(regrouped), names)
+        return self._document(changes + self._group_changes(groups), files)
 
-    def fixed(self, out: Path, document: Mapping[str, Any]) -> Fixed:
+    def summary(self, out: Path, document: Mapping[str, Any]) -> Fixed:
         """The short account of what was done."""
         sums: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for change in document["changes"]:
             if change["code"]:
-                facts = {name: change[name] for name in ("pixels", "between") if name in change}
-                sums[change["code"], change["op"]].update({"files": change.get("records", 1), **facts})
-        done = tuple({"code": code, "op": op, **facts} for (code, op), facts in sums.items())
+                counts = {name: change[name] for name in ("pixels", "between") if name in change}
+                sums[change["code"], change["op"]].update({"files": change.get("records", 1), **counts})
+        done = tuple({"code": code, "op": op, **counts} for (code, op), counts in sums.items())
         touched = {change["file"] for change in document["changes"] if change["code"]}
-        anew = {change["file"] for change in document["changes"] if not change["code"]} - touched
+        rewritten = {change["file"] for change in document["changes"] if not change["code"]} - touched
         left_out, copied = tuple(document["left_out"]), document["copied"]
-        return Fixed(out, len(self.kept), self.meaning.names, done, left_out, copied, len(anew), self._notes())
+        return Fixed(out, len(self.kept), self.meaning.names, done, left_out, copied, len(rewritten), self._notes())
 
     def _steps(self, place: int) -> list[Step]:
-        return [step for step in self.plan.steps.get(place, ()) if step.op in OF_MASKS]
+        return [step for step in self.plan.steps.get(place, ()) if step.op in OPERATIONS]
 
-    def _mend(self, place: int, record: Record) -> tuple[Pair, list[tuple[Step, Facts]]]:
+    def _repaired(self, place: int, record: Record) -> tuple[Pair, list[tuple[Step, Counts]]]:
         """A pair's mask with everything done to it, in memory."""
         steps = self._steps(place)
         ops = {step.op for step in steps}
         pair = Pair(record)
         pair.read(colours="colours" in ops, greys=bool({"threshold", "nearest"} & ops))
-        done: list[tuple[Step, Facts]] = [
-            (step, OPERATIONS[step.op](pair, step.values)) for step in steps if step.op not in OF_VALUES
-        ]
+        done = [(step, OPERATIONS[step.op](pair, step.values)) for step in steps if step.op not in OF_VALUES]
         pair.count()
         done += [(step, OPERATIONS[step.op](pair, step.values)) for step in steps if step.op in OF_VALUES]
         return pair, done
 
-    def _look(self, place: int, record: Record) -> _Look:
-        pair, _ = self._mend(place, record)
-        plain = {value: count for value, count in pair.counts.items() if value not in pair.labels}
-        labels: Counter[int] = Counter()
-        for value, label in pair.labels.items():
-            labels[label] += pair.counts[value]
-        return _Look(plain, dict(labels))
+    def _values(self, place: int, record: Record) -> tuple[dict[int, int], dict[int, int]]:
+        """Pixels of each value of a mask, and the class numbers that its repairs give to values."""
+        pair, _ = self._repaired(place, record)
+        return pair.counts, pair.labels
 
     def _must_rewrite(self) -> bool:
         """Whether masks are written as class numbers: all of them, if one is changed or no classes.yaml could explain it."""
         source = self.meaning.source
-        if any(self._steps(place) for place in self.kept) or any(not _is_plain(record) for record in self.kept.values()):
+        plain = all(one.form.kind == "picture" and not one.form.remap and one.mask.is_file() for one in self.kept.values())
+        if not plain or any(self._steps(place) for place in self.kept):
             return True
         ignored = {value for value, label in self.meaning.table.items() if label == IGNORE}
         return source is not None and (source.foreground_from is not None or bool(ignored - {IGNORE}))
 
-    def _write(self, folder: Path, names: Names, place: int, record: Record) -> list[dict[str, Any]]:
+    def _write(self, folder: Path, files: _Files, place: int, record: Record) -> list[dict[str, Any]]:
         """One pair into the copy; returns its changes."""
-        write_bytes(folder / names.image, read_bytes(record.image))
+        _write_bytes(folder / files.image, read_bytes(record.image))
         if not self.rewrite:
-            write_bytes(folder / names.mask, read_bytes(record.mask))
+            _write_bytes(folder / files.mask, read_bytes(record.mask))
             return []
-        pair, done = self._mend(place, record)
+        pair, done = self._repaired(place, record)
         table = {value: pair.labels.get(value, self.meaning.table.get(value, IGNORE)) for value in pair.counts}
-        data = indexed_png(pair.lay(lambda value: table[value]), len(self.meaning.names) or max(table.values(), default=0) + 1)
-        write_bytes(folder / names.mask, data)
-        files = {"file": names.mask, "source": relative(record.mask, self.root)}
-        return changes_of(pair, done, table, files, (pair.digest, hashlib.sha256(data).hexdigest()))
+        data = indexed_png(pair.relabelled(table), len(self.meaning.names) or max(table.values(), default=0) + 1)
+        _write_bytes(folder / files.mask, data)
+        entries = [{"op": step.op, "values": step.values, "code": step.code, **counts} for step, counts in done]
+        coloured = record.form.kind == "colour" or any(step.op == "colours" for step, _ in done)
+        plain = {
+            f"#{value:06x}" if coloured else str(value): label for value, label in table.items() if value not in pair.labels
+        }
+        if plain or not any(step.op in OF_VALUES for step, _ in done):
+            entries.append({"op": "rewrite", "values": {"table": plain}, "code": None, "pixels": 0})
+        names = {"file": files.mask, "source": name_in(self.root, record.mask)}
+        hashes = {"sha256_before": pair.digest, "sha256_after": hashlib.sha256(data).hexdigest()}
+        return [{**names, **entry, **hashes} for entry in entries]
 
-    def _write_lists(self, folder: Path, names: Mapping[int, Names], regrouped: Mapping[int, Step]) -> None:
-        write_lists(folder, [self._row(place, names[place], regrouped.get(place)) for place in self.kept], self._classes())
+    def _write_lists(self, folder: Path, files: Mapping[int, _Files], groups: Mapping[int, Step]) -> None:
+        """pairs.csv with the columns that say something, and classes.yaml where the classes are known."""
+        rows: list[dict[str, str]] = []
+        for place, record in self.kept.items():
+            group = groups[place].values["groups"][record.id] if place in groups else record.group
+            split = self.splits.get(record.id, record.split)
+            rows.append({**asdict(files[place]), "split": split or "", "group": group or ""})
+        columns = [name for name in ("image", "mask", "split", "group") if any(row[name] for row in rows)]
 
-    def _row(self, place: int, names: Names, step: Step | None) -> dict[str, str]:
-        """A line of pairs.csv."""
-        record = self.kept[place]
-        pair = Pair(record, record.group)
-        if step:
-            OPERATIONS[step.op](pair, step.values)
-        split = self.splits.get(record.id, record.split)
-        return {"image": names.image, "mask": names.mask, "split": split or "", "group": pair.group or ""}
+        def fill(path: Path) -> None:
+            with path.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+
+        write_atomically(folder / "pairs.csv", fill)
+        if classes := self._classes():
+            write_text(folder / "classes.yaml", yaml.safe_dump(classes, sort_keys=False, allow_unicode=True))
 
     def _classes(self) -> dict[str, int]:
         """What classes.yaml holds: class numbers, or the source's own values where masks are copied."""
@@ -262,55 +269,49 @@ class _Work:
             return {name: number for number, name in enumerate(self.meaning.names)}
         return dict(zip(source.names, source.values, strict=True))
 
-    def _regroupings(self, steps: Mapping[int, Step]) -> list[dict[str, Any]]:
+    def _group_changes(self, steps: Mapping[int, Step]) -> list[dict[str, Any]]:
         """The changes of pairs.csv's group column, one for each finding."""
         entries: list[dict[str, Any]] = []
         for code in dict.fromkeys(step.code for step in steps.values()):
-            mine = {self.kept[place]: step for place, step in steps.items() if step.code == code}
-            groups = {record.id: step.values["groups"][record.id] for record, step in mine.items()}
-            before = {record.id: record.group for record in mine}
-            undo = {"how": "put the groups of before into pairs.csv", "op": "regroup", "values": {"groups": before}}
+            mine = {self.kept[place].id: step for place, step in steps.items() if step.code == code}
+            groups = {name: step.values["groups"][name] for name, step in mine.items()}
             entries.append({"file": "pairs.csv", "source": None, "op": "regroup", "values": {"groups": groups}, "code": code,
-                            "records": len(mine), "pixels": 0, "undo": undo})  # fmt: skip
+                            "records": len(mine), "pixels": 0})  # fmt: skip
         return entries
 
     def _left_out(self) -> list[dict[str, Any]]:
-        """Files that are not in the copy because a finding said so, with the hashes that find them again."""
-        entries: dict[str, dict[str, Any]] = {}
+        """Files that are not in the copy because a finding said so."""
+        found: dict[str, Step] = {}
         for place, steps in self.plan.steps.items():
             for step in (step for step in steps if step.op == "leave-out"):
                 record = self.audit.records[place]
                 for file in (record.image, record.mask) if not record.form.key else (record.image,):
-                    entries.setdefault(relative(file, self.root), _absent(step, self.root / file))
-        for file, step in self.plan.lone.items():
-            entries.setdefault(file, _absent(step, self.root / file))
-        kept = {relative(path, self.root) for record in self.kept.values() for path in (record.image, record.mask)}
-        return [{"file": file, **entry} for file, entry in entries.items() if file not in kept]
+                    found.setdefault(name_in(self.root, file), step)
+        found |= {file: step for file, step in self.plan.lone.items() if file not in found}
+        kept = {name_in(self.root, path) for record in self.kept.values() for path in (record.image, record.mask)}
+        return [{"file": file, "code": step.code, "why": step.told} for file, step in found.items() if file not in kept]
 
-    def _not_copied(self, left_out: Iterable[Mapping[str, Any]]) -> list[str]:
+    def _not_copied(self, left_out: Sequence[Mapping[str, Any]]) -> list[str]:
         """Other files of the source folder, which belong to no pair."""
         if not Path(self.audit.root).is_dir():
             return []
         used = {path.absolute() for record in self.audit.records for path in (record.image, record.mask)}
-        told = {one["file"] for one in left_out}
-        files = (path for path in sorted(self.root.rglob("*")) if path.is_file() and path.absolute() not in used)
-        inside = [relative(path, self.root) for path in files if not any(parent.absolute() in used for parent in path.parents)]
-        return [file for file in inside if file not in told]
+        files = [path for path in sorted(self.root.rglob("*")) if path.is_file() and path.absolute() not in used]
+        others = [name_in(self.root, path) for path in files if not used & {parent.absolute() for parent in path.parents}]
+        return [file for file in others if file not in {one["file"] for one in left_out}]
 
     def _notes(self) -> tuple[str, ...]:
-        notes = [*self.plan.notes, *self.notes]
-        if not self.meaning.names:
-            notes.append("the copy has no classes.yaml: nobody could say what the masks' values mean")
-        return tuple(notes)
+        unnamed = "the copy has no classes.yaml: nobody could say what the masks' values mean"
+        return (*self.plan.notes, *self.notes, *(() if self.meaning.names else (unnamed,)))
 
-    def _document(self, changes: list[dict[str, Any]], names: Mapping[int, Names]) -> dict[str, Any]:
+    def _document(self, changes: list[dict[str, Any]], files: Mapping[int, _Files]) -> dict[str, Any]:
         """What repairs.json holds."""
         left_out = self._left_out()
         moved = {
             name: source
             for place, record in self.kept.items()
-            for name, path in ((names[place].image, record.image), (names[place].mask, record.mask))
-            if (source := relative(path, self.root)) != name
+            for name, path in ((files[place].image, record.image), (files[place].mask, record.mask))
+            if (source := name_in(self.root, path)) != name
         }
         asked = [finding for finding in self.audit.findings if finding.code not in self.leave and finding.proposal]
         source = self.meaning.source
@@ -326,7 +327,6 @@ class _Work:
             "ignored": IGNORE,
             "findings": [{"code": f.code, "evidence": f.evidence, "told": f.proposal.told} for f in asked if f.proposal],
             "left_as_they_are": list(self.leave),
-            "how_to_undo": HOW_TO_UNDO,
             "changes": changes,
             "left_out": left_out,
             "copied": {"images": len(self.kept), "masks": 0 if self.rewrite else len(self.kept)},
@@ -335,15 +335,126 @@ class _Work:
             "notes": list(self._notes()),
         }
 
+    # what the numbers in the copy mean: the repairs' own class numbers, and every other value as the class map has it
 
-def _refuse_rasters(records: Sequence[Record]) -> None:
-    rasters = [record.image.name for record in records if record.window or record.form.kind == "raster"]
+    def _decide_meaning(self, plain: Counter[int], labels: Counter[int], files: Mapping[int, Sequence[str]]) -> _Meaning:
+        source = self._class_map(plain, labels)
+        table = _known(source, plain)
+        strange = sorted(set(plain) - set(table))
+        numbers = {*labels, *table.values()} - {IGNORE}
+        names = self._names(max(numbers, default=0) + 1, source)
+        if not strange:
+            return _Meaning(names, table, source)
+        if not set(self.leave) & OF_MEANING:
+            shown = listed(map(source.told if source else str, strange), "and", 8)
+            holding = listed(dict.fromkeys(name for value in strange for name in files[value]))
+            raise DataError(
+                "mask values must be known before masks are written anew; no finding and no class explains "
+                f"{shown} in {holding}. Say what they mean with --data.classes, or leave them as they are with "
+                "--leave unknown-values."
+            )
+        taken = numbers | (set(range(source.num_classes)) if source else set())
+        clash = [value for value in strange if value in taken or value >= IGNORE]
+        if clash:
+            raise DataError(
+                f"values that are left as they are must not look like class numbers in the copy; {listed(clash)} would. "
+                "Say what they mean with --data.classes, or let them be repaired."
+            )
+        return _Meaning(names if source or labels else (), table | {value: value for value in strange}, source)
+
+    def _class_map(self, plain: Counter[int], labels: Counter[int]) -> ClassMap | None:
+        """What values mean by the configuration, the folder, the audit, or themselves."""
+        config, listing, audited = self.config, self.listing, self.audit.class_map
+        if config.foreground_from is not None:
+            return decide_classes(config, listing, {})
+        named = named_classes(config, listing)
+        if named is not None:
+            colours = uses_colours(config, listing)
+            ignored = [*ignored_values(config, colours), *listing.ignore]
+            spare = tuple(value for value in ignored if value not in named.values())
+            return ClassMap(tuple(named), tuple(named.values()), spare, None, "as named", colours)
+        if not plain or (audited is not None and set(_known(audited, plain)) == set(plain)):
+            return audited
+        others = Counter({value: count for value, count in labels.items() if value != IGNORE})
+        for values in (plain, plain + others):
+            try:
+                return decide_classes(config, listing, {"masks": values})
+            except DataError:
+                continue
+        return None
+
+    def _names(self, number: int, source: ClassMap | None) -> tuple[str, ...]:
+        """Names for the classes, those a person gave first; names made of numbers only for classes that occur."""
+        proposed = (step.values["names"] for steps in self.plan.steps.values() for step in steps if step.values.get("names"))
+        given = list(named_values(self.config.classes)) if self.config.classes is not None else list(next(proposed, ()))
+        if not given and source is not None:
+            given = list(source.names)
+        if not given:
+            few = ["background", "foreground"] if number <= 2 else []
+            given = list(self.audit.classes) if len(self.audit.classes) == number else few
+        while len(given) > max(2, number) and _GENERIC.fullmatch(given[-1]):
+            given.pop()
+        return (*given, *(f"class_{index}" for index in range(len(given), number)))
+
+
+def _numbers_of_named(config: DataConfig, listing: Listing) -> dict[int, int]:
+    """The class number of each value that has a name, in the order of the names; empty where values have none."""
+    if config.foreground_from is not None or uses_colours(config, listing):
+        return {}
+    return {value: number for number, value in enumerate((named_classes(config, listing) or {}).values())}
+
+
+def _known(source: ClassMap | None, values: Collection[int]) -> dict[int, int]:
+    """The class number of each value that has one, and IGNORE for those that mean nothing."""
+    if source is None:
+        return {}
+    known = list(values)
+    if source.foreground_from is None:
+        known = [value for value in values if value in source.values or value in source.ignore_values]
+    return dict(zip(known, labels_of(source, known).tolist(), strict=True))
+
+
+def _validate_place(out: Path, audit: Audit) -> None:
+    """The copy goes into a new or empty folder outside the data set, which must hold ordinary pictures."""
+    place, root = Path(os.path.realpath(out)), Path(audit.root)  # Path.resolve stops at a link to itself
+    kept = {path.parent.resolve() for record in audit.records for path in (record.image, record.mask)}
+    kept |= {root.resolve()} if root.is_dir() else set()
+    inside = next((folder for folder in kept if place == folder or folder in place.parents), None)
+    if inside is not None:
+        hint = "The data set stays as it is: choose a folder elsewhere."
+        raise UsageError(must("--fix", "a folder outside the data set", f"{out}, inside {inside}", hint))
+    refuse_used(out, "--fix")
+    rasters = [record.image.name for record in audit.records if record.window or record.form.kind == "raster"]
     if rasters:
-        fix = "Mend the rasters with the tool that made them."
         raise DataError(
             f"`--fix` must have ordinary pictures; {listed(dict.fromkeys(rasters))} are rasters, and masks written as PNG "
-            f"would lose their place on the map. {fix}"
+            "would lose their place on the map. Fix the rasters with the tool that made them."
         )
+
+
+def _name_files(records: Mapping[int, Record], as_png: bool) -> dict[int, _Files]:
+    """Names inside the copy: the image's own below its images folder, the mask called like its image."""
+    folders = {place: record.image.absolute().parent for place, record in records.items()}
+    common = Path(os.path.commonpath(list(folders.values())))
+    files: dict[int, _Files] = {}
+    taken: set[str] = set()
+    for place, record in records.items():
+        parts = [part for part in folders[place].relative_to(common).parts if part.lower() not in IMAGE_NAMES]
+        stem, number = record.image.stem, 1
+        path = PurePosixPath(*parts, stem)
+        while path.as_posix().lower() in taken:  # lower: some file systems tell no case apart
+            number += 1
+            path = PurePosixPath(*parts, f"{stem}-{number}")
+        taken.add(path.as_posix().lower())
+        ending = ".png" if as_png else record.mask.suffix
+        files[place] = _Files(f"images/{path}{record.image.suffix}", f"masks/{path}{ending}")
+    return files
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    """One file of the copy; no need for a temporary name, the whole copy has one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
 
 
 def _untrainable(folder: Path, progress: Progress | None) -> str:
@@ -358,20 +469,6 @@ def _untrainable(folder: Path, progress: Progress | None) -> str:
     except DataError as error:
         return str(error).replace(f"{folder}/", "").replace(str(folder), "the copy")
     return ""
-
-
-def _is_plain(record: Record) -> bool:
-    """Whether another reader would read the mask the same, from its file alone."""
-    return record.form.kind == "picture" and not record.form.remap and record.mask.is_file()
-
-
-def _absent(step: Step, path: Path) -> dict[str, Any]:
-    """Why a file was left out, and the hash it can be found by; a file that can't be read has none."""
-    try:
-        found = hashlib.sha256(read_bytes(path)).hexdigest() if path.is_file() else None
-    except DataError:
-        found = None
-    return {"code": step.code, "why": step.told, "sha256": found}
 
 
 def _each(

@@ -9,7 +9,6 @@ proposals that contradict each other all stop the repair, unless the configurati
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,12 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from maskwright.config.data import DataConfig, ignored_values, is_colour, parse_value
+from maskwright.data.checks.facts import folder_of, name_in
 from maskwright.data.checks.findings import CODES, Audit, Finding, Repair
-from maskwright.data.checks.repair_classes import can_be_left
-from maskwright.data.checks.repair_masks import OF_SIZE, OF_VALUES, OPERATIONS, cut_at, numbers
+from maskwright.data.checks.repair_operations import OF_PAIRS, OF_SIZE, OF_VALUES, OPERATIONS, cut_at, numbers
 from maskwright.data.dataset import IGNORE, Record
 from maskwright.data.masks import named_values
 from maskwright.errors import DataError, UsageError, listed, unknown
+
+OF_MEANING = frozenset(
+    {"unknown-values", "unclear-classes", "void-after-last", "off-by-one", "smoothed", "lossy-masks", "colour-masks", "one-class"}
+)
 
 
 class RepairQuestion(DataError):
@@ -99,7 +102,7 @@ def plan_repairs(
             if step not in steps[place]:
                 steps[place].append(step)
         lone.update({file: step for file in others if step.op == "leave-out"})
-    order = {op: place for place, op in enumerate(OPERATIONS)}
+    order = {op: place for place, op in enumerate((*OF_PAIRS, *OPERATIONS))}
     ready = {place: tuple(sorted(done, key=lambda step: order[step.op])) for place, done in sorted(steps.items()) if done}
     for codes, names in _contradictions(ready, audit.records).items():
         told = f"{listed(dict.fromkeys(codes))} ask for different things in {listed(names)}"
@@ -114,6 +117,17 @@ def plan_repairs(
     idle = [code for code in leave if code not in found_codes]
     notes = (f"--leave {listed(idle)} has no effect: there is no such finding",) if idle else ()
     return Plan(ready, lone, notes)
+
+
+def can_be_left(finding: Finding) -> bool:
+    """Whether masks can be written anew while a finding stays as it is: not while nobody can say what their values mean.
+
+    Nor can what is unreadable be written at all.
+    """
+    if finding.code == "unreadable":
+        return False
+    values = finding.proposal is not None and finding.proposal.op == "remap" and finding.code == "unknown-values"
+    return finding.severity != "error" or finding.code not in OF_MEANING or values
 
 
 def answered(proposal: Repair, config: DataConfig) -> Repair | None:
@@ -160,28 +174,17 @@ def in_numbers(proposal: Repair, named: Mapping[int, int]) -> dict[str, Any]:
     return values
 
 
-def relative(path: Path, root: Path) -> str:
-    """A file as findings name it."""
-    return Path(os.path.relpath(path, root)).as_posix()
-
-
-def source_folder(audit: Audit) -> Path:
-    """The folder files are relative to: the root, or the folder a CSV lies in."""
-    root = Path(audit.root)
-    return root.parent if root.is_file() else root
-
-
 class _Places:
     """Where each file of the data set stands among the records."""
 
     def __init__(self, audit: Audit) -> None:
-        root = source_folder(audit)
+        root = folder_of(audit.root)
         self.ids = {record.id: place for place, record in enumerate(audit.records)}
         self.files: dict[str, list[int]] = defaultdict(list)
         self.shared: set[str] = set()  # files of many masks, each of which stands for none of its images
         for place, record in enumerate(audit.records):
-            self.files[relative(record.image, root)].append(place)
-            mask = relative(record.mask, root)
+            self.files[name_in(root, record.image)].append(place)
+            mask = name_in(root, record.mask)
             if record.form.key:
                 self.shared.add(mask)
             else:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from maskwright.data.checks.facts import PairFacts
+from maskwright.data.checks.facts import PairFacts, name_in
 from maskwright.data.checks.findings import Finding, Repair
-from maskwright.data.checks.looks import name_in
-from maskwright.data.checks.repair_masks import same_aspect
+from maskwright.data.checks.repair_operations import same_aspect
 from maskwright.data.checks.survey import Survey, mask_files
 from maskwright.data.deep import TURNED
 from maskwright.data.partial import Gap

@@ -12,7 +12,7 @@ from string import ascii_lowercase
 
 from maskwright.config.data import DataConfig, MaskValue
 from maskwright.data.checks.duplicates import nearly_the_same
-from maskwright.data.checks.facts import PairFacts
+from maskwright.data.checks.facts import NEARLY_GREY, PairFacts
 from maskwright.data.checks.smoothing import Sorted, sort_values
 from maskwright.data.dataset import ClassMap, Listing
 from maskwright.data.grouping import Near
@@ -21,7 +21,6 @@ from maskwright.data.partial import Gap
 from maskwright.errors import listed
 
 BACKGROUND_NAMES = frozenset({"background", "bg", "back", "none", "nothing", "other", "rest", "outside"})
-NEARLY_GREY = 40  # colours whose channels differ by less are greys that JPEG has tinted
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The operations of a repair: each changes one pair, in the copy, and counts the pixels it changed.
 
 To add one: a function of (pair, values) and a line in `OPERATIONS`, whose order is the order they are applied in:
-what leaves a pair out, its group, how the mask lies, its size, and last what its values mean.
+how the mask lies, its size, and last what its values mean.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from PIL import ImageOps
 
 from maskwright.config.data import parse_value
+from maskwright.data.checks.facts import channels_of
 from maskwright.data.checks.smoothing import snapped
 from maskwright.data.dataset import IGNORE, Record
-from maskwright.data.decoding import open_picture, read_bytes
+from maskwright.data.decoding import read_bytes
 from maskwright.data.deep import turn
 from maskwright.data.forms import LoadedMask, load_mask
+from maskwright.data.images import decode_colours
 from maskwright.data.raw import compact, read_head
 from maskwright.errors import DataError
 
 Values = Mapping[str, Any]
-Facts = dict[str, int]  # pixels: how many an operation changed; between: of them, neither plainly black nor plainly white
-Operation = Callable[["Pair", Values], Facts]
+Counts = dict[str, int]  # pixels: how many an operation changed; between: of them, neither plainly black nor plainly white
+Operation = Callable[["Pair", Values], Counts]
 NEARLY_BLACK, NEARLY_WHITE = 16, 239
-UPRIGHT_AGAIN = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # the orientation that takes back another
 
 
 @dataclass
@@ -39,8 +39,6 @@ class Pair:
     """
 
     record: Record
-    group: str | None = None
-    left_out: bool = False
     raw: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
     valid: np.ndarray | None = None
     digest: str = ""
@@ -75,35 +73,22 @@ class Pair:
         found = zip(self.values, pixels, strict=True)
         self.counts = {value: number for value, number in found if number and value >= 0}
 
-    def lay(self, label: Callable[[int], int]) -> np.ndarray:
-        """The mask as class numbers, each value by `label`. → H W uint8"""
-        table = np.full(256, IGNORE, np.uint8)
+    def relabelled(self, table: Mapping[int, int]) -> np.ndarray:
+        """The mask as class numbers, each value by the table. → H W uint8"""
+        labels = np.full(256, IGNORE, np.uint8)
         for code, value in enumerate(self.values):
-            if value in self.counts:
-                table[code] = label(value)
-        return table[self.codes]
+            labels[code] = table.get(value, IGNORE)
+        return labels[self.codes]
 
 
-def leave_out(pair: Pair, values: Values) -> Facts:
-    """Keep the pair out of the copy."""
-    pair.left_out = True
-    return {"pixels": 0}
-
-
-def regroup(pair: Pair, values: Values) -> Facts:
-    """Write down which group the pair belongs to; no file is changed but pairs.csv."""
-    pair.group = values["groups"][pair.record.id]
-    return {"pixels": 0}
-
-
-def turn_mask(pair: Pair, values: Values) -> Facts:
+def turn_mask(pair: Pair, values: Values) -> Counts:
     """Turn the mask as an EXIF orientation says, so that it lies on its upright image."""
     orientation = int(values["orientation"])
     pair.move(lambda plane: turn(plane, orientation))
     return {"pixels": pair.raw.size if orientation != 1 else 0}
 
 
-def resize_mask(pair: Pair, values: Values) -> Facts:
+def resize_mask(pair: Pair, values: Values) -> Counts:
     """Bring the mask to its image's size: each pixel takes the value that lies nearest to its middle."""
     (height, width), (rows, columns) = pair.size, pair.raw.shape
     if not same_aspect((height, width), (rows, columns)):
@@ -118,7 +103,7 @@ def resize_mask(pair: Pair, values: Values) -> Facts:
     return {"pixels": pair.raw.size}
 
 
-def fit_mask(pair: Pair, values: Values) -> Facts:
+def fit_mask(pair: Pair, values: Values) -> Counts:
     """Add rows at the bottom and columns at the right as ignored pixels, or cut them off where the number is negative."""
     rows, columns = int(values.get("rows", 0)), int(values.get("columns", 0))
     height, width = pair.raw.shape[0] + rows, pair.raw.shape[1] + columns
@@ -133,7 +118,7 @@ def fit_mask(pair: Pair, values: Values) -> Facts:
     return {"pixels": before - kept + height * width - kept}
 
 
-def nearest_class(pair: Pair, values: Values) -> Facts:
+def nearest_class(pair: Pair, values: Values) -> Counts:
     """Values between those of the classes become the nearest of the classes around them; it is the value that is changed."""
     before = pair.raw
     targets = [value if isinstance(value, int) else parse_value(value) for value in values["values"]]
@@ -141,36 +126,30 @@ def nearest_class(pair: Pair, values: Values) -> Facts:
     return {"pixels": int((pair.raw != before).sum())}
 
 
-def remap(pair: Pair, values: Values) -> Facts:
-    """Values that become class numbers, or 255 for ignored."""
-    return {"pixels": _say(pair, {value: label for value, label in numbers(values["table"]).items() if value in pair.counts})}
+def remap(pair: Pair, values: Values) -> Counts:
+    """Values (or colours) that become class numbers, or 255 for ignored."""
+    table = numbers(values["table"])
+    return {"pixels": _give_labels(pair, {value: label for value, label in table.items() if value in pair.counts})}
 
 
-def threshold(pair: Pair, values: Values) -> Facts:
+def threshold(pair: Pair, values: Values) -> Counts:
     """Foreground from a value up: for masks of two classes whose borders were smoothed."""
-    changed = _say(pair, {value: cut_at(values, value) for value in pair.counts})
+    changed = _give_labels(pair, {value: cut_at(values, value) for value in pair.counts})
     return {"pixels": changed, "between": sum(n for v, n in pair.counts.items() if NEARLY_BLACK < v < NEARLY_WHITE)}
-
-
-def colours(pair: Pair, values: Values) -> Facts:
-    """Colours that become class numbers."""
-    return remap(pair, values)
 
 
 # the order is the order in which the repairs of one pair are applied
 OPERATIONS: dict[str, Operation] = {
-    "leave-out": leave_out,
-    "regroup": regroup,
     "turn-mask": turn_mask,
     "resize-mask": resize_mask,
     "fit-mask": fit_mask,
     "nearest": nearest_class,
-    "colours": colours,
+    "colours": remap,
     "remap": remap,
     "threshold": threshold,
 }
 OF_SIZE, OF_VALUES = ("resize-mask", "fit-mask"), ("colours", "remap", "threshold")
-OF_MASKS = ("turn-mask", *OF_SIZE, "nearest", *OF_VALUES)
+OF_PAIRS = ("leave-out", "regroup")  # which pairs the copy holds and in which groups: no mask is changed
 
 
 def cut_at(values: Values, value: int) -> int:
@@ -210,7 +189,7 @@ def nearest(length: int, wanted: int) -> np.ndarray:
     return (2 * np.arange(wanted) + 1) * length // (2 * wanted)  # in whole numbers: no rounding decides a tie
 
 
-def _say(pair: Pair, table: Mapping[int, int]) -> int:
+def _give_labels(pair: Pair, table: Mapping[int, int]) -> int:
     """Give values their class numbers; two repairs that differ are a question the plan should have seen."""
     for value, label in table.items():
         if pair.labels.get(value, label) != label:
@@ -225,11 +204,7 @@ def _load_greys(record: Record) -> LoadedMask:
     """A picture's greys where its channels differ a little, as JPEG leaves them; else as any mask."""
     try:
         return load_mask(record, (0, 0))
-    except DataError as error:  # a colour picture, or a broken one
+    except DataError:  # a colour picture, or a broken one
         data = read_bytes(record.mask)
-        try:
-            with open_picture(data, record.mask, "mask") as image:
-                channels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        except DataError:
-            raise error from None
-        return LoadedMask(np.rint(channels.mean(2)).astype(np.uint8), hashlib.sha256(data).hexdigest)
+        greys = np.rint(channels_of(decode_colours(data, record.mask)).mean(0)).astype(np.uint8)
+        return LoadedMask(greys, hashlib.sha256(data).hexdigest)
