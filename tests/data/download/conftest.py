@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from downloading import ARCHIVES, Told
 
-from maskwright.data.sources import DOWNLOADS
+from maskwright.data.download import DOWNLOADS
 from petserver import Web, serving, source_of
 
 

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from maskwright.data.download import LICENCE_FILE, MARKER, Download, get
-from maskwright.data.sources import DOWNLOADS
-from maskwright.data.transfer import SILENT, Patience, Watch
+from maskwright.data.download import DOWNLOADS, LICENCE_FILE, MARKER, Download, Retries, get
 from maskwright.errors import MaskwrightError
 from petserver import Web, pets_archives, pets_files, source_of
 
-QUICK = Patience(tries=5, timeout=10, wait=0.001)
+QUICK = Retries(tries=5, timeout=10, wait=0.001)
 ARCHIVES, FILES = pets_archives(), pets_files()
 IMAGES, ANNOTATIONS = ARCHIVES["images.tar.gz"], ARCHIVES["annotations.tar.gz"]
 ASKED_ONCE = ["/pets/images.tar.gz", "/pets/annotations.tar.gz"]
@@ -24,14 +22,18 @@ class Told:
     def __init__(self) -> None:
         self.remarks: list[str] = []
         self.counts: list[tuple[str, int, int]] = []
-        self.watch = Watch(lambda *count: self.counts.append(count), self.remarks.append)
+
+    def count(self, *count: object) -> None:
+        self.counts.append(count)  # type: ignore[arg-type]
 
     def __contains__(self, words: str) -> bool:
         return any(words in remark for remark in self.remarks)
 
 
-def pets(out: Path, told: Told | None = None, patience: Patience = QUICK, **options: object) -> Download:
-    return get("oxford-pet", out, patience=patience, watch=told.watch if told else SILENT, **options)  # type: ignore[arg-type]
+def pets(out: Path, told: Told | None = None, retries: Retries = QUICK, **options: object) -> Download:
+    told = told or Told()
+    listeners = {"on_progress": told.count, "on_message": told.remarks.append}
+    return get("oxford-pet", out, retries=retries, **listeners, **options)  # type: ignore[arg-type]
 
 
 def inside(out: Path) -> dict[str, bytes]:
@@ -49,14 +51,16 @@ def assert_complete(out: Path, *more: str) -> None:
 def assert_not_begun(out: Path) -> None:
     """Nothing that looks like a data set."""
     assert [
-        name for name in ("images", "annotations", LICENCE_FILE, MARKER, ".unpacked", ".unpacking") if (out / name).exists()
+        name
+        for name in ("images", "annotations", LICENCE_FILE, MARKER, ".unpacked", ".unpacking")
+        if (out / name).exists()
     ] == []
 
 
-def failing(out: Path, told: Told | None = None, patience: Patience = QUICK, **options: object) -> str:
+def failing(out: Path, told: Told | None = None, retries: Retries = QUICK, **options: object) -> str:
     """The sentence of a download that must not succeed."""
     with pytest.raises(MaskwrightError) as caught:
-        pets(out, told, patience, **options)
+        pets(out, told, retries, **options)
     assert_not_begun(out)
     return str(caught.value)
 

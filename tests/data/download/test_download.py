@@ -12,19 +12,25 @@ import pytest
 from downloading import ANNOTATIONS, ARCHIVES, ASKED_ONCE, FILES, IMAGES, assert_complete, inside, pets, serve
 
 from maskwright.config.data import DataConfig
-from maskwright.data.download import LICENCE_FILE, MARKER, get
+from maskwright.data.download import DOWNLOADS, LICENCE_FILE, MARKER, get, validate_url
 from maskwright.data.readers import list_records
-from maskwright.data.sources import DOWNLOADS
-from maskwright.data.transfer import mirror
 from maskwright.errors import DataError, UsageError
+from maskwright.runs import size_name
 from petserver import NAMES, archived
 
 
 @pytest.mark.parametrize("source", DOWNLOADS.values(), ids=list(DOWNLOADS))
 def test_every_source_is_told_in_full(source):
-    assert all(base == mirror(base) and base.startswith("https://") for base in (*source.bases, source.homepage.rstrip("/")))
-    assert all(len(archive.sha256) == 64 and int(archive.sha256, 16) and archive.size > 0 for archive in source.archives)
-    assert len({archive.name for archive in source.archives}) == len({archive.folder for archive in source.archives}) == 2
+    assert all(
+        base == validate_url(base) and base.startswith("https://")
+        for base in (*source.bases, source.homepage.rstrip("/"))
+    )
+    assert all(
+        len(archive.sha256) == 64 and int(archive.sha256, 16) and archive.size > 0 for archive in source.archives
+    )
+    assert (
+        len({archive.name for archive in source.archives}) == len({archive.folder for archive in source.archives}) == 2
+    )
     assert source.licence and source.terms and source.citation
 
 
@@ -35,7 +41,7 @@ def test_a_whole_download(web, told, tmp_path):
     assert [path for path, _ in web.asked] == ASKED_ONCE and web.ranges == [None, None]
     assert got.files == {"images": 7, "annotations": 17} and not got.already and got.root == out
     assert got.fetched == {name: f"{web.base}/{name}" for name in ARCHIVES}
-    assert told.remarks == [f"Oxford-IIIT Pet, {(len(IMAGES) + len(ANNOTATIONS)) / 1000:.1f} kB, licence CC BY-SA 4.0, "
+    assert told.remarks == [f"Oxford-IIIT Pet, {size_name(len(IMAGES) + len(ANNOTATIONS))}, licence CC BY-SA 4.0, "
                             "https://www.robots.ox.ac.uk/~vgg/data/pets/"]  # fmt: skip
     for name, size in (("images.tar.gz", len(IMAGES)), ("annotations.tar.gz", len(ANNOTATIONS))):
         for label in (name, f"unpacking {name}"):
@@ -55,7 +61,12 @@ def test_the_reader_of_oxford_pets_takes_what_was_unpacked(web, tmp_path):
 def test_the_licence_names_source_terms_and_paper(web, tmp_path):
     pets(tmp_path)
     text = (tmp_path / LICENCE_FILE).read_text()
-    for part in ("Creative Commons Attribution-ShareAlike 4.0", "Parkhi", "robots.ox.ac.uk", hashlib.sha256(IMAGES).hexdigest()):
+    for part in (
+        "Creative Commons Attribution-ShareAlike 4.0",
+        "Parkhi",
+        "robots.ox.ac.uk",
+        hashlib.sha256(IMAGES).hexdigest(),
+    ):
         assert part in text
 
 

@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 from downloading import ANNOTATIONS, IMAGES, QUICK, assert_complete, assert_not_begun, failing, pets, serve
 
-from maskwright.data.download import LICENCE_FILE, MARKER, get
-from maskwright.data.sources import DOWNLOADS
-from maskwright.data.transfer import Watch
+from maskwright.data.download import DOWNLOADS, LICENCE_FILE, MARKER, get
 from maskwright.errors import DataError, RunError, UsageError
 from petserver import Answer, archived
 
@@ -34,8 +32,8 @@ def test_a_full_disk_while_fetching(web, tmp_path):
     with files_up_to(700):
         sentence = failing(tmp_path)
     assert sentence == (
-        f"could not write {tmp_path / 'images.tar.gz.part'}: File too large. Free some space or mend the folder's rights; "
-        "what was fetched is kept, and the same command goes on from it."
+        f"could not write {tmp_path / 'images.tar.gz.part'}: File too large. Free some space or change the folder's rights; "
+        "what was downloaded is kept, and the same command goes on from it."
     )
     assert (tmp_path / "images.tar.gz.part").read_bytes() == IMAGES[:700]
     pets(tmp_path)
@@ -54,14 +52,14 @@ def test_a_full_disk_while_unpacking(web, monkeypatch, told, tmp_path):
     assert f"could not write {tmp_path / '.unpacking/images/large.jpg'}: File too large" in sentence
     pets(tmp_path, told)
     assert len(web.asked) == 2 and (tmp_path / "images" / "large.jpg").stat().st_size == 100_000
-    assert "images.tar.gz is there; verifying it" in told.remarks
+    assert "annotations.tar.gz is there; verifying it" in told.remarks
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(web, monkeypatch, tmp_path):
     source = DOWNLOADS["oxford-pet"]
     huge = tuple(replace(archive, size=10**18) for archive in source.archives)
     monkeypatch.setitem(DOWNLOADS, "oxford-pet", replace(source, archives=huge))
-    assert "`OUT` must be on a disk with 4000000000.0 GB free; got " in failing(tmp_path)
+    assert "`OUT` must be on a disk with 3725290298.5 GiB free; got " in failing(tmp_path)
     assert web.asked == []
 
 
@@ -80,7 +78,7 @@ def test_an_interrupt_leaves_what_can_be_gone_on_with(web, told, tmp_path, label
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        get("oxford-pet", tmp_path, patience=QUICK, watch=Watch(interrupt, told.remarks.append))
+        get("oxford-pet", tmp_path, retries=QUICK, on_progress=interrupt, on_message=told.remarks.append)
     assert_not_begun(tmp_path)
     assert f"kept in {tmp_path}: " in told.remarks[-1] and "the same command" in told.remarks[-1]
     pets(tmp_path)
@@ -95,7 +93,7 @@ def test_it_never_looks_finished_before_it_is(web, tmp_path):
         seen.append(sorted(path.name for path in tmp_path.iterdir()))
         assert_not_begun_but_hidden(tmp_path)
 
-    get("oxford-pet", tmp_path, patience=QUICK, watch=Watch(look, lambda sentence: None))
+    get("oxford-pet", tmp_path, retries=QUICK, on_progress=look, on_message=lambda message: None)
     assert any(".unpacking" in names for names in seen)
     assert_complete(tmp_path)
 
@@ -114,7 +112,7 @@ def test_a_move_that_fails_leaves_no_marker(web, tmp_path):
                 (tmp_path / name / "mine.txt").write_text("mine")
 
     with pytest.raises(DataError, match=r"could not write .*: Directory not empty"):
-        get("oxford-pet", tmp_path, patience=QUICK, watch=Watch(block, lambda sentence: None))
+        get("oxford-pet", tmp_path, retries=QUICK, on_progress=block, on_message=lambda message: None)
     assert not (tmp_path / MARKER).exists()
     for name in ("images", "annotations"):
         shutil.rmtree(tmp_path / name)
@@ -144,8 +142,7 @@ def test_a_kill_while_unpacking_is_mended(web, tmp_path):
 
 def test_a_kill_before_the_archives_were_put_away_is_mended(web, tmp_path):
     pets(tmp_path)
-    (tmp_path / "images.tar.gz").write_bytes(IMAGES)
-    (tmp_path / "images.tar.gz.part.json").write_text("{}")
+    (tmp_path / "images.tar.gz.part").write_bytes(IMAGES)
     pets(tmp_path)
     assert_complete(tmp_path)
 
@@ -158,6 +155,6 @@ def test_two_at_once_are_refused(web, tmp_path):
             pets(tmp_path)
         refused.append(str(caught.value))
 
-    get("oxford-pet", tmp_path, patience=QUICK, watch=Watch(second, lambda sentence: None))
+    get("oxford-pet", tmp_path, retries=QUICK, on_progress=second, on_message=lambda message: None)
     assert refused and all("`OUT` must be worked on by one process at a time" in sentence for sentence in refused)
     assert_complete(tmp_path)
