@@ -282,6 +282,7 @@ class Stretch(TypedDict):
     start: _Share
     end: _Share
     seconds: Annotated[float, Field(strict=True, ge=0, le=1e9)]
+    planned: NotRequired[_Natural | None]
 
 
 class _Place(TypedDict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 import maskwright as mw
 from maskwright.config.files import load_config
 from maskwright.evaluation.cross_validation import of_fold
+from maskwright.metrics.counts import Counts
 from support import TINY, data, maskwright
 
 WORDS = ("--data", data(), "--model", "unet", *TINY, "--epochs", 1, "--log", "csv")
@@ -110,8 +112,42 @@ def test_what_cannot_be_leaves_nothing(words, said, tmp_path):
     assert not (tmp_path / "cv").exists()
 
 
-def test_the_folder_of_the_folds_says_what_it_is_where_a_run_is_wanted(folded):
+def test_a_finished_cross_validation_is_evaluated_as_a_whole(folded, tmp_path):
     told = maskwright("evaluate", folded)
+    assert told.code == 0, told.err
+    document = json.loads((folded / "cross-validation.json").read_text())
+    assert f"iou {document['metrics']['iou']:.4f}" in told.out and "fold-2  val IoU" in told.out
+    assert maskwright("evaluate", folded, "--json").json == document
+    told = maskwright("evaluate", folded, "--split", "test")
+    assert told.code == 2 and "--split" in told.sentence and f"maskwright evaluate {folded / 'fold-0'}" in told.sentence
+    part = shutil.copytree(folded, tmp_path / "cv")
+    shutil.rmtree(part / "fold-1" / "evaluation")
+    told = maskwright("evaluate", part)
+    assert told.code == 2 and "2 of its 3 folds" in told.sentence and f"maskwright train --resume {part}" in told.sentence
+
+
+def test_the_folder_of_the_folds_says_what_it_is_where_a_run_is_wanted(folded):
+    told = maskwright("export", folded, "--format", "torch")
     assert told.code == 2
     assert "cross-validation" in told.sentence
     assert "fold-0" in told.sentence
+
+
+def test_folds_that_learned_nothing_are_named_in_a_line(folded, tmp_path):
+    root = shutil.copytree(folded, tmp_path / "cv")
+    assert "learned nothing" not in maskwright("evaluate", root).out
+    for fold, predicted in ((0, 0), (2, None)):  # one class everywhere, and the wrong one of the two
+        path = root / f"fold-{fold}" / "evaluation" / "val-counts.npz"
+        counts = Counts.load(path)
+        matrix = counts.matrix.copy()
+        if predicted is None:
+            matrix = matrix.sum(2, keepdims=True) * np.array([[[0, 1], [1, 0]]])
+        else:
+            matrix[..., 0], matrix[..., 1] = matrix.sum(2), 0
+        replace(counts, matrix=matrix).save(path)
+    told = maskwright("evaluate", root)
+    lines = [line for line in told.out.splitlines() if "learned nothing" in line]
+    assert len(lines) == 1 and "fold-1" not in lines[0], told.out
+    assert "fold-0 (nearly all pixels are predicted as background) and fold-2 (IoU 0.00)" in lines[0]
+    assert f"maskwright diagnose {root / 'fold-0'}" in lines[0]
+    assert "learned nothing" in maskwright("evaluate", root, "--json").json["warning"]

@@ -252,5 +252,7 @@ def test_what_a_person_who_freezes_is_told() -> None:
     assert told() == told(freeze=["encoder"]) == told(freeze={"encoder": 3}) == []
     assert told(freeze=["decoder"]) == ["optim.freeze holds decoder at random weights, as model.weights is imagenet"]
     assert told(freeze={"encoder": 4}) == ["optim.freeze encoder: 4 epochs: it never thaws, training has 4"]
+    once = Config(model=SmpConfig(), optim=OptimConfig(freeze={"encoder": 1})).replace({"train.epochs": 1})
+    assert notes(once) == ["optim.freeze encoder: 1 epoch: it never thaws, training has 1"]
     assert told(freeze=["encoder"], encoder_scale=0.1) == ["optim.encoder_scale has no effect: the encoder is frozen"]
     assert told(freeze={"encoder": 2}, encoder_scale=0.1) == []

@@ -226,7 +226,9 @@ def test_numbers_in_options_may_be_written_as_people_do() -> None:
 
 def test_a_run_tells_both_rates_in_its_history(tmp_path: Any) -> None:
     words = ("--epochs", 2, "--optim.name", "NAdam", "--optim.options", "{betas: [0.8, 0.9]}", "--optim.encoder_scale", 0.5)
-    assert maskwright("train", "--data", data(), *TINY, *words, "--log", "[csv]", "--out", tmp_path / "run").code == 0
+    outcome = maskwright("train", "--data", data(), *TINY, *words, "--log", "[csv]", "--out", tmp_path / "run")
+    assert outcome.code == 0
     header, first, *_ = (tmp_path / "run" / "history.csv").read_text().splitlines()
     row = dict(zip(header.split(","), first.split(","), strict=True))
     assert float(row["encoder_lr"]) == pytest.approx(0.5 * float(row["lr"])) and float(row["lr"]) > 0
+    assert f"  lr {float(row['lr']):.2g}  " in outcome.err  # the encoder's is not told for the rate

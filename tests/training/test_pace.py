@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +22,7 @@ from maskwright.data.record import class_map
 from maskwright.models import build_model
 from maskwright.runs import Run
 from maskwright.training.pace import Pace, PacedKeys, Portion, Stretch, takes_last
-from support import TINY, columns, data, finished, maskwright, rows, start, wait_until
+from support import TINY, Outcome, columns, data, finished, maskwright, rows, start, wait_until
 
 FULL, SMALL = Portion(4, 4 * 512**2), Portion(8, 8 * 256**2)
 STEADY: Callable[[float], float] = lambda share: 1.0  # noqa: E731
@@ -143,20 +147,60 @@ def test_a_resume_replays_what_was_decided(budgeted, tmp_path, kept):
 def test_killed_it_goes_on_to_the_end_of_its_budget_and_that_is_replayed_too(tmp_path):
     """Killed with SIGKILL after a checkpoint; then everything but what was decided is taken away, and trained again."""
     root = tmp_path / "run"
-    words = ("--data.size", 32, "--train.grow", 0.5, "--train.save_every", 1, "--budget", "10s", "--out", root)
+    words = ("--data.size", 32, "--train.grow", 0.5, "--train.save_every", 1, "--budget", "6s", "--out", root)
     child = start(tmp_path / "log", "train", "--data", data(), *TINY, *words)
-    wait_until(lambda: rows(root) >= 2 and (root / "checkpoints/last.ckpt").exists(), child.is_alive)
+    wait_until(lambda: rows(root) >= 1 and (root / "checkpoints/last.ckpt").exists(), child.is_alive)
     child.kill()
     child.join()
     decided = json.loads((root / "pace.json").read_text())
     time.sleep(2)  # no time of this training
     assert maskwright("train", "--resume", root).code == 0
     whole = json.loads((root / "pace.json").read_text())
-    assert whole[: len(decided)] == decided and whole[-1]["steps"] == 0 and 8 < whole[-1]["seconds"] < 11
+    assert whole[: len(decided)] == decided and whole[-1]["steps"] == 0 and 4.8 < whole[-1]["seconds"] < 6.6
     weights = (root / "model.safetensors").read_bytes()
     (root / "model.safetensors").unlink()
     shutil.rmtree(root / "checkpoints")
     before = columns(root)
+    assert maskwright("train", "--resume", root).code == 0
+    assert (root / "model.safetensors").read_bytes() == weights and columns(root) == before
+
+
+def interrupted(*words: object, when: Callable[[], bool]) -> Outcome:
+    """A command that gets an interrupt as from a terminal, once something is so."""
+
+    def interrupt() -> None:
+        wait_until(when, threading.main_thread().is_alive)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Thread(target=interrupt, daemon=True).start()
+        return maskwright(*words)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_interrupted_before_its_first_validation_it_keeps_a_checkpoint_and_goes_on_from_there(tmp_path):
+    """The steps that were run count, whatever was decided beyond them; all of it is replayed to the same bits."""
+    root = tmp_path / "run"
+
+    def decided() -> list[dict[str, Any]]:
+        return json.loads((root / "pace.json").read_text()) if (root / "pace.json").is_file() else []
+
+    words = ("--data", data(), *TINY, "--train.grow", 0.5, "--budget", "5s", "--out", root)
+    outcome = interrupted("train", *words, when=lambda: len(decided()) > 6)
+    assert outcome.code == 130 and f"go on with: maskwright train --resume {root}" in outcome.err
+    assert "another interrupt stops at once" in outcome.err and rows(root) == 1 and not (root / "model.safetensors").exists()
+    run = decided()
+    step = torch.load(root / "checkpoints/last.ckpt", weights_only=True)["global_step"]
+    assert step == run[-1]["step"] + run[-1]["steps"] and {one["epoch"] for one in run} == {0} and run[-1]["seconds"] < 3
+    assert maskwright("train", "--resume", root).code == 0
+    whole = decided()
+    assert whole[: len(run)] == run and whole[len(run)]["step"] == step and 4 < whole[-1]["seconds"] < 5.5
+    assert whole[len(run)]["start"] < 0.9 and sorted(one["start"] for one in whole) == [one["start"] for one in whole]
+    weights, before = (root / "model.safetensors").read_bytes(), columns(root)
+    (root / "model.safetensors").unlink()
+    shutil.rmtree(root / "checkpoints")
     assert maskwright("train", "--resume", root).code == 0
     assert (root / "model.safetensors").read_bytes() == weights and columns(root) == before
 

@@ -6,7 +6,7 @@ from maskwright.cli.types import Flag
 
 
 def evaluate(
-    *names: str, split: str = "test", data: str | None = None, mask_threshold: str | None = None,
+    *names: str, split: str | None = None, data: str | None = None, mask_threshold: str | None = None,
     boundary_width: int = 3, pictures: Flag = False, device: str | None = None, out: str | None = None, json: Flag = False,
 ) -> None:  # fmt: skip
     """Score a run on one of its splits, or weights of your own on a data set, at each image's own size.
@@ -19,10 +19,11 @@ def evaluate(
     Parameters
     ----------
     names
-        RUN: the run folder. With --weights FILE a CONFIG.yaml may stand in its place, or nothing; any key of a configuration
-        is a flag (--model, --size, --data.classes, …). A run folder is made of them, without training.
+        RUN: the run folder, or that of a finished cross-validation, whose scores over all held-out images are shown.
+        With --weights FILE a CONFIG.yaml may stand in its place, or nothing; any key of a configuration is a flag (--model,
+        --size, --data.classes, …). A run folder is made of them, without training.
     split
-        train, val or test.
+        train, val or test. Default: test.
     data
         Where the data set's folder is now, when it has moved; with --weights the data set.
     mask_threshold
@@ -51,6 +52,19 @@ def evaluate(
     if len(runs) != (1 if config is None else 0) or (config is None and out is not None):
         got = listed([*runs, *(["--out"] if config is None and out else [])])
         raise UsageError(f"`RUN` must be one run folder, or --model NAME --weights FILE --data FOLDER without one; got {got}.")
+
+    from maskwright.evaluation.cross_validation import finished_folds, is_cross_validation
+
+    if config is None and is_cross_validation(runs[0]):
+        folds = finished_folds(runs[0])
+        flags = {"--split": split, "--data": data, "--mask-threshold": mask_threshold, "--pictures": pictures or None,
+                 "--device": device, "--boundary-width": None if boundary_width == 3 else boundary_width}  # fmt: skip
+        if given := [flag for flag, value in flags.items() if value is not None]:
+            fix = f"Name one of its runs: {as_typed('maskwright', 'evaluate', folds.runs[0].root)} {given[0]} …"
+            raise UsageError(f"A cross-validation is scored on the images held out, as it was trained; got {given[0]}. {fix}")
+        say_json(folds.to_json()) if json else say(str(folds))
+        return
+    split = split or "test"
 
     from maskwright.data.record import moved_data
     from maskwright.evaluation import evaluate as score

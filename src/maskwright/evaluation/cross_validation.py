@@ -22,13 +22,13 @@ from maskwright.config import Config
 from maskwright.config.base import seconds_of
 from maskwright.config.files import load_config, to_yaml
 from maskwright.data.record import class_map, split_entries
-from maskwright.errors import UsageError, counted
+from maskwright.errors import RunError, UsageError, as_typed, counted, listed
 from maskwright.evaluation.evaluate import evaluate
 from maskwright.evaluation.intervals import intervals
 from maskwright.files import plain, write_json, write_text
 from maskwright.folders import lock_folder, new_folder
 from maskwright.metrics.counts import Counts
-from maskwright.metrics.scores import POLICY, Summary, summary
+from maskwright.metrics.scores import POLICY, Summary, collapsed_class, summary
 from maskwright.models.devices import release_memory
 from maskwright.runs import FOLDS, GOES_ON, Run, ShownInNotebook
 from maskwright.terminal import Counter
@@ -37,6 +37,7 @@ from maskwright.training.plan import Plan
 
 _TOLD = ("iou", "dice")
 _SEEN = ("view", "size", "scale", "tiles")
+_USELESS = 0.05  # IoU of what has learned nothing
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,22 @@ class CrossValidation(ShownInNotebook):
         """Headline scores over all folds' images: the foreground's when binary, else the mean over classes."""
         return self.summary.metrics
 
+    @property
+    def warning(self) -> str:
+        """Which folds learned nothing, and what to do; "" where all learned something."""
+        found = {run: why for run, fold in zip(self.runs, self.folds, strict=True) if (why := _why_useless(run, fold["iou"]))}
+        if not found:
+            return ""
+        told = listed([f"{run.root.name} ({why})" for run, why in found.items()])
+        first = as_typed("maskwright", "diagnose", next(iter(found)).root)
+        return f"{told} learned nothing, so the scores tell little of the data: give more time, or see {first}"
+
     def to_json(self) -> dict[str, Any]:
         """cross-validation.json; undefined scores are null."""
         found = {
             "runs": [run.root.name for run in self.runs], "images": len(self.counts.images), "classes": list(self.classes),
             "policy": POLICY, "metrics": self.metrics, "per_class": self.summary.per_class, "intervals": self.intervals,
-            "folds": list(self.folds),
+            "folds": list(self.folds), "warning": self.warning or None,
         }  # fmt: skip
         return plain(found)
 
@@ -76,9 +87,21 @@ class CrossValidation(ShownInNotebook):
         images = counted(len(self.counts.images), "image")
         lines.append(f"all     {told} ({scored}), 95 % interval of iou {low:.4f} to {high:.4f}")
         lines.append(f"        over {images}, each judged by a network that has not seen it")
-        return "\n".join(lines)
+        return "\n".join([*lines, *([f"warning {self.warning}"] if self.warning else [])])
 
     __repr__ = __str__
+
+
+def _why_useless(run: Run, score: float) -> str:
+    """Why a fold's network is of no use: it finds nothing, or predicts one class alone; "" where it is of some."""
+    collapsed = collapsed_class(Counts.load(_counts_file(run)).total())
+    if collapsed is not None:
+        return f"nearly all pixels are predicted as {class_map(run.data).names[collapsed]}"
+    return f"IoU {score:.2f}" if score < _USELESS else ""
+
+
+def _counts_file(run: Run) -> Path:
+    return run.root / "evaluation" / "val-counts.npz"
 
 
 def is_cross_validation(root: str | Path) -> bool:
@@ -182,9 +205,21 @@ def _train_fold(
     return run
 
 
+def finished_folds(root: str | Path) -> CrossValidation:
+    """A cross-validation as it was when it ended; one that has not is refused."""
+    root = Path(root)
+    num = _num_folds(load_config(root / FOLDS))
+    places = [root / f"fold-{fold}" for fold in range(num)]
+    done = [place for place in places if (place / "evaluation" / "val.json").is_file()]
+    if len(done) < num:
+        fix = f"Go on with it: {as_typed('maskwright', 'train', '--resume', root)}"
+        raise RunError(f"`{root}` must be a finished cross-validation; {len(done)} of its {num} folds are evaluated. {fix}")
+    return gather(root, [Run.open(place) for place in places])
+
+
 def gather(root: Path, runs: list[Run]) -> CrossValidation:
     """The scores of evaluated folds, together."""
-    parts = [Counts.load(run.root / "evaluation" / "val-counts.npz") for run in runs]
+    parts = [Counts.load(_counts_file(run)) for run in runs]
     groups = tuple(entry["group"] for run in runs for entry in split_entries(run.data, "val"))
     counts, names = Counts.join(parts), class_map(runs[0].data).names
     folds = tuple({"images": float(len(part.images)), **summary(part, names).metrics} for part in parts)

@@ -29,6 +29,7 @@ POLICY = (
     "scores are computed at each image's own size over the whole split."
 )
 Scores = dict[str, float]
+_COLLAPSED = 0.1  # of the pixels of all other classes: no more are predicted as any of them
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -273,6 +274,18 @@ def beaten_unlooked(matrix: np.ndarray, names: Sequence[str]) -> Unlooked | None
     commonest, reached = commonest_class(matrix)
     found = float(accuracy(matrix))  # NaN where there is no truth
     return Unlooked(names[commonest], reached, found) if round(reached - found, 3) > 0 else None
+
+
+def collapsed_class(matrix: np.ndarray) -> int | None:
+    """The class nearly all pixels are predicted as though the truth holds others, too; None where classes are told apart.
+
+    >>> collapsed_class(np.array([[80, 0], [20, 0]])), collapsed_class(np.array([[80, 0], [10, 10]]))
+    (0, None)
+    """
+    pixels = max(1, matrix.sum())
+    top = int(matrix.sum(0).argmax())
+    others, truth = 1 - matrix[:, top].sum() / pixels, 1 - matrix[top].sum() / pixels
+    return top if others < _COLLAPSED * truth else None
 
 
 def commonest_class(matrix: np.ndarray) -> tuple[int, float]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +179,41 @@ class KeepPace(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.pace.done:
             trainer.should_stop = True
+
+
+class SaveOnInterrupt(pl.Callback):
+    """Where nothing was saved yet of a budget, the first interrupt ends the epoch after the step it comes in.
+
+    It is validated and saved as any other, so that a resume goes on from there. A second interrupt is not waited for.
+    """
+
+    def __init__(self, run: Run, pace: Pace, tell: Callable[[str], None]) -> None:
+        self.run, self.pace, self.tell = run, pace, tell
+        self.was_interrupted = False
+        self._handler: Any = signal.getsignal(signal.SIGINT)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # where interrupts are ignored they stay so
+        if threading.current_thread() is threading.main_thread() and callable(self._handler) and not trainer.should_stop:
+            signal.signal(signal.SIGINT, partial(self._on_interrupt, trainer))
+
+    def _on_interrupt(self, trainer: pl.Trainer, number: int, frame: Any) -> None:
+        is_saved = (self.run.checkpoints / "last.ckpt").is_file()
+        if self.was_interrupted or is_saved or not trainer.global_step:
+            signal.signal(signal.SIGINT, self._handler)
+            return signal.raise_signal(number)
+        self.was_interrupted = True
+        return self.tell("saving  a checkpoint after this step and a validation; another interrupt stops at once, without it")
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.was_interrupted and (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not trainer.should_stop:
+            self.pace.end_epoch(trainer.global_step)
+            trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.was_interrupted
 
 
 class StopTogether(pl.Callback):

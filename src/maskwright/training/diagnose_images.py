@@ -7,11 +7,10 @@ from dataclasses import asdict
 
 import numpy as np
 
-from maskwright.metrics.scores import beaten_unlooked, headline_iou
+from maskwright.metrics.scores import beaten_unlooked, collapsed_class, headline_iou
 from maskwright.training.diagnose_evidence import Evidence, Finding, setting_figures
 from maskwright.training.diagnose_trend import swing, trend, usual
 
-COLLAPSED = 0.1  # of the pixels of all other classes: no more are predicted as any of them
 FEW_IMAGES, VERY_FEW_IMAGES = 10, 5
 WIDE_INTERVAL, VERY_WIDE_INTERVAL = 0.10, 0.20
 SWING, WIDE_SWING = 0.01, 0.05  # of validation IoU between epochs
@@ -25,8 +24,8 @@ def collapse(evidence: Evidence) -> Finding | None:
     if counts is not None:
         total = counts.total()
         shares, truth = total.sum(0) / max(1, total.sum()), total.sum(1) / max(1, total.sum())
-        top = int(shares.argmax())
-        if 1 - shares[top] < COLLAPSED * (1 - truth[top]):
+        top = collapsed_class(total)
+        if top is not None:
             return Finding("collapse", "warning", {"class": evidence.classes[top], "predicted": float(shares[top]),
                                                    "truth": float(truth[top]), "on": "val"})  # fmt: skip
     # the weights evaluated are of the best epoch; what came after may have collapsed all the same

@@ -40,6 +40,7 @@ from maskwright.training.callbacks import (
     History,
     KeepPace,
     SaveAfterEpoch,
+    SaveOnInterrupt,
     StopTogether,
     read_best,
     recover_best,
@@ -241,11 +242,13 @@ def _fit(
         pace, module, keeper, loader, batches_a_step = build_training(run, plan, checkpoint, began, ranks)
         with quiet_lightning(), LogBook(run, _telling(console), log=log) as book:
             history = History(run, ranks.world)
+            interrupt = SaveOnInterrupt(run, pace, _telling(console)) if pace and ranks.world == 1 else None
             callbacks: list[pl.Callback] = [history, keeper, Logging(book, history, panel_samples(opened), num_epochs(config))]
             if console:
                 effort = pace or effort_of(config, opened, training_inputs(config, opened)[1])
                 callbacks.append(TrainingProgress(console, effort, every_epoch))
             callbacks += [KeepPace(pace)] if pace else []
+            callbacks += [interrupt] if interrupt else []
             callbacks += [AskAfterEpoch(after_epoch, num_epochs(config), pace)] if after_epoch else []
             callbacks += [StopTogether(ranks), SaveAfterEpoch(keeper)]
             trainer = build_trainer(config, callbacks, batches_a_step)
@@ -263,6 +266,8 @@ def _fit(
                 raise RunError(
                     f"`{checkpoint}` must be a whole checkpoint of this run; going on from it fails with {told}. {fix}"
                 ) from error
+            if interrupt and interrupt.was_interrupted:
+                raise KeyboardInterrupt
             keeper.save(trainer, module)
             best = read_best(run)
             write_weights(run, best)

@@ -8,7 +8,7 @@ from torch import nn
 
 from maskwright.config import Config
 from maskwright.config.optim import PARTS, OptimConfig
-from maskwright.errors import ConfigError, listed, must
+from maskwright.errors import ConfigError, counted, listed, must
 from maskwright.models import Segmenter
 from maskwright.models.weights import own_weights
 
@@ -89,7 +89,7 @@ def notes(config: Config) -> list[str]:
     epochs = config.train.epochs
     if epochs != "auto":
         late = [part for part, number in until.items() if epochs <= number < ALWAYS]
-        told += [f"optim.freeze {part}: {until[part]} epochs: it never thaws, training has {epochs}" for part in late]
+        told += [f"optim.freeze {part}: {counted(until[part], 'epoch')}: it never thaws, training has {epochs}" for part in late]
     if config.optim.encoder_share != 1 and until.get("encoder") == ALWAYS:
         told.append("optim.encoder_scale has no effect: the encoder is frozen")
     return told

@@ -13,7 +13,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from itertools import pairwise
 
@@ -45,7 +45,10 @@ _START_UP, _FIRST = 0.2, 1.5  # seconds of the first validation, and so many tim
 
 @dataclass(frozen=True)
 class Stretch:
-    """Steps that were decided on together. A last one without steps says that the budget is used up."""
+    """Steps that were decided on together. A last one without steps says that the budget is used up.
+
+    One that an interrupt cut short says how many were `planned`: its share of the schedule is still that of all of them.
+    """
 
     epoch: int
     step: int  # of the whole training
@@ -56,6 +59,11 @@ class Stretch:
     start: float  # share of the budget for training at its first step and, as foreseen, after its last
     end: float
     seconds: float  # of the budget that are over
+    planned: int | None = None
+
+    def share(self, steps: int) -> float:
+        """Share of the budget that is over after so many of its steps."""
+        return self.start + (self.end - self.start) * min(1.0, steps / max(1, self.planned or self.steps))
 
 
 _KEYS = tuple(field.name for field in fields(Stretch))
@@ -107,7 +115,7 @@ class Pace:
         self._ran = step
         if self._place == len(self.stretches) and self.stretches:
             last = self.stretches[-1]
-            self._zero = self._clock() - last.seconds - (last.end - last.start) * (self.budget - self._first)
+            self._zero = self._clock() - last.seconds - (last.share(last.steps) - last.start) * (self.budget - self._first)
 
     @property
     def is_over(self) -> bool:
@@ -138,6 +146,15 @@ class Pace:
         if self._pause and self._ran == self._pause_ran + _REMEMBERED + 1:  # between what steps took before it and after
             self._pause = self._pause[0], math.sqrt(self._pause[1] * self._step_seconds(False))
 
+    def end_epoch(self, step: int) -> None:
+        """End the epoch before this step: what was decided beyond it is taken back."""
+        kept = [one for one in self.stretches if one.step < step]
+        last = kept[-1]
+        if step < last.step + last.steps:
+            kept[-1] = replace(last, steps=step - last.step, planned=last.planned or last.steps)
+        self.stretches, self._place = kept, len(kept)
+        self._keep(kept)
+
     def next(self) -> Stretch | None:
         """The next stretch of this epoch, or None where it ends. It may be asked for some steps before it begins."""
         if self._place == len(self.stretches):
@@ -164,9 +181,7 @@ class Pace:
         """
         # what is replayed is known long before: the answer must be that of the first time
         last = next((one for one in reversed(self.stretches[: self._place]) if one.step <= step), None)
-        if last is None:
-            return 0.0
-        return last.start + (last.end - last.start) * min(1.0, (step - last.step) / max(1, last.steps))
+        return last.share(step - last.step) if last else 0.0
 
     def num_steps(self, step: int) -> float:
         """All steps there will be, as far as can be told at this one."""
@@ -181,7 +196,7 @@ class Pace:
         pause = self._pause_seconds()
         left = self.budget - _MARGIN * pause - min(_WRITING, 0.02 * self.budget) - now
         share = min(1.0, max(0.0, (now - self._first) / max(1e-6, now + left - self._first)))
-        start = max(share, last.end if last else 0.0)  # the schedule never goes back
+        start = max(share, last.share(last.steps) if last else 0.0)  # the schedule never goes back
         small = start < self.grow
         took = self._step_seconds(small)
         batch = self.portions[small].batch
@@ -265,7 +280,7 @@ def read_stretches(run: Run) -> list[Stretch]:
     """What pace.json says; empty before the first stretch."""
     if not (run.root / FILE).exists():
         return []
-    found = [Stretch(**{key: one[key] for key in _KEYS}) for one in run.read_json(FILE, list[schemas.Stretch])]
+    found = [Stretch(**{key: one[key] for key in _KEYS if key in one}) for one in run.read_json(FILE, list[schemas.Stretch])]
     for before, one in pairwise(found):
         goes_on = (one.step, one.seen) == (before.step + before.steps, before.seen + before.steps * before.batch)
         if not goes_on or one.epoch - before.epoch not in (0, 1) or not before.steps or one.start < before.start:
@@ -288,4 +303,5 @@ def drop_unfinished(run: Run) -> None:
 
 def write_stretches(run: Run, stretches: Sequence[Stretch]) -> None:
     """pace.json, anew."""
-    run.write_json(FILE, [asdict(one) for one in stretches])
+    whole = [asdict(one) for one in stretches]
+    run.write_json(FILE, [{key: value for key, value in one.items() if value is not None} for one in whole])

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from maskwright.terminal import WIDE, Progress, duration, fitted
 from maskwright.training.module import SegmentationTraining
+from maskwright.training.optim import rates
 from maskwright.training.pace import Pace
 
 _SPARSE = 10.0  # seconds between the lines of epochs where not every one is wanted
@@ -95,7 +96,7 @@ class TrainingProgress(pl.Callback):
         wanted = self.every_epoch or (not self.progress.is_live and now - self._told_at >= _SPARSE)
         if trainer.is_global_zero and wanted:
             self._told_at = now
-            rate = trainer.optimizers[0].param_groups[-1]["lr"]
+            rate = rates(trainer.optimizers[0])["lr"]
             pieces = epoch_pieces(self._label(), pl_module.epoch_scores, rate, now - self._epoch_began)
             self.progress.tell(fitted(pieces, self.columns))
 

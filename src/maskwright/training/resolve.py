@@ -18,7 +18,7 @@ from maskwright.data.geometry import Tiling, View
 from maskwright.data.sampling import choose_focus, choose_sampling
 from maskwright.data.store import PixelStore
 from maskwright.data.traits import Traits, measure_traits
-from maskwright.errors import DataError, must
+from maskwright.errors import DataError, counted, must
 from maskwright.losses.auto import resolve_loss
 from maskwright.models.choice import choose_model
 from maskwright.models.devices import choose_device, choose_precision, refuse_unfit_precision
@@ -255,7 +255,8 @@ def _repeats(config: Config, dataset: Dataset) -> tuple[int, str]:
     least = LEAST_INPUTS_EPOCH / len(train)
     if windows >= least:
         return max(1, round(windows)), "windows that cover an image once"
-    return math.ceil(least), f"{len(train)} images make short epochs; {LEAST_INPUTS_EPOCH} inputs keep validation a small part"
+    few = f"epochs of {counted(len(train), 'image')} are short"
+    return math.ceil(least), f"{few}; {LEAST_INPUTS_EPOCH} inputs keep validation a small part"
 
 
 def _batch_size(size: int, device: str, inputs: int) -> tuple[int, str]:

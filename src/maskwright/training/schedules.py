@@ -11,7 +11,7 @@ from typing import Any
 
 from maskwright.config.base import Auto, higher_is_better
 from maskwright.config.optim import OptimConfig
-from maskwright.errors import listed
+from maskwright.errors import counted, listed
 
 # keys that only some schedules look at
 USES = {"every": ("step",), "gamma": ("step", "exponential"), "period": ("cyclic",), "low": ("cyclic",), "power": ("poly",),
@@ -118,14 +118,15 @@ def settle_schedule(config: OptimConfig, epochs: int) -> tuple[dict[str, Any], d
     """
     found: dict[str, tuple[Any, str]] = {}
     if config.schedule == "step":
-        found["every"] = max(1, math.ceil(epochs / _DROPS)), f"a third of {epochs} epochs"
+        found["every"] = max(1, math.ceil(epochs / _DROPS)), f"a third of {counted(epochs, 'epoch')}"
         found["gamma"] = 0.1, "the usual drop"
     elif config.schedule == "exponential":
         gamma = round(_END ** (1 / max(1, epochs - 1)), 6)
-        found["gamma"] = gamma, f"leaves a hundredth of the rate in the last of {epochs} epochs"
+        found["gamma"] = gamma, f"leaves a hundredth of the rate in the last of {counted(epochs, 'epoch')}"
     elif config.schedule == "cyclic":
         cycles = max(1, min(_CYCLES, epochs // 2))  # a cycle of one epoch of one step would never leave its low
-        found["period"] = epochs / cycles, f"whole cycles in {epochs} epochs ({cycles}), so that training ends at a low"
+        why = f"whole cycles in {counted(epochs, 'epoch')} ({cycles}), so that training ends at a low"
+        found["period"] = epochs / cycles, why
     found = {key: value for key, value in found.items() if getattr(config, key) == "auto"}
     return {f"optim.{key}": value for key, (value, _) in found.items()}, {f"optim.{key}": why for key, (_, why) in found.items()}
 
