@@ -60,6 +60,10 @@ def test_what_the_recipe_learns_is_a_start_for_the_network_that_auto_chooses(tmp
     out = tmp_path / "weights.safetensors"
     words = ["--pictures", "8", "--size", "32", "--batch", "2", "--workers", "0", "--out", str(out)]
     subprocess.run([sys.executable, FOLDER / "pretrain.py", *words], check=True, timeout=120)
+    words[1] = "12"
+    went_on = subprocess.run([sys.executable, FOLDER / "pretrain.py", *words, "--resume"], check=True, timeout=120,
+                             capture_output=True, text=True)  # fmt: skip
+    assert went_on.stdout.endswith("12 pictures\n")
     with safe_open(out, "pt") as file:
         assert file.metadata()["licence"] == "Apache-2.0"
     model = build_model(SmpConfig(encoder="resnet18", weights=str(out), **SLIM), TWO)
