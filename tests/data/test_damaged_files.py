@@ -214,7 +214,7 @@ def test_one_function_opens_pictures() -> None:
         names = [ast.unparse(call) for call in calls]
         if any(name in ("Image.open", "PIL.Image.open", "TiffFile", "tifffile.TiffFile", "tifffile.imread") for name in names):
             found[path.relative_to(sources).as_posix()] = True
-    assert set(found) == {"data/decoding.py", "data/deep.py"}
+    assert set(found) == {"data/decoding.py", "data/images.py"}
 
 
 def test_postscript_under_the_name_of_a_picture_runs_nothing(tmp_path: Path) -> None:

@@ -16,9 +16,8 @@ from PIL import Image
 
 from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit
-from maskwright.data.dataset import Record
+from maskwright.data.dataset import PartialListing, Record
 from maskwright.data.opening import open_dataset
-from maskwright.data.partial import PartialListing
 from maskwright.data.readers import list_records
 from maskwright.errors import DataError
 

@@ -19,8 +19,7 @@ from maskwright.data.geometry import View
 from maskwright.data.loader import EpochKeys, TrainSamples, train_loader
 from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.store import PixelStore, choose_place
-from maskwright.data.synthetic import make
-from maskwright.data.synthetic.layouts import LAYOUTS
+from maskwright.data.synthetic import LAYOUTS, make
 from maskwright.errors import RunError
 from maskwright.runtime import free_memory
 

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskwright.data.synthetic import GENERATORS, make
-from maskwright.data.synthetic.writing import split_sizes
+from maskwright.data.synthetic import GENERATORS, make, split_sizes
 from maskwright.errors import RunError, UsageError
 
 TINY = (48, 64)

@@ -12,8 +12,7 @@ from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit
 from maskwright.data.opening import open_dataset
 from maskwright.data.record import data_document, read_split
-from maskwright.data.synthetic import make
-from maskwright.data.synthetic.layouts import LAYOUTS
+from maskwright.data.synthetic import LAYOUTS, make
 from maskwright.errors import UsageError
 
 COUNT, SIZE = 9, (48, 56)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from maskwright.data.augment_choice import choose_augment
+from maskwright.data.augment import choose_augment
 from maskwright.data.dataset import IGNORE
 from maskwright.data.traits import Traits, traits_of
 

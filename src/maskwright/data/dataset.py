@@ -7,9 +7,12 @@ is uint8 inside the program; how its files' bands and tones become that is the b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from maskwright.errors import DataError
 
 IGNORE = 255  # in decoded masks, whatever the files use; so at most 255 classes
 SPLITS = ("train", "val", "test")
@@ -196,3 +199,20 @@ class Dataset:
         chosen = [item for item in self.items if split is None or item.record.split == split]
         totals = [sum(item.class_pixels[index] for item in chosen) for index in range(self.classes.num_classes)]
         return [total / max(1, sum(totals)) for total in totals]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One thing a listing lacks or holds too much of; `code` is a finding's, such as unpaired."""
+
+    code: str
+    files: tuple[Path, ...]
+    told: str
+
+
+class PartialListing(DataError):
+    """Raised by a reader that is sure of some records and not of others; `listing` holds those it is sure of."""
+
+    def __init__(self, message: str, listing: Listing, gaps: Sequence[Gap]) -> None:
+        super().__init__(message)
+        self.listing, self.gaps = listing, tuple(gaps)

@@ -19,17 +19,16 @@ from typing import Any
 import numpy as np
 
 from maskwright.config.data import DataConfig
-from maskwright.data.bands import decide_bands, read_heads
 from maskwright.data.checks.duplicates import nearly_the_same
 from maskwright.data.checks.signatures import Signature, signature
 from maskwright.data.dataset import IGNORE, SPLITS, Bands, ClassMap, Dataset, Item, Listing, Record
 from maskwright.data.decoding import decoding, map_ahead, quiet
-from maskwright.data.deep import Head
 from maskwright.data.description import described
-from maskwright.data.forms.loaded import CLAIMS
+from maskwright.data.forms.pictures import CLAIMS
 from maskwright.data.grouping import Near
+from maskwright.data.images import Head
 from maskwright.data.masks import decide_classes, refuse_unknown_values, uses_colours
-from maskwright.data.raw import Raw, code_labels, read_record
+from maskwright.data.raw import Raw, code_labels, decide_bands, read_heads, read_record
 from maskwright.data.readers import list_records
 from maskwright.data.splits import Dealt, assign_splits, to_deal
 from maskwright.data.store import PixelStore, choose_place

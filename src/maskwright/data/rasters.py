@@ -21,7 +21,7 @@ import numpy as np
 
 from maskwright.data.dataset import Window
 from maskwright.data.decoding import MOST_IN_TIFF, decoding, read_bytes, refuse_too_large
-from maskwright.data.deep import TIFF_STARTS, Head, open_tiff, without_fill
+from maskwright.data.images import TIFF_STARTS, Head, open_tiff, without_fill
 from maskwright.errors import DataError, install_command, listed
 
 # GDAL knows two hundred kinds of files, some of which name others, on the disk or the network, whatever a file's name is

@@ -18,8 +18,7 @@ import numpy as np
 
 from maskwright.data.dataset import Bands
 from maskwright.data.decoding import MOST_IN_TIFF, decoding, read_bytes, refuse_bomb
-from maskwright.data.deep import TIFF_STARTS, open_tiff, tiff_head
-from maskwright.data.images import to_uint8
+from maskwright.data.images import TIFF_STARTS, open_tiff, tiff_head, to_uint8
 from maskwright.data.pictures import shown
 from maskwright.data.rasters import georeferenced, opened, rasterio_for, read_window
 from maskwright.prediction.prediction import read_pixels, refuse_other_kind

@@ -16,8 +16,7 @@ from maskwright.data.checks.findings import Finding
 from maskwright.data.checks.repair_operations import nearest
 from maskwright.data.dataset import SPLITS, ClassMap
 from maskwright.data.decoding import read_bytes
-from maskwright.data.deep import turn
-from maskwright.data.images import decode_colours
+from maskwright.data.images import decode_colours, turn
 from maskwright.errors import MaskwrightError, listed
 from maskwright.reports import audit_pictures as draw
 from maskwright.reports.audit_pictures import Meaning, Picture, Seen

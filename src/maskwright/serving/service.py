@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 
 from maskwright.data.dataset import IGNORE
 from maskwright.data.decoding import PICTURE_FORMATS, open_picture
-from maskwright.data.deep import TIFF_STARTS, tiff_head
+from maskwright.data.images import TIFF_STARTS, tiff_head
 from maskwright.data.tiles import predict_bands
 from maskwright.errors import DataError, is_out_of_memory, listed
 from maskwright.prediction.prediction import decode_pixels

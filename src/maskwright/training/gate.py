@@ -19,8 +19,8 @@ from maskwright.data.checks.findings import CODES, Finding
 from maskwright.data.checks.signatures import Signature
 from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import Record
-from maskwright.data.deep import Head
 from maskwright.data.description import check_command
+from maskwright.data.images import Head
 from maskwright.data.opening import Opened, Progress, open_dataset
 from maskwright.data.raw import Raw
 from maskwright.errors import ConfigError, DataError, listed, unknown

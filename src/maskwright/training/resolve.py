@@ -12,7 +12,7 @@ import torch
 from maskwright.config import Config
 from maskwright.config.augment import AlbumentationsOp, CustomOp
 from maskwright.config.base import seconds_of
-from maskwright.data.augment_choice import choose_augment
+from maskwright.data.augment import choose_augment
 from maskwright.data.dataset import Dataset
 from maskwright.data.geometry import Tiling, View
 from maskwright.data.sampling import choose_focus, choose_sampling

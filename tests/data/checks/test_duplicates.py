@@ -22,8 +22,8 @@ from maskwright.data.checks.findings import Finding
 from maskwright.data.checks.landmarks import turn_between, turned, turned_picture
 from maskwright.data.checks.signatures import check_sum, signature
 from maskwright.data.dataset import Record
-from maskwright.data.deep import Head
 from maskwright.data.grouping import Clusters
+from maskwright.data.images import Head
 from maskwright.data.synthetic import GENERATORS
 
 HEIGHT, WIDTH = 120, 160

@@ -13,8 +13,7 @@ from scipy.io import loadmat, savemat
 from data.layouts import blocks, noise, save
 from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit
-from maskwright.data.forms.arrays import decode_array
-from maskwright.data.forms.matlab import read_mat
+from maskwright.data.forms.arrays import decode_array, read_mat
 from maskwright.data.opening import open_dataset
 from maskwright.errors import DataError
 

@@ -13,7 +13,7 @@ from pycocotools import mask as oracle
 from data.layouts import runs, save
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import IGNORE, Listing
-from maskwright.data.forms import coco_file, rle
+from maskwright.data.forms import coco
 from maskwright.data.forms.outlines import cropped, disc, fill, joined
 from maskwright.data.masks import decide_classes
 from maskwright.data.opening import open_dataset
@@ -139,9 +139,9 @@ def test_run_lengths_agree_with_pycocotools(seed: int) -> None:
     size = (int(rng.integers(1, 300)), int(rng.integers(1, 300)))
     inside = rng.random(size) < rng.choice([0.001, 0.1, 0.5, 0.99])
     packed = oracle.encode(np.asfortranarray(inside.astype(np.uint8)))
-    assert (rle.pixels_of(packed["counts"].decode(), *size) == inside).all()
-    assert (rle.pixels_of(runs(inside)["counts"], *size) == inside).all()
-    assert rle.unpack(packed["counts"].decode()).tolist() == runs(inside)["counts"]
+    assert (coco.pixels_of(packed["counts"].decode(), *size) == inside).all()
+    assert (coco.pixels_of(runs(inside)["counts"], *size) == inside).all()
+    assert coco.unpack(packed["counts"].decode()).tolist() == runs(inside)["counts"]
 
 
 HUGE = {
@@ -154,7 +154,7 @@ HUGE = {
 def test_absurd_run_lengths_are_refused(case: str) -> None:
     """Lengths whose sum wraps around to the picture's size wrote past the end of a buffer."""
     with pytest.raises(ValueError, match=r"longer than|cut off"):
-        rle.pixels_of(HUGE[case], 2, 3)
+        coco.pixels_of(HUGE[case], 2, 3)
 
 
 def test_absurd_run_lengths_in_a_file_are_one_sentence(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_absurd_run_lengths_in_a_file_are_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("counts", ["6", "P", "é", [3, -1, 4], "0" * 5, []])
 def test_run_lengths_that_do_not_fill_the_picture_are_refused(counts: Any) -> None:
     with pytest.raises(ValueError):
-        rle.pixels_of(counts, 2, 3) if counts != "6" else rle.pixels_of(counts, 2, 4)
+        coco.pixels_of(counts, 2, 3) if counts != "6" else coco.pixels_of(counts, 2, 4)
 
 
 def test_values_are_category_ids_and_small_objects_lie_on_large_ones(tmp_path: Path) -> None:
@@ -277,12 +277,12 @@ def test_one_file_may_be_named(tmp_path: Path) -> None:
 
 def test_a_file_is_parsed_once(tmp_path: Path) -> None:
     path = write(tmp_path, document([thing(3, box(1, 1, 3, 3))], count=3))
-    first = coco_file.parse(path)
+    first = coco.parse(path)
     for place in range(3):
         values(tmp_path, place)
-    assert coco_file.parse(path) is first
+    assert coco.parse(path) is first
     write(tmp_path, document([thing(9, box(1, 1, 3, 3))], count=3))
-    assert coco_file.parse(path) is not first
+    assert coco.parse(path) is not first
     assert (values(tmp_path) == 9).sum() == 4
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from data.layouts import LAYOUTS, noise, raster, save
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import IGNORE, Bands, Listing, MaskForm, Record
-from maskwright.data.forms import rasters as form
+from maskwright.data.forms import pictures as form
 from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.rasters import georeferenced, new_like, raster_pixels, read_georeference
 from maskwright.data.rasters import opened as opened_raster
@@ -311,7 +311,7 @@ def test_without_rasterio_it_is_one_sentence(tmp_path: Path, monkeypatch: pytest
 def test_colours_of_a_mask_need_three_bands(tmp_path: Path) -> None:
     mask = raster(tmp_path / "m.tif", np.zeros((4, 4), np.uint16))
     with pytest.raises(DataError, match="must hold a colour a pixel; got 1 bands of uint16"):
-        form.load(Record("m", mask, mask, form=MaskForm("raster", "colour")), (4, 4))
+        form.load_raster(Record("m", mask, mask, form=MaskForm("raster", "colour")), (4, 4))
 
 
 def test_train_and_predict_on_five_bands_of_16_bits(tmp_path: Path) -> None:

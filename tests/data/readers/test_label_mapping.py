@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maskwright.data.readers.label_mapping import LabelMapping, read_label_mapping
+from maskwright.data.readers.workshop import LabelMapping, read_label_mapping
 from maskwright.errors import DataError
 
 IDS = {"background": 0, "water": 1, "road": 2}

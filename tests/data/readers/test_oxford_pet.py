@@ -10,9 +10,8 @@ import pytest
 
 from data.layouts import coded, make_oxford_pet, make_voc, noise, save
 from maskwright.config.data import DataConfig
-from maskwright.data.dataset import IGNORE, Listing
+from maskwright.data.dataset import IGNORE, Listing, PartialListing
 from maskwright.data.opening import Opened, open_dataset
-from maskwright.data.partial import PartialListing
 from maskwright.data.readers import list_records
 from maskwright.errors import DataError
 

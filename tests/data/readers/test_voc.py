@@ -9,9 +9,8 @@ import pytest
 
 from data.layouts import VOC_NAMES, VOC_PALETTE, blocks, coded, make_voc, noise, save, voc_colour
 from maskwright.config.data import DataConfig
-from maskwright.data.dataset import IGNORE, Listing
+from maskwright.data.dataset import IGNORE, Listing, PartialListing
 from maskwright.data.opening import Opened, open_dataset
-from maskwright.data.partial import PartialListing
 from maskwright.data.readers import list_records
 from maskwright.data.readers.voc import NAMES, VOID_COLOUR
 from maskwright.errors import DataError

@@ -16,21 +16,20 @@ from pathlib import Path
 
 from maskwright import runtime
 from maskwright.config.data import DataConfig
-from maskwright.data.bands import decide_bands, read_heads
 from maskwright.data.checks import rules_files, rules_images, rules_masks, rules_meaning, rules_set
 from maskwright.data.checks.duplicates import Pair, duplicate_findings, equal_pairs, near_pairs
 from maskwright.data.checks.facts import PairFacts, folder_of, look
 from maskwright.data.checks.findings import Audit, Finding, grave_first
 from maskwright.data.checks.rules_set import class_shares
 from maskwright.data.checks.survey import Survey
-from maskwright.data.dataset import IGNORE, RGB, SPLITS, Bands, ClassMap, Item, Listing
+from maskwright.data.dataset import IGNORE, RGB, SPLITS, Bands, ClassMap, Gap, Item, Listing, PartialListing
 from maskwright.data.decoding import map_ahead, quiet
-from maskwright.data.deep import Head
 from maskwright.data.description import described
 from maskwright.data.grouping import AUTO, Clusters
+from maskwright.data.images import Head
 from maskwright.data.masks import decide_classes, known_values, labels_of, uses_colours
 from maskwright.data.opening import Progress, as_colours, mask_name
-from maskwright.data.partial import Gap, PartialListing
+from maskwright.data.raw import decide_bands, read_heads
 from maskwright.data.readers import list_records
 from maskwright.data.splits import assign_splits, to_deal
 from maskwright.errors import DataError

@@ -18,9 +18,8 @@ from maskwright.data.checks.facts import channels_of
 from maskwright.data.checks.smoothing import snapped
 from maskwright.data.dataset import IGNORE, Record
 from maskwright.data.decoding import read_bytes
-from maskwright.data.deep import turn
 from maskwright.data.forms import LoadedMask, load_mask
-from maskwright.data.images import decode_colours
+from maskwright.data.images import decode_colours, turn
 from maskwright.data.raw import compact, read_head
 from maskwright.errors import DataError
 

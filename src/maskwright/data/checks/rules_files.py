@@ -9,8 +9,8 @@ from maskwright.data.checks.facts import PairFacts, name_in
 from maskwright.data.checks.findings import Finding, Repair
 from maskwright.data.checks.repair_operations import same_aspect
 from maskwright.data.checks.survey import Survey, mask_files
-from maskwright.data.deep import TURNED
-from maskwright.data.partial import Gap
+from maskwright.data.dataset import Gap
+from maskwright.data.images import TURNED
 from maskwright.errors import counted, listed
 
 _PLAINLY = 1.5  # a turned mask follows the image's edges so much better than the mask as it is

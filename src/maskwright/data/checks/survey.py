@@ -14,10 +14,9 @@ from maskwright.config.data import DataConfig, MaskValue
 from maskwright.data.checks.duplicates import nearly_the_same
 from maskwright.data.checks.facts import NEARLY_GREY, PairFacts
 from maskwright.data.checks.smoothing import Sorted, sort_values
-from maskwright.data.dataset import ClassMap, Listing
+from maskwright.data.dataset import ClassMap, Gap, Listing
 from maskwright.data.grouping import Near
 from maskwright.data.masks import known_values, named_classes, uses_colours
-from maskwright.data.partial import Gap
 from maskwright.errors import listed
 
 BACKGROUND_NAMES = frozenset({"background", "bg", "back", "none", "nothing", "other", "rest", "outside"})

@@ -13,8 +13,8 @@ import numpy as np
 
 from maskwright.data.dataset import Record
 from maskwright.data.decoding import decoding
-from maskwright.data.forms import coco, instances, labelme, pictures, rasters
-from maskwright.data.forms.loaded import LoadedMask
+from maskwright.data.forms import coco, instances, labelme, pictures
+from maskwright.data.forms.pictures import LoadedMask
 
 # name → (record, (height, width) of its upright image) → raw values and hash
 FORMS: dict[str, Callable[[Record, tuple[int, int]], LoadedMask]] = {
@@ -23,7 +23,7 @@ FORMS: dict[str, Callable[[Record, tuple[int, int]], LoadedMask]] = {
     "coco": coco.load,
     "labelme": labelme.load,
     "instances": instances.load,
-    "raster": rasters.load,
+    "raster": pictures.load_raster,
 }
 
 

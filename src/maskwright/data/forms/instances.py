@@ -17,7 +17,7 @@ import numpy as np
 
 from maskwright.data.dataset import Record
 from maskwright.data.decoding import read_bytes
-from maskwright.data.forms.loaded import LoadedMask
+from maskwright.data.forms.pictures import LoadedMask
 from maskwright.data.images import decode_mask
 from maskwright.data.layout import SUFFIXES
 from maskwright.errors import DataError, listed

@@ -18,8 +18,8 @@ import numpy as np
 
 from maskwright.data.dataset import Record
 from maskwright.data.decoding import load_json, open_picture
-from maskwright.data.forms.loaded import LoadedMask
 from maskwright.data.forms.outlines import Patch, disc, fill
+from maskwright.data.forms.pictures import LoadedMask
 from maskwright.errors import DataError, counted, listed
 
 BACKGROUND_NAMES = ("_background_", "background")

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskwright.config.data import DataConfig
-from maskwright.data.dataset import Listing
+from maskwright.data.dataset import Listing, PartialListing
 from maskwright.data.layout import remembering_walks
-from maskwright.data.partial import PartialListing
 from maskwright.data.readers import coco, cvat, folders, geotiff, instances, labelme, oxford_pet, pairs_csv, voc, workshop
 from maskwright.data.readers.lists import told_apart
-from maskwright.data.readers.matlab_names import with_matlab_names
-from maskwright.data.readers.split_files import with_listed_splits
+from maskwright.data.readers.sidecars import with_listed_splits, with_matlab_names
 from maskwright.errors import DataError, as_typed, is_text, listed
 
 

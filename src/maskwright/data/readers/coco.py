@@ -14,7 +14,7 @@ from pathlib import Path
 from maskwright.config.data import DataConfig, is_colour
 from maskwright.data.dataset import Listing, MaskForm, Record
 from maskwright.data.decoding import is_file
-from maskwright.data.forms.coco_file import BACKGROUND, CROWD, CocoFile, CocoImage, looks_like_coco, parse
+from maskwright.data.forms.coco import BACKGROUND, CROWD, CocoFile, CocoImage, looks_like_coco, parse
 from maskwright.data.forms.labelme import BACKGROUND_NAMES
 from maskwright.data.layout import SPLIT_NAMES
 from maskwright.data.masks import named_values

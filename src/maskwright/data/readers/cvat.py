@@ -7,9 +7,8 @@ from pathlib import Path
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing
 from maskwright.data.layout import IMAGE_NAMES
-from maskwright.data.readers.labelmap import LABELMAP, has_colours, read_labelmap
 from maskwright.data.readers.lists import whole
-from maskwright.data.readers.voc import IMAGES, LISTS, MASKS, read_lists, read_records
+from maskwright.data.readers.voc import IMAGES, LABELMAP, LISTS, MASKS, has_colours, read_labelmap, read_lists, read_records
 from maskwright.errors import DataError, listed
 
 

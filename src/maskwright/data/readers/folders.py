@@ -9,12 +9,11 @@ import yaml
 
 from maskwright.config.data import DataConfig
 from maskwright.config.yaml_text import load_yaml
-from maskwright.data.dataset import Listing, Record
+from maskwright.data.dataset import Gap, Listing, PartialListing, Record
 from maskwright.data.decoding import read_text
 from maskwright.data.discovery import Found, find_images_and_masks, in_splits
 from maskwright.data.kinds import Files
 from maskwright.data.pairing import certain, pair
-from maskwright.data.partial import Gap, PartialListing
 from maskwright.data.readers.lists import record_id
 from maskwright.errors import DataError, listed
 

@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maskwright.config.data import DataConfig, is_colour
-from maskwright.data.dataset import Listing, MaskForm, Record
+from maskwright.data.dataset import Gap, Listing, MaskForm, PartialListing, Record
 from maskwright.data.decoding import is_file, read_bytes
 from maskwright.data.forms.labelme import BACKGROUND_NAMES, IGNORE_NAME, IGNORED, LabelMeFile, parse
 from maskwright.data.layout import IMAGE_NAMES, SPLIT_NAMES, SUFFIXES, files_below
 from maskwright.data.masks import named_values
-from maskwright.data.partial import Gap, PartialListing
 from maskwright.data.readers.folders import CLASSES_FILE, read_classes
 from maskwright.errors import DataError, counted, listed
 

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from maskwright.data.dataset import Listing, Record
+from maskwright.data.dataset import Gap, Listing, PartialListing, Record
 from maskwright.data.decoding import read_text
 from maskwright.data.layout import image_files
-from maskwright.data.partial import Gap, PartialListing
 from maskwright.errors import DataError, listed
 
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskwright.config.data import DataConfig
-from maskwright.data.dataset import Listing, MaskForm, Record
-from maskwright.data.partial import Gap
+from maskwright.data.dataset import Gap, Listing, MaskForm, Record
 from maskwright.data.readers.lists import files_by_name, missing_files, others_note, read_lines, record_id, whole
 from maskwright.errors import DataError, listed
 

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskwright.config.data import DataConfig
-from maskwright.data.dataset import Listing, Record
+from maskwright.data.dataset import Gap, Listing, PartialListing, Record
 from maskwright.data.decoding import is_file, read_text
 from maskwright.data.layout import SPLIT_NAMES
-from maskwright.data.partial import Gap, PartialListing
 from maskwright.data.readers.folders import read_classes
 from maskwright.data.readers.lists import record_id
 from maskwright.errors import DataError, counted, listed

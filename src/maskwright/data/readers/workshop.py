@@ -1,23 +1,218 @@
-"""The satellite workshop's layout: TRAIN_VAL_SET/{IMAGES,MASKS}, TEST_SET/ and label_mapping.json."""
+"""The satellite workshop's layout: TRAIN_VAL_SET/{IMAGES,MASKS}, TEST_SET/ and label_mapping.json.
+
+label_mapping.json is read in every form people write: names, ids and colours, either way round, as a list, or nested.
+
+{"water": 1}   {"1": "water"}   {"water": [0, 0, 255]}   {"water": "#0000ff"}   {"0,0,255": "water"}
+[{"name": "water", "id": 1, "color": [0, 0, 255]}]   ["background", "water"]   {"classes": {…any of these…}}
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from maskwright.config.data import DataConfig
-from maskwright.data.dataset import Listing, Record
-from maskwright.data.decoding import read_bytes
+from maskwright.data.dataset import Gap, Listing, Record
+from maskwright.data.decoding import read_bytes, read_text
 from maskwright.data.discovery import find_images_and_masks, role_folders
 from maskwright.data.images import decode_colours, decode_mask
 from maskwright.data.layout import image_files
-from maskwright.data.partial import Gap
 from maskwright.data.readers.folders import read_pairs
-from maskwright.data.readers.label_mapping import read_label_mapping
 from maskwright.data.readers.lists import whole
+from maskwright.data.readers.voc import background_first
 from maskwright.errors import DataError, as_typed, listed
+
+_NESTS = ("classes", "labels", "label_mapping", "mapping")
+_NAME_KEYS = ("name", "label", "class", "class_name")
+_ID_KEYS = ("id", "value", "index", "class_id", "label", "class")
+_COLOUR_KEYS = ("color", "colour", "rgb", "hex", "color_rgb")
+_HEX = re.compile(r"\s*#([0-9a-fA-F]{6})\s*")
+_TRIPLE = re.compile(r"\s*(?:rgb)?\s*+[\[(]?\s*+(\d{1,9})\s*+,\s*+(\d{1,9})\s*+,\s*+(\d{1,9})\s*+[\])]?\s*")
+_HOW = 'Write {"water": 1, "road": 2}, or {"water": [0, 0, 255], "road": "#804080"}.'
+
+
+@dataclass(frozen=True)
+class LabelMapping:
+    """Names with ids, with colours (0xRRGGBB), or with both; `unused` are keys beside the classes."""
+
+    ids: dict[str, int] | None
+    colours: dict[str, int] | None
+    unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    id: int | None = None
+    colour: int | None = None
+
+
+class _WrongError(Exception):
+    """What is wrong with an entry: what must hold, and what was found."""
+
+
+def read_label_mapping(path: Path) -> LabelMapping:
+    """What the file says of each class.
+
+    Classes with ids are ordered by these, others as they stand, `background` first.
+    """
+    try:
+        tree = json.loads(read_text(path), object_pairs_hook=_unique_keys)
+    except json.JSONDecodeError as error:
+        raise DataError(f"`{path}` must be JSON; {error.msg} on line {error.lineno}. Mend that line.") from None
+    except RecursionError:
+        raise DataError(f"`{path}` must hold classes; it is nested too deep. {_HOW}") from None
+    except _WrongError as wrong:
+        raise DataError(f"`{path}` must {wrong}. Keep one of them.") from None
+    except ValueError as error:  # numbers of thousands of digits
+        raise DataError(f"`{path}` must hold classes; {error}. {_HOW}") from None
+    unused: list[str] = []
+    while isinstance(tree, dict) and len(nests := [key for key in tree if _is_nest(key, tree[key])]) == 1:
+        unused += [key for key in tree if key != nests[0]]
+        tree = tree[nests[0]]
+    try:
+        entries = _entries(tree)
+        if twice := _twice(entry.name for entry in entries):
+            raise _WrongError(f"name each class once; got {twice} more than once")
+        if not entries:
+            raise _WrongError("name the classes; it names none")
+        ids = {entry.name: entry.id for entry in entries if entry.id is not None}
+        colours = {entry.name: entry.colour for entry in entries if entry.colour is not None}
+        if max(len(ids), len(colours)) < len(entries):
+            most, kind = (ids, "id") if len(ids) > len(colours) else (colours, "colour")
+            odd = listed(repr(entry.name) for entry in entries if entry.name not in most)
+            raise _WrongError(f"give every class an id or every class a colour; got no {kind} for {odd}")
+    except _WrongError as wrong:
+        raise DataError(f"`{path}` must {wrong}. {_HOW}") from None
+    by_id = dict(sorted(ids.items(), key=lambda item: item[1])) if len(ids) == len(entries) else None
+    return LabelMapping(by_id, background_first(colours) if len(colours) == len(entries) else None, tuple(unused))
+
+
+def _twice(names: Iterable[str]) -> str:
+    found = sorted(name for name, number in Counter(names).items() if number > 1)
+    return listed(map(repr, found)) if found else ""
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON readers keep the last of equal keys without a word; a class would be lost."""
+    if twice := _twice(key for key, _ in pairs):
+        raise _WrongError(f"have each key once; got {twice} more than once")
+    return dict(pairs)
+
+
+def _is_nest(key: str, value: Any) -> bool:
+    """A table or a list of classes, and not the colour or the object of a class that happens to be called `labels`."""
+    if key.lower() not in _NESTS:
+        return False
+    if isinstance(value, dict):
+        return not {key.lower() for key in value} <= {*_NAME_KEYS, *_ID_KEYS, *_COLOUR_KEYS} or not value
+    return isinstance(value, list) and not (value and all(isinstance(part, int | float) for part in value))
+
+
+def _entries(tree: Any) -> list[_Entry]:
+    if isinstance(tree, list) and tree and all(isinstance(part, str) for part in tree):
+        return [_entry(part, place, None, part) for place, part in enumerate(tree)]
+    if isinstance(tree, list):
+        return [_from_object(part, None, f"entry {place}") for place, part in enumerate(tree, start=1)]
+    if isinstance(tree, dict):
+        return [_from_pair(key, value) for key, value in tree.items()]
+    raise _WrongError(f"hold a table or a list of classes; got {_short(tree)}")
+
+
+def _from_pair(key: str, value: Any) -> _Entry:
+    """One `key: value`, whichever of them is the name."""
+    got = f"{json.dumps(key, ensure_ascii=False)}: {_short(value)}"
+    if isinstance(value, dict):
+        return _from_object(value, key, repr(key))
+    match _kind(key), _kind(value):
+        case "name", "id":
+            return _entry(key, value, None, got)
+        case "name", _:
+            return _entry(key, None, value, got)
+        case kind, "name":
+            return _entry(value, key, None, got) if kind == "id" else _entry(value, None, key, got)
+        case "id", "colour":  # nothing names them
+            return _entry(f"class_{_number(key)}", key, value, got)
+        case "id", _:
+            raise _WrongError(f"have a name for each id; got {got}, where it is not clear which is which")
+        case _:
+            raise _WrongError(f"give a colour a name; got {got}")
+
+
+def _from_object(value: Any, key: str | None, where: str) -> _Entry:
+    """An object of name, id and colour; the key it stands at tells what it lacks."""
+    if not isinstance(value, dict):
+        raise _WrongError(f"have objects of name and id or colour in a list; {where} is {_short(value)}")
+    fields = {name.lower(): part for name, part in value.items()}
+    # `label` and `class` may hold the name or the number
+    is_name = {one: one in _NAME_KEYS and isinstance(part, str) for one, part in fields.items()}
+    found = {
+        "name": next((fields[one] for one in _NAME_KEYS if is_name.get(one)), None),
+        "id": next((fields[one] for one in _ID_KEYS if one in fields and not is_name[one]), None),
+        "colour": next((fields[one] for one in _COLOUR_KEYS if fields.get(one) is not None), None),
+    }
+    if {"r", "g", "b"} <= set(fields):
+        found["colour"] = [fields["r"], fields["g"], fields["b"]]
+    if key is not None and found[_kind(key)] is None:
+        found[_kind(key)] = key
+    if found["name"] is None or (found["id"] is None and found["colour"] is None):
+        lacks = "name" if found["name"] is None else "id or a colour"
+        got = f"{where} has no {lacks}, got {_short(value)}"
+        raise _WrongError(f"give each class a name and an id or a colour; {got}")
+    return _entry(found["name"], found["id"], found["colour"], where)
+
+
+def _entry(name: str, id_: Any, colour: Any, got: str) -> _Entry:
+    """An entry whose parts are valid."""
+    if not name.strip():
+        raise _WrongError(f"have names that are not empty; got {got}")
+    number = _number(id_) if isinstance(id_, str) and id_.strip().isdecimal() else id_
+    if number is not None and (type(number) is not int or not 0 <= number <= 65535):
+        got = got if ":" in got else f"{_short(id_)} in {got}"
+        raise _WrongError(f"give each class an id from 0 to 65535, or a colour; got {got}")
+    if number is None and colour is None:
+        raise _WrongError(f"give each class an id from 0 to 65535, or a colour; got {got}")
+    return _Entry(name.strip(), number, None if colour is None else _colour(colour))
+
+
+def _kind(value: Any) -> str:
+    """What a key or value is by its form; of what is none of them an id is asked for."""
+    if isinstance(value, str) and not value.strip().isdecimal():
+        return "colour" if _HEX.fullmatch(value) or _TRIPLE.fullmatch(value) else "name"
+    return "colour" if isinstance(value, list) else "id"
+
+
+def _number(digits: str) -> int:
+    """Python refuses to read numbers of thousands of digits; whatever is so long is too large for an id."""
+    return int(digits) if len(digits) < 100 else 10**9
+
+
+def _colour(value: Any) -> int:
+    """'#rrggbb', 'r,g,b' or [r, g, b] → 0xRRGGBB"""
+    parts = value if isinstance(value, list) else ()
+    if isinstance(value, str) and (match := _HEX.fullmatch(value)):
+        return int(match[1], 16)
+    if isinstance(value, str) and (match := _TRIPLE.fullmatch(value)):
+        parts = [int(part) for part in match.groups()]
+    if len(parts) != 3 or not all(type(part) is int and 0 <= part <= 255 for part in parts):
+        wish = 'write colours as [r, g, b] of whole numbers from 0 to 255 or as "#rrggbb"'
+        raise _WrongError(f"{wish}; got {_short(value)}")
+    red, green, blue = parts
+    return (red << 16) | (green << 8) | blue
+
+
+def _short(value: Any) -> str:
+    """A value as JSON, cut short."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "…"
+
 
 MAPPING = "label_mapping.json"
 _TRAIN_NAMES = ("trainvalset", "tainvalset")  # the workshop's own text has the second
