@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +23,8 @@ from maskwright.config.base import seconds_of
 from maskwright.data.record import class_map
 from maskwright.models import build_model
 from maskwright.runs import Run
+from maskwright.training.callbacks import EndWhenFlat
+from maskwright.training.forecast import is_flat
 from maskwright.training.pace import Pace, PacedKeys, Portion, Stretch, takes_last
 from support import TINY, Outcome, columns, data, finished, maskwright, rows, start, wait_until
 
@@ -44,11 +48,13 @@ def steps_of(pace: Pace) -> Iterator[Stretch]:
         yield from [stretch] * stretch.steps
 
 
-def simulate(budget: float, step: float, validation: float, speed: Callable[[float], float] = STEADY) -> Spent:
+def simulate(
+    budget: float, step: float, validation: float, speed: Callable[[float], float] = STEADY, flat_from: float = math.inf
+) -> Spent:
     """Train by a clock of our own: a step at full size takes `step` seconds times `speed` of the share that is over.
 
     The first step takes eight times as long, the first validation half as long again. Keys are asked for one step ahead,
-    as Lightning does.
+    as Lightning does. From the first validation beyond `flat_from` on, half of what is left is enough.
     """
     now = 1.0
     val_pixels = round(validation / step * 3 * FULL.pixels)
@@ -69,6 +75,9 @@ def simulate(budget: float, step: float, validation: float, speed: Callable[[flo
             pace.ran_step()
         now += validation * speed(now / budget) * (1 if epoch else 1.5)
         epoch += 1
+        if now / budget > flat_from:
+            pace.end_sooner(0.5)
+            flat_from = math.inf
     now += min(1.0, 0.02 * budget)  # weights are written and the process ends
     spent.share, spent.epochs = now / budget, epoch
     return spent
@@ -88,6 +97,31 @@ def test_a_budget_is_kept_by_the_clock_and_its_schedule_completed(budget, step, 
     assert spent.schedule[-1] > 0.95 and spent.schedule == sorted(spent.schedule)
     halves = sum(spent.shown) * SMALL.pixels / sum((SMALL if small else FULL).pixels for small in spent.shown)
     assert 0.4 < halves < 0.9 and spent.shown == sorted(spent.shown, reverse=True)  # small ones first
+
+
+@pytest.mark.parametrize("step", [0.1, 0.8])
+def test_a_flat_curve_ends_sooner_and_its_schedule_is_completed(step):
+    spent = simulate(600, step, validation=2.0, flat_from=0.5)
+    assert 0.74 < spent.share < 0.79  # half of what is left after 0.5 to 0.55
+    assert spent.schedule == sorted(spent.schedule) and spent.schedule[-1] > 0.98
+
+
+def test_only_a_curve_that_stays_where_it_is_is_flat():
+    assert is_flat([{"seconds": 10.0, "val_iou": 0.7}] * 10)
+    assert not is_flat([{"seconds": 10.0, "val_iou": 0.5 + 0.03 * epoch} for epoch in range(10)])
+    assert not is_flat([{"seconds": 10.0, "val_iou": 0.7}] * 2)
+
+
+def test_a_training_that_nobody_gave_a_budget_ends_sooner_where_it_is_flat():
+    """A curve of our own, as a real one that is flat takes minutes; the callback and the pace are the real ones."""
+    history, said = SimpleNamespace(rows=[{"seconds": 30.0, "val_iou": 0.7}] * 10), []
+    pace = Pace(600.0, 300.0, 0.7, {False: FULL, True: SMALL}, clock=lambda: 0.0)
+    callback = EndWhenFlat(history, pace, said.append)  # type: ignore[arg-type]
+    callback.on_train_epoch_end(None, None)  # type: ignore[arg-type]
+    assert 300 < pace.budget < 450 and len(said) == 1
+    resumed = Pace(600.0, 300.0, 0.7, {False: FULL, True: SMALL}, clock=lambda: 0.0)
+    EndWhenFlat(history, resumed, said.append).load_state_dict(callback.state_dict())  # type: ignore[arg-type]
+    assert resumed.budget == pace.budget
 
 
 def test_validation_is_as_frequent_as_it_is_cheap():

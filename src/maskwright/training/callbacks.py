@@ -20,6 +20,7 @@ from maskwright.config import TrainConfig
 from maskwright.config.base import higher_is_better
 from maskwright.models.weights import can_be_mapped
 from maskwright.runs import Run
+from maskwright.training.forecast import is_flat
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import rates
 from maskwright.training.pace import Pace
@@ -27,6 +28,7 @@ from maskwright.training.ranks import Ranks
 
 AfterEpoch = Callable[[int, int, dict[str, float]], bool]
 _NEXT = "checkpoints/best-next.ckpt"  # new best weights, until last.ckpt tells of them
+_FLAT_FROM, _FLAT_REST = 0.4, 0.35  # of a budget from where on it may be cut, and what is left then of its rest
 _SAVE_SHARE = 0.03  # of the time may go into last.ckpt; an epoch of seconds isn't worth half a gigabyte each
 
 
@@ -179,6 +181,29 @@ class KeepPace(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.pace.done:
             trainer.should_stop = True
+
+
+class EndWhenFlat(pl.Callback):
+    """Of a budget that nobody asked for: where validation has stopped improving, what is left of it is cut short."""
+
+    def __init__(self, history: History, pace: Pace, tell: Callable[[str], None]) -> None:
+        self.history, self.pace, self.tell = history, pace, tell
+        self.end: float | None = None  # seconds
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        whole = self.pace.budget
+        if self.end is None and _FLAT_FROM * whole < self.pace.now() < whole and is_flat(self.history.rows):
+            self.end = self.pace.end_sooner(_FLAT_REST)
+            self.tell(
+                f"flat    validation has stopped improving: ends after {self.end:.0f} s of {whole:.0f}; --budget asks for more"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"end": self.end}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.end = state_dict["end"]
+        self.pace.budget = self.end or self.pace.budget
 
 
 class SaveOnInterrupt(pl.Callback):

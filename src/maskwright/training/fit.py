@@ -37,6 +37,7 @@ from maskwright.training.build import build_training, effort_of, num_epochs, see
 from maskwright.training.callbacks import (
     AfterEpoch,
     AskAfterEpoch,
+    EndWhenFlat,
     History,
     KeepPace,
     SaveAfterEpoch,
@@ -54,7 +55,7 @@ from maskwright.training.loggers.book import LogBook, Tell
 from maskwright.training.loggers.callback import Logging, panel_samples
 from maskwright.training.loggers.choice import refuse_missing, settle_log
 from maskwright.training.loggers.surroundings import first_line
-from maskwright.training.pace import drop_unfinished
+from maskwright.training.pace import drop_unfinished, takes_last
 from maskwright.training.plan import Plan, prepare, reading
 from maskwright.training.progress import TrainingProgress
 from maskwright.training.range_test import STEPS as RANGE_STEPS
@@ -248,6 +249,9 @@ def _fit(
                 effort = pace or effort_of(config, opened, training_inputs(config, opened)[1])
                 callbacks.append(TrainingProgress(console, effort, every_epoch))
             callbacks += [KeepPace(pace)] if pace else []
+            nobody_asked = "train.budget" in (run.environment.get("auto") or {})
+            if pace and nobody_asked and not takes_last(config, len(opened.dataset.split("val"))):
+                callbacks.append(EndWhenFlat(history, pace, _telling(console)))
             callbacks += [interrupt] if interrupt else []
             callbacks += [AskAfterEpoch(after_epoch, num_epochs(config), pace)] if after_epoch else []
             callbacks += [StopTogether(ranks), SaveAfterEpoch(keeper)]

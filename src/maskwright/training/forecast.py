@@ -6,7 +6,9 @@ told = more_time(run)        # "twice the time would likely bring val IoU 0.93 â
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +25,7 @@ _FEW = 20  # validation images below which the curve itself is uncertain
 def more_time(run: Run) -> str | None:
     """A sentence on twice the time, with the line that spends it; None for a run without budget or with too short a curve."""
     budget = run.config.train.budget
-    ends = accumulate(row["seconds"] for row in run.history)
-    points = [(at, row["val_iou"]) for at, row in zip(ends, run.history, strict=True) if row["val_iou"] == row["val_iou"]]
+    points = curve(run.history)
     gain = likely_gain(points)
     if budget is None or gain is None:
         return None
@@ -34,6 +35,18 @@ def more_time(run: Run) -> str | None:
     num = len(run.data["splits"]["val"])
     doubt = f", as far as {counted(num, 'validation image')} can tell" if num < _FEW else ""
     return f"twice the time would likely bring val IoU {points[-1][1] + gain:.2f} ({points[-1][1]:.2f} now){doubt}: {line}"
+
+
+def curve(history: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """Seconds and val IoU at the end of each epoch that has one."""
+    ends = accumulate(row["seconds"] for row in history)
+    return [(at, row["val_iou"]) for at, row in zip(ends, history, strict=True) if row["val_iou"] == row["val_iou"]]
+
+
+def is_flat(history: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether twice the time would likely bring next to nothing."""
+    gain = likely_gain(curve(history))
+    return gain is not None and gain < _FLAT
 
 
 def likely_gain(points: list[tuple[float, float]]) -> float | None:

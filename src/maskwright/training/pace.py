@@ -109,6 +109,12 @@ class Pace:
         """Seconds of the budget that are over."""
         return self._clock() - self._zero
 
+    def end_sooner(self, share: float) -> float:
+        """Cut what is left of the budget to this share; the schedule leaps ahead, to end with it. → seconds in all"""
+        now = self.now()
+        self.budget = now + share * max(0.0, self.budget - now)
+        return self.budget
+
     def seek(self, step: int) -> None:
         """Go to the step a checkpoint was written at. The time since then was not spent on this training."""
         self._place = next((place for place, one in enumerate(self.stretches) if one.step >= step), len(self.stretches))

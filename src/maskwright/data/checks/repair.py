@@ -234,9 +234,7 @@ class _Repair:
         _write_bytes(folder / files.mask, data)
         entries = [{"op": step.op, "values": step.values, "code": step.code, **counts} for step, counts in done]
         coloured = record.form.kind == "colour" or any(step.op == "colours" for step, _ in done)
-        plain = {
-            f"#{value:06x}" if coloured else str(value): label for value, label in table.items() if value not in pair.labels
-        }
+        plain = {f"#{value:06x}" if coloured else str(value): label for value, label in table.items() if value not in pair.labels}
         if plain or not any(step.op in OF_VALUES for step, _ in done):
             entries.append({"op": "rewrite", "values": {"table": plain}, "code": None, "pixels": 0})
         names = {"file": files.mask, "source": name_in(self.root, record.mask)}
