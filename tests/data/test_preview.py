@@ -95,9 +95,9 @@ def test_the_sheet_holds_outlines_hatching_and_legend() -> None:
     colours = palette(3)
     for label in (1, 2):  # pure in the legend, and as lines in the pictures above it
         exact = (sheet == colours[label]).all(axis=2)
-        assert exact[-60:].any() and exact[:-100].any()
+        assert exact[-110:].any() and exact[:-110].any()
     hatch = (sheet == (225, 225, 225)).all(axis=2)
-    assert hatch[:-100].any() and hatch[-60:].any()
+    assert hatch[:-110].any() and hatch[-110:].any()
     assert (sheet[0] == 255).all()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from maskwright.data.decoding import read_bytes
 from maskwright.data.kinds import Files, Kind, Reading, joined, kinds_by, kinds_by_ending, pictures_of
-from maskwright.data.layout import ARRAY_SUFFIXES, SUFFIXES, files_below, role_of, split_words
+from maskwright.data.layout import ARRAY_SUFFIXES, SUFFIXES, files_below, folders_in, role_of, split_words
 from maskwright.data.pairing import certain, pair
 from maskwright.errors import DataError, as_typed, counted, listed
 
@@ -89,7 +89,7 @@ def by_role(root: Path, images: str | None = None, masks: str | None = None) -> 
 
 def role_folders(folder: Path) -> dict[str, Path]:
     """The folders directly inside one that are named as those of images and of masks are."""
-    return {role: inner for inner in reversed(_folders(folder)) if (role := role_of(split_words(inner.name)))}
+    return {role: inner for inner in reversed(folders_in(folder)) if (role := role_of(split_words(inner.name)))}
 
 
 def _by_all_readings(root: Path, reading: Reading) -> Found | None:
@@ -296,16 +296,13 @@ def _yolo_labels(root: Path) -> Path | None:
     return None
 
 
-def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
 def _inside(root: Path) -> str:
     """What a folder holds, by its folders; where it is one that holds folders alone, by those."""
     folders = [
-        inner for folder in _folders(root) for inner in (folder, *_folders(folder)) if any(map(Path.is_file, inner.iterdir()))
+        inner for folder in folders_in(root) for inner in (folder, *folders_in(folder)) if any(map(Path.is_file, inner.iterdir()))
     ]
-    parts = [f"{folder.relative_to(root).as_posix()}/ ({_held(files_below(folder)[0])})" for folder in folders or _folders(root)]
+    shown = folders or folders_in(root)
+    parts = [f"{folder.relative_to(root).as_posix()}/ ({_held(files_below(folder)[0])})" for folder in shown]
     files = [path.name for path in root.iterdir() if path.is_file()]
     parts += [f"{counted(len(files), 'file')} ({listed(files, 'and', 3)})"] if files else []
     return listed(parts, "and", 6) if parts else "nothing"

@@ -144,6 +144,22 @@ def split_words(name: str) -> tuple[str, ...]:
     return (*found, *(["trainids"] if "trainid" in plain else []))
 
 
+def split_of(name: str) -> str | None:
+    """The split a name tells of.
+
+    >>> split_of("instances_train2017")
+    'train'
+    """
+    return next((SPLIT_NAMES[word] for word in split_words(name) if word in SPLIT_NAMES), None)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders directly inside one that are not hidden."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
 def role_of(words: Sequence[str]) -> str:
     """What files of this name are: "images", "masks" or "" where it says neither."""
     alone = len(words) == 1  # `x` and `y` mean something only by themselves

@@ -69,14 +69,16 @@ def certain(images: Sequence[str], masks: Sequence[str]) -> dict[int, int]:
     >>> certain(["image-1", "image-2", "image-3"], ["mask-1", "mask-3"])
     {0: 0, 2: 1}
     """
-    readings = [(_agreement(*keys)[0], _one_to_one(*keys)) for keys in _readings(images, masks)]
-    most, best = max(readings, key=lambda reading: reading[0])
+    readings = [_one_to_one(*keys) for keys in _readings(images, masks)]
+    best = max(readings, key=len)
+    most = len(best)
     if 2 * most < min(len(images), len(masks)):
         return {}
-    for count, other in readings:
-        if 2 * count >= most:
+    for other in readings:
+        if 2 * len(other) >= most:
             # one that pairs nearly all, and not these two, speaks against them
-            best = {one: two for one, two in best.items() if other.get(one, two if 4 * count < 3 * most else None) == two}
+            silent = 4 * len(other) < 3 * most
+            best = {one: two for one, two in best.items() if other.get(one, two if silent else None) == two}
     return best
 
 
@@ -90,13 +92,10 @@ def _one_to_one(image_keys: Sequence[object], mask_keys: Sequence[object]) -> di
 
 def _match(image_keys: Sequence[object], mask_keys: Sequence[object]) -> tuple[int, ...] | None:
     """The mask of each image when the keys agree one to one, else None."""
-    places = {key: index for index, key in enumerate(mask_keys)}
-    if None in places or None in image_keys:
+    if len(image_keys) != len(mask_keys) or None in image_keys or None in mask_keys:
         return None
-    if len(image_keys) != len(mask_keys) or len(places) != len(mask_keys) or len(set(image_keys)) != len(image_keys):
-        return None
-    found = [places.get(key) for key in image_keys]
-    return None if None in found else tuple(index for index in found if index is not None)
+    found = _one_to_one(image_keys, mask_keys)
+    return tuple(found.values()) if len(found) == len(image_keys) else None
 
 
 def _tokens(name: str) -> Key:
@@ -130,9 +129,14 @@ def _templates(images: Sequence[str], masks: Sequence[str]) -> list[Candidate]:
             if math.prod(values[spot] for spot in template) < len(ours):  # too few for each image to have its own
                 continue
             left, right = zip(*template, strict=True)
-            match = _match([_read(name, left) for name in ours], [_read(name, right) for name in theirs])
+            keys = [
+                [tuple(tokens[spot] for spot in spots) for tokens in names]
+                for names, spots in ((ours, left), (theirs, right))
+            ]
+            match = _match(*keys)
             if match is not None:
-                found.append((match, f"{_example(ours[0], left)} in {images[0]!r} ↔ {masks[match[0]]!r}", template))
+                parts = "-".join(repr(ours[0][spot]) for spot in left)
+                found.append((match, f"matching {parts} in {images[0]!r} ↔ {masks[match[0]]!r}", template))
     return found
 
 
@@ -179,14 +183,6 @@ def _varying(names: Sequence[Key]) -> list[int]:
     return [spot for spot in varying if spot in most]
 
 
-def _read(tokens: Key, spots: Sequence[int]) -> Key:
-    return tuple(tokens[spot] for spot in spots)
-
-
-def _example(tokens: Key, spots: Sequence[int]) -> str:
-    return "matching " + "-".join(repr(tokens[spot]) for spot in spots)
-
-
 def _ambiguous(images: Sequence[str], masks: Sequence[str], candidates: Sequence[Candidate], where: str) -> str:
     first, second = candidates[0][0], next(found for found, _, _ in candidates if found != candidates[0][0])
     spot = next(index for index in range(len(images)) if first[index] != second[index])
@@ -199,23 +195,24 @@ def _ambiguous(images: Sequence[str], masks: Sequence[str], candidates: Sequence
 
 def _unpaired(images: Sequence[str], masks: Sequence[str], where: str) -> str:
     """Name the files that have no partner or several, by the reading that pairs most of them."""
-    readings = _readings(images, masks)
-    best = max(readings, key=lambda keys: _agreement(*keys))
+    keys = max(_readings(images, masks), key=lambda keys: (len(_one_to_one(*keys)), len(set(keys[0]) & set(keys[1]))))
+    ours, theirs = list(zip(keys[0], images, strict=True)), list(zip(keys[1], masks, strict=True))
+    count = Counter(keys[0])
     partners: dict[Any, list[str]] = defaultdict(list)
-    for key, name in zip(best[1], masks, strict=True):
+    for key, name in theirs:
         partners[key].append(name)
-    doubled = Counter(best[0])
-    ours, theirs = list(zip(best[0], images, strict=True)), list(zip(best[1], masks, strict=True))
-    several = [f"{name} ({listed(partners[key])})" for key, name in ours if len(partners.get(key, ())) > 1 and doubled[key] == 1]
-    problems = [
-        _told("without a mask", [name for key, name in ours if key not in partners]),
-        _told("masks without an image", [name for key, name in theirs if key not in doubled]),
-        _told("with several masks", several),
-        _told("several images for one mask", [name for key, name in ours if doubled[key] > 1 and key in partners]),
-    ]
-    told = "; ".join(problem for problem in problems if problem) or "no part of the names agrees"
+    problems = {
+        "without a mask": [name for key, name in ours if key not in partners],
+        "masks without an image": [name for key, name in theirs if key not in count],
+        "with several masks": [
+            f"{name} ({listed(partners[key])})" for key, name in ours if count[key] == 1 < len(partners.get(key, ()))
+        ],
+        "several images for one mask": [name for key, name in ours if count[key] > 1 and key in partners],
+    }
+    told = [f"{label}: {listed(names, 'and', 8)}" for label, names in problems.items() if names]
+    what = "; ".join(told) or "no part of the names agrees"
     fix = "Rename or remove them, or write the pairs down in pairs.csv (image,mask)."
-    return f"names must pair each image with one mask{where}; {len(images)} images and {len(masks)} masks: {told}. {fix}"
+    return f"names must pair each image with one mask{where}; {len(images)} images and {len(masks)} masks: {what}. {fix}"
 
 
 def _readings(images: Sequence[str], masks: Sequence[str]) -> list[tuple[Sequence[Any], Sequence[Any]]]:
@@ -228,14 +225,3 @@ def _readings(images: Sequence[str], masks: Sequence[str]) -> list[tuple[Sequenc
     for one, two, _, _ in _spot_values(left, right):
         readings.append(([name[one] for name in left], [name[two] for name in right]))
     return readings
-
-
-def _agreement(image_keys: Sequence[object], mask_keys: Sequence[object]) -> tuple[int, int]:
-    """How many images get exactly one mask by these keys, then how many get any."""
-    ours, theirs = Counter(image_keys), Counter(mask_keys)
-    single = sum(1 for key, count in ours.items() if count == 1 and theirs.get(key) == 1)
-    return single, sum(1 for key in ours if key in theirs)
-
-
-def _told(label: str, names: list[str]) -> str:
-    return f"{label}: {listed(names, 'and', 8)}" if names else ""

@@ -9,13 +9,14 @@ The inputs come from the samples training itself uses, by the keys it uses: noth
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from PIL import Image, ImageDraw, PngImagePlugin
 
 from maskwright.data.augment import augment, place
 from maskwright.data.dataset import IGNORE, Dataset
@@ -28,7 +29,7 @@ from maskwright.files import write_atomically
 
 TILE = 256  # pixels: longest side of a picture on the sheet
 _GAP, _MARGIN, _LINE = 12, 44, 24
-_PAPER, _PANEL, _FRAME = (255, 255, 255), (232, 234, 237), (205, 208, 213)
+_PAPER, _FRAME = (255, 255, 255), (205, 208, 213)
 _INK, _FAINT = (28, 32, 38), (104, 110, 120)
 _MADE_BY = "maskwright data preview"
 _FINE = 2  # outlines are drawn on a grid so much finer than the sheet's
@@ -89,25 +90,48 @@ def _corners(matrix: np.ndarray, size: int) -> np.ndarray:
 
 def draw_sheet(rows: Sequence[PreviewRow], dataset: Dataset, heading: Sequence[str]) -> np.ndarray:
     """The rows as one picture: heading, rows of pictures, and what the outlines mean. → H W 3 uint8"""
-    columns = 1 + max(len(row.draws) for row in rows)
-    pictures = [[_first(row, dataset), *(_outlined(shot, dataset, str(n + 1) if row.windows else "")
-                                         for n, shot in enumerate(row.draws))] for row in rows]  # fmt: skip
+    colours = palette(dataset.classes.num_classes)
+    pictures = [
+        [_with_windows(_outlined(row.original, colours), row), *(_outlined(shot, colours) for shot in row.draws)]
+        for row in rows
+    ]
     tall = [max(picture.shape[0] for picture in line) for line in pictures]
-    width = _left(columns) - _GAP + _MARGIN
-    legend = _legend(rows, dataset, width)
-    told = [line for text in heading[1:] for line in _wrapped(text, typeface(15), width - 2 * _MARGIN)]
-    top = _MARGIN + 42 + _LINE * len(told) + 20
-    height = top + sum(tall) + len(rows) * (3 * _LINE + 10) + 16 + legend.height + _MARGIN - 10
-    sheet = Image.new("RGB", (width, height), _PAPER)
+    width = 2 * _MARGIN + max(map(len, pictures)) * (TILE + _GAP) - _GAP
+    lines = [line for text in heading[1:] for line in textwrap.wrap(text, (width - 2 * _MARGIN) // 8)]
+    entries = _legend(rows, dataset)
+    a_row = max(1, (width - 2 * _MARGIN) // (TILE + _GAP))
+    top = _MARGIN + 62 + _LINE * len(lines)
+    bottom = top + sum(tall) + len(rows) * (3 * _LINE + 10)
+    sheet = Image.new("RGB", (width, bottom + 30 * -(-len(entries) // a_row) + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((_MARGIN, _MARGIN), fitting(heading[0], typeface(28, True), width - 2 * _MARGIN), _INK, typeface(28, True))
-    for line, text in enumerate(told):
-        pen.text((_MARGIN, _MARGIN + 46 + _LINE * line), text, _FAINT, typeface(15))
+
+    def write(at: tuple[int, int], text: str, size: int, ink: tuple[int, int, int] = _FAINT, room: int = 0) -> None:
+        font = typeface(size, ink == _INK)
+        pen.text(at, fitting(text, font, room or width - 2 * _MARGIN), ink, font)
+
+    write((_MARGIN, _MARGIN), heading[0], 28, _INK)
+    for number, text in enumerate(lines):
+        write((_MARGIN, _MARGIN + 46 + _LINE * number), text, 15)
     for row, line, high in zip(rows, pictures, tall, strict=True):
-        _draw_row(sheet, pen, top, row, line)
+        write((_MARGIN, top), f"{row.name}  {row.size[1]} × {row.size[0]}", 16, _INK)
+        for column, (picture, shot) in enumerate(zip(line, (row.original, *row.draws), strict=True)):
+            left, height = _MARGIN + column * (TILE + _GAP), picture.shape[0]
+            sheet.paste(Image.fromarray(picture), (left, top + _LINE + 4))
+            # a white sky must not run into the paper
+            frame = (left - 1, top + _LINE + 3, left + picture.shape[1], top + _LINE + 4 + height)
+            pen.rectangle(frame, None, _FRAME)
+            number = f"{column}: " if column and row.windows else ""
+            write((left, top + _LINE + 10 + height), number + shot.caption, 13, room=TILE)
         top += high + 3 * _LINE + 10
-    pen.line([(_MARGIN, top), (width - _MARGIN, top)], _PANEL, 2)
-    sheet.paste(legend, (0, top + 16))
+    for number, (text, label) in enumerate(entries):
+        x, y = _MARGIN + number % a_row * (TILE + _GAP), bottom + 30 * (number // a_row)
+        if label == IGNORE:
+            grey = np.full((18, 18, 3), 127, np.uint8)
+            sheet.paste(Image.fromarray(_hatched(grey, np.ones((18, 18), bool))), (x, y))
+        else:
+            outline = tuple(int(part) for part in colours[label]) if label else _FRAME
+            pen.rectangle((x, y, x + 17, y + 17), _PAPER, outline, 4 if label else 1)
+        write((x + 26, y), text, 13, room=TILE - 26)
     return np.asarray(sheet)
 
 
@@ -135,47 +159,19 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, top: int, row: PreviewRow, line: Sequence[np.ndarray]) -> None:
-    """Name and size, the pictures side by side, and a caption below each."""
-    size = f"{row.size[1]} × {row.size[0]}"
-    room = TILE * len(line)
-    name = fitting(row.name, typeface(16, True), room - 120)
-    pen.text((_MARGIN, top), name, _INK, typeface(16, True))
-    pen.text((_MARGIN + pen.textlength(name, typeface(16, True)) + 12, top + 1), size, _FAINT, typeface(15))
-    captions = [row.original.caption, *(shot.caption for shot in row.draws)]
-    for column, (picture, caption) in enumerate(zip(line, captions, strict=True)):
-        left = _left(column)
-        height, width = picture.shape[:2]
-        sheet.paste(Image.fromarray(picture), (left, top + _LINE + 4))
-        frame = (left - 1, top + _LINE + 3, left + width, top + _LINE + 4 + height)  # a white sky must not run into the paper
-        pen.rectangle(frame, None, _FRAME)
-        pen.text((left, top + _LINE + 10 + height), fitting(caption, typeface(13), TILE), _FAINT, typeface(13))
-
-
-def _first(row: PreviewRow, dataset: Dataset) -> np.ndarray:
-    """The image itself; with view crop also the parts the draws show, numbered as they are."""
-    picture = _outlined(row.original, dataset)
-    if not row.windows:
-        return picture
+def _with_windows(picture: np.ndarray, row: PreviewRow) -> np.ndarray:
+    """The image itself with the parts that the draws show, numbered as they are."""
     scale = picture.shape[1] / row.size[1]
-    drawn = Image.fromarray(picture)
-    pen = ImageDraw.Draw(drawn)
-    for window in row.windows:
-        corners = [(float(x * scale), float(y * scale)) for x, y in [*window, window[0]]]
-        pen.line(corners, (0, 0, 0), 3)
-        pen.line(corners, (255, 255, 255), 1)
     for number, window in enumerate(row.windows, start=1):
-        x, y = np.clip(window[0] * scale, 0, [picture.shape[1] - 16, picture.shape[0] - 16])
-        _badge(pen, float(x), float(y), str(number), 16)
-    return np.asarray(drawn)
+        corners = np.round(window * scale).astype(np.int32)
+        x, y = np.clip(corners[0] + (3, 12), 0, (picture.shape[1] - 12, picture.shape[0] - 3)).tolist()
+        for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            cv2.polylines(picture, [corners], True, colour, thickness)
+            cv2.putText(picture, str(number), (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thickness, cv2.LINE_AA)
+    return picture
 
 
-def _badge(pen: ImageDraw.ImageDraw, x: float, y: float, text: str, side: int = 22) -> None:
-    pen.rectangle([x, y, x + side - 1, y + side - 1], (255, 255, 255), _INK)
-    pen.text((x + side / 2, y + side / 2), text, _INK, typeface(side * 2 // 3, True), anchor="mm")
-
-
-def _outlined(shot: Shot, dataset: Dataset, number: str = "") -> np.ndarray:
+def _outlined(shot: Shot, colours: np.ndarray) -> np.ndarray:
     """A picture at the sheet's scale, its classes outlined and its ignored pixels hatched. → h w 3"""
     height, width = shot.mask.shape
     scale = TILE / max(height, width)
@@ -187,13 +183,7 @@ def _outlined(shot: Shot, dataset: Dataset, number: str = "") -> np.ndarray:
     labels = cv2.resize(shot.mask, (_FINE * wide, _FINE * high), interpolation=cv2.INTER_NEAREST)
     picture = _hatched(image, labels[::_FINE, ::_FINE] == IGNORE)
     fine = cv2.resize(picture, (_FINE * wide, _FINE * high), interpolation=cv2.INTER_NEAREST)
-    lined = _with_lines(fine, labels, palette(dataset.classes.num_classes))
-    picture = cv2.resize(lined, (wide, high), interpolation=cv2.INTER_AREA)
-    if not number:
-        return picture
-    drawn = Image.fromarray(picture)
-    _badge(ImageDraw.Draw(drawn), 0, 0, number)
-    return np.asarray(drawn)
+    return cv2.resize(_with_lines(fine, labels, colours), (wide, high), interpolation=cv2.INTER_AREA)
 
 
 def _with_lines(picture: np.ndarray, labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
@@ -222,51 +212,10 @@ def _hatched(image: np.ndarray, where: np.ndarray) -> np.ndarray:
     return np.where(where[..., None], grey, image)
 
 
-def _legend(rows: Sequence[PreviewRow], dataset: Dataset, width: int) -> Image.Image:
-    """What the outlines mean, in as many lines as it takes."""
-    names, colours = dataset.classes.names, palette(dataset.classes.num_classes)
+def _legend(rows: Sequence[PreviewRow], dataset: Dataset) -> list[tuple[str, int]]:
+    """What the outlines mean: words and class number."""
+    names = dataset.classes.names
+    entries = [(name, label) for label, name in enumerate(names) if label] + [(f"{names[0]} (not outlined)", 0)]
     shots = [shot for row in rows for shot in (row.original, *row.draws)]
-    entries: list[tuple[str, int]] = [(name, label) for label, name in enumerate(names) if label]
-    entries.append((f"{names[0]} (not outlined)", 0))
-    if any((shot.mask == IGNORE).any() for shot in shots):
-        entries.append(("ignored: neither learned nor scored", IGNORE))
-    font = typeface(15)
-    places: list[tuple[int, int]] = []
-    x, y = _MARGIN, 0
-    for text, _ in entries:
-        needed = 26 + round(font.getlength(fitting(text, font, width - 2 * _MARGIN - 26)))
-        if x > _MARGIN and x + needed > width - _MARGIN:
-            x, y = _MARGIN, y + 30
-        places.append((x, y))
-        x += needed + 26
-    drawn = Image.new("RGB", (width, y + 30), _PAPER)
-    pen = ImageDraw.Draw(drawn)
-    for (text, label), (x, y) in zip(entries, places, strict=True):
-        box = (x, y + 3, x + 17, y + 20)
-        if label == IGNORE:
-            drawn.paste(Image.fromarray(_hatched(np.full((18, 18, 3), 127, np.uint8), np.ones((18, 18), bool))), (x, y + 3))
-        elif label:
-            pen.rectangle(box, _PAPER, tuple(int(part) for part in colours[label]), 4)
-        else:
-            pen.rectangle(box, _PANEL)
-        pen.text((x + 26, y + 2), fitting(text, font, width - 2 * _MARGIN - 26), _INK, font)
-    return drawn
-
-
-def _left(column: int) -> int:
-    """Where a column of pictures begins; the image itself stands a little apart from its draws."""
-    return _MARGIN + column * (TILE + _GAP) + (_GAP if column else 0)
-
-
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, room: float) -> list[str]:
-    """The text in lines that fit, broken after commas."""
-    first, *rest = text.split(", ")
-    lines = [first]
-    for part in rest:
-        longer = f"{lines[-1]}, {part}"
-        if font.getlength(longer) > room:
-            lines[-1] += ","
-            lines.append(part)
-        else:
-            lines[-1] = longer
-    return [fitting(line, font, room) for line in lines]
+    ignored = any((shot.mask == IGNORE).any() for shot in shots)
+    return entries + ([("ignored (neither learned nor scored)", IGNORE)] if ignored else [])

@@ -237,7 +237,7 @@ def test_other_json_files_are_left_aside_and_one_image_has_one_file(tmp_path: Pa
     (tmp_path / "meta.json").write_text("{}", encoding="utf-8")
     assert "1 JSON files are not LabelMe's and were left aside: meta.json" in listed(tmp_path).notes
     write(tmp_path, "copy", [shape("a", BOX)], "x.png")
-    with pytest.raises(DataError, match=r"one LabelMe file; x\.json and copy\.json name the same"):
+    with pytest.raises(DataError, match=r"images must be listed once; 1 are listed twice: x \(copy\.json and x\.json\)"):
         listed(tmp_path)
 
 

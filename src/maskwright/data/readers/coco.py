@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from maskwright.config.data import DataConfig, is_colour
@@ -16,8 +16,9 @@ from maskwright.data.dataset import Listing, MaskForm, Record
 from maskwright.data.decoding import is_file
 from maskwright.data.forms.coco import BACKGROUND, CROWD, CocoFile, CocoImage, looks_like_coco, parse
 from maskwright.data.forms.labelme import BACKGROUND_NAMES
-from maskwright.data.layout import SPLIT_NAMES
+from maskwright.data.layout import SPLIT_NAMES, folders_in, split_of
 from maskwright.data.masks import named_values
+from maskwright.data.readers.lists import refuse_listed_twice
 from maskwright.errors import DataError, listed
 
 _ANNOTATIONS = ("annotations", "annotation", "labels")  # folders of COCO files
@@ -39,7 +40,7 @@ def read(config: DataConfig, root: Path) -> Listing:
     records: list[Record] = []
     for file in files:
         records += _records(file, root, background)
-    _refuse_twice(records)
+    refuse_listed_twice(records, "Take one entry out, or name the file you mean: --data FILE.json.")
     empty = sum(len(file.images) - len(file.annotations) for file in files)
     without_area = sum(file.without_area for file in files)
     notes += told
@@ -59,9 +60,8 @@ def _candidates(root: Path) -> Iterator[Path]:
     if root.is_file():
         yield from [root] if root.suffix.lower() == ".json" else []
         return
-    inner = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-    for folder in (root, *inner):
-        known = folder == root or folder.name.lower() in _ANNOTATIONS or _split(folder.name)
+    for folder in (root, *folders_in(root)):
+        known = folder == root or folder.name.lower() in _ANNOTATIONS or split_of(folder.name)
         files = sorted(folder.glob("*.json")) if known else []
         if len(files) <= 32:
             yield from files
@@ -123,7 +123,7 @@ def _refuse_other_meaning(config: DataConfig, names: dict[str, int]) -> None:
 
 def _records(file: CocoFile, root: Path, background: int) -> list[Record]:
     folder = _folder(root)
-    split = _split(file.path.stem) or (_split(file.path.parent.name) if file.path.parent != folder else None)
+    split = split_of(file.path.stem) or (split_of(file.path.parent.name) if file.path.parent != folder else None)
     images = list(file.images.values())
     base = _base(file, images, folder, split)
     remap = ((BACKGROUND, background),) if background != BACKGROUND else ()
@@ -162,7 +162,7 @@ def _base(file: CocoFile, images: list[CocoImage], folder: Path, split: str | No
 def _bases(path: Path, folder: Path, split: str | None) -> Iterator[Path]:
     """Folders that may hold a file's images: those named like its split first, then those beside it."""
     last = re.split(r"[_\-.]", path.stem)[-1]  # instances_train2017 → train2017
-    tokens = [token for token in (last, path.stem) if _split(token) == split and token]
+    tokens = [token for token in (last, path.stem) if split_of(token) == split and token]
     spellings = [name for name, meant in SPLIT_NAMES.items() if meant == split]
     above = [path.parent.parent] if path.parent != folder or path.parent.name.lower() in _ANNOTATIONS else []
     for base in dict.fromkeys((path.parent, folder, *above)):
@@ -171,22 +171,3 @@ def _bases(path: Path, folder: Path, split: str | None) -> Iterator[Path]:
                 if place.is_dir():
                     yield from (place / inner for inner in _FOLDERS if (place / inner).is_dir())
         yield from (base / inner for inner in _FOLDERS if (base / inner).is_dir())
-
-
-def _split(name: str) -> str | None:
-    """The split a name tells of: `instances_train2017` → train."""
-    words = re.findall(r"[a-z]+", name.lower())
-    found = [SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES]
-    return found[0] if found else None
-
-
-def _refuse_twice(records: Iterable[Record]) -> None:
-    """Each image must be listed once, or it would lie on two sides."""
-    first: dict[Path, Record] = {}
-    twice: list[str] = []
-    for record in records:
-        if first.setdefault(record.image, record) is not record:
-            twice.append(f"{record.id} ({' and '.join(dict.fromkeys([first[record.image].mask.name, record.mask.name]))})")
-    if twice:
-        fix = "Take one entry out, or name the file you mean: --data FILE.json."
-        raise DataError(f"images must be listed once; {len(twice)} are listed twice: {listed(twice)}. {fix}")

@@ -6,9 +6,7 @@ classes or annotators: that is asked, not guessed, unless the reader was named.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from maskwright.config.data import DataConfig
@@ -16,7 +14,8 @@ from maskwright.data.dataset import Listing, MaskForm, Record
 from maskwright.data.discovery import by_role, role_folders
 from maskwright.data.forms.instances import files_of, numbered
 from maskwright.data.kinds import Files
-from maskwright.data.layout import SPLIT_NAMES, SUFFIXES
+from maskwright.data.layout import folders_in, split_of
+from maskwright.data.readers.lists import record_id
 from maskwright.errors import DataError, listed
 
 
@@ -83,13 +82,13 @@ def _by_id(root: Path) -> tuple[list[Record], list[str]]:
     records: list[Record] = []
     aside: list[str] = []
     problems: list[str] = []
-    for folder in (root, *_folders(root)):
+    for folder in (root, *folders_in(root)):
         without: list[str] = []
         before = len(records)
-        for item in _folders(folder):
+        for item in folders_in(folder):
             inside = role_folders(item)
             images, masks = inside.get("images"), inside.get("masks")
-            if images is None or _split(item.name):  # train/images beside train/masks is another layout
+            if images is None or split_of(item.name):  # train/images beside train/masks is another layout
                 continue
             found = _pictures(images)
             if masks is None:
@@ -97,7 +96,7 @@ def _by_id(root: Path) -> tuple[list[Record], list[str]]:
             elif len(found) != 1:
                 problems.append(f"{item.name} ({len(found)} images)")
             else:
-                records.append(_record(found[0], root, masks, "", _split(folder.name) if folder != root else None))
+                records.append(_record(found[0], root, masks, "", split_of(folder.name) if folder != root else None))
         if len(records) > before:
             problems += [f"{name} (no folder of masks)" for name in without]
         else:  # a test set whose masks were never given away
@@ -144,29 +143,8 @@ def _numbered(root: Path, images: Files, masks: Files) -> tuple[list[Record], li
 
 
 def _record(image: Path, root: Path, masks: Path, key: str, split: str | None) -> Record:
-    name = Path(os.path.relpath(image, root)).with_suffix("").as_posix()
-    return Record(name, image, masks, split, form=MaskForm("instances", key))
-
-
-def _folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if Path(entry).is_dir() and not entry.name.startswith("."))
+    return Record(record_id(image, root), image, masks, split, form=MaskForm("instances", key))
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(_picture_files(folder)) if folder.is_dir() else []
-
-
-def _picture_files(folder: Path) -> Iterator[Path]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if Path(entry.name).suffix.lower() in SUFFIXES and Path(entry).is_file() and not entry.name.startswith("."):
-                yield Path(entry.path)
-
-
-def _split(name: str) -> str | None:
-    """The split a folder's name ends with: `stage1_train` → train."""
-    words = "".join(char if char.isalpha() else " " for char in name.lower()).split()
-    return next((SPLIT_NAMES[word] for word in reversed(words) if word in SPLIT_NAMES), None)
+    return [path for path in files_of(folder, "") if path.parent == folder] if folder.is_dir() else []

@@ -18,6 +18,7 @@ from maskwright.data.forms.labelme import BACKGROUND_NAMES, IGNORE_NAME, IGNORED
 from maskwright.data.layout import IMAGE_NAMES, SPLIT_NAMES, SUFFIXES, files_below
 from maskwright.data.masks import named_values
 from maskwright.data.readers.folders import CLASSES_FILE, read_classes
+from maskwright.data.readers.lists import record_id, refuse_listed_twice
 from maskwright.errors import DataError, counted, listed
 
 _LOOKED_AT = 8  # files that may be something else before the first of LabelMe
@@ -43,10 +44,10 @@ def read(config: DataConfig, root: Path) -> Listing:
     values, source = _values(config, root, files)
     key = json.dumps(values, ensure_ascii=False)
     records = [
-        Record(_name(image, root), image, file.path, _split(file.path, root), form=MaskForm("labelme", key))
+        Record(record_id(image, root), image, file.path, _split(file.path, root), form=MaskForm("labelme", key))
         for file, image in zip(files, images, strict=True)
     ]
-    _refuse_twice(records)
+    refuse_listed_twice(records, "Change imagePath in one of them, or remove one.")
     reason = f"LabelMe files of {len(files)} images"
     notes = tuple(_notes(paths, files))
     listing = Listing(tuple(records), "labelme", reason, values, notes, (IGNORED,), classes_from=source)
@@ -161,15 +162,3 @@ def _is_one(path: Path) -> bool:
 
 def _split(path: Path, root: Path) -> str | None:
     return next((SPLIT_NAMES[part.lower()] for part in path.relative_to(root).parts[:-1] if part.lower() in SPLIT_NAMES), None)
-
-
-def _name(path: Path, root: Path) -> str:
-    return Path(os.path.relpath(path, root)).with_suffix("").as_posix()
-
-
-def _refuse_twice(records: list[Record]) -> None:
-    first: dict[str, Record] = {}
-    twice = [f"{record.mask.name} and {first[place].mask.name}" for record in records
-             if first.setdefault(place := os.path.realpath(record.image), record) is not record]  # fmt: skip
-    if twice:
-        raise DataError(f"each image must have one LabelMe file; {listed(twice)} name the same. Mend imagePath, or remove one.")

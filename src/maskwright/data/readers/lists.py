@@ -41,6 +41,19 @@ def record_id(path: Path, root: Path) -> str:
     return Path(os.path.relpath(path, root)).with_suffix("").as_posix()
 
 
+def refuse_listed_twice(records: Sequence[Record], fix: str) -> None:
+    """Each image must be listed once, or it would lie on two sides."""
+    first: dict[str, Record] = {}
+    twice: list[str] = []
+    for record in records:
+        place = os.path.realpath(record.image)  # Path.resolve stops at a link to itself
+        if first.setdefault(place, record) is not record:
+            names = dict.fromkeys([first[place].mask.name, record.mask.name])
+            twice.append(f"{record.id} ({' and '.join(names)})")
+    if twice:
+        raise DataError(f"images must be listed once; {len(twice)} are listed twice: {listed(twice)}. {fix}")
+
+
 def told_apart(listing: Listing) -> Listing:
     """The listing with ids that are all different and stay inside a folder, for files are written under them.
 
