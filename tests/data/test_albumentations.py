@@ -16,7 +16,7 @@ import pytest
 from maskwright.config.augment import AlbumentationsOp, AugmentOp
 from maskwright.config.files import load_config
 from maskwright.data import albumentations as adapter
-from maskwright.data.augment import Op, augment, refuse_unfit, resolve, sample_rng, without_effect
+from maskwright.data.augment import Op, augment, resolve, sample_rng, unused_settings, validate_augment
 from maskwright.data.dataset import IGNORE, RGB
 from maskwright.data.geometry import View
 from maskwright.errors import ConfigError, DataError, install_command
@@ -44,7 +44,7 @@ def pair(height: int = SIZE, width: int = SIZE, channels: int = 3) -> tuple[np.n
 
 def refused(what: object, *inputs: int) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as caught:
-        refuse_unfit(plan(what), *(inputs or (SIZE, 3, 4)))
+        validate_augment(plan(what), *(inputs or (SIZE, 3, 4)))
     return caught.value.problems
 
 
@@ -113,7 +113,7 @@ def test_every_transform_that_needs_no_more_than_an_image_works_and_hangs_on_our
     for name in adapter._names(package):
         try:
             steps = plan({"name": name, "p": 1.0})
-            refuse_unfit(steps, SIZE, 3, 4)
+            validate_augment(steps, SIZE, 3, 4)
         except ConfigError:
             continue  # it needs arguments, or other pictures
         first = augment(image, mask, VIEW, steps, sample_rng(0, 1, 2))
@@ -169,9 +169,9 @@ import sys, socket
 def refuse(*arguments): raise SystemExit("network")
 socket.socket.connect = socket.getaddrinfo = refuse
 from maskwright.config.augment import AlbumentationsOp
-from maskwright.data.augment import resolve, refuse_unfit
+from maskwright.data.augment import resolve, validate_augment
 plan = resolve([AlbumentationsOp(albumentations={"name": "ShiftScaleRotate"})])
-refuse_unfit(plan, 16, 3, 2)
+validate_augment(plan, 16, 3, 2)
 """
     environment = {key: value for key, value in os.environ.items() if key != "NO_ALBUMENTATIONS_UPDATE"}
     done = subprocess.run(
@@ -231,16 +231,16 @@ def test_all_mistakes_are_told_at_once_with_ours() -> None:
 
 def test_a_crop_back_to_the_inputs_size_is_fine() -> None:
     back = [{"name": "PadIfNeeded", "min_height": 40, "min_width": 40}, {"name": "RandomCrop", "height": SIZE, "width": SIZE}]
-    refuse_unfit(plan(back), SIZE, 3, 4)
+    validate_augment(plan(back), SIZE, 3, 4)
     found, labels = augment(*pair(), VIEW, plan(back), sample_rng(0, 0, 0))
     assert found.shape == (SIZE, SIZE, 3) and labels.shape == (SIZE, SIZE)
 
 
 def test_a_transform_that_needs_three_channels_is_refused_for_more() -> None:
-    refuse_unfit(plan({"name": "ColorJitter"}), SIZE, 3, 2)
+    validate_augment(plan({"name": "ColorJitter"}), SIZE, 3, 2)
     (problem,) = refused({"name": "ColorJitter"}, SIZE, 5, 2)
     assert "1-channel or 3-channel" in problem
-    refuse_unfit(plan({"name": "ShiftScaleRotate"}), SIZE, 5, 2)
+    validate_augment(plan({"name": "ShiftScaleRotate"}), SIZE, 5, 2)
     found, _ = augment(*pair(channels=5), VIEW, plan({"name": "ShiftScaleRotate", "p": 1.0}), sample_rng(0, 0, 0))
     assert found.shape == (SIZE, SIZE, 5)
 
@@ -248,7 +248,7 @@ def test_a_transform_that_needs_three_channels_is_refused_for_more() -> None:
 def test_an_input_that_comes_out_in_another_size_stops_there() -> None:
     """What the trial was not asked about: the same crop, tried for inputs of its own size, met by larger ones."""
     steps = plan({"name": "RandomCrop", "height": 16, "width": 16, "p": 1.0})
-    refuse_unfit(steps, 16, 3, 4)
+    validate_augment(steps, 16, 3, 4)
     with pytest.raises(DataError, match="got 16x16"):
         augment(*pair(), VIEW, steps, sample_rng(0, 0, 0))
 
@@ -295,5 +295,5 @@ def test_a_pipeline_survives_being_written_and_read() -> None:
 
 def test_a_place_in_the_list_that_changes_nothing_is_told() -> None:
     blur = AlbumentationsOp(albumentations={"name": "Blur"})
-    assert without_effect([blur, AugmentOp(name="hflip")], RGB) != []
-    assert without_effect([AugmentOp(name="hflip"), blur, blur], RGB) == []
+    assert unused_settings([blur, AugmentOp(name="hflip")], RGB) != []
+    assert unused_settings([AugmentOp(name="hflip"), blur, blur], RGB) == []

@@ -18,7 +18,7 @@ from maskwright.data.augment import (
     augment,
     resolve,
     sample_rng,
-    without_effect,
+    unused_settings,
 )  # fmt: skip
 from maskwright.data.dataset import IGNORE, RGB, Bands
 from maskwright.data.geometry import View
@@ -226,7 +226,7 @@ FIVE = Bands((0, 1, 2, 3, 4))
     ],
 )  # fmt: skip
 def test_what_changes_nothing_is_told_once(steps, bands: Bands, told: str) -> None:
-    (note,) = without_effect(steps, bands)
+    (note,) = unused_settings(steps, bands)
     assert note.startswith(told)
 
 
@@ -243,7 +243,7 @@ def test_what_is_said_to_change_nothing_changes_nothing() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_say_nothing_on_pictures(preset: str) -> None:
-    assert without_effect(preset, RGB) == []
+    assert unused_settings(preset, RGB) == []
 
 
 def test_every_operation_has_one_table() -> None:

@@ -24,7 +24,7 @@ from maskwright.data.sampling import (
     choose_sampling,
     draw_images,
     image_weights,
-    without_effect,
+    unused_settings,
 )  # fmt: skip
 from maskwright.data.store import PixelStore
 
@@ -100,10 +100,10 @@ def test_a_class_that_no_image_shows_is_not_rare_but_absent() -> None:
 
 def test_wishes_without_effect_are_told() -> None:
     alike, unlike = made_of([[9, 1]] * 3), made_of([[9, 1], [10, 0], [10, 0]])
-    assert without_effect("balanced", "auto", "crop", alike) != []
-    assert without_effect("balanced", 0.5, "crop", unlike) == []
-    assert without_effect("uniform", 0.5, "whole", alike) == ["data.crop_focus has no effect with view whole"]
-    assert without_effect("auto", "auto", "whole", alike) == without_effect("uniform", 0.0, "whole", alike) == []
+    assert unused_settings("balanced", "auto", "crop", alike) != []
+    assert unused_settings("balanced", 0.5, "crop", unlike) == []
+    assert unused_settings("uniform", 0.5, "whole", alike) == ["data.crop_focus has no effect with view whole"]
+    assert unused_settings("auto", "auto", "whole", alike) == unused_settings("uniform", 0.0, "whole", alike) == []
 
 
 # ------------------------------------------------------------------ which images

@@ -1,4 +1,4 @@
-"""Dealing splits: seeded, whole groups, the shares asked for, classes alike on every side."""
+"""SplitInfo splits: seeded, whole groups, the shares asked for, classes alike on every side."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_splits_of_the_data_set_are_kept() -> None:
     found = [item("a", "train"), item("b", "val"), item("c", "test")]
     dealt = assign_splits(found, SplitConfig())
     assert [one.record.split for one in dealt.items] == ["train", "val", "test"]
-    assert dealt.dealing.reason == "as the data set has it"
+    assert dealt.split_info.reason == "as the data set has it"
 
 
 def test_val_is_dealt_from_train_where_test_is_given() -> None:

@@ -13,7 +13,7 @@ from maskwright.config.data import DataConfig, SplitConfig
 from maskwright.data.dataset import Item, Record
 from maskwright.data.opening import open_dataset
 from maskwright.data.record import data_document
-from maskwright.data.splits import Dealt, assign_splits
+from maskwright.data.splits import SplitAssignment, assign_splits
 from maskwright.errors import DataError
 
 
@@ -21,13 +21,13 @@ def item(name: str, split: str | None = None, group: str | None = None, pixels: 
     return Item(Record(name, Path(f"{name}.png"), Path(f"{name}_m.png"), split, group), 10, 10, "", "", pixels, 0)
 
 
-def folds(found: list[Item], number: int, **options: object) -> list[Dealt]:
+def folds(found: list[Item], number: int, **options: object) -> list[SplitAssignment]:
     return [
         assign_splits(found, SplitConfig.model_validate({"folds": number, "fold": fold, **options})) for fold in range(number)
     ]
 
 
-def names(dealt: Dealt, split: str) -> set[str]:
+def names(dealt: SplitAssignment, split: str) -> set[str]:
     return {one.record.id for one in dealt.items if one.record.split == split}
 
 
@@ -62,7 +62,9 @@ def test_a_given_test_is_kept_and_a_given_val_dealt_anew() -> None:
         "v1": 1,
         "v2": 1,
     }
-    assert dealt[3].dealing.reason == "test as the data set has it, train and val dealt into 5 folds with seed 0, val is fold 3"
+    assert (
+        dealt[3].split_info.reason == "test as the data set has it, train and val dealt into 5 folds with seed 0, val is fold 3"
+    )
 
 
 def test_what_has_no_effect_is_said() -> None:

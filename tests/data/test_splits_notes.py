@@ -12,7 +12,7 @@ import yaml
 
 from maskwright.config.data import SplitConfig
 from maskwright.data.dataset import Item, Record
-from maskwright.data.splits import Dealt, assign_splits
+from maskwright.data.splits import SplitAssignment, assign_splits
 from maskwright.errors import DataError
 
 
@@ -22,11 +22,11 @@ def item(name: str, split: str | None = None, group: str | None = None, pixels: 
 
 def deal(
     found: list[Item], near: list[list[int]] | None = None, names: tuple[str, ...] = ("ground", "crack"), **options
-) -> Dealt:
+) -> SplitAssignment:
     return assign_splits(found, SplitConfig.model_validate(options), near or [], names)
 
 
-def side(dealt: Dealt, index: int) -> str | None:
+def side(dealt: SplitAssignment, index: int) -> str | None:
     return dealt.items[index].record.split
 
 
@@ -37,19 +37,19 @@ PLAIN = [item(f"image-{n}") for n in range(30)]
 def test_guessed_groups_are_kept_whole_and_told() -> None:
     dealt = deal(VIDEOS)
     assert all(len({side(dealt, 4 * v + n) for n in range(4)}) == 1 for v in range(10))
-    assert dealt.dealing.reason == "dealt with seed 0, 10 groups, by the file names"
+    assert dealt.split_info.reason == "dealt with seed 0, 10 groups, by the file names"
     assert len(dealt.notes) == 1
     assert dealt.notes[0].startswith("groups were guessed from names such as 'images/vid00_f0000'")
     assert dealt.notes[0].endswith("; if they are none, say --data.split.group '.+'")
-    assert dealt.dealing.group is not None and "vid" in dealt.dealing.group
-    again = deal(VIDEOS, group=dealt.dealing.group)  # what was guessed can be written down
+    assert dealt.split_info.group is not None and "vid" in dealt.split_info.group
+    again = deal(VIDEOS, group=dealt.split_info.group)  # what was guessed can be written down
     assert [one.record.split for one in again.items] == [one.record.split for one in dealt.items]
     assert again.notes == ()
 
 
 def test_with_null_images_are_dealt_one_by_one() -> None:
     dealt = deal(VIDEOS, group=None)
-    assert dealt.notes == () and dealt.dealing.reason == "dealt with seed 0"
+    assert dealt.notes == () and dealt.split_info.reason == "dealt with seed 0"
     assert any(len({side(dealt, 4 * v + n) for n in range(4)}) > 1 for v in range(10))
 
 
@@ -57,20 +57,20 @@ def test_groups_the_data_set_names_go_before_its_names() -> None:
     found = [item(f"vid{v:02d}_f{n}", group=f"camera{n}") for v in range(10) for n in range(5)]
     dealt = deal(found)
     assert all(len({side(dealt, 5 * v + n) for v in range(10)}) == 1 for n in range(5))
-    assert dealt.dealing.reason == "dealt with seed 0, 5 groups" and dealt.dealing.group is None
+    assert dealt.split_info.reason == "dealt with seed 0, 5 groups" and dealt.split_info.group is None
 
 
 def test_weak_hints_are_told_and_not_followed() -> None:
     found = [item(f"IMG_202001{day:02d}_{n:03d}") for day in range(1, 9) for n in range(5)]
     dealt = deal(found)
-    assert dealt.dealing.reason == "dealt with seed 0"
+    assert dealt.split_info.reason == "dealt with seed 0"
     assert len(dealt.notes) == 1 and "hold a date that several share" in dealt.notes[0]
     assert "; to keep them whole, say --data.split.group '" in dealt.notes[0]
 
 
 def test_too_few_guessed_groups_are_torn_with_a_warning() -> None:
     dealt = deal([item(f"vid{v}_f{n:02d}") for v in range(2) for n in range(20)])
-    assert dealt.dealing.reason == "dealt with seed 0"
+    assert dealt.split_info.reason == "dealt with seed 0"
     assert sum(one.record.split == "val" for one in dealt.items) == 8
     assert len(dealt.notes) == 1 and "so they were torn apart: scores on val and test will be better" in dealt.notes[0]
 
@@ -104,14 +104,14 @@ TILES = [list(range(6 * tile, 6 * tile + 6)) for tile in range(19)]
 def test_names_that_likeness_contradicts_are_not_followed() -> None:
     """Six exposures of nineteen tiles: by their names they might be six films, by their looks they are nineteen things."""
     dealt = deal(EXPOSED, TILES)
-    assert dealt.dealing.reason == "dealt with seed 0" and dealt.dealing.group is None
+    assert dealt.split_info.reason == "dealt with seed 0" and dealt.split_info.group is None
     assert {len({side(dealt, index) for index in tile}) for tile in TILES} == {1}
     assert len({one.record.group for one in dealt.items}) == 19
     first, kept = dealt.notes
     assert first.startswith("groups seem to show in names such as 'images/exp1_num_1'")
     assert first.endswith("but 114 images are nearly the same as one of another of them: the names were not followed")
     assert kept.startswith("114 images were kept together because they are nearly the same")
-    assert deal(EXPOSED).dealing.reason.endswith("6 groups, by the file names")  # where nothing speaks against them
+    assert deal(EXPOSED).split_info.reason.endswith("6 groups, by the file names")  # where nothing speaks against them
 
 
 @pytest.mark.parametrize("found", [VIDEOS, EXPOSED, PLAIN], ids=["videos", "exposures", "running numbers"])
@@ -240,7 +240,7 @@ def test_uneven_groups_are_told_with_counts() -> None:
 def test_partial_splits(splits: list[str | None], options: dict[str, Any], reason: str, notes: tuple[str, ...]) -> None:
     found = [item(f"image-{n}", splits[n % len(splits)]) for n in range(30)]
     dealt = deal(found, **options)
-    assert (dealt.dealing.reason, dealt.notes) == (reason, notes)
+    assert (dealt.split_info.reason, dealt.notes) == (reason, notes)
     sizes = {name: sum(one.record.split == name for one in dealt.items) for name in ("train", "val", "test")}
     assert sum(sizes.values()) == 30 and sizes["train"] > 0
     if splits == [None]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from maskwright.config.data import SplitConfig
 from maskwright.data.dataset import SPLITS, Item, Record
-from maskwright.data.splits import Dealt, assign_splits
+from maskwright.data.splits import SplitAssignment, assign_splits
 from maskwright.errors import DataError
 
 BOUNDED = settings(max_examples=120, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,7 +28,7 @@ def items_of(images: list[tuple[int | None, tuple[int, ...]]]) -> list[Item]:
     ]
 
 
-def splits_of(dealt: Dealt) -> dict[str, str | None]:
+def splits_of(dealt: SplitAssignment) -> dict[str, str | None]:
     return {item.record.id: item.record.split for item in dealt.items}
 
 

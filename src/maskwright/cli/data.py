@@ -113,15 +113,15 @@ def preview(
         raise UsageError("`DATA` must be a data set's folder; got none. Write: maskwright data preview my_data")
     path = Path(out or plain_name(f"{Path(config.data.root).absolute().stem}-preview.png"))
 
-    from maskwright.data.preview import draw_sheet, preview_rows, refuse_taken, save_sheet
-    from maskwright.data.record import refuse_among_data
+    from maskwright.data.preview import draw_sheet, preview_rows, save_sheet, validate_sheet_path
+    from maskwright.data.record import validate_outside_data
     from maskwright.training.build import training_inputs
     from maskwright.training.plan import prepare
 
-    refuse_taken(path)  # before minutes are spent
+    validate_sheet_path(path)  # before minutes are spent
     plan = prepare(config, console=stderr())
     try:
-        refuse_among_data(path.parent, plan.opened.dataset)
+        validate_outside_data(path.parent, plan.opened.dataset)
         samples, _ = training_inputs(plan.config, plan.opened)
         rows = preview_rows(samples, plan.opened.dataset, count, draws)
         heading = _heading(plan, samples.plan, len(rows), config.augment if isinstance(config.augment, str) else "a list")
@@ -140,13 +140,13 @@ def preview(
 def _heading(plan: Plan, operations: tuple[Op, ...], num_rows: int, augment: str) -> list[str]:
     """What the sheet shows: the set, what is done to it, and how it is drawn."""
     config, dataset = plan.config, plan.opened.dataset
-    told = [op.told for op in operations]
+    detail = [op.description for op in operations]
     focus = config.data.crop_focus
     aimed = f", {focus:.0%} of the windows aimed at rare classes" if focus and config.data.view == "crop" else ""
     shown = f"{num_rows} of {len(dataset.split('train'))} training images"
     drawn = f"view {config.data.view} at {config.data.size}{aimed}, {config.data.sampling} sampling, seed {config.train.seed}"
     return [f"{dataset.root.absolute().name}: inputs as training draws them", f"{shown}; {drawn}",
-            f"augment {augment}: {', '.join(told) or 'nothing'}"]  # fmt: skip
+            f"augment {augment}: {', '.join(detail) or 'nothing'}"]  # fmt: skip
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -109,7 +109,7 @@ def _combined(
     import sys
     from pathlib import Path
 
-    from maskwright.data.record import refuse_among_data
+    from maskwright.data.record import validate_outside_data
     from maskwright.errors import UsageError, listed, must
     from maskwright.prediction.combine import combine
 
@@ -121,7 +121,7 @@ def _combined(
         for note in notes:
             print(f"weights {note}", file=sys.stderr)
         if data:
-            refuse_among_data(Path(out), data)
+            validate_outside_data(Path(out), data)
     devices = [getattr(one, "device", None) for one in networks]  # a bundle runs on the CPU
     on_gpu = any(device is not None and device.type != "cpu" for device in devices)
     return combine(networks, tta, runs, uncertainty), thresholds.pop(), on_gpu

@@ -29,7 +29,7 @@ from maskwright.comparison.matrix import Cell, Matrix
 from maskwright.config import Config
 from maskwright.data.augment import resolve as resolve_augment
 from maskwright.data.dataset import SPLITS
-from maskwright.data.record import data_document, refuse_among_data
+from maskwright.data.record import data_document, validate_outside_data
 from maskwright.errors import ConfigError, MaskwrightError, UsageError, counted, is_out_of_memory, must, unknown
 from maskwright.folders import lock_folder
 from maskwright.models.devices import release_memory
@@ -130,7 +130,7 @@ def _begin(matrix: Matrix, root: Path, split: str, console: Console | None, tell
     opened = prepare(matrix.base, None, console)
     try:
         refuse_empty_split(opened, split)
-        refuse_among_data(root, opened.opened.dataset)
+        validate_outside_data(root, opened.opened.dataset)
         if tell_plan:
             tell_plan(opened)
         cells = [Place(cell.name, cell.entry, f"{CELLS}/{cell.folder}", dict(cell.settings)) for cell in matrix.cells]

@@ -36,7 +36,7 @@ from maskwright.comparison.search_study import (
 )
 from maskwright.config.base import MONITORS
 from maskwright.config.files import read_yaml, to_yaml
-from maskwright.data.record import refuse_among_data
+from maskwright.data.record import validate_outside_data
 from maskwright.errors import ConfigError, ModelError, RunError, TrainingError, is_out_of_memory, listed
 from maskwright.files import plain, write_json, write_text
 from maskwright.folders import lock_folder
@@ -62,7 +62,7 @@ def search(space: Space, root: Path, say: Say = lambda line: None, console: Cons
         plan = prepare(space.base, None, console)  # data that cannot be used are told before anything is written
         budget, num_val = budget_of(plan), len(plan.opened.dataset.split("val"))
         plan.opened.store.close()
-        refuse_among_data(root, plan.opened.dataset)
+        validate_outside_data(root, plan.opened.dataset)
         del plan
         if not (root / GIVEN).is_file():
             write_text(root / GIVEN, yaml.safe_dump(plain(space.document()), sort_keys=False, allow_unicode=True))

@@ -15,7 +15,6 @@ import inspect
 import os
 import random
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from maskwright import custom
 from maskwright.config.augment import AlbumentationsOp, CustomOp
 from maskwright.custom import name_of
 from maskwright.data.dataset import IGNORE
+from maskwright.data.decoding import quiet
 from maskwright.errors import ConfigError, DataError, closest, install_command, listed, unknown
 
 # what we do ourselves, and where: such a transform in a pipeline would do it twice or differently
@@ -68,7 +68,7 @@ class Pipeline:
         python_random = random.Random(int(rng.integers(1 << 62)))
         found, labels = image, mask
         try:
-            with _quiet():
+            with quiet():
                 for transform in self.transforms:
                     transform.set_random_state(rng, python_random)
                     made = transform(image=found, mask=labels)
@@ -79,12 +79,12 @@ class Pipeline:
             raise DataError(_resized(listed(self.keys), mask.shape[0], found.shape))
         return found.reshape(image.shape), labels.reshape(mask.shape)
 
-    def refuse_unfit(self, size: int, num_channels: int, num_classes: int) -> None:
+    def validate(self, size: int, num_channels: int, num_classes: int) -> None:
         """Try every transform on made-up inputs of this form; what fails or changes their form is a `ConfigError`."""
         rng = np.random.default_rng(0)
         image = rng.integers(0, 256, (size, size, num_channels), np.uint8)
         mask = np.arange(size * size, dtype=np.int64).reshape(size, size) // 7 % num_classes
-        blamed = ""  # the first that changed the size: a later one may mend that
+        blamed = ""  # the first that changed the size: a later one may fix that
         found, labels = image, mask.astype(np.uint8)
         for key, transform in zip(self.keys, self.transforms, strict=True):
             found, labels = _forced(key, transform, found, labels, rng)
@@ -161,30 +161,39 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def build(steps: Sequence[tuple[str, AlbumentationsOp | CustomOp]]) -> Pipeline:
-    """The transforms of all steps in a row; every name and argument that isn't known is told, all at once."""
+    """The transforms of all steps in a row; every name and argument that isn't known is reported, all at once."""
     package = _package() if any(isinstance(step, AlbumentationsOp) for _, step in steps) else None
-    problems: list[str] = []
-    built: list[tuple[str, Any]] = []
+    wanted: list[tuple[str, Any]] = []
     for at, step in steps:
         if isinstance(step, CustomOp):
-            built.append((at, OwnStep(at, step)))
-            continue
-        key = f"{at}.albumentations"
-        several = isinstance(step.albumentations, list)
-        wanted = step.albumentations if isinstance(step.albumentations, list) else [step.albumentations]
-        for place, tree in enumerate(wanted):
-            here = f"{key}.{place}" if several else key
-            built.append((here, _transform(package, here, tree, problems)))
+            wanted.append((at, step))
+        elif isinstance(step.albumentations, list):
+            wanted += [(f"{at}.albumentations.{place}", tree) for place, tree in enumerate(step.albumentations)]
+        else:
+            wanted.append((f"{at}.albumentations", step.albumentations))
+    return Pipeline(_built(package, wanted), tuple(key for key, _ in wanted))
+
+
+def _built(package: Any, wanted: Sequence[tuple[str, Any]], problems: Sequence[str] = ()) -> tuple[Any, ...]:
+    """The transforms at these keys; what is wrong with any of them is one error."""
+    problems, built = [*problems], list[Any]()
+    for key, tree in wanted:
+        try:
+            built.append(OwnStep(key, tree) if isinstance(tree, CustomOp) else _transform(package, key, tree))
+        except ConfigError as error:
+            if isinstance(tree, CustomOp):
+                raise
+            problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return Pipeline(tuple(transform for _, transform in built), tuple(key for key, _ in built))
+    return tuple(built)
 
 
 def _package() -> Any:
     """Albumentations, imported without its look at the network for a newer version."""
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     try:
-        with _quiet():
+        with quiet():
             import albumentations
     except ImportError:
         raise ConfigError(
@@ -196,68 +205,55 @@ def _package() -> Any:
     return albumentations
 
 
-def _transform(package: Any, key: str, tree: Mapping[str, Any], problems: list[str]) -> Any:
-    """One transform, or None with what is wrong added to `problems`."""
+def _transform(package: Any, key: str, tree: Mapping[str, Any]) -> Any:
+    """One transform; OneOf, SomeOf and their like with the transforms they hold."""
     name, arguments = str(tree["name"]), {argument: value for argument, value in tree.items() if argument != "name"}
     if name in OURS:
-        problems.append(f"`{key}.name` must be a transform that is not done already; got {name}. {OURS[name]}. Drop it.")
-        return None
+        fix = f"{OURS[name]}. Drop it."
+        raise ConfigError([f"`{key}.name` must be a transform that is not done already; got {name}. {fix}"])
     if name in _HOLDERS:
-        return _holder(package, key, name, arguments, problems)
-    known = _names(package)
-    if name not in known:
-        problems.append(unknown(f"{key}.name", name, [*known, *_HOLDERS]))
-        return None
+        if "transforms" not in arguments:
+            raise ConfigError([f"`{key}.transforms` must be given: {name} chooses from a list of them."])
+        inner = arguments["transforms"] if isinstance(arguments["transforms"], list) else [arguments["transforms"]]
+        wrong = _unknown_arguments(key, name, arguments, ["transforms", *_HOLDERS[name]])
+        held = _built(package, [(f"{key}.transforms.{place}", one) for place, one in enumerate(inner)], wrong)
+        return _made(getattr(package, name), key, {**arguments, "transforms": list(held)})
+    if name not in (known := _names(package)):
+        raise ConfigError([unknown(f"{key}.name", name, [*known, *_HOLDERS])])
     cls = getattr(package, name)
     parameters = inspect.signature(cls.__init__).parameters
-    wrong = _unknown_arguments(key, name, arguments, [known for known in parameters if known not in ("self", "strict")])
-    how = arguments.get("mask_interpolation", 0)
-    if how != 0:
+    wrong = _unknown_arguments(key, name, arguments, [one for one in parameters if one not in ("self", "strict")])
+    if (how := arguments.get("mask_interpolation", 0)) != 0:
         wrong.append(f"`{key}.mask_interpolation` must be 0 (nearest: labels can't be mixed); got {how}. Leave it out.")
     if wrong:
-        problems += wrong
-        return None
+        raise ConfigError(wrong)
     fill = parameters.get("fill_mask")
     if fill is not None and isinstance(fill.default, int | float):  # None, as in dropout, leaves the mask as it is
         arguments = {"fill_mask": IGNORE, **arguments}
-    return _made(cls, key, arguments, problems)
+    return _made(cls, key, arguments)
 
 
-def _holder(package: Any, key: str, name: str, arguments: dict[str, Any], problems: list[str]) -> Any:
-    """OneOf, SomeOf and their like, with the transforms they hold."""
-    if "transforms" not in arguments:
-        problems.append(f"`{key}.transforms` must be given: {name} chooses from a list of them.")
-        return None
-    wrong = _unknown_arguments(key, name, arguments, ["transforms", *_HOLDERS[name]])
-    inner = arguments["transforms"] if isinstance(arguments["transforms"], list) else [arguments["transforms"]]
-    before = len(problems)
-    held = [_transform(package, f"{key}.transforms.{place}", tree, problems) for place, tree in enumerate(inner)]
-    problems += wrong
-    if len(problems) > before:
-        return None
-    return _made(getattr(package, name), key, {**arguments, "transforms": held}, problems)
-
-
-def _made(cls: Any, key: str, arguments: dict[str, Any], problems: list[str]) -> Any:
-    """Construct it; a value that doesn't fit is told in a sentence, never replaced by a default as the package would."""
+def _made(cls: Any, key: str, arguments: dict[str, Any]) -> Any:
+    """Construct it; a value that doesn't fit is an error, never replaced by a default as the package would."""
     owner = next(one for one in cls.__mro__ if "__init__" in vars(one))
     strict = {"strict": True} if "InitSchema" in vars(owner) else {}  # the others' constructors don't take it
     try:
-        with _quiet():
+        with quiet():
             return cls(**arguments, **strict)
     except Exception as error:  # noqa: BLE001 - pydantic's, or whatever a constructor raises
-        told = getattr(error.__cause__, "errors", list)()
-        places = {str(item["loc"][0]): item for item in reversed(told) if item["loc"]}  # the first of each argument
-        if not places:
-            says = told[0]["msg"].removeprefix("Value error, ").strip(" .") if told else _one_line(error)
-            problems.append(f"`{key}` must have values {cls.__name__} can use; it says: {says}.")
-        for argument, item in reversed(places.items()):
-            if item["type"] == "missing" or (item["input"] is None and argument not in arguments):
-                problems.append(f"`{key}.{argument}` must be given: {cls.__name__} needs it.")
+        detail = getattr(error.__cause__, "errors", list)()
+        problems: dict[str, str] = {}  # the first of each argument
+        for item in detail or [{"loc": (), "msg": _one_line(error)}]:
+            argument = str(item["loc"][0]) if item["loc"] else ""
+            message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ").strip(" .")
+            if not argument:
+                problem = f"`{key}` must have values {cls.__name__} can use; it says: {message}."
+            elif item["type"] == "missing" or (item["input"] is None and argument not in arguments):
+                problem = f"`{key}.{argument}` must be given: {cls.__name__} needs it."
             else:
-                message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ").strip(" .")
-                problems.append(f"`{key}.{argument}` must fit {cls.__name__} ({message}); got {item['input']!r}.")
-        return None
+                problem = f"`{key}.{argument}` must fit {cls.__name__} ({message}); got {item['input']!r}."
+            problems.setdefault(argument, problem)
+        raise ConfigError([problem for argument, problem in problems.items() if argument or len(problems) == 1]) from None
 
 
 def _names(package: Any) -> list[str]:
@@ -284,7 +280,7 @@ def _forced(key: str, transform: Any, image: np.ndarray, mask: np.ndarray, rng: 
     """Apply one transform whatever its probability."""
     chance, transform.p = transform.p, 1.0
     try:
-        with _quiet():
+        with quiet():
             transform.set_random_state(rng, random.Random(0))
             made = transform(image=image, mask=mask)
         return made["image"], made["mask"]
@@ -321,11 +317,3 @@ def _failed(key: str, error: Exception) -> str:
 
 def _one_line(error: Exception) -> str:
     return re.sub(r"\s+", " ", str(error)).strip(" .")[:200] or type(error).__name__
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Its remarks (that a transform has a successor, say) are nothing a user of ours can act on."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -40,10 +40,10 @@ class Op:
     joint: Joint | None = None
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """In words.
 
-        >>> Op("hflip", 1.0, 0.5).told, Op("rotate", 25.0, 1.0).told
+        >>> Op("hflip", 1.0, 0.5).description, Op("rotate", 25.0, 1.0).description
         ('hflip (p 0.5)', 'rotate 25')
         """
         if self.joint is not None:
@@ -189,21 +189,21 @@ def resolve(wish: str | Sequence[AugmentOp | AlbumentationsOp | CustomOp]) -> tu
     return tuple(plan)
 
 
-def refuse_unfit(plan: Sequence[Op], size: int, num_channels: int, num_classes: int) -> None:
+def validate_augment(plan: Sequence[Op], size: int, num_channels: int, num_classes: int) -> None:
     """Stop where a transform of another package can't be applied to such inputs, or changes their form."""
     for op in plan:
         if isinstance(op.joint, albumentations.Pipeline):
-            op.joint.refuse_unfit(size, num_channels, num_classes)
+            op.joint.validate(size, num_channels, num_classes)
 
 
-def without_effect(wish: str | Sequence[AugmentOp | AlbumentationsOp | CustomOp], bands: Bands) -> list[str]:
+def unused_settings(wish: str | Sequence[AugmentOp | AlbumentationsOp | CustomOp], bands: Bands) -> list[str]:
     """Operations and numbers somebody set that change nothing on these images, in words."""
     plan = resolve(wish)
     notes: list[str] = []
     idle = [op.name for op in plan if op.name in COLOUR]
     if idle and bands.num_channels != 3:
-        told = f"{bands.num_channels} band{'s' if bands.num_channels > 1 else ''}"
-        notes.append(f"augment {listed(dict.fromkeys(idle))}: no effect on images of {told}, which have no hue")
+        detail = f"{bands.num_channels} band{'s' if bands.num_channels > 1 else ''}"
+        notes.append(f"augment {listed(dict.fromkeys(idle))}: no effect on images of {detail}, which have no hue")
     elif idle and len(set(bands.chosen)) == 1:
         notes.append(f"augment {listed(dict.fromkeys(idle))}: no effect on grey images")
     steps = [] if isinstance(wish, str) else list(wish)
@@ -340,7 +340,7 @@ def _geometry(traits: Traits | None) -> tuple[dict[str, float | None], str]:
         more, errors = traits.places["vflip"]
         return upright, f"upside down, classes would lie elsewhere ({more:.0%} more surprising, {errors:.0f} standard errors)"
     if traits.has_grain:
-        told = "all images are streaked the same way, so they are mirrored and hardly turned"
-        return {"hflip": None, "vflip": None, "rotate": _UPRIGHT_TURN, "scale": _ZOOM, "shift": _SHIFT}, told
+        detail = "all images are streaked the same way, so they are mirrored and hardly turned"
+        return {"hflip": None, "vflip": None, "rotate": _UPRIGHT_TURN, "scale": _ZOOM, "shift": _SHIFT}, detail
     free = {"hflip": None, "vflip": None, "rotate": 180.0, "scale": _ZOOM, "shift": _SHIFT}
     return free, "classes lie alike in images turned upside down, so all are turned and mirrored"

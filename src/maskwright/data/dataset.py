@@ -89,10 +89,10 @@ class ClassMap:
         names, values, ignored = (tuple(tree[key]) for key in ("names", "values", "ignore_values"))
         return cls(names, values, ignored, tree["foreground_from"], tree["reason"], tree.get("colours", False))
 
-    def told(self, value: int) -> str:
+    def format_value(self, value: int) -> str:
         """A mask value as a person writes it: a number, or a colour's hexadecimal form.
 
-        >>> ClassMap(("a", "b"), (0, 0xFF0000), colours=True).told(0xFF0000)
+        >>> ClassMap(("a", "b"), (0, 0xFF0000), colours=True).format_value(0xFF0000)
         '#ff0000'
         """
         return f"#{value:06x}" if self.colours else str(value)
@@ -147,7 +147,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Item:
-    """What one look at a record's files told: sizes, hashes, pixels of each class."""
+    """What one look at a record's files showed: sizes, hashes, pixels of each class."""
 
     record: Record
     height: int
@@ -159,7 +159,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Dealing:
+class SplitInfo:
     """How images were dealt into splits: what data.json keeps of it. A seed of None: the data set itself says."""
 
     reason: str = ""
@@ -184,7 +184,7 @@ class Dataset:
     fingerprint: str
     notes: tuple[str, ...] = field(default=())
     bands: Bands = RGB
-    dealing: Dealing = Dealing()
+    split_info: SplitInfo = SplitInfo()
 
     def split(self, name: str) -> list[int]:
         """Indices of the items of one split, in order."""
@@ -207,7 +207,7 @@ class Gap:
 
     code: str
     files: tuple[Path, ...]
-    told: str
+    message: str
 
 
 class PartialListing(DataError):

@@ -44,7 +44,7 @@ Result = TypeVar("Result")
 _one_at_a_time = threading.Lock()
 
 
-def refuse_no_file(path: Path) -> None:
+def validate_is_file(path: Path) -> None:
     """Stop where a path is no regular file: reading from a pipe or a device may never end."""
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
@@ -56,10 +56,10 @@ def refuse_no_file(path: Path) -> None:
 
 def read_bytes(path: Path, most: int = -1) -> bytes:
     """A file's bytes (the first so many of them), or the sentence why not."""
-    refuse_no_file(path)
+    validate_is_file(path)
     try:
         if most < 0:
-            refuse_beyond_memory(path, (path.stat().st_size,), 1)
+            validate_fits_memory(path, (path.stat().st_size,), 1)
         with path.open("rb") as file:
             return file.read(most)
     except OSError as error:
@@ -136,11 +136,11 @@ def decoding(path: Path, kind: str, fix: str = "Replace or remove it.") -> Itera
         raise DataError(f"`{path}` must be a readable {kind}; got {found}. {fix}") from error
     except Exception as error:
         if is_out_of_memory(error):
-            told = f"it asks for more than the {size_name(free_memory())} that are free: it is too large, or damaged"
-            raise DataError(f"`{path}` must be a readable {kind} that fits into memory; {told}. {fix}") from error
+            detail = f"it asks for more than the {size_name(free_memory())} that are free: it is too large, or damaged"
+            raise DataError(f"`{path}` must be a readable {kind} that fits into memory; {detail}. {fix}") from error
         reason = "values nested too deep" if isinstance(error, RecursionError) else (str(error).splitlines() or [""])[0]
-        told = reason.rstrip(".")[:200] or type(error).__name__
-        raise DataError(f"`{path}` must be a whole, readable {kind}; got {told}. {fix}") from error
+        detail = reason.rstrip(".")[:200] or type(error).__name__
+        raise DataError(f"`{path}` must be a whole, readable {kind}; got {detail}. {fix}") from error
 
 
 @contextmanager
@@ -150,7 +150,7 @@ def open_picture(source: bytes | Path, path: Path, kind: str = "image") -> Itera
     Pillow's own limit of pixels is one for all machines, and a warning at first; ours is what fits into memory.
     """
     if isinstance(source, Path):
-        refuse_no_file(source)
+        validate_is_file(source)
     with decoding(path, kind):
         with _one_at_a_time:  # the limit belongs to the process
             limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -161,24 +161,24 @@ def open_picture(source: bytes | Path, path: Path, kind: str = "image") -> Itera
         with picture:
             stored = len(source) if isinstance(source, bytes) else source.stat().st_size
             most = {"TIFF": MOST_IN_TIFF, "WEBP": 2**63}.get(picture.format or "", _MOST)  # an even WebP is 30 bytes, of any size
-            refuse_too_large(path, (picture.height, picture.width, len(picture.getbands())), 1, stored, most)
+            validate_decoded_size(path, (picture.height, picture.width, len(picture.getbands())), 1, stored, most)
             yield picture
 
 
-def refuse_too_large(path: Path, shape: Sequence[int], bytes_a_value: int, stored: int, most: int = _MOST) -> None:
+def validate_decoded_size(path: Path, shape: Sequence[int], bytes_a_value: int, stored: int, most: int = _MOST) -> None:
     """Stop before decoding what a file of so many bytes cannot hold, or what this machine's memory cannot."""
-    refuse_bomb(path, shape, stored, most)
-    refuse_beyond_memory(path, shape, bytes_a_value)
+    validate_claimed_size(path, shape, stored, most)
+    validate_fits_memory(path, shape, bytes_a_value)
 
 
-def refuse_bomb(path: Path, shape: Sequence[int], stored: int, most: int = _MOST) -> None:
+def validate_claimed_size(path: Path, shape: Sequence[int], stored: int, most: int = _MOST) -> None:
     """Stop at a head that tells of more than a file of so many bytes can hold."""
     if math.prod(shape) > most * stored:
         got = f"its head tells of {_told(shape)} values in {stored} bytes"
         raise DataError(f"`{path}` must be a whole, readable file; {got}. Replace or remove it.")
 
 
-def refuse_beyond_memory(path: Path | str, shape: Sequence[int], bytes_a_value: int) -> None:
+def validate_fits_memory(path: Path | str, shape: Sequence[int], bytes_a_value: int) -> None:
     """Stop before reading or computing so many values where this machine's memory cannot hold them."""
     needed = _COPIES * math.prod(shape) * bytes_a_value
     if needed > _LARGE and needed > (free := free_memory()):

@@ -50,8 +50,8 @@ def described(config: DataConfig) -> tuple[DataConfig, tuple[str, ...]]:
     odd = [key for key in found if key in DataConfig.model_fields and key not in KEYS]
     if odd:
         where = f"{path}, line {found[odd[0]]}"
-        told = f"`{odd[0]}` must stand in the configuration of a training, not in the data set's description"
-        raise ConfigError([f"{where}: {told}; keys here are {listed(KEYS, 'and', 12)}. Move it."])
+        detail = f"`{odd[0]}` must stand in the configuration of a training, not in the data set's description"
+        raise ConfigError([f"{where}: {detail}; keys here are {listed(KEYS, 'and', 12)}. Move it."])
     said = load_data_keys(path)
     changes = _unsaid(config, said)
     if not changes:
@@ -63,7 +63,7 @@ def described(config: DataConfig) -> tuple[DataConfig, tuple[str, ...]]:
 def _unsaid(config: DataConfig, said: DataConfig) -> dict[str, Any]:
     """The keys of the description that the configuration leaves open."""
     changes = {key: getattr(said, key) for key in KEYS if key in said.model_fields_set - config.model_fields_set - {"split"}}
-    if {"images", "masks", "reader"} & config.model_fields_set:  # where the files are is told by one of the two, whole
+    if {"images", "masks", "reader"} & config.model_fields_set:  # where the files are is given by one of the two, whole
         changes = {key: value for key, value in changes.items() if key not in ("images", "masks", "reader")}
     if "split" in said.model_fields_set:
         split = _merged_split(config.split, said.split) if "split" in config.model_fields_set else said.split

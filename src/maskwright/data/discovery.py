@@ -48,7 +48,7 @@ def find_images_and_masks(root: Path, images: str | None = None, masks: str | No
     if images is None or masks is None:
         files, unread = files_below(root)
         reading = Reading(root, files)
-        _refuse_several_sets(root, reading)
+        _reject_several_sets(root, reading)
         found = _by_all_readings(root, reading)
     else:
         ours, files, unread = _named(root, images, "images")
@@ -93,7 +93,7 @@ def role_folders(folder: Path) -> dict[str, Path]:
 
 
 def _by_all_readings(root: Path, reading: Reading) -> Found | None:
-    """The first reading whose names pair everything; else the one that comes nearest, whose gaps are told."""
+    """The first reading whose names pair everything; else the one that comes nearest, whose gaps are reported."""
     near: list[Found] = []
     for read in (reading.by_folder, reading.by_name, reading.by_ending, reading.by_look):
         kinds = read()
@@ -105,8 +105,8 @@ def _by_all_readings(root: Path, reading: Reading) -> Found | None:
         whole = _choose(root, reading, kinds)
         found = whole or _nearest(reading, kinds, 0 if said else 0.5)
         if found and looked:
-            told = f"{_shown(found.masks.pattern)} is taken for the masks, because its pictures hold few colours"
-            found = replace(found, notes=(*found.notes, told))
+            detail = f"{_shown(found.masks.pattern)} is taken for the masks, because its pictures hold few colours"
+            found = replace(found, notes=(*found.notes, detail))
         if whole or said:
             return found
         near += [found] if found else []
@@ -242,7 +242,7 @@ def _leftovers(root: Path, found: Found, files: Sequence[Path]) -> list[str]:
     return notes
 
 
-def _refuse_several_sets(root: Path, reading: Reading) -> None:
+def _reject_several_sets(root: Path, reading: Reading) -> None:
     """Folders inside that describe themselves are data sets of their own: their classes may mean different things."""
     inner = {
         root.joinpath(*parts[:depth])

@@ -509,8 +509,8 @@ def _validated_place(member: tarfile.TarInfo, into: Path, archive: Archive) -> P
         problem = f"does not lie in {archive.folder}/"
     if problem:
         fix = "Nothing was unpacked; download it from a source you trust."
-        told = f"`{archive.name}` must hold plain files below one folder; its {member.name!r} {problem}"
-        raise DataError(f"{told}. {fix}")
+        detail = f"`{archive.name}` must hold plain files below one folder; its {member.name!r} {problem}"
+        raise DataError(f"{detail}. {fix}")
     return into.joinpath(*path.parts)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from maskwright.data.dataset import RGB, Bands
-from maskwright.data.decoding import MOST_IN_TIFF, decoding, open_picture, quiet, read_bytes, refuse_too_large
+from maskwright.data.decoding import MOST_IN_TIFF, decoding, open_picture, quiet, read_bytes, validate_decoded_size
 from maskwright.errors import DataError, listed
 
 TIFF_STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
@@ -41,7 +41,7 @@ def open_tiff(source: bytes | Path) -> Any:
     """A TIFF by tifffile, which knows depths and bands Pillow does not."""
     import tifffile
 
-    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong is told once, by us
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong is reported once, by us
     # a file may name others that belong to it: none is opened for that
     return tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source, _multifile=False)
 
@@ -65,7 +65,7 @@ def tiff_head(path: Path, data: bytes | None = None) -> Head | None:
     except Exception:  # noqa: BLE001 - tifffile raises whatever it stumbles over; Pillow then says what is wrong
         return None
     stored = path.stat().st_size if data is None else len(data)
-    refuse_too_large(path, (head.height, head.width, head.channels), np.dtype(head.dtype).itemsize, stored, MOST_IN_TIFF)
+    validate_decoded_size(path, (head.height, head.width, head.channels), np.dtype(head.dtype).itemsize, stored, MOST_IN_TIFF)
     return head
 
 
@@ -83,7 +83,7 @@ def decode_tiff(data: bytes, path: Path, head: Head) -> np.ndarray:
     try:
         with quiet(), open_tiff(data) as tiff:
             series = tiff.series[0]
-            refuse_too_large(path, series.shape, series.dtype.itemsize, len(data), MOST_IN_TIFF)
+            validate_decoded_size(path, series.shape, series.dtype.itemsize, len(data), MOST_IN_TIFF)
             if any(map(_lacks_parts, series.pages)):
                 raise ValueError("its table of parts is shorter than the picture")  # tifffile would read zeros there
             values, axes = series.asarray(), series.axes
@@ -113,7 +113,7 @@ def decode_deep(data: bytes, path: Path, orientation: int, cause: Exception | No
     """OpenCV reads what has more than 8 bits a channel. → H W C"""
     import cv2
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is told once, by us
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is reported once, by us
     with decoding(path, "image"):
         values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
@@ -254,11 +254,11 @@ def image_head(path: Path) -> Head:
 def _opened(data: bytes, path: Path, kind: str) -> Iterator[Image.Image]:
     """A picture that is the only one in its file."""
     with open_picture(data, path, kind) as image:
-        _refuse_pages(image, data, path)
+        _reject_pages(image, data, path)
         yield image
 
 
-def _refuse_pages(image: Image.Image, data: bytes, path: Path) -> None:
+def _reject_pages(image: Image.Image, data: bytes, path: Path) -> None:
     """Of several pages or frames only the first would be read, without a word."""
     count = getattr(image, "n_frames", 1) if image.format in _PAGED else 1
     if count > 1 and image.format == "TIFF":

@@ -35,7 +35,7 @@ def pairs_folder(pairs: Any, parent: Path) -> Path:
         digest = hashlib.sha256()
         rows = [["image", "mask", "group"]]
         for number, (image, mask, group) in enumerate(_pairs(pairs)):
-            _refuse_other_shape(number, image, mask)
+            _reject_other_shape(number, image, mask)
             kept = [_kept(value, made, f"{kind}s", number, digest) for kind, value in (("image", image), ("mask", mask))]
             rows.append([*kept, group])
         if len(rows) == 1:
@@ -102,7 +102,7 @@ def _whole(array: np.ndarray, number: int) -> np.ndarray:
     return array.astype(np.uint8 if array.max() < 256 else np.uint16)
 
 
-def _refuse_other_shape(number: int, image: Path | np.ndarray, mask: Path | np.ndarray) -> None:
+def _reject_other_shape(number: int, image: Path | np.ndarray, mask: Path | np.ndarray) -> None:
     if isinstance(image, np.ndarray) and isinstance(mask, np.ndarray) and image.shape[:2] != mask.shape[:2]:
         shapes = [" × ".join(map(str, array.shape)) for array in (image, mask)]
         raise DataError(

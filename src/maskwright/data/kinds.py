@@ -1,4 +1,4 @@
-"""Kinds of files, told by the words of folders, of names, by what names end with, and by what pictures hold."""
+"""Kinds of files, given by the words of folders, of names, by what names end with, and by what pictures hold."""
 
 from __future__ import annotations
 

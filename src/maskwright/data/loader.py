@@ -107,7 +107,7 @@ class TrainSamples(TorchDataset[Any]):
         return augment(drawn.image, drawn.mask, self.view_at(key), self.plan, drawn.rng, drawn.aim)
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch | DataError:
-        """The batch; from a worker process also the error that says why there is none, to be raised where it can be told."""
+        """The batch; from a worker process also the error that says why there is none, to be raised where it can be reported."""
         try:
             return self.batch(keys[self.rank :: self.world])
         except MaskwrightError as error:
@@ -189,8 +189,8 @@ class _Loader(DataLoader[Batch]):
             if not re.search("DataLoader worker.* (exited unexpectedly|killed)|/torch_.*: No space", str(error)):
                 raise
             fix = "Lower --train.workers (0: no process of its own), --batch-size or --size."
-            told = "a process that prepares inputs was ended by the system, most likely for want of memory"
-            raise TrainingError(f"training must have memory for its workers; {told}. {fix}") from error
+            detail = "a process that prepares inputs was ended by the system, most likely for want of memory"
+            raise TrainingError(f"training must have memory for its workers; {detail}. {fix}") from error
 
 
 def train_loader(samples: TrainSamples, keys: Sampler[list[Key]], workers: int, pin: bool) -> DataLoader[Batch]:

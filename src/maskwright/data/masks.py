@@ -41,7 +41,7 @@ def decide_classes(config: DataConfig, listing: Listing, values: Mapping[str, Ma
         classes = _from_names(usual, ignored, listing.classes_from, total)
     else:
         classes = _from_values(total, ignored, values, configured)
-    refuse_unknown_values(classes, values)
+    validate_mask_values(classes, values)
     if odd := [ascii(name)[1:-1] for name in classes.names if not is_text(name)]:
         raise DataError(f"names of classes must be text that can be written; got {listed(odd)}. Rename them.")
     return classes
@@ -81,7 +81,7 @@ def known_values(config: DataConfig, listing: Listing) -> set[int]:
     return {*(named_classes(config, listing) or {}).values(), *ignored, *listing.ignore}
 
 
-def refuse_unknown_values(classes: ClassMap, values: Mapping[str, Mapping[int, int]]) -> None:
+def validate_mask_values(classes: ClassMap, values: Mapping[str, Mapping[int, int]]) -> None:
     """Stop with the files whose masks hold a value that means nothing."""
     if classes.foreground_from is not None:
         return
@@ -91,12 +91,14 @@ def refuse_unknown_values(classes: ClassMap, values: Mapping[str, Mapping[int, i
     if not odd:
         return
     pixels = sum(sum(found.values()) for found in odd.values())
-    told = [f"{name} ({listed(map(classes.told, sorted(found)), 'and', 4)})" for name, found in odd.items()]
-    meaning = ", ".join(f"{classes.told(value)} = {name}" for name, value in zip(classes.names, classes.values, strict=True))
-    ignoring = f", {listed(map(classes.told, classes.ignore_values))} = ignored" if classes.ignore_values else ""
+    detail = [f"{name} ({listed(map(classes.format_value, sorted(found)), 'and', 4)})" for name, found in odd.items()]
+    meaning = ", ".join(
+        f"{classes.format_value(value)} = {name}" for name, value in zip(classes.names, classes.values, strict=True)
+    )
+    ignoring = f", {listed(map(classes.format_value, classes.ignore_values))} = ignored" if classes.ignore_values else ""
     raise DataError(
         f"mask values must be known ({meaning}{ignoring}); {len(odd)} masks hold others, {pixels} pixels in all: "
-        f"{listed(told, 'and', 4)}. {_fix(classes, odd)}"
+        f"{listed(detail, 'and', 4)}. {_fix(classes, odd)}"
     )
 
 
@@ -125,17 +127,17 @@ def _from_names(
     named: Mapping[str, int], ignored: tuple[int, ...], source: str, total: Counter[int], colours: bool = False
 ) -> ClassMap:
     values = list(named.values())
-    told = ClassMap((), (), colours=colours).told
+    detail = ClassMap((), (), colours=colours).format_value
     twice = sorted({value for value in values if values.count(value) > 1})
     if twice:
-        twice = [told(value) for value in twice]
+        twice = [detail(value) for value in twice]
         raise DataError(f"`{source}` must give each class its own value; {listed(twice)} stands twice. Renumber them.")
     if not 2 <= len(values) <= _MAX_CLASSES:
         raise DataError(f"`{source}` must name 2 to {_MAX_CLASSES} classes; got {len(values)}. Name background too.")
     if not set(values) & set(total):
-        found = listed(map(told, sorted(total)), "and", 8)
+        found = listed(map(detail, sorted(total)), "and", 8)
         raise DataError(
-            f"`{source}` must fit the masks; none of its values ({listed(map(told, values))}) occurs in them ({found}). Mend it."
+            f"`{source}` must fit the masks; none of its values ({listed(map(detail, values))}) occurs in them ({found}). Fix it."
         )
     spare = tuple(value for value in ignored if value not in values)
     return ClassMap(tuple(named), tuple(values), spare, None, f"as in {source}", colours)
@@ -151,15 +153,15 @@ def _from_values(
     if found <= {0, 255} and 255 in found and (configured == (IGNORE,) or not {0, 255} & set(configured)):
         return ClassMap(("background", "foreground"), (0, 255), (), None, "masks hold 0 and 255")
     if looks_like_a_ramp(total):
-        refuse_unknown_values(ClassMap(("background", "foreground"), (0, 255)), values)
+        validate_mask_values(ClassMap(("background", "foreground"), (0, 255)), values)
     ignored = tuple(value for value in ignored if value in configured or value > max(found - set(ignored), default=0))
     labels = found - set(ignored)
     largest = max(labels, default=0)
     if largest == 0:
         only = listed(sorted(labels or found)) or "what is ignored"
         beside = f" beside the ignored {listed(sorted(found - labels))}" if labels and found - labels else ""
-        told = f"all {len(values)} of them hold only {only}{beside}"
-        raise DataError(f"masks must hold at least two classes; {told}. Check the folder of masks.")
+        detail = f"all {len(values)} of them hold only {only}{beside}"
+        raise DataError(f"masks must hold at least two classes; {detail}. Check the folder of masks.")
     if largest >= _MAX_CLASSES or largest + 1 > 4 * len(labels) + 4:
         fix = "Say which class each of them is with --data.classes."
         raise DataError(f"mask values must be class numbers 0, 1, 2, …; got {listed(sorted(labels), 'and', 12)}. {fix}")
@@ -185,6 +187,6 @@ def _fix(classes: ClassMap, odd: Mapping[str, Mapping[int, int]]) -> str:
     if classes.values == (0, 255) and len(others) > 2:
         return "They look smoothed; to read values from 128 up as foreground add --data.foreground_from 128."
     if len(others) == 1:
-        value = as_typed(classes.told(others[0]))
+        value = as_typed(classes.format_value(others[0]))
         return f"If it marks unlabelled pixels add --data.ignore_index {value}, else name it in data.classes."
-    return "Name them in data.classes, or mend the masks."
+    return "Name them in data.classes, or fix the masks."

@@ -4,7 +4,7 @@
     dataset.sizes()            # {'train': 10, 'val': 4, 'test': 4}
 
 Every file is read once: the same bytes give the hash, the size, the label counts and the cached
-pixels. All broken files are told together.
+pixels. All broken files are reported together.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from maskwright.data.description import described
 from maskwright.data.forms.pictures import CLAIMS
 from maskwright.data.grouping import Near
 from maskwright.data.images import Head
-from maskwright.data.masks import decide_classes, refuse_unknown_values, uses_colours
+from maskwright.data.masks import decide_classes, uses_colours, validate_mask_values
 from maskwright.data.raw import Raw, code_labels, decide_bands, read_heads, read_record
 from maskwright.data.readers import list_records
-from maskwright.data.splits import Dealt, assign_splits, to_deal
+from maskwright.data.splits import SplitAssignment, assign_splits, indices_to_split
 from maskwright.data.store import PixelStore, choose_place
 from maskwright.errors import DataError, listed
 from maskwright.runs import usable_cores
 
 Progress = Callable[[int, int], None]  # done, total
-_SHOWN = 4  # problems told in full: most of them are alike
+_SHOWN = 4  # problems reported in full: most of them are alike
 # called once a record, by several threads, while its pixels are at hand
 Inspect = Callable[[Record, Raw, Head | None, Signature], Any]
 
@@ -85,7 +85,7 @@ def open_dataset(
     place, why = choose_place(config.cache, sizes, bands.num_channels, cache_folder)
     store = PixelStore(listing.records, sizes, bands, place, cache_folder)
     try:
-        dealt = set(to_deal(listing.records, config.split))
+        dealt = set(indices_to_split(listing.records, config.split))
         signed = [index in dealt for index in range(len(listing.records))]
         looks = _look_at_all(listing.records, heads, signed, store, progress, inspect)
         return _open(config, listing, store, (place, why), looks)
@@ -113,20 +113,21 @@ def as_colours(config: DataConfig, listing: Listing) -> Listing:
 
 def _open(config: DataConfig, listing: Listing, store: PixelStore, cache: tuple[str, str], looks: list[_Look]) -> Opened:
     classes = decide_classes(config, listing, {mask_name(look.record): look.counts for look in looks})
-    items = _settle(looks, store, classes)
-    near = nearly_the_same([look.signature for look in looks]) if to_deal(listing.records, config.split) else None
+    items = _count_classes(looks, store, classes)
+    near = nearly_the_same([look.signature for look in looks]) if indices_to_split(listing.records, config.split) else None
     dealt = assign_splits(items, config.split, near or (), classes.names)
     items = dealt.items
-    notes = (*listing.notes, *dealt.notes, *_without_effect(config, listing), *_remarks(dealt, classes), *_claims(looks))
-    dataset = Dataset(Path(config.root or ""), items, classes, listing.reader, f"{listing.reason}; split {dealt.dealing.reason}",
-                      fingerprint(items, classes, store.bands), notes, store.bands, dealt.dealing)  # fmt: skip
+    notes = (*listing.notes, *dealt.notes, *_unused_settings(config, listing), *_remarks(dealt, classes), *_claims(looks))
+    reason = f"{listing.reason}; split {dealt.split_info.reason}"
+    dataset = Dataset(Path(config.root or ""), items, classes, listing.reader, reason,
+                      fingerprint(items, classes, store.bands), notes, store.bands, dealt.split_info)  # fmt: skip
     return Opened(dataset, store, *cache, config, listing, tuple(look.inspected for look in looks), near)
 
 
 def load_pair(record: Record, classes: ClassMap, bands: Bands) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
     """One image, its mask as class numbers, and the hashes of both files, read now."""
     raw = read_record(record, bands)
-    refuse_unknown_values(classes, {record.mask.name: raw.counts})
+    validate_mask_values(classes, {record.mask.name: raw.counts})
     return raw.image, code_labels(classes, raw.values)[raw.codes], raw.hashes
 
 
@@ -173,7 +174,7 @@ def _look_at_all(
     return looks
 
 
-def _settle(looks: Sequence[_Look], store: PixelStore, classes: ClassMap) -> list[Item]:
+def _count_classes(looks: Sequence[_Look], store: PixelStore, classes: ClassMap) -> list[Item]:
     """Turn cached codes into class numbers, and count pixels by class."""
     store.classes = classes
     items: list[Item] = []
@@ -197,9 +198,9 @@ def mask_name(record: Record) -> str:
 def _claims(looks: Sequence[_Look]) -> list[str]:
     """Pixels that several objects claim, and which of them has them."""
     notes: list[str] = []
-    for form, told in CLAIMS.items():
+    for form, detail in CLAIMS.items():
         found = [look.claimed_twice for look in looks if look.claimed_twice and look.record.form.kind == form]
-        notes += [f"{sum(found)} pixels in {len(found)} masks are claimed by {told}"] if found else []
+        notes += [f"{sum(found)} pixels in {len(found)} masks are claimed by {detail}"] if found else []
     return notes
 
 
@@ -212,7 +213,7 @@ def _refuse(problems: Sequence[str]) -> None:
         raise DataError(f"{len(problems)} pairs cannot be used:\n  {shown}{more}")
 
 
-def _without_effect(config: DataConfig, listing: Listing) -> list[str]:
+def _unused_settings(config: DataConfig, listing: Listing) -> list[str]:
     """Options somebody set that change nothing here."""
     found: list[str] = []
     if config.letterbox and config.view == "crop":
@@ -225,8 +226,8 @@ def _without_effect(config: DataConfig, listing: Listing) -> list[str]:
     return found
 
 
-def _remarks(dealt: Dealt, classes: ClassMap) -> list[str]:
-    """What a person should know before training on this, and was not told of the splits."""
+def _remarks(dealt: SplitAssignment, classes: ClassMap) -> list[str]:
+    """What a person should know before training on this, and does not know of the splits yet."""
     notes: list[str] = []
     items = dealt.items
     for split in SPLITS:
@@ -242,6 +243,6 @@ def _remarks(dealt: Dealt, classes: ClassMap) -> list[str]:
     if ignored:
         total = sum(item.height * item.width for item in items)
         word = "value" if len(classes.ignore_values) == 1 else "values"
-        told = f" ({word} {listed(map(classes.told, classes.ignore_values))})" if classes.ignore_values else ""
-        notes.append(f"{ignored / total:.1%} of the pixels are ignored{told}")
+        detail = f" ({word} {listed(map(classes.format_value, classes.ignore_values))})" if classes.ignore_values else ""
+        notes.append(f"{ignored / total:.1%} of the pixels are ignored{detail}")
     return notes

@@ -20,7 +20,7 @@ from maskwright.errors import DataError, listed
 
 Key = tuple[str, ...]
 Template = tuple[tuple[int, int], ...]
-Candidate = tuple[tuple[int, ...], str, Template]  # the mask of each image, how it is told, what must agree
+Candidate = tuple[tuple[int, ...], str, Template]  # the mask of each image, how it is reported, what must agree
 _TOKEN = re.compile(r"\d+|[^\W\d_]+|/")
 _MAX_TOKENS = 3  # how many varying tokens a template may use; names rarely need more than two
 _MAX_SPOTS = 24  # keeps names made of many tokens (hashes, time stamps) quick
@@ -130,8 +130,7 @@ def _templates(images: Sequence[str], masks: Sequence[str]) -> list[Candidate]:
                 continue
             left, right = zip(*template, strict=True)
             keys = [
-                [tuple(tokens[spot] for spot in spots) for tokens in names]
-                for names, spots in ((ours, left), (theirs, right))
+                [tuple(tokens[spot] for spot in spots) for tokens in names] for names, spots in ((ours, left), (theirs, right))
             ]
             match = _match(*keys)
             if match is not None:
@@ -209,8 +208,8 @@ def _unpaired(images: Sequence[str], masks: Sequence[str], where: str) -> str:
         ],
         "several images for one mask": [name for key, name in ours if count[key] > 1 and key in partners],
     }
-    told = [f"{label}: {listed(names, 'and', 8)}" for label, names in problems.items() if names]
-    what = "; ".join(told) or "no part of the names agrees"
+    detail = [f"{label}: {listed(names, 'and', 8)}" for label, names in problems.items() if names]
+    what = "; ".join(detail) or "no part of the names agrees"
     fix = "Rename or remove them, or write the pairs down in pairs.csv (image,mask)."
     return f"names must pair each image with one mask{where}; {len(images)} images and {len(masks)} masks: {what}. {fix}"
 

@@ -92,8 +92,7 @@ def draw_sheet(rows: Sequence[PreviewRow], dataset: Dataset, heading: Sequence[s
     """The rows as one picture: heading, rows of pictures, and what the outlines mean. → H W 3 uint8"""
     colours = palette(dataset.classes.num_classes)
     pictures = [
-        [_with_windows(_outlined(row.original, colours), row), *(_outlined(shot, colours) for shot in row.draws)]
-        for row in rows
+        [_with_windows(_outlined(row.original, colours), row), *(_outlined(shot, colours) for shot in row.draws)] for row in rows
     ]
     tall = [max(picture.shape[0] for picture in line) for line in pictures]
     width = 2 * _MARGIN + max(map(len, pictures)) * (TILE + _GAP) - _GAP
@@ -136,14 +135,14 @@ def draw_sheet(rows: Sequence[PreviewRow], dataset: Dataset, heading: Sequence[s
 
 
 def save_sheet(path: Path, pixels: np.ndarray) -> None:
-    """Write the sheet as PNG; see `refuse_taken`."""
-    refuse_taken(path)
+    """Write the sheet as PNG; see `validate_sheet_path`."""
+    validate_sheet_path(path)
     info = PngImagePlugin.PngInfo()
     info.add_text("Software", _MADE_BY)
     write_atomically(path, lambda temporary: Image.fromarray(pixels).save(temporary, pnginfo=info, optimize=True))
 
 
-def refuse_taken(path: Path) -> None:
+def validate_sheet_path(path: Path) -> None:
     """Stop where a file stands that isn't a sheet of ours: somebody's picture must not be lost to a slip of the name."""
     if path.suffix.lower() != ".png":
         raise UsageError(f"`--out` must end in .png; got {path}. Write --out {as_typed(path.with_suffix('.png'))}.")

@@ -1,4 +1,4 @@
-"""Rasters that know where on Earth they lie: read by window through rasterio, nodata told, the place kept for label files.
+"""Rasters that know where on Earth they lie: read by window through rasterio, nodata marked, the place kept for label files.
 
     read_georeference("scene.tif")             # Georeference(crs='PROJCS[…', transform=(10.0, 0.0, 500000.0, …))
     raster_pixels(path, (0, 2048, 2048, 2048)) # only this window is decoded
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from maskwright.data.dataset import Window
-from maskwright.data.decoding import MOST_IN_TIFF, decoding, read_bytes, refuse_too_large
+from maskwright.data.decoding import MOST_IN_TIFF, decoding, read_bytes, validate_decoded_size
 from maskwright.data.images import TIFF_STARTS, Head, open_tiff, without_fill
 from maskwright.errors import DataError, install_command, listed
 
@@ -54,7 +54,7 @@ class RasterFacts:
 
 
 def georeferenced(path: Path) -> bool:
-    """Whether a file is a TIFF that knows where it lies; told from its tags, without rasterio."""
+    """Whether a file is a TIFF that knows where it lies; given from its tags, without rasterio."""
     try:
         if read_bytes(path, 4) not in TIFF_STARTS:
             return False
@@ -174,10 +174,10 @@ def new_like(path: Path, like: Any, count: int, dtype: str, nodata: float, palet
     if overviews := like.overviews(1):
         with rasterio.open(path, "r+") as raster:
             raster.build_overviews(overviews, Resampling.nearest)
-    _refuse_cut(path)
+    _reject_cut(path)
 
 
-def _refuse_cut(path: Path) -> None:
+def _reject_cut(path: Path) -> None:
     """Stop where parts of a TIFF lie beyond its end: on a full disk GDAL goes on without a word."""
     size = path.stat().st_size
     try:
@@ -261,7 +261,7 @@ def _place(window: Window | None, path: Path, raster: Any) -> Any:
     from rasterio.windows import Window as Place
 
     size = window[2:] if window else (raster.height, raster.width)
-    refuse_too_large(path, (*size, raster.count), np.dtype(raster.dtypes[0]).itemsize, path.stat().st_size, MOST_IN_TIFF)
+    validate_decoded_size(path, (*size, raster.count), np.dtype(raster.dtypes[0]).itemsize, path.stat().st_size, MOST_IN_TIFF)
     return Place(window[1], window[0], window[3], window[2]) if window else None  # pyright: ignore[reportCallIssue]
 
 

@@ -134,7 +134,7 @@ _PERCENTILES = (0.1, 99.9)  # a few dead or blinding pixels must not decide the 
 
 
 def read_heads(records: Sequence[Record]) -> list[Head | None]:
-    """The head of every image; None where it cannot be read, which is told with everything else when files are looked at."""
+    """The head of every image; None where it cannot be read, which is reported with everything else when files are looked at."""
     heads: list[Head | None] = []
     for record in records:
         try:
@@ -198,8 +198,8 @@ def _spread(chosen: tuple[int, ...], records: Sequence[Record]) -> Bands:
     high = np.where(high > low, high, low + 1)
     lows, highs = tuple(float(low[band]) for band in chosen), tuple(float(high[band]) for band in chosen)
     share = _PERCENTILES[1] - _PERCENTILES[0]
-    told = f"{min(lows):.4g} to {max(highs):.4g}, where {share:g} % of the pixels lie, become 0 to 255"
-    return Bands(chosen, lows, highs, f"{told}, band by band")
+    detail = f"{min(lows):.4g} to {max(highs):.4g}, where {share:g} % of the pixels lie, become 0 to 255"
+    return Bands(chosen, lows, highs, f"{detail}, band by band")
 
 
 def _mixed(wish: str, kinds: Sequence[tuple[Record, str]], fix: str) -> str:

@@ -25,7 +25,7 @@ def data_document(dataset: Dataset) -> dict[str, Any]:
         "notes": list(dataset.notes),
         "classes": dataset.classes.to_json(),
         "bands": dataset.bands.to_json(),
-        "split": dataset.dealing.to_json(),
+        "split": dataset.split_info.to_json(),
         "class_shares": [round(share, 6) for share in dataset.class_shares()],
         "splits": {split: [_entry(dataset.items[index], root) for index in dataset.split(split)] for split in SPLITS},
     }
@@ -65,7 +65,7 @@ def moved_data(path: str | Path | None) -> Path | None:
     return Path(path).parent if Path(path).is_file() else Path(path)
 
 
-def refuse_among_data(out: Path, data: Dataset | dict[str, Any], flag: str = "--out") -> None:
+def validate_outside_data(out: Path, data: Dataset | dict[str, Any], flag: str = "--out") -> None:
     """Stop where what is written to the folder `out` would lie among the images or masks, and be read as one of them.
 
     `data` is a data set, or what data.json holds of it.
@@ -82,9 +82,9 @@ def refuse_among_data(out: Path, data: Dataset | dict[str, Any], flag: str = "--
         if folder == place or (folder in place.parents and folder != root)
     ]
     if among or {name.lower() for name in inside} & (IMAGE_NAMES | MASK_NAMES):
-        told = among[0] if among else root
+        detail = among[0] if among else root
         fix = "Choose a folder elsewhere."
-        raise UsageError(must(flag, "a folder apart from the images and masks", f"{out}, among those of {told}", fix))
+        raise UsageError(must(flag, "a folder apart from the images and masks", f"{out}, among those of {detail}", fix))
 
 
 def read_split(document: dict[str, Any], split: str, root: Path | None = None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

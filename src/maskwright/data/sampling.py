@@ -33,8 +33,10 @@ def choose_sampling(dataset: Dataset) -> tuple[str, str]:
     few = [index for index in rare if within[index] < FEW]
     if not few:
         return "uniform", f"most images show {listed(dataset.classes.names[i] for i in rare)}, few as the pixels are"
-    told = [f"{dataset.classes.names[i]} has {shares[i]:.2%} of the pixels and is in {within[i]:.0%} of the images" for i in few]
-    return "balanced", listed(told, "and", 3)
+    detail = [
+        f"{dataset.classes.names[i]} has {shares[i]:.2%} of the pixels and is in {within[i]:.0%} of the images" for i in few
+    ]
+    return "balanced", listed(detail, "and", 3)
 
 
 def choose_focus(dataset: Dataset, kind: str) -> tuple[float, str]:
@@ -44,8 +46,8 @@ def choose_focus(dataset: Dataset, kind: str) -> tuple[float, str]:
     rare, shares = _rare(dataset), dataset.class_shares("train")
     if not rare:
         return 0.0, _none_is_rare(dataset)
-    told = [f"{dataset.classes.names[i]} has {shares[i]:.2%} of the pixels" for i in rare]
-    return FOCUS, f"{listed(told, 'and', 3)}: most windows laid at random would miss it"
+    detail = [f"{dataset.classes.names[i]} has {shares[i]:.2%} of the pixels" for i in rare]
+    return FOCUS, f"{listed(detail, 'and', 3)}: most windows laid at random would miss it"
 
 
 def image_weights(dataset: Dataset, indices: Sequence[int]) -> list[float]:
@@ -122,7 +124,7 @@ def aimer(dataset: Dataset, indices: Sequence[int], share: float) -> Aimer:
     return Aimer(share, targets, {index: dataset.items[index].class_pixels for index in indices})
 
 
-def without_effect(sampling: str, crop_focus: float | str, kind: str, dataset: Dataset) -> list[str]:
+def unused_settings(sampling: str, crop_focus: float | str, kind: str, dataset: Dataset) -> list[str]:
     """Wishes as configured that change nothing here, in words."""
     notes: list[str] = []
     if sampling == "balanced" and len(set(image_weights(dataset, dataset.split("train")))) == 1:

@@ -2,7 +2,7 @@
 
     dealt = assign_splits(items, config.data.split, near=[[0, 7]])
     dealt.items[0].record.split          # 'train'
-    dealt.dealing.reason, dealt.notes    # how it came about, and what a person should know of it
+    dealt.split_info.reason, dealt.notes    # how it came about, and what a person should know of it
 
 The test is dealt first, by seed and groups alone: it is the same for every fold, and whatever val is.
 """
@@ -16,31 +16,31 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from maskwright.config.data import SplitConfig
-from maskwright.data.dataset import SPLITS, Dealing, Item, Record
-from maskwright.data.dealing import Groups, deal
+from maskwright.data.dataset import SPLITS, Item, Record, SplitInfo
 from maskwright.data.grouping import EACH_ALONE, Grouping, Near, grouping_notes, groupings
+from maskwright.data.split_assignment import Groups, assign_groups
 from maskwright.errors import DataError, listed
 
 _FAIR = 1 / 3  # of the images a side was to have: with less, groups nobody named are given up
-_UNEVEN = 0.25  # image counts further than this from what was asked are told
-_POOR = 0.25  # of a class's pixels due to a side: less is told
+_UNEVEN = 0.25  # image counts further than this from what was asked are reported
+_POOR = 0.25  # of a class's pixels due to a side: less is reported
 _DEFAULT = SplitConfig()
 
 
 @dataclass(frozen=True)
-class Dealt:
+class SplitAssignment:
     """Items with their splits, how it came about, and what a person should know of it.
 
     explained: (split, class number) for which a note says already why the split lacks the class.
     """
 
     items: tuple[Item, ...]
-    dealing: Dealing
+    split_info: SplitInfo
     notes: tuple[str, ...] = ()
     explained: frozenset[tuple[str, int]] = frozenset()
 
 
-def to_deal(records: Sequence[Record], config: SplitConfig) -> list[int]:
+def indices_to_split(records: Sequence[Record], config: SplitConfig) -> list[int]:
     """Indices of the records that get their split from us: all, those of train, with folds all but test, or none.
 
     A data set with splits of its own keeps them; one without val gets it from train, so that test stays what its
@@ -60,13 +60,13 @@ def to_deal(records: Sequence[Record], config: SplitConfig) -> list[int]:
     return [index for index, record in enumerate(records) if record.split == "train"]
 
 
-def assign_splits(items: Sequence[Item], config: SplitConfig, near: Near = (), names: Sequence[str] = ()) -> Dealt:
+def assign_splits(items: Sequence[Item], config: SplitConfig, near: Near = (), names: Sequence[str] = ()) -> SplitAssignment:
     """Give every item a split. `near` are sets of items that are nearly the same, `names` those of the classes."""
-    chosen = to_deal([item.record for item in items], config)
+    chosen = indices_to_split([item.record for item in items], config)
     have = {str(item.record.split) for item in items} - {"None"}
-    notes = _without_effect(config, have, bool(chosen))
+    notes = _unused_settings(config, have, bool(chosen))
     if not chosen:
-        return Dealt(tuple(items), Dealing("as the data set has it"), tuple(notes))
+        return SplitAssignment(tuple(items), SplitInfo("as the data set has it"), tuple(notes))
     # in the order of their names, so that the order of files changes nothing
     chosen.sort(key=lambda index: items[index].record.id)
     pool = [items[index] for index in chosen]
@@ -85,7 +85,7 @@ def assign_splits(items: Sequence[Item], config: SplitConfig, near: Near = (), n
         *_uneven(splits, _asked(len(pool), config, not have), config),
         *_poor_classes(pool, splits, explained, names, config),
     ]
-    return Dealt(tuple(dealt), _dealing(config, have, grouping), tuple(notes), explained)
+    return SplitAssignment(tuple(dealt), _split_info(config, have, grouping), tuple(notes), explained)
 
 
 def _deal_best(pool: Sequence[Item], config: SplitConfig, near: Near, with_test: bool) -> tuple[list[str], Grouping]:
@@ -141,10 +141,10 @@ def _deal(pool: Sequence[Item], groups: Sequence[str], asked: dict[str, int], co
     rest = [name for name in asked if name != "test"]
     if "test" in asked:
         targets = [asked["test"], len(pool) - asked["test"]]
-        side[deal(table, targets, [1, len(rest)], config.seed, config.stratify) == 0] = "test"
+        side[assign_groups(table, targets, [1, len(rest)], config.seed, config.stratify) == 0] = "test"
     left = np.flatnonzero(side == "")
     targets = _scaled([asked[name] for name in rest], int(table.sizes[left].sum()))
-    found = deal(table.only(left), targets, [1] * len(rest), config.seed, config.stratify)
+    found = assign_groups(table.only(left), targets, [1] * len(rest), config.seed, config.stratify)
     side[left] = np.array(rest, object)[found]
     of_group = dict(zip(table.names, side.tolist(), strict=True))
     return [of_group[group] for group in groups]
@@ -190,19 +190,19 @@ def _dealt_records(records: Sequence[Record], splits: Sequence[str], grouping: G
     ]
 
 
-def _dealing(config: SplitConfig, have: set[str], grouping: Grouping) -> Dealing:
+def _split_info(config: SplitConfig, have: set[str], grouping: Grouping) -> SplitInfo:
     """How the splits came about."""
     test = "test as the data set has it, " if "test" in have else ""
     if config.folds:
         what = "train and val " if "val" in have else "train " if have else ""
-        told = f"{test}{what}dealt into {config.folds} folds with seed {config.seed}, val is fold {config.fold}"
+        detail = f"{test}{what}dealt into {config.folds} folds with seed {config.seed}, val is fold {config.fold}"
     else:
-        told = f"{test}val dealt from train with seed {config.seed}" if have else f"dealt with seed {config.seed}"
-    reason = ", ".join(part for part in (told, grouping.told) if part)
-    return Dealing(reason, config.seed, config.folds, config.fold if config.folds else None, grouping.pattern)
+        detail = f"{test}val dealt from train with seed {config.seed}" if have else f"dealt with seed {config.seed}"
+    reason = ", ".join(part for part in (detail, grouping.told) if part)
+    return SplitInfo(reason, config.seed, config.folds, config.fold if config.folds else None, grouping.pattern)
 
 
-def _without_effect(config: SplitConfig, have: set[str], dealt: bool) -> list[str]:
+def _unused_settings(config: SplitConfig, have: set[str], dealt: bool) -> list[str]:
     """Options somebody set that change nothing here, and a test nobody will have."""
     notes: list[str] = []
     if config.folds is None and config.fold:
@@ -235,7 +235,7 @@ def _scarce_classes(
         lacking = [split for split in present if split not in having]
         explained |= {(split, label) for split in lacking}
         grouped = f" of {_counted(num_groups, 'group')}" if num_groups < len(holding) else ""
-        told = f"{_name(names, label)} is in {_counted(len(holding), 'image')}{grouped} only, in {listed(having)}"
+        detail = f"{_name(names, label)} is in {_counted(len(holding), 'image')}{grouped} only, in {listed(having)}"
         tails = (
             [f"{listed([split for split in lacking if split != 'train'])} cannot be scored on it"]
             if set(lacking) - {"train"}
@@ -244,7 +244,7 @@ def _scarce_classes(
         tails += ["it cannot be learned"] if "train" in lacking else []
         if len(all_sides) > len(present):
             tails.append(f"of the {len(all_sides) - ('test' in all_sides)} folds some cannot be scored on it")
-        notes.append(f"{told}: {listed(tails)}")
+        notes.append(f"{detail}: {listed(tails)}")
     return notes, frozenset(explained)
 
 
@@ -254,12 +254,12 @@ def _uneven(splits: Sequence[str], asked: dict[str, int], config: SplitConfig) -
     for side, number in asked.items():
         wanted[_split_of(side, config)] += number
     got = Counter(splits)
-    told = [
+    detail = [
         f"{split} has {_counted(got[split], 'image')}, {number} asked for"
         for split, number in wanted.items()
         if abs(got[split] - number) > max(1.0, _UNEVEN * number)
     ]
-    return [f"groups are kept whole and of unequal size: {listed(told)}"] if told else []
+    return [f"groups are kept whole and of unequal size: {listed(detail)}"] if detail else []
 
 
 def _poor_classes(
@@ -267,18 +267,18 @@ def _poor_classes(
 ) -> list[str]:
     """Classes of whose pixels val or test got much less than is due to so many images."""
     pixels = np.array([item.class_pixels for item in pool], float)
-    told: list[str] = []
+    detail: list[str] = []
     for split in ("val", "test"):
         inside = np.array([one == split for one in splits])
         due = inside.mean()
         for label, total in enumerate(pixels.sum(0)):
             share = pixels[inside, label].sum() / total if total else due
             if 0 < share < _POOR * due and (split, label) not in explained:
-                told.append(f"{split} has {share:.1%} of the pixels of {_name(names, label)} and {due:.0%} of the images")
+                detail.append(f"{split} has {share:.1%} of the pixels of {_name(names, label)} and {due:.0%} of the images")
     fix = (
         "; groups leave no better way, so its score will rest on little" if config.stratify else "; data.split.stratify is false"
     )
-    return [listed(told) + fix] if told else []
+    return [listed(detail) + fix] if detail else []
 
 
 def _name(names: Sequence[str], label: int) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from maskwright.data.dataset import Bands, ClassMap, Record
-from maskwright.data.masks import refuse_unknown_values
+from maskwright.data.masks import validate_mask_values
 from maskwright.data.raw import code_labels, read_record
 from maskwright.errors import RunError
 from maskwright.runs import size_name
@@ -122,7 +122,7 @@ class PixelStore:
     def _decode(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
         assert self.classes is not None, "classes are settled before pixels are asked for"
         raw = read_record(record, self.bands, hashed=False)
-        refuse_unknown_values(self.classes, {record.mask.name: raw.counts})
+        validate_mask_values(self.classes, {record.mask.name: raw.counts})
         return raw.image, code_labels(self.classes, raw.values)[raw.codes]
 
 
@@ -161,16 +161,16 @@ def _remove(path: Path) -> None:
 def choose_place(wish: str, sizes: Sequence[tuple[int, int]], channels: int, folder: Path | None) -> tuple[Place, str]:
     """Where decoded pixels go, and why."""
     needed = sum(height * width * (channels + 1) for height, width in sizes)
-    told = f"{size_name(needed)} decoded"
+    detail = f"{size_name(needed)} decoded"
     if wish != "auto":
         if wish == "disk" and folder is None:
             return "ram", "there is no folder for a cache on disk"
         return wish, "as configured"  # pyright: ignore[reportReturnType]
     free = free_memory()
     if needed <= RAM_SHARE * free:
-        return "ram", f"{told}, {size_name(free)} of memory free"
+        return "ram", f"{detail}, {size_name(free)} of memory free"
     if folder is not None:
         room = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
         if needed <= _DISK_SHARE * room:
-            return "disk", f"{told} is over {RAM_SHARE:.0%} of the {size_name(free)} of memory free"
-    return "none", f"{told} fits neither into memory nor on the disk"
+            return "disk", f"{detail} is over {RAM_SHARE:.0%} of the {size_name(free)} of memory free"
+    return "none", f"{detail} fits neither into memory nor on the disk"

@@ -15,7 +15,7 @@ from pathlib import Path
 from maskwright.config import Config
 from maskwright.data.dataset import Dataset
 from maskwright.data.opening import open_dataset
-from maskwright.data.record import data_document, refuse_among_data
+from maskwright.data.record import data_document, validate_outside_data
 from maskwright.errors import counted
 from maskwright.folders import new_folder
 from maskwright.models.weights import UNKNOWN, Loaded
@@ -51,7 +51,7 @@ def run_from_weights(config: Config, out: Path, progress: Callable[[int, int], N
         notes.append(view_note(data.view, data.size))
     if data.root is not None:
         settled = settled.replace({"data.root": str(Path(data.root).absolute())})
-    refuse_among_data(out, dataset)
+    validate_outside_data(out, dataset)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     with new_folder(out, partial(Run.refuse_taken, out), "config.yaml", (*MADE, "model.safetensors")):
         run = Run.create(out)
@@ -64,8 +64,8 @@ def run_from_weights(config: Config, out: Path, progress: Callable[[int, int], N
 
 def _to_score(dataset: Dataset, config: Config) -> tuple[Dataset, list[str]]:
     """The splits the data set names, or was asked to be dealt into; else all its images are there to be scored."""
-    if dataset.dealing.seed is None or config.data.split.val or config.data.split.test or config.data.split.folds:
+    if dataset.split_info.seed is None or config.data.split.val or config.data.split.test or config.data.split.folds:
         return dataset, []
     items = tuple(replace(item, record=replace(item.record, split="test")) for item in dataset.items)
     told = f"the data name no splits, so all {counted(len(items), 'image')} are scored, as test"
-    return replace(dataset, items=items, dealing=replace(dataset.dealing, seed=None, reason=told)), [told]
+    return replace(dataset, items=items, split_info=replace(dataset.split_info, seed=None, reason=told)), [told]

@@ -17,7 +17,7 @@ import numpy as np
 
 from maskwright import schemas
 from maskwright.data.dataset import IGNORE, Bands, ClassMap
-from maskwright.data.decoding import refuse_beyond_memory
+from maskwright.data.decoding import validate_fits_memory
 from maskwright.data.geometry import Tiling, View
 from maskwright.data.tiles import Forward, predict_bands
 from maskwright.errors import ModelError, RunError, install_command, must
@@ -104,7 +104,7 @@ class Bundle:
         height, width = pixels.shape[:2]
         used = self.threshold_for(threshold)
         name = image if isinstance(image, str | Path) else "image"
-        refuse_beyond_memory(name, (self.classes.num_classes, height, width), 4)
+        validate_fits_memory(name, (self.classes.num_classes, height, width), 4)
         probabilities = np.empty((self.classes.num_classes, height, width), np.float32)
         for top, band in predict_bands(lambda first, last: pixels[first:last], height, width, self.view, self.forward):
             probabilities[:, top : top + band.shape[1]] = band

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from maskwright.data.dataset import IGNORE
-from maskwright.data.decoding import refuse_beyond_memory
+from maskwright.data.decoding import validate_fits_memory
 from maskwright.data.pictures import contrasting, css, indexed_png, overlay, palette
 from maskwright.data.rasters import new_like
 from maskwright.errors import UsageError, closest, listed, printable
@@ -102,7 +102,7 @@ class Outputs:
         height, width = source.height, source.width
         whole = bool({*wanted.kinds} & {*_SHAPES} or wanted.min_area or source.raster is None)
         if whole:
-            refuse_beyond_memory(image, (height, width), 4 if wanted.min_area or "contours" in wanted.kinds else 1)
+            validate_fits_memory(image, (height, width), 4 if wanted.min_area or "contours" in wanted.kinds else 1)
         self.labels = np.empty((height, width), np.uint8) if whole else None
         step = source.step
         self.small = None if whole else np.empty((-(-height // step), -(-width // step)), np.uint8)

@@ -17,7 +17,7 @@ import torch
 from maskwright import runtime
 from maskwright.config import Config
 from maskwright.data.dataset import IGNORE, Bands, ClassMap
-from maskwright.data.decoding import refuse_beyond_memory
+from maskwright.data.decoding import validate_fits_memory
 from maskwright.data.geometry import View
 from maskwright.data.record import bands_of, class_map
 from maskwright.errors import RunError, UsageError, as_typed, must
@@ -106,7 +106,7 @@ class Predictor:
         used = self.threshold_for(threshold)
         pixels, valid, place = read_pixels(image, self.bands, self.any_depth)
         name = image if isinstance(image, str | Path) else "image"
-        refuse_beyond_memory(name, (self.classes.num_classes, *pixels.shape[:2]), 4)  # its probabilities
+        validate_fits_memory(name, (self.classes.num_classes, *pixels.shape[:2]), 4)  # its probabilities
         logits = self.logits(pixels)
         probabilities = logits.softmax(dim=1)[0].cpu().numpy()
         labels = self.labels(logits, used)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from maskwright.data.dataset import Bands
-from maskwright.data.decoding import MOST_IN_TIFF, decoding, read_bytes, refuse_bomb
+from maskwright.data.decoding import MOST_IN_TIFF, decoding, read_bytes, validate_claimed_size
 from maskwright.data.images import TIFF_STARTS, open_tiff, tiff_head, to_uint8
 from maskwright.data.pictures import shown
 from maskwright.data.rasters import georeferenced, opened, rasterio_for, read_window
@@ -75,7 +75,7 @@ class Raster:
         self.raster = self._open.enter_context(opened(self.path))
         self.height, self.width = self.raster.height, self.raster.width
         shape = (self.height, self.width, self.raster.count)
-        refuse_bomb(self.path, shape, self.path.stat().st_size, MOST_IN_TIFF)
+        validate_claimed_size(self.path, shape, self.path.stat().st_size, MOST_IN_TIFF)
         self.step = max(1, math.ceil(math.sqrt(self.height * self.width / _MOST_SHOWN)))
         self._small = np.zeros((-(-self.height // self.step), -(-self.width // self.step), 3), np.uint8)
         return self

@@ -17,7 +17,7 @@ import numpy as np
 
 from maskwright.data.layout import files_below
 from maskwright.data.pictures import indexed_png
-from maskwright.data.record import refuse_among_data
+from maskwright.data.record import validate_outside_data
 from maskwright.data.tiles import predict_bands
 from maskwright.errors import DataError, counted, is_out_of_memory, listed
 from maskwright.files import write_atomically, writing
@@ -72,7 +72,7 @@ def predict_files(
     network.refuse_threshold(wanted.threshold)
     refuse_among(out, folders, files)
     if data:
-        refuse_among_data(out, data)
+        validate_outside_data(out, data)
     with new_folder(out, partial(refuse_used_folder, out)), Ledger(out) as ledger:
         ledger.refuse_changed([LEGEND, *(f"{name}{end}" for name in names for end in ENDS)])
         job = _Job(network, out, wanted, ledger, batch_size)

@@ -251,7 +251,7 @@ def _terms(audit: Audit) -> list[tuple[str, Markup]]:
         number = f"{len(audit.classes)} classes"
         terms.append(("Masks", Markup("{}: {}").format(number, words.marked(audit.classes_reason, audit.root))))
         if audit.class_map.ignore_values:
-            values = {audit.class_map.told(value): 0.0 for value in audit.class_map.ignore_values} | audit.ignored
+            values = {audit.class_map.format_value(value): 0.0 for value in audit.class_map.ignore_values} | audit.ignored
             told = ", ".join(f"{value} ({words.fine_share(part)} of all pixels)" for value, part in values.items())
             terms.append(("Ignored", escape(told)))
     else:

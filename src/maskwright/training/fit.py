@@ -23,7 +23,7 @@ from maskwright import runtime
 from maskwright.config import Config
 from maskwright.config.log import LogEntry
 from maskwright.data.opening import Opened, open_dataset
-from maskwright.data.record import data_document, refuse_among_data
+from maskwright.data.record import data_document, validate_outside_data
 from maskwright.errors import DataError, RunError, TrainingError, UsageError, as_typed, is_out_of_memory
 from maskwright.files import refuse_no_file
 from maskwright.folders import lock_folder, new_folder
@@ -99,7 +99,7 @@ def train(
     with new_folder(out, partial(Run.refuse_taken, out), "config.yaml", MADE):
         plan = prepare(config, out / "cache", console)
         try:
-            refuse_among_data(out, plan.opened.dataset)
+            validate_outside_data(out, plan.opened.dataset)
             return _train_new(plan, out, console, tell, after_epoch, every_epoch, began)
         finally:
             plan.opened.store.close()

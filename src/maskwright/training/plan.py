@@ -13,11 +13,11 @@ from rich.console import Console
 from maskwright import custom
 from maskwright.config import Config
 from maskwright.custom import is_handed_over, name_of
-from maskwright.data.augment import refuse_unfit
 from maskwright.data.augment import resolve as resolve_augment
-from maskwright.data.augment import without_effect as augment_without_effect
+from maskwright.data.augment import unused_settings as unused_augment_settings
+from maskwright.data.augment import validate_augment
 from maskwright.data.opening import Opened
-from maskwright.data.sampling import without_effect as sampling_without_effect
+from maskwright.data.sampling import unused_settings as unused_sampling_settings
 from maskwright.errors import DataError, listed, must
 from maskwright.models.devices import refuse_missing_device
 from maskwright.models.weights import Loaded
@@ -86,10 +86,10 @@ def settle(config: Config, opened: Opened, passed: Passed) -> Plan:
 def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
     """Refuse augmentation that can't be applied to these inputs; note what was asked for and changes nothing."""
     dataset, data, view = opened.dataset, config.data, view_of(settled)
-    refuse_unfit(resolve_augment(settled.augment), view.size, dataset.bands.num_channels, dataset.classes.num_classes)
+    validate_augment(resolve_augment(settled.augment), view.size, dataset.bands.num_channels, dataset.classes.num_classes)
     notes = [
-        *augment_without_effect(config.augment, dataset.bands),
-        *sampling_without_effect(data.sampling, data.crop_focus, view.kind, dataset),
+        *unused_augment_settings(config.augment, dataset.bands),
+        *unused_sampling_settings(data.sampling, data.crop_focus, view.kind, dataset),
         *optim_without_effect(config.optim),
         *schedule_without_effect(config.optim),
         *too_late(settled.optim, settled.train.epochs, settled.train.early_stop),

@@ -80,7 +80,7 @@ def _short_augment(plan: Plan) -> str:
     config = plan.config
     if isinstance(config.augment, str):
         return f"augmentation {config.augment}"
-    done = dict.fromkeys(_DONE.get(op.told.split()[0], "recoloured") for op in resolve(config.augment))
+    done = dict.fromkeys(_DONE.get(op.description.split()[0], "recoloured") for op in resolve(config.augment))
     return f"inputs {listed(list(done), 'and', 20)}" if done else "no augmentation"
 
 
@@ -128,7 +128,7 @@ def _start(plan: Plan) -> list[str]:
 def _augmented(config: Config) -> str:
     if isinstance(config.augment, str):
         return config.augment
-    return ", ".join(op.told for op in resolve(config.augment)) or "nothing"
+    return ", ".join(op.description for op in resolve(config.augment)) or "nothing"
 
 
 def _shown(config: Config) -> str:

@@ -169,7 +169,7 @@ def test_what_is_wrong_is_one_sentence_with_file_finding_and_remedy(case: str, t
     told = str(refused.value)
     assert told.startswith(f"`{tmp_path / 'label_mapping.json'}` must ")
     assert "\n" not in told
-    assert any(remedy in told for remedy in ('Write {"water": 1', "Mend that line.", "Keep one of them."))
+    assert any(remedy in told for remedy in ('Write {"water": 1', "Fix that line.", "Keep one of them."))
 
 
 def test_other_encodings_and_absurd_depths_are_one_sentence(tmp_path: Path) -> None:

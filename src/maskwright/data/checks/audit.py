@@ -31,7 +31,7 @@ from maskwright.data.masks import decide_classes, known_values, labels_of, uses_
 from maskwright.data.opening import Progress, as_colours, mask_name
 from maskwright.data.raw import decide_bands, read_heads
 from maskwright.data.readers import list_records
-from maskwright.data.splits import assign_splits, to_deal
+from maskwright.data.splits import assign_splits, indices_to_split
 from maskwright.errors import DataError
 from maskwright.runs import usable_cores
 
@@ -122,8 +122,8 @@ def settle(survey: Survey, near: Sequence[Pair] = ()) -> Survey:
                 if now.record.group != was.record.group
             }
             facts = tuple(replace(one, record=item.record) for one, item in zip(facts, dealt.items, strict=True))
-            told = f"split {dealt.dealing.reason}"
-            survey = replace(survey, dealt=told, notes=dealt.notes, near=alike, groups=groups, pattern=kept.dealing.group)
+            told = f"split {dealt.split_info.reason}"
+            survey = replace(survey, dealt=told, notes=dealt.notes, near=alike, groups=groups, pattern=kept.split_info.group)
             troubles |= _without_images(facts)
         except DataError as error:
             troubles["split"] = str(error)
@@ -133,7 +133,7 @@ def settle(survey: Survey, near: Sequence[Pair] = ()) -> Survey:
 def _deals(listing: Listing, config: DataConfig) -> bool:
     """Whether any image's split is ours to deal; what cannot be dealt is told when it is tried."""
     try:
-        return bool(to_deal(listing.records, config.split))
+        return bool(indices_to_split(listing.records, config.split))
     except DataError:
         return False
 

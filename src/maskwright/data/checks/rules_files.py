@@ -48,7 +48,7 @@ def _gap(survey: Survey, code: str, some: Sequence[Gap]) -> Finding:
         proposal = Repair(
             "leave-out", {}, "leave the item out", "Which of its rows is right? Remove the other one from the list."
         )
-    return Finding(code, files, evidence, "error", proposal, {"problems": [gap.told for gap in some]})
+    return Finding(code, files, evidence, "error", proposal, {"problems": [gap.message for gap in some]})
 
 
 def sizes(survey: Survey) -> list[Finding]:

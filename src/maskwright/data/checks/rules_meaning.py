@@ -119,7 +119,7 @@ def ignored(survey: Survey) -> list[Finding]:
     if not many:
         return []
     told = listed([f"{value} is read as ignored: {share:.1%} of all pixels" for value, share in many.items()])
-    values = [value for value in survey.classes.ignore_values if survey.classes.told(value) in many]
+    values = [value for value in survey.classes.ignore_values if survey.classes.format_value(value) in many]
     found = [facts for facts in survey.valued if any(facts.values.get(value) for value in values)]
     evidence = f"{told} are neither learned nor scored."
     repair = None

@@ -88,7 +88,9 @@ class Survey:
         if self.classes is None:
             return {}
         area = sum(facts.mask_size[0] * facts.mask_size[1] for facts in self.valued if facts.mask_size)
-        found = {self.classes.told(value): self.totals[value] for value in self.classes.ignore_values if self.totals[value]}
+        found = {
+            self.classes.format_value(value): self.totals[value] for value in self.classes.ignore_values if self.totals[value]
+        }
         nodata = area - sum(self.totals.values())
         found |= {"nodata": nodata} if nodata > 0 and all(len(one.values) == one.num_values for one in self.valued) else {}
         return {value: pixels / max(1, area) for value, pixels in found.items()}

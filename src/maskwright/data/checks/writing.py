@@ -72,13 +72,14 @@ def _classes(classes: ClassMap, config: DataConfig) -> list[str]:
     if classes.foreground_from is not None:
         return [_key("classes", list(classes.names), "names; the values are told by foreground_from")]
     named = {
-        name: classes.told(value) if classes.colours else value for name, value in zip(classes.names, classes.values, strict=True)
+        name: classes.format_value(value) if classes.colours else value
+        for name, value in zip(classes.names, classes.values, strict=True)
     }
     parts = [_key("classes", named, classes.reason or "as the data set says")]
     if "ignore_index" in config.model_fields_set:
         parts.append(_key("ignore_index", config.ignore_index, "as configured"))
     elif classes.ignore_values:
-        values = [classes.told(value) if classes.colours else value for value in classes.ignore_values]
+        values = [classes.format_value(value) if classes.colours else value for value in classes.ignore_values]
         parts.append(_key("ignore_index", values[0] if len(values) == 1 else values, "neither scored nor learned"))
     return parts
 

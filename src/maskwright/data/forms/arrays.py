@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from maskwright.data.decoding import decoding, refuse_beyond_memory
+from maskwright.data.decoding import decoding, validate_fits_memory
 from maskwright.data.images import whole_numbers
 from maskwright.errors import DataError, listed
 from maskwright.runtime import free_memory
@@ -46,9 +46,9 @@ def _chosen(arrays: dict[str, np.ndarray], size: tuple[int, int], path: Path) ->
             if len(candidates) == 1:
                 return next(iter(candidates.values()))
         if len(candidates := named or found) > 1:
-            told = listed([f"{name} {'x'.join(map(str, array.shape))}" for name, array in candidates.items()])
+            detail = listed([f"{name} {'x'.join(map(str, array.shape))}" for name, array in candidates.items()])
             fix = "Save a file with the one you mean, under the name mask."
-            raise DataError(f"`{path}` must hold one array that is the mask; got {told}. {fix}")
+            raise DataError(f"`{path}` must hold one array that is the mask; got {detail}. {fix}")
     inside = listed([f"{name} ({array.dtype}, {array.ndim} axes)" for name, array in arrays.items()]) if arrays else "nothing"
     raise DataError(f"`{path}` must hold a mask as an array of height × width; it holds {inside}. Save it as one.")
 
@@ -77,7 +77,7 @@ def _npy(data: bytes, path: Path) -> dict[str, np.ndarray]:
 def _npz(data: bytes, path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
-        refuse_beyond_memory(path, (sum(member.file_size for member in members),), 1)
+        validate_fits_memory(path, (sum(member.file_size for member in members),), 1)
         found: dict[str, np.ndarray] = {}
         for member in members:
             with archive.open(member) as file:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from maskwright.data.dataset import Record
-from maskwright.data.decoding import load_json, read_bytes, refuse_no_file
+from maskwright.data.decoding import load_json, read_bytes, validate_is_file
 from maskwright.data.forms.outlines import Patch, cropped, fill, joined
 from maskwright.data.forms.pictures import LoadedMask
 from maskwright.errors import DataError, listed
@@ -62,7 +62,7 @@ class CocoFile:
 
 def parse(path: Path) -> CocoFile:
     """The file's contents; the same unchanged file is parsed once."""
-    refuse_no_file(path)
+    validate_is_file(path)
     state = path.stat()
     key = (path.resolve(), state.st_mtime_ns, state.st_size)
     with _lock:  # files are opened by several threads, and one parse of half a gigabyte is enough
@@ -74,7 +74,7 @@ def parse(path: Path) -> CocoFile:
 
 
 def looks_like_coco(path: Path) -> bool:
-    """Whether a JSON has the parts of a COCO file, told from its text: parsing may take long."""
+    """Whether a JSON has the parts of a COCO file, given from its text: parsing may take long."""
     try:
         data = read_bytes(path)
     except DataError:
@@ -92,7 +92,7 @@ def _read(path: Path) -> CocoFile:
     images = _images(tree["images"], problems)
     by_image, used, without_area = _annotations(tree["annotations"], images, categories, problems)
     if problems:
-        raise DataError(f"`{path}` must be a sound COCO file; {listed(problems, 'and', 5)}. Mend it, or export it again.")
+        raise DataError(f"`{path}` must be a sound COCO file; {listed(problems, 'and', 5)}. Fix it, or export it again.")
     return CocoFile(path, images, categories, parents, by_image, used, without_area)
 
 
@@ -151,7 +151,7 @@ def _annotations(
             used.add(category)
             without_area += left_out
             by_image[image].append({"category": category, "crowd": bool(entry.get("iscrowd", 0)), "outline": outline})
-    problems += [f"annotations {told} ({len(names)}: {listed(names, 'and', 3)})" for told, names in wrong.items()]
+    problems += [f"annotations {detail} ({len(names)}: {listed(names, 'and', 3)})" for detail, names in wrong.items()]
     return dict(by_image), frozenset(used), without_area
 
 
@@ -238,9 +238,9 @@ def load(record: Record, size: tuple[int, int]) -> LoadedMask:
         fix = "Put the file back as it was."
         raise DataError(f"`{record.mask}` must list the image {record.image.name} (id {record.form.key}); it does not. {fix}")
     if image.height and image.width and (image.height, image.width) != size:
-        told = f"{image.width}x{image.height}; the image is {size[1]}x{size[0]}"
+        detail = f"{image.width}x{image.height}; the image is {size[1]}x{size[0]}"
         fix = "Use the image the annotations were drawn on (was it resized, or turned by its EXIF?)."
-        raise DataError(f"`{record.mask}` must tell the size of {record.image.name} as it is; it tells {told}. {fix}")
+        raise DataError(f"`{record.mask}` must tell the size of {record.image.name} as it is; it tells {detail}. {fix}")
     return draw(file, record, size)
 
 
@@ -274,5 +274,5 @@ def _pixels(outline: Any, size: tuple[int, int], record: Record) -> Patch:
             raise ValueError(f"they are for {outline['size'][1]}x{outline['size'][0]} pixels, not {size[1]}x{size[0]}")
         return cropped(pixels_of(outline["counts"], *size))
     except ValueError as error:
-        told = f"`{record.mask}` must hold whole run lengths for {record.image.name}; {error}"
-        raise DataError(f"{told}. Export it again.") from None
+        detail = f"`{record.mask}` must hold whole run lengths for {record.image.name}; {error}"
+        raise DataError(f"{detail}. Export it again.") from None

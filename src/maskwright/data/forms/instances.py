@@ -34,13 +34,13 @@ def load(record: Record, size: tuple[int, int]) -> LoadedMask:
         read.append((path.name, data))
         values = decode_mask(data, path)
         if values.shape != size:
-            told = f"{size[1]}x{size[0]} and {values.shape[1]}x{values.shape[0]}"
-            raise DataError(f"`{path}` must have its image's size; image and mask are {told}. Make the mask anew.")
+            detail = f"{size[1]}x{size[0]} and {values.shape[1]}x{values.shape[0]}"
+            raise DataError(f"`{path}` must have its image's size; image and mask are {detail}. Make the mask anew.")
         found = np.unique(values)
         if len(found) > 2 or (len(found) == 2 and found[0] != 0):
-            told = listed(found.tolist(), "and", 4)
+            detail = listed(found.tolist(), "and", 4)
             fix = "Save it as 0 and 255; was it compressed as JPEG, or does it hold several instances?"
-            raise DataError(f"`{path}` must hold one instance, as 0 and one other value; got {told}. {fix}")
+            raise DataError(f"`{path}` must hold one instance, as 0 and one other value; got {detail}. {fix}")
         claims += values > 0
     inside, twice = (claims > 0).astype(np.uint8), int((claims > 1).sum())
     return LoadedMask(inside, lambda: _digest(size, read), claimed_twice=twice)

@@ -55,7 +55,7 @@ def parse(path: Path) -> LabelMeFile:
     """A LabelMe file checked whole: every shape is one that can be drawn."""
     tree = load_json(path, "Save it again in LabelMe.")
     if not is_labelme(tree):
-        raise DataError(f"`{path}` must be a LabelMe file with shapes and imagePath; it has neither. Remove it, or mend it.")
+        raise DataError(f"`{path}` must be a LabelMe file with shapes and imagePath; it has neither. Remove it, or fix it.")
     shapes: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
     problems: list[str] = []
@@ -73,7 +73,7 @@ def parse(path: Path) -> LabelMeFile:
             label = label if isinstance(label, str) else IGNORE_NAME
             shapes.append({"label": label, "points": shape["points"], "mask": shape.get("mask"), "shape_type": kind})
     if problems:
-        raise DataError(f"`{path}` must be a sound LabelMe file; {listed(problems, 'and', 4)}. Mend it, or save it again.")
+        raise DataError(f"`{path}` must be a sound LabelMe file; {listed(problems, 'and', 4)}. Fix it, or save it again.")
     sides = [tree.get(side) if type(tree.get(side)) is int and tree[side] > 0 else 0 for side in ("imageHeight", "imageWidth")]
     size = (sides[0], sides[1]) if all(sides) else None
     name = str(tree["imagePath"]).replace("\\", "/")
@@ -89,9 +89,9 @@ def load(record: Record, size: tuple[int, int]) -> LoadedMask:
     """The value of each label as the form's key tells it, 0 or the background's own elsewhere. → H W uint16"""
     file = parse(record.mask)
     if file.size and file.size != size:
-        told = f"{file.size[1]}x{file.size[0]}; the image is {size[1]}x{size[0]}"
+        detail = f"{file.size[1]}x{file.size[0]}; the image is {size[1]}x{size[0]}"
         fix = "Use the image the shapes were drawn on (was it resized, or turned by its EXIF?)."
-        raise DataError(f"`{record.mask}` must tell the size of {record.image.name} as it is; it tells {told}. {fix}")
+        raise DataError(f"`{record.mask}` must tell the size of {record.image.name} as it is; it tells {detail}. {fix}")
     values: dict[str, int] = json.loads(record.form.key)
     background = next((values[name] for name in BACKGROUND_NAMES if name in values), 0)
     meaning = {**values, **dict.fromkeys(BACKGROUND_NAMES, background), IGNORE_NAME: IGNORED}
@@ -158,6 +158,6 @@ def _stamp(shape: dict[str, Any], points: np.ndarray, size: tuple[int, int], pat
     except (DataError, ValueError):
         raise DataError(f"`{path}` must hold mask shapes as PNG; that of {shape['label']} is none. Save it again.") from None
     if inside is None:
-        told = f"that of {shape['label']} is {width}x{height} at {left}, {top}"
-        raise DataError(f"`{path}` must hold mask shapes that lie in the image; {told}. Save it again.")
+        detail = f"that of {shape['label']} is {width}x{height} at {left}, {top}"
+        raise DataError(f"`{path}` must hold mask shapes that lie in the image; {detail}. Save it again.")
     return Patch(top, left, inside)

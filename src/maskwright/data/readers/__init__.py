@@ -13,7 +13,7 @@ from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, PartialListing
 from maskwright.data.layout import remembering_walks
 from maskwright.data.readers import coco, cvat, folders, geotiff, instances, labelme, oxford_pet, pairs_csv, voc, workshop
-from maskwright.data.readers.lists import told_apart
+from maskwright.data.readers.lists import with_unique_ids
 from maskwright.data.readers.sidecars import with_listed_splits, with_matlab_names
 from maskwright.errors import DataError, as_typed, is_text, listed
 
@@ -54,13 +54,13 @@ def list_records(config: DataConfig) -> Listing:
         except PartialListing as partial:
             partial.listing = _completed(partial.listing, root)
             raise
-    _refuse_odd_names(listing)
+    _reject_odd_names(listing)
     return listing
 
 
 def _completed(listing: Listing, root: Path) -> Listing:
     """The listing with what files beside the images tell, whatever the layout."""
-    return with_listed_splits(with_matlab_names(told_apart(listing), root), root)
+    return with_listed_splits(with_matlab_names(with_unique_ids(listing), root), root)
 
 
 def _reader_for(config: DataConfig, root: Path) -> Reader:
@@ -73,7 +73,7 @@ def _reader_for(config: DataConfig, root: Path) -> Reader:
     raise DataError(f"`data.root` must be a folder or a CSV of pairs; got {root}, a file of another kind. {fix}")
 
 
-def _refuse_odd_names(listing: Listing) -> None:
+def _reject_odd_names(listing: Listing) -> None:
     """Names in an old encoding, as archives of another system leave them, cannot be written into JSON, YAML or a page."""
     paths = [path for record in listing.records for path in (record.image, record.mask)]
     odd = [ascii(path.name)[1:-1] for path in paths if not is_text(str(path))]

@@ -18,7 +18,7 @@ from maskwright.data.forms.coco import BACKGROUND, CROWD, CocoFile, CocoImage, l
 from maskwright.data.forms.labelme import BACKGROUND_NAMES
 from maskwright.data.layout import SPLIT_NAMES, folders_in, split_of
 from maskwright.data.masks import named_values
-from maskwright.data.readers.lists import refuse_listed_twice
+from maskwright.data.readers.lists import reject_listed_twice
 from maskwright.errors import DataError, listed
 
 _ANNOTATIONS = ("annotations", "annotation", "labels")  # folders of COCO files
@@ -32,18 +32,18 @@ def recognise(config: DataConfig, root: Path) -> str | None:
 
 
 def read(config: DataConfig, root: Path) -> Listing:
-    """Every image the files list; what they leave out is noted, images that are not there are told together."""
+    """Every image the files list; what they leave out is noted, images that are not there are reported together."""
     files, notes = _files(root)
     categories = _categories(files)
-    background, names, told = _background(files, categories)
-    _refuse_other_meaning(config, names)
+    background, names, detail = _background(files, categories)
+    _reject_other_meaning(config, names)
     records: list[Record] = []
     for file in files:
         records += _records(file, root, background)
-    refuse_listed_twice(records, "Take one entry out, or name the file you mean: --data FILE.json.")
+    reject_listed_twice(records, "Take one entry out, or name the file you mean: --data FILE.json.")
     empty = sum(len(file.images) - len(file.annotations) for file in files)
     without_area = sum(file.without_area for file in files)
-    notes += told
+    notes += detail
     notes += [f"{empty} images have no annotations: all of them is background"] if empty else []
     notes += [f"{without_area} outlines of fewer than three points have no area and were left out"] if without_area else []
     reason = f"COCO annotations in {listed([file.path.relative_to(_folder(root)).as_posix() for file in files])}"
@@ -89,8 +89,8 @@ def _categories(files: list[CocoFile]) -> dict[int, str]:
     for file in files:
         for number, name in file.categories.items():
             if found.setdefault(number, name) != name:
-                told = f"{number} is {found[number]} and, in {file.path.name}, {name}"
-                raise DataError(f"category ids must mean the same in all files; {told}. Export them together.")
+                detail = f"{number} is {found[number]} and, in {file.path.name}, {name}"
+                raise DataError(f"category ids must mean the same in all files; {detail}. Export them together.")
     return found
 
 
@@ -111,14 +111,14 @@ def _background(files: list[CocoFile], categories: dict[int, str]) -> tuple[int,
     return BACKGROUND, {"background": BACKGROUND, **names}, []
 
 
-def _refuse_other_meaning(config: DataConfig, names: dict[str, int]) -> None:
+def _reject_other_meaning(config: DataConfig, names: dict[str, int]) -> None:
     """Configured classes may choose other names, but must not give a category's name to another category."""
     if config.classes is None:
         return
     for name, value in named_values(config.classes).items():
         if name in names and not is_colour(value) and value != names[name]:
-            told = f"{name} is given {value}, and the category {name} has the id {names[name]}"
-            raise DataError(f"`data.classes` must give categories their own ids; {told}. Leave data.classes out, or mend it.")
+            detail = f"{name} is given {value}, and the category {name} has the id {names[name]}"
+            raise DataError(f"`data.classes` must give categories their own ids; {detail}. Leave data.classes out, or fix it.")
 
 
 def _records(file: CocoFile, root: Path, background: int) -> list[Record]:

@@ -1,4 +1,4 @@
-"""CVAT's export "Segmentation mask 1.1": Pascal VOC's folders, with classes told by colour in labelmap.txt."""
+"""CVAT's export "Segmentation mask 1.1": Pascal VOC's folders, with classes given by colour in labelmap.txt."""
 
 from __future__ import annotations
 

@@ -32,11 +32,11 @@ def read(config: DataConfig, root: Path) -> Listing:
     found = find_images_and_masks(root, config.images, config.masks)
     records, rules, gaps = read_pairs(root, found)
     if gaps and not records:
-        raise DataError(gaps[0].told)
+        raise DataError(gaps[0].message)
     reason = f"{found.layout}{', as named' if config.images else ''}, paired by {listed(sorted(set(rules)))}"
     listing = Listing(tuple(records), "folders", reason, read_classes(root), found.notes)
     if gaps:
-        raise PartialListing(gaps[0].told, listing, gaps)
+        raise PartialListing(gaps[0].message, listing, gaps)
     return listing
 
 
@@ -52,7 +52,7 @@ def read_classes(root: Path) -> dict[str, int] | None:
     if isinstance(tree, list) and all(isinstance(name, str) for name in tree):
         tree = {name: value for value, name in enumerate(tree)}
     if not isinstance(tree, dict) or not all(type(v) is int and 0 <= v <= 65535 for v in tree.values()):
-        raise DataError(f"`{path}` must hold one `name: value` a line, values 0 to 65535; got {str(tree)[:60]}. Mend it.")
+        raise DataError(f"`{path}` must hold one `name: value` a line, values 0 to 65535; got {str(tree)[:60]}. Fix it.")
     return {str(name): value for name, value in tree.items()}
 
 
@@ -67,10 +67,10 @@ def read_pairs(root: Path, found: Found) -> tuple[list[Record], list[str], list[
             paired, rule = dict(enumerate(by_name.masks)), by_name.rule
         except DataError as refused:
             paired, rule = certain(images.names, masks.names), "names, where they are clear"
-            told = _doubled(images) or _doubled(masks) or str(refused)
+            detail = _doubled(images) or _doubled(masks) or str(refused)
             odd = [path for index, path in enumerate(images.paths) if index not in paired]
             odd += [path for index, path in enumerate(masks.paths) if index not in paired.values()]
-            gaps.append(Gap("unpaired", tuple(odd), told))
+            gaps.append(Gap("unpaired", tuple(odd), detail))
         rules.append(rule)
         records += [
             Record(
@@ -82,7 +82,7 @@ def read_pairs(root: Path, found: Found) -> tuple[list[Record], list[str], list[
 
 
 def _doubled(files: Files) -> str:
-    """Files whose names differ in their suffix alone: told by those names they could not be told apart."""
+    """Files whose names differ in their suffix alone: by their names they could not be told apart."""
     count = Counter(files.names)
     folder = files.folder
     same = [path.relative_to(folder).as_posix() for path, name in zip(files.paths, files.names, strict=True) if count[name] > 1]

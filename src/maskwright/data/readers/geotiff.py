@@ -56,7 +56,7 @@ def read(config: DataConfig, root: Path) -> Listing:
             if different := other_grid(record.image, record.mask):
                 problems.append(f"{record.mask.name}: {different}")
         except DataError:
-            records.append(record)  # a broken file: told with all others when files are looked at
+            records.append(record)  # a broken file: reported with all others when files are looked at
             continue
         images.append(image)
         masks.append(mask)
@@ -66,10 +66,10 @@ def read(config: DataConfig, root: Path) -> Listing:
         raise DataError(f"masks must lie on the grids of their images; {listed(problems, 'and', 6)}. {fix}")
     scenes = len({record.id.partition("@")[0] for record in records if record.window})
     cut = sum(record.window is not None for record in records)
-    told = f"; {scenes} large scenes read by {cut} windows" if scenes else ""
+    detail = f"; {scenes} large scenes read by {cut} windows" if scenes else ""
     ignore = sorted({int(mask.nodata) for mask in masks if mask.nodata is not None and 0 <= mask.nodata <= 65535})
     return replace(
-        plain, records=tuple(records), reader="geotiff", reason=f"georeferenced rasters, {plain.reason}{told}",
+        plain, records=tuple(records), reader="geotiff", reason=f"georeferenced rasters, {plain.reason}{detail}",
         notes=(*plain.notes, *_notes(images, masks, ignore)), ignore=(*plain.ignore, *ignore),
     )  # fmt: skip
 

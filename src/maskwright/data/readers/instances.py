@@ -45,9 +45,9 @@ def read(config: DataConfig, root: Path) -> Listing:
     records, layout, notes = _find(config, root)
     alike = _alike(records)
     if alike and config.reader == "auto":
-        told = f"each of the {len(records)} images has the same masks ({listed(alike)})"
+        detail = f"each of the {len(records)} images has the same masks ({listed(alike)})"
         fix = "If they are instances say so with --data.reader instances; classes or annotators belong into one mask an image."
-        raise DataError(f"`{root}` must tell instances from classes; {told}. {fix}")
+        raise DataError(f"`{root}` must tell instances from classes; {detail}. {fix}")
     return Listing(tuple(records), "instances", f"{layout}, one picture an instance: their union is the foreground", CLASSES,
                    tuple(notes), classes_from="the layout")  # fmt: skip
 
@@ -104,8 +104,8 @@ def _by_id(root: Path) -> tuple[list[Record], list[str]]:
     if len(problems) >= len(records) or not any(len(_pictures(record.mask)) > 1 for record in records):
         return [], []
     if problems:
-        told = f"{len(problems)} do not: {listed(problems)}"
-        raise _Incomplete(f"`{root}` must hold folders with one image in images/ and its masks in masks/; {told}. Mend them.")
+        detail = f"{len(problems)} do not: {listed(problems)}"
+        raise _Incomplete(f"`{root}` must hold folders with one image in images/ and its masks in masks/; {detail}. Fix them.")
     return records, [f"{len(aside)} images have no folder of masks and were left aside: {listed(aside)}"] if aside else []
 
 
@@ -120,8 +120,8 @@ def _in_folders(root: Path, images: Files, masks: Files) -> tuple[list[Record], 
         return [], []
     odd = sorted(name for _, name in folders.keys() ^ ours.keys())
     if odd:
-        told = f"{len(odd)} images or folders of masks have no partner: {listed(odd)}"
-        raise _Incomplete(f"`{masks.folder}` must hold a folder of masks for each image; {told}. Add or remove them.")
+        detail = f"{len(odd)} images or folders of masks have no partner: {listed(odd)}"
+        raise _Incomplete(f"`{masks.folder}` must hold a folder of masks for each image; {detail}. Add or remove them.")
     return [_record(path, root, folders[key], "", key[0]) for key, path in ours.items()], []
 
 

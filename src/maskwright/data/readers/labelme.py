@@ -18,7 +18,7 @@ from maskwright.data.forms.labelme import BACKGROUND_NAMES, IGNORE_NAME, IGNORED
 from maskwright.data.layout import IMAGE_NAMES, SPLIT_NAMES, SUFFIXES, files_below
 from maskwright.data.masks import named_values
 from maskwright.data.readers.folders import CLASSES_FILE, read_classes
-from maskwright.data.readers.lists import record_id, refuse_listed_twice
+from maskwright.data.readers.lists import record_id, reject_listed_twice
 from maskwright.errors import DataError, counted, listed
 
 _LOOKED_AT = 8  # files that may be something else before the first of LabelMe
@@ -47,20 +47,20 @@ def read(config: DataConfig, root: Path) -> Listing:
         Record(record_id(image, root), image, file.path, _split(file.path, root), form=MaskForm("labelme", key))
         for file, image in zip(files, images, strict=True)
     ]
-    refuse_listed_twice(records, "Change imagePath in one of them, or remove one.")
+    reject_listed_twice(records, "Change imagePath in one of them, or remove one.")
     reason = f"LabelMe files of {len(files)} images"
     notes = tuple(_notes(paths, files))
     listing = Listing(tuple(records), "labelme", reason, values, notes, (IGNORED,), classes_from=source)
     if unlabelled := _unlabelled(images):
         names = listed([path.relative_to(root).as_posix() for path in unlabelled], "and", 8)
         fix = "Save those that are background without shapes, and move the others elsewhere."
-        told = f"`{root}` must hold a LabelMe file for each image; {len(unlabelled)} have none: {names}. {fix}"
-        raise PartialListing(told, listing, [Gap("unpaired", tuple(unlabelled), told)])
+        detail = f"`{root}` must hold a LabelMe file for each image; {len(unlabelled)} have none: {names}. {fix}"
+        raise PartialListing(detail, listing, [Gap("unpaired", tuple(unlabelled), detail)])
     return listing
 
 
 def _parsed(paths: list[Path], root: Path) -> tuple[list[LabelMeFile], list[Path]]:
-    """All files and their images; everything wrong with them is told together."""
+    """All files and their images; everything wrong with them is reported together."""
     files: list[LabelMeFile] = []
     images: list[Path] = []
     problems: list[str] = []
@@ -97,28 +97,28 @@ def _image(file: LabelMeFile, root: Path) -> Path:
 
 
 def _values(config: DataConfig, root: Path, files: list[LabelMeFile]) -> tuple[dict[str, int], str]:
-    """Each class's value, background first, and where it was told."""
+    """Each class's value, background first, and where it was given."""
     labels = sorted({label for file in files for label in file.labels})
-    told = read_classes(root)
-    source = CLASSES_FILE if told is not None else "the labels in alphabetical order"
+    detail = read_classes(root)
+    source = CLASSES_FILE if detail is not None else "the labels in alphabetical order"
     if config.classes is not None:
         named = named_values(config.classes)
         if any(is_colour(value) for value in named.values()):
             raise DataError("`data.classes` must give LabelMe's labels numbers; got colours. Name the labels alone, in order.")
-        told, source = {name: int(value) for name, value in named.items() if isinstance(value, int)}, "data.classes"
-    if told is None:
-        told = {label: value for value, label in enumerate(labels, start=1)}
-    unknown = sorted(set(labels) - told.keys())
+        detail, source = {name: int(value) for name, value in named.items() if isinstance(value, int)}, "data.classes"
+    if detail is None:
+        detail = {label: value for value, label in enumerate(labels, start=1)}
+    unknown = sorted(set(labels) - detail.keys())
     if unknown:
-        fix = f"Add them, or mend the labels in LabelMe ({IGNORE_NAME} is ignored)."
+        fix = f"Add them, or fix the labels in LabelMe ({IGNORE_NAME} is ignored)."
         raise DataError(f"`{source}` must name every label; {listed(unknown)} is not in it. {fix}")
-    if any(name in told for name in BACKGROUND_NAMES):
-        return told, source
-    if 0 in told.values():
-        taken = next(name for name, value in told.items() if value == 0)
+    if any(name in detail for name in BACKGROUND_NAMES):
+        return detail, source
+    if 0 in detail.values():
+        taken = next(name for name, value in detail.items() if value == 0)
         fix = "Name background too, or number from 1 on."
         raise DataError(f"`{source}` must leave 0 for background; {taken} has it. {fix}")
-    return {"background": 0, **told}, source
+    return {"background": 0, **detail}, source
 
 
 def _notes(paths: list[Path], files: list[LabelMeFile]) -> Iterator[str]:

@@ -41,7 +41,7 @@ def record_id(path: Path, root: Path) -> str:
     return Path(os.path.relpath(path, root)).with_suffix("").as_posix()
 
 
-def refuse_listed_twice(records: Sequence[Record], fix: str) -> None:
+def reject_listed_twice(records: Sequence[Record], fix: str) -> None:
     """Each image must be listed once, or it would lie on two sides."""
     first: dict[str, Record] = {}
     twice: list[str] = []
@@ -54,7 +54,7 @@ def refuse_listed_twice(records: Sequence[Record], fix: str) -> None:
         raise DataError(f"images must be listed once; {len(twice)} are listed twice: {listed(twice)}. {fix}")
 
 
-def told_apart(listing: Listing) -> Listing:
+def with_unique_ids(listing: Listing) -> Listing:
     """The listing with ids that are all different and stay inside a folder, for files are written under them.
 
     An image outside the data set is called by its place beside the others outside; of images that differ in their
@@ -94,14 +94,14 @@ def _renamed(record: Record, name: str) -> Record:
 def missing_files(where: str, names: Sequence[str], folders: dict[Path, dict[str, Path]]) -> list[Gap]:
     """The gap a list leaves whose names have no file in one of the folders. `folders` holds each folder's files by name."""
     lacking = {folder: [name for name in names if name not in files] for folder, files in folders.items()}
-    told = [f"{folder.name} lacks {listed(short, 'and', 8)}" for folder, short in lacking.items() if short]
-    if not told:
+    detail = [f"{folder.name} lacks {listed(short, 'and', 8)}" for folder, short in lacking.items() if short]
+    if not detail:
         return []
     short = dict.fromkeys(name for names in lacking.values() for name in names)
     partners = [files[name] for name in short for files in folders.values() if name in files]
     expected = [folder / name for folder, names in lacking.items() for name in names]
     fix = "Put the files there, or take the names out of the list."
-    sentence = f"`{where}` must name files that are there; {' and '.join(told)}. {fix}"
+    sentence = f"`{where}` must name files that are there; {' and '.join(detail)}. {fix}"
     return [Gap("unpaired", tuple(partners or expected), sentence)]
 
 
@@ -109,10 +109,10 @@ def whole(listing: Listing, gaps: Sequence[Gap]) -> Listing:
     """The listing, where nothing is missing; else the refusal, with what is certain for those who want to look at it."""
     if not gaps:
         return listing
-    told = " ".join(gap.told for gap in gaps)
+    detail = " ".join(gap.message for gap in gaps)
     if not listing.records:
-        raise DataError(told)
-    raise PartialListing(told, listing, gaps)
+        raise DataError(detail)
+    raise PartialListing(detail, listing, gaps)
 
 
 def others_note(others: list[str]) -> list[str]:

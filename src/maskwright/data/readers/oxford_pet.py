@@ -43,7 +43,7 @@ def recognise(config: DataConfig, root: Path) -> str | None:
 
 
 def read(config: DataConfig, root: Path) -> Listing:
-    """Every listed image; what is there and not listed is told."""
+    """Every listed image; what is there and not listed is reported."""
     base = _base(root)
     if base is None:
         wish = "images/, annotations/trimaps/, annotations/trainval.txt and annotations/test.txt for reader oxford-pet"
@@ -51,7 +51,7 @@ def read(config: DataConfig, root: Path) -> Listing:
     entries, twice, notes = _entries(base / "annotations")
     folders = {folder: files_by_name(folder) for folder in (base / "images", base / "annotations" / "trimaps")}
     (images, others), (trimaps, _) = folders.values()
-    gaps = [Gap("listed-twice", (images.get(name, base / "images" / name),), told) for name, told in twice.items()]
+    gaps = [Gap("listed-twice", (images.get(name, base / "images" / name),), detail) for name, detail in twice.items()]
     for name, split in _LISTS.items():
         chosen = [entry.name for entry in entries if entry.split == split]
         gaps += missing_files(f"annotations/{name}.txt", chosen, {folder: files for folder, (files, _) in folders.items()})
@@ -65,9 +65,9 @@ def read(config: DataConfig, root: Path) -> Listing:
                for e in entries if e.name in images and e.name in trimaps]  # fmt: skip
     ignore = (BOUNDARY,) if config.boundary == "ignore" and config.target != "trimap" else ()
     reason = f"Oxford-IIIT Pet by the lists in {_place(base, root)}annotations/, target {config.target}"
-    told = "the trimaps of Oxford-IIIT Pet"
+    detail = "the trimaps of Oxford-IIIT Pet"
     listing = Listing(tuple(records), "oxford-pet", reason, _classes(config, entries), (*notes, *others_note(others)), ignore,
-                      classes_from=told)  # fmt: skip
+                      classes_from=detail)  # fmt: skip
     return whole(listing, gaps)
 
 
@@ -96,12 +96,12 @@ def _entries(annotations: Path) -> tuple[list[_Entry], dict[str, str], list[str]
         for number, line in read_lines(path):
             entry = _entry(path, number, line, split)
             if entry.name in entries:
-                told = f"`annotations/{name}.txt` must list each image once; {entry.name} on line {number} is listed already"
-                twice[entry.name] = f"{told}. Take out one of the lines."
+                detail = f"`annotations/{name}.txt` must list each image once; {entry.name} on line {number} is listed already"
+                twice[entry.name] = f"{detail}. Take out one of the lines."
             entries.setdefault(entry.name, entry)
     if not entries:
         raise DataError(f"`{annotations}` must list at least one image in trainval.txt; it lists none. Unpack the lists again.")
-    _refuse_mixed_breeds(annotations, list(entries.values()))
+    _reject_mixed_breeds(annotations, list(entries.values()))
     return list(entries.values()), twice, notes
 
 
@@ -109,16 +109,16 @@ def _entry(path: Path, number: int, line: str, split: str) -> _Entry:
     name, *numbers = line.split()
     if len(numbers) != 3 or not all(part.isdecimal() and len(part) < 10 for part in numbers):
         raise DataError(
-            f"`{path}` must have lines of NAME CLASS-ID SPECIES BREED-ID; got {line[:60]!r} on line {number}. Mend it."
+            f"`{path}` must have lines of NAME CLASS-ID SPECIES BREED-ID; got {line[:60]!r} on line {number}. Fix it."
         )
     breed, species = int(numbers[0]), int(numbers[1])
     if not 1 <= breed <= NUM_BREEDS or species not in SPECIES:
         wish = f"a CLASS-ID from 1 to {NUM_BREEDS} and a species of 1 (cat) or 2 (dog)"
-        raise DataError(f"`{path}` must give each image {wish}; got {line[:60]!r} on line {number}. Mend it.")
+        raise DataError(f"`{path}` must give each image {wish}; got {line[:60]!r} on line {number}. Fix it.")
     return _Entry(name, breed, species, split)
 
 
-def _refuse_mixed_breeds(annotations: Path, entries: list[_Entry]) -> None:
+def _reject_mixed_breeds(annotations: Path, entries: list[_Entry]) -> None:
     """A CLASS-ID stands for one breed name, one breed name for one CLASS-ID."""
     names: dict[int, str] = {}
     numbers: dict[str, int] = {}
@@ -127,7 +127,7 @@ def _refuse_mixed_breeds(annotations: Path, entries: list[_Entry]) -> None:
         if (name, number) != (entry.breed_name, entry.breed):
             odd = f"{entry.name} has {entry.breed}, which is {name}" if name != entry.breed_name else (
                 f"{entry.name} has {entry.breed}, others of {name} have {number}")  # fmt: skip
-            raise DataError(f"`{annotations}` must give each breed one CLASS-ID; {odd}. Mend the lists.")
+            raise DataError(f"`{annotations}` must give each breed one CLASS-ID; {odd}. Fix the lists.")
 
 
 def _classes(config: DataConfig, entries: list[_Entry]) -> dict[str, int]:

@@ -37,7 +37,7 @@ def recognise(config: DataConfig, root: Path) -> str | None:
 
 
 def read(config: DataConfig, root: Path) -> Listing:
-    """Read every row; all problems are told at once."""
+    """Read every row; all problems are reported at once."""
     path = root if root.is_file() else root / PAIRS_FILE
     rows, columns = read_rows(path)
     gaps: list[Gap] = []
@@ -51,24 +51,24 @@ def read(config: DataConfig, root: Path) -> Listing:
         if twice:
             path = getattr(record, twice)
             what = "is listed already" if twice == "image" else "is the mask of another image already,"
-            told = f"line {line}: {row[twice].strip()} {what} on line {lines[path]}"
-            gaps.append(Gap("listed-twice", (path,), told))
+            detail = f"line {line}: {row[twice].strip()} {what} on line {lines[path]}"
+            gaps.append(Gap("listed-twice", (path,), detail))
             continue
         lines |= {record.image: line, record.mask: line}
         records.append(record)
     if len({record.split is None for record in records}) == 2:
         blank = [line for line, row in rows if not (row.get("split") or "").strip()]
         if blank:
-            told = f"split must be named on every row or on none; it is empty on line {listed(blank)}"
-            gaps.append(Gap("unlisted", (path,), told))
+            detail = f"split must be named on every row or on none; it is empty on line {listed(blank)}"
+            gaps.append(Gap("unlisted", (path,), detail))
     unknown = sorted(set(columns) - set(_COLUMNS))
     notes = (f"columns {listed(unknown)} of {path.name} are not used",) if unknown else ()
     listing = Listing(
         tuple(records), "csv", f"{path.name} lists {counted(len(records), 'pair')}", read_classes(path.parent), notes
     )
     if gaps:
-        told = listed([gap.told for gap in gaps], "and", 8)
-        raise PartialListing(f"`{path}` must list existing images and masks once each; {told}. Mend these rows.", listing, gaps)
+        detail = listed([gap.message for gap in gaps], "and", 8)
+        raise PartialListing(f"`{path}` must list existing images and masks once each; {detail}. Fix these rows.", listing, gaps)
     if not records:
         raise DataError(f"`{path}` must list at least one image; it lists none. Add rows of image,mask.")
     return listing
@@ -118,7 +118,7 @@ def _record(folder: Path, line: int, row: dict[str, str], gaps: list[Gap]) -> Re
             there.append(paths[column])
         else:
             missing.append(f"line {line}: {column} {text or '(empty)'} is not there")
-    gaps += [Gap("unpaired", tuple(there) or tuple(paths.values()), told) for told in missing]
+    gaps += [Gap("unpaired", tuple(there) or tuple(paths.values()), detail) for detail in missing]
     split = (row.get("split") or "").strip().lower()
     if split and split not in SPLIT_NAMES:
         gaps.append(Gap("unlisted", tuple(there), f"line {line}: split must be train, val or test; got {split!r}"))

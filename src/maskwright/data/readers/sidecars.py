@@ -37,7 +37,7 @@ def with_matlab_names(listing: Listing, root: Path) -> Listing:
     for path in (first, *_beside(first, root, masks)):
         try:
             names = _in_mat(path) if path.suffix.lower() == ".mat" else _in_text(path)
-        except DataError:  # of a mask it is told when it is read; whatever else lies about is none of ours
+        except DataError:  # of a mask it is reported when it is read; whatever else lies about is none of ours
             continue
         if names:
             note = f"{path.name} names {counted(len(names), 'class', 'classes')}, used where the masks hold no other values"

@@ -75,7 +75,7 @@ def _colour(path: Path, number: int, match: re.Match[str]) -> int:
     red, green, blue = (int(match[part]) for part in "rgb")
     if max(red, green, blue) > 255:
         got = f"{red},{green},{blue} on line {number}"
-        raise DataError(f"`{path}` must have colours of three numbers from 0 to 255; got {got}. Mend it.")
+        raise DataError(f"`{path}` must have colours of three numbers from 0 to 255; got {got}. Fix it.")
     return (red << 16) | (green << 8) | blue
 
 
@@ -151,7 +151,7 @@ def read_records(root: Path, base: Path, image_folder: Path) -> Found:
         splits = {name: split for name, split in splits.items() if split != "test"}
         notes.append(f"test.txt names {len(test)} images and none has a mask: they were left aside and cannot be scored")
     gaps = (
-        [Gap("listed-twice", (images.get(name, image_folder / name),), told) for name, told in lists.twice.items()]
+        [Gap("listed-twice", (images.get(name, image_folder / name),), detail) for name, detail in lists.twice.items()]
         if lists
         else []
     )

@@ -66,7 +66,7 @@ def read_label_mapping(path: Path) -> LabelMapping:
     try:
         tree = json.loads(read_text(path), object_pairs_hook=_unique_keys)
     except json.JSONDecodeError as error:
-        raise DataError(f"`{path}` must be JSON; {error.msg} on line {error.lineno}. Mend that line.") from None
+        raise DataError(f"`{path}` must be JSON; {error.msg} on line {error.lineno}. Fix that line.") from None
     except RecursionError:
         raise DataError(f"`{path}` must hold classes; it is nested too deep. {_HOW}") from None
     except _WrongError as wrong:
@@ -247,10 +247,10 @@ def read(config: DataConfig, root: Path) -> Listing:
         rules |= set(how)
         gaps += missing
         notes += found.notes
-    classes, colours, told = _classes(root, train, records)
+    classes, colours, detail = _classes(root, train, records)
     where = listed([f"{folder.name} is {split}" for folder, split in sides.items()])
     reason = f"{layouts[train].layout}, {where}, paired by {listed(sorted(rules))}"
-    listing = Listing(tuple(records), "workshop", reason, classes, (*notes, *told), (), colours, MAPPING)
+    listing = Listing(tuple(records), "workshop", reason, classes, (*notes, *detail), (), colours, MAPPING)
     return whole(listing, gaps)
 
 
@@ -295,7 +295,7 @@ def _hold_colours(masks: list[Path], ids: dict[str, int], colours: dict[str, int
         data = read_bytes(path)
         try:
             as_colours = set(np.unique(decode_colours(data, path)).tolist()) <= set(colours.values())
-        except DataError:  # a broken file; told with all others when the files are read
+        except DataError:  # a broken file; reported with all others when the files are read
             continue
         try:
             as_ids = set(np.unique(decode_mask(data, path)).tolist()) <= {*ids.values(), 255}

@@ -1,6 +1,6 @@
 """Groups dealt onto sides: image counts near what was asked, each class's pixels alike on every side.
 
-    side = deal(Groups(names, sizes, pixels), targets=[4, 16], needs=[1, 2], seed=0)
+    side = assign_groups(Groups(names, sizes, pixels), targets=[4, 16], needs=[1, 2], seed=0)
 
 Groups are put in an order that depends on the seed and their own names alone, and cut: the first so many images for
 one side, the next for another. Then single groups are moved or exchanged, always the exchange that helps most, until
@@ -44,19 +44,19 @@ class Groups:
         return Groups([self.names[int(index)] for index in chosen], self.sizes[chosen], self.pixels[chosen], self.showing[chosen])
 
 
-def deal(groups: Groups, targets: Sequence[int], needs: Sequence[int], seed: int, stratify: bool = True) -> np.ndarray:
+def assign_groups(groups: Groups, targets: Sequence[int], needs: Sequence[int], seed: int, stratify: bool = True) -> np.ndarray:
     """The side of each group. `targets` are images a side should get, `needs` how many groups each must have. → G
 
     >>> one = np.ones((4, 1), int)
-    >>> sorted(deal(Groups("abcd", one[:, 0], one, one), [1, 3], [1, 1], seed=0).tolist())
+    >>> sorted(assign_groups(Groups("abcd", one[:, 0], one, one), [1, 3], [1, 1], seed=0).tolist())
     [0, 1, 1, 1]
     """
     assert sum(needs) <= len(groups.names), "the caller refuses what cannot be dealt"
     table = _Table.of(groups, targets, needs, stratify)
-    best: _Deal | None = None
+    best: _Assignment | None = None
     for start in range(max(1, min(_STARTS, _STARTS * _SMALL // len(groups.names)))):
         order = _order(groups.names, seed, start)
-        found = _Deal(table, _cut(order, groups.sizes, targets, needs))
+        found = _Assignment(table, _cut(order, groups.sizes, targets, needs))
         found.improve(order)
         if best is None or found.score() < _BETTER * best.score():
             best = found
@@ -111,7 +111,7 @@ class _Table:
         return cls(columns / columns.sum(0), weights, (pixels > 0).astype(float), wanted, np.array(needs), moves)
 
 
-class _Deal:
+class _Assignment:
     """One dealing, and how to better it. Sums over sides are kept along with it."""
 
     def __init__(self, table: _Table, side: np.ndarray) -> None:
