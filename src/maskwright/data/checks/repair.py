@@ -344,7 +344,7 @@ class _Repair:
         if not strange:
             return _Meaning(names, table, source)
         if not set(self.leave) & OF_MEANING:
-            shown = listed(map(source.told if source else str, strange), "and", 8)
+            shown = listed(map(source.format_value if source else str, strange), "and", 8)
             holding = listed(dict.fromkeys(name for value in strange for name in files[value]))
             raise DataError(
                 "mask values must be known before masks are written anew; no finding and no class explains "

@@ -40,7 +40,7 @@ def gaps(survey: Survey) -> list[Finding]:
 def _gap(survey: Survey, code: str, some: Sequence[Gap]) -> Finding:
     files = tuple(dict.fromkeys(name_in(survey.root, path) for gap in some for path in gap.files))
     more = f" And {len(some) - 1} more." if len(some) > 1 else ""
-    evidence = f"{some[0].told.rstrip('.')}.{more}"
+    evidence = f"{some[0].message.rstrip('.')}.{more}"
     proposal = None
     if code == "unpaired" and survey.facts:  # a copy of nothing is no repair
         proposal = Repair("leave-out", {}, "leave out the files that have no partner")
