@@ -85,7 +85,7 @@ def test_classes_are_named_by_label_mapping_and_the_test_is_test_set():
 def test_horizontal_flip_and_shift_scale_rotate_are_drawn():
     (step,) = load_config(CONFIG).augment
     assert [one["name"] for one in step.albumentations] == ["HorizontalFlip", "ShiftScaleRotate"]
-    assert "albumentations (HorizontalFlip, ShiftScaleRotate)" in str(resolve(load_config(CONFIG).augment)[-1].told)
+    assert "albumentations (HorizontalFlip, ShiftScaleRotate)" in str(resolve(load_config(CONFIG).augment)[-1].description)
 
 
 def test_image_and_mask_are_augmented_together():

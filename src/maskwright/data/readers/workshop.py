@@ -33,8 +33,8 @@ _NESTS = ("classes", "labels", "label_mapping", "mapping")
 _NAME_KEYS = ("name", "label", "class", "class_name")
 _ID_KEYS = ("id", "value", "index", "class_id", "label", "class")
 _COLOUR_KEYS = ("color", "colour", "rgb", "hex", "color_rgb")
-_HEX = re.compile(r"\s*#([0-9a-fA-F]{6})\s*")
-_TRIPLE = re.compile(r"\s*(?:rgb)?\s*+[\[(]?\s*+(\d{1,9})\s*+,\s*+(\d{1,9})\s*+,\s*+(\d{1,9})\s*+[\])]?\s*")
+_HEX = re.compile(r"#([0-9a-fA-F]{6})")
+_TRIPLE = re.compile(r"(?:rgb)?\s*+[\[(]?\s*+(\d{1,9})\s*+,\s*+(\d{1,9})\s*+,\s*+(\d{1,9})\s*+[\])]?")
 _HOW = 'Write {"water": 1, "road": 2}, or {"water": [0, 0, 255], "road": "#804080"}.'
 
 
@@ -185,7 +185,7 @@ def _entry(name: str, id_: Any, colour: Any, got: str) -> _Entry:
 def _kind(value: Any) -> str:
     """What a key or value is by its form; of what is none of them an id is asked for."""
     if isinstance(value, str) and not value.strip().isdecimal():
-        return "colour" if _HEX.fullmatch(value) or _TRIPLE.fullmatch(value) else "name"
+        return "colour" if _HEX.fullmatch(value.strip()) or _TRIPLE.fullmatch(value.strip()) else "name"
     return "colour" if isinstance(value, list) else "id"
 
 
@@ -197,9 +197,9 @@ def _number(digits: str) -> int:
 def _colour(value: Any) -> int:
     """'#rrggbb', 'r,g,b' or [r, g, b] → 0xRRGGBB"""
     parts = value if isinstance(value, list) else ()
-    if isinstance(value, str) and (match := _HEX.fullmatch(value)):
+    if isinstance(value, str) and (match := _HEX.fullmatch(value.strip())):
         return int(match[1], 16)
-    if isinstance(value, str) and (match := _TRIPLE.fullmatch(value)):
+    if isinstance(value, str) and (match := _TRIPLE.fullmatch(value.strip())):
         parts = [int(part) for part in match.groups()]
     if len(parts) != 3 or not all(type(part) is int and 0 <= part <= 255 for part in parts):
         wish = 'write colours as [r, g, b] of whole numbers from 0 to 255 or as "#rrggbb"'
