@@ -13,7 +13,7 @@ import numpy as np
 
 from maskwright.data.dataset import Record
 from maskwright.data.decoding import decoding
-from maskwright.data.forms import coco, instances, labelme, pictures
+from maskwright.data.forms import coco, labelme, pictures
 from maskwright.data.forms.pictures import LoadedMask
 
 # name → (record, (height, width) of its upright image) → raw values and hash
@@ -22,7 +22,7 @@ FORMS: dict[str, Callable[[Record, tuple[int, int]], LoadedMask]] = {
     "colour": pictures.load_colours,
     "coco": coco.load,
     "labelme": labelme.load,
-    "instances": instances.load,
+    "instances": pictures.load_instances,
     "raster": pictures.load_raster,
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, PartialListing
 from maskwright.data.layout import remembering_walks
-from maskwright.data.readers import coco, cvat, folders, geotiff, instances, labelme, oxford_pet, pairs_csv, voc, workshop
+from maskwright.data.readers import coco, folders, geotiff, instances, labelme, oxford_pet, pairs_csv, voc, workshop
 from maskwright.data.readers.lists import with_unique_ids
 from maskwright.data.readers.sidecars import with_listed_splits, with_matlab_names
 from maskwright.errors import DataError, as_typed, is_text, listed
@@ -32,7 +32,7 @@ READERS: dict[str, Reader] = {
     "csv": Reader(pairs_csv.recognise, pairs_csv.read),
     "oxford-pet": Reader(oxford_pet.recognise, oxford_pet.read),
     "workshop": Reader(workshop.recognise, workshop.read),
-    "cvat": Reader(cvat.recognise, cvat.read),
+    "cvat": Reader(voc.recognise_cvat, voc.read_cvat),
     "voc": Reader(voc.recognise, voc.read),
     "coco": Reader(coco.recognise, coco.read),
     "labelme": Reader(labelme.recognise, labelme.read),

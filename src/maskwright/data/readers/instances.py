@@ -12,7 +12,7 @@ from pathlib import Path
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Listing, MaskForm, Record
 from maskwright.data.discovery import by_role, role_folders
-from maskwright.data.forms.instances import files_of, numbered
+from maskwright.data.forms.pictures import files_of, numbered
 from maskwright.data.kinds import Files
 from maskwright.data.layout import folders_in, split_of
 from maskwright.data.readers.lists import record_id
