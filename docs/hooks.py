@@ -40,11 +40,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def _commands() -> str:
-    from maskwright.cli import COMMANDS, GROUPS
+    from maskwright.cli import COMMANDS
 
-    names = [*COMMANDS, *(f"{group} {name}" for group, (_, commands) in GROUPS.items() for name in commands)]
     parts = ["# Command line\n\nEvery command as `maskwright COMMAND --help` prints it.\n"]
-    parts += [f"## {name}\n\n```text\n{_help(name)}\n```\n" for name in names]
+    parts += [f"## {name}\n\n```text\n{_help(name)}\n```\n" for name in COMMANDS]
     return "\n".join(parts)
 
 

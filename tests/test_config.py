@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from maskwright.comparison.matrix import read_matrix
 from maskwright.comparison.search_space import read_space
+from maskwright.comparison.spec import read_matrix
 from maskwright.config import Config
 from maskwright.config.augment import AugmentOp
 from maskwright.config.files import load_config, read_keys, to_yaml

@@ -81,6 +81,8 @@ def test_a_negative_number_is_a_value():
         (["--lr", "--epochs", "3"], "`--lr` must be followed by a value"),
         (["my_data"], "Did you mean --data my_data?"),
         (["--width", "8"], "`--width` must be a known flag. Did you mean --model.width?"),
+        (["--modle.width", "32"], "`--modle.width` must be a known flag. Did you mean --model.width?"),
+        (["--data.spilt.val=0.3"], "`--data.spilt.val` must be a known flag. Did you mean --data.split.val?"),
         (["--qqqqqqqq", "3"], "See maskwright train --help."),
     ],
 )

@@ -25,28 +25,10 @@ if TYPE_CHECKING:
     from maskwright.prediction.bundle import Bundle, load_bundle
 
 __all__ = [
-    "Audit",
-    "Bundle",
-    "Comparison",
-    "Config",
-    "CrossValidation",
-    "Evaluation",
-    "MaskwrightError",
-    "Prediction",
-    "SearchResult",
-    "TrainedRun",
-    "check",
-    "compare",
-    "cross_validate",
-    "load_bundle",
-    "load_run",
-    "make_data",
-    "open",
-    "resume",
-    "search",
-    "train",
-]
-
+    "Audit", "Bundle", "Comparison", "Config", "CrossValidation", "Evaluation", "MaskwrightError", "Prediction",
+    "SearchResult", "TrainedRun", "check", "compare", "cross_validate", "load_bundle", "load_run", "make_data", "open",
+    "resume", "search", "train",
+]  # fmt: skip
 _HOMES = {
     "Audit": "data.checks.findings",
     "Bundle": "prediction.bundle",
@@ -57,26 +39,16 @@ _HOMES = {
     "MaskwrightError": "errors",
     "Prediction": "prediction",
     "SearchResult": "comparison.search_result",
-    "TrainedRun": "api",
-    "check": "api",
-    "compare": "api",
-    "cross_validate": "api",
     "load_bundle": "prediction.bundle",
-    "load_run": "api",
-    "make_data": "api",
-    "open": "api",
-    "resume": "api",
-    "search": "api",
-    "train": "api",
-}
+}  # all others are of the api
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'maskwright' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"maskwright.{_HOMES[name]}"), name)
+    return getattr(import_module(f"maskwright.{_HOMES.get(name, 'api')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,6 @@ run.predict("photo.jpg").labels
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +55,8 @@ class TrainedRun(Run, ShownInNotebook):
     """A run folder with verbs: evaluate, predict, diagnose, report."""
 
     def __dir__(self) -> list[str]:
-        return ["checkpoints", "config", "counts", "data", "diagnose", "environment", "evaluate", "evaluation", "history", "name",
-                "predict", "report", "root", "to_pandas", "weights"]  # fmt: skip
+        return ["checkpoints", "config", "counts", "data", "diagnose", "environment", "evaluate", "evaluation",
+                "history", "name", "predict", "report", "root", "to_pandas", "weights"]  # fmt: skip
 
     def evaluate(
         self, split: str = "test", data: str | Path | None = None, threshold: str | float | None = None,
@@ -80,7 +79,7 @@ class TrainedRun(Run, ShownInNotebook):
         return _predictor(self.root.resolve(), _stamps(self)).predict(image, threshold)
 
     def diagnose(self) -> tuple[Diagnosis, ...]:
-        """What the run's curves and counts show, gravest first; more after `evaluate("val")`. Test scores are never read."""
+        """What the run's curves and counts show, worst first; more after `evaluate("val")`. Test scores aren't read."""
         from maskwright.training.diagnose import diagnose
 
         return diagnose(self)
@@ -93,7 +92,7 @@ class TrainedRun(Run, ShownInNotebook):
         return write_report(self, split, moved_data(data))
 
     def to_pandas(self) -> DataFrame:
-        """The history as a pandas DataFrame, a row an epoch; without pandas, `history` is the same as a list of dicts."""
+        """The history as a pandas DataFrame, a row an epoch; `history` is the same as a list of dicts."""
         try:
             import pandas
         except ImportError:
@@ -101,14 +100,13 @@ class TrainedRun(Run, ShownInNotebook):
         return pandas.DataFrame(self.history)
 
     def counts(self, split: str = "test") -> Counts:
-        """The pixel counts that scores are read from, as arrays: `.matrix` is image × truth × prediction. After `evaluate`."""
+        """The pixel counts that scores are read from; `.matrix` is image × truth × prediction. After `evaluate`."""
         from maskwright.metrics.counts import Counts
 
         path = self.root / "evaluation" / f"{split}-counts.npz"
         if not path.is_file():
-            raise UsageError(
-                f"`counts()` needs a split that was evaluated; {self.root} has no {path.name}. Call run.evaluate({split!r})."
-            )
+            fix = f"Call run.evaluate({split!r})."
+            raise UsageError(f"`counts()` needs a split that was evaluated; {self.root} has no {path.name}. {fix}")
         return Counts.load(path)
 
     def __str__(self) -> str:
@@ -118,20 +116,21 @@ class TrainedRun(Run, ShownInNotebook):
         monitor = self.config.train.monitor
         scored = [row for row in rows if row[monitor] == row[monitor]] or rows
         best = (max if higher_is_better(monitor) else min)(scored, key=lambda row: row[monitor])
-        return f"Run {self.root}: {counted(len(rows), 'epoch')}, best {best['epoch'] + 1:.0f} with val IoU {best['val_iou']:.4f}"
+        epochs, number = counted(len(rows), "epoch"), f"{best['epoch'] + 1:.0f}"
+        return f"Run {self.root}: {epochs}, best {number} with val IoU {best['val_iou']:.4f}"
 
     __repr__ = __str__
 
 
 def check(data: Any, **keys: Any) -> Audit:
-    """Audit a data set and change nothing; the result prints as `maskwright check` does. `data` and `keys` as in `train`.
+    """Audit a data set and change nothing; the result prints as `maskwright check` does. `data` and `keys` as in
+    `train`.
 
     >>> print(check("my_data"))  # doctest: +SKIP
     """
     from maskwright.data.checks.audit import audit
 
-    overrides = [one for name, value in keys.items() for one in _overrides(name, value)]
-    return audit(load_config(None, [*_data_root(data, None), *overrides]).data)
+    return audit(load_config(None, [*_data_root(data), *_overrides(keys)]).data)
 
 
 def make_data(
@@ -154,11 +153,11 @@ def train(
 ) -> TrainedRun:  # fmt: skip
     """Train a model and return its run.
 
-    `data` is a folder or CSV, a list of (image, mask) or (image, mask, group), each a path or an array, or any torch Dataset
-    of such pairs; arrays are kept without loss in a folder beside the run.
+    `data` is a folder or CSV, a list of (image, mask) or (image, mask, group), each a path or an array, or any torch
+    Dataset of such pairs; arrays are kept without loss in a folder beside the run.
 
-    `model` may be a name, `FILE.py:NAME`, or any nn.Module of image → logits, or a class or function that gives one; `loss` a
-    function of (logits, masks); `augment` an Albumentations Compose or a function of (image, mask).
+    `model` may be a name, `FILE.py:NAME`, or any nn.Module of image → logits, or a class or function that gives one;
+    `loss` a function of (logits, masks); `augment` an Albumentations Compose or a function of (image, mask).
 
     `keys` are the flags of `maskwright train` (model, epochs, lr, batch_size, …) or whole sections
     (`optim={"lr": 1e-3}`); dotted keys go into `**{"data.size": 256}`.
@@ -167,17 +166,14 @@ def train(
     Traceback (most recent call last):
     maskwright.errors.UsageError: `train()` must be given a keyword that is known; got 'epoch'. Did you mean epochs?
     """
-    overrides = _data_root(data, out)
-    for name, value in keys.items():
-        overrides += _overrides(name, value)
-    settled = load_config(config, overrides)
+    asked = load_config(config, [*_data_root(data, out), *_overrides(keys)])
 
     from maskwright.training import fit
     from maskwright.training.summary import tell_plan
 
     console = stderr() if progress else None
-    with out_folder(out, default_out(settled)) as root:
-        return _trained(fit.train(settled, root, console, tell_plan(console) if console else None), console)
+    with out_folder(out, default_out(asked)) as root:
+        return _trained(fit.train(asked, root, console, tell_plan(console) if console else None), console)
 
 
 def cross_validate(
@@ -186,7 +182,8 @@ def cross_validate(
 ) -> CrossValidation:  # fmt: skip
     """Train a run for each of `folds`, so that every image but the test's is judged by a network that has not seen it.
 
-    `data` and `keys` as in `train`; a budget is that of all folds together. Called again with the same `out` it goes on.
+    `data` and `keys` as in `train`; a budget is that of all folds together. Called again with the same `out` it goes
+    on.
 
     >>> print(cross_validate("my_data", folds=5, budget="20m"))  # doctest: +SKIP
     """
@@ -196,11 +193,10 @@ def cross_validate(
     console = stderr() if progress else None
     if out is not None and folded.is_cross_validation(out):
         return folded.resume(out, console, next((Path(place) for _, place, _ in _data_root(data, out)), None))
-    overrides = _data_root(data, out)
-    overrides += [one for name, value in keys.items() for one in _overrides(name, value)]
-    settled = load_config(config, [*overrides, ("data.split.folds", folds, "folds")])
-    with out_folder(out, default_out(settled)) as root:
-        return folded.cross_validate(settled, root, console, tell_plan(console) if console else None)
+    overrides = [*_data_root(data, out), *_overrides(keys), ("data.split.folds", folds, "folds")]
+    asked = load_config(config, overrides)
+    with out_folder(out, default_out(asked)) as root:
+        return folded.cross_validate(asked, root, console, tell_plan(console) if console else None)
 
 
 def resume(
@@ -218,10 +214,10 @@ def resume(
     console = stderr() if progress else None
     open(run, model=model, loss=loss, augment=augment)
     if budget is not None:
-        asked = load_config(None, [("train.budget", budget, "budget")]).train.budget
-        settled = fit.continuation(run, str(asked), str(data) if data else None)
-        with out_folder(out, default_out(settled)) as root:
-            return _trained(fit.train(settled, root, console), console)
+        budget = load_config(None, [("train.budget", budget, "budget")]).train.budget
+        asked = fit.continuation(run, str(budget), str(data) if data else None)
+        with out_folder(out, default_out(asked)) as root:
+            return _trained(fit.train(asked, root, console), console)
     if out is not None:
         raise UsageError("`out` must be left out where a run goes on in its own folder. Give it with a budget alone.")
     return _trained(fit.resume(run, console, Path(data) if data else None), console)
@@ -241,57 +237,20 @@ def compare(
 ) -> Comparison:  # fmt: skip
     """Compare a matrix of models and seeds (a YAML), go on with a comparison (its folder), or compare finished runs.
 
-    `keys` are laid over the YAML's base, as in `train`. Tables and report.html are written into the comparison's folder.
-    Without `out` a YAML goes on where an earlier call with the same cells began in runs/.
+    `keys` are laid over the YAML's base, as in `train`. Tables and report.html are written into the comparison's
+    folder. Without `out` a YAML goes on where an earlier call with the same cells began in runs/.
 
     >>> print(compare("runs/a", "runs/b"))  # doctest: +SKIP
     """
-    from maskwright.comparison.outcome import write_outcome
+    from maskwright.comparison.cells import compare
+    from maskwright.comparison.tables import write_outcome
     from maskwright.reports.comparison_page import write_comparison_report
 
-    moved = Path(data) if data is not None else None
-    if len(what) == 1:
-        overrides: list[Override] = [("data.root", str(moved), "data")] if moved else []
-        overrides += [one for name, value in keys.items() for one in _overrides(name, value)]
-        comparison = _compare_cells(Path(what[0]), overrides, out, split, progress)
-    elif keys:
-        raise UsageError(must("compare()", "given no keys with finished runs", ", ".join(keys), "Leave them out."))
-    elif not what:
-        raise UsageError("`compare()` must be given a YAML file, a comparison or at least two runs; got none. Name them.")
-    else:
-        comparison = _compare_runs([Run.open(one) for one in what], out, split, moved)
+    overrides = [*_data_root(data), *_overrides(keys)]
+    comparison = compare(what, overrides, out, split, stderr() if progress else None)
     write_outcome(comparison)
-    write_comparison_report(comparison, moved)
+    write_comparison_report(comparison, Path(data) if data is not None else None)
     return comparison
-
-
-def _compare_cells(given: Path, overrides: list[Override], out: Any, split: str | None, progress: bool) -> Comparison:
-    from maskwright.comparison.begun import place_for
-    from maskwright.comparison.cells import compare_cells
-    from maskwright.comparison.folder import GIVEN, is_comparison, is_of_runs, open_comparison
-    from maskwright.comparison.matrix import read_matrix
-    from maskwright.training.summary import tell_plan
-
-    begun = is_comparison(given)
-    if begun and (overrides or out):
-        raise UsageError(f"`compare()` must be given {given} alone: a comparison goes on as it began. Leave the rest out.")
-    if is_of_runs(given):
-        return open_comparison(given)
-    matrix = read_matrix(given / GIVEN if begun else given, overrides)
-    root = given if begun else Path(out) if out else place_for(matrix)
-    with out_folder(root if out or is_comparison(root) else None, root) as place:
-        console = stderr() if progress else None
-        compare_cells(matrix, place, split, _teller(progress), console, tell_plan(console) if console else None)
-        return open_comparison(place)
-
-
-def _compare_runs(runs: list[Run], out: Any, split: str | None, data: Path | None) -> Comparison:
-    from maskwright.comparison.finished import compare_runs
-    from maskwright.comparison.folder import default_out, keep_runs, refuse_taken
-
-    with out_folder(out, default_out(runs[0].config)) as root:
-        refuse_taken(root)  # before they are evaluated
-        return keep_runs(compare_runs(runs, split or "test", data), root)
 
 
 def search(
@@ -300,8 +259,8 @@ def search(
 ) -> SearchResult:  # fmt: skip
     """Search for a good setting by validation alone: a YAML with a base and ranges, as for `maskwright search`.
 
-    `keys` are laid over the YAML's base, as in `train`. Called again with the same `out` it goes on; `best_config` of the
-    result is ready for `train(config=…)`.
+    `keys` are laid over the YAML's base, as in `train`. Called again with the same `out` it goes on; `best_config` of
+    the result is ready for `train(config=…)`.
 
     >>> print(search("search.yaml", trials=20))  # doctest: +SKIP
     """
@@ -309,10 +268,8 @@ def search(
     from maskwright.comparison.search_space import default_out, read_space
     from maskwright.reports.search_plots import write_plots
 
-    overrides: list[Override] = [("data.root", str(data), "data")] if data is not None else []
-    overrides += [one for name, value in keys.items() for one in _overrides(name, value)]
-    space = read_space(config, overrides, trials, minutes)
-    result = run(space, Path(out) if out else default_out(config), _teller(progress), stderr() if progress else None)
+    space = read_space(config, [*_data_root(data), *_overrides(keys)], trials, minutes)
+    result = run(space, Path(out) if out else default_out(config), stderr() if progress else None)
     write_plots(result, space)
     return result
 
@@ -333,7 +290,8 @@ def open(run: str | Path, *, model: Any = None, loss: Any = None, augment: Any =
         wanted, objects = [one for key, one in code.items() if key.partition(".")[0] == part], _several(given)
         if len(wanted) != len(objects):
             asks = f"needs {counted(len(wanted), 'object')} there" if wanted else "needs none there"
-            raise UsageError(must(part, f"as the run was trained; {opened.root} {asks}", counted(len(objects), "object")))
+            constraint = f"as the run was trained; {opened.root} {asks}"
+            raise UsageError(must(part, constraint, counted(len(objects), "object")))
         for named, value in zip(wanted, objects, strict=True):
             custom.receive({named.source: custom.load(part, value, named.options).value if is_source(value) else value})
         _predictor.cache_clear()
@@ -345,18 +303,7 @@ def load_run(run: str | Path) -> TrainedRun:
     return open(run)
 
 
-def _teller(progress: bool) -> Callable[[str], None]:
-    """What tells of each cell or trial; of none without progress."""
-    console = stderr()
-
-    def say(line: str) -> None:
-        if progress:
-            console.print(line, soft_wrap=True)
-
-    return say
-
-
-def _data_root(data: Any, out: str | Path | None) -> list[Override]:
+def _data_root(data: Any, out: str | Path | None = None) -> list[Override]:
     """Where the data are; pairs that were handed over become files beside the run first."""
     if data is None:
         return []
@@ -379,12 +326,18 @@ def _with_objects(name: str, value: Any) -> Any:
         return value
     if name == "model" and not callable(value):
         raise UsageError(must("model", "a name, an nn.Module, or what gives one", type(value).__name__))
-    own = {"weights": "given"} if name == "model" and not isinstance(value, type) and hasattr(value, "state_dict") else {}
+    own = (
+        {"weights": "given"} if name == "model" and not isinstance(value, type) and hasattr(value, "state_dict") else {}
+    )
     found = {"source": custom.keep(value), **own}
     return found if name == "augment" else {"name": "custom", **found}
 
 
-def _overrides(name: str, value: Any) -> list[Override]:
+def _overrides(keys: dict[str, Any]) -> list[Override]:
+    return [one for name, value in keys.items() for one in _override(name, value)]
+
+
+def _override(name: str, value: Any) -> list[Override]:
     if isinstance(value, Path):
         value = str(value)
     if name in ("model", "loss", "augment"):
@@ -396,9 +349,8 @@ def _overrides(name: str, value: Any) -> list[Override]:
     if name in ("data", "optim", "train") and isinstance(value, dict):
         return [(f"{name}.{key}", inner, f"{name}.{key}") for key, inner in value.items()]
     near = closest(name, [*_SHORT_NAMES, "optim", "augment", "log", "config", "out"], limit=1)
-    raise UsageError(
-        must("train()", "given a keyword that is known", repr(name), f"Did you mean {near[0]}?" if near else "See its docs.")
-    )
+    fix = f"Did you mean {near[0]}?" if near else "See its docs."
+    raise UsageError(must("train()", "given a keyword that is known", repr(name), fix))
 
 
 def _stamps(run: Run) -> tuple[object, ...]:
@@ -409,7 +361,7 @@ def _stamps(run: Run) -> tuple[object, ...]:
 
 @functools.lru_cache(maxsize=2)
 def _predictor(root: Path, stamps: tuple[object, ...]) -> Predictor:
-    """Loading weights takes longer than predicting, so the last two networks stay, while their runs are as they were."""
+    """Loading weights takes longer than predicting, so the last two networks stay while their runs are as they were."""
     from maskwright.prediction import Predictor
 
     return Predictor.from_run(Run.open(root))

@@ -50,8 +50,8 @@ class Code:
 def is_source(text: object) -> bool:
     """Whether a text is FILE.py:NAME or package.module:NAME.
 
-    >>> [is_source(text) for text in ("nets/my.py:Net", "timm.models:resnet18", "unet", "unet/resnet34", "C:/my.py:Net")]
-    [True, True, False, False, True]
+    >>> [is_source(text) for text in ("nets/my.py:Net", "timm.models:resnet18", "unet/resnet34", "C:/my.py:Net")]
+    [True, True, False, True]
     """
     return isinstance(text, str) and _SOURCE.fullmatch(text) is not None
 
@@ -76,7 +76,7 @@ def absolute(source: str, folder: Path) -> str:
 
 
 def keep(value: Any) -> str:
-    """The source of an object handed over in Python: where an import finds it again, else a place of its own in `python`."""
+    """The source of an object handed over in Python: where an import finds it, else a place of its own in `python`."""
     source = next((source for source, known in _objects.items() if known is value), None) or _importable(value)
     if source is None:
         named = value if inspect.isroutine(value) or isinstance(value, type) else type(value)
@@ -88,7 +88,8 @@ def keep(value: Any) -> str:
 
 def carried(sources: Iterable[str]) -> Carried:
     """What another process of this training needs to load them: objects that no import gives, and what was named."""
-    return {source: _objects[source] for source in sources if is_handed_over(source) and source in _objects}, set(_named)
+    objects = [source for source in sources if is_handed_over(source) and source in _objects]
+    return {source: _objects[source] for source in objects}, set(_named)
 
 
 def receive(objects: Mapping[str, Any], named: Iterable[str] = ()) -> None:
@@ -103,7 +104,7 @@ def is_handed_over(source: str) -> bool:
 
 
 def load(key: str, source: str, options: Mapping[str, Any], known: str | None = None) -> Code:
-    """Import what a key of the configuration names; `known` is the hash that a run holds, None where a person just named it."""
+    """Import what a key of the configuration names; `known` is the hash that a run holds, None of a person's."""
     if source in _objects:
         file = None if is_handed_over(source) else _file_of(source)
         digest = _digest(file.read_bytes()) if file else None
@@ -122,7 +123,8 @@ def find(key: str, source: str) -> Path:
     """The file that a source stands in, or one sentence that says that it is missing; nothing is executed."""
     if is_handed_over(source):
         again = f"Hand over the same again: mw.open(RUN, {key.partition('.')[0]}=…)"
-        raise ConfigError([f"`{key}`: {name_of(source)} was handed over in Python and is not kept with the run. {again}."])
+        what = f"{name_of(source)} was handed over in Python and is not kept with the run"
+        raise ConfigError([f"`{key}`: {what}. {again}."])
     source = absolute(source, Path.cwd())
     file = _file_of(source)
     if file is None:
@@ -142,7 +144,7 @@ def refuse_unnamed(key: str, source: str, options: Mapping[str, Any], known: str
     digest = _digest(file.read_bytes())
     entry = _entry(absolute(source, Path.cwd()), file, options, digest)
     if known not in (None, digest):
-        why = f"{source} is no longer what the run was trained with. Put it back as it was, or, if it still does the same,"
+        why = f"{source} is no longer what the run was trained with. Put it back, or, if it still does the same,"
     elif entry in _named or (_record_folder() / entry).is_file():
         return
     else:
@@ -151,7 +153,7 @@ def refuse_unnamed(key: str, source: str, options: Mapping[str, Any], known: str
 
 
 def _entry(source: str, file: Path, options: Mapping[str, Any], digest: str) -> str:
-    """What vouches for code; with the file, as a package of the same name elsewhere would bring its own other modules."""
+    """What vouches for code; with the file, as a package of that name elsewhere would bring its own other modules."""
     return _digest(json.dumps([source, str(file), options, digest], sort_keys=True, default=str).encode())
 
 
@@ -219,8 +221,8 @@ def _execute(key: str, source: str, file: Path, text: bytes) -> ModuleType:
             _modules[file, digest] = module
         return _modules[file, digest]
     except Exception as error:
-        told = f"{type(error).__name__}: {one_line(str(error))[:200]}"
-        raise ConfigError([f"`{key}` must be code that can be imported; {source} fails with {told}."]) from error
+        reason = f"{type(error).__name__}: {one_line(str(error))[:200]}"
+        raise ConfigError([f"`{key}` must be code that can be imported; {source} fails with {reason}."]) from error
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@
     ├── RunError             a run folder is missing, taken, incomplete or cannot be written
     └── TrainingError        training cannot go on (a loss that is not finite, say)
 
-A message is one sentence of three parts: what must hold, what was found, how to fix it.
+A message says in a sentence or two what must hold, what was found and how to fix it.
 `assert` is kept for our own invariants; a user's mistake is always one of these.
 """
 
@@ -17,12 +17,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-# control characters but for line breaks and tabs, marks by which text runs from right to left, bytes of names in old encodings
+# control characters but for line breaks and tabs, marks of text from right to left, bytes of names in old encodings
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class MaskwrightError(Exception):
-    """Base of all errors a user can cause and mend.
+    """Base of all errors a user can cause and fix.
 
     >>> issubclass(DataError, MaskwrightError)
     True
@@ -140,8 +140,8 @@ def one_line(text: str) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, whichever library raised it."""
-    words = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory", "insufficient memory",
-             "bad allocation", "bad_alloc", "alloc_failed")  # fmt: skip
+    words = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory",
+             "insufficient memory", "bad allocation", "bad_alloc", "alloc_failed")  # fmt: skip
     return isinstance(error, MemoryError) or any(one in str(error).lower() for one in words)
 
 
@@ -154,11 +154,14 @@ def as_typed(*words: object) -> str:
     import shlex  # late, as above
 
     # a path that begins like an option is none with its folder before it
-    return shlex.join(f"./{word}" if hasattr(word, "__fspath__") and str(word).startswith("-") else str(word) for word in words)
+    return shlex.join(
+        f"./{word}" if hasattr(word, "__fspath__") and str(word).startswith("-") else str(word) for word in words
+    )
 
 
 def install_command(extra: str = "") -> str:
-    """The line that installs an extra beside this Python: out of the clone where maskwright comes from one, else by its name.
+    """The line that installs an extra beside this Python: from the clone where maskwright comes from one, else by its
+    name.
 
     `.venv/bin/pip install -c constraints.txt -e '.[geo]'` in a clone, `pip install 'maskwright[geo]'` elsewhere.
     """

@@ -3,8 +3,8 @@
     write_json(path, {"a": 1})
     read_json(path, "`a.json` must be there; it is not. Restore it.")
 
-A file is written beside its place under a temporary name and renamed, so whatever happens a reader finds the old file or
-the new one, whole.
+A file is written beside its place under a temporary name and renamed, so whatever happens a reader finds the old file
+or the new one, whole.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from pydantic import TypeAdapter, ValidationError
 from maskwright.errors import RunError
 
 UNHARMED = "what was written before is unharmed"
-_MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"  # in the names of temporaries: only here their process can be asked for
+_MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"  # in names of temporaries, whose process only it knows
 _TEMPORARY = re.compile(r"\.maskwright-([0-9a-f]{8})-(\d+)-")
 _STALE_SECONDS = 86_400
 _numbers = itertools.count()
 _swept: set[Path] = set()
 
-# of the system's refusals, those that more space would not mend
+# of the system's refusals, those that more space would not help
 _NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
@@ -97,8 +97,8 @@ def _is_alive(process: int) -> bool:
 
 
 def write_text(path: Path, text: str, safe: str = UNHARMED) -> Path:
-    """Write a text file whole, or leave the old one; what is no text, as names of an old encoding, is escaped as in JSON."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", errors="backslashreplace"), safe)
+    """Write a text file whole, or leave the old one; names of an old encoding, which are no text, are escaped."""
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"), safe)
     return path
 
 
@@ -116,7 +116,7 @@ def read_json(path: Path, missing: str, form: Any = None) -> Any:
         tree = json.loads(path.read_text(encoding="utf-8"), parse_constant=read_number, parse_float=read_number)
     except json.JSONDecodeError as error:
         raise RunError(f"`{path}` must be valid JSON; line {error.lineno}: {error.msg}. Restore it.") from None
-    except (OSError, ValueError, RecursionError) as error:  # no UTF-8, numbers of thousands of digits, lists a thousand deep
+    except (OSError, ValueError, RecursionError) as error:  # no UTF-8, thousands of digits, lists a thousand deep
         raise RunError(f"`{path}` must be valid JSON; {str(error)[:120]}. Restore it.") from None
     if form is not None:
         validate_document(path, tree, form)
@@ -154,7 +154,8 @@ def _first_wrong(error: ValidationError) -> str:
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "missing":
         return f"`{key}` is missing"
-    return f"`{key}` must be {first['msg'].removeprefix('Input should be ').removeprefix('a valid ')}; got {first['input']!r:.60}"
+    constraint = first["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"`{key}` must be {constraint}; got {first['input']!r:.60}"
 
 
 def plain(value: Any) -> Any:
@@ -197,6 +198,6 @@ def os_reason(error: BaseException | None) -> str | None:
     found = next((reason for reason in known if reason.lower() in text.lower()), None)
     if found or not isinstance(error, RuntimeError):
         return found if error else None
-    # torch's zip writer hides the errno behind "unexpected pos", "file write failed" and "basic_ios::clear: iostream error"
-    hidden = any(words in text for words in ("unexpected pos", "file write failed", "PytorchStreamWriter", "iostream error"))
-    return "the disk took only a part of it (is it full?)" if hidden else None
+    # torch's zip writer hides the errno behind such words
+    hidden = ("unexpected pos", "file write failed", "PytorchStreamWriter", "iostream error")
+    return "the disk took only a part of it (is it full?)" if any(words in text for words in hidden) else None

@@ -1,8 +1,8 @@
 """Folders that are written into: locked by one process at a time, and begun whole or not there at all.
 
 with lock_folder(Path("runs/first")): ...                    # a second process is refused
-with new_folder(out, refuse, "config.yaml", names): ...      # too; the files `names` go again unless config.yaml came of it
-with whole_folder(out, refuse, "OUT") as inner: ...          # what `inner` is filled with appears in `out`, or none of it
+with new_folder(out, refuse, "config.yaml", names): ...      # too; `names` go again unless config.yaml came of it
+with whole_folder(out, refuse, "OUT") as inner: ...          # what `inner` is filled with appears in `out`, or nothing
 with out_folder(None, Path("runs/pets-unet-1")) as out: ...  # that, or the next number that nobody has taken
 """
 
@@ -25,7 +25,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-LOCK = ".maskwright.lock"  # in a folder that is worked in; a killed process leaves it, and it tells what the process had begun
+LOCK = ".maskwright.lock"  # in a folder that is worked in; a killed process leaves it, with what it had begun
 _HELD_ELSEWHERE = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 _held: set[int] = set()  # descriptors of the locks of this process
 
@@ -45,8 +45,8 @@ if hasattr(os, "register_at_fork"):
 def lock_folder(root: Path, flag: str = "--out", task: str = "") -> Iterator[str | None]:
     """Make a folder and keep other processes out of it; a killed one locks nothing.
 
-    Gives the `task` of a process that was killed at work there, None where there was none. What it was writing is removed,
-    and so is the folder itself if it is new and comes out empty.
+    Gives the `task` of a process that was killed at work there, None where there was none. What it was writing is
+    removed, and so is the folder itself if it is new and comes out empty.
     """
     root = root.absolute()
     with _made(root):
@@ -69,8 +69,8 @@ def new_folder(
 ) -> Iterator[None]:
     """Lock a folder in which something is to begin; `refuse` stops where it holds anything.
 
-    The file `begun` says that it has begun. Without it the files and folders `made` are taken away again at the end, and so
-    are those of a process that was killed before; only its lock tells them from somebody's own.
+    The file `begun` says that it has begun. Without it the files and folders `made` are taken away again at the end,
+    and so are those of a process that was killed before; only its lock tells them from somebody's own.
     """
     if not (root / LOCK).is_file():
         refuse()  # before anything is written there
@@ -95,7 +95,8 @@ def whole_folder(out: Path, refuse: Callable[[], None], flag: str) -> Iterator[P
             inner.mkdir()
             yield inner
             refuse()  # somebody may have used the time
-            for path in sorted(inner.iterdir(), key=Path.is_dir):  # lists before what they list: no reader takes a part for all
+            # lists before what they list: no reader takes a part for all
+            for path in sorted(inner.iterdir(), key=Path.is_dir):
                 moved.append(out / path.name)
                 path.rename(out / path.name)
         except BaseException as error:
@@ -112,7 +113,7 @@ def whole_folder(out: Path, refuse: Callable[[], None], flag: str) -> Iterator[P
 
 @contextlib.contextmanager
 def out_folder(out: str | Path | None, free: Path | None) -> Iterator[Path]:
-    """The folder that was asked for, else the numbered one that was free, or the first after it that no other process took."""
+    """The folder that was asked for, else the numbered one that was free, or the first after it that nobody took."""
     if out or free is None:
         yield Path(out or "")
         return
@@ -155,7 +156,7 @@ def _made(root: Path) -> Iterator[None]:
 
 
 def _lock(root: Path, flag: str) -> tuple[int, str | None]:
-    """The descriptor of a folder's lock, and what the file told before; None where it is new."""
+    """The descriptor of a folder's lock, and what the file held before; None where it is new."""
     path, options = root / LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
     while True:
         root.mkdir(parents=True, exist_ok=True)
@@ -173,10 +174,10 @@ def _lock(root: Path, flag: str) -> tuple[int, str | None]:
             fix = "Wait until it is done, or name another folder."
             raise RunError(f"`{flag}` must be worked on by one process at a time; another is at work in {root}. {fix}")
         if _is_at(path, descriptor):
-            told = None if new else os.read(descriptor, 1000).decode(errors="replace")
+            task = None if new else os.read(descriptor, 1000).decode(errors="replace")
             os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)
-            return descriptor, told
+            return descriptor, task
         os.close(descriptor)  # whoever held it has removed it, so locking it keeps nobody out
 
 
@@ -200,7 +201,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _unlock(path: Path, descriptor: int) -> None:
-    """Remove a lock's file while it is held, so that nobody locks a file that is about to go; Windows removes no open file."""
+    """Remove a lock's file while it is held, so that nobody locks what is about to go; Windows removes no open file."""
     if sys.platform == "win32":
         os.close(descriptor)
     with contextlib.suppress(OSError):

@@ -34,21 +34,24 @@ if TYPE_CHECKING:  # late, where it is read: predicting with a bundle needs none
 PACKAGES = ("maskwright", "torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm", "numpy",
             "opencv-python-headless", "pillow", "pydantic")  # fmt: skip
 GOES_ON = "what was written before is unharmed, and a training goes on from it with --resume"
-START = "start.safetensors"  # in checkpoints/ until the run is finished: the weights it began with, where they aren't random
-PREDICTS = ("config.yaml", "data.json", "model.safetensors", "evaluation/settled.json")  # what predicting reads of a run
+START = "start.safetensors"  # in checkpoints/ until the run is finished: the weights it began with, if not random
+# what predicting reads of a run
+PREDICTS = ("config.yaml", "data.json", "model.safetensors", "evaluation/settled.json")
 # written while a run is begun, and by one that comes to nothing before its first step
 MADE = ("environment.json", "data.json", "lr-range.csv", "lr-range.png", "config.yaml", "cache", "checkpoints",
         "pace.json", "loggers.json", "history.csv", "tensorboard", "wandb")  # fmt: skip
 # what is `auto` no more after a run's first step
-_RESOLVED = (("data", "view"), ("data", "size"), ("data", "scale"), ("data", "sampling"), ("model", "width"), ("optim", "lr"),
-             ("train", "batch_size"), ("train", "repeats"), ("train", "grow"), ("train", "workers"))  # fmt: skip
-_COLUMNS = ("epoch", "train_loss", "val_loss", "train_iou", "val_iou", "lr", "seconds", "images_per_second")  # of history.csv
+_RESOLVED = (("data", "view"), ("data", "size"), ("data", "scale"), ("data", "sampling"), ("model", "width"),
+             ("optim", "lr"), ("train", "batch_size"), ("train", "repeats"), ("train", "grow"),
+             ("train", "workers"))  # fmt: skip
+# of history.csv
+_COLUMNS = ("epoch", "train_loss", "val_loss", "train_iou", "val_iou", "lr", "seconds", "images_per_second")
 _LARGEST = 1e100
 COMPARISON, SEARCH, FOLDS = "comparison.yaml", "search.yaml", "folds.yaml"  # what makes a folder that of several runs
 
 
 class ShownInNotebook:
-    """A result that shows itself in a notebook; what draws it lies to the right of it and is entered by `maskwright.api`."""
+    """A result that shows itself in a notebook; what draws it lies right of it in the layers and is set by the api."""
 
     html_of: ClassVar[Callable[[object], str] | None] = None
 
@@ -82,7 +85,8 @@ class Run:
         """Open an existing run folder."""
         root = Path(root)
         if not (root / "config.yaml").is_file():
-            raise RunError(f"`RUN` must be a run folder made by `maskwright train`; got {root}, which {described(root)}")
+            what = f"got {root}, which {described(root)}"
+            raise RunError(f"`RUN` must be a run folder made by `maskwright train`; {what}")
         _refuse_links_out(root)
         return cls(root)
 
@@ -132,7 +136,8 @@ class Run:
         found, classes = self.read_json(name, schemas.Evaluation), self.data["classes"]["names"]
         if found["classes"] != classes or found["per_class"].keys() != set(classes):
             fix = f"Score it again: maskwright evaluate {as_typed(self.root)} --split {split}"
-            raise RunError(f"`{self.root / name}` must tell of the run's classes, {listed(classes)}; it tells of others. {fix}")
+            what = f"must be of the run's classes, {listed(classes)}; it is of others"
+            raise RunError(f"`{self.root / name}` {what}. {fix}")
         return found
 
     @property
@@ -177,7 +182,7 @@ class Run:
 
 
 def _refuse_links_out(root: Path) -> None:
-    """Stop at a folder that leads elsewhere: what a command writes into a run that may come from anybody must stay in it."""
+    """Stop at a folder that leads elsewhere: what is written into a run of anybody's must stay in it."""
     for folder, names, _ in os.walk(root):
         for path in (Path(folder) / name for name in names):
             if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
@@ -242,12 +247,13 @@ def _read_history(path: Path) -> list[dict[str, float]]:
     except (OSError, ValueError, TypeError, csv.Error) as error:  # TypeError: more or fewer cells than columns
         raise RunError(f"`{path}` must hold a number a column; {error}. Restore it.") from None
     for number, row in enumerate(rows):
-        strange = [key for key in _COLUMNS if key not in row] or [key for key, value in row.items() if abs(value) > _LARGEST]
+        strange = [key for key in _COLUMNS if key not in row]
+        strange = strange or [key for key, value in row.items() if abs(value) > _LARGEST]
         strange += [key for key in ("seconds", "images_per_second") if not row.get(key, 0) >= 0]  # nor NaN
         strange += [key for key in row if key.endswith("_iou") and not (math.isnan(row[key]) or 0 <= row[key] <= 1)]
         if strange or row["epoch"] != number:
-            told = f"epoch {number} has no such `{strange[0]}`" if strange else f"epoch {number} is missing"
-            raise RunError(f"`{path}` must hold a row an epoch, as it was written; {told}. Restore it.")
+            what = f"epoch {number} has no such `{strange[0]}`" if strange else f"epoch {number} is missing"
+            raise RunError(f"`{path}` must hold a row an epoch, as it was written; {what}. Restore it.")
     return rows
 
 
@@ -290,7 +296,7 @@ def processor_name() -> str:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """The commit; None outside a repository. More, such as `git status`, would run programs that the repository names."""
+    """The commit; None outside a repository. More, as `git status`, would run programs that the repository names."""
     words = ["git", "rev-parse", "HEAD"]
     try:
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True, timeout=10)

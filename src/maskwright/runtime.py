@@ -1,6 +1,7 @@
 """What has to be set right in this process before torch and its family are at work.
 
-Each in this one place: the memory allocator and how much there is, torchvision on a CPU-only torch, and matplotlib's settings.
+Each in this one place: the memory allocator and how much there is, torchvision on a CPU-only torch, and matplotlib's
+settings.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def free_memory() -> int:
 
 
 def limit_memory(share: float = 1.0) -> None:
-    """Let this process take no more than is free, so that it is refused and can say so, and the system ends no program for it."""
+    """Let this process take no more than is free: then it is refused and can say so, and the system ends no program."""
     if any(Path(driver).exists() for driver in ("/dev/nvidiactl", "/dev/kfd")):  # they map far more than they use
         return
     with contextlib.suppress(ImportError, OSError, ValueError):
@@ -64,7 +65,7 @@ def limit_memory(share: float = 1.0) -> None:
 
 
 def ensure_matplotlib() -> None:
-    """Import matplotlib without the `matplotlibrc` of the current folder, which may be anybody's and makes it start programs."""
+    """Import matplotlib without the `matplotlibrc` of the current folder, which may be anybody's and start programs."""
     if "matplotlib" not in sys.modules:
         with contextlib.chdir(Path(__file__).parent):
             importlib.import_module("matplotlib")

@@ -1,4 +1,5 @@
-"""What the JSON files of runs and comparisons hold, for pydantic: read from disk, where anything may have become of them.
+"""What the JSON files of runs and comparisons hold, for pydantic: read from disk, where anything may have become of
+them.
 
 Keys that came later than the first runs are `NotRequired`; others than these may stand beside them.
 """
@@ -12,7 +13,9 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-_STRANGE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # halves of letters, less the bytes that names in an old encoding hold
+_STRANGE = re.compile(
+    "[\ud800-\udc7f\udd00-\udfff]"
+)  # halves of letters, less the bytes that names in an old encoding hold
 
 
 def _is_text(value: Any) -> str:
@@ -54,7 +57,7 @@ def _as_many(first: str, *others: str) -> Any:
     def refuse_unequal(tree: Any) -> Any:
         for other in others:
             if len(tree[other]) not in ((len(tree[first]),) if other == "values" else (0, len(tree[first]))):
-                raise PydanticCustomError("many", "{told}", {"told": f"as many {other} as {first}"})
+                raise PydanticCustomError("many", "{as_many}", {"as_many": f"as many {other} as {first}"})
         return tree
 
     return AfterValidator(refuse_unequal)
@@ -296,7 +299,9 @@ class ComparisonPlan(TypedDict):
     """plan.json of a comparison: its cells and runs, and what each may spend."""
 
     split: _Split
-    budget: dict[Literal["epochs", "repeats", "budget"], Annotated[int, Field(strict=True, gt=0, le=10**6)] | _Time | None]
+    budget: dict[
+        Literal["epochs", "repeats", "budget"], Annotated[int, Field(strict=True, gt=0, le=10**6)] | _Time | None
+    ]
     cells: list[_Place]
 
 

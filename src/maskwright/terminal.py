@@ -1,14 +1,18 @@
 """What a terminal is given: every text by way of `printable`, so that no name can move its cursor or turn a line round.
 
-What takes long is told in one live line there, and in a line every half a minute where output is piped or kept in a file.
+What takes long has one live line there, and in a line every half a minute where output is piped or kept in a
+file.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.console import Console
@@ -31,7 +35,8 @@ class PrintableConsole(Console):
 
 def stderr() -> Console:
     """The console for progress and remarks."""
-    return PrintableConsole(stderr=True, highlight=False, markup=False, emoji=False)  # a path may hold [brackets] or :colons:
+    # a path may hold [brackets] or :colons:
+    return PrintableConsole(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def tell_on_stderr(sentence: str) -> None:
@@ -40,10 +45,11 @@ def tell_on_stderr(sentence: str) -> None:
 
 
 class Progress:
-    """What is being done just now, in one line: live in a terminal, elsewhere a line whenever nothing was said for a while.
+    """What is being done just now, in one line: live in a terminal, elsewhere a line whenever nothing was said for a
+    while.
 
-    `line` gives the text for so many columns. What is told with `tell` stays. Whatever still runs when a command ends is ended
-    by `end_progress`, so that no error is drawn into a live line.
+    `line` gives the text for so many columns. What `tell` prints stays. Whatever still runs when a command ends
+    is ended by `end_progress`, so that no error is drawn into a live line.
     """
 
     _running: ClassVar[set[Progress]] = set()
@@ -100,7 +106,8 @@ def end_progress() -> None:
 
 
 class Counter:
-    """Counts what passes: 12 of 300, and how long the rest will take; from the start, for as long as the first one takes too.
+    """Counts what passes: 12 of 300, and how long the rest will take; from the start, for as long as the first one
+    takes too.
 
     >>> with Counter(stderr(), "reading") as tell:  # doctest: +SKIP
     ...     tell(1, 300)
@@ -139,11 +146,25 @@ class Counter:
     def line(self, width: int) -> str:
         """The count at a width, with a bar where there is room for one."""
         if not self.done or (self.done == self.total and self.then):
-            told = self.then if self.done else self.label
-            return fitted([(f"{told}, {duration(time.monotonic() - self._began)}", 0)], width)
+            label = self.then if self.done else self.label
+            return fitted([(f"{label}, {duration(time.monotonic() - self._began)}", 0)], width)
         rate = f"{self.done / max(1e-9, time.monotonic() - self._began):.3g} {self.unit}/s" if self.unit else ""
         pieces = [(f"{self.label} {self.done}/{self.total}", 0), (f"{duration(self._left())} left", 1), (rate, 2)]
         return fitted(pieces, width, self.done / self.total if self.progress.is_live else None)
+
+
+@contextmanager
+def goes_on_with(command: str, begun: Path, saved: Path | None = None) -> Iterator[None]:
+    """What an interrupt tells: the command that goes on from there, once the file `begun` is written.
+
+    Without the file `saved` there is nothing to go on from, and the command begins anew.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        anew = saved is not None and not saved.is_file()
+        hint = f"nothing was saved yet; begin anew with: {command}" if anew else f"go on with: {command}"
+        raise KeyboardInterrupt(hint if begun.is_file() else "") from interrupt
 
 
 def fitted(pieces: Sequence[tuple[str, int]], width: int, share: float | None = None) -> str:
@@ -175,3 +196,17 @@ def duration(seconds: float) -> str:
     if whole < 60:
         return f"{whole} s"
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def format_number(value: float) -> str:
+    """A large number in thousands, millions or thousands of millions.
+
+    >>> format_number(23_400_000), format_number(812), format_number(float("nan"))
+    ('23.4 M', '812', '–')
+    """
+    if not math.isfinite(value):
+        return "–"
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.1f} {letter}"
+    return f"{value:.0f}"

@@ -12,18 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from maskwright.cli import COMMANDS, GROUPS, main
+from maskwright.cli import COMMANDS, main
 from maskwright.errors import ConfigError, RunError
 from support import EPOCHS, PROGRAM, SCORES, TINY, copy_of, data, evaluated, finished, maskwright, noise, picture, trained
 
-ALL = [(name,) for name in COMMANDS] + [(name, inner) for name, (_, commands) in GROUPS.items() for inner in commands]
+ALL = [tuple(name.split()) for name in COMMANDS]
 
 
 def test_help_names_every_command_and_what_it_does():
     outcome = maskwright("--help")
     assert outcome.code == 0 and outcome.err == ""
     told = {name: about for name, (_, about) in COMMANDS.items()}
-    told |= {f"{group} {name}": about for group, (_, commands) in GROUPS.items() for name, (_, about) in commands.items()}
     for name, about in told.items():
         assert f"  {name}  " in outcome.out and about in outcome.out
     assert maskwright().out == maskwright("-h").out == outcome.out
@@ -138,7 +137,7 @@ def test_config_check_without_json(tmp_path):
         (("data", "make", "puzzle", "x", "--count", "many"), "--count"),
         (("data", "make", "puzzle", "x", "--size", "big"), "`--size` must be HEIGHTxWIDTH or one number; got 'big'"),
         (("train", "--epoch", "3"), "Did you mean --epochs?"),
-        (("train", "--resume", "x", "--lr", "1"), "`--resume` must stand alone"),
+        (("train", "--resume", "x", "--lr", "1"), "--resume cannot be combined with --lr: a run goes on with the settings"),
         (("predict", "x"), "`IMAGES` must name at least one file or folder"),
         (("evaluate", "x"), "`RUN` must be a run folder"),
     ],

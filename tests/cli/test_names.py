@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maskwright import runtime
-from maskwright.cli.names import SMP_ARCHS
+from maskwright.config import Config
 from maskwright.config.keys import MODEL_SECTIONS
 from maskwright.models import sizing
 from maskwright.models.sizing import Named
@@ -29,12 +28,23 @@ def test_models_tells_every_section_and_its_options() -> None:
     assert "--sizes" in maskwright("models").out
 
 
-def test_models_tells_the_architectures_smp_has() -> None:
-    runtime.ensure_torchvision()
-    from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING
+def test_models_lists_every_architecture_with_parameters_and_speed() -> None:
+    """As they are typed: the table in the package holds for SMP's, torchvision's and transformers' of today."""
+    out = maskwright("models").out
+    names = [line.split()[0] for line in out.splitlines()[1:]]
+    for one in sizing.architectures():
+        assert one.name.removesuffix(" (width 64)") in names or one.name == "unet (width 32)", one.name
+    rows = {line.split()[0]: line.split()[1:4] for line in out.splitlines()}
+    assert rows["unet"] == ["31.0", "M", "slow"] and rows["fpn/resnet34"] == ["23.2", "M", "medium"]
+    assert rows["lraspp_mobilenet_v3_large"] == ["3.2", "M", "fast"]
 
-    assert set(SMP_ARCHS) == set(MODEL_ARCHITECTURES_MAPPING)
-    assert f"ARCH is {', '.join(SMP_ARCHS[:-1])} or {SMP_ARCHS[-1]};" in maskwright("models").out
+
+def test_the_sizes_that_are_shipped_are_those_of_the_networks() -> None:
+    """The smallest of each family; `maskwright models --sizes --json` wrote the file."""
+    sizes = {name: size for one in maskwright("models", "--json").json for name, size in one["sizes"].items()}
+    for name in ("fpn/resnet34", "lraspp_mobilenet_v3_large", "segformer/b0"):
+        measured = sizing.measure(Config.model_validate({"model": name}).model)
+        assert sizes[name] == {"parameters": measured.parameters, "multiply_adds": measured.multiply_adds}
 
 
 def test_models_sizes_measures_each_and_keeps_it(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
@@ -113,9 +123,8 @@ def test_models_tells_how_each_is_named() -> None:
     assert "lraspp_mobilenet_v3_large" in told["torchvision"] and {"segformer/b5", "mask2former/tiny"} <= set(told["hf"])
     for written in told.values():
         for name in written:
-            name = name.replace("ARCH/ENCODER", "unet/resnet18")
             assert maskwright("config", "show", "--model", name).code == 0, name
-            assert name in maskwright("models").out or "unet" in name
+            assert name in maskwright("models").out
 
 
 def test_what_cannot_be_built_is_told_to_a_person_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

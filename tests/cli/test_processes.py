@@ -14,7 +14,6 @@ import psutil
 import pytest
 import torch
 
-from maskwright.comparison.measuring import Measurer
 from support import (
     PROGRAM,
     TINY,
@@ -212,16 +211,9 @@ def hostile(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_process_that_measures_takes_no_module_from_the_current_folder(hostile):
-    at_work = Measurer()
-    process = at_work._started()
-    at_work.close()
-    assert process.returncode == 0
-    assert not (hostile / "ran").exists()
-
-
-def test_a_worker_that_is_spawned_takes_no_module_from_the_current_folder(hostile, tmp_path_factory):
-    """As loaders' workers are on some systems: forked where that can be, begun anew elsewhere."""
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_worker_that_is_spawned_takes_no_module_from_the_current_folder(method, hostile, tmp_path_factory):
+    """As loaders' workers are on some systems, and what measures for `compare --plan`."""
     program = tmp_path_factory.mktemp("program") / "program.py"
     program.write_text(
         "import multiprocessing, sys\n"
@@ -232,7 +224,7 @@ def test_a_worker_that_is_spawned_takes_no_module_from_the_current_folder(hostil
         "        main()\n"
         "    except SystemExit:\n"
         "        pass\n"
-        "    child = multiprocessing.get_context('spawn').Process(target=print)\n"
+        f"    child = multiprocessing.get_context({method!r}).Process(target=print)\n"
         "    child.start()\n"
         "    child.join()\n"
         "    sys.exit(child.exitcode)\n"

@@ -13,7 +13,7 @@ from compared import FAR, SEEDS, base, compared, outcome, states, written
 
 from maskwright.comparison.cells import budgeted, compare_cells
 from maskwright.comparison.folder import open_comparison
-from maskwright.comparison.matrix import Cell, read_matrix
+from maskwright.comparison.spec import Cell, read_matrix
 from maskwright.config import Config
 from maskwright.errors import ConfigError, MaskwrightError, RunError
 from maskwright.folders import LOCK, lock_folder
@@ -245,8 +245,9 @@ matrix:
         compare_cells(read_matrix(tmp_path / "c.yaml"), tmp_path / "out")
     told = [problem.replace(str(tmp_path / "c.yaml"), "c.yaml") for problem in caught.value.problems]
     assert len(told) == 4
-    for start_of, near in (("base: `optim.name`", "adam"), ("c.yaml, line 7: `model.encoder`", "resnet34"),
-                           ("c.yaml, line 8: `model.arch`", "unet"), ("c.yaml, line 10: `augment.0.name`", "hflip")):  # fmt: skip
+    places = {"base: `optim.name`": "adam", "c.yaml, line 7: `model.encoder`": "resnet34",
+              "c.yaml, line 8: `model.arch`": "unet", "c.yaml, line 10: `augment.0.name`": "hflip"}  # fmt: skip
+    for start_of, near in places.items():
         assert any(one.startswith(start_of) and near in one for one in told), told
     assert not (tmp_path / "out").exists()
 

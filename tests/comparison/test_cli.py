@@ -151,12 +151,11 @@ def test_the_report_of_a_comparison(tmp_path):
         (("EMPTY",), "`compare` must be given a CONFIG, a comparison's folder or finished runs; got EMPTY, without comparison"),
         (("RUN", "RUN"), "`RUN RUN …` must be at least two runs, each named once; got RUN twice."),
         (("RUN", "EMPTY"), "`RUN` must be a run folder made by `maskwright train`; got EMPTY"),
-        (("RUN", "CELL", "--plan"), "`--plan` must be given with a CONFIG"),
-        (("RUN", "CELL", "--epochs", "3"),
-         "finished runs must stand alone or with --data, --out, --split and --json; got --epochs."),
+        (("RUN", "CELL", "--plan"), "--plan cannot be combined with finished runs"),
+        (("RUN", "CELL", "--epochs", "3"), "--epochs cannot be combined with finished runs, which stay as they are."),
         (("RUN", "CELL", "--out", "COMPARED"), "`--out` must be a new or empty folder; got COMPARED"),
-        (("COMPARED", "--epochs", "3"), "`COMPARED` must stand alone: a comparison goes on as it began; got --epochs too."),
-        (("COMPARED", "--out", "x"), "`COMPARED` must stand alone: a comparison goes on as it began; got x too."),
+        (("COMPARED", "--epochs", "3"), "COMPARED cannot be combined with --epochs: a comparison goes on as it began."),
+        (("COMPARED", "--out", "x"), "COMPARED cannot be combined with --out: a comparison goes on as it began."),
         (("CONFIG", "--epoch", "3"), "`--epoch` must be a known flag. Did you mean --epochs?"),
         (("CONFIG", "--plan", "--split", "vall"), "`--split` must be one that is known; got 'vall'. Did you mean val?"),
     ],
@@ -188,9 +187,9 @@ def test_from_python(tmp_path):
 
 
 def test_mistakes_from_python(tmp_path):
-    with pytest.raises(UsageError, match="at least two runs"):
+    with pytest.raises(UsageError, match="finished runs; got none"):
         mw.compare()
-    with pytest.raises(UsageError, match="given no keys with finished runs"):
+    with pytest.raises(UsageError, match="epochs cannot be combined with finished runs"):
         mw.compare(finished(), cell("bilinear", 0), epochs=3)
     with pytest.raises(UsageError, match="goes on as it began"):
         mw.compare(compared(), epochs=3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from compared import SEEDS, compared, states
 
-from maskwright.comparison.finished import compare_runs, ensure_scored
+from maskwright.comparison.collect import compare_runs, ensure_scored
 from maskwright.comparison.folder import default_out, is_comparison, keep_runs, open_comparison, read_plan
 from maskwright.comparison.standings import standings
 from maskwright.config import Config
@@ -71,18 +70,6 @@ def test_costs_are_those_of_the_scores_and_the_history():
     assert entry.cost.milliseconds_low == min(one["milliseconds_low"] for one in told)
     assert entry.cost.milliseconds_high == max(one["milliseconds_high"] for one in told)
     assert entry.cost.train_seconds == pytest.approx(sum(row["seconds"] for run in entry.runs for row in run.history) / 2)
-
-
-def test_scores_of_an_older_version_get_their_size_measured(tmp_path):
-    runs = [copied(cell("bilinear", seed), tmp_path / str(seed)) for seed in SEEDS]
-    before = compare_runs(runs).entries[0].cost
-    for run in runs:
-        run.write_json(
-            "evaluation/test.json", {key: v for key, v in run.read_json("evaluation/test.json").items() if key != "cost"}
-        )
-    cost = compare_runs(runs).entries[0].cost
-    assert (cost.parameters, cost.multiply_adds) == (before.parameters, before.multiply_adds)
-    assert math.isnan(cost.milliseconds_an_image)
 
 
 def test_cells_that_are_not_done_are_left_out_and_failures_told(tmp_path):
@@ -218,11 +205,11 @@ def test_thresholds_that_differ_are_told(tmp_path):
 
 def test_boundary_f_at_different_widths_is_left_out(tmp_path):
     runs = [copied(cell("transposed", 0), tmp_path / "a"), copied(cell("bilinear", 0), tmp_path / "b")]
-    assert "boundary_f" in standings(compare_runs(runs)).told_scores
+    assert "boundary_f" in standings(compare_runs(runs)).known_scores
     evaluate(runs[1], "test", boundary_width=1)
     comparison = compare_runs(runs)
     assert comparison.notes == ("Boundary F was counted at different widths (1 and 3 pixels), so it is left out.",)
-    assert "boundary_f" not in standings(comparison).told_scores and "hd95" in standings(comparison).told_scores
+    assert "boundary_f" not in standings(comparison).known_scores and "hd95" in standings(comparison).known_scores
 
 
 def test_other_budgets_and_training_images_are_told(tmp_path):

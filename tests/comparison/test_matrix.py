@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskwright.comparison.matrix import Matrix, read_matrix
 from maskwright.comparison.naming import folder_names, value_name
+from maskwright.comparison.spec import Matrix, read_matrix
 from maskwright.config.flags import parse_overrides
 from maskwright.errors import ConfigError
 
@@ -243,7 +243,7 @@ def test_repeats_may_vary_only_where_time_is_the_budget(tmp_path):
 
 def test_a_flag_that_would_change_nothing_is_refused(tmp_path):
     (problem,) = refused(tmp_path, "matrix: {loss: [ce, dice]}", "--loss", "bce")
-    assert problem.startswith("--loss: `loss` must vary or be given as a flag, not both")
+    assert problem.startswith("--loss cannot be given: ") and "varies `loss`. Leave the flag out" in problem
 
 
 def test_a_flag_that_only_some_cells_know_says_which_do_not(tmp_path):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,15 +15,12 @@ import pytest
 from compared import base, compared, written
 
 from maskwright.comparison import plan as plans
-from maskwright.comparison.matrix import read_matrix
-from maskwright.comparison.measuring import Measured, Measurer, Task, measure
+from maskwright.comparison.measuring import Measured, Task, measure, measure_in_subprocess
 from maskwright.comparison.plan import CellPlan, ComparisonPlan, make_plan, size_name
-from maskwright.config import Config
-from maskwright.data.opening import open_dataset
+from maskwright.comparison.spec import read_matrix
 from maskwright.errors import is_out_of_memory
 from maskwright.runs import Run
-from maskwright.training.plan import Plan as TrainingPlan
-from support import PROGRAM, Outcome, data, environment, maskwright, session_folder
+from support import PROGRAM, Outcome, environment, maskwright, session_folder
 
 pytestmark = pytest.mark.xdist_group("comparison")
 
@@ -138,14 +135,8 @@ def test_the_table_of_a_plan():
     assert size_name(5 << 29) == "2.5 GiB"
 
 
-class Here:
-    """Measures as the process of its own does, in this one: what the process is for is tested above and below."""
-
-    measure = staticmethod(measure)
-
-
 def test_a_budget_is_the_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(plans, "measurer", lambda: contextlib.nullcontext(Here()))
+    monkeypatch.setattr(plans, "measure_in_subprocess", measure)
     matrix = read_matrix(written(tmp_path / "c.yaml", {"seed": [0]}, train={"epochs": "auto", "budget": "30s"}))
     plan = make_plan(matrix, tmp_path / "out")
     (cell,) = plan.cells
@@ -153,15 +144,15 @@ def test_a_budget_is_the_time(tmp_path, monkeypatch):
     assert cell.measured.epochs > 3 and cell.measured.seconds == pytest.approx(33)
 
 
+class Ended:
+    """Ends the process that unpickles it, as the system does where memory runs out."""
+
+    def __reduce__(self) -> tuple[Any, tuple[int]]:
+        return os._exit, (1,)
+
+
 def test_a_process_that_is_ended_is_an_answer():
-    """What a measurer says when its process is gone, as where the system cannot fork and ends the trial itself."""
-    opened = open_dataset(Config().replace({"data.root": str(data())}).data)
-    at_work = Measurer()
-    process = at_work._started()
-    process.kill()
-    process.wait()
-    assert "ended by the system" in str(at_work.measure(Task(TrainingPlan(Config(), {}, opened), 1)))
-    at_work.close()
+    assert "ended by the system" in str(measure_in_subprocess(Task(Ended(), 1)))  # pyright: ignore[reportArgumentType]
 
 
 def test_errors_that_say_that_memory_ran_out():

@@ -16,14 +16,12 @@ import pytest
 from PIL import Image
 
 from maskwright.comparison.cells import compare_cells
-from maskwright.comparison.matrix import read_matrix
 from maskwright.comparison.measuring import Measured
-from maskwright.comparison.plan import CellPlan, ComparisonPlan
-from maskwright.comparison.search import search
-from maskwright.comparison.search_plan import SearchPlan
+from maskwright.comparison.plan import CellPlan, ComparisonPlan, SearchPlan
+from maskwright.comparison.search import Watch, counted, importance, open_study, search, suggest, tell
 from maskwright.comparison.search_result import SearchResult, Trial, in_words
 from maskwright.comparison.search_space import Choices, Range, Space, read_space
-from maskwright.comparison.search_study import Watch, counted, importance, open_study, suggest, tell
+from maskwright.comparison.spec import read_matrix
 from maskwright.errors import ConfigError, RunError, install_command
 from maskwright.models import Segmenter
 from maskwright.reports.search_plots import panels, write_plots
@@ -128,7 +126,7 @@ def test_what_is_wrong_with_a_space_is_a_sentence(tmp_path: Path, rest: str, sen
 
 
 def test_a_flag_over_a_searched_key_and_losses_by_val_loss_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--lr: `optim\.lr` must be searched or given as a flag, not both"):
+    with pytest.raises(ConfigError, match=r"--lr cannot be given: .* varies `optim\.lr`"):
         space_of(tmp_path, overrides=[("optim.lr", "1", "--lr")])
     with pytest.raises(ConfigError, match="must not be searched by val_loss"):
         space_of(tmp_path, "search:\n  loss: [dice, ce]\n", overrides=[("train.monitor", "val_loss", "--train.monitor")])
@@ -159,9 +157,9 @@ def test_called_again_it_only_adds_what_is_missing(found: tuple[Space, SearchRes
     space, result = found
     root = shutil.copytree(result.root, tmp_path / "out")
     lines: list[str] = []
-    again = search(space, root, lines.append)
+    again = search(space, root, say=lines.append)
     assert told(again) == told(result) and lines == []
-    more = search(dataclasses.replace(space, trials=5), root, lines.append)
+    more = search(dataclasses.replace(space, trials=5), root, say=lines.append)
     assert told(more)[:4] == told(result) and len(more.trials) == 5
     assert len(lines) == 1 and lines[0].startswith("trial 5 of 5: lr ")
 
@@ -283,7 +281,7 @@ def test_a_network_is_gone_before_the_next_is_trained(tmp_path: Path, many: str)
     gc.disable()
     try:
         if many == "search":
-            search(space_of(tmp_path, trials=2), tmp_path / "out", lambda _: left.append(num_networks()))
+            search(space_of(tmp_path, trials=2), tmp_path / "out", say=lambda _: left.append(num_networks()))
         elif many == "folds":
             maskwright("train", "--data", data(), *TINY, "--epochs", 1, "--folds", 2, "--out", tmp_path / "out")
             left.append(num_networks())

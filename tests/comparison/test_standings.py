@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 from standing_making import comparison, counts, simulated
 
-from maskwright.comparison.entries import Comparison, Cost, Entry, Failure
-from maskwright.comparison.standings import SCORES, standings
+from maskwright.comparison.entries import SCORES, Comparison, Cost, Entry, Failure
+from maskwright.comparison.standings import standings
 from maskwright.errors import UsageError
 from maskwright.evaluation.intervals import intervals
 from maskwright.metrics.counts import Counts
@@ -294,5 +294,5 @@ def test_scores_that_were_not_counted_are_left_out_of_what_is_told():
     run = counts([60, 80], [20, 10], [20, 10])
     bare = Counts(run.images, run.matrix, run.boundary_overlap, run.boundary_union)
     found = standings(comparison([(bare,), (bare,)]))
-    assert "boundary_f" not in found.told_scores and "hd95" not in found.told_scores and "boundary_iou" in found.told_scores
+    assert "boundary_f" not in found.known_scores and "hd95" not in found.known_scores and "boundary_iou" in found.known_scores
     assert math.isnan(found.rows[0].metrics["hd95"]) and json.loads(json.dumps(found.to_json(), allow_nan=False))

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 from standing_making import comparison, counts, simulated
 
-from maskwright.comparison.entries import Comparison, Cost, Failure
-from maskwright.comparison.latex import as_latex
-from maskwright.comparison.standings import DISTANCES, SCORES, standings
-from maskwright.comparison.tables import as_csv, as_markdown, as_text
+from maskwright.comparison.entries import DISTANCES, SCORES, Comparison, Cost, Failure
+from maskwright.comparison.standings import standings
+from maskwright.comparison.tables import as_csv, as_latex, as_markdown, as_text
 
 FORMS = (as_text, as_markdown, as_csv, as_latex)
 HARD = r"a_b & 50% of #1 {x} $y$ ~z ^t \w | <q> [i] *s* `c` – · é"

@@ -18,8 +18,8 @@ from tiny_lab import ROOT, recipe, said, whole
 from torch import nn
 
 import maskwright as mw
-from maskwright.comparison.matrix import read_matrix
 from maskwright.comparison.search_space import read_space
+from maskwright.comparison.spec import read_matrix
 from maskwright.config.files import load_config
 from maskwright.config.flags import parse_overrides
 from maskwright.config.models import Resnet34UnetConfig, UnetConfig

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_lab import ROOT, module, said, whole
 
-from maskwright.comparison.matrix import read_matrix
+from maskwright.comparison.spec import read_matrix
 from maskwright.config.files import load_config
 from maskwright.config.flags import parse_overrides
 from maskwright.config.models import SmpConfig

@@ -15,7 +15,7 @@ from tiny_lab import RECIPE, lab, module, recipe, told
 from torch import nn
 
 import maskwright as mw
-from maskwright.comparison.matrix import read_matrix
+from maskwright.comparison.spec import read_matrix
 from maskwright.config.models import UnetConfig
 from maskwright.data.augment import augment, resolve, sample_rng
 from maskwright.data.geometry import View

@@ -15,7 +15,7 @@ from tiny_lab import ROOT, module, recipe, said, whole
 from torch import nn
 
 from maskwright import runtime
-from maskwright.comparison.matrix import read_matrix
+from maskwright.comparison.spec import read_matrix
 from maskwright.config.files import load_config
 from maskwright.data.augment import augment, resolve, sample_rng
 from maskwright.data.geometry import View

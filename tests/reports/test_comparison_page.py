@@ -23,7 +23,8 @@ from PIL import Image
 from report_making import LIMIT, Page, fake_run, history
 
 from maskwright.comparison import Comparison, Cost, Entry, Failure
-from maskwright.comparison.standings import Standings, standings
+from maskwright.comparison.entries import Standings
+from maskwright.comparison.standings import standings
 from maskwright.data.pictures import ADDED_COLOUR, MISSED_COLOUR, css
 from maskwright.data.record import read_split
 from maskwright.errors import UsageError

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 
 import maskwright as mw
-from maskwright.comparison.finished import best_val
+from maskwright.comparison.collect import best_val
 from maskwright.config.files import load_config
 from maskwright.data.dataset import ClassMap
 from maskwright.metrics.counts import confusion

@@ -19,7 +19,7 @@ import yaml
 from logged import elsewhere, logged
 from mlflow_store import metric
 
-from maskwright.comparison.matrix import read_matrix
+from maskwright.comparison.spec import read_matrix
 from support import TINY, copy_of, data, finished, maskwright, noise, picture
 
 pytestmark = pytest.mark.xdist_group("loggers")

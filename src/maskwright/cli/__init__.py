@@ -15,7 +15,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from maskwright.errors import MaskwrightError, UsageError, is_out_of_memory, printable
 from maskwright.runtime import limit_memory
@@ -28,113 +28,71 @@ if TYPE_CHECKING:
 HELP = "From a folder of images and masks to a segmentation model you can trust."
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    # name: (module:function, help); kept here so that --help need not import the commands
-    "demo": ("maskwright.cli.demo:demo", "Make the embedded data, train, evaluate, report: offline, a few minutes."),
-    "check": ("maskwright.cli.check:check", "Audit a data set, and write a repaired copy if asked."),
-    "train": ("maskwright.cli.train:train", "Train a model on images and masks."),
-    "evaluate": ("maskwright.cli.evaluate:evaluate", "Score a run on one of its splits."),
-    "predict": ("maskwright.cli.predict:predict", "Predict images of any size with a run."),
-    "search": ("maskwright.cli.search:search", "Search for a good setting by validation alone."),
-    "diagnose": ("maskwright.cli.diagnose:diagnose", "Say in plain words how training went, and what to try next."),
-    "compare": ("maskwright.cli.compare:compare", "Train a matrix of models and seeds on one split, or compare finished runs."),
-    "report": ("maskwright.cli.report:report", "Write a run's or a comparison's self-contained report.html."),
-    "export": ("maskwright.cli.export:export", "Export a run to ONNX, OpenVINO or torch.export, verified on val."),
-    "serve": ("maskwright.cli.serve:serve", "Serve a run or a bundle over HTTP, for programs and for Label Studio."),
-    "models": ("maskwright.cli.names:models", "List the models that can be named."),
-    "encoders": ("maskwright.cli.names:encoders", "List the encoders that can be named, of SMP and timm."),
-    "losses": ("maskwright.cli.names:losses", "List the losses that can be named."),
-    "doctor": ("maskwright.cli.doctor:doctor", "Check the environment, devices and known problems."),
+    # words: (module:function, help); kept here so that --help need not import the commands
+    "demo": ("demo:demo", "Make the embedded data, train, evaluate, report: offline, a few minutes."),
+    "check": ("check:check", "Audit a data set, and write a repaired copy if asked."),
+    "train": ("train:train", "Train a model on images and masks."),
+    "evaluate": ("evaluate:evaluate", "Score a run on one of its splits."),
+    "predict": ("predict:predict", "Predict images of any size with a run."),
+    "search": ("search:search", "Search for a good setting by validation alone."),
+    "diagnose": ("diagnose:diagnose", "Say in plain words how training went, and what to try next."),
+    "compare": ("compare:compare", "Train a matrix of models and seeds on one split, or compare finished runs."),
+    "report": ("report:report", "Write a run's or a comparison's self-contained report.html."),
+    "export": ("export:export", "Export a run to ONNX, OpenVINO or torch.export, verified on val."),
+    "serve": ("serve:serve", "Serve a run or a bundle over HTTP, for programs and for Label Studio."),
+    "models": ("names:models", "List the models that can be named."),
+    "encoders": ("names:encoders", "List the encoders that can be named, of SMP and timm."),
+    "losses": ("names:losses", "List the losses that can be named."),
+    "doctor": ("doctor:doctor", "Check the environment, devices and known problems."),
+    "data make": ("data:make", "Make a procedural data set: puzzle or landcover."),
+    "data get": ("get:get", "Download a public data set, verified and unpacked: oxford-pet."),
+    "data preview": ("data:preview", "Draw a sheet of inputs as training would see them."),
+    "config show": ("config:show", "Print a configuration with every key and its value."),
+    "config schema": ("config:schema", "Print the JSON schema, for editors."),
+    "config check": ("config:check", "Check a configuration, its data and its model without training."),
 }
-GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
-    "data": (
-        "Make, get and look at data sets.",
-        {
-            "make": ("maskwright.cli.data:make", "Make a procedural data set: puzzle or landcover."),
-            "get": ("maskwright.cli.get:get", "Download a public data set, verified and unpacked: oxford-pet."),
-            "preview": ("maskwright.cli.data:preview", "Draw a sheet of inputs as training would see them."),
-        },
-    ),
-    "config": (
-        "Look at and check configurations.",
-        {
-            "show": ("maskwright.cli.config:show", "Print a configuration with every key and its value."),
-            "schema": ("maskwright.cli.config:schema", "Print the JSON schema, for editors."),
-            "check": ("maskwright.cli.config:check", "Check a configuration, its data and its model without training."),
-        },
-    ),
-}
-# commands that take configuration keys as flags, with their own flags and whether each takes a value
-_OWN = {"--json": False, "--help": False, "-h": False}
-OPEN_COMMANDS: dict[tuple[str, ...], dict[str, bool]] = {
-    ("check",): {**_OWN, "--html": True, "--fix": True, "--leave": True, "--write": False},
-    ("evaluate",): {
-        **_OWN,
-        "--split": True,
-        "--data": True,
-        "--mask-threshold": True,
-        "--boundary-width": True,
-        "--pictures": False,
-        "--out": True,
-    },
-    ("predict",): {
-        **_OWN,
-        "--out": True,
-        "--mask-threshold": True,
-        "--write": True,
-        "--tta": True,
-        "--uncertainty": False,
-        "--min-area": True,
-        "--device": True,
-        "--precision": True,
-        "--batch-size": True,
-    },
-    ("train",): {
-        **_OWN,
-        "--out": True,
-        "--save-dir": True,
-        "--resume": True,
-        "--folds": True,
-        "--plan": False,
-        "--verbose": False,
-    },
-    ("compare",): {**_OWN, "--out": True, "--split": True, "--plan": False},
-    ("search",): {**_OWN, "--out": True, "--trials": True, "--minutes": True, "--plan": False},
-    ("data", "preview"): {**_OWN, "--out": True, "--count": True, "--draws": True},
-    ("config", "show"): _OWN,
-    ("config", "check"): _OWN,
-}
-WITH_WEIGHTS = (("evaluate",), ("predict",))  # take keys only beside weights without a run
+GROUPS = {"data": "Make, get and look at data sets.", "config": "Look at and check configurations."}
+WITH_WEIGHTS = ("evaluate", "predict")  # take any configuration key, but only beside weights without a run
+
+
+def command_of(words: Sequence[str]) -> str:
+    """The command that words begin with; empty where they begin with none."""
+    return next((name for name in COMMANDS if list(words[: len(name.split())]) == name.split()), "")
 
 
 def build_app(words: Sequence[str] = ()) -> App:
-    """The application with every command registered lazily; the one that `words` begin with tells its whole docstring."""
+    """The application with every command registered lazily; the one that `words` begin with has its whole help."""
     from cyclopts import App
 
-    app = App(name="maskwright", help=HELP, version=_version, help_format="plaintext", suppress_keyboard_interrupt=False)
+    app = App(
+        name="maskwright", help=HELP, version=_version, help_format="plaintext", suppress_keyboard_interrupt=False
+    )
+    groups = {name: App(name=name, help=about, help_format="plaintext") for name, about in GROUPS.items()}
     for name, (target, about) in COMMANDS.items():
-        app.command(target, name=name, help=_help(target) if list(words[:1]) == [name] else about)
-    for name, (about, commands) in GROUPS.items():
-        group = App(name=name, help=about, help_format="plaintext")
-        for inner, (target, told) in commands.items():
-            group.command(target, name=inner, help=_help(target) if list(words[:2]) == [name, inner] else told)
+        group, _, last = name.rpartition(" ")
+        help_ = _help(name) if name == command_of(words) else about
+        (groups[group] if group else app).command(f"maskwright.cli.{target}", name=last, help=help_)
+    for group in groups.values():
         app.command(group)
     return app
 
 
-def _help(target: str) -> str:
+def _function(command: str) -> Callable[..., Any]:
+    module, _, name = COMMANDS[command][0].partition(":")
+    return getattr(importlib.import_module(f"maskwright.cli.{module}"), name)
+
+
+def _help(command: str) -> str:
     """A command's docstring without its parameters: lines that are commands stay lines, other paragraphs flow."""
     import inspect  # late: the bare --help needs none of it
 
-    module, _, name = target.partition(":")
-    text = inspect.getdoc(getattr(importlib.import_module(module), name)) or ""
-    paragraphs = text.partition("\n\nParameters\n")[0].split("\n\n")
+    paragraphs = (inspect.getdoc(_function(command)) or "").partition("\n\nParameters\n")[0].split("\n\n")
     return "\n\n".join(one if one.startswith("maskwright ") else " ".join(one.split()) for one in paragraphs)
 
 
 def overview() -> str:
     """What `maskwright --help` prints: every command with a line about it."""
     rows = [(name, about) for name, (_, about) in COMMANDS.items()]
-    rows += [(f"{group} {name}", about) for group, (_, commands) in GROUPS.items() for name, (_, about) in commands.items()]
     width = max(len(name) for name, _ in rows)
     lines = [f"  {name.ljust(width)}  {about}" for name, about in rows]
     more = "maskwright COMMAND --help tells a command's options; --debug shows the traceback of an error; --version."
@@ -155,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ["MPLBACKEND"] = "agg"  # nothing is shown in a window; a notebook's own is none here
         limit_memory()
         if not (debug or sys.warnoptions):
-            warnings.simplefilter("ignore")  # libraries' own: what a person must know is told by us
+            warnings.simplefilter("ignore")  # libraries' own: what a person must know we say
     pressed = _note_interrupts() if arguments is None else (lambda: False)
     try:
         _refuse_lost_folder()
@@ -205,7 +163,8 @@ def _refuse_lost_folder() -> None:
         Path.cwd()
     except OSError as error:
         fix = "Change to one that is, such as your home: cd"
-        raise UsageError(f"the current folder must be one that is there; it was removed ({error.strerror}). {fix}") from None
+        why = f"it was removed ({error.strerror})"
+        raise UsageError(f"the current folder must be one that is there; {why}. {fix}") from None
 
 
 def _end_progress() -> None:
@@ -222,7 +181,7 @@ def _leave(stream: TextIO) -> None:
 
 
 def _sentence(error: Exception, words: Sequence[str]) -> str:
-    """What a person is told of an error that is none of ours."""
+    """The sentence for an error that is none of ours."""
     if _is_usage_error(error):
         return _usage_sentence(error, words)
     refused = _refused_by_the_system(error) if isinstance(error, OSError) else None
@@ -247,7 +206,9 @@ def _note_interrupts() -> Callable[[], bool]:
         noted.append(number)
         signal.default_int_handler(number, frame)
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it may be ignored, as for jobs in the background
+    if (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ):  # it may be ignored, as for jobs in the background
         signal.signal(signal.SIGINT, interrupted)
     return lambda: bool(noted)
 
@@ -257,21 +218,46 @@ def _keys_last(words: list[str]) -> list[str]:
 
     The configuration knows the keys, and its errors name file, line and nearest key; cyclopts needn't learn them.
     """
-    command = next((known for known in OPEN_COMMANDS if tuple(words[: len(known)]) == known), None)
-    if command is None or (command in WITH_WEIGHTS and not any(_names_configuration(word) or word == "-" for word in words)):
+    command = command_of(words)
+    if not command or (
+        command in WITH_WEIGHTS and not any(_names_configuration(word) or word == "-" for word in words)
+    ):
+        return words
+    flags = _own_flags(command)
+    if flags is None:
         return words
     own: list[str] = []
     rest: list[str] = []
-    left = words[len(command) :]
+    left = words[len(command.split()) :]
     while left:
         word = left.pop(0)
         name, equals, _ = word.partition("=")
-        if name in OPEN_COMMANDS[command]:
-            takes_value = OPEN_COMMANDS[command][name] and not equals
-            own += [word, left.pop(0)] if takes_value and left else [word]
+        if name in flags:
+            own += [word, left.pop(0)] if flags[name] and not equals and left else [word]
         else:
             rest.append(word)
-    return [*command, *own, *(["--", *rest] if rest else [])]
+    return [*command.split(), *own, *(["--", *rest] if rest else [])]
+
+
+def _own_flags(command: str) -> dict[str, bool] | None:
+    """The flags of a command that takes configuration keys too, and whether each takes a value; None of any other."""
+    import inspect
+    from typing import get_type_hints
+
+    from maskwright.cli.types import Flag
+
+    function = _function(command)
+    parameters = inspect.signature(function).parameters.values()
+    if not any(one.kind is one.VAR_POSITIONAL for one in parameters):
+        return None
+    hints = get_type_hints(function, include_extras=True)
+    found: dict[str, bool] = {"--help": False, "-h": False}
+    for one in parameters:
+        if one.kind is one.KEYWORD_ONLY:
+            names = [name for part in getattr(hints[one.name], "__metadata__", ()) for name in part.name or ()]
+            names = names or [f"--{one.name.replace('_', '-')}"]
+            found |= dict.fromkeys(names, bool(hints[one.name] != Flag))
+    return found
 
 
 def _names_configuration(word: str) -> bool:
@@ -307,13 +293,11 @@ def _is_usage_error(error: Exception) -> bool:
 def _usage_sentence(error: Exception, words: Sequence[str]) -> str:
     """cyclopts' message on one line, which already names the nearest option or command, and whose help tells more."""
     text = " ".join(str(error).replace('"', "`").split()) or "the arguments could not be understood."
-    known = [[name] for name in COMMANDS] + [[group, name] for group, (_, inner) in GROUPS.items() for name in inner]
-    command = next((one for one in known if list(words[: len(one)]) == one), [])
-    return f"{text} See {' '.join(['maskwright', *command, '--help'])}."
+    return f"{text} See {' '.join(['maskwright', *command_of(words).split(), '--help'])}."
 
 
 def _refused_by_the_system(error: OSError) -> str | None:
-    """A sentence for what a person can mend, such as rights and room; None where it may be a mistake of ours."""
+    """A sentence for what a person can fix, such as rights and room; None where it may be a mistake of ours."""
     reason = error.strerror or ""
     if "temporary directory" in reason:  # tempfile's way of saying that the disk is full
         return f"there must be room for temporary files; {reason}. Free some space, or name another folder in TMPDIR."

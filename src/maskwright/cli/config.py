@@ -27,15 +27,16 @@ def show(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None:
     from pathlib import Path
 
     from maskwright.cli.output import say, say_json
-    from maskwright.config.files import to_yaml
+    from maskwright.cli.source import path_and_overrides
+    from maskwright.config.files import load_config, to_yaml
 
-    settled = _load(config, keys)
-    if settled.data.root:  # so that it holds wherever it is written down
-        settled = settled.replace({"data.root": str(Path(settled.data.root).absolute())})
+    asked = load_config(*path_and_overrides(config, keys))
+    if asked.data.root:  # so that it holds wherever it is written down
+        asked = asked.replace({"data.root": str(Path(asked.data.root).absolute())})
     if json:
-        say_json(settled.model_dump(mode="json"))
+        say_json(asked.model_dump(mode="json"))
     else:
-        say(to_yaml(settled).rstrip())
+        say(to_yaml(asked).rstrip())
 
 
 def schema(*, json: Flag = False) -> None:
@@ -68,16 +69,18 @@ def check(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None
         Print one JSON document on stdout.
     """
     from maskwright.cli.output import say, say_json, stderr
+    from maskwright.cli.source import path_and_overrides
+    from maskwright.config.files import load_config
     from maskwright.errors import counted
-    from maskwright.training.summary import tell_plan
 
-    settled = _load(config, keys)
+    asked = load_config(*path_and_overrides(config, keys))
 
     from maskwright.losses import build_loss
     from maskwright.models import build_model
     from maskwright.training.plan import prepare
+    from maskwright.training.summary import tell_plan
 
-    plan = prepare(settled)
+    plan = prepare(asked)
     build_loss(plan.config.loss)
     model = build_model(plan.config.model, plan.opened.dataset.classes, plan.opened.dataset.bands.num_channels)
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -86,13 +89,5 @@ def check(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None
                   "images": plan.opened.dataset.sizes(), "notes": list(plan.opened.dataset.notes)})  # fmt: skip
         return
     tell_plan(stderr(), verbose=True)(plan)
-    say(f"the configuration fits: {parameters:,} parameters, {counted(sum(plan.opened.dataset.sizes().values()), 'image')}")
-
-
-def _load(config: str | None, keys: tuple[str, ...]):  # noqa: ANN202 - Config is imported late
-    from maskwright.config.files import load_config
-    from maskwright.config.flags import parse_overrides
-
-    words = [*([config] if config else []), *keys]
-    path = words.pop(0) if words and not words[0].startswith("-") else None
-    return load_config(path, parse_overrides(words))
+    images = counted(sum(plan.opened.dataset.sizes().values()), "image")
+    say(f"the configuration fits: {parameters:,} parameters, {images}")

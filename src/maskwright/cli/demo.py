@@ -72,7 +72,11 @@ def _make_and_train(root: Path, is_begun: bool, epochs: int, seed: int, json: bo
 
     saved = run_folder / "checkpoints" / "last.ckpt"
     with goes_on_with(f"maskwright demo --out {as_typed(root)}", run_folder / "config.yaml", saved):
-        result = fit.resume(run_folder, console) if is_begun else fit.train(config, run_folder, console, tell=tell_plan(console))
+        result = (
+            fit.resume(run_folder, console)
+            if is_begun
+            else fit.train(config, run_folder, console, tell=tell_plan(console))
+        )
     scores = evaluate(result.run, "test", progress=counting("evaluating"))
     report = write_report(result.run)
     if json:

@@ -56,7 +56,8 @@ def _cells(root: str) -> list[tuple[str, Run]]:
     states = States(Path(root), [place.name for place in places])
     done = [(place.name, Run.open(Path(root) / place.run)) for place in places if states[place.name].state == "done"]
     if not done:
-        raise RunError(f"`RUN` must hold a finished cell; none of {root} is. Go on with it: maskwright compare {as_typed(root)}")
+        fix = f"Go on with it: maskwright compare {as_typed(root)}"
+        raise RunError(f"`RUN` must hold a finished cell; none of {root} is. {fix}")
     return done
 
 
@@ -100,4 +101,5 @@ def _tell(run: Run, found: Sequence[Diagnosis]) -> None:
     for one in found:
         _say_one(one, [one.evidence])
     if run.weights.is_file() and not (run.root / "evaluation" / "val-counts.npz").is_file():
-        say(f"more can be told of classes, masks and images after: maskwright evaluate {as_typed(run.root)} --split val")
+        command = f"maskwright evaluate {as_typed(run.root)} --split val"
+        say(f"more can be said of classes, masks and images after: {command}")

@@ -66,5 +66,5 @@ def _missing() -> str:
             metadata.version(name)
         except metadata.PackageNotFoundError:
             found.setdefault(extra, []).append(name)
-    told = {extra: ", ".join(names) for extra, names in found.items() if extra not in _NOT_FOR_USERS}
-    return "; ".join(f"{names} ({install_command(extra)})" for extra, names in told.items())
+    missing = {extra: ", ".join(names) for extra, names in found.items() if extra not in _NOT_FOR_USERS}
+    return "; ".join(f"{names} ({install_command(extra)})" for extra, names in missing.items())

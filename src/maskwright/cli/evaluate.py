@@ -7,7 +7,8 @@ from maskwright.cli.types import Flag
 
 def evaluate(
     *names: str, split: str | None = None, data: str | None = None, mask_threshold: str | None = None,
-    boundary_width: int = 3, pictures: Flag = False, device: str | None = None, out: str | None = None, json: Flag = False,
+    boundary_width: int = 3, pictures: Flag = False, device: str | None = None, out: str | None = None,
+    json: Flag = False,
 ) -> None:  # fmt: skip
     """Score a run on one of its splits, or weights of your own on a data set, at each image's own size.
 
@@ -20,8 +21,8 @@ def evaluate(
     ----------
     names
         RUN: the run folder, or that of a finished cross-validation, whose scores over all held-out images are shown.
-        With --weights FILE a CONFIG.yaml may stand in its place, or nothing; any key of a configuration is a flag (--model,
-        --size, --data.classes, …). A run folder is made of them, without training.
+        With --weights FILE a CONFIG.yaml may stand in its place, or nothing; any key of a configuration is a flag
+        (--model, --size, --data.classes, …). A run folder is made of them, without training.
     split
         train, val or test. Default: test.
     data
@@ -51,7 +52,8 @@ def evaluate(
     config, runs = read_source(names, data)
     if len(runs) != (1 if config is None else 0) or (config is None and out is not None):
         got = listed([*runs, *(["--out"] if config is None and out else [])])
-        raise UsageError(f"`RUN` must be one run folder, or --model NAME --weights FILE --data FOLDER without one; got {got}.")
+        without = "--model NAME --weights FILE --data FOLDER without one"
+        raise UsageError(f"`RUN` must be one run folder, or {without}; got {got}.")
 
     from maskwright.evaluation.cross_validation import finished_folds, is_cross_validation
 
@@ -61,7 +63,8 @@ def evaluate(
                  "--device": device, "--boundary-width": None if boundary_width == 3 else boundary_width}  # fmt: skip
         if given := [flag for flag, value in flags.items() if value is not None]:
             fix = f"Name one of its runs: {as_typed('maskwright', 'evaluate', folds.runs[0].root)} {given[0]} …"
-            raise UsageError(f"A cross-validation is scored on the images held out, as it was trained; got {given[0]}. {fix}")
+            what = "A cross-validation is scored on the images held out, as it was trained"
+            raise UsageError(f"{what}; got {given[0]}. {fix}")
         say_json(folds.to_json()) if json else say(str(folds))
         return
     split = split or "test"
@@ -79,7 +82,9 @@ def evaluate(
         moved = None
         for note in notes:
             print(f"weights {note}", file=sys.stderr)
-    result = score(opened, split, moved, mask_threshold, counting("evaluating"), boundary_width, device=named_device(device))
+    result = score(
+        opened, split, moved, mask_threshold, counting("evaluating"), boundary_width, device=named_device(device)
+    )
     if pictures:
         from maskwright.reports.sheets import write_sheets
 
@@ -96,6 +101,6 @@ def evaluate(
         ]
         table(["class", *columns], rows)
     if pictures:
-        say(f"pictures of {counted(len(result.counts.images), 'image')} in {opened.root / 'evaluation' / 'pictures' / split}")
+        say(f"pictures of {counted(len(result.counts.images), 'image')} in {opened.root}/evaluation/pictures/{split}")
     words = [] if split == "test" else ["--split", split]
     say(f"written to {opened.root / 'evaluation'}; next: {as_typed('maskwright', 'report', opened.root, *words)}")

@@ -7,16 +7,14 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from maskwright.errors import UNPRINTABLE, one_line, printable
-from maskwright.terminal import Counter, stderr
+from maskwright.terminal import Counter, goes_on_with, stderr
 
 __all__ = ["counting", "goes_on_with", "say", "say_json", "stderr", "table"]
 
@@ -27,7 +25,7 @@ def say(text: str) -> None:
 
 
 def say_wrapped(text: str, whole: bool = False) -> None:
-    """A line on stdout, in a terminal wrapped between words with its rest indented; elsewhere, or to stay whole, as it is."""
+    """A line on stdout, in a terminal wrapped between words with its rest indented; elsewhere, or `whole`, as it is."""
     columns = shutil.get_terminal_size().columns
     if not whole and sys.stdout.isatty():
         indent = " " * (len(text) - len(re.sub(r"^\s*([a-z]+ {2,})?", "", text)) or 2)
@@ -47,7 +45,9 @@ def say_next(text: str, command: str) -> None:
 def say_json(value: Any) -> None:
     """The one JSON document of --json."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    print(UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))  # JSON leaves some to a terminal that reads it
+    print(
+        UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    )  # JSON leaves some to a terminal that reads it
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -68,20 +68,6 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def counting(label: str, then: str = "", unit: str = "") -> Counter:
-    """A count on stderr while images pass; with `then`, what is at work after them, until the count is left; in `unit`, so many
-    a second, too."""
+    """A count on stderr while images pass; with `then`, what is at work after them, until the count is left; in `unit`,
+    so many a second, too."""
     return Counter(stderr(), label, then, unit)
-
-
-@contextmanager
-def goes_on_with(command: str, begun: Path, saved: Path | None = None) -> Iterator[None]:
-    """What an interrupt tells: the command that goes on from there, once the file `begun` is written.
-
-    Without the file `saved` there is nothing to go on from, and the command begins anew.
-    """
-    try:
-        yield
-    except KeyboardInterrupt as interrupt:
-        anew = saved is not None and not saved.is_file()
-        told = f"nothing was saved yet; begin anew with: {command}" if anew else f"go on with: {command}"
-        raise KeyboardInterrupt(told if begun.is_file() else "") from interrupt

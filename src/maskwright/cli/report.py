@@ -36,7 +36,11 @@ def report(run: str, /, *, split: str | None = None, data: str | None = None, js
     from maskwright.runs import Run
 
     moved = moved_data(data)
-    path = _of_comparison(Path(run), split, moved) if is_comparison(run) else write_report(Run.open(run), split or "test", moved)
+    path = (
+        _of_comparison(Path(run), split, moved)
+        if is_comparison(run)
+        else write_report(Run.open(run), split or "test", moved)
+    )
     if json:
         say_json({"report": str(path)})
     else:

@@ -68,9 +68,8 @@ def search(
     from maskwright.comparison.search_result import as_rows, document, in_words
     from maskwright.reports.search_plots import write_plots
 
-    console = stderr()
     with goes_on_with(f"the same command (trials that are done in {root} are kept)", root / GIVEN):
-        result = run(space, root, lambda line: console.print(line, soft_wrap=True, markup=False), console)
+        result = run(space, root, stderr())
     write_plots(result, space)
     if json:
         say_json(document(result, space))
@@ -85,17 +84,18 @@ def search(
 
 def _tell_plan(space: Space, root: Path, json: bool) -> int:
     from maskwright.cli.output import say, say_json
-    from maskwright.comparison.search_plan import plan_search
+    from maskwright.comparison.plan import plan_search
     from maskwright.errors import counted
     from maskwright.runs import size_name
     from maskwright.terminal import duration
 
     planned = plan_search(space, root)
+    problems = planned.measured.problems
     if json:
         say_json(planned.to_json())
-        return 1 if planned.problems else 0
-    for key, told in planned.space.items():
-        say(f"{key}: {told}")
+        return 1 if problems else 0
+    for key, values in planned.space.items():
+        say(f"{key}: {values}")
     limit = f", at most {space.minutes:g} {'minute' if space.minutes == 1 else 'minutes'}" if space.minutes else ""
     say(f"{counted(space.trials, 'trial')}{limit}, seed {space.seed}, pruner {space.pruner}; in {root}")
     if planned.seconds:
@@ -103,6 +103,6 @@ def _tell_plan(space: Space, root: Path, json: bool) -> int:
             f"about {duration(planned.seconds)} a trial, {duration(planned.seconds * space.trials)} in all, "
             f"less by what is pruned; {size_name(planned.disk)} on disk"
         )
-    for problem in planned.problems:
+    for problem in problems:
         say(problem)
-    return 1 if planned.problems else 0
+    return 1 if problems else 0

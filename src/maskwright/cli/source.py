@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from maskwright.config import Config
+    from maskwright.config.files import Override
 
 _YAML = (".yaml", ".yml")
 
 
 def read_source(words: Sequence[str], data: str | None = None) -> tuple[Config | None, list[str]]:
-    """The configuration that `[CONFIG.yaml] --model … --weights …` makes, None where a run is named; and the other names.
+    """The configuration of `[CONFIG.yaml] --model … --weights …`, None where a run is named; and the other names.
 
     >>> read_source(["runs/first", "photo.jpg"])
     (None, ['runs/first', 'photo.jpg'])
@@ -40,3 +41,12 @@ def read_source(words: Sequence[str], data: str | None = None) -> tuple[Config |
         return None, names
     given = [("data.root", data, "--data")] if data is not None else []
     return load_config(path, [*overrides, *given]), names
+
+
+def path_and_overrides(config: str | None, keys: Sequence[str]) -> tuple[str | None, list[Override]]:
+    """The YAML file of `[CONFIG.yaml] --key value …`, None without one, and the flags."""
+    from maskwright.config.flags import parse_overrides
+
+    words = [*([config] if config else []), *keys]
+    path = words.pop(0) if words and not words[0].startswith("-") else None
+    return path, parse_overrides(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -49,10 +50,11 @@ def train(
         The new run folder. Default: runs/DATA-MODEL-NUMBER.
     resume
         A run folder to go on with, to the weights it would have reached uninterrupted; with --data where the data set's
-        folder is now, when it has moved. A finished run is continued with --budget: a new run that starts from its weights.
+        folder is now, when it has moved. A finished run is continued with --budget: a new run that starts from its
+        weights.
     folds
-        Cross-validate: deal all images but the test's into so many folds and train a run for each, in OUT/fold-0 and so on, so
-        that every image is judged by a network that has not seen it. The budget is that of all together.
+        Cross-validate: deal all images but the test's into so many folds and train a run for each, in OUT/fold-0 and so
+        on, so that every image is judged by a network that has not seen it. The budget is that of all together.
     plan
         Tell what would be trained, for how long, on what and why, and stop.
     verbose
@@ -63,101 +65,85 @@ def train(
     import time
 
     began = time.perf_counter()  # a budget holds all that comes, imports as well
-    from pathlib import Path
 
-    from maskwright.cli.output import goes_on_with, say_json, stderr
-    from maskwright.config.flags import parse_overrides
+    from maskwright.cli.output import goes_on_with, say, say_json, stderr
+    from maskwright.cli.source import path_and_overrides
     from maskwright.errors import as_typed
 
-    words = [*([config] if config else []), *keys]
-    path = words.pop(0) if words and not words[0].startswith("-") else None
-    overrides = parse_overrides(words)
-    moved = next((value for key, value, _ in reversed(overrides) if key == "data.root"), None)
+    path, overrides = path_and_overrides(config, keys)
+    data = next((Path(value) for key, value, _ in reversed(overrides) if key == "data.root"), None)
     if folds is not None:
         overrides.append(("data.split.folds", folds, "--folds"))
-    settled = _asked_for(path, overrides, resume, out, plan)
+    asked = _asked_for(path, overrides, resume, out, plan)
 
+    from maskwright.evaluation.cross_validation import cross_validate, is_cross_validation, of_fold
+    from maskwright.evaluation.cross_validation import resume as resume_folds
     from maskwright.folders import out_folder
-    from maskwright.runs import default_out
+    from maskwright.runs import FOLDS, default_out
     from maskwright.training import fit
     from maskwright.training.summary import tell_plan
 
     console = stderr()
-    if settled is not None and resume is not None:
-        settled, resume = fit.continuation(resume, str(settled.train.budget), moved), None
-    if plan and settled is not None:
-        from maskwright.evaluation.cross_validation import of_fold
+    if asked is not None and resume is not None:
+        asked, resume = fit.continuation(resume, str(asked.train.budget), str(data) if data else None), None
+    if plan and asked is not None:
         from maskwright.training.foresee import tell_only
 
-        foreseen = tell_only(of_fold(settled, 0) if folds else settled, console, began)
+        foreseen = tell_only(of_fold(asked, 0) if folds else asked, console, began)
         return say_json(foreseen) if json else None
-    if folds is not None or (resume is not None and _has_folds(resume)):
-        return _train_folds(settled, resume or out, moved, began, json, verbose)
+    is_folded = folds is not None or (resume is not None and is_cross_validation(resume))
+    tell = tell_plan(console, verbose)
     with (
-        out_folder(resume or out, default_out(settled) if settled else None) as root,
-        goes_on_with(f"maskwright train --resume {as_typed(root)}", root / "config.yaml", root / "checkpoints" / "last.ckpt"),
+        out_folder(resume or out, default_out(asked) if asked else None) as root,
+        goes_on_with(
+            f"maskwright train --resume {as_typed(root)}",
+            root / (FOLDS if is_folded else "config.yaml"),
+            None if is_folded else root / "checkpoints" / "last.ckpt",
+        ),
     ):
-        if settled is None:
-            result = fit.resume(root, console, Path(moved) if moved else None)
-        else:
-            result = fit.train(settled, root, console, tell=tell_plan(console, verbose), began=began)
-    return _tell(result, json)
+        if not is_folded:
+            trained = fit.train(asked, root, console, tell, began=began) if asked else fit.resume(root, console, data)
+            return _print_result(trained, json)
+        folded = cross_validate(asked, root, console, tell, began) if asked else resume_folds(root, console, data)
+    if json:
+        return say_json(folded.to_json())
+    command = as_typed("maskwright", "predict", folded.root)
+    return say(f"{folded}\nruns in {folded.root}; together they are an ensemble: {command} IMAGES…")
 
 
-def _tell(result: TrainResult, json: bool) -> None:
+def _print_result(result: TrainResult, json: bool) -> None:
     """What training came to, the gravest of its diagnosis, what more time would bring, and the next command."""
     from maskwright.cli.output import say, say_json
     from maskwright.errors import as_typed
+    from maskwright.files import plain
     from maskwright.training.diagnose import diagnose
     from maskwright.training.forecast import more_time
     from maskwright.training.summary import format_best
 
-    told = diagnose(result.run)
+    run, found = result.run, diagnose(result.run)
     if json:
-        return say_json({**document(result), "diagnosis": [one.to_json() for one in told]})
+        document = {
+            "run": str(run.root),
+            "best_epoch": result.best_epoch,
+            "scores": plain(result.best_scores),
+            "seconds": round(result.seconds, 1),
+            "stopped_early": result.stopped_early,
+            "diagnosis": [one.to_json() for one in found],
+        }
+        return say_json(document)
     say(format_best(result))
-    for one in told[:2]:
+    for one in found[:2]:
         if one.severity != "fine":
             say(f"{one.severity}: {one}")
-    split = [] if result.run.data["splits"]["test"] else ["--split", "val"]
-    if more := more_time(result.run):
+    split = [] if run.data["splits"]["test"] else ["--split", "val"]
+    if more := more_time(run):
         say(more)
-    return say(f"run in {result.run.root}; next: {as_typed('maskwright', 'evaluate', result.run.root, *split)}")
+    return say(f"run in {run.root}; next: {as_typed('maskwright', 'evaluate', run.root, *split)}")
 
 
-def _has_folds(root: str) -> bool:
-    from maskwright.evaluation.cross_validation import is_cross_validation
-
-    return is_cross_validation(root)
-
-
-def _train_folds(config: Config | None, out: str | None, moved: str | None, began: float, json: bool, verbose: bool) -> None:
-    """Cross-validate; without a configuration, go on with the folds in `out`."""
-    from pathlib import Path
-
-    from maskwright.cli.output import goes_on_with, say, say_json, stderr
-    from maskwright.errors import as_typed
-    from maskwright.evaluation.cross_validation import cross_validate, resume
-    from maskwright.folders import out_folder
-    from maskwright.runs import FOLDS, default_out
-    from maskwright.training.summary import tell_plan
-
-    console = stderr()
-    with (
-        out_folder(out, default_out(config) if config else None) as root,
-        goes_on_with(f"maskwright train --resume {as_typed(root)}", root / FOLDS),
-    ):
-        if config is None:
-            result = resume(root, console, Path(moved) if moved else None)
-        else:
-            result = cross_validate(config, root, console, tell_plan(console, verbose), began)
-    if json:
-        return say_json(result.to_json())
-    say(str(result))
-    return say(f"runs in {result.root}; together they are an ensemble: {as_typed('maskwright', 'predict', result.root)} IMAGES…")
-
-
-def _asked_for(path: str | None, overrides: list[Override], resume: str | None, out: str | None, plan: bool) -> Config | None:
+def _asked_for(
+    path: str | None, overrides: list[Override], resume: str | None, out: str | None, plan: bool
+) -> Config | None:
     """The configuration to train; with --resume that of its budget, or None where a run only goes on."""
     from maskwright.config.files import load_config
     from maskwright.errors import UsageError
@@ -167,19 +153,8 @@ def _asked_for(path: str | None, overrides: list[Override], resume: str | None, 
     is_continued = any(key == "train.budget" for key, _, _ in overrides)
     others = [path, *(flag for key, _, flag in overrides if key not in ("data.root", "train.budget"))]
     others += ["--plan" if plan else None, "--out" if out and not is_continued else None]
-    got = next((one for one in others if one), None)
-    if got:
-        fix = "Leave it out; --data may say where the data are now, --budget for how long a finished run is continued."
-        raise UsageError(f"`--resume` must stand alone: a run goes on as it began; got {got} too. {fix}")
+    if got := next((one for one in others if one), None):
+        why = "a run goes on with the settings it began with. Leave it out."
+        may = "--data may say where the data are now, --budget for how long a finished run is continued."
+        raise UsageError(f"--resume cannot be combined with {got}: {why} {may}")
     return load_config(None, overrides) if is_continued else None
-
-
-def document(result: TrainResult) -> dict[str, object]:
-    """What --json prints."""
-    return {
-        "run": str(result.run.root),
-        "best_epoch": result.best_epoch,
-        "scores": {name: None if value != value else value for name, value in result.best_scores.items()},
-        "seconds": round(result.seconds, 1),
-        "stopped_early": result.stopped_early,
-    }

@@ -15,7 +15,7 @@ from maskwright.data.dataset import IGNORE
 
 
 def least_disputed(entries: Sequence[Entry]) -> np.ndarray:
-    """The least share of each image's pixels on which entries must differ, going by their counts (means over seeds). → N
+    """The least share of each image's pixels on which entries must differ, by their counts (means over seeds). → N
 
     Two label maps of one image can agree on no more pixels than their counts have in common.
     """

@@ -18,8 +18,8 @@ from typing import Any, Literal
 import yaml
 
 from maskwright import schemas
+from maskwright.comparison.collect import assemble
 from maskwright.comparison.entries import Comparison, Failure
-from maskwright.comparison.finished import assemble
 from maskwright.comparison.naming import with_seed
 from maskwright.config import Config
 from maskwright.config.files import read_yaml
@@ -35,7 +35,7 @@ State = Literal["waiting", "running", "done", "failed"]
 
 @dataclass(frozen=True)
 class Place:
-    """A cell as plan.json lists it: its name, its entry, and its run's folder, relative to the comparison's or whole."""
+    """A cell as in plan.json: its name, its entry, and its run's folder, relative to the comparison's or whole."""
 
     name: str
     entry: str
@@ -83,7 +83,8 @@ class States:
     def write(self) -> None:
         """Write cells.json as of now."""
         rows = {
-            name: {key: value for key, value in asdict(state).items() if value is not None} for name, state in self.known.items()
+            name: {key: value for key, value in asdict(state).items() if value is not None}
+            for name, state in self.known.items()
         }
         write_json(self.root / STATES, rows)
 
@@ -128,7 +129,7 @@ def read_plan(root: Path) -> Plan:
 
 
 def begin(root: Path, document: Mapping[str, Any], plan: Plan, done: Iterable[Place] = ()) -> None:
-    """Make the folder of a new comparison, some of its places done; what it was given is written last, and makes it one."""
+    """Make the folder of a new comparison, some of its places done; what makes it one is written last."""
     write_plan(root, plan)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     write_json(root / ENVIRONMENT, provenance(command_line(), now, {}))
@@ -157,7 +158,10 @@ def keep_runs(comparison: Comparison, root: Path) -> Comparison:
 def places_of(name: str, settings: Mapping[str, Any], runs: Sequence[Run]) -> list[Place]:
     """The places of an entry of finished runs, which stay where they are."""
     seeds = [run.config.train.seed if len(runs) > 1 else None for run in runs]
-    return [Place(with_seed(name, seed), name, str(run.root.resolve()), settings) for seed, run in zip(seeds, runs, strict=True)]
+    return [
+        Place(with_seed(name, seed), name, str(run.root.resolve()), settings)
+        for seed, run in zip(seeds, runs, strict=True)
+    ]
 
 
 def default_out(config: Config, parent: Path = Path("runs")) -> Path:
@@ -177,4 +181,5 @@ def new_comparison(root: Path) -> AbstractContextManager[None]:
 
 
 def _read(path: Path, form: Any) -> Any:
-    return read_json(path, f"`COMPARISON` must be whole; {path.parent} holds no {path.name}. Restore it, or begin anew.", form)
+    missing = f"`COMPARISON` must be whole; {path.parent} holds no {path.name}. Restore it, or begin anew."
+    return read_json(path, missing, form)

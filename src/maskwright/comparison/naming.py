@@ -86,8 +86,8 @@ def value_name(value: Any) -> str:
         name = value.get("name")
         rest = [f"{key} {value_name(inner)}" for key, inner in value.items() if key not in ("name", "weight")]
         weight = f"{value_name(value['weight'])} " if name and value.get("weight", 1) != 1 else ""
-        told = f" ({', '.join(rest)})" if name and rest else ", ".join(rest)
-        return f"{weight}{name}{told}" if name else told
+        options = f" ({', '.join(rest)})" if name and rest else ", ".join(rest)
+        return f"{weight}{name}{options}" if name else options
     if isinstance(value, list | tuple):
         named = any(isinstance(one, dict) for one in value)
         return (" + " if named else ", ").join(map(value_name, value)) or "none"
@@ -100,7 +100,9 @@ def _part(key: str, value: Any, varying: Sequence[str], model: AnyModelConfig) -
         return f"{_short(key, varying)} {value_name(value)}"
     if not isinstance(value, dict):
         return value_name(value)
-    more = [f"{name} {value_name(one)}" for name, one in value.items() if name not in ("name", "arch", "encoder", "size")]
+    more = [
+        f"{name} {value_name(one)}" for name, one in value.items() if name not in ("name", "arch", "encoder", "size")
+    ]
     return f"{model_name(model)} ({', '.join(more)})" if more else model_name(model)
 
 

@@ -72,7 +72,8 @@ class Difference:
 
 
 def seed_scores(runs: Sequence[Counts], draws: np.ndarray) -> dict[str, Scores]:
-    """Each headline score of an entry from the counts of its seeds, means over the classes that the truth holds. draws R N
+    """Each headline score of an entry from the counts of its seeds, means over the classes that the truth holds. draws
+    R N
 
     A class in no image's truth would count as 0 for the entries that predict it somewhere and be left out for the
     others: means over different classes, which say nothing about each other.
@@ -109,7 +110,8 @@ def spreads(entries: Sequence[Scores], seed: int = 0) -> tuple[Spread, ...]:
 
 
 def score_interval(spread: Spread, num_units: int, level: float = LEVEL, most: float = 1.0) -> tuple[float, float]:
-    """The interval of one score, from 0 to `most`, by itself: Student's, of log odds, widened for few units and few seeds.
+    """The interval of one score, from 0 to `most`, by itself: Student's, of log odds, widened for few units and few
+    seeds.
 
     With one seed it is that of `resampling.score_interval`, as evaluation tells it.
     """
@@ -148,7 +150,7 @@ def pair_rate(entries: Sequence[Spread], level: float = LEVEL) -> float:
 
 
 def difference(ours: Spread, theirs: Spread, num_units: int, rate: float = 1 - LEVEL, most: float = 1.0) -> Difference:
-    """Our score less theirs, both between 0 and `most`; the interval errs at `rate`, and keeps to what is possible at all."""
+    """Our score less theirs, both from 0 to `most`; the interval errs at `rate`, and keeps to what is possible."""
     value = ours.value - theirs.value
     apart = ours.images - theirs.images
     apart = apart[np.isfinite(apart)]
@@ -164,15 +166,17 @@ def difference(ours: Spread, theirs: Spread, num_units: int, rate: float = 1 - L
 
 
 def _residuals(kept: Sequence[np.ndarray]) -> np.ndarray:
-    """What seeds deviate by, of all entries, brought to a variance of one; a lone zero where there is nothing to draw."""
+    """What seeds deviate by, of all entries, brought to a variance of one; a zero where there is nothing to draw."""
     several = [seeds for seeds in kept if len(seeds) > 1]
-    all_of_them = np.concatenate([(one - one.mean()) * math.sqrt(len(one) / (len(one) - 1)) for one in several] or [np.zeros(1)])
+    all_of_them = np.concatenate(
+        [(one - one.mean()) * math.sqrt(len(one) / (len(one) - 1)) for one in several] or [np.zeros(1)]
+    )
     size = math.sqrt(float((all_of_them**2).mean()))
     return all_of_them / size if size > _STILL else np.zeros(1)
 
 
 def _degrees(from_images: float, num_units: int, entries: Sequence[Spread]) -> int:
-    """Degrees of freedom of a sum of variances, each known on its own degrees (Welch and Satterthwaite), rounded down."""
+    """Degrees of freedom of a sum of variances, each with its own degrees (Welch and Satterthwaite), rounded down."""
     parts = [(from_images, num_units - 1), *((one.seed_variance, one.seed_degrees) for one in entries)]
     shares = [(variance, degrees) for variance, degrees in parts if variance > 0 and degrees > 0]
     total = sum(variance for variance, _ in shares)

@@ -6,20 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from maskwright.comparison.entries import Cost
-    from maskwright.comparison.standings import Standings
+from maskwright.comparison.entries import Cost, Standings
 
-# what a front can be about; the first that is known of all decides `on_front` in the table. A time comes last, as it is the
-# machine's as much as the model's
+# what a front can be about; the first that is known of all decides `on_front` in the table. A time comes last, as it is
+# the machine's as much as the model's
 COSTS = ("multiply_adds", "parameters", "milliseconds_an_image")
 
 
 @dataclass(frozen=True)
 class Point:
-    """An entry at its cost; a front of points whose intervals overlap is a front by chance, so the verdict goes with it."""
+    """An entry at its cost, with its verdict: a front of points whose intervals overlap is one by chance."""
 
     name: str
     cost: float

@@ -1,19 +1,20 @@
-"""`maskwright compare --plan`: what each cell would take, from a step measured here; nothing is trained or written."""
+"""`--plan` of compare and search: what a cell or trial would take, from a step measured here; nothing is written."""
 
 from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from maskwright.comparison.cells import budget_of, budgeted, refuse_empty_split, refuse_unknown_names
-from maskwright.comparison.matrix import Cell, Matrix
-from maskwright.comparison.measuring import Measured, Measurer, Task, measurer
+from maskwright.comparison.cells import budget_of, budgeted, validate_names, validate_split
+from maskwright.comparison.measuring import Measured, Task, measure_in_subprocess
+from maskwright.comparison.search_space import Choices, Space
+from maskwright.comparison.spec import Cell, Matrix
 from maskwright.config import Config
 from maskwright.config.base import seconds_of
 from maskwright.data.dataset import SPLITS
@@ -21,12 +22,14 @@ from maskwright.data.description import described
 from maskwright.data.opening import Opened
 from maskwright.data.store import PixelStore
 from maskwright.errors import MaskwrightError, UsageError, listed, unknown
+from maskwright.files import plain
 from maskwright.runs import size_name
 from maskwright.runtime import free_memory
-from maskwright.terminal import duration
+from maskwright.terminal import duration, format_number
 from maskwright.training.gate import open_checked
 from maskwright.training.plan import Plan, prepare, settle
 from maskwright.training.range_test import STEPS as RANGE_STEPS
+from maskwright.training.summary import tell_plan
 
 # of a cell's data, what decides how files are read, and so what is opened
 _OPENING = ("bands", "tones", "cache")
@@ -52,16 +55,21 @@ class ComparisonPlan:
     free_disk: int
 
     @property
+    def measured(self) -> list[Measured]:
+        """What those cells take that can be trained."""
+        return [cell.measured for cell in self.cells if cell.measured]
+
+    @property
     def memory(self) -> int:
-        return max((cell.measured.memory for cell in self.cells if cell.measured), default=0)
+        return max((one.memory for one in self.measured), default=0)
 
     @property
     def disk(self) -> int:
-        return sum(cell.measured.disk for cell in self.cells if cell.measured)
+        return sum(one.disk for one in self.measured)
 
     @property
     def seconds(self) -> float:
-        return sum(cell.measured.seconds for cell in self.cells if cell.measured)
+        return sum(one.seconds for one in self.measured)
 
     @property
     def problems(self) -> list[str]:
@@ -90,23 +98,23 @@ class ComparisonPlan:
             if one is None:
                 rows.append([cell.name, *["-"] * (len(columns) - 1)])
                 continue
-            adds = "-" if math.isnan(one.multiply_adds) else _count_name(one.multiply_adds)
-            rows.append([cell.name, f"{one.parameters:,}", adds, f"{one.step:.3f} s", str(one.epochs),
-                         size_name(one.memory) if one.memory else "-", size_name(one.disk), duration(one.seconds)])  # fmt: skip
+            adds = "-" if math.isnan(one.multiply_adds) else format_number(one.multiply_adds)
+            memory = size_name(one.memory) if one.memory else "-"
+            cells = [f"{one.parameters:,}", adds, f"{one.step:.3f} s", str(one.epochs), memory, size_name(one.disk)]
+            rows.append([cell.name, *cells, duration(one.seconds)])
         return columns, rows
 
     def total(self) -> str:
         """The last line of the table."""
-        planned = sum(cell.measured is not None for cell in self.cells)
         memory = f", {size_name(self.memory)} of memory at the most" if self.memory else ""
-        return f"{planned} cells one after the other: about {duration(self.seconds)}, {size_name(self.disk)} on disk{memory}"
+        time = f"about {duration(self.seconds)}, {size_name(self.disk)} on disk{memory}"
+        return f"{len(self.measured)} cells one after the other: {time}"
 
     def to_json(self) -> dict[str, Any]:
         """The document `--plan --json` prints."""
         cells = []
         for cell in self.cells:
-            told = asdict(cell.measured) if cell.measured else {}
-            known = {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in told.items()}
+            known = plain(asdict(cell.measured)) if cell.measured else {}
             cells.append({"name": cell.name, **known, **({"problem": cell.problem} if cell.problem else {})})
         total = {"cells": len(self.cells), "memory": self.memory, "disk": self.disk, "seconds": round(self.seconds, 1)}
         free = {"memory": self.free_memory, "disk": self.free_disk}
@@ -115,25 +123,24 @@ class ComparisonPlan:
 
 def make_plan(
     matrix: Matrix, root: Path, split: str = "test", console: Console | None = None,
-    tell_plan: Callable[[Plan], None] | None = None, progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ComparisonPlan:  # fmt: skip
     """Open the data, then build and try each setting once; seeds of one setting take the same."""
     if split not in SPLITS:
         raise UsageError(unknown("--split", split, SPLITS))
-    refuse_unknown_names(matrix)
+    validate_names(matrix)
     base = prepare(matrix.base, None, console)
     try:
-        refuse_empty_split(base, split)
-        if tell_plan:
-            tell_plan(base)
+        validate_split(base, split)
+        if console:
+            tell_plan(console)(base)
         known: dict[str, CellPlan] = {}
         budget, num_test = budget_of(base), len(base.opened.dataset.split(split))
-        with measurer() as at_work:
-            for number, cell in enumerate(matrix.cells):
-                if cell.entry not in known:
-                    known[cell.entry] = _planned(cell, base, budget, num_test, at_work)
-                if progress:
-                    progress(number + 1, len(matrix.cells))
+        for number, cell in enumerate(matrix.cells):
+            if cell.entry not in known:
+                known[cell.entry] = _planned(cell, base, budget, num_test)
+            if progress:
+                progress(number + 1, len(matrix.cells))
     finally:
         base.opened.store.close()
     cells = tuple(replace(known[cell.entry], name=cell.name) for cell in matrix.cells)
@@ -141,13 +148,13 @@ def make_plan(
     return ComparisonPlan(cells, budget, free_memory(), shutil.disk_usage(place).free)
 
 
-def _planned(cell: Cell, base: Plan, budget: dict[str, Any], num_test: int, at_work: Measurer) -> CellPlan:
+def _planned(cell: Cell, base: Plan, budget: dict[str, Any], num_test: int) -> CellPlan:
     try:
-        plan = _settled(budgeted(cell.config, budget), base)
+        plan = _resolved(budgeted(cell.config, budget), base)
     except MaskwrightError as error:
         return CellPlan(cell.name, None, " ".join(str(error).split()))
     config = plan.config
-    found = at_work.measure(Task(replace(plan, opened=_light(plan.opened)), num_test))
+    found = measure_in_subprocess(Task(replace(plan, opened=_light(plan.opened)), num_test))
     if isinstance(found, str):
         return CellPlan(cell.name, None, found)
     if config.train.budget is not None:  # which holds the search for a rate as well
@@ -157,7 +164,7 @@ def _planned(cell: Cell, base: Plan, budget: dict[str, Any], num_test: int, at_w
     return CellPlan(cell.name, replace(found, seconds=seconds + _START))
 
 
-def _settled(config: Config, base: Plan) -> Plan:
+def _resolved(config: Config, base: Plan) -> Plan:
     """The cell's own plan, on the base's open data unless it reads the files another way."""
     config = config.model_copy(update={"data": described(config.data)[0]})
     ours, theirs = ([getattr(one, key) for key in _OPENING] for one in (config.data, base.opened.config))
@@ -177,5 +184,47 @@ def _light(opened: Opened) -> Opened:
     return replace(opened, store=store, inspected=())
 
 
-def _count_name(number: float) -> str:
-    return f"{number / 1e9:.1f} G" if number >= 1e9 else f"{number / 1e6:.1f} M"
+@dataclass(frozen=True)
+class SearchPlan:
+    """The space in words, and what a trial takes: the mean over models where models are searched."""
+
+    space: Mapping[str, str]
+    trials: int
+    minutes: float | None
+    measured: ComparisonPlan
+
+    @property
+    def seconds(self) -> float:
+        """Of one trial that is not pruned."""
+        return self.measured.seconds / max(1, len(self.measured.measured))
+
+    @property
+    def disk(self) -> int:
+        """The best trial keeps its weights, and the one that runs has its own."""
+        return 2 * max((one.disk for one in self.measured.measured), default=0)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document `--plan --json` prints."""
+        return {
+            "space": dict(self.space),
+            "trials": self.trials,
+            "minutes": self.minutes,
+            "seconds_a_trial": round(self.seconds, 1),
+            "seconds": round(self.seconds * self.trials, 1),
+            "memory": self.measured.memory,
+            "disk": self.disk,
+            "problems": self.measured.problems,
+        }
+
+
+def plan_search(space: Space, root: Path) -> SearchPlan:
+    """Measure a step of the base, or of each model that is searched."""
+    models = next((axis for axis in space.axes if isinstance(axis, Choices) and axis.key == "model"), None)
+    proposals = {name: {"model": name} for name in models.values} if models else {"base": {}}
+    # of every other key the first choice, or the lower end of a range
+    first = {axis.key: next(iter(axis.values)) if isinstance(axis, Choices) else axis.low for axis in space.axes}
+    configs = {name: space.config_of({**first, **values}) for name, values in proposals.items()}
+    cells = tuple(Cell(name, name, name, proposals[name], config) for name, config in configs.items())
+    axes = {axis.key: str(axis) for axis in space.axes}
+    measured = make_plan(Matrix(space.base, cells, (), {}), root, "val")
+    return SearchPlan(axes, space.trials, space.minutes, measured)

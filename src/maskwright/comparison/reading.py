@@ -1,9 +1,10 @@
-"""CONFIG of `maskwright compare` and `maskwright search` while it is read: its tree, where its keys stand, and what is wrong."""
+"""CONFIG of `maskwright compare` and `search` while it is read: its tree, where its keys stand, and what is wrong."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+import copy
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,18 +12,17 @@ from typing import Any, Literal
 import yaml
 
 from maskwright.config import Config
-from maskwright.config.files import Override, make_root_absolute, read_yaml, refuse_anothers
+from maskwright.config.files import Override, lay_over, make_root_absolute, read_yaml, refuse_anothers, validated
 from maskwright.config.flags import SHORT
-from maskwright.config.keys import known_keys
+from maskwright.config.keys import FREE, known_keys
 from maskwright.config.sentences import Sources
 from maskwright.config.yaml_text import flag_value
-from maskwright.errors import closest, listed
+from maskwright.errors import ConfigError, closest, listed
 
 # one test for all, and one budget: only then does a difference come from what is compared
-SHARED = ("data.root", "data.images", "data.masks", "data.reader", "data.target", "data.boundary", "data.window", "data.classes",
-          "data.ignore_index", "data.foreground_from", "data.split")  # fmt: skip
+SHARED = ("data.root", "data.images", "data.masks", "data.reader", "data.target", "data.boundary", "data.window",
+          "data.classes", "data.ignore_index", "data.foreground_from", "data.split")  # fmt: skip
 BUDGET = ("train.epochs", "train.budget")
-_FREE = ("optim.options", "optim.freeze", "model.pixels")  # mappings whose keys the sections do not list
 _FLAGS = {flag[2:].replace("-", "_"): key for flag, key in SHORT.items()}
 Where = tuple[str | int, ...]
 
@@ -52,13 +52,19 @@ class Reading:
         return cls(Path(path), *read_yaml(Path(path)), [])
 
     def complain(self, at: Where, what: str) -> None:
-        place = next((self.sources[at[:end]] for end in range(len(at), 0, -1) if at[:end] in self.sources), str(self.path))
+        place = next(
+            (self.sources[at[:end]] for end in range(len(at), 0, -1) if at[:end] in self.sources), str(self.path)
+        )
         self.problems.append(f"{place}: {what}")
 
     def value(self, key: str, value: Any, at: Where) -> Value:
         """A value with the places of what is in it; text is read as YAML, which makes 1e-3 a number."""
         depth = len(at)
-        inner = {where[depth:]: told for where, told in self.sources.items() if where[:depth] == at and len(where) > depth}
+        inner = {
+            where[depth:]: source
+            for where, source in self.sources.items()
+            if where[:depth] == at and len(where) > depth
+        }
         if isinstance(value, str):
             with contextlib.suppress(yaml.YAMLError):  # lay_over tells of it
                 value = flag_value(value)
@@ -82,7 +88,7 @@ class Reading:
         """The dotted key that the name at a place stands for; None, and a complaint, where there is none."""
         name, known = str(at[-1]), known_keys()
         key = key_of(name)
-        if key in known or key.startswith(tuple(f"{free}." for free in _FREE)):
+        if key in known or key.startswith(tuple(f"{free}." for free in FREE)):
             return key
         near = closest(name, [*_FLAGS, *known], limit=1)
         same = [one for one in known if one.split(".")[-1] == name]
@@ -90,14 +96,39 @@ class Reading:
         self.complain(at, f"`{'.'.join(map(str, at))}` must be a known key. {hint}")
         return None
 
-    def base(self, overrides: Iterable[Override]) -> tuple[dict[str, Any], Sources]:
-        """The keys of `base:`, and where they stand; the flags over them are laid by others."""
+    def base(
+        self, overrides: Iterable[Override], varied: Collection[str]
+    ) -> tuple[dict[str, Any], Sources, list[Value]]:
+        """The keys of `base:` under the flags, and where they stand; apart, flags below what the file varies."""
         base = {key: value for key, value in (self.tree.get("base") or {}).items() if value is not None}
-        sources = {at[1:]: told for at, told in self.sources.items() if at[0] == "base" and len(at) > 1}
+        sources = {at[1:]: source for at, source in self.sources.items() if at[0] == "base" and len(at) > 1}
         if isinstance(base.get("model"), dict):
             base["model"] = rooted("model", base["model"])
         self.problems += make_root_absolute(base, sources, self.path, overrides)
-        return base, sources
+        below: list[Value] = []
+        for key, value, source in sorted(overrides, key=lambda override: override[0].count(".")):
+            if key in varied:
+                fix = "Leave the flag out, or take the key out of the file."
+                self.problems.append(f"{source} cannot be given: {self.path} varies `{key}`. {fix}")
+            elif any(key.startswith(f"{one}.") for one in varied):
+                below.append(Value(key, value, source, {}))
+            else:
+                problem = lay_over(base, sources, key, rooted(key, value), source)
+                self.problems += [problem] if problem else []
+        data = base.get("data")
+        if isinstance(data, dict) and isinstance(
+            data.get("root"), str
+        ):  # so that what is written down goes on from any folder
+            data["root"] = str(Path(data["root"]).absolute())
+        return base, sources, below
+
+    def validated(self, base: dict[str, Any], sources: Sources) -> Config:
+        """The base's configuration, the defaults where something is wrong with it, which is complained of."""
+        try:
+            return validated(copy.deepcopy(base), dict(sources))
+        except ConfigError as error:
+            self.problems += error.problems
+            return Config()
 
 
 def key_of(name: str) -> str:
@@ -124,10 +155,3 @@ def rooted(key: str, value: Any) -> Any:
         return value
     path = Path(value)
     return str(path.absolute()) if path.is_file() or (path / "config.yaml").is_file() else value
-
-
-def with_data_from_anywhere(base: dict[str, Any]) -> None:
-    """Make the path of the data whole, so that what is written down goes on from any folder."""
-    root = base["data"].get("root") if isinstance(base.get("data"), dict) else None
-    if isinstance(root, str):
-        base["data"]["root"] = str(Path(root).absolute())

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from maskwright.comparison.naming import value_name
 from maskwright.config.base import MONITORS, higher_is_better
-from maskwright.errors import listed
+from maskwright.errors import counted, listed
+from maskwright.files import plain
 from maskwright.runs import ShownInNotebook
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ NEAR = 0.01  # of IoU: trials so near the best are not told apart by a validatio
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting tried: `state` is done, pruned or failed; `score` the best monitored score on validation, NaN when failed."""
+    """One setting tried: `state` is done, pruned or failed; `score` the best on validation, NaN when failed."""
 
     number: int
     state: str
@@ -43,7 +44,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class SearchResult(ShownInNotebook):
-    """What a search has found so far; `importance` is each key's share of what decided, empty while too few trials tell.
+    """What a search has found so far; `importance` is each key's share of what decided, empty while too few trials
+    tell.
 
     >>> SearchResult(Path("runs/lr-search"), "val_iou", ()).best is None
     True
@@ -74,11 +76,12 @@ class SearchResult(ShownInNotebook):
 
     def __str__(self) -> str:
         states = Counter(trial.state for trial in self.trials)
-        told = ", ".join(f"{states[state]} {state}" for state in ("done", "pruned", "failed") if states[state])
-        num = len(self.trials)
-        lines = [f"Search {self.root}: {num} trial{'' if num == 1 else 's'}{f' ({told})' if told else ''}"]
+        parts = ", ".join(f"{states[state]} {state}" for state in ("done", "pruned", "failed") if states[state])
+        lines = [f"Search {self.root}: {counted(len(self.trials), 'trial')}{f' ({parts})' if parts else ''}"]
         if self.best:
-            lines.append(f"best trial {self.best.number}: {self.watched} {self.best.score:.4f} with {settings(self.best)}")
+            lines.append(
+                f"best trial {self.best.number}: {self.watched} {self.best.score:.4f} with {settings(self.best)}"
+            )
         lines += in_words(self)
         return "\n".join([*lines, *([f"best setting in {self.best_config}"] if self.best else [])])
 
@@ -95,7 +98,7 @@ def _brief(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else value_name(value)
 
 
-def told(trial: Trial, space: Space, result: SearchResult) -> str:
+def format_trial(trial: Trial, space: Space, result: SearchResult) -> str:
     """One trial in a line."""
     came = {
         "done": f"{result.watched} {trial.score:.4f}",
@@ -123,63 +126,58 @@ def document(result: SearchResult, space: Space) -> dict[str, Any]:
 
 
 def _trial_json(trial: Trial) -> dict[str, Any]:
-    score = None if math.isnan(trial.score) else trial.score
-    return {"number": trial.number, "state": trial.state, "values": dict(trial.values), "score": score, "epochs": trial.epochs,
-            "seconds": trial.seconds, "reason": trial.reason, "run": trial.folder}  # fmt: skip
+    return plain({**vars(trial), "run": trial.folder})
 
 
 def as_rows(result: SearchResult, space: Space) -> tuple[list[str], list[list[str]]]:
     """The table of trials, best first, as text."""
     sign = -1 if higher_is_better(result.monitor) else 1
-    order = {"done": 0, "pruned": 1, "failed": 2}
-    ranked = sorted(
-        result.trials, key=lambda trial: (order[trial.state], sign * trial.score if trial.score == trial.score else 0)
-    )
-    columns = ["trial", *(axis.key for axis in space.axes), result.monitor, "state", "epochs", "seconds"]
-    rows = [
-        [str(trial.number), *(_brief(trial.values[axis.key]) for axis in space.axes),
-         "-" if math.isnan(trial.score) else f"{trial.score:.4f}", trial.state, str(trial.epochs), f"{trial.seconds:.0f}"]
-        for trial in ranked
-    ]  # fmt: skip
-    return columns, rows
+    states = ("done", "pruned", "failed")
+    rows = []
+    for trial in sorted(result.trials, key=lambda one: (states.index(one.state), sign * one.score)):
+        values = [_brief(trial.values[axis.key]) for axis in space.axes]
+        score = "-" if math.isnan(trial.score) else f"{trial.score:.4f}"
+        rows.append([str(trial.number), *values, score, trial.state, str(trial.epochs), f"{trial.seconds:.0f}"])
+    return _columns(result, space), rows
+
+
+def _columns(result: SearchResult, space: Space) -> list[str]:
+    return ["trial", *(axis.key for axis in space.axes), result.monitor, "state", "epochs", "seconds"]
 
 
 def as_csv(result: SearchResult, space: Space) -> str:
     """The trials in the order they were made, a row each."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["trial", *(axis.key for axis in space.axes), result.monitor, "state", "epochs", "seconds", "reason"])
+    writer.writerow([*_columns(result, space), "reason"])
     for trial in result.trials:
+        values = [trial.values[axis.key] for axis in space.axes]
         score = "" if math.isnan(trial.score) else trial.score
-        writer.writerow([trial.number, *(trial.values[axis.key] for axis in space.axes), score, trial.state, trial.epochs,
-                         trial.seconds, trial.reason or ""])  # fmt: skip
+        writer.writerow([trial.number, *values, score, trial.state, trial.epochs, trial.seconds, trial.reason])
     return buffer.getvalue()
 
 
 def in_words(result: SearchResult) -> tuple[str, ...]:
     """What the trials say, and what they don't."""
-    best = result.best
-    states = [trial.state for trial in result.trials]
+    best, num = result.best, len(result.trials)
     lines: list[str] = []
     if best is None:
-        return (f"None of {len(states)} trials ran to its end with a score.",) if states else ()
+        return (f"None of {num} trials ran to its end with a score.",) if num else ()
     done = [trial for trial in result.trials if trial.state == "done"]
     near = [trial for trial in done if trial is not best and abs(trial.score - best.score) <= NEAR]
-    name = MONITORS[result.monitor]
     if near:
-        others = "1 other trial lies" if len(near) == 1 else f"{len(near)} other trials lie"
-        images = f"{result.num_val} validation image{'' if result.num_val == 1 else 's'}"
+        others = counted(len(near), "other trial lies", "other trials lie")
+        images, name = counted(result.num_val, "validation image"), MONITORS[result.monitor]
         lines.append(f"{others} within {NEAR:g} of the best {name}: on {images} they can hardly be told apart.")
-    seen = f"The best of {len(states)} on the same validation images looks somewhat better than it is"
+    seen = f"The best of {num} on the same validation images looks somewhat better than it is"
     lines.append(f"{seen}; only the test images can tell.")
     if result.importance:
         ranked = sorted(result.importance.items(), key=lambda item: -item[1])
-        told_ = [f"{key} decided {100 * share:.0f} %" for key, share in ranked if share >= 0.05]
+        large = [f"{key} decided {100 * share:.0f} %" for key, share in ranked if share >= 0.05]
         small = [key for key, share in ranked if share < 0.05]
         rest = f"; {listed(small)} hardly mattered" if small else ""
-        lines.append(f"Of what made trials good, {listed(told_)}{rest} (over the ranges searched).")
+        lines.append(f"Of what made trials good, {listed(large)}{rest} (over the ranges searched).")
     else:
-        lines.append(
-            f"What mattered can be told from {LEAST_FOR_IMPORTANCE} trials that ran to their end; there are {len(done)}."
-        )
+        least = f"{LEAST_FOR_IMPORTANCE} trials that ran to their end"
+        lines.append(f"What mattered can be told from {least}; there are {len(done)}.")
     return tuple(lines)

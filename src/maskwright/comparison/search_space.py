@@ -6,7 +6,7 @@
     minutes: 60
     seed: 0
 
-What is wrong with any of it is told at once, with file, line and nearest key.
+All that is wrong with any of it is said at once, with file, line and nearest key.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
 from maskwright.comparison.naming import SEED, value_name
-from maskwright.comparison.reading import Reading, Where, held, key_of, rooted, with_data_from_anywhere
+from maskwright.comparison.reading import Reading, Where, held, key_of, rooted
 from maskwright.config import Config
 from maskwright.config.files import Override, lay_over, validated
 from maskwright.config.flags import TRUTHS
@@ -57,13 +57,14 @@ class Range:
 
     def holds(self, value: Any) -> bool:
         """Whether a value could be proposed."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+        if not _is_number(value) or not self.low <= value <= self.high:
             return False
         return self.step is None or math.isclose((value - self.low) / self.step % 1, 0, abs_tol=1e-9)
 
     def __str__(self) -> str:
         step = f" in steps of {value_name(self.step)}" if self.step else ""
-        return f"{value_name(self.low)} to {value_name(self.high)}{step}{' (by order of magnitude)' if self.log else ''}"
+        log = " (by order of magnitude)" if self.log else ""
+        return f"{value_name(self.low)} to {value_name(self.high)}{step}{log}"
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ Axis = Range | Choices
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched, over what base, and for how long; `tree` is the base as given, flags laid in."""
+    """What is searched, over what base, and for how long; `tree` is the base as given, with the flags."""
 
     base: Config
     axes: tuple[Axis, ...]
@@ -94,12 +95,13 @@ class Space:
     sources: Sources = field(repr=False)
 
     def config_of(self, proposed: Mapping[str, Any]) -> Config:
-        """The configuration that one proposal makes; choices are given by their names."""
+        """The configuration that one proposal, or a part of one, makes; choices are given by their names."""
         tree, sources = copy.deepcopy(self.tree), dict(self.sources)
         # whole sections first: a model, then its width
         for axis in sorted(self.axes, key=lambda axis: axis.key.count(".")):
-            value = axis.values[proposed[axis.key]] if isinstance(axis, Choices) else proposed[axis.key]
-            lay_over(tree, sources, axis.key, copy.deepcopy(value), "search")
+            if axis.key in proposed:
+                value = axis.values[proposed[axis.key]] if isinstance(axis, Choices) else proposed[axis.key]
+                lay_over(tree, sources, axis.key, copy.deepcopy(value), "search")
         return validated(tree, sources)
 
     def base_proposal(self) -> dict[str, Any] | None:
@@ -113,11 +115,14 @@ class Space:
                     return None
                 found[axis.key] = value
             else:
-                name = next((name for name in axis.values if _at(_alone(self, axis, name), axis.key) == value), None)
+                name = next((one for one in axis.values if self._value(axis, one) == value), None)
                 if name is None:
                     return None
                 found[axis.key] = name
         return found
+
+    def _value(self, axis: Choices, name: str) -> Any:
+        return _at(self.config_of({axis.key: name}).model_dump(), axis.key)
 
     def document(self) -> dict[str, Any]:
         """What the search follows from, to be written down; how long it goes on may change."""
@@ -138,21 +143,28 @@ def default_out(config: str | Path) -> Path:
 def read_space(
     path: str | Path, overrides: Iterable[Override] = (), trials: int | None = None, minutes: float | None = None
 ) -> Space:
-    """Read a search's CONFIG, flags laid over its base; `trials` and `minutes` as flags come before the file's."""
+    """Read a search's CONFIG, flags over its base; `trials` and `minutes` as flags come before the file's."""
     for name, limit in (("trials", trials), ("minutes", minutes)):
         if limit is not None and not 0 < limit <= MOST:
             raise UsageError(must(name, f"above 0 and at most {MOST}", limit))
-    reading, overrides = Reading.of(path), list(overrides)
+    reading = Reading.of(path)
     reading.refuse_unknown_parts("search", PARTS)
-    axes = [axis for name, given in (reading.tree.get("search") or {}).items() if (axis := _axis(reading, str(name), given))]
-    _refuse_twice(reading, axes)
+    axes: dict[str, Axis] = {}
+    for name, given in (reading.tree.get("search") or {}).items():
+        axis = _axis(reading, str(name), given)
+        if axis and axis.key in axes:
+            reading.complain(
+                ("search",), f"`search` must hold each key once; {axis.key} stands there twice. Remove one."
+            )
+        elif axis:
+            axes[axis.key] = axis
     if not axes and not reading.problems:
-        reading.problems.append(
-            f"{path}: must say what is searched. Give `search:`, such as {{lr: {{low: 1e-4, high: 0.1, log: true}}}}."
-        )
-    tree, sources = reading.base(overrides)
-    _lay_flags(reading, tree, sources, axes, overrides)
-    base = _validated(reading, tree, sources)
+        example = "Give `search:`, such as {lr: {low: 1e-4, high: 0.1, log: true}}."
+        reading.problems.append(f"{path}: must say what is searched. {example}")
+    tree, sources, below = reading.base(list(overrides), axes)
+    for one in below:
+        lay_over(tree, sources, one.key, one.value, one.source)
+    base = reading.validated(tree, sources)
     given_trials, given_minutes = _number(reading, "trials", int), _number(reading, "minutes", float)
     seed = reading.tree.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
@@ -160,9 +172,10 @@ def read_space(
     pruner = reading.tree.get("pruner", "median")
     if pruner not in get_args(Pruner):
         reading.complain(("pruner",), f"`pruner` must be {listed(get_args(Pruner), 'or')}; got {pruner!r}.")
-    space = Space(base, tuple(axes), trials or given_trials or TRIALS, minutes or given_minutes, seed, pruner, tree, sources)
+    num_trials, most = trials or given_trials or TRIALS, minutes or given_minutes
+    space = Space(base, tuple(axes.values()), num_trials, most, seed, pruner, tree, sources)
     if not reading.problems:
-        _refuse_unfit_values(reading, space)
+        _validate_values(reading, space)
     if reading.problems:
         raise ConfigError(list(dict.fromkeys(reading.problems)))
     return space
@@ -170,142 +183,96 @@ def read_space(
 
 def _axis(reading: Reading, name: str, given: Any) -> Axis | None:
     at: Where = ("search", name)
-    key = reading.key(at)
-    if key is None or not _may_vary(reading, key, at):
+    key, shown = reading.key(at), f"`search.{name}`"
+    if key is None:
+        return None
+    if why := _must_not_vary(key):
+        reading.complain(at, f"{shown} must not be searched: {why}")
         return None
     if isinstance(given, dict) and given.keys() & {"low", "high"}:
         return _range(reading, key, name, given)
     values = given.get("choices") if isinstance(given, dict) and given.keys() == {"choices"} else given
     if not isinstance(values, list) or len(values) < 2:
         fix = f"Write {name}: [A, B] or {name}: {{low: …, high: …}}."
-        reading.complain(at, f"`search.{name}` must be a range or a list of two choices and more; got {given!r}. {fix}")
+        reading.complain(at, f"{shown} must be a range or a list of two choices and more; got {given!r}. {fix}")
         return None
     read = [rooted(key, flag_value(value) if isinstance(value, str) else value) for value in values]
     names = [value_name(value) for value in read]
     if len(set(names)) < len(names):
-        reading.complain(at, f"`search.{name}` must hold each value once; got {listed(names, 'and', 12)}. Remove one.")
+        reading.complain(at, f"{shown} must hold each value once; got {listed(names, 'and', 12)}. Remove one.")
         return None
     return Choices(key, dict(zip(names, read, strict=True)))
 
 
-def _may_vary(reading: Reading, key: str, at: Where) -> bool:
-    told, why = f"`search.{at[-1]}`", held(key)
+def _must_not_vary(key: str) -> str | None:
+    """Why a key must not be searched; None where it may."""
+    why = held(key)
     if why == "budget" or key == "train.repeats":
-        reading.complain(at, f"{told} must not be searched: all trials are trained on one budget. Set it in base.")
-    elif why == "images":
-        reading.complain(at, f"{told} must not be searched: all trials are scored on the same validation images. Set it in base.")
-    elif key == SEED:
-        reading.complain(at, f"{told} must not be searched: the luckiest seed is no setting. maskwright compare averages seeds.")
-    elif key in ("train.monitor", "train.allow", "log") or key.startswith("log."):
-        reading.complain(at, f"{told} must not be searched: it does not change what is learned. Set it in base.")
-    else:
-        return True
-    return False
+        return "all trials are trained on one budget. Set it in base."
+    if why == "images":
+        return "all trials are scored on the same validation images. Set it in base."
+    if key == SEED:
+        return "the luckiest seed is no setting. maskwright compare averages seeds."
+    if key in ("train.monitor", "train.allow", "log") or key.startswith("log."):
+        return "it does not change what is learned. Set it in base."
+    return None
 
 
 def _range(reading: Reading, key: str, name: str, given: Mapping[str, Any]) -> Range | None:
-    at, told = ("search", name), f"`search.{name}`"
-    strange = [one for one in given if one not in _RANGE]
-    if strange:
-        near = closest(str(strange[0]), _RANGE, limit=1)
-        reading.complain(
-            (*at, strange[0]),
-            f"{told} must have {listed(_RANGE)}; got {strange[0]!r}.{f' Did you mean {near[0]}?' if near else ''}",
-        )
-        return None
-    numbers: dict[str, Any] = {}
-    for one in ("low", "high", "step"):
-        numbers[one] = flag_value(given[one]) if isinstance(given.get(one), str) else given.get(one)
-    for one, value in numbers.items():
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not fits and not (one == "step" and value is None):
-            reading.complain(at, f"{told} must have a number as {one}; got {value!r}.")
-            return None
-    low, high, step = numbers["low"], numbers["high"], numbers["step"]
-    log: Any = given.get("log", False)
-    log = TRUTHS.get(log.lower(), log) if isinstance(log, str) else log
-    problem = None
-    if not isinstance(log, bool):
-        problem = f"{told} must have true or false as log; got {log!r}."
+    read = {one: flag_value(value) if isinstance(value, str) else value for one, value in given.items()}
+    ends: list[Any] = [read.get(one) for one in ("low", "high", "step", "log")]
+    low, high, step, log = ends
+    log = TRUTHS.get(log.lower(), log) if isinstance(log, str) else log or False
+    strange = next((one for one in read if one not in _RANGE), None)
+    numbers = {"low": low, "high": high, **({} if step is None else {"step": step})}
+    odd = next((one for one, value in numbers.items() if not _is_number(value) or not math.isfinite(value)), None)
+    if strange is not None:
+        near = closest(str(strange), _RANGE, limit=1)
+        problem = f"{listed(_RANGE)}; got {strange!r}.{f' Did you mean {near[0]}?' if near else ''}"
+    elif odd:
+        problem = f"a number as {odd}; got {numbers[odd]!r}."
+    elif not isinstance(log, bool):
+        problem = f"true or false as log; got {log!r}."
     elif not low < high:
-        problem = f"{told} must have low below high; got {low} and {high}."
+        problem = f"low below high; got {low} and {high}."
     elif log and low <= 0:
-        problem = f"{told} must begin above 0 with log; got {low}."
-    elif step is not None and (log or not 0 < step <= high - low):
-        problem = f"{told} must have a step between 0 and high - low, and no log beside it; got {step}."
-    if problem:
-        reading.complain(at, problem)
+        reading.complain(("search", name), f"`search.{name}` must begin above 0 with log; got {low}.")
         return None
-    return Range(key, low, high, log, step)
+    elif step is not None and (log or not 0 < step <= high - low):
+        problem = f"a step between 0 and high - low, and no log beside it; got {step}."
+    else:
+        return Range(key, low, high, log, step)
+    reading.complain(("search", name, str(strange or "")), f"`search.{name}` must have {problem}")
+    return None
 
 
-def _refuse_twice(reading: Reading, axes: Iterable[Axis]) -> None:
-    seen: set[str] = set()
-    for axis in axes:
-        if axis.key in seen:
-            reading.complain(("search",), f"`search` must hold each key once; {axis.key} stands there twice. Remove one.")
-        seen.add(axis.key)
-
-
-def _lay_flags(
-    reading: Reading, tree: dict[str, Any], sources: Sources, axes: Iterable[Axis], overrides: Iterable[Override]
-) -> None:
-    searched = {axis.key for axis in axes}
-    for key, value, source in sorted(overrides, key=lambda override: override[0].count(".")):
-        if key in searched:
-            fix = "Leave the flag out, or take the key out of the file."
-            reading.problems.append(
-                f"{source}: `{key}` must be searched or given as a flag, not both; the file searches it. {fix}"
-            )
-            continue
-        problem = lay_over(tree, sources, key, rooted(key, value), source)
-        reading.problems += [problem] if problem else []
-    with_data_from_anywhere(tree)
-
-
-def _validated(reading: Reading, tree: dict[str, Any], sources: Sources) -> Config:
-    try:
-        return validated(copy.deepcopy(tree), dict(sources))
-    except ConfigError as error:
-        reading.problems += error.problems
-        return Config()
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _number(reading: Reading, key: str, kind: type) -> Any:
     value = reading.tree.get(key)
-    fits = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
-    if value is not None and not (fits and 0 < value <= MOST):
-        limit = f"at most {MOST}" if fits and value > MOST else "above 0"
-        reading.complain((key,), f"`{key}` must be a {'whole ' if kind is int else ''}number {limit}; got {value!r}.")
-        return None
-    return value
+    fits = _is_number(value) and (kind is float or isinstance(value, int))
+    if value is None or (fits and 0 < value <= MOST):
+        return value
+    limit = f"at most {MOST}" if fits and value > MOST else "above 0"
+    reading.complain((key,), f"`{key}` must be a {'whole ' if kind is int else ''}number {limit}; got {value!r}.")
+    return None
 
 
-def _refuse_unfit_values(reading: Reading, space: Space) -> None:
-    """Each end of a range and each choice, alone over the base: what never fits is told before anything starts."""
-    loss_moves = [axis.key for axis in space.axes if axis.key == "loss" or axis.key.startswith("loss.")]
-    if loss_moves and space.base.train.monitor == "val_loss":
-        fix = "Set base.train.monitor to val_iou."
-        reading.complain(
-            ("search",), f"`search.loss` must not be searched by val_loss: values of two losses can't be compared. {fix}"
-        )
+def _validate_values(reading: Reading, space: Space) -> None:
+    """Each end of a range and each choice, alone over the base: what never fits is said before anything starts."""
+    if space.base.train.monitor == "val_loss" and any(axis.key.partition(".")[0] == "loss" for axis in space.axes):
+        why = "values of two losses can't be compared. Set base.train.monitor to val_iou."
+        reading.complain(("search",), f"`search.loss` must not be searched by val_loss: {why}")
+    places = {key_of(str(at[1])): at for at in reading.sources if at[0] == "search" and len(at) == 2}
     for axis in space.axes:
         for end in (axis.low, axis.high) if isinstance(axis, Range) else axis.values:
             try:
-                _alone(space, axis, end)
+                space.config_of({axis.key: end})
             except ConfigError as error:
-                at = next((at for at in reading.sources if at[0] == "search" and len(at) == 2 and key_of(str(at[1])) == axis.key),
-                          ("search",))  # fmt: skip
                 for problem in error.problems:
-                    reading.complain(at, problem.removeprefix("search: "))
-
-
-def _alone(space: Space, axis: Axis, end: Any) -> dict[str, Any]:
-    """The base with one value of one axis, as a tree."""
-    tree, sources = copy.deepcopy(space.tree), dict(space.sources)
-    value = axis.values[end] if isinstance(axis, Choices) else end
-    lay_over(tree, sources, axis.key, copy.deepcopy(value), "search")
-    return validated(tree, sources).model_dump()
+                    reading.complain(places.get(axis.key, ("search",)), problem.removeprefix("search: "))
 
 
 def _at(tree: Any, key: str) -> Any:

@@ -1,19 +1,16 @@
-"""What the numbers of a comparison allow to be said, in sentences; ties are called ties. Every table and page says these."""
+"""What the numbers of a comparison allow to be said, for every table and page; ties are called ties."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
+from maskwright.comparison.entries import Standing, Standings
 from maskwright.config.base import MONITORS
-from maskwright.errors import listed
-
-if TYPE_CHECKING:
-    from maskwright.comparison.standings import Standing, Standings
+from maskwright.errors import counted, listed
 
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
-_NAMED = 4  # so many names are told; more are counted
+_NAMED = 4  # so many names are listed; more are counted
 
 
 def verdict(found: Standings) -> tuple[str, ...]:
@@ -42,7 +39,7 @@ def _best(found: Standings) -> str:
             return "The only cell could not be scored; the reason is below."
         return f"None of the {num} cells could be scored; the reasons are below." if num else "No model was scored."
     best, others = found.best, _scored_others(found)
-    where = f"On {_counted(found.num_images, f'{_split(found)} image')}"
+    where = f"On {counted(found.num_images, f'{_split(found)} image')}"
     if best is None:
         return f"{where} no model has a score: {found.subject} is undefined there for all of them."
     score = _score(found, best.metrics[found.metric])
@@ -63,8 +60,8 @@ def _apart(found: Standings) -> str | None:
     worse, ties = ([row for row in others if row.verdict == one] for one in ("worse", "tie"))
     if not worse:
         one = "group" if _is_grouped(found) else "image"
-        told = f"One {one} tells nothing of how the scores would differ on others."
-        return told if others and found.num_units == 1 else None
+        sentence = f"One {one} tells nothing of how the scores would differ on others."
+        return sentence if others and found.num_units == 1 else None
     least = _score(found, min(abs(row.difference) for row in worse))
     if len(worse) > 1:
         lost = f"{_names(worse)} are worse, by {least} or more"
@@ -93,7 +90,11 @@ def _chosen(found: Standings) -> str | None:
     why = f"to pick {best.name} by its test score would flatter it"
     if chosen.verdict == "tie":
         return f"Validation chose {chosen.name} ({by}), so that is the one to use: {why}."
-    here = f"is worse here by {_score(found, abs(chosen.difference))}" if chosen.verdict == "worse" else "has no score here"
+    here = (
+        f"is worse here by {_score(found, abs(chosen.difference))}"
+        if chosen.verdict == "worse"
+        else "has no score here"
+    )
     return f"Validation chose {chosen.name} ({by}), which {here}; still, its score is the one to report: {why}."
 
 
@@ -111,8 +112,8 @@ def _absent(found: Standings) -> str | None:
         return None
     are = "is" if len(found.absent) == 1 else "are"
     it = "it" if len(found.absent) == 1 else "them"
-    told = listed(found.absent, "and", _NAMED)
-    return f"{told} {are} in none of the {_split(found)} images' masks and left out of means, whoever predicts {it}."
+    names = listed(found.absent, "and", _NAMED)
+    return f"{names} {are} in none of the {_split(found)} images' masks and left out of means, whoever predicts {it}."
 
 
 def _trained_once(found: Standings) -> str | None:
@@ -140,16 +141,17 @@ def _method(found: Standings) -> str | None:
     if not found.rows or found.num_units < 2:
         return None
     unit = "groups of images" if _is_grouped(found) else f"{_split(found)} images"
-    told = f"Intervals are at 95 %, from {found.resamples:,} bootstrap resamples of the {found.num_units:,} {unit}"
+    text = f"Intervals are at 95 %, from {found.resamples:,} bootstrap resamples of the {found.num_units:,} {unit}"
     num_scored = sum(row.verdict != "undefined" for row in found.rows)
     if num_scored < 2:
-        return f"{told}."
+        return f"{text}."
     pairs = num_scored * (num_scored - 1) // 2
     few = "groups" if _is_grouped(found) else "images"
-    told += f". Differences are paired, all models on the same resamples, their intervals widened by Student's t for few {few}"
+    text += ". Differences are paired, all models on the same resamples, "
+    text += f"their intervals widened by Student's t for few {few}"
     if pairs > 1:
-        told += f" and made to hold for all {pairs} pairs of models at once (max-t over the joint resamples)"
-    return f"{told}. A tie is an interval that holds 0."
+        text += f" and made to hold for all {pairs} pairs of models at once (max-t over the joint resamples)"
+    return f"{text}. A tie is an interval that holds 0."
 
 
 def _scored_others(found: Standings) -> list[Standing]:
@@ -188,8 +190,6 @@ def _plain(value: float) -> str:
     >>> _plain(0.0512), _plain(0.00004)
     ('0.051', '0.00004')
     """
-    return f"{value:.3f}" if value == 0 or abs(value) >= 0.0005 else f"{value:.1g}" if abs(value) >= 1e-4 else f"{value:.5f}"
-
-
-def _counted(num: int, noun: str) -> str:
-    return f"{num:,} {noun}{'' if num == 1 else 's'}"
+    if value == 0 or abs(value) >= 0.0005:
+        return f"{value:.3f}"
+    return f"{value:.1g}" if abs(value) >= 1e-4 else f"{value:.5f}"

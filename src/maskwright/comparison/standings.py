@@ -4,123 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import replace
 
-from maskwright.comparison.entries import Comparison, Cost, Failure
+from maskwright.comparison.entries import DISTANCES, SCORES, Comparison, Standing, Standings, Verdict
 from maskwright.comparison.paired import Difference, Spread, difference, pair_rate, score_interval, seed_scores, spreads
 from maskwright.comparison.pareto import front_cost, on_front
 from maskwright.comparison.sentences import in_words, remarks, verdict
 from maskwright.config.base import higher_is_better
 from maskwright.errors import UsageError, unknown
-from maskwright.evaluation.intervals import MOST, most_of, num_units
+from maskwright.evaluation.intervals import most_of, num_units
 from maskwright.evaluation.resampling import RESAMPLES, draw
-from maskwright.files import plain
-
-# score → in words, in the order of the tables
-SCORES = {
-    "accuracy": "accuracy",
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "iou": "IoU",
-    "boundary_iou": "boundary IoU",
-    "boundary_f": "boundary F",
-    "hd95": "HD95",
-}
-OUTLINES = ("boundary_iou", "boundary_f", "hd95")  # scores of outlines, told beside those of areas
-DISTANCES = frozenset(name for name in SCORES if math.isinf(MOST.get(name, 1.0)))  # in pixels: lower is better
-Verdict = Literal["best", "tie", "worse", "undefined"]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One entry among the others.
-
-    Scores are means over its seeds; `intervals` are 95 % intervals of each score by itself. `difference` is to the best in
-    the metric of the standings; `difference_interval` holds for all pairs of entries at once, and where it holds 0 the
-    verdict is "tie". `val` is the mean of its validation scores; `chosen` marks the best by that, the only honest choice.
-    """
-
-    name: str
-    num_seeds: int
-    metrics: dict[str, float]
-    intervals: dict[str, tuple[float, float]]
-    difference: float
-    difference_interval: tuple[float, float]
-    verdict: Verdict
-    val: float
-    cost: Cost
-    chosen: bool
-    on_front: bool
-
-
-@dataclass(frozen=True)
-class Standings:
-    """All entries, the best first, those without a score last.
-
-    `num_units` is how many images (groups, when there are any) the intervals rest on, `pair_rate` the rate at which the
-    interval of one difference may err so that all together err at 5 %, `front_cost` the cost that `on_front` is about.
-    """
-
-    split: str
-    metric: str
-    monitor: str
-    subject: str
-    num_images: int
-    num_units: int
-    resamples: int
-    pair_rate: float
-    front_cost: str
-    rows: tuple[Standing, ...]
-    failures: tuple[Failure, ...]
-    absent: tuple[str, ...] = ()  # classes that no image's truth holds
-    notes: tuple[str, ...] = ()  # what the runs do not have in common
-    same_val: bool = True
-
-    @property
-    def is_lower_better(self) -> bool:
-        """Whether the ranking score is a distance."""
-        return self.metric in DISTANCES
-
-    @property
-    def top(self) -> str:
-        """What the best is."""
-        return "lowest" if self.is_lower_better else "highest"
-
-    @property
-    def best(self) -> Standing | None:
-        """The best on these images, which does not make it the one to choose."""
-        return next((row for row in self.rows if row.verdict == "best"), None)
-
-    @property
-    def chosen(self) -> Standing | None:
-        """The one validation chose."""
-        return next((row for row in self.rows if row.chosen), None)
-
-    @property
-    def told_scores(self) -> tuple[str, ...]:
-        """The scores that some entry has."""
-        return tuple(name for name in SCORES if any(math.isfinite(row.metrics[name]) for row in self.rows))
-
-    @property
-    def verdict(self) -> tuple[str, ...]:
-        """Who is best, who can be told apart, whom validation chose: at most three sentences."""
-        return verdict(self)
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What to keep in mind when reading the scores."""
-        return remarks(self)
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """What the numbers allow to be said, the verdict first."""
-        return in_words(self)
-
-    def to_json(self) -> dict[str, Any]:
-        """The document standings.json; what is undefined is null."""
-        return plain({**asdict(self), "sentences": self.sentences})
 
 
 def standings(comparison: Comparison, metric: str = "iou", resamples: int = RESAMPLES) -> Standings:
@@ -136,11 +29,12 @@ def standings(comparison: Comparison, metric: str = "iou", resamples: int = RESA
         spread = {name: spreads([scores[name] for scores in scored]) for name in SCORES}
         rate = pair_rate(spread[metric])
         rows = _rows(comparison, spread, metric, units, rate)
-    return Standings(
+    found = Standings(
         comparison.split, metric, comparison.monitor, _subject(comparison, metric), num_images, units, resamples, rate,
         front_cost([entry.cost for entry in entries]), rows, comparison.failures, _absent(comparison), comparison.notes,
         comparison.same_val,
     )  # fmt: skip
+    return replace(found, verdict=verdict(found), remarks=remarks(found), sentences=in_words(found))
 
 
 def _rows(
@@ -199,7 +93,9 @@ def _subject(comparison: Comparison, metric: str) -> str:
     if metric == "accuracy":
         return "accuracy over all pixels"
     num_classes = len(classes) - len(_absent(comparison))
-    return f"{classes[1]} {SCORES[metric]}" if len(classes) == 2 else f"mean {SCORES[metric]} over {num_classes} classes"
+    return (
+        f"{classes[1]} {SCORES[metric]}" if len(classes) == 2 else f"mean {SCORES[metric]} over {num_classes} classes"
+    )
 
 
 def _absent(comparison: Comparison) -> tuple[str, ...]:

@@ -11,15 +11,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, model_validator
 
 from maskwright import custom
 from maskwright.config.augment import AugmentPreset, AugmentStep, augment_shorthand
-from maskwright.config.base import Auto, Budget, Count, CustomCode, Fraction, Monitor, Section, Seed
+from maskwright.config.base import Auto, Budget, Count, CustomCode, Fraction, Monitor, Section, Seed, option
 from maskwright.config.data import DataConfig
 from maskwright.config.log import LogEntry, LogInput, log_shorthand
 from maskwright.config.losses import LossName, LossTerm, loss_shorthand
@@ -27,49 +23,40 @@ from maskwright.config.models import MASK2FORMER_RATE, AutoModelConfig, ModelCon
 from maskwright.config.optim import OptimConfig
 
 
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+_OneOrMore = Annotated[list[str], BeforeValidator(_listed, json_schema_input_type=list[str] | str)]
+
+
 class TrainConfig(Section):
     """How long and on what training runs."""
 
-    epochs: Annotated[Count | Auto, Field(description="passes over the training images")] = "auto"
-    budget: Annotated[Budget | None, Field(description="time to spend in all: 30s, 5m, 2h, 1d; without it or epochs 10m")] = None
-    grow: Annotated[
-        Fraction | Auto,
-        Field(description="share of the epochs or of the budget, from its start, at half the size"),
-    ] = "auto"
-    repeats: Annotated[Count | Auto, Field(description="inputs drawn from each image an epoch")] = "auto"
-    batch_size: Annotated[Count | Auto, Field(description="inputs the network sees at once")] = "auto"
-    accumulate: Annotated[Count, Field(description="batches whose gradients make one step")] = 1
-    seed: Annotated[Seed, Field(description="decides the first weights and every random choice")] = 0
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"], Field(description="arithmetic of the network; fp16 on NVIDIA's GPUs alone")
-    ] = "auto"
-    compile: Annotated[
-        bool | Auto, Field(description="torch.compile the network for training; auto: on a GPU, where the time repays it")
-    ] = "auto"
-    devices: Annotated[Literal["auto", "cpu", "gpu"], Field(description="what the network runs on")] = "auto"
-    num_devices: Annotated[
-        Count, Field(description="GPUs of this machine that share each batch, with a process for each; on a CPU, processes")
-    ] = 1
-    workers: Annotated[Annotated[int, Field(ge=0, le=1024)] | Auto, Field(description="processes that prepare inputs")] = "auto"
-    monitor: Annotated[Monitor, Field(description="what the best epoch is picked by")] = "val_iou"
-    mask_threshold: Annotated[
-        float, Field(gt=0, lt=1, description="two classes: from which probability a pixel is foreground, in validation and after")
-    ] = 0.5
-    save_every: Annotated[
-        Count | None, Field(description="epochs from one writing of checkpoints to the next; null: when it costs little")
-    ] = None
-    early_stop: Annotated[Count | None, Field(description="stop after so many epochs without a better one")] = None
-    average: Annotated[Literal["ema", "none"], Field(description="average the weights over the last steps")] = "ema"
-    allow: Annotated[
-        list[str],
-        BeforeValidator(lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=list[str] | str),
-        Field(description="codes of errors that maskwright check finds and that training goes on in spite of"),
-    ] = Field(default_factory=list)
+    epochs: Count | Auto = option("auto", "passes over the training images")
+    budget: Budget | None = option(None, "time to spend in all: 30s, 5m, 2h, 1d; without it or epochs 10m")
+    grow: Fraction | Auto = option("auto", "share of the epochs or of the budget, from its start, at half the size")
+    repeats: Count | Auto = option("auto", "inputs drawn from each image an epoch")
+    batch_size: Count | Auto = option("auto", "inputs the network sees at once")
+    accumulate: Count = option(1, "batches whose gradients make one step")
+    seed: Seed = option(0, "decides the first weights and every random choice")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = option("auto", "arithmetic; fp16 on NVIDIA's GPUs alone")
+    compile: bool | Auto = option("auto", "torch.compile for training; auto: on a GPU, where the time repays it")
+    devices: Literal["auto", "cpu", "gpu"] = option("auto", "what the network runs on")
+    num_devices: Count = option(1, "GPUs that share each batch, with a process for each; on a CPU, processes")
+    workers: Annotated[int, Field(ge=0, le=1024)] | Auto = option("auto", "processes that prepare inputs")
+    monitor: Monitor = option("val_iou", "what the best epoch is picked by")
+    mask_threshold: float = option(0.5, "two classes: from which probability a pixel is foreground", gt=0, lt=1)
+    save_every: Count | None = option(None, "epochs between two writings of checkpoints; null: when it costs little")
+    early_stop: Count | None = option(None, "stop after so many epochs without a better one")
+    average: Literal["ema", "none"] = option("ema", "average the weights over the last steps")
+    allow: _OneOrMore = option([], "codes of errors that maskwright check finds and that training goes on in spite of")
 
     @model_validator(mode="after")
     def _epochs_or_time(self) -> TrainConfig:
         if self.budget is not None and self.epochs != "auto":
-            raise ValueError(f"budget and epochs must not be given together; got {self.budget} and {self.epochs}. Leave one out")
+            both = f"{self.budget} and {self.epochs}"
+            raise ValueError(f"budget and epochs must not be given together; got {both}. Leave one out")
         return self
 
 
@@ -85,13 +72,11 @@ class Config(Section):
     loss: Annotated[
         Auto | list[LossTerm],
         BeforeValidator(loss_shorthand, json_schema_input_type=Auto | LossName | str | list[LossName | str | LossTerm]),
-        Field(description="auto, one name, FILE.py:NAME, or a weighted mix: [ce, {name: dice, weight: 0.5}]"),
-    ] = "auto"
+    ] = option("auto", "auto, one name, FILE.py:NAME, or a weighted mix: [ce, {name: dice, weight: 0.5}]")
     augment: Annotated[
         AugmentPreset | list[AugmentStep],
         BeforeValidator(augment_shorthand, json_schema_input_type=AugmentPreset | str | list[AugmentStep | str]),
-        Field(description="auto: by the images; a preset, a list of operations, or FILE.py:NAME"),
-    ] = "auto"
+    ] = option("auto", "auto: by the images; a preset, a list of operations, or FILE.py:NAME")
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     log: Annotated[
@@ -103,7 +88,7 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _settle_rate(cls, keys: Any) -> Any:
-        """Mask2Former may settle on one map for all images at the others' rate: where none is given, it has its paper's."""
+        """Mask2Former may end at one map for all images at the others' rate: its default is its paper's."""
         if not isinstance(keys, dict):
             return keys
         model, optim = model_shorthand(keys.get("model")), keys.get("optim", {})
@@ -119,7 +104,9 @@ class Config(Section):
         ['model', 'loss.1']
         """
         steps = {"loss": self.loss, "augment": self.augment}
-        parts = {f"{key}.{at}": one for key, some in steps.items() if isinstance(some, list) for at, one in enumerate(some)}
+        parts = {
+            f"{key}.{at}": one for key, some in steps.items() if isinstance(some, list) for at, one in enumerate(some)
+        }
         return {key: one for key, one in {"model": self.model, **parts}.items() if isinstance(one, CustomCode)}
 
     def refuse_unnamed_code(self) -> None:

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Discriminator,
-    Field,
-    Tag,
-)
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from maskwright.config.base import CustomCode, Probability, Section
 from maskwright.custom import is_source
@@ -26,7 +21,11 @@ class AugmentOp(Section):
 def _transforms(value: object) -> object:
     """The shape alone: names and arguments are the business of the installed Albumentations."""
     for one in value if isinstance(value, list) and value else [value]:
-        if not isinstance(one, dict) or not isinstance(one.get("name"), str) or not all(isinstance(key, str) for key in one):
+        if (
+            not isinstance(one, dict)
+            or not isinstance(one.get("name"), str)
+            or not all(isinstance(key, str) for key in one)
+        ):
             raise ValueError(f"must be {{name: …}} with the transform's arguments, or a list of them; got {one!r}")
         if "transforms" in one:  # OneOf and its like
             _transforms(one["transforms"])

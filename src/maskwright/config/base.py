@@ -5,12 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from maskwright import custom
 from maskwright.custom import is_source
@@ -56,6 +51,11 @@ Budget = Annotated[str, BeforeValidator(_is_budget)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what every generator of random numbers takes
 
 
+def option(default: Any, about: str, **limits: Any) -> Any:
+    """A key of a section: its default, what it is, and which values it takes (as pydantic's Field has them)."""
+    return Field(default=default, description=about, **limits)
+
+
 class Section(BaseModel):
     """A frozen part of the configuration that knows all its keys."""
 
@@ -72,8 +72,8 @@ class CustomCode(Section):
     """What names code of a person's own."""
 
     source: Annotated[str, BeforeValidator(_is_source), Field(description="FILE.py:NAME or package.module:NAME")]
-    options: Annotated[dict[str, Any], Field(description="arguments it is called with")] = Field(default_factory=dict)
-    hash: Annotated[str | None, Field(description="of the file's text; a run writes it down")] = None
+    options: dict[str, Any] = option({}, "arguments it is called with")
+    hash: str | None = option(None, "of the file's text; a run writes it down")
 
     def load(self, key: str) -> Any:
         """The object itself, imported."""

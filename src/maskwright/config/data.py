@@ -8,7 +8,7 @@ from typing import Annotated, Literal, cast
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from maskwright.config.base import Auto, Count, Fraction, Probability, Section, Seed
+from maskwright.config.base import Auto, Count, Fraction, Probability, Section, Seed, option
 
 _Side = Annotated[int, Field(gt=0, le=16384)]
 _Scale = Annotated[float, Field(ge=0.01, le=16)]
@@ -21,7 +21,11 @@ def _mask_value(value: object) -> object:
         return value
     if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
         return value
-    if isinstance(value, list | tuple) and len(value) == 3 and all(type(part) is int and 0 <= part <= 255 for part in value):
+    if (
+        isinstance(value, list | tuple)
+        and len(value) == 3
+        and all(type(part) is int and 0 <= part <= 255 for part in value)
+    ):
         return tuple(value)
     raise ValueError(f"must be 0 to 65535, '#rrggbb' or [r, g, b]; got {value!r}")
 
@@ -31,7 +35,7 @@ MaskValue = Annotated[int | str | tuple[int, int, int], BeforeValidator(_mask_va
 
 
 def _ignored(value: object) -> object:
-    """One value or several. Three small numbers are kept as they are: `ignored_values` knows whether they are a colour."""
+    """One value or several. Three small numbers stay as they are: `ignored_values` knows whether they are a colour."""
     try:
         return tuple(_mask_value(part) for part in value) if isinstance(value, list | tuple) else _mask_value(value)
     except ValueError as error:
@@ -40,28 +44,26 @@ def _ignored(value: object) -> object:
 
 Ignored = Annotated[int | str | tuple[int | str | tuple[int, int, int], ...], BeforeValidator(_ignored)]
 
-ReaderName = Literal["auto", "folders", "csv", "oxford-pet", "workshop", "voc", "cvat", "coco", "labelme", "instances", "geotiff"]
+ReaderName = Literal[
+    "auto", "folders", "csv", "oxford-pet", "workshop", "voc", "cvat", "coco", "labelme", "instances", "geotiff"
+]
 
 
 class SplitConfig(Section):
-    """How images without a split of their own are dealt into train, val and test."""
+    """How images without a split of their own are split into train, val and test."""
 
-    val: Annotated[Fraction, Field(description="share of the images held out for validation; with folds, 1 / folds is")] = 0.2
-    test: Annotated[Fraction, Field(description="share of the images held out for the test, the same for every fold")] = 0.2
-    seed: Annotated[Seed, Field(description="the same seed and files give the same split")] = 0
-    group: Annotated[
-        str | None,
-        Field(
-            description="what stays on one side. auto: groups the data set names, else those its file names plainly show, and "
-            "images that are nearly the same; a regular expression: images in whose names it finds the same, and images that "
-            "are nearly the same ('.+': these alone); null: only groups the data set names"
-        ),
-    ] = "auto"
-    stratify: Annotated[bool, Field(description="keep the classes' pixel shares alike on every side")] = True
-    folds: Annotated[
-        int | None, Field(ge=2, le=1000, description="cross-validation: deal all that is not test into so many folds")
-    ] = None
-    fold: Annotated[int, Field(ge=0, le=999, description="with folds: which fold is val, counted from 0")] = 0
+    val: Fraction = option(0.2, "share of the images held out for validation; with folds, 1 / folds is")
+    test: Fraction = option(0.2, "share of the images held out for the test, the same for every fold")
+    seed: Seed = option(0, "the same seed and files give the same split")
+    group: str | None = option(
+        "auto",
+        "what stays on one side. auto: groups the data set names, else those its file names plainly show, and images "
+        "that are nearly the same; a regular expression: images in whose names it finds the same, and images that are "
+        "nearly the same ('.+': these alone); null: only groups the data set names",
+    )
+    stratify: bool = option(True, "keep the classes' pixel shares alike on every side")
+    folds: int | None = option(None, "cross-validation: deal all that is not test into so many folds", ge=2, le=1000)
+    fold: int = option(0, "with folds: which fold is val, counted from 0", ge=0, le=999)
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> SplitConfig:
@@ -73,17 +75,11 @@ class SplitConfig(Section):
 
 
 class TilesConfig(Section):
-    """view crop: how validation and prediction cut what is too large for one pass; in pixels as the network sees them."""
+    """view crop: how validation and prediction cut what is too large for one pass; in pixels that the network sees."""
 
-    side: Annotated[_Side | Auto, Field(description="side of a tile; auto: 512, or the size trained on where that is larger")] = (
-        "auto"
-    )
-    overlap: Annotated[
-        int, Field(ge=0, le=8192, description="pixels two neighbours share, over which one fades into the other")
-    ] = 64
-    whole: Annotated[
-        int, Field(ge=1, le=1 << 30, description="images of up to so many pixels (1048576: 1024 × 1024) are seen in one pass")
-    ] = 1 << 20
+    side: _Side | Auto = option("auto", "side of a tile; auto: 512, or the size trained on where that is larger")
+    overlap: int = option(64, "pixels two neighbours share, over which one fades into the other", ge=0, le=8192)
+    whole: int = option(1 << 20, "images of up to so many pixels (1024 × 1024) are seen in one pass", ge=1, le=1 << 30)
 
     @model_validator(mode="after")
     def _two_share_a_pixel_at_most(self) -> TilesConfig:
@@ -95,60 +91,29 @@ class TilesConfig(Section):
 class DataConfig(Section):
     """Where the images and masks are, and what one training input is."""
 
-    root: Annotated[
-        str | None,
-        Field(description="folder of the data set, or a CSV of image,mask[,split][,group]; in a file, relative to the file"),
-    ] = None
-    images: Annotated[
-        str | None,
-        Field(description="folder of images inside root, or a pattern such as '*/images', when it isn't found by name"),
-    ] = None
-    masks: Annotated[
-        str | None, Field(description="folder of masks inside root, or a pattern such as '*/masks', when it isn't found by name")
-    ] = None
-    reader: Annotated[
-        ReaderName, Field(description="how the folder is read; auto asks each reader whether it knows the layout")
-    ] = "auto"
-    target: Annotated[
-        Literal["foreground", "trimap", "species", "breed"], Field(description="reader oxford-pet: what is segmented")
-    ] = "foreground"
-    boundary: Annotated[
-        Literal["ignore", "foreground", "class"], Field(description="reader oxford-pet: what the band around the pet is")
-    ] = "ignore"
-    window: Annotated[
-        Count | Literal["none"] | Auto,
-        Field(description="rasters: side of the windows large scenes are read in"),
-    ] = "auto"
-    bands: Annotated[
-        list[Count] | None,
-        Field(description="which bands of the images the network sees, counted from 1"),
-    ] = None
-    tones: Annotated[
-        tuple[float, float] | None, Field(description="images of more than 8 bits: values that become black and white")
-    ] = None
-    view: Annotated[Literal["auto", "whole", "crop"], Field(description="one input: the image resized, or a window")] = "auto"
-    letterbox: Annotated[bool, Field(description="view whole: keep the aspect and fill the rest")] = False
-    size: Annotated[_Side | Auto, Field(description="side of one training input, in pixels")] = "auto"
-    scale: Annotated[_Scale | Auto, Field(description="view crop: images are scaled by this first")] = "auto"
+    root: str | None = option(None, "folder, or CSV of image,mask[,split][,group]; in a file, relative to the file")
+    images: str | None = option(None, "folder of images in root, or a pattern such as '*/images', if not found by name")
+    masks: str | None = option(None, "folder of masks in root, or a pattern such as '*/masks', if not found by name")
+    reader: ReaderName = option("auto", "how the folder is read; auto asks each reader whether it knows the layout")
+    target: Literal["foreground", "trimap", "species", "breed"] = option("foreground", "oxford-pet: what is segmented")
+    boundary: Literal["ignore", "foreground", "class"] = option("ignore", "oxford-pet: what the band around the pet is")
+    window: Count | Literal["none"] | Auto = option("auto", "rasters: side of the windows large scenes are read in")
+    bands: list[Count] | None = option(None, "which bands of the images the network sees, counted from 1")
+    tones: tuple[float, float] | None = option(None, "images of more than 8 bits: values that become black and white")
+    view: Literal["auto", "whole", "crop"] = option("auto", "one input: the image resized, or a window")
+    letterbox: bool = option(False, "view whole: keep the aspect and fill the rest")
+    size: _Side | Auto = option("auto", "side of one training input, in pixels")
+    scale: _Scale | Auto = option("auto", "view crop: images are scaled by this first")
     tiles: TilesConfig = TilesConfig()
-    classes: Annotated[
-        list[str] | dict[str, MaskValue] | None,
-        Field(description="class names in order, or name: value in the masks (a number, '#rrggbb' or [r, g, b])"),
-    ] = None
-    ignore_index: Annotated[
-        Ignored | None, Field(description="mask value, or a list of them, that is neither scored nor learned")
-    ] = 255
-    foreground_from: Annotated[
-        int | None, Field(ge=1, le=65535, description="binary masks: read values from here up as foreground")
-    ] = None
-    outside: Annotated[Literal["reflect", "ignore"], Field(description="what lies beyond the image's border")] = "reflect"
-    sampling: Annotated[
-        Literal["auto", "uniform", "balanced"], Field(description="train images: drawn alike, or more often with rare classes")
-    ] = "auto"
-    crop_focus: Annotated[
-        Probability | Auto, Field(description="view crop: share of the windows aimed at a rare class, 0 to 1")
-    ] = "auto"
-    cache: Annotated[Literal["auto", "ram", "disk", "none"], Field(description="where decoded pixels are kept")] = "auto"
+    classes: list[str] | dict[str, MaskValue] | None = option(
+        None, "names in order, or name: number or colour in masks"
+    )
+    ignore_index: Ignored | None = option(255, "mask value, or a list of them, that is neither scored nor learned")
+    foreground_from: int | None = option(None, "binary masks: read values from here up as foreground", ge=1, le=65535)
+    outside: Literal["reflect", "ignore"] = option("reflect", "what lies beyond the image's border")
+    sampling: Literal["auto", "uniform", "balanced"] = option("auto", "balanced: images of rare classes more often")
+    crop_focus: Probability | Auto = option("auto", "view crop: share of the windows aimed at a rare class, 0 to 1")
+    cache: Literal["auto", "ram", "disk", "none"] = option("auto", "where decoded pixels are kept")
     split: SplitConfig = SplitConfig()
 
     @model_validator(mode="after")
@@ -171,10 +136,12 @@ def is_colour(value: MaskValue) -> bool:
 
 
 def ignored_values(config: DataConfig, colours: bool) -> tuple[int, ...]:
-    """The values configured as ignored, as numbers; a number says nothing where masks hold colours, nor the other way round.
+    """The values configured as ignored, as numbers; a number says nothing where masks hold colours, nor vice versa.
 
-    >>> ignored_values(DataConfig(ignore_index=(0, 255)), False), ignored_values(DataConfig(ignore_index=("#000001", 7)), True)
-    ((0, 255), (1,))
+    >>> ignored_values(DataConfig(ignore_index=(0, 255)), False)
+    (0, 255)
+    >>> ignored_values(DataConfig(ignore_index=("#000001", 7)), True)
+    (1,)
     """
     index = config.ignore_index
     if index is None:

@@ -24,7 +24,7 @@ Override = tuple[str, Any, str]  # dotted key, value (text is read as YAML), whe
 
 
 def load_config(path: str | Path | None = None, overrides: Iterable[Override] = ()) -> Config:
-    """Read a YAML file (or none), lay flags over it, and validate everything at once.
+    """Read a YAML file (or none), override it by flags, and validate everything at once.
 
     >>> load_config(None, [("model", "unet/resnet18", "--model")]).model.encoder
     'resnet18'
@@ -42,8 +42,10 @@ def load_config(path: str | Path | None = None, overrides: Iterable[Override] = 
     return validated(tree, sources, problems)
 
 
-def make_root_absolute(tree: dict[str, Any], sources: Sources, path: str | Path, overrides: Iterable[Override] = ()) -> list[str]:
-    """Make `data.root` of a file absolute, in place: it is relative to the file. → a sentence where it was meant otherwise"""
+def make_root_absolute(
+    tree: dict[str, Any], sources: Sources, path: str | Path, overrides: Iterable[Override] = ()
+) -> list[str]:
+    """Make `data.root` of a file absolute, in place: it is relative to the file. → problems"""
     root = tree["data"].get("root") if isinstance(tree.get("data"), dict) else None
     if not isinstance(root, str) or not root or Path(root).is_absolute():
         return []
@@ -51,13 +53,14 @@ def make_root_absolute(tree: dict[str, Any], sources: Sources, path: str | Path,
     tree["data"]["root"] = place
     if Path(place).exists() or not Path(root).exists() or any(key in ("data", "data.root") for key, _, _ in overrides):
         return []
-    fix = f"Write `root: {os.path.relpath(Path(root).resolve(), Path(path).resolve().parent)}`, or add --data {as_typed(root)}"
-    told = f"{place} is not there, but {Path(root).absolute()} in the current folder is"
-    return [f"{sources[('data', 'root')]}: `data.root` must be relative to the file it stands in; {told}. {fix}"]
+    meant = os.path.relpath(Path(root).resolve(), Path(path).resolve().parent)
+    fix = f"Write `root: {meant}`, or add --data {as_typed(root)}"
+    found = f"{place} is not there, but {Path(root).absolute()} in the current folder is"
+    return [f"{sources[('data', 'root')]}: `data.root` must be relative to the file it stands in; {found}. {fix}"]
 
 
 def validated(tree: dict[str, Any], sources: Sources, problems: Iterable[str] = ()) -> Config:
-    """The configuration a tree of keys makes; what is wrong with it is told after the problems known already."""
+    """The configuration a tree of keys makes; all that is wrong with it is one error, with the known problems."""
     found = list(problems)
     config = Config()
     try:
@@ -88,7 +91,8 @@ def _refuse_yolo(path: Path, tree: Mapping[str, Any]) -> None:
     """Stop at the data.yaml of a YOLO set, before each of its keys is complained of."""
     if "names" in tree and any(isinstance(tree.get(split), str) for split in ("train", "val")):
         fix = f"Name the folder of the data set: --data {as_typed(path.parent)}"
-        raise ConfigError([f"`CONFIG` must be a configuration of Maskwright; got {path}, which describes a YOLO data set. {fix}"])
+        what = f"got {path}, which describes a YOLO data set"
+        raise ConfigError([f"`CONFIG` must be a configuration of Maskwright; {what}. {fix}"])
 
 
 def load_data_keys(path: Path) -> DataConfig:
@@ -103,7 +107,7 @@ def load_data_keys(path: Path) -> DataConfig:
 
 
 def to_yaml(config: Config, reasons: Mapping[str, str] | None = None) -> str:
-    """The configuration as YAML; each resolved `auto` is told in a comment with its reason."""
+    """The configuration as YAML; each resolved `auto` has a comment with its reason."""
     head = "".join(f"# {key} was auto: {one_line(why)}\n" for key, why in (reasons or {}).items())
     body = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
     return head + body
@@ -122,7 +126,8 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
         _note_lines(node, (), path, text.splitlines(), sources)
         tree = load_yaml(text)
     except OSError as error:
-        raise ConfigError([f"`CONFIG` must be readable; got {path}: {error.strerror}. Check its permissions."]) from None
+        why = f"got {path}: {error.strerror}. Check its permissions."
+        raise ConfigError([f"`CONFIG` must be readable; {why}"]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"`CONFIG` must be text; got {path}, which is not UTF-8. Save it as UTF-8."]) from None
     except yaml.YAMLError as error:
@@ -134,13 +139,13 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
         return {}, {}
     if not isinstance(tree, dict):
         raise ConfigError([f"{path}: must hold keys such as `data:` and `model:`; got a {type(tree).__name__}."])
-    # `optim:` with nothing below is its defaults; of a data set's description, `ignore_index: null` says that nothing is ignored
+    # `optim:` with nothing below is its defaults; `ignore_index: null` in a data set's description: nothing is ignored
     tree = _with_code_below(tree, path.resolve().parent)
     return {key: value for key, value in tree.items() if value is not None or key == "ignore_index"}, sources
 
 
 def _with_code_below(value: Any, folder: Path) -> Any:
-    """Each FILE.py:NAME with its absolute path: it is relative to the file it stands in, on the command line to the folder."""
+    """Each FILE.py:NAME with its absolute path: it is relative to its YAML file, on the command line to the folder."""
     if isinstance(value, dict):
         return {key: _with_code_below(inner, folder) for key, inner in value.items()}
     if isinstance(value, list):
@@ -157,7 +162,8 @@ def _note_lines(node: Any, at: tuple[str | int, ...], path: Path, lines: Sequenc
             here = (*at, str(key.value))
             if here in sources:
                 twice = f"{path}, line {key.start_mark.line + 1}: `{'.'.join(map(str, here))}` must stand once"
-                raise ConfigError([f"{twice}; it stands also on {sources[here].removeprefix(f'{path}, ')}. Remove one."])
+                other = sources[here].removeprefix(f"{path}, ")
+                raise ConfigError([f"{twice}; it stands also on {other}. Remove one."])
             sources[here] = f"{path}, line {key.start_mark.line + 1}"
             _refuse_remark(value, here, sources[here], lines)
             _note_lines(value, here, path, lines, sources)
@@ -179,7 +185,8 @@ def _refuse_remark(node: yaml.Node, at: tuple[str | int, ...], where: str, lines
         remark = lines[node.start_mark.line][node.start_mark.column :].strip()
         if re.match(r"#\S", remark):
             key, fix = ".".join(map(str, at)), f'Quote it ("{remark}"), or put a space after # if it is a remark.'
-            raise ConfigError([f"{where}: `{key}` must have a value; {remark} without quotes is a remark to YAML. {fix}"])
+            what = f"`{key}` must have a value; {remark} without quotes is a remark to YAML"
+            raise ConfigError([f"{where}: {what}. {fix}"])
 
 
 def lay_over(tree: dict[str, Any], sources: Sources, key: str, value: Any, source: str) -> str | None:
@@ -201,7 +208,9 @@ def lay_over(tree: dict[str, Any], sources: Sources, key: str, value: Any, sourc
         inner: Any = node.get(part)
         if part == "model" and isinstance(inner, str):  # the file used the shorthand
             inner = model_shorthand(inner)
-        if part == "freeze" and isinstance(inner, str | list):  # a name or a list in the file, and --freeze-encoder beside it
+        if part == "freeze" and isinstance(
+            inner, str | list
+        ):  # a name or a list in the file, and --freeze-encoder beside it
             inner = {str(frozen): "always" for frozen in ([inner] if isinstance(inner, str) else inner)}
         if not isinstance(inner, dict):
             inner = {}
@@ -216,13 +225,18 @@ def lay_over(tree: dict[str, Any], sources: Sources, key: str, value: Any, sourc
 
 
 def _as_answered(before: Any, named: Any) -> Any:
-    """A network named by itself takes the whole section's place; but `outputs`, which goes with the loss, stays where it has any.
+    """A network named by itself takes the whole section's place, but for `outputs`, which goes with the loss.
 
     >>> _as_answered({"name": "unet", "width": 8, "outputs": "sigmoid"}, {"name": "resnet34_unet"})
     {'outputs': 'sigmoid', 'name': 'resnet34_unet'}
     """
     section = MODEL_SECTIONS.get(str(named.get("name")))
-    if not isinstance(before, dict) or "outputs" not in before or section is None or "outputs" not in section.model_fields:
+    if (
+        not isinstance(before, dict)
+        or "outputs" not in before
+        or section is None
+        or "outputs" not in section.model_fields
+    ):
         return named
     return {"outputs": before["outputs"], **named}
 
@@ -231,7 +245,8 @@ _QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
 
 
 def _as_meant(key: str, text: str) -> Any:
-    """A flag's text: as it stands where the key holds text, since a folder may be called 2024 or `set #2`; elsewhere as YAML.
+    """A flag's text: as it stands where the key holds text (a folder may be called 2024 or `set #2`), elsewhere as
+    YAML.
 
     >>> _as_meant("data.root", "2024"), _as_meant("train.epochs", "2024"), _as_meant("data.root", "null")
     ('2024', 2024, None)

@@ -8,18 +8,19 @@ from typing import Any
 import yaml
 
 from maskwright.config.files import Override
-from maskwright.config.keys import known_keys
+from maskwright.config.keys import FREE, known_keys
 from maskwright.config.sentences import SYNONYMS
 from maskwright.config.yaml_text import flag_value
 from maskwright.errors import UsageError, as_typed, closest, listed
 
 # short name → dotted key; the seeds' own spellings stand beside ours
 SHORT = {
-    "--data": "data.root", "--data-path": "data.root", "--model": "model", "--arch": "model.arch", "--encoder": "model.encoder",
-    "--weights": "model.weights", "--epochs": "train.epochs", "--batch-size": "train.batch_size", "--lr": "optim.lr",
-    "--learning-rate": "optim.lr", "--weight-decay": "optim.weight_decay", "--wd": "optim.weight_decay", "--loss": "loss",
-    "--seed": "train.seed", "--precision": "train.precision", "--devices": "train.devices", "--augment": "augment",
-    "--size": "data.size", "--budget": "train.budget", "--mask-threshold": "train.mask_threshold",
+    "--data": "data.root", "--data-path": "data.root", "--model": "model", "--arch": "model.arch",
+    "--encoder": "model.encoder", "--weights": "model.weights", "--epochs": "train.epochs",
+    "--batch-size": "train.batch_size", "--lr": "optim.lr", "--learning-rate": "optim.lr",
+    "--weight-decay": "optim.weight_decay", "--wd": "optim.weight_decay", "--loss": "loss", "--seed": "train.seed",
+    "--precision": "train.precision", "--devices": "train.devices", "--augment": "augment", "--size": "data.size",
+    "--budget": "train.budget", "--mask-threshold": "train.mask_threshold",
 }  # fmt: skip
 ALLOW = "--allow"  # once for each code
 LOG = "--log"  # once, with commas, or once for each logger
@@ -28,14 +29,13 @@ FREEZE = {"--freeze-encoder": "encoder", "--freeze-decoder": "decoder", "--freez
 
 
 def parse_overrides(words: Sequence[str]) -> list[Override]:
-    """Flag words → (key, value, flag); unknown flags are told together, each with the nearest known one.
+    """Flag words → (key, value, flag); unknown flags are refused together, each with the nearest known one.
 
     >>> parse_overrides(["--lr", "1e-3", "--data.size=256"])
     [('optim.lr', '1e-3', '--lr'), ('data.size', '256', '--data.size')]
     """
     found: list[Override] = []
-    allowed: list[str] = []
-    logged: list[str] = []
+    lists: dict[str, list[str]] = {ALLOW: [], LOG: []}
     unknown: dict[str, str] = {}
     rest = list(words)
     while rest:
@@ -44,8 +44,10 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
             said = value if equals else rest.pop(0) if rest and rest[0].lower() in TRUTHS else "true"
             found.append((f"optim.freeze.{FREEZE[flag]}", "always" if _is_yes(flag, said) else "never", flag))
             continue
-        key = _key(flag)
-        if key is None:
+        if not flag.startswith("-"):
+            meant = f"--data {as_typed(flag)}"
+            raise UsageError(f"only one CONFIG and flags are taken; got {flag!r}. Did you mean {meant}?")
+        if flag not in lists and flag not in SHORT and not _may_be_key(flag):
             unknown[flag] = _unknown(flag)
             if not equals and rest and not rest[0].startswith("--"):
                 rest.pop(0)
@@ -54,22 +56,21 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
             if not rest or (rest[0].startswith("--") and len(rest[0]) > 2):
                 raise UsageError(f"`{flag}` must be followed by a value; got nothing. Write {flag} VALUE.")
             value = rest.pop(0)
-        if flag == ALLOW:
-            allowed.append(value)
-        elif flag == LOG:
-            logged.append(value)
+        if flag in lists:
+            lists[flag].append(value)
         else:
-            found.append((key, value, flag))
+            found.append((SHORT.get(flag, flag[2:]), value, flag))
     if unknown:
         head = "" if len(unknown) == 1 else f"{len(unknown)} flags are not known:\n  "
         raise UsageError(head + "\n  ".join(unknown.values()))
+    allowed, logged = lists[ALLOW], lists[LOG]
     found += [("train.allow", allowed, ALLOW)] if allowed else []
     found += [("log", logged[0] if len(logged) == 1 else [_read(value) for value in logged], LOG)] if logged else []
     return found
 
 
 def _read(text: str) -> Any:
-    """One of several values, which are not read as YAML together; what is no YAML is told as a name that isn't known."""
+    """One of several values, each read as YAML; what is none stays as it is, to be refused as an unknown name."""
     try:
         return flag_value(text)
     except yaml.YAMLError:
@@ -83,19 +84,11 @@ def _is_yes(flag: str, said: str) -> bool:
     return TRUTHS[said.lower()]
 
 
-def _key(flag: str) -> str | None:
-    """The dotted key a flag stands for; None where it is not known."""
-    if flag in SHORT:
-        return SHORT[flag]
-    if flag in (ALLOW, LOG):
-        return {ALLOW: "train.allow", LOG: "log"}[flag]
-    if flag.startswith("--") and flag[2:] in known_keys():
-        return flag[2:]
-    if flag.startswith("--") and "." in flag:
-        return flag[2:]  # the configuration tells the nearest key, with its reason
-    if not flag.startswith("-"):
-        raise UsageError(f"only one CONFIG and flags are taken; got {flag!r}. Did you mean --data {as_typed(flag)}?")
-    return None
+def _may_be_key(flag: str) -> bool:
+    """Whether a flag is a key, or below a section: then the configuration names the nearest, with its reason."""
+    key, keys = flag[2:], known_keys()
+    section = key.rpartition(".")[0]
+    return key in keys or section in keys or section.startswith(tuple(f"{one}." for one in FREE))
 
 
 def _unknown(flag: str) -> str:
@@ -104,19 +97,7 @@ def _unknown(flag: str) -> str:
     short = f"--{SYNONYMS.get(word, word).replace('_', '-')}"
     near = [short] if short in SHORT else [f"--{key}" for key in keys if key.rpartition(".")[2] == word]
     if not near:
-        known = [
-            *SHORT,
-            *FREEZE,
-            ALLOW,
-            LOG,
-            *(f"--{key}" for key in keys),
-            "--out",
-            "--resume",
-            "--folds",
-            "--plan",
-            "--verbose",
-            "--json",
-        ]
-        near = closest(flag, known, limit=1)
+        own = ("--out", "--resume", "--folds", "--plan", "--verbose", "--json")
+        near = closest(flag, [*SHORT, *FREEZE, ALLOW, LOG, *(f"--{key}" for key in keys), *own], limit=1)
     hint = f"Did you mean {listed(near, 'or')}?" if near else "See maskwright train --help."
     return f"`{flag}` must be a known flag. {hint}"

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
 from maskwright.config import Config
-from maskwright.config.models import (
-    AutoModelConfig,
-    CustomModelConfig,
-    HfConfig,
-    Resnet34UnetConfig,
-    SmpConfig,
-    TorchvisionConfig,
-    UnetConfig,
-)
+from maskwright.config.models import AnyModelConfig
 
 MODEL_SECTIONS: dict[str, type[BaseModel]] = {
-    "auto": AutoModelConfig,
-    "unet": UnetConfig,
-    "resnet34_unet": Resnet34UnetConfig,
-    "smp": SmpConfig,
-    "torchvision": TorchvisionConfig,
-    "hf": HfConfig,
-    "custom": CustomModelConfig,
+    section.model_fields["name"].default: section for section in get_args(AnyModelConfig)
 }
+FREE = (
+    "optim.options",
+    "optim.freeze",
+    "model.pixels",
+    "model.options",
+)  # mappings whose keys the sections do not list
 
 
 def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
@@ -50,7 +43,12 @@ def sections_of(annotation: Any, lists: bool = False) -> list[type[BaseModel]]:
     if not lists and get_origin(annotation) is list:
         return []
     parts = [part for part in get_args(annotation) if not isinstance(part, str)]
-    return [section for part in parts if lists or getattr(part, "__name__", "") != "list" for section in sections_of(part, lists)]
+    return [
+        section
+        for part in parts
+        if lists or getattr(part, "__name__", "") != "list"
+        for section in sections_of(part, lists)
+    ]
 
 
 @functools.cache
@@ -63,3 +61,16 @@ def holds_text(key: str) -> bool:
         sections = [inner for field in fields for inner in sections_of(field.annotation)]
     kinds = [section.model_fields[last].annotation for section in sections if last in section.model_fields]
     return bool(kinds) and all(kind in (str, str | None) for kind in kinds)
+
+
+def flat_keys(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The dotted keys of a tree with their values.
+
+    >>> flat_keys({"train": {"epochs": 3}, "log": []})
+    {'train.epochs': 3, 'log': []}
+    """
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        inner = isinstance(value, dict) and value
+        found |= flat_keys(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return found

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Tag
 
-from maskwright.config.base import Section
+from maskwright.config.base import Section, option
 from maskwright.errors import closest, listed
 
 PlainLog = Literal["csv", "tensorboard"]
@@ -18,28 +18,24 @@ class WandbLog(Section):
     """Weights & Biases; nothing is sent unless `mode` or WANDB_MODE asks for it."""
 
     name: Literal["wandb"] = "wandb"
-    mode: Annotated[
-        Literal["auto", "offline", "online"],
-        Field(description="offline writes below the run folder and sends nothing; auto: as WANDB_MODE says, else offline"),
-    ] = "auto"
-    project: Annotated[str | None, Field(min_length=1, description="null: WANDB_PROJECT, else maskwright")] = None
-    entity: Annotated[str | None, Field(min_length=1, description="team or user; null: WANDB_ENTITY, else the account's own")] = (
-        None
+    mode: Literal["auto", "offline", "online"] = option(
+        "auto", "offline writes below the run folder and sends nothing; auto: as WANDB_MODE says, else offline"
     )
-    group: Annotated[str | None, Field(description="name under which runs are shown together")] = None
-    tags: Annotated[list[str], Field(description="words to find the run by")] = Field(default_factory=list)
+    project: str | None = option(None, "null: WANDB_PROJECT, else maskwright", min_length=1)
+    entity: str | None = option(None, "team or user; null: WANDB_ENTITY, else the account's own", min_length=1)
+    group: str | None = option(None, "name under which runs are shown together")
+    tags: list[str] = option([], "words to find the run by")
 
 
 class MlflowLog(Section):
     """MLflow: a store in the run folder, a SQLite file that runs share, or a tracking server."""
 
     name: Literal["mlflow"] = "mlflow"
-    uri: Annotated[
-        str | None,
-        Field(min_length=1, description="sqlite:///FILE or http://…; null: MLFLOW_TRACKING_URI, else a store in the run folder"),
-    ] = None
-    experiment: Annotated[str | None, Field(min_length=1, description="null: MLFLOW_EXPERIMENT_NAME, else maskwright")] = None
-    weights: Annotated[bool, Field(description="keep the best weights there as well")] = False
+    uri: str | None = option(
+        None, "sqlite:///FILE or http://…; null: MLFLOW_TRACKING_URI, else a store in the run folder", min_length=1
+    )
+    experiment: str | None = option(None, "null: MLFLOW_EXPERIMENT_NAME, else maskwright", min_length=1)
+    weights: bool = option(False, "keep the best weights there as well")
 
 
 def _kind(entry: object) -> str:
@@ -97,8 +93,8 @@ def _entry(given: Any) -> Any:
     if name in LOG_SECTIONS:
         return written
     if len(written) > 1:
-        raise ValueError(f"must give options to wandb and mlflow alone; got {listed(key for key in written if key != 'name')} "
-                         f"for {name}, which has none")  # fmt: skip
+        keys = listed(key for key in written if key != "name")
+        raise ValueError(f"must give options to wandb and mlflow alone; got {keys} for {name}, which has none")
     return name
 
 

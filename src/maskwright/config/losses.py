@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    PositiveFloat,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 
-from maskwright.config.base import Auto, CustomCode, Fraction, Section
+from maskwright.config.base import Auto, CustomCode, Fraction, Section, option
 from maskwright.custom import is_source
 
 
@@ -31,8 +26,8 @@ ClassWeights = Annotated[
     Auto | list[_Weight] | dict[str, _Weight] | None,
     BeforeValidator(_class_weights, json_schema_input_type=Auto | list[float] | dict[str, float] | None),
     Field(
-        description="how much each class counts: numbers in the classes' order, name: number (others 1), or auto, from the "
-        "training pixels; null: alike"
+        description="how much each class counts: numbers in the classes' order, name: number (others 1), or auto, from "
+        "the training pixels; null: alike"
     ),
 ]
 Smoothing = Annotated[Fraction, Field(description="share of the target spread evenly over all classes")]
@@ -76,8 +71,8 @@ class TverskyTerm(_Term):
     """As dice, with false positives and misses weighed apart."""
 
     name: Literal["tversky"] = "tversky"
-    alpha: Annotated[float, Field(ge=0, description="weight of false positives; 0.5 and 0.5 are dice, 1 and 1 jaccard")] = 0.3
-    beta: Annotated[float, Field(ge=0, description="weight of missed pixels; above alpha it favours recall")] = 0.7
+    alpha: float = option(0.3, "weight of false positives; 0.5 and 0.5 are dice, 1 and 1 jaccard", ge=0)
+    beta: float = option(0.7, "weight of missed pixels; above alpha it favours recall", ge=0)
 
     @model_validator(mode="after")
     def _some_error_counts(self) -> TverskyTerm:
@@ -90,7 +85,7 @@ class FocalTerm(_Term):
     """Cross-entropy in which pixels already right count little: times (1 − probability)^gamma."""
 
     name: Literal["focal"] = "focal"
-    gamma: Annotated[float, Field(ge=0, le=10, description="how little they count; 0 is ce")] = 2.0
+    gamma: float = option(2.0, "how little they count; 0 is ce", ge=0, le=10)
 
 
 class LovaszTerm(_Term):
@@ -103,23 +98,22 @@ class TopkTerm(_Term):
     """Cross-entropy of the batch's hardest pixels alone (OHEM)."""
 
     name: Literal["topk"] = "topk"
-    share: Annotated[float, Field(gt=0, le=1, description="share of the labelled pixels that count, the worst first")] = 0.2
-    threshold: Annotated[
-        Annotated[float, Field(gt=0, lt=1)] | None,
-        Field(description="pixels whose true class has a probability below this count as well"),
-    ] = None
+    share: float = option(0.2, "share of the labelled pixels that count, the worst first", gt=0, le=1)
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = option(
+        None, "pixels whose true class has a probability below this count as well"
+    )
 
 
 class BoundaryTerm(_Term):
     """Cross-entropy in which pixels near the border of two classes count more."""
 
     name: Literal["boundary"] = "boundary"
-    width: Annotated[int, Field(ge=1, le=64, description="how far near is, in pixels of the input")] = 3
-    strength: Annotated[float, Field(gt=0, description="at the border a pixel counts 1 + strength times")] = 4.0
+    width: int = option(3, "how far near is, in pixels of the input", ge=1, le=64)
+    strength: float = option(4.0, "at the border a pixel counts 1 + strength times", gt=0)
 
 
 class CustomTerm(CustomCode):
-    """A loss of your own: a function of (logits N K H W, masks N H W of int64, 255 ignored), or an nn.Module or its class."""
+    """A loss of your own: a function of (logits N K H W, masks N H W of int64, 255 ignored), or an nn.Module."""
 
     name: Literal["custom"] = "custom"
     weight: TermWeight = 1.0

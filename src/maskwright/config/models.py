@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    PositiveFloat,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 
-from maskwright.config.base import Auto, CustomCode, Fraction, Section
+from maskwright.config.base import Auto, CustomCode, Fraction, Section, option
 from maskwright.custom import is_source, name_of
 
 _Width = Annotated[int, Field(gt=0, le=4096)]
@@ -32,26 +27,21 @@ class AutoModelConfig(Section):
     """No network is named: one is chosen for the device."""
 
     name: Literal["auto"] = "auto"
-    weights: Annotated[
-        str,
-        Field(description="what to start from: auto (pretrained if it can be had), none, imagenet, a file or a run folder"),
-    ] = "auto"
+    weights: str = option("auto", "what to start from: auto (pretrained if at hand), none, imagenet, a file or a run")
     pixels: Pixels = "auto"
-    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+    outputs: Literal["softmax", "sigmoid"] = option("softmax", "a channel a class, or one for foreground")
 
 
 class UnetConfig(Section):
     """The U-Net of the lab, from scratch."""
 
     name: Literal["unet"] = "unet"
-    up: Annotated[Literal["transposed", "bilinear"], Field(description="how the decoder doubles a feature map")] = "transposed"
-    width: Annotated[
-        Annotated[int, Field(ge=1, le=4096)] | Auto, Field(description="channels of the first level; the lab's are 64")
-    ] = "auto"
-    depth: Annotated[int, Field(ge=1, le=8, description="how many times the map is halved")] = 4
-    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
-    norm: Annotated[Literal["batch", "none"], Field(description="normalisation after each convolution")] = "batch"
-    weights: Annotated[str, Field(description="what to start from: none, a weights file or a run folder")] = "none"
+    up: Literal["transposed", "bilinear"] = option("transposed", "how the decoder doubles a feature map")
+    width: Annotated[int, Field(ge=1, le=4096)] | Auto = option("auto", "channels of the first level; the lab's are 64")
+    depth: int = option(4, "how many times the map is halved", ge=1, le=8)
+    outputs: Literal["softmax", "sigmoid"] = option("softmax", "a channel a class, or one for foreground")
+    norm: Literal["batch", "none"] = option("batch", "normalisation after each convolution")
+    weights: str = option("none", "what to start from: none, a weights file or a run folder")
     pixels: Pixels = "auto"
 
 
@@ -71,79 +61,59 @@ def _name_of_today(encoder: object) -> object:
     return f"tu-tf_{rest}" if rest.startswith("mobilenetv3") else f"tu-{rest}"
 
 
+_Index = Annotated[int, Field(ge=-1000, le=1000)]
+_Norm = Literal["batchnorm", "instancenorm", "layernorm", "identity", "inplace"]
+_Interpolation = Literal["nearest", "nearest-exact", "bilinear", "bicubic", "area"]
+
+
 class SmpConfig(Section):
     """An architecture and encoder of segmentation-models-pytorch."""
 
     name: Literal["smp"] = "smp"
-    arch: Annotated[str, Field(description="unet, unetplusplus, fpn, deeplabv3plus, …")] = "unet"
-    encoder: Annotated[
-        str, BeforeValidator(_name_of_today), Field(description="resnet34, efficientnet-b0, tu-NAME for any of timm, …")
-    ] = "resnet34"
-    weights: Annotated[
-        str, Field(description="what to start from: none, imagenet or another set of the encoder's, a file, or a run folder")
-    ] = "imagenet"
+    arch: str = option("unet", "unet, unetplusplus, fpn, deeplabv3plus, …")
+    encoder: Annotated[str, BeforeValidator(_name_of_today)] = option("resnet34", "efficientnet-b0, tu-NAME of timm, …")
+    weights: str = option(
+        "imagenet", "what to start from: none, imagenet or another set of the encoder's, a file, a run"
+    )
     pixels: Pixels = "auto"
-    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+    outputs: Literal["softmax", "sigmoid"] = option("softmax", "a channel a class, or one for foreground")
     # SMP's own arguments, each of the architectures that have it; null: SMP's own value
-    encoder_depth: Annotated[int | None, Field(ge=1, le=5, description="how many times the encoder halves the map")] = None
-    encoder_output_stride: Annotated[
-        Literal[8, 16, 32] | None, Field(description="deeplabv3, deeplabv3plus, pan: the encoder's last map is this much smaller")
-    ] = None
-    encoder_output_indices: Annotated[
-        list[Annotated[int, Field(ge=-1000, le=1000)]] | None, Field(description="dpt: which of the encoder's blocks are taken")
-    ] = None
-    decoder_channels: Annotated[
-        Channels | list[Channels] | None,
-        Field(description="of each decoder block, deepest first ([256, 128, …]), or one number"),
-    ] = None
-    decoder_use_norm: Annotated[
-        bool | Literal["batchnorm", "instancenorm", "layernorm", "identity", "inplace"] | dict[str, Any] | None,
-        Field(description="normalisation in the decoder; false: none"),
-    ] = None
-    decoder_attention_type: Annotated[
-        Literal["scse"] | None, Field(description="unet, unetplusplus: attention in the decoder")
-    ] = None
-    decoder_interpolation: Annotated[
-        Literal["nearest", "nearest-exact", "bilinear", "bicubic", "area"] | None, Field(description="how maps are enlarged")
-    ] = None
-    decoder_pab_channels: Annotated[Channels | None, Field(description="manet: channels of its attention block")] = None
-    decoder_pyramid_channels: Annotated[Channels | None, Field(description="fpn: channels of the pyramid")] = None
-    decoder_segmentation_channels: Annotated[Channels | None, Field(description="fpn, segformer: channels of the last block")] = (
-        None
-    )
-    decoder_merge_policy: Annotated[Literal["add", "cat"] | None, Field(description="fpn: how the pyramid's maps are merged")] = (
-        None
-    )
-    decoder_dropout: Annotated[Fraction | None, Field(description="fpn: share of the channels left out in training")] = None
-    decoder_atrous_rates: Annotated[list[Channels] | None, Field(description="deeplabv3, deeplabv3plus: three rates")] = None
-    decoder_aspp_separable: Annotated[bool | None, Field(description="deeplabv3, deeplabv3plus: separable convolutions")] = None
-    decoder_aspp_dropout: Annotated[
-        Fraction | None, Field(description="deeplabv3, deeplabv3plus: share left out in training")
-    ] = None
-    decoder_readout: Annotated[
-        Literal["ignore", "add", "cat"] | None, Field(description="dpt: what becomes of the class token")
-    ] = None
-    decoder_intermediate_channels: Annotated[list[Channels] | None, Field(description="dpt: channels of each level")] = None
-    decoder_fusion_channels: Annotated[Channels | None, Field(description="dpt: channels where levels are fused")] = None
-    psp_out_channels: Annotated[Channels | None, Field(description="pspnet: channels of the pooled pyramid")] = None
-    psp_dropout: Annotated[Fraction | None, Field(description="pspnet: share left out in training")] = None
-    upsampling: Annotated[
-        Annotated[int, Field(ge=1, le=64)] | None, Field(description="how often the head enlarges the last map")
-    ] = None
+    encoder_depth: int | None = option(None, "how many times the encoder halves the map", ge=1, le=5)
+    encoder_output_stride: Literal[8, 16, 32] | None = option(None, "deeplabv3, deeplabv3plus, pan: of its last map")
+    encoder_output_indices: list[_Index] | None = option(None, "dpt: which of the encoder's blocks are taken")
+    decoder_channels: Channels | list[Channels] | None = option(None, "of each block, deepest first, or one number")
+    decoder_use_norm: bool | _Norm | dict[str, Any] | None = option(None, "normalisation in the decoder; false: none")
+    decoder_attention_type: Literal["scse"] | None = option(None, "unet, unetplusplus: attention in the decoder")
+    decoder_interpolation: _Interpolation | None = option(None, "how maps are enlarged")
+    decoder_pab_channels: Channels | None = option(None, "manet: channels of its attention block")
+    decoder_pyramid_channels: Channels | None = option(None, "fpn: channels of the pyramid")
+    decoder_segmentation_channels: Channels | None = option(None, "fpn, segformer: channels of the last block")
+    decoder_merge_policy: Literal["add", "cat"] | None = option(None, "fpn: how the pyramid's maps are merged")
+    decoder_dropout: Fraction | None = option(None, "fpn: share of the channels left out in training")
+    decoder_atrous_rates: list[Channels] | None = option(None, "deeplabv3, deeplabv3plus: three rates")
+    decoder_aspp_separable: bool | None = option(None, "deeplabv3, deeplabv3plus: separable convolutions")
+    decoder_aspp_dropout: Fraction | None = option(None, "deeplabv3, deeplabv3plus: share left out in training")
+    decoder_readout: Literal["ignore", "add", "cat"] | None = option(None, "dpt: what becomes of the class token")
+    decoder_intermediate_channels: list[Channels] | None = option(None, "dpt: channels of each level")
+    decoder_fusion_channels: Channels | None = option(None, "dpt: channels where levels are fused")
+    psp_out_channels: Channels | None = option(None, "pspnet: channels of the pooled pyramid")
+    psp_dropout: Fraction | None = option(None, "pspnet: share left out in training")
+    upsampling: Annotated[int, Field(ge=1, le=64)] | None = option(None, "how often the head enlarges the last map")
 
 
-SMP_OPTIONS = tuple(name for name in SmpConfig.model_fields if name.startswith(("encoder_", "decoder_", "psp_", "upsampling")))
+_OPTIONS = ("encoder_", "decoder_", "psp_", "upsampling")
+SMP_OPTIONS = tuple(name for name in SmpConfig.model_fields if name.startswith(_OPTIONS))
 
 
 class Resnet34UnetConfig(Section):
     """A ResNet34 encoder with a U-Net's decoder, written out here."""
 
     name: Literal["resnet34_unet"] = "resnet34_unet"
-    up: Annotated[Literal["transposed", "bilinear"], Field(description="how the decoder doubles a feature map")] = "transposed"
-    width: Annotated[int, Field(ge=2, le=4096, multiple_of=2, description="channels of the first block; ResNet34's are 64")] = 64
-    weights: Annotated[str, Field(description="imagenet: the encoder is torchvision's resnet34; none, a file or a run")] = "none"
+    up: Literal["transposed", "bilinear"] = option("transposed", "how the decoder doubles a feature map")
+    width: int = option(64, "channels of the first block; ResNet34's are 64", ge=2, le=4096, multiple_of=2)
+    weights: str = option("none", "imagenet: the encoder is torchvision's resnet34; none, a file or a run")
     pixels: Pixels = "auto"
-    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+    outputs: Literal["softmax", "sigmoid"] = option("softmax", "a channel a class, or one for foreground")
 
 
 TorchvisionArch = Literal[
@@ -156,17 +126,11 @@ class TorchvisionConfig(Section):
     """A segmentation network of torchvision: DeepLabV3, FCN or LR-ASPP."""
 
     name: Literal["torchvision"] = "torchvision"
-    arch: Annotated[TorchvisionArch, Field(description="deeplabv3_resnet50, fcn_resnet50, lraspp_mobilenet_v3_large, …")] = (
-        "deeplabv3_resnet50"
-    )
-    weights: Annotated[str, Field(description="COCO_WITH_VOC_LABELS_V1, imagenet-backbone, none, a file or a run")] = (
-        "COCO_WITH_VOC_LABELS_V1"
-    )
+    arch: TorchvisionArch = option("deeplabv3_resnet50", "fcn_resnet50, lraspp_mobilenet_v3_large, …")
+    weights: str = option("COCO_WITH_VOC_LABELS_V1", "what to start from, or imagenet-backbone, none, a file or a run")
     pixels: Pixels = "auto"
-    aux_weight: Annotated[
-        float | None, Field(ge=0, description="weight of the auxiliary head's loss; 0.4 where there is one, 0 leaves it out")
-    ] = None
-    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+    aux_weight: float | None = option(None, "of the auxiliary head's loss; 0.4 where there is one, 0 for none", ge=0)
+    outputs: Literal["softmax", "sigmoid"] = option("softmax", "a channel a class, or one for foreground")
 
     @model_validator(mode="before")
     @classmethod
@@ -178,7 +142,8 @@ class TorchvisionConfig(Section):
     @model_validator(mode="after")
     def _auxiliary_head_is_there(self) -> TorchvisionConfig:
         if self.arch.startswith("lraspp") and self.aux_weight:
-            raise ValueError(f"aux_weight must be 0 for {self.arch}, which has no auxiliary head; got {self.aux_weight:g}")
+            why = "which has no auxiliary head"
+            raise ValueError(f"aux_weight must be 0 for {self.arch}, {why}; got {self.aux_weight:g}")
         return self
 
 
@@ -192,10 +157,10 @@ class HfConfig(Section):
     """SegFormer or Mask2Former of transformers (extra hf)."""
 
     name: Literal["hf"] = "hf"
-    arch: Annotated[HfArch, Field(description="segformer or mask2former")] = "segformer"
-    size: Annotated[HfSize | None, Field(description="segformer: b0 to b5; mask2former: tiny, small, base or large")] = None
-    weights: Annotated[str, Field(description="OWNER/NAME of the hub, a folder of save_pretrained, none, or a run")] = "none"
-    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+    arch: HfArch = option("segformer", "segformer or mask2former")
+    size: HfSize | None = option(None, "segformer: b0 to b5; mask2former: tiny, small, base or large")
+    weights: str = option("none", "OWNER/NAME of the hub, a folder of save_pretrained, none, or a run")
+    outputs: Literal["softmax", "sigmoid"] = option("softmax", "a channel a class, or one for foreground")
 
     @model_validator(mode="before")
     @classmethod
@@ -208,7 +173,8 @@ class HfConfig(Section):
         if self.size not in HF_SIZES[self.arch]:
             raise ValueError(f"size must be {' or '.join(HF_SIZES[self.arch])} for {self.arch}; got {self.size}")
         if self.arch == "mask2former" and self.outputs == "sigmoid":
-            raise ValueError("outputs must be softmax for mask2former, whose classes are compared with each other; got sigmoid")
+            why = "whose classes are compared with each other"
+            raise ValueError(f"outputs must be softmax for mask2former, {why}; got sigmoid")
         return self
 
 
@@ -216,9 +182,9 @@ class CustomModelConfig(CustomCode):
     """A network of your own: an nn.Module, or a class or function that gives one."""
 
     name: Literal["custom"] = "custom"
-    weights: Annotated[str, Field(description="what to start from: none, given (an object's own), a file or a run")] = "none"
+    weights: str = option("none", "what to start from: none, given (an object's own), a file or a run")
     pixels: Pixels = "auto"
-    outputs: Annotated[Literal["softmax", "sigmoid"], Field(description="a channel a class, or one for foreground")] = "softmax"
+    outputs: Literal["softmax", "sigmoid"] = option("softmax", "a channel a class, or one for foreground")
 
     @property
     def arch(self) -> str:
@@ -227,10 +193,10 @@ class CustomModelConfig(CustomCode):
 
 
 def model_shorthand(value: object) -> object:
-    """`unet` → {name: unet}; `unet/resnet34` → {name: smp, arch: unet, encoder: resnet34}; other families by their own names.
+    """`unet` → {name: unet}; `unet/resnet34` → {name: smp, arch: unet, encoder: resnet34}; others by their own names.
 
-    >>> model_shorthand("deeplabv3_resnet50"), [model_shorthand(name)["name"] for name in ("segformer/b2", "segformer/mit_b2")]
-    ({'name': 'torchvision', 'arch': 'deeplabv3_resnet50'}, ['hf', 'smp'])
+    >>> [model_shorthand(name)["name"] for name in ("deeplabv3_resnet50", "segformer/b2", "segformer/mit_b2")]
+    ['torchvision', 'hf', 'smp']
     >>> model_shorthand("ResNet34_UNet"), model_shorthand("DeepLabV3Plus/resnet18")["arch"]
     ({'name': 'resnet34_unet'}, 'deeplabv3plus')
     >>> [model_shorthand(keys)["name"] for keys in ({"weights": "none"}, {"width": 8}, {"encoder": "resnet18"})]
@@ -277,7 +243,9 @@ def is_transformer(model: AnyModelConfig) -> bool:
     return isinstance(model, HfConfig)
 
 
-AnyModelConfig = AutoModelConfig | UnetConfig | Resnet34UnetConfig | SmpConfig | TorchvisionConfig | HfConfig | CustomModelConfig
+AnyModelConfig = (
+    AutoModelConfig | UnetConfig | Resnet34UnetConfig | SmpConfig | TorchvisionConfig | HfConfig | CustomModelConfig
+)
 ModelConfig = Annotated[
     AnyModelConfig,
     Field(discriminator="name"),

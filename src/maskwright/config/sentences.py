@@ -19,10 +19,11 @@ from maskwright.errors import as_typed, closest, listed, unknown
 Sources = dict[tuple[str | int, ...], str]  # where the key at a path was given
 
 # what other tools call these keys
-SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "batch": "batch_size", "num_epochs": "epochs", "optimizer": "optim",
-            "scheduler": "schedule", "lr_scheduler": "schedule", "accumulate_grad_batches": "accumulate",
-            "gradient_clip_val": "clip", "ema": "average", "optim.optimizer": "name", "minutes": "budget", "max_time": "budget",
-            "bs": "batch_size", "imgsz": "size", "img_size": "size", "image_size": "size", "input_size": "size"}  # fmt: skip
+SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "batch": "batch_size", "num_epochs": "epochs",
+            "optimizer": "optim", "scheduler": "schedule", "lr_scheduler": "schedule",
+            "accumulate_grad_batches": "accumulate", "gradient_clip_val": "clip", "ema": "average",
+            "optim.optimizer": "name", "minutes": "budget", "max_time": "budget", "bs": "batch_size",
+            "imgsz": "size", "img_size": "size", "image_size": "size", "input_size": "size"}  # fmt: skip
 VALUE_SYNONYMS = {"cuda": "gpu"}
 LOSS_SYNONYMS = {
     "cross_entropy": "ce", "crossentropy": "ce", "soft_ce": "ce", "label_smoothing": "ce", "nll": "ce",
@@ -31,7 +32,7 @@ LOSS_SYNONYMS = {
 
 
 def sentences_of(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) -> list[str]:
-    """pydantic's errors as house sentences, the branches of a union told as one."""
+    """pydantic's errors as house sentences, the branches of a union as one."""
     constraints: dict[tuple[str, str], list[str]] = {}
     meant: dict[tuple[str, str], list[str]] = {}
     sentences: list[str] = []
@@ -40,7 +41,7 @@ def sentences_of(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) 
         key = ".".join(str(part) for part in loc)
         where = next((f"{sources[loc[:end]]}: " for end in range(len(loc), 0, -1) if loc[:end] in sources), "")
         if item["type"] == "invalid_key":
-            line = next((told for at, told in sources.items() if at[-1] == key), "")
+            line = next((source for at, source in sources.items() if at[-1] == key), "")
             sentences.append(f"{line}{': ' if line else ''}`{key}` must be a known key. {_key_hint((key,), tree)}")
         elif loc[0] == "loss" and item["type"] in ("extra_forbidden", "union_tag_invalid", "union_tag_not_found"):
             sentences.append(where + _loss_sentence(item, loc, tree["loss"]))
@@ -77,8 +78,8 @@ def _loss_sentence(item: Any, loc: tuple[Any, ...], written: Any) -> str:
         near = closest(loc[2], keys, limit=1)
         if near and not takers:
             return f"`{key}` must be a known key. Did you mean `loss.{loc[1]}.{near[0]}`?"
-        told = f" {listed(takers)} {'takes' if len(takers) == 1 else 'take'} it." if takers else ""
-        return f"`{key}` must be a known key of {name}. Its keys are {listed(keys, 'and', 12)}.{told}"
+        elsewhere = f" {listed(takers)} {'takes' if len(takers) == 1 else 'take'} it." if takers else ""
+        return f"`{key}` must be a known key of {name}. Its keys are {listed(keys, 'and', 12)}.{elsewhere}"
     where = "loss" if isinstance(written, str) else f"{key}.name"
     if item["type"] == "union_tag_not_found":
         return f"`{where}` must be given. Write {{name: …}}; losses are {listed(LOSS_SECTIONS, 'and', 20)}."
@@ -94,7 +95,7 @@ def _loss_sentence(item: Any, loc: tuple[Any, ...], written: Any) -> str:
 
 
 def _of_the_branch_meant(errors: Sequence[Any]) -> list[Any]:
-    """Of a union's branches, those alone that the value was meant for: a list isn't told that it is no text."""
+    """Of a union's branches, those alone that the value was meant for: no list is refused for being no text."""
     deepest: dict[tuple[Any, ...], int] = {}  # at a union
     reached: dict[tuple[Any, ...], int] = {}  # in a branch of it
     for item in errors:

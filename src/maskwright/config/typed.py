@@ -22,7 +22,9 @@ def flags_of(config: DataConfig, only: Collection[str] | None = None) -> str:
     ' --data.ignore_index 11 --data.split.seed 3'
     """
     found: dict[str, Any] = {}
-    for key, value in config.model_dump(mode="json", exclude_unset=True, include=None if only is None else set(only)).items():
+    for key, value in config.model_dump(
+        mode="json", exclude_unset=True, include=None if only is None else set(only)
+    ).items():
         if key == "split":
             found |= {f"split.{inner}": part for inner, part in value.items()}
         elif key != "root":
@@ -31,7 +33,8 @@ def flags_of(config: DataConfig, only: Collection[str] | None = None) -> str:
 
 
 def command_on(config: DataConfig, command: str = "check", more: Sequence[object] = (), **changes: Any) -> str:
-    """A whole command on a data set, ready to be pasted: with the data keys somebody set, changes to them, and more words.
+    """A whole command on a data set, ready to be pasted: with the data keys somebody set, changes to them, and more
+    words.
 
     >>> command_on(DataConfig(root="my set", ignore_index=11), classes={"road": 0, "sky": 2})
     "maskwright check 'my set' --data.classes '{road: 0, sky: 2}' --data.ignore_index 11"

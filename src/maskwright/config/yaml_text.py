@@ -3,8 +3,8 @@
     load_yaml("{no: 0, on: 1}")     # {'no': 0, 'on': 1}
     flag_value("#9b9b9b")           # '#9b9b9b'
 
-Of what YAML 1.1 makes of plain text, numbers in decimals, true, false and null are kept: `no` is a name, 010 no octal and 1:30 no
-number to base 60. All of it is a part of YAML 1.1, so whatever PyYAML writes is read as it was.
+Of what YAML 1.1 makes of plain text, numbers in decimals, true, false and null are kept: `no` is a name, 010 no octal
+and 1:30 no number to base 60. All of it is a part of YAML 1.1, so whatever PyYAML writes is read as it was.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class RepeatedKeyError(yaml.MarkedYAMLError):
 
 
 class PlainLoader(yaml.SafeLoader):
-    """YAML without its surprises; keys are text as they stand, each of them once, and no more of it than a person writes."""
+    """YAML without its surprises: keys are text as they stand, each of them once, and no more than a person writes."""
 
     def __init__(self, text: str) -> None:
         if len(text) > _LONGEST:
@@ -74,7 +74,7 @@ for _kind, _pattern in {
     "float": r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?",
     "merge": "<<",
 }.items():
-    PlainLoader.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(rf"^(?:{_pattern})$"), None)  # type: ignore[no-untyped-call]
+    PlainLoader.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(rf"^(?:{_pattern})$"), None)
 
 
 def refuse_repeated_keys(node: yaml.MappingNode) -> None:
@@ -83,7 +83,8 @@ def refuse_repeated_keys(node: yaml.MappingNode) -> None:
     for key, value in node.value:
         if isinstance(key, yaml.ScalarNode) and key.value in first:
             values = " and with ".join(_shown(one) for one in (first[key.value], value))
-            raise RepeatedKeyError(None, None, f"`{key.value}` must stand once; it stands with {values}", key.start_mark)
+            problem = f"`{key.value}` must stand once; it stands with {values}"
+            raise RepeatedKeyError(None, None, problem, key.start_mark)
         if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
             first[key.value] = value
 

@@ -23,7 +23,7 @@ import torch
 
 from maskwright import runtime
 from maskwright.config.models import (
-    HfArch,
+    HF_SIZES,
     HfConfig,
     Resnet34UnetConfig,
     SmpConfig,
@@ -177,10 +177,10 @@ def architectures() -> list[Named]:
     for arch in get_args(TorchvisionArch):
         config = TorchvisionConfig(arch=arch)
         found.append(Named(arch, config, TORCHVISION[config.weights]))
-    for arch in get_args(HfArch):
-        config = HfConfig(arch=arch)
+    for arch, sizes in HF_SIZES.items():
         licence = HF["nvidia/"] if arch == "segformer" else "as the card of the model on the hub says"
-        found.append(Named(f"{arch}/{config.size}", config, licence))
+        configs = [HfConfig.model_validate({"arch": arch, "size": size}) for size in sizes]
+        found += [Named(f"{arch}/{config.size}", config, licence) for config in configs]
     return found
 
 

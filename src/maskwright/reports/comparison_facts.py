@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.comparison.entries import Comparison, Entry
+from maskwright.comparison.entries import Comparison, Entry, Standing, Standings
 from maskwright.comparison.naming import BETWEEN
 from maskwright.comparison.pareto import Point, fronts
-from maskwright.comparison.standings import Standing, Standings, standings
+from maskwright.comparison.standings import standings
 from maskwright.config import Config
 from maskwright.config.base import higher_is_better
 from maskwright.errors import MaskwrightError, RunError

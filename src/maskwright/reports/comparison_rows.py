@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from maskwright.comparison.columns import latency
+from maskwright.comparison.tables import latency
 from maskwright.config.base import MONITORS
 from maskwright.metrics.scores import iou
 from maskwright.reports.comparison_facts import METRIC, ComparisonFacts, Contender
@@ -160,7 +160,7 @@ class ScoreTable:
 def score_tables(facts: ComparisonFacts) -> list[ScoreTable]:
     """The other headline scores beside the validation score that chooses, and those of outlines; none that nobody has."""
     watched = f"Validation {MONITORS[facts.comparison.monitor]}"
-    known = [name for name in METRICS if name != METRIC and name in facts.standings.told_scores]
+    known = [name for name in METRICS if name != METRIC and name in facts.standings.known_scores]
     areas, outlines = ([name for name in known if (name in OF_BOUNDARIES) == is_outline] for is_outline in (False, True))
     found = [ScoreTable("Other scores", (*map(_heading, areas), watched),
                         tuple((one, (*_cells(one, areas), (score(one.standing.val), ""))) for one in facts.contenders)),

@@ -1,23 +1,31 @@
-"""Finished runs → entries that share their images: scored where they were not yet, seeds of one setting as one entry."""
+"""Finished runs → entries that share their images: scored where they were not, seeds of one setting as one entry."""
 
 from __future__ import annotations
 
-import itertools
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from maskwright.comparison.compatibility import (
+    boundary_widths,
+    have_same,
+    judged_by,
+    refuse_other_images,
+    refuse_unfinished,
+    unlike_terms,
+)  # fmt: skip
 from maskwright.comparison.entries import Comparison, Cost, Entry, Failure
 from maskwright.comparison.naming import SEED, model_name, unlike
-from maskwright.comparison.terms import boundary_widths, have_same, identities, judged_by, unlike_terms
 from maskwright.config.base import higher_is_better
+from maskwright.config.keys import flat_keys
 from maskwright.config.log import LogEntry
-from maskwright.data.record import bands_of, class_map, split_entries
-from maskwright.errors import RunError, UsageError, as_typed, listed, one_line
+from maskwright.data.record import class_map, split_entries
+from maskwright.errors import UsageError, one_line
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
 
@@ -69,7 +77,9 @@ def assemble(
     if len(boundary_widths(counts)) > 1:
         counts = [tuple(map(_without_boundary_f, each)) for each in counts]
     entries = tuple(
-        Entry(name, dict(settings), tuple(group), each, tuple(best_val(run, monitor) for run in group), cost_of(group, split))
+        Entry(
+            name, {**settings}, (*group,), each, tuple(best_val(run, monitor) for run in group), cost_of(group, split)
+        )
         for (name, settings, group), each in zip(named, counts, strict=True)
     )
     groups = tuple(entry["group"] for entry in files)
@@ -82,50 +92,12 @@ def _without_boundary_f(counts: Counts) -> Counts:
     return replace(counts, boundary_near=nothing, boundary_edge=nothing)
 
 
-def refuse_unfinished(run: Run) -> None:
-    """Stop at a run whose training has not come to its end."""
-    if not run.weights.is_file():
-        fix = f"Finish it first: maskwright train --resume {as_typed(run.root)}"
-        raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")
-
-
-def refuse_other_images(runs: Sequence[Run], split: str) -> None:
-    """Stop where runs have not the same images, masks and classes in a split: names, contents and meaning."""
-    refuse_other_data([(str(run.root), run.data) for run in runs], split)
-
-
-def refuse_other_data(documents: Sequence[tuple[str, dict[str, Any]]], split: str) -> None:
-    """The same of what data.json holds, each by the name of its run."""
-    name, first = documents[0]
-    files = identities(split_entries(first, split))
-    for other, document in documents[1:]:
-        _refuse_other_classes((name, first), (other, document))
-        others = identities(split_entries(document, split))
-        if others == files:
-            continue
-        differ = sorted(image for image in files.keys() | others.keys() if files.get(image) != others.get(image))
-        changed = [image for image in differ if image in files and image in others]
-        told = f"in {listed(differ, 'and', 3)} they differ"
-        if changed == differ:
-            told = f"{listed(differ, 'and', 3)} {'has' if len(differ) == 1 else 'have'} other contents there"
-        fix = "Train them on one data set with one split, or choose another --split."
-        raise RunError(f"runs must have the same {split} images to be compared; {name} has {len(files)} and {other} "
-                       f"{len(others)}, {told}. {fix}")  # fmt: skip
-
-
-def _refuse_other_classes(first: tuple[str, dict[str, Any]], second: tuple[str, dict[str, Any]]) -> None:
-    (name, ours), (other, theirs) = ((name, _meaning(document)) for name, document in (first, second))
-    if ours == theirs:
-        return
-    told = [listed(classes[0], "and", 6) for classes in (ours, theirs)]
-    if told[0] == told[1]:
-        told = [f"values {list(classes[1])}" for classes in (ours, theirs)]
-    fix = "Only scores of the same classes can be compared."
-    raise RunError(f"runs must have the same classes to be compared; {name} has {told[0]}, {other} {told[1]}. {fix}")
-
-
 def ensure_scored(
-    run: Run, split: str, data: Path | None = None, progress: Progress | None = None, log: Sequence[LogEntry] | None = None
+    run: Run,
+    split: str,
+    data: Path | None = None,
+    progress: Progress | None = None,
+    log: Sequence[LogEntry] | None = None,
 ) -> None:
     """Evaluate a run on a split unless it was."""
     if not is_scored(run, split):
@@ -149,14 +121,12 @@ def counts_of(run: Run, split: str, images: Sequence[str]) -> Counts:
         return counts
     place = {name: index for index, name in enumerate(counts.images)}
     order = np.array([place[name] for name in images])
-    arrays = {field.name: getattr(counts, field.name) for field in fields(counts)}
-    return replace(
-        counts, images=tuple(images), **{name: value[order] for name, value in arrays.items() if isinstance(value, np.ndarray)}
-    )
+    arrays = {name: value[order] for name, value in vars(counts).items() if isinstance(value, np.ndarray)}
+    return replace(counts, images=tuple(images), **arrays)
 
 
 def best_val(run: Run, monitor: str) -> float:
-    """The monitored score of the epoch whose weights the run keeps, picked by the run's own monitor; NaN where it has none."""
+    """The score of the epoch whose weights the run keeps, which its own monitor picked; NaN where it has none."""
     watched = run.config.train.monitor
     rows = [row for row in run.history if not math.isnan(row[watched])]
     if not rows:
@@ -165,26 +135,14 @@ def best_val(run: Run, monitor: str) -> float:
 
 
 def cost_of(runs: Sequence[Run], split: str) -> Cost:
-    """What an entry costs: of the network once, of training and predicting the mean over its runs, with all runs' extremes."""
+    """What an entry costs: its network, and the mean of training and predicting over its runs, with the extremes."""
     costs = [run.evaluation(split).get("cost") or {} for run in runs]
-    known = next((cost for cost in costs if cost.get("parameters")), None)
-    parameters, multiply_adds = (known["parameters"], known.get("multiply_adds")) if known else _measured(runs[0])
-    median, low, high = ([cost.get(key) for cost in costs] for key in (
-        "milliseconds_an_image", "milliseconds_low", "milliseconds_high"))  # fmt: skip
+    known = next((cost for cost in costs if cost.get("parameters")), {})
+    median, low, high = ([cost.get(f"milliseconds_{end}") for cost in costs] for end in ("an_image", "low", "high"))
     seconds = [sum(row["seconds"] for row in run.history) if run.history else None for run in runs]
-    multiply_adds = math.nan if multiply_adds is None else float(multiply_adds)
     ends = (min(_known(low)), max(_known(high))) if _known(low) and _known(high) else (math.nan, math.nan)
-    return Cost(int(parameters), multiply_adds, _mean(seconds), _mean(median), *ends)
-
-
-def _measured(run: Run) -> tuple[int, int | None]:
-    """For runs scored by an older version, whose scores don't tell their cost."""
-    from maskwright.models.sizing import measure
-
-    document, config = run.data, run.config
-    assert config.data.size != "auto"
-    size = measure(config.model, class_map(document).num_classes, bands_of(document).num_channels, config.data.size)
-    return size.parameters, size.multiply_adds
+    parameters, adds = known.get("parameters", math.nan), _mean([known.get("multiply_adds")])
+    return Cost(parameters, adds, _mean(seconds), _mean(median), *ends)
 
 
 def _known(values: Iterable[float | None]) -> list[float]:
@@ -194,11 +152,6 @@ def _known(values: Iterable[float | None]) -> list[float]:
 def _mean(values: Iterable[float | None]) -> float:
     known = _known(values)
     return sum(known) / len(known) if known else math.nan
-
-
-def _meaning(document: dict[str, Any]) -> tuple[Any, ...]:
-    classes = class_map(document)
-    return classes.names, classes.values, classes.ignore_values, classes.foreground_from, classes.colours
 
 
 def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
@@ -217,9 +170,8 @@ def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
 
 def _decisive(run: Run) -> dict[str, Any]:
     """Dotted keys as they were asked for: what was auto is auto again, as its value may follow from the seed."""
-    flat = _flat(run.config.model_dump(mode="json"))
-    settled = run.environment.get("auto", {})
-    auto = tuple(key for key in settled)
+    flat = flat_keys(run.config.model_dump(mode="json"))
+    auto = tuple(run.environment.get("auto", {}))
     return {
         key: "auto" if key in auto or key.startswith(tuple(f"{one}." for one in auto)) else value
         for key, value in flat.items()
@@ -227,25 +179,16 @@ def _decisive(run: Run) -> dict[str, Any]:
     }
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
-
-
 def _settings(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The keys in which settings differ, with their values; those of models whose names differ are told by the name."""
+    """The keys in which settings differ, with their values; those of models whose names differ are in the name."""
     trees, models = [_decisive(run) for run in runs], [model_name(run.config.model) for run in runs]
-    keys = [
-        key for key in dict.fromkeys(key for tree in trees for key in tree) if len({repr(tree.get(key)) for tree in trees}) > 1
-    ]
-    named = len(set(models)) > 1
-    return [
-        {**({"model": model} if named else {}),
-         **{key: tree[key] for key in keys if key in tree and not (named and key.startswith("model."))}}
-        for model, tree in zip(models, trees, strict=True)
-    ]  # fmt: skip
+    keys = list(dict.fromkeys(key for tree in trees for key in tree))
+    keys = [key for key in keys if len({repr(tree.get(key)) for tree in trees}) > 1]
+    if len(set(models)) < 2:
+        return [{key: tree[key] for key in keys if key in tree} for tree in trees]
+    keys = [key for key in keys if not key.startswith("model.")]
+    settings = [{key: tree[key] for key in keys if key in tree} for tree in trees]
+    return [{"model": model, **each} for model, each in zip(models, settings, strict=True)]
 
 
 def _names(groups: Sequence[Sequence[Run]], all_names: Sequence[str]) -> list[str]:
@@ -256,8 +199,7 @@ def _names(groups: Sequence[Sequence[Run]], all_names: Sequence[str]) -> list[st
             alone = list(all_names).count(group[0].name) == 1
             found.append(group[0].name if alone else one_line(str(group[0].root)))
             continue
-        alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*(run.name for run in group), strict=False))
-        common = "".join(letters[0] for letters in alike)
+        common = os.path.commonprefix([run.name for run in group])  # noqa: RUF071 - letter by letter is meant
         plain = common.rstrip("0123456789").rstrip("-_. ").removesuffix("seed").rstrip("-_. ")
         found.append(plain if len(plain) > 2 else model_name(group[0].config.model))
     return unlike(found)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from maskwright.comparison.folder import GIVEN, PLAN, default_out, is_comparison, read_plan
-from maskwright.comparison.matrix import Matrix, read_matrix
+from maskwright.comparison.spec import Matrix, read_matrix
 from maskwright.config import Config
+from maskwright.config.keys import flat_keys
 from maskwright.errors import MaskwrightError, RunError, as_typed, listed
 from maskwright.runs import Run
 from maskwright.training.gate import open_checked
@@ -20,12 +21,13 @@ _MOST_KEYS = 3
 def place_for(matrix: Matrix, parent: Path = Path("runs")) -> Path:
     """Without --out: the newest of the folders named for these data that was begun with the same, else a new one.
 
-    Where images or masks have changed since, a new one too: what was told of the old ones would be told of these.
+    Where images or masks have changed since, a new one too: what was said of the old ones would be said of these.
     """
     new = default_out(matrix.base, parent)
     stem = new.name.rpartition("-")[0]
-    folders = [path for path in parent.glob("*") if path.name.rpartition("-")[0] == stem and path.name[len(stem) + 1 :].isdigit()]
-    newest_first = sorted(folders, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    numbered = [(path.name.rpartition("-"), path) for path in parent.glob("*")]
+    numbers = {path: int(number) for (name, _, number), path in numbered if name == stem and number.isdigit()}
+    newest_first = sorted(numbers, key=lambda path: numbers[path], reverse=True)
     same = next((path for path in newest_first if _is_same(path, matrix)), None)
     return same if same and _has_these_data(same, matrix) else new
 
@@ -38,8 +40,8 @@ def refuse_other(root: Path, matrix: Matrix) -> None:
     planned = {place.name for place in read_plan(root).places}
     missing = [cell.name for cell in matrix.cells if cell.name not in planned]
     if missing:
-        told = f"{listed(missing, 'and')} {'is' if len(missing) == 1 else 'are'} not there"
-        raise RunError(f"`{root / PLAN}` must name the comparison's cells; {told}. Restore it, or begin anew.")
+        what = f"{listed(missing, 'and')} {'is' if len(missing) == 1 else 'are'} not there"
+        raise RunError(f"`{root / PLAN}` must name the comparison's cells; {what}. Restore it, or begin anew.")
 
 
 def _is_same(root: Path, matrix: Matrix) -> bool:
@@ -53,7 +55,7 @@ def _is_same(root: Path, matrix: Matrix) -> bool:
 
 
 def _has_these_data(root: Path, matrix: Matrix) -> bool:
-    """Whether the data are still those that the first cell was trained on; nothing contradicts it where none has begun."""
+    """Whether the data are still those that the first cell was trained on; they are where none has begun."""
     for cell, place in zip(matrix.cells, read_plan(root).places, strict=False):  # runs that join come after
         run = Run(root / place.run)
         if (run.root / "data.json").is_file():
@@ -76,32 +78,23 @@ def _refuse_changed(root: Path, then: Settings, now: Settings) -> None:
         return
     before, after = dict(then), dict(now)
     names = [name for name in (*before, *after) if before.get(name) != after.get(name)]
-    told = "their order differs"
+    what = "their order differs"
     if names and (names[0] not in before or names[0] not in after):
-        told = f"{names[0]} is {'new' if names[0] not in before else 'gone'}"
+        what = f"{names[0]} is {'new' if names[0] not in before else 'gone'}"
     elif names:
-        told = f"{names[0]} differs: {_differing(before[names[0]], after[names[0]])}"
+        what = f"{names[0]} differs: {_differing(before[names[0]], after[names[0]])}"
     fix = f"Choose another --out, or go on with what was begun: maskwright compare {as_typed(root)}"
-    raise RunError(f"`CONFIG` must be what {root} was begun with; {told}. {fix}")
+    raise RunError(f"`CONFIG` must be what {root} was begun with; {what}. {fix}")
 
 
 def _differing(before: Config, after: Config) -> str:
     """The first keys that differ, each with both values."""
-    then, now = (dict(_leaves(config.model_dump(mode="json"))) for config in (before, after))
-    keys = [key for key in dict.fromkeys([*then, *now]) if then.get(key) != now.get(key)]
-    told = [f"{key} was {_said(then, key)} and is {_said(now, key)}" for key in keys]
-    return listed(told, "and", _MOST_KEYS)
+    then, now = (flat_keys(config.model_dump(mode="json")) for config in (before, after))
+    keys = [key for key in then | now if then.get(key) != now.get(key)]
+    return listed([f"{key} was {_shown(then, key)} and is {_shown(now, key)}" for key in keys], "and", _MOST_KEYS)
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _said(leaves: Mapping[str, Any], key: str) -> str:
-    if key not in leaves:
+def _shown(keys: Mapping[str, Any], key: str) -> str:
+    if key not in keys:
         return "not set"
-    return "null" if leaves[key] is None else str(leaves[key])
+    return "null" if keys[key] is None else str(keys[key])

@@ -1,11 +1,12 @@
-"""Whether runs are compared on equal terms: what they do not have in common though it moves their scores is told beside them."""
+"""Whether runs can be compared, and on equal terms: what they do not have in common though it moves their scores."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from maskwright.errors import listed
+from maskwright.data.record import class_map, split_entries
+from maskwright.errors import RunError, as_typed, listed
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
 
@@ -20,7 +21,8 @@ def judged_by(runs: Sequence[Run]) -> tuple[str, str | None]:
     """
     watched = sorted({run.config.train.monitor for run in runs})
     if len(watched) > 1:
-        return "val_iou", f"Runs were watched by different scores ({listed(watched)}), so IoU on validation chooses between them."
+        scores = f"different scores ({listed(watched)})"
+        return "val_iou", f"Runs were watched by {scores}, so IoU on validation chooses between them."
     losses = {repr(run.config.loss) for run in runs}
     if watched == ["val_loss"] and len(losses) > 1:
         return "val_iou", "Values of different losses cannot be compared, so IoU on validation chooses, not the loss."
@@ -51,11 +53,12 @@ def _budget(runs: Sequence[Run]) -> str | None:
     budgets = {train.budget for train in trains}
     if len(budgets) == 1 and budgets != {None}:
         return None
-    told = []
+    different = []
     for key in ("epochs", "budget", "repeats"):
         values = sorted({str(getattr(train, key)) for train in trains}, key=lambda text: (len(text), text))
-        told += [f"train.{key} ({listed(values, 'and', _NAMED)})"] if len(values) > 1 else []
-    return f"The runs had different budgets: {listed(told)} differ{'s' if len(told) == 1 else ''}." if told else None
+        different += [f"train.{key} ({listed(values, 'and', _NAMED)})"] if len(values) > 1 else []
+    differ = "differs" if len(different) == 1 else "differ"
+    return f"The runs had different budgets: {listed(different)} {differ}." if different else None
 
 
 def _training_images(runs: Sequence[Run]) -> str | None:
@@ -68,17 +71,17 @@ def _training_images(runs: Sequence[Run]) -> str | None:
 
 def _thresholds(named: Named, split: str) -> str | None:
     """Foreground thresholds that are not alike; all tuned on val is one way of settling them."""
-    told: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     hows, values = set(), set()
     for name, runs in named:
         found = [threshold for run in runs if (threshold := run.evaluation(split).get("threshold"))]
         hows |= {threshold["how"] for threshold in found}
         values |= {threshold["value"] for threshold in found}
         if found:
-            told.setdefault(_threshold(found), []).append(name)
+            groups.setdefault(_threshold(found), []).append(name)
     if len(values) < 2 or hows == {"tuned"}:
         return None
-    each = "; ".join(f"{threshold} for {listed(names, 'and', _NAMED)}" for threshold, names in told.items())
+    each = "; ".join(f"{threshold} for {listed(names, 'and', _NAMED)}" for threshold, names in groups.items())
     return f"Foreground thresholds differ: {each}. A difference may come from these."
 
 
@@ -98,3 +101,50 @@ def _widths(counts: Sequence[Sequence[Counts]]) -> str | None:
 def boundary_widths(counts: Sequence[Sequence[Counts]]) -> list[int]:
     """The widths boundary F was counted at, where it was; it can be compared at one."""
     return sorted({one.boundary_width for group in counts for one in group} - {0})
+
+
+def refuse_unfinished(run: Run) -> None:
+    """Stop at a run whose training has not come to its end."""
+    if not run.weights.is_file():
+        fix = f"Finish it first: maskwright train --resume {as_typed(run.root)}"
+        raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")
+
+
+def refuse_other_images(runs: Sequence[Run], split: str) -> None:
+    """Stop where runs have not the same images, masks and classes in a split: names, contents and meaning."""
+    refuse_other_data([(str(run.root), run.data) for run in runs], split)
+
+
+def refuse_other_data(documents: Sequence[tuple[str, dict[str, Any]]], split: str) -> None:
+    """The same of what data.json holds, each by the name of its run."""
+    name, first = documents[0]
+    files = identities(split_entries(first, split))
+    for other, document in documents[1:]:
+        _refuse_other_classes((name, first), (other, document))
+        others = identities(split_entries(document, split))
+        if others == files:
+            continue
+        differ = sorted(image for image in files.keys() | others.keys() if files.get(image) != others.get(image))
+        changed = [image for image in differ if image in files and image in others]
+        how = f"in {listed(differ, 'and', 3)} they differ"
+        if changed == differ:
+            how = f"{listed(differ, 'and', 3)} {'has' if len(differ) == 1 else 'have'} other contents there"
+        fix = "Train them on one data set with one split, or choose another --split."
+        raise RunError(f"runs must have the same {split} images to be compared; {name} has {len(files)} and {other} "
+                       f"{len(others)}, {how}. {fix}")  # fmt: skip
+
+
+def _refuse_other_classes(first: tuple[str, dict[str, Any]], second: tuple[str, dict[str, Any]]) -> None:
+    (name, ours), (other, theirs) = ((name, _meaning(document)) for name, document in (first, second))
+    if ours == theirs:
+        return
+    shown = [listed(classes[0], "and", 6) for classes in (ours, theirs)]
+    if shown[0] == shown[1]:
+        shown = [f"values {list(classes[1])}" for classes in (ours, theirs)]
+    fix = "Only scores of the same classes can be compared."
+    raise RunError(f"runs must have the same classes to be compared; {name} has {shown[0]}, {other} {shown[1]}. {fix}")
+
+
+def _meaning(document: dict[str, Any]) -> tuple[Any, ...]:
+    classes = class_map(document)
+    return classes.names, classes.values, classes.ignore_values, classes.foreground_from, classes.colours
