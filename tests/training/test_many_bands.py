@@ -9,8 +9,8 @@ import pytest
 import tifffile
 
 from maskwright.data.augment import AFTER
-from maskwright.data.checks.signatures import signature
 from maskwright.data.geometry import View, warp_pair
+from maskwright.data.near_duplicates import signature
 from support import TINY, discs, maskwright, picture
 
 

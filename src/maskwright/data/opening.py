@@ -19,8 +19,6 @@ from typing import Any
 import numpy as np
 
 from maskwright.config.data import DataConfig
-from maskwright.data.checks.duplicates import nearly_the_same
-from maskwright.data.checks.signatures import Signature, signature
 from maskwright.data.dataset import IGNORE, SPLITS, Bands, ClassMap, Dataset, Item, Listing, Record
 from maskwright.data.decoding import decoding, map_ahead, quiet
 from maskwright.data.description import described
@@ -28,6 +26,7 @@ from maskwright.data.forms.pictures import CLAIMS
 from maskwright.data.grouping import Near
 from maskwright.data.images import Head
 from maskwright.data.masks import decide_classes, uses_colours, validate_mask_values
+from maskwright.data.near_duplicates import Signature, nearly_the_same, signature
 from maskwright.data.raw import Raw, code_labels, decide_bands, read_heads, read_record
 from maskwright.data.readers import list_records
 from maskwright.data.splits import SplitAssignment, assign_splits, indices_to_split

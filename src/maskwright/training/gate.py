@@ -16,11 +16,11 @@ from maskwright.data.checks.audit import alike_sets, judge, list_tolerantly
 from maskwright.data.checks.duplicates import near_pairs
 from maskwright.data.checks.facts import PairFacts, facts_of, folder_of
 from maskwright.data.checks.findings import CODES, Finding
-from maskwright.data.checks.signatures import Signature
 from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import Record
 from maskwright.data.description import check_command
 from maskwright.data.images import Head
+from maskwright.data.near_duplicates import Signature
 from maskwright.data.opening import Opened, Progress, open_dataset
 from maskwright.data.raw import Raw
 from maskwright.errors import ConfigError, DataError, listed, unknown

@@ -16,14 +16,13 @@ from hypothesis import strategies as st
 
 from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit
-from maskwright.data.checks.duplicates import duplicate_findings, near_pairs, nearly_the_same
+from maskwright.data.checks.duplicates import duplicate_findings, near_pairs
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import Finding
-from maskwright.data.checks.landmarks import turn_between, turned, turned_picture
-from maskwright.data.checks.signatures import check_sum, signature
 from maskwright.data.dataset import Record
 from maskwright.data.grouping import Clusters
 from maskwright.data.images import Head
+from maskwright.data.near_duplicates import check_sum, nearly_the_same, signature, turned, turned_picture
 from maskwright.data.synthetic import GENERATORS
 
 HEIGHT, WIDTH = 120, 160
@@ -421,8 +420,6 @@ def test_turns_of_places_are_turns_of_pictures() -> None:
         rows, columns = turned(np.full(y.shape, turn), y - 2.5, x - 3.0)
         places = rows + (after.shape[0] - 1) / 2, columns + (after.shape[1] - 1) / 2
         assert (after[places[0].astype(int), places[1].astype(int)] == picture).all()
-    for one, two in itertools.product(range(8), repeat=2):
-        assert (turned_picture(turned_picture(picture, turn_between()[one, two]), two) == turned_picture(picture, one)).all()
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12))))

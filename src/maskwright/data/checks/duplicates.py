@@ -9,20 +9,29 @@ A pair is told under the code it belongs to; of pictures that are all alike only
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import CODES, Finding, Repair
-from maskwright.data.checks.likeness import Likeness, likenesses
-from maskwright.data.checks.likeness_words import Kind, kind_of, told
-from maskwright.data.checks.signatures import Signature
 from maskwright.data.grouping import Clusters
+from maskwright.data.near_duplicates import Match, Signature, find_matches
 from maskwright.errors import counted, listed
 
 _SHOWN = 3  # pairs named in the evidence; all are in the details
 _OTHER_MASK = 0.01  # share of the pixels by which masks of nearly equal pictures must differ to be called different
-_CLOSE: tuple[Kind, ...] = ("turned", "copy")  # likenesses in which every pixel has its counterpart
+Kind = Literal["equal", "turned", "copy", "crop", "overlap", "scene"]
+
+# by turn, as near_duplicates.turned_picture numbers them
+TURNS = (
+    "", "turned by 90° to the left", "turned by 180°", "turned by 90° to the right", "mirrored left to right",
+    "mirrored along its diagonal", "mirrored top to bottom", "mirrored along its other diagonal",
+)  # fmt: skip
+_ALL, _SAME_SCALE, _STILL = 0.93, 0.025, 0.02  # share of the overlap; change of scale; shift as share of a side
+_COPY, _RESIZED, _CROP = 0.99, 0.93, 0.8  # correlation of fine details: below, it is a scene a moment later
+_TONE = 0.05  # share by which the mean must differ for a picture to be brighter or darker
+_CLOSE: tuple[Kind, ...] = ("turned", "copy")  # matches in which every pixel has its counterpart
 
 
 @dataclass(frozen=True)
@@ -81,43 +90,14 @@ def near_pairs(facts: Sequence[PairFacts]) -> list[Pair]:
     signatures = [signature for place in places if (signature := facts[place].signature)]
     splits = [facts[place].record.split for place in places]
 
-    def told_of(likeness: Likeness) -> Pair:
-        first, second = places[likeness.first], places[likeness.second]
-        both = signatures[likeness.first], signatures[likeness.second]
-        words = told(likeness, (facts[first].image_file, facts[second].image_file), both)
-        return Pair(first, second, kind_of(likeness, both), words, round(likeness.score, 3))
+    def told_of(match: Match) -> Pair:
+        first, second = places[match.first], places[match.second]
+        both = signatures[match.first], signatures[match.second]
+        words = told(match, (facts[first].image_file, facts[second].image_file), both)
+        return Pair(first, second, kind_of(match, both), words, round(match.score, 3))
 
-    found = [told_of(likeness) for likeness in _joining(signatures, lambda one, two: splits[one] != splits[two])]
+    found = [told_of(match) for match in find_matches(signatures, lambda one, two: splits[one] != splits[two])]
     return sorted(found, key=lambda pair: (pair.first, pair.second))
-
-
-def nearly_the_same(signatures: Sequence[Signature | None]) -> list[list[int]]:
-    """Sets of pictures (by their places) that a split has to keep together: equal, nearly equal or overlapping.
-
-    Pictures without anything on them are left aside, as are those that have no signature.
-    """
-    clusters, first_of = Clusters(), {}
-    places = []
-    for place, signature in enumerate(signatures):
-        if signature is None or signature.blank:
-            continue
-        first = first_of.setdefault(signature.exact, place)
-        if first == place:
-            places.append(place)
-        else:
-            clusters.join(first, place)
-    chosen = [signature for place in places if (signature := signatures[place])]
-    for likeness in _joining(chosen, lambda one, two: False):
-        clusters.join(places[likeness.first], places[likeness.second])
-    return clusters.lists()
-
-
-def _joining(signatures: Sequence[Signature], apart: Callable[[int, int], bool]) -> Iterable[Likeness]:
-    """Likenesses that join what was not joined before, those `apart` (in two splits) and the others each for themselves."""
-    clusters = {True: Clusters(), False: Clusters()}
-    for likeness in likenesses(signatures, lambda one, two: clusters[apart(one, two)].together(one, two)):
-        clusters[apart(likeness.first, likeness.second)].join(likeness.first, likeness.second)
-        yield likeness
 
 
 def _all_equal(facts: Sequence[PairFacts]) -> list[Pair]:
@@ -251,3 +231,72 @@ def _detail(pair: Pair, facts: Sequence[PairFacts]) -> dict[str, object]:
 def _some(sentences: Sequence[str]) -> str:
     more = len(sentences) - _SHOWN
     return "; ".join(sentences[:_SHOWN]) + (f"; and {more:,} more." if more > 0 else ".")
+
+
+def kind_of(match: Match, signatures: tuple[Signature, Signature]) -> Kind:
+    """Which kind of match it is."""
+    moved = max(map(abs, match.shift)) > _STILL
+    if match.overlap < _ALL and moved:
+        return "overlap"
+    if abs(match.scale - 1) > _SAME_SCALE or not match.same_view or moved:
+        return "crop" if match.score >= _CROP else "scene"
+    if match.turn:
+        return "turned"
+    resized = signatures[0].size != signatures[1].size
+    return "copy" if match.score >= (_RESIZED if resized else _COPY) else "scene"
+
+
+def told(match: Match, names: tuple[str, str], signatures: tuple[Signature, Signature]) -> str:
+    """One sentence without its full stop, such as "b.png is a.png turned by 180°"."""
+    (first, second), kind, turned = names, kind_of(match, signatures), TURNS[match.turn]
+    with_turn = f" {turned}" if turned else ""
+    if kind == "scene":
+        return f"{second} shows nearly what {first} shows"
+    if kind == "overlap":
+        moved = _moved(match, signatures[1].size)
+        after = f" ({first} {turned})" if turned else ""
+        return f"{second} overlaps {first} by about {5 * round(20 * match.overlap)} %{moved}{after}"
+    if kind == "crop":
+        return _cropped(match, names, signatures, turned)
+    changes = _changes(match, signatures)
+    return f"{second} is {first}{with_turn}{', ' if with_turn and changes else ' ' if changes else ''}{changes}" + (
+        "" if with_turn or changes else " saved again"
+    )
+
+
+def _cropped(match: Match, names: tuple[str, str], signatures: tuple[Signature, Signature], turned: str) -> str:
+    first, second = names
+    after = f" ({first} {turned})" if turned else ""
+    if not match.same_view:
+        sizes = [signature.size[0] * signature.size[1] for signature in signatures]
+        small, large = (second, first) if sizes[1] <= sizes[0] else (first, second)
+        return f"{small} is cut out of {large}{after}"
+    if abs(match.scale - 1) <= _SAME_SCALE:
+        moved = _moved(match, signatures[1].size)
+        return f"{second} shows what {first}{' ' + turned if turned else ''} shows{moved}"
+    small, large, scale = (second, first, 1 / match.scale) if match.scale > 1 else (first, second, match.scale)
+    return f"{small} shows what {large} shows, cropped to about {100 * scale:.0f} % of its sides{after}"
+
+
+def _moved(match: Match, size: tuple[int, int]) -> str:
+    """The shift in pixels of the second picture; nothing for less than a hundredth."""
+    pixels = [round(abs(share) * side) for share, side in zip(match.shift, size, strict=True)]
+    parts = [(number, word) for number, word in zip(pixels, ("row", "column"), strict=True) if number > 0.01 * max(size)]
+    told = " and ".join(counted(number, word) for number, word in parts)
+    return f", shifted by {told}" if told else ""
+
+
+def _changes(match: Match, signatures: tuple[Signature, Signature]) -> str:
+    """Another size, another brightness."""
+    one, two = signatures
+    upright = one.size if match.turn % 2 == 0 else (one.size[1], one.size[0])
+    changes = [f"resized from {_size(upright)} to {_size(two.size)}"] if upright != two.size else []
+    before, after = float(one.small.mean()), float(two.small.mean())
+    change = (after - before) / max(before, 1.0)
+    if abs(change) >= _TONE:
+        changes.append(f"{'brighter' if change > 0 else 'darker'} by about {abs(change):.0%}")
+    return " and ".join(changes)
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from maskwright.data.checks.signatures import Signature, check_sum, signature
 from maskwright.data.checks.smoothing import apart, lying_between
 from maskwright.data.dataset import Bands, Record
 from maskwright.data.decoding import decoding, open_picture, read_bytes
@@ -21,6 +20,7 @@ from maskwright.data.forms import load_mask
 from maskwright.data.forms.pictures import LoadedMask
 from maskwright.data.images import TURNED, Head, decode_colours, to_uint8, turn
 from maskwright.data.layout import ARRAY_SUFFIXES
+from maskwright.data.near_duplicates import Signature, check_sum, signature
 from maskwright.data.raw import NO_DATA, Raw, compact, read_image, read_raw_image
 from maskwright.errors import DataError
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from string import ascii_lowercase
 
 from maskwright.config.data import DataConfig, MaskValue
-from maskwright.data.checks.duplicates import nearly_the_same
 from maskwright.data.checks.facts import NEARLY_GREY, PairFacts
 from maskwright.data.checks.smoothing import Sorted, sort_values
 from maskwright.data.dataset import ClassMap, Gap, Listing
 from maskwright.data.grouping import Near
 from maskwright.data.masks import known_values, named_classes, uses_colours
+from maskwright.data.near_duplicates import nearly_the_same
 from maskwright.errors import listed
 
 BACKGROUND_NAMES = frozenset({"background", "bg", "back", "none", "nothing", "other", "rest", "outside"})
