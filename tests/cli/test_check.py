@@ -164,6 +164,30 @@ def test_nothing_is_written_unless_asked(halved):
     assert contents(halved) == before and [path.name for path in halved.parent.iterdir()] == ["mine"]
 
 
+def test_folders_that_look_swapped_are_told_first_and_alone(tmp_path):
+    """Grey photographs read as masks had 200 classes, and a note for each."""
+    for index in range(8):
+        drawn = np.zeros((40, 56), np.uint8)
+        drawn[10:20, 10:30] = 1 + index % 2
+        picture(tmp_path / "a" / f"{index}.png", noise(40, 56, index)[..., 0])
+        picture(tmp_path / "b" / f"{index}.png", drawn)
+    told = maskwright("check", tmp_path, "--data.images", "b", "--data.masks", "a")
+    lines = told.out.splitlines()
+    assert told.code == 1 and len(lines) < 15 and not [line for line in lines if line.startswith(("note", "classes"))]
+    assert lines[3].startswith("error    swapped: ") and lines[4].startswith("  images and masks look swapped: ")
+    command = f"maskwright check {tmp_path} --data.images a --data.masks b"
+    assert f"    {command}" in lines
+    assert maskwright(*shlex.split(command)[1:]).code == 0
+
+
+@pytest.mark.parametrize("named", [("images", "images"), ("masks", "masks/")])
+def test_one_folder_named_for_both_is_told_as_that(tmp_path, named):
+    copy_of(data(), tmp_path / "set")
+    (tmp_path / "set" / "pairs.csv").unlink()
+    told = maskwright("check", tmp_path / "set", "--data.images", named[0], "--data.masks", named[1])
+    assert told.code == 2 and "they name the same" in told.sentence and "--data.images images --data.masks masks" in told.sentence
+
+
 # ------------------------------------------------------------------ input errors
 
 

@@ -178,6 +178,13 @@ def test_a_class_in_one_image_only_is_told() -> None:
     assert dealt.explained == {("val", 1), ("test", 1)}
 
 
+def test_what_is_to_be_said_of_several_classes_is_said_once() -> None:
+    """Two hundred classes had two hundred notes."""
+    found = [item(f"image-{n}", pixels=(90, *[10 * (n == 4)] * 5)) for n in range(20)]
+    (note,) = assign_splits(found, SplitConfig(), (), ("wall", "a", "b", "c", "d", "e")).notes
+    assert note == "5 classes (a, b, c and 2 more) are each in 1 image only, in train: val and test cannot be scored on them"
+
+
 def test_a_class_in_one_group_only_is_told_with_its_images() -> None:
     found = [item(f"image-{n}", group=f"p{n // 4}", pixels=(90, 10 * (n in (4, 5)))) for n in range(40)]
     assert deal(found).notes == ("crack is in 2 images of 1 group only, in train: val and test cannot be scored on it",)

@@ -58,6 +58,8 @@ def find_images_and_masks(root: Path, images: str | None = None, masks: str | No
         same = set(ours.paths) & set(theirs.paths)
         if same == set(ours.paths) == set(theirs.paths):  # one folder with both
             found = _by_all_readings(root, reading)
+            if found is None:
+                raise DataError(_same_folder(root, images))
         else:  # what one of them names more narrowly is not the other
             narrow = theirs if len(theirs.paths) < len(ours.paths) else ours
             ours, theirs = (
@@ -261,6 +263,19 @@ def _ambiguous(root: Path, found: Sequence[Found]) -> str:
     kind, names = ("masks", masks) if len(masks) > 1 else ("images", sorted({one.images.pattern for one in found}))
     fix = f"Name the two that belong together: {' or '.join(sorted(one.flags for one in found))}"
     return f"`{root}` must hold one folder of {kind}; got {listed(names)}. {fix}"
+
+
+def _same_folder(root: Path, named: str) -> str:
+    """That one folder was named for both and does not hold both."""
+    folders = role_folders(root)
+    if {"images", "masks"} <= folders.keys():
+        hint = f"Say {as_typed('--data.images', folders['images'].name, '--data.masks', folders['masks'].name)}."
+    else:
+        hint = f"Name the folder of the masks with --data.masks, or a pattern for each, such as '{named}/*_mask.png'."
+    return (
+        "`data.images` and `data.masks` must name two folders, or one that holds both images and masks; "
+        f"they name the same, {root / named}, in which nothing tells images from masks. {hint}"
+    )
 
 
 def _not_recognised(root: Path, reading: Reading) -> str:

@@ -19,7 +19,7 @@ from maskwright.config.data import SplitConfig
 from maskwright.data.dataset import SPLITS, Item, Record, SplitInfo
 from maskwright.data.grouping import EACH_ALONE, Grouping, Near, grouping_notes, groupings
 from maskwright.data.split_assignment import Groups, assign_groups
-from maskwright.errors import DataError, listed
+from maskwright.errors import DataError, counted, listed
 
 _FAIR = 1 / 3  # of the images a side was to have: with less, groups nobody named are given up
 _UNEVEN = 0.25  # image counts further than this from what was asked are reported
@@ -222,7 +222,7 @@ def _scarce_classes(
     pool: Sequence[Item], sides: Sequence[str], splits: Sequence[str], groups: Sequence[str], names: Sequence[str]
 ) -> tuple[list[str], frozenset[tuple[str, int]]]:
     """Classes in fewer groups than there are sides, in words; and which splits lack which of them."""
-    notes: list[str] = []
+    notes: dict[str, list[str]] = defaultdict(list)  # the classes of which one thing is to be said
     explained: set[tuple[str, int]] = set()
     all_sides = set(sides)
     present = [split for split in SPLITS if split in splits]
@@ -234,8 +234,8 @@ def _scarce_classes(
         having = [split for split in present if any(splits[index] == split for index in holding)]
         lacking = [split for split in present if split not in having]
         explained |= {(split, label) for split in lacking}
-        grouped = f" of {_counted(num_groups, 'group')}" if num_groups < len(holding) else ""
-        detail = f"{_name(names, label)} is in {_counted(len(holding), 'image')}{grouped} only, in {listed(having)}"
+        grouped = f" of {counted(num_groups, 'group')}" if num_groups < len(holding) else ""
+        detail = f"in {counted(len(holding), 'image')}{grouped} only, in {listed(having)}"
         tails = (
             [f"{listed([split for split in lacking if split != 'train'])} cannot be scored on it"]
             if set(lacking) - {"train"}
@@ -244,8 +244,16 @@ def _scarce_classes(
         tails += ["it cannot be learned"] if "train" in lacking else []
         if len(all_sides) > len(present):
             tails.append(f"of the {len(all_sides) - ('test' in all_sides)} folds some cannot be scored on it")
-        notes.append(f"{detail}: {listed(tails)}")
-    return notes, frozenset(explained)
+        notes[f"{detail}: {listed(tails)}"].append(_name(names, label))
+    return [_of_classes(some, detail) for detail, some in notes.items()], frozenset(explained)
+
+
+def _of_classes(names: Sequence[str], detail: str) -> str:
+    """A note on one class, or on several at once."""
+    if len(names) == 1:
+        return f"{names[0]} is {detail}"
+    detail = detail.replace("scored on it", "scored on them").replace("it cannot be learned", "they cannot be learned")
+    return f"{len(names)} classes ({listed(names, limit=3)}) are each {detail}"
 
 
 def _uneven(splits: Sequence[str], asked: dict[str, int], config: SplitConfig) -> list[str]:
@@ -255,7 +263,7 @@ def _uneven(splits: Sequence[str], asked: dict[str, int], config: SplitConfig) -
         wanted[_split_of(side, config)] += number
     got = Counter(splits)
     detail = [
-        f"{split} has {_counted(got[split], 'image')}, {number} asked for"
+        f"{split} has {counted(got[split], 'image')}, {number} asked for"
         for split, number in wanted.items()
         if abs(got[split] - number) > max(1.0, _UNEVEN * number)
     ]
@@ -283,7 +291,3 @@ def _poor_classes(
 
 def _name(names: Sequence[str], label: int) -> str:
     return names[label] if names else f"class {label}"
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'s' if number != 1 else ''}"

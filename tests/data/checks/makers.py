@@ -103,6 +103,24 @@ SPLIT = [f"{name},{split}" for name, split in zip(NAMES[:8], ["train"] * 4 + ["v
 # ------------------------------------------------------------------ files
 
 
+def as_they_are(root: Path) -> None:
+    pass
+
+
+def all_grey(root: Path) -> None:
+    for index, name in enumerate(NAMES[:8]):
+        write(root / "images" / f"{name}.png", image(index)[..., 0])
+
+
+def of_few_tones(root: Path) -> None:
+    for index, name in enumerate(NAMES[:8]):
+        write(root / "images" / f"{name}.png", image(index) // 64 * 64)
+
+
+def columns_exchanged(root: Path) -> None:
+    listed(SPLIT, "mask,image,split")(root)
+
+
 def truncated(root: Path) -> None:
     path = root / "images" / "cedar.png"
     path.write_bytes(path.read_bytes()[:-200])

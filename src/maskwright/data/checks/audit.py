@@ -56,6 +56,8 @@ def audit(config: DataConfig, progress: Progress | None = None, cheap_only: bool
     near = [] if cheap_only and not _deals(listing, config) else near_pairs(facts)
     survey = settle(Survey(config, listing, root, tuple(facts), None, gaps, troubles), near)
     findings = judge(survey, None if cheap_only else near)
+    if any(finding.code == "swapped" for finding in findings):
+        survey = replace(survey, classes=None, notes=())
     classes = survey.classes
     return Audit(
         root=str(config.root),
@@ -80,6 +82,8 @@ def audit(config: DataConfig, progress: Progress | None = None, cheap_only: bool
 
 def judge(survey: Survey, near: Sequence[Pair] | None = None) -> tuple[Finding, ...]:
     """Ask every rule, and for duplicates; errors come first. Without `near`, near-duplicates are left aside."""
+    if exchanged := rules_files.swapped(survey):
+        return tuple(exchanged)  # whatever else is found is found because of it
     found = [finding for rule in RULES for finding in rule(survey)]
     told = {finding.code for finding in found}
     named = {record.split for record in survey.listing.records if record.split}

@@ -19,7 +19,7 @@ from maskwright.data.decoding import decoding, open_picture, read_bytes
 from maskwright.data.forms import load_mask
 from maskwright.data.forms.pictures import LoadedMask
 from maskwright.data.images import TURNED, Head, decode_colours, to_uint8, turn
-from maskwright.data.layout import ARRAY_SUFFIXES
+from maskwright.data.layout import ARRAY_SUFFIXES, SPLIT_NAMES
 from maskwright.data.near_duplicates import Signature, check_sum, signature
 from maskwright.data.raw import NO_DATA, Raw, compact, read_image, read_raw_image
 from maskwright.errors import DataError
@@ -59,6 +59,7 @@ class PairFacts:
     edges: tuple[float, float] | None = None  # how well the mask follows the image as it is, and turned by the image's EXIF
     signature: Signature | None = None  # of the decoded image, for finding duplicates
     constant: bool = False  # the image has one colour
+    num_tones: int = 256  # of the image, any band's: those that hold nearly all of it
     num_not_finite: int = 0  # pixels of a picture (not a raster, which may name them nodata) that are no numbers
 
     @property
@@ -140,6 +141,17 @@ def folder_of(root: str | None) -> Path:
     return path.parent if path.is_file() else path
 
 
+def pair_folders(records: Sequence[Record], root: Path) -> tuple[str, str] | None:
+    """The two folders all pairs lie in; None where folders tell more than that, such as splits."""
+    places = [{record.image.parent for record in records}, {record.mask.parent for record in records}]
+    if any(len(some) != 1 for some in places) or places[0] == places[1]:
+        return None
+    images, masks = (Path(os.path.relpath(some.pop(), root)) for some in places)
+    if any(part.lower() in SPLIT_NAMES or part in ("..", "") for part in (*images.parts, *masks.parts)):
+        return None
+    return images.as_posix(), masks.as_posix()
+
+
 def name_in(root: Path, path: Path) -> str:
     """A file's name inside the data set."""
     text, start = str(path), f"{root}{os.sep}"
@@ -184,6 +196,7 @@ def _facts(
         edges=_edges(image, mask, head, told),
         signature=signed,
         constant=_constant(image),
+        num_tones=_num_tones(image),
         num_not_finite=dict(zip(mask.values, mask.pixels, strict=True)).get(NO_DATA, 0) if record.form.kind != "raster" else 0,
     )  # fmt: skip
 
@@ -341,6 +354,13 @@ def _constant(image: np.ndarray) -> bool:
     """Whether all pixels are alike; a coarse grid tells most images apart at once."""
     first = image[0, 0]
     return bool((image[::16, ::16] == first).all() and (image == first).all())
+
+
+def _num_tones(image: np.ndarray) -> int:
+    """How many tones hold nearly all of an image, by a coarse grid of its pixels: a few in drawings and masks."""
+    steps = [max(1, side // 64) for side in image.shape[:2]]
+    counts = np.sort(np.bincount(image[:: steps[0], :: steps[1]].ravel(), minlength=256))[::-1]
+    return int(np.searchsorted(counts.cumsum(), 0.95 * counts.sum())) + 1
 
 
 def _values_hash(mask: _Mask, counts: dict[int, int]) -> str:

@@ -81,6 +81,7 @@ class Finding:
 
 CODES: dict[str, Code] = {
     # files
+    "swapped": Code("error", "images and masks that look swapped"),
     "unreadable": Code("error", "files that cannot be read whole"),
     "unpaired": Code("error", "images or masks without a partner"),
     "unlisted": Code("error", "parts of the listing that say nothing usable"),

@@ -5,15 +5,43 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from maskwright.data.checks.facts import PairFacts, name_in
-from maskwright.data.checks.findings import Finding, Repair
+from maskwright.data.checks.facts import PairFacts, name_in, pair_folders
+from maskwright.data.checks.findings import Answer, Finding, Repair
 from maskwright.data.checks.repair_operations import same_aspect
 from maskwright.data.checks.survey import Survey, mask_files
 from maskwright.data.dataset import Gap
 from maskwright.data.images import TURNED
 from maskwright.errors import counted, listed
 
+_MOST = 0.8  # of the pairs look swapped
+_MANY_VALUES, _FEW_TONES = 64, 16  # in a mask: more are no classes; in an image: fewer are no photograph
+_OTHERS = 0.5  # of a mask's pixels have none of its most frequent values: in a drawn one, whatever JPEG did, few have
 _PLAINLY = 1.5  # a turned mask follows the image's edges so much better than the mask as it is
+
+
+def swapped(survey: Survey) -> list[Finding]:
+    """Photographs where the masks should be, and pictures of a few values where the photographs should be."""
+    found = [facts for facts in survey.readable if facts.num_tones <= _FEW_TONES and _is_photograph(facts)]
+    if not found or len(found) < _MOST * len(survey.facts):
+        return []
+    values, tones = min(facts.num_values for facts in found), max(facts.num_tones for facts in found)
+    evidence = (
+        f"images and masks look swapped: the masks hold {values:,} values and more each, as photographs do, the images "
+        f"{tones if tones < 2 else f'no more than {tones}'}, as masks do."
+    )
+    named = survey.config.images, survey.config.masks
+    folders = named if all(named) else pair_folders(survey.listing.records, survey.root)
+    answers = (Answer("name them the other way round", {"images": folders[1], "masks": folders[0]}),) if folders else ()
+    csv = "Exchange the columns `image` and `mask` of the list." if survey.listing.reader == "csv" else ""
+    repair = Repair("leave-out", {}, "", csv or "Are images and masks named the wrong way round?", () if csv else answers)
+    return [Finding("swapped", mask_files(found), evidence, "error", repair, {"values": values, "tones": tones})]
+
+
+def _is_photograph(facts: PairFacts) -> bool:
+    """Whether a mask holds many values, and none of them much of it; one may be a frame's black or a sky's white."""
+    most, *others = sorted(facts.values.values(), reverse=True) or [0]
+    pixels = facts.mask_size[0] * facts.mask_size[1] - most if facts.mask_size else 0
+    return facts.num_values > _MANY_VALUES and pixels - sum(others[:_FEW_TONES]) > _OTHERS * pixels
 
 
 def unreadable(survey: Survey) -> list[Finding]:

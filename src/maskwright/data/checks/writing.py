@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from maskwright.config.data import DataConfig
+from maskwright.data.checks.facts import pair_folders
 from maskwright.data.checks.findings import Audit
-from maskwright.data.dataset import ClassMap, Record
+from maskwright.data.dataset import ClassMap
 from maskwright.data.description import FILE, description_file
-from maskwright.data.layout import SPLIT_NAMES
 from maskwright.errors import DataError, one_line
 from maskwright.files import write_text
 
@@ -42,7 +41,7 @@ def description(audit: Audit, config: DataConfig) -> str:
     """The text of dataset.yaml: each key with why it is so."""
     parts = ["# What this data set is, written by `maskwright check --write`; keys are those of `data:` in a configuration."]
     parts.append(_key("reader", audit.reader, audit.reason))
-    folders = _folders(audit.records, Path(config.root or "")) if audit.reader == "folders" else None
+    folders = pair_folders(audit.records, Path(config.root or "")) if audit.reader == "folders" else None
     if folders:
         parts += [_key("images", folders[0], "where the images are"), _key("masks", folders[1], "where the masks are")]
     said = [key for key in _OTHERS if key in config.model_fields_set and getattr(config, key) is not None]
@@ -55,17 +54,6 @@ def description(audit: Audit, config: DataConfig) -> str:
 def _key(name: str, value: Any, why: str) -> str:
     text = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=1000).rstrip()
     return f"\n# {one_line(why)}\n{text}"
-
-
-def _folders(records: tuple[Record, ...], root: Path) -> tuple[str, str] | None:
-    """The two folders all pairs lie in; None where folders tell more than that, such as splits."""
-    places = [{record.image.parent for record in records}, {record.mask.parent for record in records}]
-    if any(len(some) != 1 for some in places) or places[0] == places[1]:
-        return None
-    images, masks = (Path(os.path.relpath(some.pop(), root)) for some in places)
-    if any(part.lower() in SPLIT_NAMES or part in ("..", "") for part in (*images.parts, *masks.parts)):
-        return None
-    return images.as_posix(), masks.as_posix()
 
 
 def _classes(classes: ClassMap, config: DataConfig) -> list[str]:
