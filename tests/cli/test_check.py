@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from maskwright.cli.check import _without_root
-from maskwright.data.checks.telling import name_of_copy
+from maskwright.data.checks.findings import name_of_copy
 from support import TINY, Outcome, copy_of, data, maskwright, noise, picture
 
 
@@ -69,13 +69,13 @@ def test_at_most_four_files_are_named(mine):
     )
 
 
-def test_a_question_without_commands_asks_to_mend_the_files(mine):
+def test_a_question_without_commands_asks_to_fix_the_files(mine):
     for number in range(2):
         picture(mine / "masks" / f"mask-{number}.png", np.zeros((40, 80), np.uint8))
     asked = maskwright("check", mine)
     lines = asked.out.splitlines()
     assert any(line.startswith("question size-mismatch: ") for line in lines)
-    assert lines[-1] == "1 error; mend the files, then check again"
+    assert lines[-1] == "1 error; fix the files, then check again"
 
 
 def test_a_question_is_asked_and_a_flag_answers_it(mine):
@@ -86,7 +86,7 @@ def test_a_question_is_asked_and_a_flag_answers_it(mine):
     lines = asked.out.splitlines()
     assert asked.code == 1 and "question unclear-classes: Which class is each value?" in lines
     assert f"    maskwright check {mine} --data.classes '{{class_a: 37, class_b: 190}}'" in lines
-    assert lines[-1].endswith("answer the questions above with the commands below them, or mend the files, then check again")
+    assert lines[-1].endswith("answer the questions above with the commands below them, or fix the files, then check again")
     flags = ("--data.classes", "{ground: 37, piece: 190}")
     answered = maskwright("check", mine, *flags)
     assert answered.code == 0

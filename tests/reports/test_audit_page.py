@@ -19,7 +19,7 @@ from report_making import LIMIT, Page
 from maskwright.config.data import DataConfig
 from maskwright.config.typed import flags_of
 from maskwright.data.checks.audit import audit
-from maskwright.data.checks.findings import CODES, Audit, Finding, Repair, grave_first
+from maskwright.data.checks.findings import CODES, Audit, Finding, Repair, by_severity
 from maskwright.errors import UsageError
 from maskwright.reports import audit_page
 from maskwright.reports.audit_examples import examples_of, sheet
@@ -250,7 +250,7 @@ def test_the_verdict_and_the_next_step_follow_from_the_findings(clean: tuple[Aud
         assert next_step(replace(found, findings=several), config)[1] == "maskwright check 'my set'"
     assert next_step(replace(found, findings=(ask,)), config)[0] == "Mend the files, and check again:"
     assert verdict(replace(found, findings=(), num_images=0))[0].startswith("This can’t be trained on")
-    warned = grave_first([Finding("empty-masks", ("m.png",), "e.", "warning"), Finding("near-leak", ("a", "b"), "e.", "warning")])
+    warned = by_severity([Finding("empty-masks", ("m.png",), "e.", "warning"), Finding("near-leak", ("a", "b"), "e.", "warning")])
     assert verdict(replace(found, findings=warned))[1] == "First to look at: nearly the same picture in two splits (2 files)."
 
 

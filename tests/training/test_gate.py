@@ -101,7 +101,7 @@ def test_what_cannot_be_read_cannot_be_allowed(mine, tmp_path):
     (mine / "masks" / "mask-2.png").write_bytes(b"")
     sentence = train(mine, tmp_path / "run", "--allow", "unreadable").sentence
     assert "got an empty file" in sentence and "What cannot be read cannot be allowed either." in sentence
-    assert f" maskwright check {mine} tells more, and what can be mended in a copy." in sentence
+    assert f" maskwright check {mine} tells more, and what can be fixed in a copy." in sentence
 
 
 def test_many_alike_problems_are_told_by_four_and_a_line_on_what_to_do(mine, tmp_path):
@@ -111,7 +111,7 @@ def test_many_alike_problems_are_told_by_four_and_a_line_on_what_to_do(mine, tmp
     lines = outcome.err.splitlines()
     assert outcome.code == 2 and lines[0] == "maskwright: 8 pairs cannot be used:" and len(lines) == 7
     assert lines[5] == "  and 4 more."
-    assert lines[6] == f"maskwright check {mine} tells more, and what can be mended in a copy."
+    assert lines[6] == f"maskwright check {mine} tells more, and what can be fixed in a copy."
 
 
 @pytest.mark.parametrize("allow", [(), ("--allow", "zero-255")], ids=["", "allowed"])

@@ -55,7 +55,7 @@ def check(
     from maskwright.config.files import load_config
     from maskwright.config.flags import parse_overrides
     from maskwright.data.checks.audit import audit
-    from maskwright.data.checks.telling import is_command, told
+    from maskwright.data.checks.findings import format_audit, is_command
 
     words = [*([data] if data else []), *keys]
     root = words.pop(0) if words and not words[0].startswith("-") else None
@@ -78,7 +78,7 @@ def check(
         document["description"] = str(path)
         done.append(f"description in {path}")
     if not json:
-        for line in told(found):
+        for line in format_audit(found):
             say_wrapped(line, is_command(line))
     if fix:
         from maskwright.data.checks.repair import fix as repair
@@ -116,7 +116,7 @@ def _refuse_early(config: DataConfig, html: str | None, fix: str | None, leave: 
 
 def next_step(audit: Audit, root: str, flags: Sequence[str], fixed: str | None) -> tuple[str, str]:
     """The last line: how it stands, and what to type next, with the flags that were given."""
-    from maskwright.data.checks.telling import name_of_copy
+    from maskwright.data.checks.findings import name_of_copy
     from maskwright.errors import as_typed
 
     more = f" {as_typed(*flags)}" if flags else ""
@@ -129,11 +129,11 @@ def next_step(audit: Audit, root: str, flags: Sequence[str], fixed: str | None) 
     errors = audit.errors
     number = f"{len(errors)} {'error' if len(errors) == 1 else 'errors'}"
     if any(finding.proposal is None for finding in errors):
-        return f"{number}; mend what is named above, then:", f"maskwright check {as_typed(root)}{more}"
+        return f"{number}; fix what is named above, then:", f"maskwright check {as_typed(root)}{more}"
     questions = [finding.proposal for finding in errors if finding.proposal and finding.proposal.question]
     if questions:
         commands = any(proposal.answers for proposal in questions)
-        ways = "answer the questions above with the commands below them, or mend the files" if commands else "mend the files"
+        ways = "answer the questions above with the commands below them, or fix the files" if commands else "fix the files"
         return f"{number}; {ways}, then check again", ""
     asked = [finding.code for finding in audit.findings if finding.proposal and finding.proposal.question]
     leave = "".join(f" --leave {code}" for code in dict.fromkeys(asked))

@@ -166,9 +166,7 @@ def nearly_the_same(signatures: Sequence[Signature | None]) -> list[list[int]]:
     return clusters.lists()
 
 
-def find_matches(
-    signatures: Sequence[Signature], apart: Callable[[int, int], bool] = lambda one, two: False
-) -> Iterator[Match]:
+def find_matches(signatures: Sequence[Signature], apart: Callable[[int, int], bool] = lambda one, two: False) -> Iterator[Match]:
     """Matches that join what was not joined before, likelier ones first.
 
     Pairs that are `apart` (in two splits) are joined for themselves, and the others for themselves.

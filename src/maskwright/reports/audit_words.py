@@ -11,9 +11,8 @@ from markupsafe import Markup, escape
 
 from maskwright.config.data import DataConfig
 from maskwright.config.typed import command_on
-from maskwright.data.checks.findings import CODES, Audit, Finding
+from maskwright.data.checks.findings import CODES, Audit, Finding, format_ranges, name_of_copy
 from maskwright.data.checks.repair_operations import OF_VALUES
-from maskwright.data.checks.telling import format_ranges, name_of_copy
 from maskwright.errors import listed
 from maskwright.reports.wording import PERCENT, counted, elide_hashes, share
 

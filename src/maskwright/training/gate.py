@@ -126,4 +126,4 @@ def _hint(config: Config, told: str) -> str:
         return ""
     more = " What cannot be read cannot be allowed either." if config.train.allow else ""
     line = "\n" if "\n" in told else " "
-    return f"{more}{line}{check_command(config.data)} tells more, and what can be mended in a copy."
+    return f"{more}{line}{check_command(config.data)} tells more, and what can be fixed in a copy."

@@ -45,7 +45,7 @@ def test_an_answered_question_is_done(make_set: MakeSet, out: Path) -> None:
 def test_an_error_without_a_repair_stops_unless_left(make_set: MakeSet, out: Path) -> None:
     root = make_set(2)
     deep = finding("mixed-depth", None, ["images/000.png"])
-    with pytest.raises(RepairQuestion, match="`mixed-depth` must be mended by hand: evidence of mixed-depth"):
+    with pytest.raises(RepairQuestion, match="`mixed-depth` must be fixed by hand: evidence of mixed-depth"):
         repaired(root, out, deep)
     assert repaired(root, out, deep, leave=("mixed-depth",)).num_images == 2
 

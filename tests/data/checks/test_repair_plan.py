@@ -113,8 +113,8 @@ def test_where_a_question_is_all_there_is_no_command_that_repairs_the_rest() -> 
 
 def test_all_questions_are_told_at_once() -> None:
     asked = questions(SWAP, COLOURS, finding("mixed-depth"))
-    assert [told.partition(":")[0] for told in asked] == ["`inverted`", "`colour-masks`", "`mixed-depth` must be mended by hand"]
-    assert asked[2] == "`mixed-depth` must be mended by hand: evidence of mixed-depth (masks/a.png)."
+    assert [told.partition(":")[0] for told in asked] == ["`inverted`", "`colour-masks`", "`mixed-depth` must be fixed by hand"]
+    assert asked[2] == "`mixed-depth` must be fixed by hand: evidence of mixed-depth (masks/a.png)."
     with pytest.raises(RepairQuestion, match=r"--fix OUT --leave groups --leave inverted --leave mixed-depth$"):
         plan(SWAP, finding("mixed-depth"), finding("offset", "resize-mask"), leave=("groups",))
     with pytest.raises(RepairQuestion) as refused:  # what nobody can read cannot be written anew
@@ -171,7 +171,7 @@ def test_an_answer_that_leaves_a_colour_open_is_none(config: dict[str, object]) 
 def test_several_classes_are_not_cut_in_two() -> None:
     audit = Audit(str(ROOT), "", "", 1, {}, (), (), "", (finding("smoothed", "threshold", at=128),),
                   records=(Record("a", ROOT / "images/a.png", ROOT / "masks/a.png"),))  # fmt: skip
-    with pytest.raises(RepairQuestion, match="`smoothed` must be mended by hand"):
+    with pytest.raises(RepairQuestion, match="`smoothed` must be fixed by hand"):
         plan_repairs(audit, DataConfig(), (), {0: 0, 1: 1, 2: 2})
     assert plan_repairs(audit, DataConfig(), (), {255: 0, 0: 1}).steps[0][0].values == {"at": 128, "low": 1, "high": 0}
 

@@ -1,4 +1,4 @@
-"""The audit: list tolerantly, look at every pair once on all cores, settle what can be settled, ask every rule.
+"""The audit: list tolerantly, look at every pair once on all cores, decide classes and splits, ask every rule.
 
     audit = audit(config.data)
     audit.clean, [finding.code for finding in audit.findings]
@@ -19,7 +19,7 @@ from maskwright.config.data import DataConfig
 from maskwright.data.checks import rules_files, rules_images, rules_masks, rules_meaning, rules_set
 from maskwright.data.checks.duplicates import Pair, duplicate_findings, equal_pairs, near_pairs
 from maskwright.data.checks.facts import PairFacts, folder_of, look
-from maskwright.data.checks.findings import Audit, Finding, grave_first
+from maskwright.data.checks.findings import Audit, Finding, by_severity
 from maskwright.data.checks.rules_set import class_shares
 from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import IGNORE, RGB, SPLITS, Bands, ClassMap, Gap, Item, Listing, PartialListing
@@ -54,7 +54,7 @@ def audit(config: DataConfig, progress: Progress | None = None, cheap_only: bool
     facts = _look_at_all(config, listing, root, None if troubles else bands, heads, progress)
     # looked for once, before dealing, which keeps together what is nearly the same
     near = [] if cheap_only and not _deals(listing, config) else near_pairs(facts)
-    survey = settle(Survey(config, listing, root, tuple(facts), None, gaps, troubles), near)
+    survey = _resolve(Survey(config, listing, root, tuple(facts), None, gaps, troubles), near)
     findings = judge(survey, None if cheap_only else near)
     if any(finding.code == "swapped" for finding in findings):
         survey = replace(survey, classes=None, notes=())
@@ -88,7 +88,7 @@ def judge(survey: Survey, near: Sequence[Pair] | None = None) -> tuple[Finding, 
     told = {finding.code for finding in found}
     named = {record.split for record in survey.listing.records if record.split}
     doubles = duplicate_findings(survey.facts, near is None, named, near, survey.groups)
-    return grave_first([*found, *(finding for finding in doubles if finding.code not in told)])
+    return by_severity([*found, *(finding for finding in doubles if finding.code not in told)])
 
 
 def list_tolerantly(config: DataConfig) -> tuple[DataConfig, Listing, tuple[Gap, ...]]:
@@ -103,8 +103,8 @@ def list_tolerantly(config: DataConfig) -> tuple[DataConfig, Listing, tuple[Gap,
     return config, as_colours(config, listing), gaps
 
 
-def settle(survey: Survey, near: Sequence[Pair] = ()) -> Survey:
-    """Classes and splits, where they can be settled; where not, the sentence why."""
+def _resolve(survey: Survey, near: Sequence[Pair] = ()) -> Survey:
+    """Classes and splits, where they can be decided; where not, the sentence why."""
     troubles = dict(survey.troubles)
     classes = None
     if survey.valued:

@@ -90,13 +90,13 @@ def near_pairs(facts: Sequence[PairFacts]) -> list[Pair]:
     signatures = [signature for place in places if (signature := facts[place].signature)]
     splits = [facts[place].record.split for place in places]
 
-    def told_of(match: Match) -> Pair:
+    def pair_of(match: Match) -> Pair:
         first, second = places[match.first], places[match.second]
         both = signatures[match.first], signatures[match.second]
-        words = told(match, (facts[first].image_file, facts[second].image_file), both)
+        words = describe(match, (facts[first].image_file, facts[second].image_file), both)
         return Pair(first, second, kind_of(match, both), words, round(match.score, 3))
 
-    found = [told_of(match) for match in find_matches(signatures, lambda one, two: splits[one] != splits[two])]
+    found = [pair_of(match) for match in find_matches(signatures, lambda one, two: splits[one] != splits[two])]
     return sorted(found, key=lambda pair: (pair.first, pair.second))
 
 
@@ -246,7 +246,7 @@ def kind_of(match: Match, signatures: tuple[Signature, Signature]) -> Kind:
     return "copy" if match.score >= (_RESIZED if resized else _COPY) else "scene"
 
 
-def told(match: Match, names: tuple[str, str], signatures: tuple[Signature, Signature]) -> str:
+def describe(match: Match, names: tuple[str, str], signatures: tuple[Signature, Signature]) -> str:
     """One sentence without its full stop, such as "b.png is a.png turned by 180°"."""
     (first, second), kind, turned = names, kind_of(match, signatures), TURNS[match.turn]
     with_turn = f" {turned}" if turned else ""

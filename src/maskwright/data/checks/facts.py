@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,6 @@ from maskwright.data.raw import NO_DATA, Raw, compact, read_image, read_raw_imag
 from maskwright.errors import DataError
 
 NEARLY_GREY = 40  # colours whose channels differ by less are greys that JPEG has tinted
-_PNG, _INDEXED = b"\x89PNG\r\n\x1a\n", b"\x03"
 _KEPT_VALUES = 256
 _FEW_VALUES = 64  # more are no classes, and what touches what says nothing
 _ROWS_COMPARED = 128  # with the next one, of a large mask
@@ -205,9 +203,6 @@ def mask_head(record: Record) -> MaskHead:
     """Size as stored, EXIF orientation and palette of a mask's picture; zeros where it is no picture."""
     if record.form.kind not in ("picture", "colour"):
         return MaskHead((0, 0))
-    plain = _plain_png(record.mask)
-    if plain is not None:
-        return plain
     try:
         with open_picture(record.mask, record.mask, "mask") as image:
             palette = image.getpalette("RGB") if image.mode in ("P", "PA") else None
@@ -220,26 +215,6 @@ def mask_head(record: Record) -> MaskHead:
             )
     except DataError:
         return MaskHead((0, 0))
-
-
-def _plain_png(path: Path) -> MaskHead | None:
-    """The head of a PNG that has neither palette nor EXIF, in a fifth of the time; None for any other file."""
-    try:
-        start = read_bytes(path, 4096)
-    except DataError:
-        return None
-    if not start.startswith(_PNG) or start[25:26] == _INDEXED:
-        return None
-    place = len(_PNG)
-    while place + 8 <= len(start):
-        kind = start[place + 4 : place + 8]
-        if kind == b"IDAT":  # all that is said of the picture stands before its pixels
-            width, height = struct.unpack(">II", start[16:24])
-            return MaskHead((height, width))
-        if kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):  # some programs keep EXIF as text
-            return None
-        place += 12 + int.from_bytes(start[place : place + 4], "big")
-    return None
 
 
 def _read_mask(record: Record, image: np.ndarray | None, valid: np.ndarray | None, named: Sequence[int]) -> _Mask:

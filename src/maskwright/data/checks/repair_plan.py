@@ -208,7 +208,7 @@ def _question(finding: Finding, audit: Audit) -> list[str]:
         if finding.severity != "error":
             return []
         files = f" ({listed(finding.files)})" if finding.files else ""
-        return [f"`{finding.code}` must be mended by hand: {finding.evidence.rstrip('.')}{files}."]
+        return [f"`{finding.code}` must be fixed by hand: {finding.evidence.rstrip('.')}{files}."]
     answers = [f"\n    {answer.told}:\n      {audit.command(**answer.keys)}" for answer in proposal.answers]
     return [f"`{finding.code}`: {proposal.question.strip()}{''.join(answers)}"]
 

@@ -127,7 +127,7 @@ def off_by_one(survey: Survey) -> list[Finding]:
     details = {"labels": labels}
     files = mask_files(survey.valued)
     if survey.named is None and len(labels) > 1:
-        evidence = f"masks hold {survey.told_all(labels)} and never 0, which stands for the first class."
+        evidence = f"masks hold {survey.format_values(labels)} and never 0, which stands for the first class."
         answers = (Answer("if they do", {"classes": survey.named_with(labels)}),)
         repair = Repair("remap", {"table": table}, "", "Do the labels begin at 1?", answers)
         return [Finding("off-by-one", files, evidence, "error", repair, details)]
@@ -149,7 +149,7 @@ def one_class(survey: Survey) -> list[Finding]:
         at = survey.config.foreground_from
         if any(value < at for value in survey.totals) and any(value >= at for value in survey.totals):
             return []
-    only = survey.told_all(survey.labels) if survey.labels else "values that are ignored"
+    only = survey.format_values(survey.labels) if survey.labels else "values that are ignored"
     evidence = f"all {counted(len(survey.valued), 'mask')} hold only {only}: there is nothing to tell apart."
     return [Finding("one-class", mask_files(survey.valued), evidence, "error", None, {"values": survey.labels})]
 
@@ -167,7 +167,7 @@ def unknown_values(survey: Survey) -> list[Finding]:
     found = [facts for facts in survey.valued if any(value in facts.values for value in odd)]
     pixels = sum(survey.totals[value] for value in odd)
     evidence = (
-        f"{survey.told_all(odd)} {'is' if len(odd) == 1 else 'are'} no class and not ignored: "
+        f"{survey.format_values(odd)} {'is' if len(odd) == 1 else 'are'} no class and not ignored: "
         f"{counted(pixels, 'pixel')} in {counted(len(found), 'mask')}."
     )
     it, is_it = ("it", "it is") if len(odd) == 1 else ("them", "they are")
@@ -175,10 +175,10 @@ def unknown_values(survey: Survey) -> list[Finding]:
         Answer(f"if {is_it} unlabelled, leave {it} out", {"ignore_index": survey.ignoring(*odd)}),
         Answer(f"if {is_it} {'a class' if len(odd) == 1 else 'classes'}, name {it}", {"classes": survey.named_with(odd)}),
     )
-    question = f"What {'does' if len(odd) == 1 else 'do'} {survey.told_all(odd)} mean?"
+    question = f"What {'does' if len(odd) == 1 else 'do'} {survey.format_values(odd)} mean?"
     table = {survey.written(value): IGNORE for value in odd}
     repair = Repair("colours" if survey.has_colours else "remap", {"table": table}, "", question, answers)
-    details = {"pixels": {survey.told(value): survey.totals[value] for value in odd}}
+    details = {"pixels": {survey.format_value(value): survey.totals[value] for value in odd}}
     return [Finding("unknown-values", mask_files(found), evidence, "error", repair, details)]
 
 
@@ -209,7 +209,7 @@ def unclear_classes(survey: Survey) -> list[Finding]:
             answers.append(Answer(f"if {IGNORE} is a class, too", {"classes": survey.named_with([*survey.labels, IGNORE])}))
         table = {value: label for label, value in enumerate(survey.labels)}
         repair = Repair("remap", {"table": table}, "", "Which class is each value?", tuple(answers))
-    details = {"values": {survey.told(value): survey.totals[value] for value in survey.labels[:256]}}
+    details = {"values": {survey.format_value(value): survey.totals[value] for value in survey.labels[:256]}}
     return [Finding("unclear-classes", mask_files(survey.valued), trouble, "error", repair, details)]
 
 

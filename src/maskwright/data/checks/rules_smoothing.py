@@ -59,17 +59,18 @@ def _mixtures(survey: Survey) -> list[Finding]:
         return []
     pixels = sum(survey.totals[value] for value in mixed)
     word = "colour" if survey.has_colours else "value"
-    told = f"{counted(len(mixed), word)} ({survey.told_all(mixed)})" if len(mixed) > 1 else survey.told_all(mixed)
+    told = f"{counted(len(mixed), word)} ({survey.format_values(mixed)})" if len(mixed) > 1 else survey.format_values(mixed)
     evidence = (
-        f"{told} {'lies' if len(mixed) == 1 else 'lie'} between or near {survey.told_all(classes)}, as soft borders, resizing or "
-        f"JPEG leave them: {survey.share(pixels):.2%} of the pixels, in {len(found)} of {counted(len(survey.valued), 'mask')}."
+        f"{told} {'lies' if len(mixed) == 1 else 'lie'} between or near {survey.format_values(classes)}, as soft borders, "
+        f"resizing or JPEG leave them: {survey.share(pixels):.2%} of the pixels, in {len(found)} of "
+        f"{counted(len(survey.valued), 'mask')}."
     ) if mixed else _tint(found)  # fmt: skip
-    details = {"mixed": {survey.told(value): survey.totals[value] for value in mixed[:IGNORE]}, "pixels": pixels}
+    details = {"mixed": {survey.format_value(value): survey.totals[value] for value in mixed[:IGNORE]}, "pixels": pixels}
     code = "lossy-masks" if mixed and survey.named is None and all(is_lossy(facts) for facts in survey.valued) else "smoothed"
     files = mask_files(found)
     if survey.named is not None or (survey.classes is not None and not mixed):
         told = f"each pixel of another {word} becomes the nearest of the classes around it"
-        other = (Answer(f"if {survey.told(mixed[0])} is a class, name it", {"classes": survey.named_with(mixed)}),)
+        other = (Answer(f"if {survey.format_value(mixed[0])} is a class, name it", {"classes": survey.named_with(mixed)}),)
         repair = Repair("nearest", targets, told, answers=other if len(mixed) == 1 else ())
         return [Finding(code, files, evidence, "error", repair, details)]
     if not 2 <= len(classes) <= IGNORE:
@@ -79,7 +80,7 @@ def _mixtures(survey: Survey) -> list[Finding]:
         evidence += "they hold are no labels."
         question = f"Which values were drawn? They lie so near each other that JPEG has mixed them up: {_ANEW}."
         return [Finding(code, files, evidence, "error", Repair("nearest", targets, "", question), details)]
-    question = f"Were only {survey.told_all(classes, 12)} drawn? If not, name the values that were; or {_ANEW}."
+    question = f"Were only {survey.format_values(classes, 12)} drawn? If not, name the values that were; or {_ANEW}."
     answers = [Answer("if only these are classes (--fix then takes the others back)", {"classes": survey.named_with(classes)})]
     if len(classes) == 2:
         middle = -(-sum(classes) // 2)
@@ -109,7 +110,7 @@ def _partly_between(survey: Survey) -> list[Finding]:
     others = [label for label in labels if label not in odd]
     share = sum(survey.between[value] for value in odd) / sum(survey.totals[value] for value in odd)
     one = len(odd) == 1
-    it, them, was = survey.told_all(odd), "it" if one else "them", "was" if one else "were"
+    it, them, was = survey.format_values(odd), "it" if one else "them", "was" if one else "were"
     evidence = (
         f"{it} {'stands' if one else 'stand'} between lower and higher values with {share:.0%} of the pixels, which "
         "hardly ever touch themselves: a border class looks so, and so do masks that were resized with smoothing."

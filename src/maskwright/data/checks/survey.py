@@ -156,15 +156,15 @@ class Survey:
 
     def written(self, value: int) -> MaskValue:
         """A mask value as a configuration has it."""
-        return self.told(value) if self.has_colours else value
+        return self.format_value(value) if self.has_colours else value
 
-    def told(self, value: int) -> str:
+    def format_value(self, value: int) -> str:
         """A mask value as a person writes it."""
         return f"#{value:06x}" if self.has_colours else str(value)
 
-    def told_all(self, values: Iterable[int], limit: int = 6) -> str:
+    def format_values(self, values: Iterable[int], limit: int = 6) -> str:
         """Several values for prose."""
-        return listed([self.told(value) for value in values], "and", limit)
+        return listed([self.format_value(value) for value in values], "and", limit)
 
     def share(self, pixels: int) -> float:
         """Of all pixels of the masks."""
