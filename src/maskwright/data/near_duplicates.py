@@ -29,7 +29,9 @@ _UPRIGHT = 25  # degrees off a quarter turn
 _TOLERANCE = 5  # pixels of the thumbnail within which shifts agree
 _VOTES = 3  # features that must agree
 _READINGS = 6  # turns and shifts looked at for a pair
-_PASSING = 0.35  # correlation of coarse details, as the features lay them, that is worth a closer look
+# correlation of coarse details, as the features lay them, that is worth a closer look; a change of scale may lower it where
+# nearly all is shared
+_PASSING, _PASSING_APART, _WHOLE = 0.35, 0.45, 0.8
 _ALIKE = 0.6  # the same once laid exactly; what unrelated photographs reach at best
 _FINE = (0.6, 0.45)  # correlation of fine details over the overlap, and in the quarter of it that agrees least
 _FINE_APART = (0.7, 0.55)  # the same for pictures turned or far apart, where more places were tried
@@ -294,7 +296,8 @@ def _align(one: np.ndarray, two: np.ndarray, rows: float, columns: float) -> tup
     """From the second picture's places to the first's: a shift, or one with a change of scale where that fits better."""
     right, down = columns + (two.shape[1] - one.shape[1]) / 2, rows + (two.shape[0] - one.shape[0]) / 2
     best = np.array([[1, 0, -right], [0, 1, -down]], np.float32)
-    if _correlation(one, two, best) < _PASSING:
+    shared = (1 - abs(rows) / len(two)) * (1 - abs(columns) / two.shape[1])
+    if _correlation(one, two, best) < (_PASSING if shared >= _WHOLE else _PASSING_APART):
         return best, 0.0
     best = _better(one, two, best, cv2.MOTION_TRANSLATION)
     score = _correlation(one, two, best)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from repairing import BARE, MakeSet, audit_of, every_mask, finding, hashes, pixels, repaired
+from repairing import BARE, MakeSet, audit_of, every_mask, finding, hashes, repaired
 
 from maskwright.config.data import DataConfig
 from maskwright.data.checks.findings import Finding, Repair
@@ -29,17 +28,6 @@ def test_questions_come_before_anything_is_written(make_set: MakeSet, out: Path)
     assert not out.exists()
     repaired(root, out, asked, leave=("inverted",))
     assert hashes(out / "masks") == hashes(root / "masks")
-
-
-def test_an_answered_question_is_done(make_set: MakeSet, out: Path) -> None:
-    root = make_set(2)
-    asked = Finding(
-        "inverted", tuple(every_mask(root)), "", "warning", Repair("remap", {"table": {0: 1, 1: 0}}, "", "Is 0 foreground?")
-    )
-    fixed = repaired(root, out, asked, classes={"rest": 1, "pet": 0})
-    assert (pixels(out / "masks/000.png") == 1 - pixels(root / "masks/000.png")).all()
-    assert yaml.safe_load((out / "classes.yaml").read_text()) == {"rest": 0, "pet": 1}
-    assert fixed.done == ({"code": "inverted", "op": "remap", "files": 2, "pixels": 2 * 24 * 32},)
 
 
 def test_an_error_without_a_repair_stops_unless_left(make_set: MakeSet, out: Path) -> None:

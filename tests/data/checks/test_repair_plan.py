@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from maskwright.config.data import DataConfig
 from maskwright.data.checks.findings import Answer, Audit, Finding, Repair, Severity
 from maskwright.data.checks.repair_plan import Plan, RepairQuestion, plan_repairs
 from maskwright.data.dataset import MaskForm, Record
@@ -22,11 +21,11 @@ def finding(code: str, op: str | None = None, files: tuple[str, ...] = ("masks/a
     return Finding(code, files, f"evidence of {code}.", severity, proposal)
 
 
-def plan(*findings: Finding, leave: tuple[str, ...] = (), records: tuple[Record, ...] | None = None, **config: object) -> Plan:
+def plan(*findings: Finding, leave: tuple[str, ...] = (), records: tuple[Record, ...] | None = None) -> Plan:
     if records is None:
         records = tuple(Record(f"images/{n}", ROOT / f"images/{n}.png", ROOT / f"masks/{n}.png") for n in NAMES)
     audit = Audit(str(ROOT), "folders", "", len(records), {}, (), (), "", findings, records=records)
-    return plan_repairs(audit, DataConfig.model_validate({"root": str(ROOT), **config}), leave)
+    return plan_repairs(audit, leave)
 
 
 def steps(made: Plan) -> dict[int, list[tuple[str, str]]]:
@@ -136,68 +135,17 @@ def test_leave_without_its_finding_is_remarked_and_a_wrong_code_refused() -> Non
         plan(leave=("smoothd",))
 
 
-def test_named_classes_answer_what_values_mean() -> None:
-    (step,) = plan(SWAP, classes={"pet": 1, "rest": 0}).steps[0]
-    assert (step.op, step.values, step.code) == (
-        "remap",
-        {"table": {"1": 0, "0": 1, "255": 255}, "names": ["pet", "rest"]},
-        "inverted",
-    )
-
-
-def test_named_colours_answer_what_colours_mean() -> None:
-    (step,) = plan(COLOURS, classes={"x": "#ff0000", "y": [0, 0, 0]}).steps[0]
-    assert (step.op, step.values) == ("colours", {"table": {"#ff0000": 0, "#000000": 1}, "names": ["x", "y"]})
-
-
-def test_an_ignored_value_answers_what_it_means() -> None:
-    void = finding("void-after-last", "remap", question="Is 11 void?", table={"11": 255})
-    (step,) = plan(void, ignore_index=11).steps[0]
-    assert step.values == {"table": {"11": 255}}
-
-
-def test_a_threshold_answers_greys() -> None:
-    (step,) = plan(finding("smoothed", "threshold", question="From where?", at=128), foreground_from=100).steps[0]
-    assert (step.op, step.values) == ("threshold", {"at": 100})
-
-
-@pytest.mark.parametrize(
-    "config", [{"classes": {"x": "#ff0000", "y": "#00ff00"}}, {"classes": ["x", "y"]}, {"foreground_from": 9}]
-)
-def test_an_answer_that_leaves_a_colour_open_is_none(config: dict[str, object]) -> None:
-    assert len(questions(COLOURS, **config)) == 1
-
-
 def test_several_classes_are_not_cut_in_two() -> None:
     audit = Audit(str(ROOT), "", "", 1, {}, (), (), "", (finding("smoothed", "threshold", at=128),),
                   records=(Record("a", ROOT / "images/a.png", ROOT / "masks/a.png"),))  # fmt: skip
     with pytest.raises(RepairQuestion, match="`smoothed` must be fixed by hand"):
-        plan_repairs(audit, DataConfig(), (), {0: 0, 1: 1, 2: 2})
-    assert plan_repairs(audit, DataConfig(), (), {255: 0, 0: 1}).steps[0][0].values == {"at": 128, "low": 1, "high": 0}
+        plan_repairs(audit, (), {0: 0, 1: 1, 2: 2})
+    assert plan_repairs(audit, (), {255: 0, 0: 1}).steps[0][0].values == {"at": 128, "low": 1, "high": 0}
 
 
-def test_which_way_to_turn_is_not_answered_by_classes() -> None:
-    asked = questions(finding("orientation", "turn-mask", question="Left or right?", orientation=6), classes=["a", "b"])
+def test_which_way_to_turn_is_a_question() -> None:
+    asked = questions(finding("orientation", "turn-mask", question="Left or right?", orientation=6))
     assert asked == ("`orientation`: Left or right?",)
-
-
-@pytest.mark.parametrize(
-    ("one", "two"),
-    [
-        (("turn-mask", {"orientation": 6}), ("turn-mask", {"orientation": 8})),
-        (("resize-mask", {}), ("fit-mask", {"rows": 1, "columns": 0})),
-        (("remap", {"table": {"12": 11}}), ("remap", {"table": {"12": 255}})),
-        (("remap", {"table": {"255": 255}}), ("threshold", {"at": 128})),
-        (("remap", {"table": {"0": 1}}), ("colours", {"table": {"#000000": 0}})),
-        (("threshold", {"at": 100}), ("threshold", {"at": 128})),
-    ],
-)
-def test_repairs_that_contradict_each_other_are_a_question(one, two) -> None:
-    with pytest.raises(RepairQuestion) as refused:
-        plan(finding("smoothed", one[0], **one[1]), finding("offset", two[0], **two[1]))
-    (asked,) = refused.value.questions
-    assert "repairs must agree; smoothed and offset ask for different things in a.png" in asked or "offset and smoothed" in asked
-    assert "maskwright check /set --fix OUT --leave " in str(refused.value)
 
 
 def test_repairs_that_agree_go_together() -> None:
@@ -218,11 +166,9 @@ def test_groups_go_to_the_records_they_name() -> None:
 
 
 def test_one_pair_has_one_group() -> None:
-    one, same, other = ({"images/a": "x"}, {"images/a": "x", "images/b": "y"}, {"images/a": "z"})
+    one, same = {"images/a": "x"}, {"images/a": "x", "images/b": "y"}
     made = plan(finding("near-leak", "regroup", groups=one), finding("near-duplicates", "regroup", groups=same))
     assert steps(made)[0] == [("regroup", "near-leak"), ("regroup", "near-duplicates")]
-    (asked,) = questions(finding("near-leak", "regroup", groups=one), finding("groups", "regroup", groups=other))
-    assert "near-leak and groups ask for different things in a.png" in asked
 
 
 def test_the_question_is_a_mistake_in_the_input() -> None:

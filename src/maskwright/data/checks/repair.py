@@ -97,7 +97,7 @@ def fix(audit: Audit, config: DataConfig, out: Path, progress: Progress | None =
     out = Path(out)
     config, listing, _ = list_tolerantly(config)
     _validate_place(out, audit)
-    plan = plan_repairs(audit, config, leave, _numbers_of_named(config, listing), out)
+    plan = plan_repairs(audit, leave, _numbers_of_named(config, listing), out)
     repair = _Repair(audit, config, listing, plan, tuple(leave))
     repair.inspect_masks(progress)
     with whole_folder(out, partial(refuse_used, out, "--fix"), "--fix") as folder:

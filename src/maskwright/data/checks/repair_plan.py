@@ -1,26 +1,24 @@
 """What is to be done to each pair, read from an audit's findings; or the questions a person has to answer first.
 
-    plan = plan_repairs(audit, config, leave=["inverted"])
+    plan = plan_repairs(audit, leave=["inverted"])
     plan.steps[0]              # what is done to the first record, in order
 
-Nothing is decided here that a finding does not say: a proposal with a question, an error without a proposal, and
-proposals that contradict each other all stop the repair, unless the configuration answers or `leave` says to leave them.
+Nothing is decided here that a finding does not say: a proposal with a question and an error without a proposal
+all stop the repair, unless `leave` says to leave them; a configuration that answers is asked no question by the audit.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskwright.config.data import DataConfig, ignored_values, is_colour, parse_value
 from maskwright.data.checks.facts import folder_of, name_in
 from maskwright.data.checks.findings import CODES, Audit, Finding, Repair
-from maskwright.data.checks.repair_operations import OF_PAIRS, OF_SIZE, OF_VALUES, OPERATIONS, cut_at, numbers
-from maskwright.data.dataset import IGNORE, Record
-from maskwright.data.masks import named_values
+from maskwright.data.checks.repair_operations import OF_PAIRS, OPERATIONS, numbers
+from maskwright.data.dataset import IGNORE
 from maskwright.errors import DataError, UsageError, listed, unknown
 
 OF_MEANING = frozenset(
@@ -62,11 +60,7 @@ class Plan:
 
 
 def plan_repairs(
-    audit: Audit,
-    config: DataConfig,
-    leave: Collection[str] = (),
-    named: Mapping[int, int] | None = None,
-    out: Path = Path("OUT"),
+    audit: Audit, leave: Collection[str] = (), named: Mapping[int, int] | None = None, out: Path = Path("OUT")
 ) -> Plan:
     """Sort out an audit's proposals by pair; stops with every question at once.
 
@@ -76,7 +70,7 @@ def plan_repairs(
     _refuse_unknown(leave)
     questions: list[str] = []
     open_codes: list[str] = []
-    unsettled = False
+    unrepairable = False
     steps: dict[int, list[Step]] = defaultdict(list)
     lone: dict[str, Step] = {}
     places = _Places(audit)
@@ -84,19 +78,15 @@ def plan_repairs(
         if finding.code in leave:
             continue
         proposal = finding.proposal
-        if proposal is not None and proposal.question:
-            proposal = answered(proposal, config)
-        elif proposal is not None and proposal.op == "threshold" and named and set(named) not in ({0, 1}, {0, IGNORE}):
-            proposal = None  # classes with other values cannot be told apart by being black or white
-        elif proposal is not None:
-            proposal = replace(proposal, values=in_numbers(proposal, named or {}))
-        if proposal is None:
-            told = _question(finding, audit)
-            questions += told
-            open_codes += [finding.code] if told else []
-            unsettled |= not can_be_left(finding) or not audit.records
+        # classes with other values cannot be told apart by being black or white
+        several = proposal and proposal.op == "threshold" and named and set(named) not in ({0, 1}, {0, IGNORE})
+        if proposal is None or proposal.question or several:
+            asked = _question(finding, audit)
+            questions += asked
+            open_codes += [finding.code] if asked else []
+            unrepairable |= not can_be_left(finding) or not audit.records
             continue
-        step = Step(proposal.op, proposal.values, finding.code, proposal.told)
+        step = Step(proposal.op, in_numbers(proposal, named or {}), finding.code, proposal.told)
         found, others = places.of(finding, proposal)
         for place in found:
             if step not in steps[place]:
@@ -104,14 +94,10 @@ def plan_repairs(
         lone.update({file: step for file in others if step.op == "leave-out"})
     order = {op: place for place, op in enumerate((*OF_PAIRS, *OPERATIONS))}
     ready = {place: tuple(sorted(done, key=lambda step: order[step.op])) for place, done in sorted(steps.items()) if done}
-    for codes, names in _contradictions(ready, audit.records).items():
-        told = f"{listed(dict.fromkeys(codes))} ask for different things in {listed(names)}"
-        questions.append(f"repairs must agree; {told}. Leave one of them as it is.")
-        open_codes.append(codes[-1])
     if questions:
         left = [word for code in dict.fromkeys([*leave, *open_codes]) for word in ("--leave", code)]
         more = bool(ready or lone)
-        rest = "" if unsettled or not more else audit.command(more=["--fix", out, *left])
+        rest = "" if unrepairable or not more else audit.command(more=["--fix", out, *left])
         raise RepairQuestion(list(dict.fromkeys(questions)), rest, "" if more else "There is nothing else to repair.")
     found_codes = {finding.code for finding in audit.findings}
     idle = [code for code in leave if code not in found_codes]
@@ -128,33 +114,6 @@ def can_be_left(finding: Finding) -> bool:
         return False
     values = finding.proposal is not None and finding.proposal.op == "remap" and finding.code == "unknown-values"
     return finding.severity != "error" or finding.code not in OF_MEANING or values
-
-
-def answered(proposal: Repair, config: DataConfig) -> Repair | None:
-    """What a proposal with a question comes to by the configuration, or None where that doesn't answer it.
-
-    Naming what the values in question mean (data.classes, data.ignore_index, data.foreground_from) is an answer.
-    """
-    if proposal.op not in OF_VALUES:
-        return None
-    if config.foreground_from is not None and proposal.op != "colours":
-        told = f"values from {config.foreground_from} up are foreground, as configured"
-        return Repair("threshold", {"at": config.foreground_from}, told)
-    if proposal.op == "threshold" or (config.classes is None and config.ignore_index == DataConfig().ignore_index):
-        return None
-    named = named_values(config.classes or [])
-    meaning = {parse_value(value): label for label, value in enumerate(named.values())}
-    coloured = proposal.op == "colours"
-    for value in ignored_values(config, coloured):
-        meaning.setdefault(value, IGNORE)
-    if any(is_colour(value) != coloured for value in named.values()) or not set(numbers(proposal.values["table"])) <= set(
-        meaning
-    ):
-        return None
-    table = {f"#{value:06x}" if coloured else str(value): label for value, label in meaning.items()}
-    return Repair(
-        proposal.op, {"table": table, **({"names": list(named)} if named else {})}, "values mean what data.classes says"
-    )
 
 
 def in_numbers(proposal: Repair, named: Mapping[int, int]) -> dict[str, Any]:
@@ -211,46 +170,6 @@ def _question(finding: Finding, audit: Audit) -> list[str]:
         return [f"`{finding.code}` must be fixed by hand: {finding.evidence.rstrip('.')}{files}."]
     answers = [f"\n    {answer.told}:\n      {audit.command(**answer.keys)}" for answer in proposal.answers]
     return [f"`{finding.code}`: {proposal.question.strip()}{''.join(answers)}"]
-
-
-def _contradictions(steps: dict[int, tuple[Step, ...]], records: Sequence[Record]) -> dict[tuple[str, ...], list[str]]:
-    """Proposals for one pair that cannot all be done: their codes, and the masks."""
-    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for place, planned in steps.items():
-        for codes in _clashes(planned, records[place]):
-            found[codes].append(records[place].mask.name)
-    return found
-
-
-def _clashes(planned: tuple[Step, ...], record: Record) -> Iterator[tuple[str, ...]]:
-    """Codes of the findings that contradict each other: one turn, one size and one group a pair, one meaning a value."""
-    if any(step.op == "leave-out" for step in planned):
-        return
-    turns, sizes, meanings, groups = (
-        [step for step in planned if step.op in ops] for ops in (("turn-mask",), OF_SIZE, OF_VALUES, ("regroup",))
-    )
-    mixed = len({step.op == "colours" for step in meanings}) > 1
-    different = len({step.values["groups"][record.id] for step in groups}) > 1
-    for some, clash in (
-        (turns, len(turns) > 1),
-        (sizes, len(sizes) > 1),
-        (meanings, mixed or _differ(planned)),
-        (groups, different),
-    ):
-        if clash:
-            yield tuple(step.code for step in some)
-
-
-def _differ(planned: tuple[Step, ...]) -> bool:
-    """Whether two tables of one mask give a value two meanings."""
-    said: dict[int, int] = {}
-    for step in planned:
-        if step.op in OF_VALUES and "table" in step.values:
-            for value, label in numbers(step.values["table"]).items():
-                if said.setdefault(value, label) != label:
-                    return True
-    cuts = [step.values for step in planned if step.op == "threshold"]
-    return any(cut != cuts[0] for cut in cuts) or any(label != cut_at(cuts[0], value) for value, label in said.items() if cuts)
 
 
 def _refuse_unknown(leave: Collection[str]) -> None:

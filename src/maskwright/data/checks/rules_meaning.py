@@ -123,7 +123,7 @@ def ignored(survey: Survey) -> list[Finding]:
     found = [facts for facts in survey.valued if any(facts.values.get(value) for value in values)]
     evidence = f"{told} are neither learned nor scored."
     repair = None
-    if IGNORE in values and IGNORE not in survey.listing.ignore:
+    if IGNORE in values and IGNORE not in survey.listing.ignore and survey.config.classes is None:
         answers = (
             Answer(f"if {IGNORE} is a class", {"classes": survey.named_with([*([] if survey.named else survey.labels), IGNORE])}),
             Answer(f"if {IGNORE} marks unlabelled pixels", {"ignore_index": survey.ignoring(*values)}),
