@@ -1,10 +1,10 @@
-"""Near-duplicates: pictures that are turned, changed, cropped or overlapping ones of others, and those that only resemble them.
+"""Near-duplicates: pictures that are turned, changed, cropped or overlapping ones of others.
 
     nearly_the_same([signature(image) for image in images])     # sets of places
     for match in find_matches(signatures): ...                  # match.first, match.second, match.turn, match.overlap
 
-SIFT features of thumbnails meet in a k-d forest, so that no picture is compared with every other. Pairs whose features agree
-on one turn and one shift are laid over each other, and only what then agrees nearly everywhere is a match.
+SIFT features of thumbnails meet in a k-d forest, so that no picture is compared with every other. Pairs whose features
+agree on one turn and one shift are laid over each other, and only what then agrees nearly everywhere is a match.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _UPRIGHT = 25  # degrees off a quarter turn
 _TOLERANCE = 5  # pixels of the thumbnail within which shifts agree
 _VOTES = 3  # features that must agree
 _READINGS = 6  # turns and shifts looked at for a pair
-# correlation of coarse details, as the features lay them, that is worth a closer look; a change of scale may lower it where
-# nearly all is shared
+# correlation of coarse details, as the features lay them, that is worth a closer look; a change of scale may lower it
+# where nearly all is shared
 _PASSING, _PASSING_APART, _WHOLE = 0.35, 0.45, 0.8
 _ALIKE = 0.6  # the same once laid exactly; what unrelated photographs reach at best
 _FINE = (0.6, 0.45)  # correlation of fine details over the overlap, and in the quarter of it that agrees least
 _FINE_APART = (0.7, 0.55)  # the same for pictures turned or far apart, where more places were tried
-_PARTICULAR = 0.45  # correlation of what is left without lines: stripes that a camera or a tool draws on everything tell nothing
+_PARTICULAR = 0.45  # correlation of what is left without lines: stripes that a camera draws on everything tell nothing
 _ELSEWHERE = 0.7  # of what another shift or turn leaves unexplained, this one must leave less: a brick fits any brick
 _LINE = 15  # pixels of the thumbnail over which a line is followed
-_ROUND = 64  # side on which shifts are tried all at once: a power of two that leaves room for shifts by nearly half a side
+_ROUND = 64  # side on which shifts are tried all at once: a power of two with room for shifts by nearly half a side
 _ASIDE_BY = 3.5  # pixels from which on another shift is another
 _SMALLEST = 0.4  # share of the smaller picture an overlap must have
 _ASIDE = 0.85  # overlaps below this are far apart
@@ -53,7 +53,7 @@ _MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel
 
 @dataclass(frozen=True, eq=False)
 class Signature:
-    """pixels: a check sum of the decoded pixels; small: a grey thumbnail, SIDE × SIDE uint8, whatever the picture's shape.
+    """pixels: a check sum of the decoded pixels; small: a grey thumbnail, SIDE × SIDE uint8, whatever the shape.
 
     size: the picture's rows and columns.
     """
@@ -260,7 +260,7 @@ def _features(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _count_votes(pair: np.ndarray, turn: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The turns and shifts that _VOTES features of a pair agree on; four grids of shifts leave no two close ones apart."""
+    """The turns and shifts that _VOTES features of a pair agree on; four grids leave no two close shifts apart."""
     found = []
     reach = 2 * SIDE // _TOLERANCE + 4
     for down in (0, _TOLERANCE / 2):
@@ -293,7 +293,7 @@ def _verified(pictures: Sequence[np.ndarray], candidate: _Candidate, same_view: 
 
 
 def _align(one: np.ndarray, two: np.ndarray, rows: float, columns: float) -> tuple[np.ndarray, float]:
-    """From the second picture's places to the first's: a shift, or one with a change of scale where that fits better."""
+    """From the second picture's places to the first's: a shift, with a change of scale where that fits better."""
     right, down = columns + (two.shape[1] - one.shape[1]) / 2, rows + (two.shape[0] - one.shape[0]) / 2
     best = np.array([[1, 0, -right], [0, 1, -down]], np.float32)
     shared = (1 - abs(rows) / len(two)) * (1 - abs(columns) / two.shape[1])
@@ -321,7 +321,7 @@ def _coarse(grey: np.ndarray) -> np.ndarray:
 
 
 def _detail(grey: np.ndarray, width: float, around: float, noise: float, soft: float) -> np.ndarray:
-    """What differs from its surroundings, measured by how much anything does there: light and contrast drop out. H W float32
+    """What differs from its surroundings, by how much anything does there: light and contrast drop out. H W float32
 
     Fine details tell one retina, piece or road from the next of the same outline.
     """
@@ -349,7 +349,7 @@ def _blurred(picture: np.ndarray, width: float) -> np.ndarray:
 
 
 def _agreement(one: np.ndarray, two: np.ndarray, matrix: np.ndarray) -> tuple[float, float, float]:
-    """Correlation over the overlap, in the quarter of its blocks that agrees least, and how much of the smaller one it is."""
+    """Correlation over the overlap, in the quarter of its blocks that agrees least, and its share of the smaller."""
     moved, both = _over(one, two, matrix)
     a, b = moved * both, two * both
     steps = [np.arange(0, side, -(-side // _BLOCKS)) for side in two.shape]
@@ -389,7 +389,7 @@ def _without_lines(one: np.ndarray, two: np.ndarray, inside: np.ndarray) -> tupl
 
 
 def _best_elsewhere(one: np.ndarray, two: np.ndarray, inside: np.ndarray) -> float:
-    """The best correlation of two pictures that lie over each other after any other shift or turn that leaves a third of them."""
+    """The best correlation of the two after any other shift or turn that leaves a third of them."""
 
     def spectra(turn: int, *pictures: np.ndarray) -> list[np.ndarray]:
         whole = [np.ascontiguousarray(turned_picture(picture, turn)) for picture in pictures]

@@ -75,7 +75,7 @@ def duplicate_findings(
 
 
 def equal_pairs(facts: Sequence[PairFacts]) -> list[Pair]:
-    """Pictures of equal pixels, joined to the first of them; one that is listed in two splits is not its own duplicate."""
+    """Pictures of equal pixels, joined to the first; one that is listed in two splits is not its own duplicate."""
     return [
         Pair(first, second, "equal", _told_equal(facts[first], facts[second]))
         for first, second in ((pair.first, pair.second) for pair in _all_equal(facts))

@@ -1,4 +1,4 @@
-"""What one look at a pair's files tells: decoded once, measured, and let go; the facts are small, so that memory stays flat."""
+"""What one look at a pair's files tells: decoded once, measured, and let go; small facts, so that memory stays flat."""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ class _Repair:
         return pair.counts, pair.labels
 
     def _must_rewrite(self) -> bool:
-        """Whether masks are written as class numbers: all of them, if one is changed or no classes.yaml could explain it."""
+        """Whether masks are written as class numbers: all, if one is changed or no classes.yaml could explain it."""
         source = self.meaning.source
         plain = all(one.form.kind == "picture" and not one.form.remap and one.mask.is_file() for one in self.kept.values())
         if not plain or any(self._steps(place) for place in self.kept):

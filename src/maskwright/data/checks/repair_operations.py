@@ -103,7 +103,7 @@ def resize_mask(pair: Pair, values: Values) -> Counts:
 
 
 def fit_mask(pair: Pair, values: Values) -> Counts:
-    """Add rows at the bottom and columns at the right as ignored pixels, or cut them off where the number is negative."""
+    """Add rows at the bottom and columns at the right as ignored pixels; negative numbers cut them off."""
     rows, columns = int(values.get("rows", 0)), int(values.get("columns", 0))
     height, width = pair.raw.shape[0] + rows, pair.raw.shape[1] + columns
     if (height, width) != pair.size:
@@ -118,7 +118,7 @@ def fit_mask(pair: Pair, values: Values) -> Counts:
 
 
 def nearest_class(pair: Pair, values: Values) -> Counts:
-    """Values between those of the classes become the nearest of the classes around them; it is the value that is changed."""
+    """Values between those of the classes become the nearest of the classes around them."""
     before = pair.raw
     targets = [value if isinstance(value, int) else parse_value(value) for value in values["values"]]
     pair.raw = snapped(before, targets, any(not isinstance(value, int) for value in values["values"]))

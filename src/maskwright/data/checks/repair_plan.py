@@ -52,7 +52,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """steps: for each record (by its place), in the order they are applied; lone: files of no pair that are left out."""
+    """steps: of each record (by its place), in the order they are applied; lone: files of no pair that are left out."""
 
     steps: dict[int, tuple[Step, ...]] = field(default_factory=dict)
     lone: dict[str, Step] = field(default_factory=dict)
@@ -106,7 +106,7 @@ def plan_repairs(
 
 
 def can_be_left(finding: Finding) -> bool:
-    """Whether masks can be written anew while a finding stays as it is: not while nobody can say what their values mean.
+    """Whether masks can be written anew while a finding stays: not while nobody can say what their values mean.
 
     Nor can what is unreadable be written at all.
     """
@@ -161,7 +161,7 @@ class _Places:
 
 
 def _question(finding: Finding, audit: Audit) -> list[str]:
-    """What cannot be repaired without a person, with the commands of the answers; nothing for a remark that proposes nothing."""
+    """What needs a person, with the commands of the answers; nothing for a remark that proposes nothing."""
     proposal = finding.proposal
     if proposal is None or not proposal.question:
         if finding.severity != "error":

@@ -143,7 +143,7 @@ def _borders(survey: Survey, value: int) -> float:
 
 
 def _lies_between(survey: Survey) -> dict[int, str]:
-    """Values that lie along the borders of the others: few pixels, much of all borders, beside nearly every other value."""
+    """Values along the borders of the others: few pixels, much of all borders, beside nearly every other value."""
     touching = survey.touching
     borders = max(1, sum(touching.values()))
     labels = [value for value in survey.totals if value not in survey.ignored]

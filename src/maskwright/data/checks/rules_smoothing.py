@@ -1,4 +1,4 @@
-"""Rules on values nobody drew: greys and colours that soft borders, resizing and JPEG put between those of the classes."""
+"""Rules on values nobody drew: what soft borders, resizing and JPEG put between those of the classes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _binary(survey: Survey) -> list[Finding]:
 
 
 def _mixtures(survey: Survey) -> list[Finding]:
-    """Values between those of the classes: taken back where these have names, asked about where nobody has named them."""
+    """Values between those of the classes: taken back where these have names, else asked about."""
     classes = survey.sorted_values.classes
     mixed = [value for value in survey.sorted_values.mixed if value not in survey.ignored]
     if survey.named is None and survey.classes is not None and not survey.lossy:
@@ -150,7 +150,7 @@ def has_ramp(survey: Survey) -> bool:
 
 
 def _small_ramp(survey: Survey) -> bool:
-    """The same in small masks, of which borders are a large part: several greys, none of them as much as a class holds."""
+    """The same in small masks, largely borders: several greys, none of them as much as a class holds."""
     greys = {value: count for value, count in survey.totals.items() if 0 < value < 255}
     ends = survey.totals[0], survey.totals[255]
     return (

@@ -1,4 +1,4 @@
-"""Values nobody drew: what soft borders, resizing and JPEG put between the values of the classes, and how it is taken back.
+"""Values nobody drew: what soft borders, resizing and JPEG put between those of the classes; and taking it back.
 
 Values are greys or class numbers, or colours as 0xRRGGBB; distances are those of greys, or of colours in RGB.
 """
@@ -37,7 +37,7 @@ class Sorted:
 
 
 def lying_between(codes: np.ndarray, colours: bool) -> np.ndarray:
-    """Pixels of each code that lie between others: a lower and a higher one, or for colours, which have no order, any. → 256"""
+    """Pixels of each code between others: a lower and a higher one, or of colours, which have no order, any. → 256"""
     if colours:
         kernel = np.ones((3, 3), np.uint8)
         inside = cv2.erode(codes, kernel) == cv2.dilate(codes, kernel)
@@ -49,7 +49,7 @@ def lying_between(codes: np.ndarray, colours: bool) -> np.ndarray:
 def sort_values(
     totals: Mapping[int, int], between: Mapping[int, int], colours: bool, lossy: bool, known: Collection[int] | None = None
 ) -> Sorted:
-    """Which values are classes and which are mixtures. `known` are those that have a meaning, where anybody has said so."""
+    """Which values are classes and which are mixtures. `known` are those that somebody has given a meaning."""
     pixels = max(1, sum(totals.values()))
     mixed: list[int] = []
     strange: list[int] = []
@@ -77,7 +77,7 @@ def sort_values(
 
 
 def snapped(raw: np.ndarray, targets: Sequence[int], colours: bool) -> np.ndarray:
-    """Each pixel as one of the targets: what is plainly one, that; what lies between, the nearest of those around. H W → H W"""
+    """Each pixel as one of the targets: plainly one, that; else the nearest of those around. H W → H W"""
     values, inverse = np.unique(raw, return_inverse=True)
     inverse = inverse.reshape(raw.shape)
     aims = np.array(sorted(targets))
@@ -102,7 +102,7 @@ def snapped(raw: np.ndarray, targets: Sequence[int], colours: bool) -> np.ndarra
 
 
 def apart(raw: np.ndarray, targets: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Colours with targets in the place of what is near them, and which pixels are areas of others. H W → H W, H W bool"""
+    """Colours with targets for what is near them, and which pixels are areas of others. H W → H W, H W bool"""
     values, inverse = np.unique(raw, return_inverse=True)
     distances = _distances(values, np.array(sorted(targets)), True)
     plain = distances.min(axis=1) <= reach(targets, True)
@@ -113,7 +113,7 @@ def apart(raw: np.ndarray, targets: Sequence[int]) -> tuple[np.ndarray, np.ndarr
 
 
 def reach(targets: Sequence[int], colours: bool) -> float:
-    """How far from a target's value a pixel is still plainly that: a quarter of the way to the next, and no more than JPEG does.
+    """How far from a target's value a pixel is plainly that: a quarter of the way to the next, at most what JPEG does.
 
     >>> reach([0, 128, 255], False), reach([0, 1, 2], False)
     (24.0, 0.25)
@@ -133,7 +133,7 @@ def _near(values: Sequence[int], targets: Sequence[int], colours: bool, far: flo
 def _gathered(
     totals: Mapping[int, int], between: Mapping[int, int], known: Collection[int]
 ) -> tuple[dict[int, int], dict[int, int], list[int]]:
-    """Colours as JPEG scatters them around those that were drawn: the pixels of each heap, and the colours that are in one."""
+    """Colours as JPEG scatters them around the drawn ones: the pixels of each heap, and the colours that are in one."""
     values = sorted(totals, key=lambda value: (-totals[value], value))
     values = [value for value in totals if value in known] + [value for value in values if value not in known][:_MOST]
     counts = np.array([totals[value] for value in values], np.float64)

@@ -84,7 +84,7 @@ class Survey:
 
     @cached_property
     def ignored_shares(self) -> dict[str, float]:
-        """Share of all pixels that each ignored value has, and what a raster knows nothing of, where classes are settled."""
+        """Share of all pixels that each ignored value has, and what a raster knows nothing of, once classes are known."""
         if self.classes is None:
             return {}
         area = sum(facts.mask_size[0] * facts.mask_size[1] for facts in self.valued if facts.mask_size)
@@ -144,7 +144,7 @@ class Survey:
         return total
 
     def named_with(self, values: Iterable[int]) -> dict[str, MaskValue]:
-        """The named classes and one for each of these values, to be given its own name; as `data.classes` takes them."""
+        """The named classes and one for each of these values, to be named; as `data.classes` takes them."""
         return {**{name: self.written(value) for name, value in (self.named or {}).items()},
                 **name_values([self.written(value) for value in values], self.named or ())}  # fmt: skip
 
