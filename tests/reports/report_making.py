@@ -31,7 +31,11 @@ LAND = ("background", 'road & <b>"path"</b>', "field", "water", "building")
 
 
 def fake_run(
-    folder: Path, classes: Sequence[str] = LAND, sizes: tuple[int, int, int] = (3, 2, 8), epochs: int = 12, side: int = 32
+    folder: Path,
+    classes: Sequence[str] = LAND,
+    sizes: tuple[int, int, int] = (3, 2, 8),
+    epochs: int = 12,
+    side: int = 32,
 ) -> Run:
     """A finished run on generated images; the prediction of the n-th image is wrong on n more columns."""
     data = folder / "data"
@@ -45,7 +49,8 @@ def fake_run(
         rows.append(f"images/{index}.png,masks/{index}.png,{split}")
     (data / "pairs.csv").write_text("\n".join(rows) + "\n")
     config = Config.model_validate(
-        {"data": {"root": str(data), "classes": list(classes)}, "train": {"epochs": epochs, "batch_size": 4, "repeats": 2},
+        {"data": {"root": str(data), "classes": list(classes)},
+         "train": {"epochs": epochs, "batch_size": 4, "repeats": 2},
          "loss": [{"name": "ce"}, {"name": "dice", "weight": 0.5}]}
     )  # fmt: skip
     config = config.replace({"data.view": "whole", "data.size": 32, "train.precision": "fp32", "train.devices": "cpu"})
@@ -73,7 +78,8 @@ def history(epochs: int, **columns: Sequence[float]) -> list[dict[str, float]]:
     for epoch in range(epochs):
         done = (epoch + 1) / epochs
         rows.append({"epoch": epoch, "train_loss": 1.2 - done, "val_loss": 1.3 - done, "train_iou": 0.9 * done,
-                     "val_iou": 0.8 * done, "lr": 0.001, "seconds": 2.0, "images_per_second": 10.0 + epoch})  # fmt: skip
+                     "val_iou": 0.8 * done, "lr": 0.001, "seconds": 2.0,
+                     "images_per_second": 10.0 + epoch})  # fmt: skip
     if epochs > 1:
         rows[-1]["val_iou"] = 0.7
     for name, values in columns.items():
@@ -98,7 +104,9 @@ def score(run: Run, split: str, data: Path | None = None) -> None:
     run.write_json(f"evaluation/{split}.json", found.to_json())
 
 
-def facts_of(matrices: Sequence[Sequence[Sequence[int]]], rows: list[dict[str, float]] | None = None, **changes: Any) -> Facts:
+def facts_of(
+    matrices: Sequence[Sequence[Sequence[int]]], rows: list[dict[str, float]] | None = None, **changes: Any
+) -> Facts:
     """Facts made of confusion counts alone; images are named a, b, c, …"""
     found, counts = scored(tuple(tuple(map(tuple, matrix)) for matrix in matrices))
     num = len(matrices)

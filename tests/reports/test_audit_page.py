@@ -22,10 +22,9 @@ from maskwright.data.checks.audit import audit
 from maskwright.data.checks.findings import CODES, Audit, Finding, Repair, by_severity
 from maskwright.errors import UsageError
 from maskwright.reports import audit_page
-from maskwright.reports.audit_examples import examples_of, sheet
+from maskwright.reports.audit_examples import examples_of, scene_of, sheet
 from maskwright.reports.audit_page import render, write_audit_page
-from maskwright.reports.audit_scene import scene_of
-from maskwright.reports.audit_words import ADVICE, next_step, sizes_told, verdict, what_to_do
+from maskwright.reports.audit_words import ADVICE, next_step, sizes_in_words, verdict, what_to_do
 from maskwright.reports.pages import TEMPLATES
 
 WriteImage = Callable[..., Path]
@@ -50,7 +49,9 @@ def written(root: Path, write_image: WriteImage, count: int = 14) -> DataConfig:
         write_image(root / "images" / f"{name}.png", image)
         write_image(root / "masks" / f"{name}.png", mask)
         split = "train" if index < count - 6 else "val" if index < count - 3 else "test"
-        rows.append(",".join('"' + f.replace('"', '""') + '"' for f in (f"images/{name}.png", f"masks/{name}.png", split)))
+        rows.append(
+            ",".join('"' + f.replace('"', '""') + '"' for f in (f"images/{name}.png", f"masks/{name}.png", split))
+        )
     (root / "pairs.csv").write_text("\n".join(rows) + "\n")
     return DataConfig.model_validate({"root": str(root), "classes": {"ground": 0, "field": 1, ODD: 2}})
 
@@ -96,10 +97,14 @@ def plain(page: Page) -> str:
 
 def article(html: str, code: str) -> str:
     """The part of the page about a finding."""
-    return next(part for part in html.split("<article ")[1:] if f"<code>{code}</code>" in part).partition("</article>")[0]
+    return next(part for part in html.split("<article ")[1:] if f"<code>{code}</code>" in part).partition("</article>")[
+        0
+    ]
 
 
-def test_parts_are_in_order_and_grave_findings_first(broken: tuple[Audit, DataConfig], html: str, tmp_path: Path) -> None:
+def test_parts_are_in_order_and_grave_findings_first(
+    broken: tuple[Audit, DataConfig], html: str, tmp_path: Path
+) -> None:
     page = read(html, tmp_path)
     assert [told for level, told in page.headings if level == 1] == ["set"]
     parts = [told for level, told in page.headings if level == 2]
@@ -109,7 +114,9 @@ def test_parts_are_in_order_and_grave_findings_first(broken: tuple[Audit, DataCo
     titles = [told for level, told in page.headings if level == 3][1:]  # after Splits
     found = broken[0].findings
     assert [title.lower() for title in titles] == [CODES[one.code].title.lower() for one in found]
-    assert {"unreadable", "unpaired", "size-mismatch", "offset", "unknown-values", "exact-leak"} <= {one.code for one in found}
+    assert {"unreadable", "unpaired", "size-mismatch", "offset", "unknown-values", "exact-leak"} <= {
+        one.code for one in found
+    }
     words = re.findall(r'class="head"><span class="severity is-(\w+)">', html)
     assert words == sorted(words, key=["error", "warning", "note"].index)
 
@@ -162,7 +169,7 @@ def test_a_clean_set_says_so_and_still_shows_itself(clean: tuple[Audit, DataConf
     assert found.findings == ()
     page = read(render(found, config), tmp_path)
     text = plain(page)
-    assert "Training on these 14 pairs can start: no errors were found. There is nothing to mend" in text
+    assert "Training on these 14 pairs can start: no errors were found. There is nothing to fix" in text
     assert "None: every file could be read" in text
     assert len(page.images) == 12
     assert "9 more pairs of 14, spread evenly over splits and files" in text
@@ -180,7 +187,7 @@ def test_a_clean_set_says_so_and_still_shows_itself(clean: tuple[Audit, DataConf
 def test_the_sheet_is_spread_over_splits(clean: tuple[Audit, DataConfig]) -> None:
     found, config = clean
     shown = sheet(scene_of(found, Path(str(config.root)), 6))
-    words = [example.told.partition(" · ")[0] for example in shown]
+    words = [example.text.partition(" · ")[0] for example in shown]
     assert words == ["training"] * 6 + ["validation"] * 3 + ["test"] * 3
     assert shown[0].name == "images/00.png" and "images/07.png" in [example.name for example in shown]
 
@@ -238,9 +245,11 @@ def test_the_verdict_and_the_next_step_follow_from_the_findings(clean: tuple[Aud
     assert next_step(found, config) == ("To train on it:", "maskwright train --data 'my set'")
     note = Finding("imbalance", (), "e.", "note", None, {"shares": {}})
     mend = Finding("offset", ("m.png",), "e.", "error", Repair("fit-mask", {}, "cut"))
-    ask = Finding("unknown-values", ("m.png", "n.png"), "e.", "error", Repair("remap", {"table": {9: 255}}, "", "What is 9?"))
+    ask = Finding(
+        "unknown-values", ("m.png", "n.png"), "e.", "error", Repair("remap", {"table": {9: 255}}, "", "What is 9?")
+    )
     hopeless = Finding("one-class", (), "e.", "error")
-    assert verdict(replace(found, findings=(note,)))[1].startswith("Nothing has to be mended; 1 note below says")
+    assert verdict(replace(found, findings=(note,)))[1].startswith("Nothing has to be fixed; 1 note below says")
     assert verdict(replace(found, findings=(ask, mend))) == (
         "Training on these 14 pairs can’t start yet: 2 errors stop it.",
         "First to look at: mask values outside the class map (2 files).",
@@ -248,10 +257,15 @@ def test_the_verdict_and_the_next_step_follow_from_the_findings(clean: tuple[Aud
     assert next_step(replace(found, findings=(mend,)), config)[1] == "maskwright check 'my set' --fix 'my set_repaired'"
     for several in ((mend, ask), (hopeless, ask)):
         assert next_step(replace(found, findings=several), config)[1] == "maskwright check 'my set'"
-    assert next_step(replace(found, findings=(ask,)), config)[0] == "Mend the files, and check again:"
+    assert next_step(replace(found, findings=(ask,)), config)[0] == "Fix the files, and check again:"
     assert verdict(replace(found, findings=(), num_images=0))[0].startswith("This can’t be trained on")
-    warned = by_severity([Finding("empty-masks", ("m.png",), "e.", "warning"), Finding("near-leak", ("a", "b"), "e.", "warning")])
-    assert verdict(replace(found, findings=warned))[1] == "First to look at: nearly the same picture in two splits (2 files)."
+    warned = by_severity(
+        [Finding("empty-masks", ("m.png",), "e.", "warning"), Finding("near-leak", ("a", "b"), "e.", "warning")]
+    )
+    assert (
+        verdict(replace(found, findings=warned))[1]
+        == "First to look at: nearly the same picture in two splits (2 files)."
+    )
 
 
 def test_sizes_of_many_images_are_told_by_width_and_by_height(clean: tuple[Audit, DataConfig]) -> None:
@@ -260,12 +274,25 @@ def test_sizes_of_many_images_are_told_by_width_and_by_height(clean: tuple[Audit
     sizes = [(116, 274), (512, 383), (599, 244), (599, 244), (200, 400), (300, 300), (310, 310)]
     many = replace(found, pairs=tuple({**found.pairs[0], "width": width, "height": height} for width, height in sizes))
     assert ", 116 to 599 pixels wide and 244 to 400 high" in str(many)
-    assert "6 sizes, 116 to 599 pixels wide and 244 to 400 high; most often" in sizes_told(many)
+    assert "6 sizes, 116 to 599 pixels wide and 244 to 400 high; most often" in sizes_in_words(many)
+
+
+def test_soft_borders_of_several_classes_have_pictures_too(tmp_path: Path, write_image: WriteImage) -> None:
+    """Each value goes to the nearest class, so there is no threshold to show them by."""
+    for index in range(8):
+        image, mask = pair(index)
+        mask[4:20, 12], mask[4:20, 13] = 120, 60
+        write_image(tmp_path / "images" / f"{index}.png", image)
+        write_image(tmp_path / "masks" / f"{index}.png", np.where(mask == 1, 255, mask).astype(np.uint8))
+    config = DataConfig(root=str(tmp_path))
+    found = audit(config)
+    assert [(one.code, one.proposal and one.proposal.op) for one in found.findings] == [("smoothed", "nearest")]
+    assert article(render(found, config), "smoothed").count("<img") >= 6
 
 
 def test_every_code_has_advice_where_nothing_is_proposed() -> None:
-    always_proposed = {"size-mismatch", "offset", "orientation", "off-by-one", "void-after-last", "smoothed", "lossy-masks",
-                       "colour-masks", "inverted"}  # fmt: skip
+    always_proposed = {"size-mismatch", "offset", "orientation", "off-by-one", "void-after-last", "smoothed",
+                       "lossy-masks", "colour-masks", "inverted"}  # fmt: skip
     assert {code for code in CODES if code not in always_proposed} <= {code.partition(":")[0] for code in ADVICE}
     assert what_to_do(Finding("mixed-channels", (), "e.", "note"))[0] == ""
     assert what_to_do(Finding("mixed-channels", (), "e.", "error"))[1].startswith("Name bands")
@@ -280,7 +307,12 @@ def test_many_pairs_and_files_stay_small_and_are_all_told(clean: tuple[Audit, Da
     pairs += tuple({**some, "id": str(number)} for number in range(2000 - len(pairs)))
     shown = tuple(pair["mask"] for pair in found.pairs)
     one = Finding(
-        "void-after-last", (*shown, *files), "e.", "warning", Repair("remap", {"table": {2: 255}}, "x", "y?"), {"value": 2}
+        "void-after-last",
+        (*shown, *files),
+        "e.",
+        "warning",
+        Repair("remap", {"table": {2: 255}}, "x", "y?"),
+        {"value": 2},
     )
     big = replace(found, num_images=2000, pairs=pairs, records=(found.records * 143)[:2000], findings=(one,))
     text = render(big, config)
@@ -297,7 +329,11 @@ def test_the_same_audit_gives_the_same_bytes(broken: tuple[Audit, DataConfig], h
     found, config = broken
     for name in ("one.html", "one.html", "two.htm"):
         write_audit_page(found, config, tmp_path / name)
-    assert (tmp_path / "one.html").read_text(encoding="utf-8") == (tmp_path / "two.htm").read_text(encoding="utf-8") == html
+    assert (
+        (tmp_path / "one.html").read_text(encoding="utf-8")
+        == (tmp_path / "two.htm").read_text(encoding="utf-8")
+        == html
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.html", "two.htm"]
 
 
@@ -354,7 +390,9 @@ def test_words_stand_out_from_the_paper(dark: bool) -> None:
         ((8, 8, 3), {"tones": [10, 90]}, "10 to 90 become 0 to 255, as configured"),
     ],
 )
-def test_pixel_values_are_told_in_words(tmp_path: Path, shape: tuple[int, ...], keys: dict[str, Any], expected: str) -> None:
+def test_pixel_values_are_told_in_words(
+    tmp_path: Path, shape: tuple[int, ...], keys: dict[str, Any], expected: str
+) -> None:
     rng = np.random.default_rng(0)
     for number in range(3):
         for kind, pixels in (("images", rng.integers(0, 256, shape)), ("masks", rng.integers(0, 2, (8, 8)))):

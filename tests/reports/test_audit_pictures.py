@@ -18,23 +18,21 @@ from maskwright.data.checks.findings import Finding
 from maskwright.data.dataset import RGB, Bands, ClassMap, Record
 from maskwright.data.pictures import NEAR, contrasting, css, overlay, palette
 from maskwright.prediction import Prediction
-from maskwright.reports.audit_examples import examples_of
+from maskwright.reports.audit_examples import Example, examples_of, scene_of
 from maskwright.reports.audit_page import render
 from maskwright.reports.audit_pictures import (
     LONGEST,
     MARK,
     Meaning,
-    Picture,
     Seen,
     at_one_scale,
     corner,
-    encode,
-    laid,
     marked,
+    overlaid,
     read_lone,
     read_pair,
 )
-from maskwright.reports.audit_scene import Example, scene_of
+from maskwright.reports.gallery import Picture, encode
 from support import picture as save
 
 WriteImage = Callable[..., Path]
@@ -73,7 +71,7 @@ def test_a_large_area_is_marked_as_it_is_without_rings() -> None:
 def test_a_mask_tints_its_classes_and_hatches_what_is_ignored() -> None:
     raw = np.zeros((480, 480), np.uint8)
     raw[100:200, 100:200], raw[300:400, 300:400] = 1, 255
-    pixels, legend = laid(Seen(np.full((480, 480, 3), 200, np.uint8), raw), TWO)
+    pixels, legend = overlaid(Seen(np.full((480, 480, 3), 200, np.uint8), raw), TWO)
     assert pixels.shape == (480, 480, 3)
     assert (pixels[10, 10] == 200).all() and (pixels[150, 150] != 200).all()
     assert len(np.unique(pixels[310:390, 310:390].reshape(-1, 3), axis=0)) > 1, "lines"
@@ -115,10 +113,11 @@ def test_the_corner_shows_the_row_that_is_lacking() -> None:
 
 def test_pictures_keep_to_their_budget() -> None:
     pictures = [Picture("", "", noise(480, 300, seed)) for seed in range(4)]
-    whole = encode(pictures, 10**9)
-    assert [size for _, *size in whole] == [[300, 480]] * 4
+    encode(pictures, 10**9)
+    assert [(one.width, one.height) for one in pictures] == [(300, 480)] * 4
     for budget in (400_000, 100_000, 60_000):
-        assert sum(len(uri) for uri, _, _ in encode(pictures, budget)) <= budget
+        encode(pictures, budget)
+        assert sum(len(one.uri) for one in pictures) <= budget
 
 
 # ------------------------------------------------------------------ reading
@@ -220,7 +219,9 @@ def test_foreground_is_shown_both_ways_where_it_may_be_swapped(make_set: Any, wr
         mask = np.ones((24, 32), np.uint8)
         mask[6:18, 8:24] = 0
         write_image(path, mask)
-        write_image(root / "images" / path.name, np.full((24, 32, 3), 128, np.uint8) + noise(24, 32, int(path.stem)) // 64)
+        write_image(
+            root / "images" / path.name, np.full((24, 32, 3), 128, np.uint8) + noise(24, 32, int(path.stem)) // 64
+        )
     _, examples = shown(root, "inverted")
     assert titles(examples) == ["Foreground as it is read", "Foreground if exchanged"]
     for picture, inside in zip(examples[0].pictures, (False, True), strict=True):
@@ -238,20 +239,24 @@ def test_a_class_a_split_lacks_is_shown_where_there_is_most_of_it(make_set: Any,
     lines = [f"images/00{number}.png,masks/00{number}.png,{split}" for number, split in enumerate(splits)]
     (root / "pairs.csv").write_text("\n".join(["image,mask,split", *lines]))
     _, examples = shown(root, "class-missing")
-    assert examples[0].told == "class_2, which the validation and test images lack; seen most in images/002.png (training)."
+    assert (
+        examples[0].text
+        == "class_2, which the validation and test images lack; seen most in images/002.png (training)."
+    )
     assert titles(examples) == ["With its mask", "Where class_2 is"]
 
 
 def test_groups_that_are_torn_show_a_picture_of_each_side(make_set: Any) -> None:
     root = make_set(9)
     lines = [
-        f"images/00{number}.png,masks/00{number}.png,{'train' if number < 5 else 'val'},{'ab'[number % 2]}" for number in range(9)
+        f"images/00{number}.png,masks/00{number}.png,{'train' if number < 5 else 'val'},{'ab'[number % 2]}"
+        for number in range(9)
     ]
     (root / "pairs.csv").write_text("\n".join(["image,mask,split,group", *lines]))
     _, examples = shown(root, "groups")
     assert [example.name for example in examples] == ["a", "b"]
     assert titles(examples) == ["000.png (training)", "006.png (validation)"]
-    assert examples[0].told == "3 training and 2 validation images"
+    assert examples[0].text == "3 training and 2 validation images"
 
 
 def test_examples_are_spread_over_a_findings_files(make_set: Any) -> None:
@@ -282,7 +287,9 @@ def test_the_foreground_of_two_classes_has_a_colour_the_image_has_not() -> None:
         assert (chosen[0] == palette(2)[0]).all() and (chosen[255] == palette(2)[255]).all()
     red = np.full((50, 50, 3), (200, 30, 40), np.uint8)
     assert (contrasting(red, palette(2)) == palette(2)).all()  # the palette's own where it does
-    prediction = Prediction(np.full((50, 50, 3), palette(2)[1]), np.eye(50, dtype=np.uint8), np.zeros((2, 50, 50)), ("a", "b"))
+    prediction = Prediction(
+        np.full((50, 50, 3), palette(2)[1]), np.eye(50, dtype=np.uint8), np.zeros((2, 50, 50)), ("a", "b")
+    )
     assert not (prediction.overlay() == palette(2)[1]).all(-1)[np.eye(50, dtype=bool)].any()
 
 

@@ -43,16 +43,18 @@ def test_what_is_wrong_now_is_found_and_counted(pair: Run) -> None:
     Image.fromarray(np.zeros((32, 32), np.uint8)).save(root / "masks/3.png")
     shutil.copy(root / "images/3.png", root / "images/4.png")
     before = {row.title for row in summary_of(pair, root).rows}
-    assert "Masks with background alone" in before
-    assert "The same picture twice in a split" in before or "The same picture with different masks" in before
+    assert "masks with background alone" in before
+    assert "the same picture twice in a split" in before or "the same picture with different masks" in before
 
 
-def test_gone_or_large_data_is_told_with_what_was_found_before_training(pair: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gone_or_large_data_is_told_with_what_was_found_before_training(
+    pair: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "AUDITED", 7 * 32 * 32 - 1)
     large = summary_of(pair, findings=RECORDED)
     assert large.lead == "7 images are too many to be audited for a report. What was found just before training."
-    assert [(row.word, row.title, row.num_files, row.allowed) for row in large.rows] == [
-        ("Error", "The same picture in two splits", 2, False), ("Note", "Classes of very different size", 0, False)
+    assert [(row.severity, row.title, row.num_files, row.allowed) for row in large.rows] == [
+        ("error", "the same picture in two splits", 2, False), ("note", "classes of very different size", 0, False)
     ]  # fmt: skip
     monkeypatch.setattr(module, "AUDITED", 7 * 32 * 32)
     assert "pairs of image and mask" in summary_of(pair, findings=RECORDED).lead
@@ -65,11 +67,13 @@ def test_gone_or_large_data_is_told_with_what_was_found_before_training(pair: Ru
 
 def test_allowed_errors_are_marked_and_those_no_longer_found_kept(pair: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "AUDITED", 0)
-    assert [(row.word, row.allowed) for row in summary_of(pair, findings=RECORDED, allowed=ALLOWED).rows] == [
-        ("Error", True), ("Note", False)
+    assert [(row.severity, row.allowed) for row in summary_of(pair, findings=RECORDED, allowed=ALLOWED).rows] == [
+        ("error", True), ("note", False)
     ]  # fmt: skip
     kept = summary_of(pair, findings=[], allowed=ALLOWED).rows
-    assert [(row.word, str(row.evidence), row.allowed) for row in kept] == [("Error", "images/0 and images/5 are the same", True)]
+    assert [(row.severity, row.evidence, row.allowed) for row in kept] == [
+        ("error", "images/0 and images/5 are the same", True)
+    ]
 
 
 def test_another_number_of_images_is_told(pair: Run) -> None:
@@ -78,8 +82,8 @@ def test_another_number_of_images_is_told(pair: Run) -> None:
     (root / "pairs.csv").write_text("\n".join(rows[:-1]) + "\n")
     lead = summary_of(pair).lead
     assert (
-        "It holds other images than the run was trained on: 2 train, 1 val and 3 test now, 2 train, 1 val and 4 test then."
-        in lead
+        "It holds other images than the run was trained on: "
+        "2 train, 1 val and 3 test now, 2 train, 1 val and 4 test then." in lead
     )
 
 
@@ -114,11 +118,13 @@ def test_splits_that_are_not_apart_are_told_beside_the_score(pair: Run, found: d
 def test_the_caveat_stands_in_the_head_line_after_the_score(pair: Run) -> None:
     root = Path(pair.data["root"])
     for index in (0, 6):  # of train and test
-        Image.fromarray(np.kron(np.arange(64, dtype=np.uint8).reshape(8, 8) * 3, np.ones((4, 4), np.uint8))).convert("RGB").save(
-            root / f"images/{index}.png"
-        )
+        Image.fromarray(np.kron(np.arange(64, dtype=np.uint8).reshape(8, 8) * 3, np.ones((4, 4), np.uint8))).convert(
+            "RGB"
+        ).save(root / f"images/{index}.png")
     write_report(pair)
     head = (pair.root / "report.html").read_text().partition('class="verdict">')[2].partition("</p>")[0]
     assert (
-        head.index("cat IoU is") < head.index("the audit below found the same picture in two splits") < head.index("best epoch")
+        head.index("cat IoU is")
+        < head.index("the audit below found the same picture in two splits")
+        < head.index("best epoch")
     )

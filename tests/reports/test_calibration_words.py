@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 
-from maskwright.reports.calibration import reliability, reliability_svg, words
+from maskwright.reports.calibration import reliability, reliability_svg
 
 
 def document(bins: list[tuple[float, float, int]], **more: Any) -> dict[str, Any]:
     """An evaluation with these bins of (confidence, accuracy, pixels); no pixels, no confidence."""
     rows = [
-        {"low": 0.0, "high": 1.0, "confidence": c if n else None, "accuracy": a if n else None, "pixels": n} for c, a, n in bins
+        {"low": 0.0, "high": 1.0, "confidence": c if n else None, "accuracy": a if n else None, "pixels": n}
+        for c, a, n in bins
     ]
     error = sum(n * abs(c - a) for c, a, n in bins) / sum(n for *_, n in bins)
-    return {"calibration": {"ece": error, "bins": rows, "temperature": None, "ece_after": None, "fitted_on": None, **more}}
+    return {
+        "calibration": {"ece": error, "bins": rows, "temperature": None, "ece_after": None, "fitted_on": None, **more}
+    }
 
 
 SURE = [(0.6, 0.5, 100), (0.0, 0.0, 0), (0.9, 0.7, 300)]  # mean distance (0.1 + 3 × 0.2) / 4 = 0.175
@@ -26,13 +29,13 @@ SURE = [(0.6, 0.5, 100), (0.0, 0.0, 0), (0.9, 0.7, 300)]  # mean distance (0.1 +
 def told(**more: Any) -> str:
     found = reliability(document(SURE, **more))
     assert found is not None
-    return " ".join(words(found))
+    return " ".join(found.words)
 
 
 def test_bins_without_pixels_are_left_out_and_shares_add_up() -> None:
     found = reliability(document(SURE))
     assert found is not None
-    assert [(one.confidence, one.accuracy, one.share) for one in found.bins] == [(0.6, 0.5, 0.25), (0.9, 0.7, 0.75)]
+    assert found.bins.tolist() == [[0.6, 0.5, 0.25], [0.9, 0.7, 0.75]]
     assert found.error == pytest.approx(0.175)
     assert found.lean == pytest.approx(0.175)
 
@@ -45,8 +48,12 @@ def test_words_tell_error_lean_and_temperature() -> None:
         "Predictions give their probabilities at it; labels are the same."
     )
     applied = " Predictions give their probabilities at it; labels are the same."
-    assert told(temperature=1.1, ece_after=0.17).endswith(f"does not help here: the error goes from 0.175 to 0.170.{applied}")
-    assert told(temperature=1.1).endswith(f"fitted on the validation images alone, is kept with the evaluation.{applied}")
+    assert told(temperature=1.1, ece_after=0.17).endswith(
+        f"does not help here: the error goes from 0.175 to 0.170.{applied}"
+    )
+    assert told(temperature=1.1).endswith(
+        f"fitted on the validation images alone, is kept with the evaluation.{applied}"
+    )
     assert told(reason="val has one class.").endswith("No temperature was fitted: val has one class.")
     assert told(ece=None) == "No temperature was fitted."
 
@@ -54,10 +61,10 @@ def test_words_tell_error_lean_and_temperature() -> None:
 def test_a_sound_network_is_taken_at_its_word() -> None:
     found = reliability(document([(0.6, 0.61, 100), (0.9, 0.89, 300)]))
     assert found is not None
-    assert words(found)[0].endswith("its probabilities can be taken at their word.")
+    assert found.words[0].endswith("its probabilities can be taken at their word.")
     modest = reliability(document([(0.6, 0.65, 100), (0.9, 0.93, 300)]))
     assert modest is not None
-    assert words(modest)[1] == "It is underconfident: right more often than it says."
+    assert modest.words[1] == "It is underconfident: right more often than it says."
 
 
 @pytest.mark.parametrize(

@@ -30,17 +30,14 @@ from maskwright.data.record import read_split
 from maskwright.errors import UsageError
 from maskwright.metrics.counts import Counts, count_image
 from maskwright.prediction.writers import write_labels
-from maskwright.reports import comparison_plots
-from maskwright.reports.comparison_facts import gather_comparison, image_scores, short_labels
-from maskwright.reports.comparison_gallery import BUDGET, ComparedImage, Shot, candidates, compared_gallery, encoded
-from maskwright.reports.comparison_labels import spread_out
+from maskwright.reports.comparison_facts import gather_comparison, scale_of, short_labels
+from maskwright.reports.comparison_gallery import candidates, compared_gallery
 from maskwright.reports.comparison_page import write_comparison_report
-from maskwright.reports.comparison_plots import draw_cost, draw_overlay
-from maskwright.reports.comparison_points import CostPlot, Line, Overlay, cost_plots, overlays_of
-from maskwright.reports.comparison_points import Point as CostPoint
-from maskwright.reports.comparison_rows import scale_of, standing_table
+from maskwright.reports.comparison_plots import CostPlot, CostPoint, cost_plots, draw_cost, validation_curves
 from maskwright.reports.comparison_words import comparison_remarks, comparison_verdict
-from maskwright.reports.gallery import Panel, data_uri, shrink
+from maskwright.reports.gallery import BUDGET, STEPS, Picture, data_uri, encode, shrink
+from maskwright.reports.pages import TEMPLATES, share
+from maskwright.reports.plots import COLOURS, PAPER, Curves, Line, draw_curves, spread_out
 from maskwright.runs import Run
 
 CATS = ("background", "cat")
@@ -50,7 +47,7 @@ def compared(
     folder: Path, names: Sequence[str], seeds: int = 1, classes: Sequence[str] = CATS,
     sizes: tuple[int, int, int] = (2, 1, 5), epochs: int = 6, step: int = 2, side: int = 32,
 ) -> Comparison:  # fmt: skip
-    """Models on the same generated images; the n-th is wrong on `step` more columns of every image than the one before."""
+    """Models on the same generated images; the n-th is wrong on `step` more columns of every image than the last."""
     first = fake_run(folder, classes, sizes, epochs, side)
     triples = list(read_split(first.data, "test"))
     entries = []
@@ -93,7 +90,9 @@ def cats(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     """Three models of two seeds on five images, and a failure; its page is written. Not to be changed."""
     names = ("unet", "fpn & <b>x", "unet · lr 0.003")
     found = compared(tmp_path_factory.mktemp("cats"), names, seeds=2)
-    found = replace(found, failures=(Failure("unet64 · seed 1", "It needs 9 GiB <of> memory; use a smaller batch_size."),))
+    found = replace(
+        found, failures=(Failure("unet64 · seed 1", "It needs 9 GiB <of> memory; use a smaller batch_size."),)
+    )
     write_comparison_report(found)
     return found
 
@@ -128,13 +127,16 @@ def test_page_has_its_parts_in_order(page: Page) -> None:
 
 def test_page_needs_nothing_from_outside(cats: Comparison, page: Page) -> None:
     html = (root_of(cats) / "report.html").read_text()
-    outside = [link for name in ("src", "href", "xlink:href", "action", "poster", "srcset") for link in page.values.get(name, [])
-               if not link.startswith(("data:", "#"))]  # fmt: skip
+    names = ("src", "href", "xlink:href", "action", "poster", "srcset")
+    links = [link for name in names for link in page.values.get(name, [])]
+    outside = [link for link in links if not link.startswith(("data:", "#"))]
     assert outside == []
     without_pictures = re.sub(r'src="data:[^"]*"', "", html)
     assert re.findall(r"https?://|<script|@import|xmlns|<b>x", without_pictures) == []
     assert set(re.findall(r"url\(\s*.", without_pictures)) <= {"url(#"}
-    assert re.findall("#0[123]0[0-9a-f]{3}", without_pictures) == [], "a stand-in was not exchanged for the page's colour"
+    assert re.findall("#0[123]0[0-9a-f]{3}", without_pictures) == [], (
+        "a stand-in was not exchanged for the page's colour"
+    )
     ids = page.values["id"]
     assert len(ids) == len(set(ids))
     asked = re.findall(r"url\(#([^)]*)\)", html) + [link[1:] for link in page.values["href"] if link.startswith("#")]
@@ -152,7 +154,10 @@ def test_standings_are_those_of_the_counts(stood: Standings, page: Page) -> None
         if row.verdict != "best":
             low, high = row.difference_interval
             assert told[3] == f"{row.difference:+.3f} {low:+.3f} to {high:+.3f}".replace("-", "−")
-    assert [row.verdict for row in stood.rows][::2] == ["best", "worse"]  # four columns more of 32 are wrong on every image
+    assert [row.verdict for row in stood.rows][::2] == [
+        "best",
+        "worse",
+    ]  # four columns more of 32 are wrong on every image
 
 
 def test_other_scores_have_their_intervals_and_validation_its_own(stood: Standings, page: Page) -> None:
@@ -170,18 +175,24 @@ def test_other_scores_have_their_intervals_and_validation_its_own(stood: Standin
 
 
 def test_strips_lie_where_the_scores_do(cats: Comparison, stood: Standings) -> None:
-    table = standing_table(gather_comparison(cats))
-    assert table.scale and table.difference_scale
-    for drawn, row in zip(table.rows, stood.rows, strict=True):
-        assert drawn.strip and drawn.strip.interval and len(drawn.strip.dots) == 2
-        width = table.scale.high - table.scale.low
-        assert table.scale.low + width * drawn.strip.at == pytest.approx(row.metrics["iou"])
-        assert table.scale.low + width * np.mean(drawn.strip.dots) == pytest.approx(row.metrics["iou"])
-        assert all(0 <= place <= 1 for place in (*drawn.strip.interval, *drawn.strip.dots))
-        if drawn.difference_strip and drawn.difference_strip.interval:
-            assert all(0 <= place <= 1 for place in drawn.difference_strip.interval)
-    assert table.rows[0].difference_strip is None
-    assert 0 <= table.difference_scale.at(0) <= 1
+    html = (root_of(cats) / "report.html").read_text()
+    scales = [scale for scale in gather_comparison(cats).scales if scale]
+    rows = re.findall(r'<tr class="is-(?:best|tie|worse)">.*?</tr>', html, flags=re.DOTALL)
+    assert len(scales) == 2 and all(0 <= scales[1].at(0) <= 1 for scale in scales)
+    for html_row, row in zip(rows, stood.rows, strict=True):
+        score, gap = html_row.split('class="track"')[1:]
+
+        def values(strip: str, key: str, place: int) -> list[float]:
+            found = [float(at) for at in re.findall(rf"{key}: ([\d.-]+)", strip)]
+            assert all(0 <= at <= 1 for at in found)
+            return [scales[place].low + (scales[place].high - scales[place].low) * at for at in found]
+
+        *dots, mean = values(score, "--at", 0)
+        assert len(dots) == 2 and mean == pytest.approx(row.metrics["iou"], abs=1e-4)
+        assert np.mean(dots) == pytest.approx(row.metrics["iou"], abs=1e-4)
+        ends = [*values(score, "--low", 0), *values(score, "--high", 0)]
+        assert ends == pytest.approx(row.intervals["iou"], abs=1e-4)
+        assert values(gap, "--at", 1) == pytest.approx([] if row.verdict == "best" else [row.difference], abs=1e-4)
 
 
 @pytest.mark.parametrize(("values", "ends"), [
@@ -193,7 +204,9 @@ def test_scales_have_round_ends_that_hold_all(values: tuple[float, ...], ends: t
     assert (scale and (scale.low, scale.high)) == (ends and pytest.approx(ends))
 
 
-def test_the_verdict_is_that_of_every_table_in_at_most_three_sentences(cats: Comparison, stood: Standings, page: Page) -> None:
+def test_the_verdict_is_that_of_every_table_in_at_most_three_sentences(
+    cats: Comparison, stood: Standings, page: Page
+) -> None:
     facts = gather_comparison(cats)
     told = comparison_verdict(facts)
     assert len(told) == 3
@@ -238,7 +251,7 @@ def test_a_single_image_allows_no_verdict(tmp_path: Path) -> None:
 
 
 def test_curves_hold_every_seed_and_their_mean(cats: Comparison) -> None:
-    iou, loss = overlays_of(gather_comparison(cats))
+    iou, loss = validation_curves(gather_comparison(cats))
     assert (iou.key, loss.key) == ("iou", "loss")
     for line, entry in zip(iou.lines, cats.entries, strict=True):
         histories = [[row["val_iou"] for row in run.history] for run in entry.runs]
@@ -249,7 +262,7 @@ def test_curves_hold_every_seed_and_their_mean(cats: Comparison) -> None:
 def test_a_mean_ends_with_the_shortest_seed(cats: Comparison) -> None:
     facts = gather_comparison(cats)
     short = ((facts.histories[0][0], facts.histories[0][1][:3]), *facts.histories[1:])
-    iou, _ = overlays_of(replace(facts, histories=short))
+    iou, _ = validation_curves(replace(facts, histories=short))
     assert [len(seed) for seed in iou.lines[0].seeds] == [6, 3]
     assert len(iou.lines[0].mean) == 3
 
@@ -258,19 +271,23 @@ def test_the_front_is_what_nothing_cheaper_reaches(cats: Comparison, page: Page)
     plots = cost_plots(gather_comparison(cats))
     assert [plot.key for plot in plots] == ["multiply-adds"]  # of three models
     for plot in plots:
-        for index, point in enumerate(plot.points):
-            beaten = any(other.cost <= point.cost and other.score >= point.score and other != point for other in plot.points)
-            assert (index in plot.front) == (not beaten)
+        for point in plot.points:
+            beaten = any(
+                other.cost <= point.cost and other.score >= point.score and other != point for other in plot.points
+            )
+            assert point.on_front == (not beaten)
     dearest_first = [replace(one, cost=Cost(100 - place, 1.0, 1.0, 1.0)) for place, one in enumerate(cats.entries)]
     only = cost_plots(gather_comparison(replace(cats, entries=tuple(dearest_first))))
     assert [plot.key for plot in only] == ["parameters"]  # the rest cost the same
-    assert len(only[0].front) == 3
+    assert sum(point.on_front for point in only[0].points) == 3
     assert page.svgs == 1 + 2
 
 
 def test_cost_is_drawn_as_often_as_it_says_something_different(cats: Comparison) -> None:
     def keys(*costs: tuple[float, ...]) -> list[str]:
-        many = tuple(replace(cats.entries[0], name=f"m{n}", cost=Cost(int(cost[0]), *cost[1:])) for n, cost in enumerate(costs))
+        many = tuple(
+            replace(cats.entries[0], name=f"m{n}", cost=Cost(int(cost[0]), *cost[1:])) for n, cost in enumerate(costs)
+        )
         return [plot.key for plot in cost_plots(gather_comparison(replace(cats, entries=many)))]
 
     apart = ((1, 1, 9, 5, 4, 6), (2, 2, 8, 10, 9, 11), (3, 3, 7, 15, 14, 16), (4, 4, 6, 20, 19, 21))
@@ -304,9 +321,9 @@ def lab(colour: str) -> np.ndarray:
 
 
 def test_models_have_none_of_the_colours_of_errors() -> None:
-    style = (Path(comparison_plots.__file__).parent / "templates" / "comparison.css").read_text()
+    style = (TEMPLATES / "comparison.css").read_text()
     light, dark, printed = (re.findall(r"--c\d: (#\w{6})", line) for line in style.splitlines() if "--c0: #" in line)
-    assert list(comparison_plots._PAPER_COLOURS) == light == printed
+    assert list(PAPER.lines[:COLOURS]) == light == printed
     errors = [css(MISSED_COLOUR), css(ADDED_COLOUR)]
     for colour, error in itertools.product(light + dark, errors):
         assert np.linalg.norm(lab(colour) - lab(error)) > 23, (colour, error)
@@ -333,7 +350,11 @@ def boxes_of(figure: Figure) -> list[Bbox]:
     """Where the names in a figure are once it is drawn."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return [text.get_window_extent(canvas.get_renderer()) for text in [*figure.texts, *figure.axes[0].texts] if text.get_text()]
+    return [
+        text.get_window_extent(canvas.get_renderer())
+        for text in [*figure.texts, *figure.axes[0].texts]
+        if text.get_text()
+    ]
 
 
 @pytest.mark.parametrize("num", [2, 5, 12])
@@ -343,9 +364,9 @@ def test_names_in_a_cost_plot_cover_nothing(num: int, crowd: str, is_numbered: b
     rng = np.random.default_rng(num)
     reach = {"spread": 0.3, "crowded": 0.02, "one place": 1e-6}[crowd]
     scores, costs = 0.6 + reach * rng.random(num), 10 ** (6 + 5 * reach * rng.random(num))
-    points = tuple(CostPoint(f"model/encoder-{place}", place + 1, float(cost), float(score), True)
+    points = tuple(CostPoint(f"model/encoder-{place}", place + 1, float(cost), float(score), True, on_front=not place)
                    for place, (cost, score) in enumerate(zip(costs, scores)))  # fmt: skip
-    figure = draw_cost(CostPlot("parameters", "Parameters", "", points, (0,), is_numbered))
+    figure = draw_cost(CostPlot("parameters", "Parameters", "", points, is_numbered))
     boxes = boxes_of(figure)
     assert len(boxes) == num, "a model has no name"
     assert all(not a.overlaps(b) for a, b in itertools.combinations([box.shrunk(0.98, 0.8) for box in boxes], 2))
@@ -356,7 +377,7 @@ def test_names_in_a_cost_plot_cover_nothing(num: int, crowd: str, is_numbered: b
 def test_names_of_curves_are_kept_apart(num: int) -> None:
     lines = tuple(Line(f"model/encoder-{place}", place + 1, ((0.2, 0.5),), (0.2, 0.5)) for place in range(num))
     for key in ("iou", "loss"):
-        figure = draw_overlay(Overlay(key, "Validation", lines, num > 6))
+        figure = draw_curves(Curves(key, "Validation", lines, num > 6))
         boxes = boxes_of(figure)
         assert len(boxes) == num
         assert all(not a.overlaps(b) for a, b in itertools.combinations([box.shrunk(1, 0.8) for box in boxes], 2))
@@ -378,7 +399,7 @@ def test_the_best_a_typical_and_the_worst_image_stand_before_the_standings(cats:
     """By their mean score over the models: image, truth, how many models are wrong, and the errors of the first."""
     html = (root_of(cats) / "report.html").read_text()
     before = html[html.index("<main>") : html.index('<h2 id="standings">')]
-    scores = [image_scores(one) for one in gather_comparison(cats).contenders]
+    scores = [one.image_scores() for one in gather_comparison(cats).contenders]
     order = [cats.images[index] for index in np.argsort(np.mean(scores, axis=0), kind="stable")]
     assert re.findall(r'<h3 title="([^"]*)">', before) == [order[-1], order[len(order) // 2], order[0]]
     assert re.findall(r'class="role">(\w+)<', before) == ["Best", "Typical", "Worst"]
@@ -387,14 +408,18 @@ def test_the_best_a_typical_and_the_worst_image_stand_before_the_standings(cats:
 
 
 def test_images_are_ordered_by_disagreement(cats: Comparison) -> None:
-    """The n-th image adds n wrong columns to each model's own, so they differ on the same columns everywhere but the edge."""
+    """The n-th image adds n wrong columns to each model's own, so they differ on the same columns but at the edge."""
     facts = gather_comparison(cats)
-    rows = compared_gallery(facts).rows
-    labels = {row.name: [read_labels(one.entry.runs[one.shown_run], row.name) for one in facts.contenders] for row in rows}
+    rows = compared_gallery(facts).others
+    labels = {
+        row.pick.name: [read_labels(one.entry.runs[one.shown_run], row.pick.name) for one in facts.contenders]
+        for row in rows
+    }
+    shares = []
     for row in rows:
-        apart = [len({int(one[y, x]) for one in labels[row.name]}) > 1 for y in range(32) for x in range(32)]
-        assert row.disagreement == pytest.approx(np.mean(apart))
-    shares = [row.disagreement for row in rows]
+        apart = [len({int(one[y, x]) for one in labels[row.pick.name]}) > 1 for y in range(32) for x in range(32)]
+        assert row.text == f"The models disagree on {share(float(np.mean(apart)))} of it"
+        shares.append(float(np.mean(apart)))
     assert shares == sorted(shares, reverse=True) and shares[0] > 0
 
 
@@ -428,8 +453,8 @@ def test_moved_data_leaves_the_page_without_pictures(cats: Comparison, tmp_path:
     page = Page.read(write_comparison_report(found))
     assert page.images == []
     assert f"The data folder {tmp_path / 'gone'} is not there any more" in words(page)
-    rows = compared_gallery(gather_comparison(found), moved).rows
-    assert [shot.panel is not None for row in rows for shot in row.shots] == [True] * 5 * 6
+    rows = compared_gallery(gather_comparison(found), moved).others
+    assert [picture.pixels is not None for row in rows for picture in row.pictures] == [True] * 5 * 6
 
 
 def test_a_lost_or_changed_prediction_is_told(tmp_path: Path) -> None:
@@ -438,9 +463,9 @@ def test_a_lost_or_changed_prediction_is_told(tmp_path: Path) -> None:
     (folder / f"{found.images[0]}.png").unlink()
     write_labels(folder / f"{found.images[1]}.png", np.zeros((32, 32), np.uint8), 2)
     gallery = compared_gallery(gather_comparison(found))
-    lacking = [(row.name, shot.title) for row in gallery.rows for shot in row.shots if shot.panel is None]
+    lacking = [(row.pick.name, one.title) for row in gallery.others for one in row.pictures if one.pixels is None]
     assert sorted(lacking) == [(found.images[0], "fpn"), (found.images[1], "fpn")]
-    assert len(gallery.rows) == 3
+    assert len(gallery.others) == 3
     (problem,) = gallery.problems
     assert problem.startswith("fpn is missing in some pictures. `") and "maskwright evaluate" in problem
 
@@ -459,8 +484,11 @@ def test_a_thousand_images_and_twelve_models_stay_small(cats: Comparison, tmp_pa
         run = Run(tmp_path / f"run-{place}")
         shutil.copytree(first.runs[0].root, run.root)
         run.write_json("data.json", {**run.data, "root": str(tmp_path / "gone")})
-        entries.append(Entry(f"a rather long name of a model, the number {place} of twelve", {}, (run,), (counts,), (0.5,),
-                             Cost(1000 * (place + 1), 1e6, 10.0, 1.0)))  # fmt: skip
+        name, cost = (
+            f"a rather long name of a model, the number {place} of twelve",
+            Cost(1000 * (place + 1), 1e6, 10.0, 1.0),
+        )
+        entries.append(Entry(name, {}, (run,), (counts,), (0.5,), cost))
     found = Comparison("test", CATS, images, (None,) * 1000, tuple(entries), root=tmp_path / "out")
     path = write_comparison_report(found)
     page = Page.read(path)
@@ -481,21 +509,22 @@ def blank(counts: Counts, matrix: np.ndarray, nothing: np.ndarray) -> dict[str, 
 def test_the_page_stays_below_its_limit(tmp_path: Path) -> None:
     """Pictures of noise, which no JPEG makes small."""
     rng = np.random.default_rng(0)
-    panel = Panel("", "noise", rng.integers(0, 255, (480, 480, 3), np.uint8))
-    rows = [ComparedImage(str(index), 0.1, (Shot("", "", panel),) * 7) for index in range(2)]
+    noise = rng.integers(0, 255, (480, 480, 3), np.uint8)
+    pictures = [Picture("", "noise", noise) for _ in range(14)]
     budget = BUDGET // 6
-    found = encoded(rows, budget)
-    sizes = [one[1] for row in found for one in row if one]
-    assert sum(len(one[0]) for row in found for one in row if one) <= budget
-    assert len(sizes) == 2 * 7
-    assert set(sizes) == {260}
-    assert 2 * 7 * len(data_uri(shrink(panel.pixels, 320), 55)) > budget, "larger would fit"
+    encode(pictures, budget)
+    assert sum(len(one.uri) for one in pictures) <= budget
+    (side,) = {one.width for one in pictures}
+    assert side < 480 and all(one.height == side for one in pictures)
+    next_larger = [(longest, quality) for longest, quality in STEPS if longest > side][-1]
+    assert 14 * len(data_uri(shrink(noise, next_larger[0]), next_larger[1])) > budget, "larger would fit"
 
 
 def test_failures_settings_command_and_machine_are_told(cats: Comparison, page: Page) -> None:
     text = words(page)
-    for told in ("unet64 · seed 1", "It needs 9 GiB <of> memory; use a smaller batch_size.", "# <two>", "3 from 6 runs, 1 failed",
-                 "maskwright train 'a b'", "6 epochs each", "5 images of the test split", "2026-01-02 03:04:05 UTC"):  # fmt: skip
+    for told in ("unet64 · seed 1", "It needs 9 GiB <of> memory; use a smaller batch_size.", "# <two>",
+                 "3 from 6 runs, 1 failed", "maskwright train 'a b'", "6 epochs each", "5 images of the test split",
+                 "2026-01-02 03:04:05 UTC"):  # fmt: skip
         assert told in text
     settings = next(rows for rows in page.tables if "optim.lr" in rows[0])
     assert settings[0] == ["Model", "optim.lr"]
@@ -506,7 +535,9 @@ def test_other_machines_are_remarked(tmp_path: Path) -> None:
     found = compared(tmp_path, ("unet", "fpn"), sizes=(2, 1, 2))
     assert not any("processor" in told for told in comparison_remarks(gather_comparison(found)))
     run = found.entries[1].runs[0]
-    run.write_json("environment.json", {**run.environment, "machine": {**run.environment["machine"], "processor": "another"}})
+    run.write_json(
+        "environment.json", {**run.environment, "machine": {**run.environment["machine"], "processor": "another"}}
+    )
     told = comparison_remarks(gather_comparison(found))
     assert "The runs were made on 2 kinds of processor: times can't be compared." in told
 

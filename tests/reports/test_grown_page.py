@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,12 @@ from report_making import LIMIT, Page, fake_run
 
 from maskwright.data.dataset import IGNORE
 from maskwright.evaluation.suspects import Region
-from maskwright.reports import build, write_report
+from maskwright.reports import run_page, write_report
 from maskwright.reports import suspects as module
 from maskwright.reports.facts import gather
-from maskwright.reports.gallery import BUDGET as GALLERY
-from maskwright.reports.gallery import LONGEST, Panel, encode
-from maskwright.reports.suspects import BUDGET, SHOWN, Suspect, Suspicion, crop_of, make_suspicion, outlined_crop
-from maskwright.reports.tables import size_columns, size_rows, weakest_classes
+from maskwright.reports.gallery import BUDGET, LONGEST, Gallery, Pick, Picture, Row
+from maskwright.reports.run_page import size_table
+from maskwright.reports.suspects import SHOWN, crop_of, outlined_crop, suspected_labels
 from maskwright.runs import Run
 
 NEWER = ("units", "spread", "boundary", "objects", "calibration", "threshold", "cost")
@@ -34,7 +34,8 @@ def test_an_evaluation_of_an_earlier_version_still_gives_a_page(pair: Run) -> No
     found = pair.read_json("evaluation/test.json")
     older = {
         key: {name: value for name, value in found[key].items() if name in OLDER} for key in ("metrics", "intervals")
-    } | {"per_class": {cls: {name: row[name] for name in OLDER} for cls, row in found["per_class"].items()}}  # fmt: skip
+    }
+    older["per_class"] = {cls: {name: row[name] for name in OLDER} for cls, row in found["per_class"].items()}
     averages = {way: {name: row[name] for name in OLDER - {"boundary_iou"}} for way, row in found["averages"].items()}
     change(pair, **older, averages=averages, **dict.fromkeys(NEWER))
     pair.write_json("environment.json", {key: value for key, value in pair.environment.items() if key != "findings"})
@@ -76,44 +77,52 @@ def test_intervals_that_are_null_are_dashes_and_told_in_words(pair: Run) -> None
 
 def sizes(*cells: tuple[int, int, float | None], ends: tuple[int, int] = (1024, 9216)) -> list[dict[str, Any]]:
     bounds = (0, *ends, None)
-    return [{"size": size, "from": bounds[place], "to": bounds[place + 1], "objects": objects, "found": found, "recall": recall}
-            for place, (size, (objects, found, recall)) in enumerate(zip(("small", "medium", "large"), cells))]  # fmt: skip
+    return [
+        {
+            "size": size,
+            "from": bounds[place],
+            "to": bounds[place + 1],
+            **dict(zip(("objects", "found", "recall"), cell)),
+        }
+        for place, (size, cell) in enumerate(zip(("small", "medium", "large"), cells))
+    ]
 
 
 def test_scores_by_size_of_object(pair: Run) -> None:
-    change(pair, objects={"background": sizes((0, 0, None)), "cat": sizes((12, 8, 0.75), (0, 0, None), (1200, 1100, 0.98765))})
-    facts = gather(pair)
-    assert size_columns(facts) == [("small", "under 1,024 px"), ("medium", "1,024 to 9,215 px"), ("large", "from 9,216 px")]
-    assert [(row.name, row.cells) for row in size_rows(facts)] == [
-        ("cat", (("0.750", "8 of 12"), ("–", ""), ("0.988", "1,100 of 1,200")))
-    ]
+    change(
+        pair,
+        objects={"background": sizes((0, 0, None)), "cat": sizes((12, 8, 0.75), (0, 0, None), (1200, 1100, 0.98765))},
+    )
+    columns, rows = size_table(gather(pair))
+    assert columns == [("small", "under 1,024 px"), ("medium", "1,024 to 9,215 px"), ("large", "from 9,216 px")]
+    assert rows == [("cat", [("0.750", "8 of 12"), ("–", ""), ("0.988", "1,100 of 1,200")])]
     table = Page.read(write_report(pair)).table("Objects")
     assert table[1] == ["cat", "0.750 8 of 12", "–", "0.988 1,100 of 1,200"]
 
 
 def test_sizes_that_differ_between_classes_stand_in_the_cells(pair: Run) -> None:
     change(pair, objects={"background": sizes((1, 1, 1.0), ends=(64, 256)), "cat": sizes((2, 1, 0.5))})
-    facts = gather(pair)
-    assert size_columns(facts)[0] == ("small", "")
-    assert [row.cells[0] for row in size_rows(facts)] == [("1.000", "1 of 1, under 64 px"), ("0.500", "1 of 2, under 1,024 px")]
+    columns, rows = size_table(gather(pair))
+    assert columns[0] == ("small", "")
+    assert [cells[0] for _, cells in rows] == [("1.000", "1 of 1, under 64 px"), ("0.500", "1 of 2, under 1,024 px")]
 
 
 def test_without_weights_or_data_labels_are_not_suspected_and_it_is_said(pair: Run, tmp_path: Path) -> None:
     facts = gather(pair)
-    assert make_suspicion(pair, facts) == Suspicion("", (), (f"Not looked for: {pair.root} has no model.safetensors.",))
-    gone = make_suspicion(pair, facts, tmp_path / "gone")
+    assert suspected_labels(pair, facts).problems == (f"Not looked for: {pair.root} has no model.safetensors.",)
+    gone = suspected_labels(pair, facts, tmp_path / "gone")
     assert gone.problems == (f"Not looked for: the data folder {tmp_path / 'gone'} is not there any more.",)
 
 
 def test_a_region_becomes_three_crops_in_words(pair: Run) -> None:
     facts = gather(pair)
     region = Region("images/5", (4, 8, 6, 10), 60, 0.9, 0, 1, np.ones((6, 10), bool))
-    suspect = module._suspect(pair, facts, region, Path(pair.data["root"]))
-    assert (suspect.told, suspect.measure.replace("\xa0", " "), suspect.image) == (
-        "Predicted cat, labelled background", "60 pixels, 90.0 % sure on average", "5"
+    suspect = module._row(pair, facts, region, Path(pair.data["root"]))
+    assert (suspect.pick.role, suspect.text.replace("\xa0", " "), suspect.pick.name) == (
+        "Predicted cat, labelled background", "60 pixels, 90.0 % sure on average", "images/5"
     )  # fmt: skip
-    assert [panel.title for panel in suspect.panels] == ["Image", "Label", "Prediction"]
-    assert len({panel.pixels.shape for panel in suspect.panels}) == 1
+    assert [picture.title for picture in suspect.pictures] == ["Image", "Label", "Prediction"]
+    assert len({np.shape(picture.pixels) for picture in suspect.pictures}) == 1
     assert suspect.classes <= {0, 1} and IGNORE not in suspect.classes
 
 
@@ -136,7 +145,6 @@ def test_of_many_classes_the_weakest_are_shown_first(tmp_path: Path) -> None:
     scored = sorted(row["iou"] for row in found.values() if row["iou"] is not None)
     assert [row[2] for row in few[1:]] == [f"{iou:.3f}" for iou in scored[:8]]
     assert [row[0] for row in whole[1:]] == list(found)
-    assert weakest_classes([]) == []
 
 
 def noise(shape: tuple[int, int], seed: int) -> np.ndarray:
@@ -146,21 +154,19 @@ def noise(shape: tuple[int, int], seed: int) -> np.ndarray:
 def test_the_heaviest_page_stays_under_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixty classes, the gallery and the crops all noise at their largest: nothing compresses less."""
     run = fake_run(tmp_path, [f"a class with a long name, {index}" for index in range(60)], (2, 1, 9), 3)
-    panels = tuple(Panel("Image", "noise", noise((LONGEST, LONGEST), index)) for index in range(4))
-    crops = tuple(Panel("Image", "noise", noise((module.LONGEST, module.LONGEST), index)) for index in range(3))
-    suspects = tuple(Suspect(str(index), "told", "measure", crops, frozenset({1})) for index in range(SHOWN))
-    real = build.make_gallery
+    panels = tuple(Picture("Image", "noise", noise((LONGEST, LONGEST), index)) for index in range(4))
+    crops = tuple(Picture("Image", "noise", noise((module.LONGEST, module.LONGEST), index)) for index in range(3))
+    suspects = tuple(Row(Pick("role", str(index)), "measure", crops, frozenset({1})) for index in range(SHOWN))
+    real = run_page.make_gallery
 
     def heavy(*words: Any) -> Any:
         gallery = real(*words)
-        return type(gallery)(
-            tuple(type(row)(row.pick, row.mistakes, panels, row.classes, row.has_ignored) for row in gallery.rows), ()
-        )
+        rows = [replace(row, pictures=tuple(map(replace, panels))) for row in gallery.rows]
+        return replace(gallery, rows=tuple(rows), problems=())
 
-    monkeypatch.setattr(build, "make_gallery", heavy)
-    monkeypatch.setattr(build, "make_suspicion", lambda *_: Suspicion("Suspects.", suspects, ()))
+    monkeypatch.setattr(run_page, "make_gallery", heavy)
+    monkeypatch.setattr(run_page, "suspected_labels", lambda *_: Gallery(suspects, lead="Suspects."))
     change(run, calibration=CALIBRATION, cost=COST)
     size = write_report(run).stat().st_size
     assert 3_000_000 < size < LIMIT
-    assert sum(len(uri) for uris in encode(suspects, BUDGET) for uri in uris) <= BUDGET
-    assert GALLERY + BUDGET < LIMIT - 500_000
+    assert BUDGET < LIMIT - 500_000

@@ -14,8 +14,8 @@ from report_making import LAND, LIMIT, Page, shown
 
 from maskwright.metrics.counts import Counts
 from maskwright.reports import write_report
-from maskwright.reports.audit_words import marked
 from maskwright.reports.facts import gather
+from maskwright.reports.pages import marked
 from maskwright.runs import Run
 
 
@@ -30,8 +30,9 @@ def test_page_has_its_parts_in_order(page: Page) -> None:
 
 def test_page_needs_nothing_from_outside(land: Run, page: Page) -> None:
     html = (land.root / "report.html").read_text()
-    outside = [link for name in ("src", "href", "xlink:href", "action", "poster", "srcset") for link in page.values.get(name, [])
-               if not link.startswith(("data:", "#"))]  # fmt: skip
+    names = ("src", "href", "xlink:href", "action", "poster", "srcset")
+    links = [link for name in names for link in page.values.get(name, [])]
+    outside = [link for link in links if not link.startswith(("data:", "#"))]
     assert outside == []
     without_pictures = re.sub(r'src="data:[^"]*"', "", html)
     assert re.findall(r"https?://|<script|@import|xmlns", without_pictures) == []
@@ -57,7 +58,9 @@ def test_pictures_decode_and_are_described(page: Page) -> None:
         assert picture.size == (int(image["width"]), int(image["height"])) == (32, 32)
         assert len(image["alt"]) > 8
     assert page.svgs == 2
-    assert [told for tag, name, told in page.attributes if tag == "div" and name == "aria-label" and "12 epochs" in told] == [
+    assert [
+        told for tag, name, told in page.attributes if tag == "div" and name == "aria-label" and "12 epochs" in told
+    ] == [
         "Loss over 12 epochs: training from 1.117 to 0.200, validation from 1.217 to 0.300; "
         "0.383 on validation images at the best epoch, 11.",
         "IoU over 12 epochs: training from 0.075 to 0.900, validation from 0.067 to 0.700; "
@@ -83,7 +86,8 @@ def test_the_best_a_typical_and_the_worst_image_stand_before_the_scores(land: Ru
         ("Try --lr auto, --augment heavy (it was light) or --model unet/resnet34.",
          ["--lr auto", "--augment heavy", "--model unet/resnet34"]),
         ("A larger --size or another --model", ["--size", "--model"]),
-        ("`scans/3f2a9c1e77d04b5a8e6f.png` and `rm 3f2a9c1e77d04b5a8e6f`", ["scans/3f2a9c…8e6f.png", "rm 3f2a9c1e77d04b5a8e6f"]),
+        ("`scans/3f2a9c1e77d04b5a8e6f.png` and `rm 3f2a9c1e77d04b5a8e6f`",
+         ["scans/3f2a9c…8e6f.png", "rm 3f2a9c1e77d04b5a8e6f"]),
     ],
 )  # fmt: skip
 def test_what_is_to_be_typed_is_set_as_code_whole(text: str, expected: list[str]) -> None:
@@ -107,7 +111,10 @@ def test_numbers_are_those_of_the_evaluation(land: Run, page: Page) -> None:
 
 
 def test_classes_and_confusion_are_those_of_the_counts(land: Run, page: Page) -> None:
-    found, total = land.read_json("evaluation/test.json"), Counts.load(land.root / "evaluation" / "test-counts.npz").total()
+    found, total = (
+        land.read_json("evaluation/test.json"),
+        Counts.load(land.root / "evaluation" / "test-counts.npz").total(),
+    )
     rows = page.table("Class")[1:]
     assert [row[0] for row in rows] == list(LAND)
     columns = ("iou", "f1", "precision", "recall", "boundary_iou", "boundary_f")
@@ -132,7 +139,8 @@ def test_page_tells_how_it_was_made(land: Run, page: Page) -> None:
     text = " ".join(page.text.split())
     for told in ("maskwright train 'a b'", "13 (3 train, 2 val, 8 test), each 32 × 32 pixels", "ce + 0.5 × dice",
                  "24.0 s in 12 epochs, 15.5 images/s (median)", "2026-01-02 03:04:05 UTC", "both <together>",
-                 land.environment["packages"]["numpy"], land.data["fingerprint"][:16], "whole images at 32 × 32"):  # fmt: skip
+                 land.environment["packages"]["numpy"], land.data["fingerprint"][:16],
+                 "whole images at 32 × 32"):  # fmt: skip
         assert told in text
     assert ["data.size", "32", "it is small"] in page.table("Key")
     assert "nan" not in re.findall(r"[a-z]+", text.lower())

@@ -22,21 +22,28 @@ def test_every_image_of_the_split_has_one_worst_first(land: Run) -> None:
     paths = write_sheets(land)
     facts = gather(land)
     folder = land.root / "evaluation" / "pictures" / "test"
-    assert [path.relative_to(folder).with_suffix("").as_posix() for path in paths] == [row.name for row in facts.images()]
+    assert [path.relative_to(folder).with_suffix("").as_posix() for path in paths] == [
+        row.name for row in facts.images()
+    ]
     assert sorted(path.stem for path in paths) == sorted(Path(name).name for name in facts.counts.images)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
 
-def test_the_four_panels_stand_side_by_side(land: Run) -> None:
+def test_the_four_pictures_stand_side_by_side(land: Run) -> None:
     facts = gather(land)
     row = make_row(land, facts, Pick("", facts.counts.images[3], 0.5), Path(facts.document["root"]))
-    assert [panel.title for panel in row.panels] == ["Image", "Truth", "Prediction", "Error"]
+    assert [picture.title for picture in row.pictures] == ["Image", "Truth", "Prediction", "Error"]
     sheet = draw_sheet(facts, row)
     side = LONGEST // 32 * 32  # 32 pixels, enlarged by a whole factor
-    left = [x for x in range(sheet.shape[1] - side) if np.array_equal(sheet[200:203, x], np.full((3, 3), (205, 208, 213)))]
+    left = [
+        x for x in range(sheet.shape[1] - side) if np.array_equal(sheet[200:203, x], np.full((3, 3), (205, 208, 213)))
+    ]
     assert len(left) >= 4  # a frame around each
-    truth = np.kron(row.panels[1].pixels, np.ones((side // 32, side // 32, 1), np.uint8))
-    places = [(y, x + 1) for x in left for y in range(120) if np.array_equal(sheet[y : y + side, x + 1 : x + 1 + side], truth)]
+    assert row.pictures[1].pixels is not None
+    truth = np.kron(row.pictures[1].pixels, np.ones((side // 32, side // 32, 1), np.uint8))
+    places = [
+        (y, x + 1) for x in left for y in range(120) if np.array_equal(sheet[y : y + side, x + 1 : x + 1 + side], truth)
+    ]
     assert len(places) == 1  # as it is, pixel by pixel
 
 

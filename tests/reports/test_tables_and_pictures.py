@@ -14,47 +14,53 @@ from report_making import ALIKE, LIMIT, Page, facts_of, fake_run, history, image
 from maskwright.data.pictures import css, error_picture, palette
 from maskwright.metrics.counts import confusion
 from maskwright.reports import write_report
-from maskwright.reports.curves import Curve, curves, inline_svg, spread
 from maskwright.reports.facts import ImageScore, gather
 from maskwright.reports.gallery import (
     BUDGET,
     LONGEST,
-    Panel,
+    Gallery,
     Pick,
+    Picture,
     Row,
     choose,
-    class_legend,
     encode,
-    error_legend,
     mistakes,
     shrink,
 )
-from maskwright.reports.suspects import make_suspicion
-from maskwright.reports.tables import MATRIX_CLASSES, average_rows, image_bars, largest_confusions, score_rows
-from maskwright.reports.wording import short_names
+from maskwright.reports.pages import short_names
+from maskwright.reports.plots import TRAIN, VAL, Curves, Line, curves_svg, run_curves
+from maskwright.reports.run_page import MATRIX_CLASSES, average_rows, image_bars, largest_confusions, score_rows
+from maskwright.reports.suspects import suspected_labels
 from maskwright.runs import Run
 
 
 def test_accuracy_stands_beside_what_guessing_would_reach() -> None:
     rows = score_rows(facts_of([image_of(20, 10)] * 2, history(2)))
     accuracy = next(row for row in rows if row.label == "Accuracy")
-    assert accuracy.value == pytest.approx(0.9)
+    assert accuracy.value == "0.900"
     assert accuracy.hint.replace("\xa0", " ").endswith("always answering background would reach 70.0 %")
 
 
 def test_many_images_become_a_histogram() -> None:
     images = [ImageScore(f"{index:02d}", 0.45 + 0.02 * index) for index in range(25)] + [ImageScore("none", math.nan)]
     bars = image_bars(images)
-    assert [bar.label for bar in bars] == ["0.4 to 0.5", "0.5 to 0.6", "0.6 to 0.7", "0.7 to 0.8", "0.8 to 0.9", "0.9 to 1.0"]
-    assert sum(int(bar.told) for bar in bars) == 25
-    assert max(bar.length for bar in bars) == 1
+    assert [label for label, _, _ in bars] == [
+        "0.4 to 0.5",
+        "0.5 to 0.6",
+        "0.6 to 0.7",
+        "0.7 to 0.8",
+        "0.8 to 0.9",
+        "0.9 to 1.0",
+    ]
+    assert sum(int(value) for _, _, value in bars) == 25
+    assert max(length for _, length, _ in bars) == 1
     few = image_bars(images[-3:])
-    assert [(bar.label, bar.told) for bar in few] == [("23", "0.910"), ("24", "0.930"), ("none", "–")]
+    assert [(label, value) for label, _, value in few] == [("23", "0.910"), ("24", "0.930"), ("none", "–")]
 
 
 def test_the_largest_confusions_come_first() -> None:
     facts = facts_of([[[80, 20, 0], [0, 60, 40], [5, 0, 0]]])
-    assert [(row.truth, row.predicted, row.share, row.pixels) for row in largest_confusions(facts, 2)] == [
+    assert largest_confusions(facts, 2) == [
         ("cat", "dog", 0.4, 40), ("background", "cat", 0.2, 20)
     ]  # fmt: skip
 
@@ -69,30 +75,26 @@ def test_many_classes_get_a_list_instead_of_a_matrix(tmp_path: Path) -> None:
 
 def test_curves_hold_the_history_and_the_best_epoch() -> None:
     facts = facts_of(ALIKE, history(4))
-    loss, iou = curves(facts.history, facts.best)
-    assert iou.val == (0.2, 0.4, pytest.approx(0.6), 0.7)
+    loss, iou = run_curves(facts.history, facts.best)
+    assert iou.lines[1].mean == (0.2, 0.4, pytest.approx(0.6), 0.7)
     assert (loss.best, iou.best) == (3, 3)
-    assert loss.train[0] == pytest.approx(0.95)
+    assert loss.lines[0].mean[0] == pytest.approx(0.95)
 
 
 @pytest.mark.parametrize(
-    "line", [(0.5,), (math.nan,), (math.nan, math.nan), (0.5, math.nan, 0.25), (0.0, 0.0), (900.0, 3.0, 0.1), (-1.0, -2.0)]
+    "line",
+    [(0.5,), (math.nan,), (math.nan, math.nan), (0.5, math.nan, 0.25), (0.0, 0.0), (900.0, 3.0, 0.1), (-1.0, -2.0)],
 )
 @pytest.mark.parametrize("key", ["loss", "iou"])
 def test_any_curve_can_be_drawn(key: str, line: tuple[float, ...]) -> None:
-    curve = Curve(key, key, line, line, 0 if math.isfinite(line[0]) else None)
-    svg = inline_svg(curve)
+    lines = (Line("training", TRAIN, (line,), line), Line("validation", VAL, (line,), line))
+    curve = Curves(key, key, lines, best=0 if math.isfinite(line[0]) else None)
+    svg = curves_svg(curve)
     assert svg.startswith("<svg")
     assert svg.endswith("</svg>")
     assert not re.search(r"#01020|font-family|http|nan", svg)
     assert curve.is_log == (key == "loss" and line[0] == 900)
     assert "nan" not in curve.alt
-
-
-def test_labels_are_kept_apart() -> None:
-    assert spread([0.9, 0.1], 0.2) == [0.9, 0.1]
-    assert spread([0.5, 0.45], 0.1) == pytest.approx([0.525, 0.425])
-    assert all(math.isnan(value) for value in spread([math.nan, math.nan], 0.1))
 
 
 def scores(*values: float) -> list[ImageScore]:
@@ -130,12 +132,18 @@ TRUTH = np.array([[0, 0, 1, 1, 2, 255]], np.uint8)
 
 def test_errors_of_two_classes_have_a_colour_for_each_kind() -> None:
     truth, labels = np.where(TRUTH == 2, 1, TRUTH), np.array([[0, 1, 0, 1, 1, 0]], np.uint8)
-    assert mistakes(confusion(truth, labels, 2), ("background", "cat")).replace("\xa0", " ") == "20.0 % missed, 20.0 % added"
+    assert (
+        mistakes(confusion(truth, labels, 2), ("background", "cat")).replace("\xa0", " ")
+        == "20.0 % missed, 20.0 % added"
+    )
     drawn = error_picture(np.full((1, 6, 3), (0, 114, 178), np.uint8), truth, labels, 2)[0]
     added, missed, ignored = (css(drawn[index]) for index in (1, 2, 5))
-    assert len({added, missed, ignored, css(drawn[0])}) == 4 and drawn[0].tolist() == drawn[3].tolist() == drawn[4].tolist()
+    assert (
+        len({added, missed, ignored, css(drawn[0])}) == 4
+        and drawn[0].tolist() == drawn[3].tolist() == drawn[4].tolist()
+    )
     row = Row(Pick("", "a", 0.5), "", (), frozenset({0, 1}), has_ignored=True)
-    assert [colour for colour, _ in error_legend(("background", "cat"), [row])] == [missed, added, ignored]
+    assert [colour for colour, _ in Gallery((row,)).error_legend(("background", "cat"))] == [missed, added, ignored]
 
 
 def test_errors_of_more_classes_are_seen_whatever_the_class() -> None:
@@ -151,8 +159,8 @@ def test_errors_of_more_classes_are_seen_whatever_the_class() -> None:
         right = tuple(drawn[0].tolist())
         assert len(set(right)) == 1 and right[0] > 130  # a pale grey
     row = Row(Pick("", "a", 0.5), "", (), frozenset({0, 2}), has_ignored=True)
-    assert [colour for colour, _ in error_legend(names, [row])] == ["", css(drawn[5])]
-    assert [name for _, name in class_legend(names, [row])] == ["sky", "dog"]
+    assert [colour for colour, _ in Gallery((row,)).error_legend(names)] == ["", css(drawn[5])]
+    assert [name for _, name in Gallery((row,)).class_legend(names)] == ["sky", "dog"]
 
 
 HASHES = [f"scans/{'3f2a9c1e77d04b5a8e6f' * 2}{end}" for end in "ab"]
@@ -179,9 +187,9 @@ def test_names_lose_what_they_share_and_the_middle_of_hashes(names: list[str], s
 def test_a_network_worse_than_one_answer_calls_no_label_into_question(pair: Run) -> None:
     facts = gather(pair)
     worse = replace(facts, counts=replace(facts.counts, matrix=np.tile([[1, 9], [9, 1]], (facts.num_images, 1, 1))))
-    found = make_suspicion(pair, worse)
+    found = suspected_labels(pair, worse)
     assert found.lead.startswith("Not looked for") and "always answering" in found.lead
-    assert (found.suspects, found.problems) == ((), ())
+    assert (found.rows, found.problems) == ((), ())
 
 
 def test_averages_that_come_to_the_same_are_shown_once() -> None:
@@ -199,7 +207,6 @@ def test_pictures_are_made_smaller_but_never_larger() -> None:
 
 def test_nine_rows_of_the_worst_pictures_stay_within_the_limit() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (LONGEST, LONGEST, 3), np.uint8)
-    panel = Panel("Image", "noise", noise)
-    row = Row(Pick("", "a", 0.5), "", (panel,) * 4, frozenset(), has_ignored=False)
-    total = 9 * sum(len(uri) for uri in encode([row], BUDGET // 9)[0])
-    assert total <= BUDGET < LIMIT - 500_000
+    picture = Picture("Image", "noise", noise)
+    encode([picture] * 4, BUDGET // 9)
+    assert 9 * 4 * len(picture.uri) <= BUDGET < LIMIT - 500_000

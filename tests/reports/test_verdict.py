@@ -84,7 +84,9 @@ def test_a_gap_to_validation_is_told() -> None:
     assert outside == ("The test IoU is 0.15 below the validation IoU of 0.90. "
                        "That lies outside the interval: the test images seem harder.")  # fmt: skip
     easier = one_remark(facts_of(ALIKE, settled_history(0.6)))
-    assert easier.endswith("above the validation IoU of 0.60. That lies outside the interval: the test images seem easier.")
+    assert easier.endswith(
+        "above the validation IoU of 0.60. That lies outside the interval: the test images seem easier."
+    )
     inside = remarks(facts_of([image_of(30, 10), image_of(10, 30)] * 6, settled_history(0.56)))
     assert inside[-1].endswith("That lies inside the interval, so it may be chance.")
     alone = remarks(facts_of([image_of(30, 10)], settled_history(0.9)))
@@ -92,8 +94,12 @@ def test_a_gap_to_validation_is_told() -> None:
 
 
 def test_scores_of_images_seen_in_training_are_told() -> None:
-    assert one_remark(facts_of(ALIKE, settled_history(0.9), split="val", asked="val")).startswith("The best epoch was picked by")
-    assert one_remark(facts_of(ALIKE, settled_history(0.9), split="train", asked="train")).startswith("The network learned from")
+    assert one_remark(facts_of(ALIKE, settled_history(0.9), split="val", asked="val")).startswith(
+        "The best epoch was picked by"
+    )
+    assert one_remark(facts_of(ALIKE, settled_history(0.9), split="train", asked="train")).startswith(
+        "The network learned from"
+    )
     assert one_remark(facts_of(ALIKE, settled_history(0.9), split="val")).startswith("The run has no test images")
 
 
@@ -102,10 +108,19 @@ def read_as(severity: Severity, title: str) -> Diagnosis:
 
 
 def test_the_gravest_warning_of_the_diagnosis_is_part_of_the_verdict() -> None:
-    found = (read_as("warning", "Overfitting from epoch 7 on"), read_as("warning", "Labels are noisy"), read_as("note", "A note"))
+    found = (
+        read_as("warning", "Overfitting from epoch 7 on"),
+        read_as("warning", "Labels are noisy"),
+        read_as("note", "A note"),
+    )
     facts = facts_of(ALIKE, settled_history(0.75), diagnosis=found)
-    assert verdict(facts)[1] == "The best epoch was 1 of 20, by validation IoU; the diagnosis: overfitting from epoch 7 on."
-    calm = facts_of(ALIKE, settled_history(0.75), diagnosis=(read_as("fine", "Nothing is wrong"), read_as("note", "A note")))
+    assert (
+        verdict(facts)[1]
+        == "The best epoch was 1 of 20, by validation IoU; the diagnosis: overfitting from epoch 7 on."
+    )
+    calm = facts_of(
+        ALIKE, settled_history(0.75), diagnosis=(read_as("fine", "Nothing is wrong"), read_as("note", "A note"))
+    )
     assert verdict(calm)[1] == "The best epoch was 1 of 20, by validation IoU."
 
 
@@ -159,10 +174,14 @@ def test_a_network_worse_than_none_is_told_first() -> None:
 def test_a_class_that_is_predicted_where_there_is_none_is_told_to_count_as_0() -> None:
     facts = facts_of([[[50, 0, 3], [10, 40, 0], [0, 0, 0]]] * 2, settled_history(0.5))
     assert "dog counts as 0: predicted where there is none." in remarks(facts)
-    assert not any("as 0" in text for text in remarks(facts_of([[[50, 0, 3], [10, 40, 0], [0, 0, 1]]] * 2, settled_history(0.5))))
+    assert not any(
+        "as 0" in text for text in remarks(facts_of([[[50, 0, 3], [10, 40, 0], [0, 0, 1]]] * 2, settled_history(0.5)))
+    )
 
 
 def test_all_of_the_weakest_classes_are_named() -> None:
     facts = facts_of([[[50, 0, 0, 0], [5, 0, 0, 0], [5, 0, 0, 0], [0, 0, 0, 40]]] * 2, settled_history(0.5))
     assert "The weakest classes are " in verdict(facts)[-1] and " and " in verdict(facts)[-1].partition("(")[0]
-    assert "The weakest class is " in verdict(facts_of([[[50, 0, 0], [5, 0, 3], [0, 0, 9]]] * 2, settled_history(0.5)))[-1]
+    assert (
+        "The weakest class is " in verdict(facts_of([[[50, 0, 0], [5, 0, 3], [0, 0, 9]]] * 2, settled_history(0.5)))[-1]
+    )

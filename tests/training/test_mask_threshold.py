@@ -22,7 +22,7 @@ from maskwright.data.synthetic import make
 from maskwright.models.wrapper import labels_from_logits
 from maskwright.prediction.predictor import Predictor
 from maskwright.reports.facts import gather
-from maskwright.reports.suspects import _threshold
+from maskwright.reports.suspects import scored_threshold
 from maskwright.runs import Run
 from support import TINY, Outcome, columns, copy_of, data, maskwright, session_folder
 
@@ -152,9 +152,9 @@ def test_suspects_are_looked_for_at_the_bar_of_the_scores(tmp_path):
     half, own = (Run.open(copy_of(run.root, tmp_path / run.root.name)) for run in runs())
     for run in (half, own):
         score(run)
-        assert _threshold(gather(run)) is None  # the run's own, which the predictor takes by itself
+        assert scored_threshold(gather(run)) is None  # the run's own, which the predictor takes by itself
     score(own, "--mask-threshold", 0.5)
-    assert _threshold(gather(own)) == 0.5
+    assert scored_threshold(gather(own)) == 0.5
 
 
 @pytest.mark.parametrize("wish", ["0", "1", "1.5", "-0.1", "nan", "high"])

@@ -4,6 +4,6 @@ from maskwright import runtime
 
 runtime.ensure_matplotlib()
 
-from maskwright.reports.build import write_report  # noqa: E402
+from maskwright.reports.run_page import write_report  # noqa: E402
 
 __all__ = ["write_report"]

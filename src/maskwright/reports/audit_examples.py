@@ -4,32 +4,156 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from maskwright.config.data import parse_value
-from maskwright.data.checks.findings import Finding
+from maskwright.data.checks.findings import Audit, Finding
 from maskwright.data.checks.repair_operations import nearest
-from maskwright.data.dataset import SPLITS, ClassMap
+from maskwright.data.dataset import IGNORE, SPLITS, ClassMap
 from maskwright.data.decoding import read_bytes
 from maskwright.data.images import decode_colours, turn
+from maskwright.data.pictures import contrasting, palette
 from maskwright.errors import MaskwrightError, listed
 from maskwright.reports import audit_pictures as draw
-from maskwright.reports.audit_pictures import Meaning, Picture, Seen
-from maskwright.reports.audit_scene import Example, Scene, evenly, image_of, mask_of, with_mask
-from maskwright.reports.audit_words import fine_share, sides
-from maskwright.reports.wording import SPLIT_WORDS, share
+from maskwright.reports.audit_pictures import Meaning, Seen
+from maskwright.reports.gallery import Picture
+from maskwright.reports.pages import SPLIT_WORDS, fine_share, share, sides
 
 SHEET = 12  # pairs that show the set as it is
+LOOKED_AT = 8  # images whose colours decide in which one masks are shown over them
+_NAMED = 3  # classes named in words
+_TURNS = {3: "by 180°", 6: "to the right", 8: "to the left"}
 
 
-def examples_of(finding: Finding, scene: Scene) -> list[Example]:
-    """Pictures of what a finding means; none where there is nothing to see."""
-    return [] if finding.code in NOT_DRAWN else DRAWN.get(finding.code, _each(_pair_and_mask))(finding, scene)
+@dataclass(frozen=True)
+class Example:
+    """One pair, or two that belong together: what they are called, what there is to see, their pictures.
+
+    `problem` says why a picture is lacking.
+    """
+
+    name: str
+    text: str = ""
+    pictures: Sequence[Picture] = ()
+    problem: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """Width to height of all pictures side by side."""
+        return sum(picture.width / picture.height for picture in self.pictures)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An audit and how its pairs are drawn, at most `limit` of a finding; `places` are the records of each file."""
+
+    audit: Audit
+    root: Path
+    meaning: Meaning
+    limit: int
+    places: dict[str, list[int]] = field(default_factory=dict, repr=False)
+
+    def pair(self, place: int) -> Pair:
+        """A pair, read now."""
+        return Pair(self, place, draw.read_pair(self.audit.records[place], self.audit.bands))
+
+    def place(self, file: str, split: str | None = None) -> int | None:
+        """The record of a file, in that split if it is in several."""
+        places = self.places.get(file, [])
+        return next((at for at in places if self.audit.pairs[at]["split"] == split), places[0] if places else None)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair as far as it could be read, and the pictures there are of it."""
+
+    scene: Scene
+    place: int
+    seen: Seen
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return self.scene.audit.pairs[self.place]
+
+    @property
+    def split(self) -> str:
+        return SPLIT_WORDS.get(self.facts["split"] or "", "")
+
+    @property
+    def areas(self) -> str:
+        """The largest classes of the mask in words."""
+        pixels: dict[str, int] = self.facts["pixels"]
+        order = sorted((name for name in pixels if pixels[name]), key=lambda name: -pixels[name])
+        parts = [f"{name} {share(pixels[name] / sum(pixels.values()))}" for name in order]
+        return listed(parts, limit=_NAMED) if parts else ""
+
+    def image(self, title: str = "Image") -> list[Picture]:
+        """The image alone, if it could be read."""
+        if self.seen.image is None:
+            return []
+        return [Picture(title, f"Image {self.facts['image']}", draw.plain(self.seen.image))]
+
+    def mask(self, title: str = "Mask") -> list[Picture]:
+        """The mask alone, if it could be read."""
+        if self.seen.raw is None:
+            return []
+        pixels, legend = draw.mask_alone(self.seen, self.scene.meaning)
+        return [Picture(title, f"Mask {self.facts['mask']}", pixels, legend=tuple(legend))]
+
+    def both(self, title: str = "", raw: np.ndarray | None = None, valid: np.ndarray | None = None) -> list[Picture]:
+        """The mask, or another in its place, over the image; beside it if they do not fit; one alone if one lacks."""
+        pair = self if raw is None else replace(self, seen=replace(self.seen, raw=raw, valid=valid))
+        if not pair.seen.fits:
+            return [*pair.image(), *pair.mask()]
+        pixels, legend = draw.overlaid(pair.seen, self.scene.meaning)
+        alt = f"{self.facts['image']} with its mask{f': {self.areas}' if self.areas else ''}"
+        return [Picture(title, alt, pixels, legend=tuple(legend))]
+
+    def marked(self, where: np.ndarray, title: str, alt: str) -> Picture:
+        """Where something is in the image, and how much of it that is."""
+        assert self.seen.image is not None
+        return Picture(title, f"{alt}: {share(float(where.mean()))} of it", draw.marked(self.seen.image, where))
+
+
+def scene_of(audit: Audit, root: Path, limit: int) -> Scene:
+    """What all examples of an audit are drawn by."""
+    classes = audit.class_map
+    repairs = [one.proposal for one in audit.findings if one.code == "smoothed" and one.proposal]
+    if classes is None and repairs and repairs[0].op == "threshold":  # shown as its repair would read them
+        at = int(repairs[0].values["at"])
+        classes = ClassMap((f"below {at}", f"{at} and up"), (0, at), (), at)
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, pair in enumerate(audit.pairs):
+        for file in {pair["image"]: None, pair["mask"]: None}:
+            places[file].append(place)
+    return Scene(audit, root, Meaning(classes, _colours(audit, classes)), limit, dict(places))
+
+
+def _colours(audit: Audit, classes: ClassMap | None) -> np.ndarray:
+    """Of two classes, one colour for all pictures that some of the images have little of."""
+    colours = palette(classes.num_classes if classes else IGNORE)
+    if classes is None or classes.num_classes != 2:
+        return colours
+    images = [draw.read_pair(record, audit.bands).image for record in evenly(audit.records, LOOKED_AT)]
+    small = [cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA) for image in images if image is not None]
+    return contrasting(np.concatenate(small), colours) if small else colours
+
+
+def evenly(items: Sequence[Any], limit: int) -> list[Any]:
+    """At most `limit` of them, spread over all.
+
+    >>> evenly("abcdefg", 3)
+    ['a', 'd', 'g']
+    """
+    if len(items) <= limit:
+        return list(items)
+    return [items[place] for place in np.linspace(0, len(items) - 1, limit).round().astype(int)] if limit else []
 
 
 def sheet(scene: Scene) -> list[Example]:
@@ -42,169 +166,141 @@ def sheet(scene: Scene) -> list[Example]:
         left = [split for split in by_split if counts[split] < len(by_split[split])]
         if left:
             counts[min(left, key=lambda split: counts[split])] += 1
-    chosen = [place for split, found in by_split.items() for place in evenly(found, counts[split])]
-    return [_of_sheet(scene, place) for place in chosen]
+    return [_of_sheet(scene.pair(place)) for split, found in by_split.items() for place in evenly(found, counts[split])]
 
 
-def _of_sheet(scene: Scene, place: int) -> Example:
-    pair = scene.audit.pairs[place]
-    seen = scene.see(place)
-    size = sides(pair["height"], pair["width"]) if pair["height"] else ""
-    told = " · ".join(part for part in (scene.split_of(place), size, scene.areas(place)) if part)
-    name = pair["id"] if scene.audit.records[place].window else pair["image"]  # a scene has many windows
-    return Example(name, told, tuple(with_mask(scene, place, seen)), seen.problem)
+def _of_sheet(pair: Pair) -> Example:
+    facts = pair.facts
+    size = sides(facts["height"], facts["width"]) if facts["height"] else ""
+    name = facts["id"] if pair.scene.audit.records[pair.place].window else facts["image"]  # a scene has many windows
+    return Example(name, " · ".join(filter(None, (pair.split, size, pair.areas))), pair.both(), pair.seen.problem)
 
 
-Pictured = Callable[[Finding, Scene, int, Seen], list[Picture]]
-Drawing = Callable[[Finding, Scene], list[Example]]
-
-
-def _each(pictured: Pictured) -> Drawing:
-    """An example for each of some of the finding's files."""
-
-    def examples(finding: Finding, scene: Scene) -> list[Example]:
-        found: list[Example] = []
-        for file, place in scene.of(finding):
-            try:
-                seen = scene.see(place)
-                found.append(Example(file, "", tuple(pictured(finding, scene, place, seen)), seen.problem))
-            except MaskwrightError as error:
-                found.append(Example(file, problem=str(error)))
-        return found
-
-    return examples
-
-
-def _image_alone(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
-    return image_of(scene, place, seen, "")
-
-
-def _pair_and_mask(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
-    if not seen.fits:
-        return with_mask(scene, place, seen)
-    return [*with_mask(scene, place, seen, "With its mask"), *mask_of(scene, place, seen)]
-
-
-def _beside(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
-    """Image and mask in its own colours, a palette's too."""
-    if seen.raw is None or finding.code != "palette":
-        return [*image_of(scene, place, seen), *mask_of(scene, place, seen)]
-    record = scene.audit.records[place]
-    coloured = replace(seen, raw=decode_colours(read_bytes(record.mask), record.mask), has_colours=True)
-    pixels, legend = draw.mask_alone(coloured, Meaning())
-    alt = f"Mask {scene.audit.pairs[place]['mask']} in the colours of its palette"
-    return [*image_of(scene, place, seen), Picture("Mask in its palette's colours", alt, pixels, tuple(legend))]
-
-
-def _values(finding: Finding) -> list[int]:
-    """The values a finding points at."""
-    if finding.code == "unknown-values":
-        return [int(told) if told.isdigit() else parse_value(told) for told in finding.details["pixels"]]
-    return [255 if finding.code == "zero-255" else int(finding.details["value"])]
-
-
-def _values_marked(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
-    """The pair, and where the values in question are."""
-    if not seen.fits or seen.image is None or seen.raw is None:
-        return with_mask(scene, place, seen)
-    values = _values(finding)
-    where = np.isin(seen.raw, values)
-    told = listed([f"#{value:06x}" if seen.has_colours else value for value in values], limit=3)
-    alt = f"Where {scene.audit.pairs[place]['mask']} holds {told}: {share(float(where.mean()))} of it"
-    mark = Picture(f"Where it holds {told}", alt, draw.marked(seen.image, where))
-    return [*with_mask(scene, place, seen, "With its mask"), mark]
-
-
-def _smoothed(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
-    """As the repair would read it, and where greys are."""
-    if not seen.fits or seen.image is None or seen.raw is None or seen.has_colours:
-        return with_mask(scene, place, seen)
-    where = ~np.isin(seen.raw, (0, 255))
-    mask = scene.audit.pairs[place]["mask"]
-    alt = f"Where {mask} is neither 0 nor 255: {share(float(where.mean()))} of it"
-    return [
-        *with_mask(scene, place, seen, "With its mask"),
-        Picture("Mask as stored", f"Mask {mask} in grey", draw.greys(seen.raw)),
-        Picture("Neither 0 nor 255", alt, draw.marked(seen.image, where)),
-    ]
-
-
-def _exchanged(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
-    """Foreground as it is read, and the other way round."""
-    if not seen.fits or finding.proposal is None:
-        return with_mask(scene, place, seen)
-    table = {int(value): int(label) for value, label in finding.proposal.values["table"].items()}
-    found: list[Picture] = []
-    for title, wanted in (("Foreground as it is read", 0), ("Foreground if exchanged", 1)):
-        values = [value for value, label in sorted(table.items(), key=lambda pair: pair[1] != wanted)]
-        order = values[::-1]  # background first
-        classes = ClassMap(("background", "foreground"), (order[0], order[1]))
-        pixels, _ = draw.laid(seen, Meaning(classes))
-        found.append(Picture(title, f"{title} in {scene.audit.pairs[place]['image']}: value {order[1]}", pixels))
+def examples_of(finding: Finding, scene: Scene) -> list[Example]:
+    """Pictures of what a finding means; none where there is nothing to see."""
+    if finding.code in NOT_DRAWN:
+        return []
+    if finding.code in DRAWN:
+        return DRAWN[finding.code](finding, scene)
+    places = {place: file for file in finding.files for place in scene.places.get(file, ())}
+    found: list[Example] = []
+    for place, file in evenly(list(places.items()), scene.limit):
+        try:
+            pair = scene.pair(place)
+            found.append(Example(file, "", _pictures(finding, pair), pair.seen.problem))
+        except MaskwrightError as error:
+            found.append(Example(file, problem=str(error)))
     return found
 
 
-def _sizes(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
+def _pictures(finding: Finding, pair: Pair) -> list[Picture]:
+    """What there is to see in one of a finding's files; the pair as far as it is there where that lacks something."""
+    needs, drawn = PICTURED.get(finding.code, ("fit", _over_and_beside))
+    has_both = pair.seen.image is not None and pair.seen.raw is not None
+    is_there = {"any": True, "both": has_both, "fit": pair.seen.fits}[needs]
+    return drawn(finding, pair) if is_there else pair.both()
+
+
+def _over_and_beside(_: Finding, pair: Pair) -> list[Picture]:
+    return [*pair.both("With its mask"), *pair.mask()]
+
+
+def _in_own_colours(finding: Finding, pair: Pair) -> list[Picture]:
+    """Image and mask in its own colours, a palette's too."""
+    if pair.seen.raw is None or finding.code != "palette":
+        return [*pair.image(), *pair.mask()]
+    mask = pair.scene.audit.records[pair.place].mask
+    pixels, legend = draw.mask_alone(Seen(raw=decode_colours(read_bytes(mask), mask), has_colours=True), Meaning())
+    alt = f"Mask {pair.facts['mask']} in the colours of its palette"
+    return [*pair.image(), Picture("Mask in its palette's colours", alt, pixels, legend=tuple(legend))]
+
+
+def _values_marked(finding: Finding, pair: Pair) -> list[Picture]:
+    """The pair, and where the values in question are."""
+    if finding.code == "unknown-values":
+        values = [int(name) if name.isdigit() else parse_value(name) for name in finding.details["pixels"]]
+    else:
+        values = [255 if finding.code == "zero-255" else int(finding.details["value"])]
+    names = listed([f"#{value:06x}" if pair.seen.has_colours else value for value in values], limit=3)
+    where = np.isin(np.asarray(pair.seen.raw), values)
+    mark = pair.marked(where, f"Where it holds {names}", f"Where {pair.facts['mask']} holds {names}")
+    return [*pair.both("With its mask"), mark]
+
+
+def _smoothed(_: Finding, pair: Pair) -> list[Picture]:
+    """As the repair would read it, and where greys are."""
+    if pair.seen.has_colours or pair.seen.raw is None:
+        return pair.both()
+    mask = pair.facts["mask"]
+    where = ~np.isin(pair.seen.raw, (0, 255))
+    return [
+        *pair.both("With its mask"),
+        Picture("Mask as stored", f"Mask {mask} in grey", draw.greys(pair.seen.raw)),
+        pair.marked(where, "Neither 0 nor 255", f"Where {mask} is neither 0 nor 255"),
+    ]
+
+
+def _exchanged(finding: Finding, pair: Pair) -> list[Picture]:
+    """Foreground as it is read, and the other way round."""
+    if finding.proposal is None:
+        return pair.both()
+    table = {int(value): int(label) for value, label in finding.proposal.values["table"].items()}
+    order = sorted(table, key=lambda value: -table[value])  # what the repair makes foreground is read as background
+    found: list[Picture] = []
+    for title, (low, high) in (("Foreground as it is read", order), ("Foreground if exchanged", order[::-1])):
+        pixels, _ = draw.overlaid(pair.seen, Meaning(ClassMap(("background", "foreground"), (low, high))))
+        found.append(Picture(title, f"{title} in {pair.facts['image']}: value {high}", pixels))
+    return found
+
+
+def _sizes(finding: Finding, pair: Pair) -> list[Picture]:
     """Image and mask at one scale; where the shapes agree, also what the repair makes of them."""
-    if seen.image is None or seen.raw is None:
-        return with_mask(scene, place, seen)
-    mask, legend = draw.mask_alone(seen, scene.meaning)
-    size = (seen.raw.shape[0], seen.raw.shape[1])
-    one, two = draw.at_one_scale(seen.image, mask, size)
-    (height, width), pair = seen.image.shape[:2], scene.audit.pairs[place]
+    image, raw = np.asarray(pair.seen.image), np.asarray(pair.seen.raw)
+    (height, width), (rows, columns) = image.shape[:2], raw.shape
+    mask, legend = draw.mask_alone(pair.seen, pair.scene.meaning)
+    one, two = draw.at_one_scale(image, mask, (rows, columns))
+    alt = f"Mask {pair.facts['mask']} at the image's scale"
     found = [
-        Picture(f"Image, {sides(height, width)}", f"Image {pair['image']}", one),
-        Picture(f"Mask, {sides(*size)}", f"Mask {pair['mask']} at the image's scale", two, tuple(legend)),
+        Picture(f"Image, {sides(height, width)}", f"Image {pair.facts['image']}", one),
+        Picture(f"Mask, {sides(rows, columns)}", alt, two, legend=tuple(legend)),
     ]
     if finding.details.get("same_aspect"):
-        places = np.ix_(nearest(size[0], height), nearest(size[1], width))
-        fitted = replace(seen, raw=seen.raw[places], valid=None)
-        found += with_mask(scene, place, fitted, "Brought to one size")
+        found += pair.both("Brought to one size", raw[np.ix_(nearest(rows, height), nearest(columns, width))])
     return found
 
 
-def _offset(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
+def _offset(_: Finding, pair: Pair) -> list[Picture]:
     """The mask cut or filled up as the repair would, and the corner where a row or column is lacking."""
-    if seen.image is None or seen.raw is None:
-        return with_mask(scene, place, seen)
-    (height, width), (rows, columns) = seen.image.shape[:2], seen.raw.shape
+    raw = np.asarray(pair.seen.raw)
+    (height, width), (rows, columns) = np.shape(pair.seen.image)[:2], raw.shape
     pad = (0, max(0, height - rows)), (0, max(0, width - columns))
-    valid = np.pad(np.ones((rows, columns), bool), pad)[:height, :width]
-    fitted = replace(seen, raw=np.pad(seen.raw, pad)[:height, :width], valid=valid)
-    told = f"Image {sides(height, width)}, mask {sides(rows, columns)}: their bottom right corners, enlarged"
-    return [
-        *with_mask(scene, place, fitted, "Repaired"),
-        Picture(told, f"Corners of {scene.audit.pairs[place]['image']} and its mask", draw.corner(seen, scene.meaning)),
-    ]
+    fitted, valid = (np.pad(one, pad)[:height, :width] for one in (raw, np.ones(raw.shape, bool)))
+    title = f"Image {sides(height, width)}, mask {sides(rows, columns)}: their bottom right corners, enlarged"
+    alt = f"Corners of {pair.facts['image']} and its mask"
+    return [*pair.both("Repaired", fitted, valid), Picture(title, alt, draw.corner(pair.seen, pair.scene.meaning))]
 
 
-_TURNS = {3: "by 180°", 6: "to the right", 8: "to the left"}
-
-
-def _turned(finding: Finding, scene: Scene, place: int, seen: Seen) -> list[Picture]:
+def _turned(finding: Finding, pair: Pair) -> list[Picture]:
     """The pair as it is, and with its mask turned; both ways where nobody knows which."""
-    if seen.image is None or seen.raw is None or finding.proposal is None:
-        return with_mask(scene, place, seen)
-    known = int(finding.proposal.values["orientation"])
-    found = with_mask(scene, place, seen, "As it is")
-    for orientation in (6, 8) if finding.proposal.question else (known,):
-        fitted = replace(seen, raw=turn(seen.raw, orientation), valid=None)
-        if fitted.fits:
-            found += with_mask(scene, place, fitted, f"Mask turned {_TURNS.get(orientation, 'as its image')}")
+    found = pair.both("As it is")
+    if finding.proposal is None:
+        return found
+    for orientation in (6, 8) if finding.proposal.question else (int(finding.proposal.values["orientation"]),):
+        turned = turn(np.asarray(pair.seen.raw), orientation)
+        if turned.shape == np.shape(pair.seen.image)[:2]:
+            found += pair.both(f"Mask turned {_TURNS.get(orientation, 'as its image')}", turned)
     return found
 
 
 def _lone(finding: Finding, scene: Scene) -> list[Example]:
     found: list[Example] = []
     for file in evenly(finding.files, scene.limit):
-        seen = draw.read_lone(scene.root / file)
+        seen, pictures = draw.read_lone(scene.root / file), []
         if seen.image is not None:
-            pictures = (Picture("", f"Picture {file}", draw.plain(seen.image)),)
+            pictures = [Picture("", f"Picture {file}", draw.plain(seen.image))]
         elif seen.raw is not None:
             pixels, legend = draw.mask_alone(seen, scene.meaning)
-            pictures = (Picture("", f"Mask {file}", pixels, tuple(legend)),)
-        else:
-            pictures = ()
+            pictures = [Picture("", f"Mask {file}", pixels, legend=tuple(legend))]
         found.append(Example(file, "", pictures, seen.problem))
     return found
 
@@ -215,45 +311,37 @@ def _doubles(finding: Finding, scene: Scene) -> list[Example]:
     first = {pair["kind"]: number for number, pair in reversed(list(enumerate(pairs)))}
     chosen = sorted(first.values())[: scene.limit]
     rest = [number for number in range(len(pairs)) if number not in first.values()]
-    chosen = sorted([*chosen, *evenly(rest, scene.limit - len(chosen))])
     found: list[Example] = []
-    for pair in (pairs[number] for number in chosen):
+    for number in sorted([*chosen, *evenly(rest, scene.limit - len(chosen))]):
         pictures: list[Picture] = []
         problems: list[str] = []
-        for file, split in zip(pair["files"], pair["splits"], strict=True):
-            place = _place(scene, file, split)
+        for file, split in zip(pairs[number]["files"], pairs[number]["splits"], strict=True):
+            place = scene.place(file, split)
             if place is not None:
-                seen = scene.see(place)
+                pair = scene.pair(place)
                 word = SPLIT_WORDS.get(split or "", "")
-                pictures += image_of(scene, place, seen, f"{Path(file).name}{f' ({word})' if word else ''}")
-                problems += [seen.problem] if seen.image is None else []
-        found.append(Example("", f"{pair['told']}.", tuple(pictures), " ".join(problems)))
+                pictures += pair.image(f"{Path(file).name}{f' ({word})' if word else ''}")
+                problems += [pair.seen.problem] if pair.seen.image is None else []
+        found.append(Example("", f"{pairs[number]['told']}.", pictures, " ".join(problems)))
     return found
-
-
-def _place(scene: Scene, file: str, split: str | None = None) -> int | None:
-    """The record of a file, in that split if it is in several."""
-    places = scene.places.get(file, [])
-    return next((place for place in places if scene.audit.pairs[place]["split"] == split), places[0] if places else None)
 
 
 def _other_masks(finding: Finding, scene: Scene) -> list[Example]:
     """Both pairs with their masks and, where they have one size, where the masks differ."""
     found: list[Example] = []
     for files in evenly(finding.details.get("pairs", []), scene.limit):
-        places = [place for file in files if (place := _place(scene, file)) is not None]
-        seen = [scene.see(place) for place in places]
-        pictures = [one for place, pair in zip(places, seen, strict=True)
-                    for one in with_mask(scene, place, pair, Path(scene.audit.pairs[place]["mask"]).name)]  # fmt: skip
-        told = ""
-        if len(seen) == 2 and all(one.fits for one in seen):
-            raws, image = [one.raw for one in seen if one.raw is not None], seen[0].image
-            if len(raws) == 2 and image is not None and raws[0].shape == raws[1].shape:
-                where = raws[0] != raws[1]
-                told = f"{share(float(where.mean()))} of the pixels differ."
-                alt = f"Where the masks {files[0]} and {files[1]} differ: {share(float(where.mean()))}"
-                pictures.append(Picture("Where they differ", alt, draw.marked(image, where)))
-        found.append(Example(listed(files), told, tuple(pictures), " ".join(one.problem for one in seen if one.problem)))
+        pairs = [scene.pair(place) for file in files if (place := scene.place(file)) is not None]
+        pictures = [one for pair in pairs for one in pair.both(Path(pair.facts["mask"]).name)]
+        text = ""
+        if len(pairs) == 2 and all(pair.seen.fits for pair in pairs):
+            one, two = (np.asarray(pair.seen.raw) for pair in pairs)
+            if one.shape == two.shape:
+                part = share(float((one != two).mean()))
+                text = f"{part} of the pixels differ."
+                alt = f"Where the masks {files[0]} and {files[1]} differ: {part}"
+                pictures.append(replace(pairs[0].marked(one != two, "Where they differ", ""), alt=alt))
+        problems = " ".join(pair.seen.problem for pair in pairs if pair.seen.problem)
+        found.append(Example(listed(files), text, pictures, problems))
     return found
 
 
@@ -264,31 +352,27 @@ def _rare(finding: Finding, scene: Scene) -> list[Example]:
         names = sorted((name for name, part in shares.items() if 0 < part < 0.01), key=lambda name: shares[name])
         wanted = {name: f"{name}, {fine_share(shares[name])} of all labelled pixels" for name in names}
     else:
-        absent: dict[str, list[str]] = finding.details["absent"]
         missing: dict[str, list[str]] = defaultdict(list)
-        for split, names in absent.items():
+        for split, names in finding.details["absent"].items():
             for name in names:
                 missing[name].append(SPLIT_WORDS[split])
         wanted = {name: f"{name}, which the {listed(splits)} images lack" for name, splits in missing.items()}
     return [example for name in list(wanted)[: scene.limit] if (example := _most_of(scene, name, wanted[name]))]
 
 
-def _most_of(scene: Scene, name: str, told: str) -> Example | None:
+def _most_of(scene: Scene, name: str, text: str) -> Example | None:
     """The pair with most pixels of a class, and where they are."""
-    pairs, classes = scene.audit.pairs, scene.audit.class_map
-    place = max(range(len(pairs)), key=lambda place: (pairs[place]["pixels"].get(name, 0), -place), default=None)
-    if place is None or classes is None or not pairs[place]["pixels"].get(name):
+    classes, pixels = scene.audit.class_map, [pair["pixels"].get(name, 0) for pair in scene.audit.pairs]
+    if classes is None or not any(pixels):
         return None
-    seen = scene.see(place)
-    pictures = with_mask(scene, place, seen, "With its mask")
-    if seen.fits and seen.image is not None and seen.raw is not None:
-        labels, _, _ = scene.meaning.read(seen.raw, seen.valid, seen.has_colours)
+    pair = scene.pair(int(np.argmax(pixels)))
+    pictures = pair.both("With its mask")
+    if pair.seen.fits:
+        labels, _, _ = scene.meaning.read(np.asarray(pair.seen.raw), pair.seen.valid, pair.seen.has_colours)
         where = labels == classes.names.index(name)
-        alt = f"Where {pairs[place]['image']} shows {name}: {share(float(where.mean()))} of it"
-        pictures.append(Picture(f"Where {name} is", alt, draw.marked(seen.image, where)))
-    where_from = f"seen most in {pairs[place]['image']}"
-    split = scene.split_of(place)
-    return Example("", f"{told}; {where_from}{f' ({split})' if split else ''}.", tuple(pictures), seen.problem)
+        pictures.append(pair.marked(where, f"Where {name} is", f"Where {pair.facts['image']} shows {name}"))
+    split = f" ({pair.split})" if pair.split else ""
+    return Example("", f"{text}; seen most in {pair.facts['image']}{split}.", pictures, pair.seen.problem)
 
 
 def _groups(finding: Finding, scene: Scene) -> list[Example]:
@@ -298,47 +382,36 @@ def _groups(finding: Finding, scene: Scene) -> list[Example]:
     pattern = re.compile(finding.details["pattern"]) if "pattern" in finding.details else None
     for place, record in enumerate(scene.audit.records):
         match = pattern.search(record.id) if pattern else None
-        group = match.group(1) if match else record.group or record.id
-        members.setdefault((group, record.split), place)
+        members.setdefault((match.group(1) if match else record.group or record.id, record.split), place)
     found: list[Example] = []
-    for group, counted in list(torn.items())[: scene.limit]:
-        pictures: list[Picture] = []
-        for split in list(counted)[:2]:
-            place = members.get((group, split))
-            if place is not None:
-                name = Path(scene.audit.pairs[place]["image"]).name
-                pictures += image_of(scene, place, scene.see(place), f"{name} ({SPLIT_WORDS[split]})")
-        counts = listed([f"{number} {SPLIT_WORDS[split]}" for split, number in counted.items()])
-        found.append(Example(group, f"{counts} images", tuple(pictures)))
+    for group, counts in list(torn.items())[: scene.limit]:
+        pairs = [scene.pair(members[group, split]) for split in list(counts)[:2] if (group, split) in members]
+        pictures = [one for pair in pairs for one in pair.image(f"{Path(pair.facts['image']).name} ({pair.split})")]
+        parts = listed([f"{number} {SPLIT_WORDS[split]}" for split, number in counts.items()])
+        found.append(Example(group, f"{parts} images", pictures))
     return found
 
 
 NOT_DRAWN = {"unreadable", "unlisted", "no-split"}  # there is nothing to see
-# codes whose pictures are more than some pairs with their masks
-DRAWN: dict[str, Drawing] = {
+_IMAGE_ALONE = ("empty-masks", "mixed-channels", "mixed-depth", "constant-image", "not-finite")
+# codes whose pictures are others than a pair with its mask, and what of it must be there: any, both or both in one size
+PICTURED: dict[str, tuple[str, Callable[[Finding, Pair], list[Picture]]]] = {
+    **dict.fromkeys(_IMAGE_ALONE, ("any", lambda _, pair: pair.image(""))),
+    **dict.fromkeys(("colour-masks", "palette"), ("any", _in_own_colours)),
+    **dict.fromkeys(("unknown-values", "void-after-last", "zero-255"), ("fit", _values_marked)),
+    "listed-twice": ("any", lambda _, pair: pair.both()),
+    "size-mismatch": ("both", _sizes),
+    "orientation": ("both", _turned),
+    "offset": ("both", _offset),
+    "smoothed": ("fit", _smoothed),
+    "inverted": ("fit", _exchanged),
+}
+# codes whose pictures are not of one file each
+DRAWN: dict[str, Callable[[Finding, Scene], list[Example]]] = {
     "unpaired": _lone,
-    "listed-twice": _each(lambda finding, scene, place, seen: with_mask(scene, place, seen)),
-    "size-mismatch": _each(_sizes),
-    "orientation": _each(_turned),
-    "offset": _each(_offset),
-    "unknown-values": _each(_values_marked),
-    "void-after-last": _each(_values_marked),
-    "smoothed": _each(_smoothed),
-    "colour-masks": _each(_beside),
-    "zero-255": _each(_values_marked),
-    "palette": _each(_beside),
-    "inverted": _each(_exchanged),
-    "empty-masks": _each(_image_alone),
-    "mixed-channels": _each(_image_alone),
-    "mixed-depth": _each(_image_alone),
-    "constant-image": _each(_image_alone),
-    "not-finite": _each(_image_alone),
     "class-missing": _rare,
     "imbalance": _rare,
-    "exact-duplicates": _doubles,
-    "exact-leak": _doubles,
-    "near-duplicates": _doubles,
-    "near-leak": _doubles,
+    **dict.fromkeys(("exact-duplicates", "exact-leak", "near-duplicates", "near-leak"), _doubles),
     "different-masks": _other_masks,
     "groups": _groups,
 }

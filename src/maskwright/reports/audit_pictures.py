@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,31 +18,20 @@ from maskwright.data.masks import labels_of
 from maskwright.data.pictures import IGNORED_COLOUR, css, overlay, palette, shown
 from maskwright.data.raw import read_image, read_raw_image
 from maskwright.errors import DataError
-from maskwright.reports.gallery import data_uri
 
-LONGEST, LEAST = 480, 240  # pixels of a picture's longer side: larger ones are shrunk, the pixels of smaller ones enlarged
+# pixels of a picture's longer side: larger ones are shrunk, the pixels of smaller ones enlarged
+LONGEST, LEAST = 480, 240
 MARK = (224, 0, 122)  # what a finding points at; no class has this colour
 _FINE = 2  # outlines are drawn on a grid so much finer than the picture's
 _HATCH = 12  # pixels of the fine grid between the lines over what is ignored
-_STEPS = ((480, 86), (480, 72), (400, 60), (320, 50), (240, 40), (160, 30), (96, 20))  # longest side and quality of JPEGs
 _SMALL = 150  # pixels: a marked spot that would be overlooked gets a ring
 _RINGS = 12
 _FEW_VALUES = 64  # more are no classes: they are shown as greys
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture in words and in pixels (H W 3 uint8); `legend`: colours (CSS) and what they mean in it."""
-
-    title: str
-    alt: str
-    pixels: np.ndarray = field(repr=False)
-    legend: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
 class Seen:
-    """A pair as far as it can be read: image H W 3 uint8, raw H W, valid H W; `problem` says why one of them is None."""
+    """A pair as far as it can be read: image H W 3 uint8, raw H W, valid H W; `problem` says why one is None."""
 
     image: np.ndarray | None = field(default=None, repr=False)
     raw: np.ndarray | None = field(default=None, repr=False)
@@ -84,11 +72,13 @@ class Meaning:
         else:
             labels = np.array([value if value < IGNORE else 1 + value % 253 for value in values.tolist()], np.uint8)
             labels[values == IGNORE] = IGNORE
-            colours, names = palette(IGNORE), {int(label): f"value {value}" for label, value in zip(labels, values, strict=True)}
+            colours = palette(IGNORE)
+            names = {int(label): f"value {value}" for label, value in zip(labels, values, strict=True)}
         found = labels[places].reshape(raw.shape)
         if valid is not None:
             found = np.where(valid, found, np.uint8(IGNORE))
-        return found, colours, [(css(colours[label]), names[label]) for label in np.unique(found).tolist() if label in names]
+        present = [label for label in np.unique(found).tolist() if label in names]
+        return found, colours, [(css(colours[label]), names[label]) for label in present]
 
 
 def read_pair(record: Record, bands: Bands) -> Seen:
@@ -102,7 +92,8 @@ def read_pair(record: Record, bands: Bands) -> Seen:
     if image is not None or record.form.kind in ("picture", "colour"):
         try:
             raw, own, has_colours = _mask(record, image.shape[:2] if image is not None else (0, 0))
-            valid = _both(valid, own, raw.shape)
+            known = [one for one in (valid, own) if one is not None and one.shape == raw.shape]
+            valid = np.logical_and.reduce(known) if known else None
         except DataError as error:
             problems.append(str(error))
     return Seen(image, raw, valid, has_colours, " ".join(problems))
@@ -124,7 +115,7 @@ def plain(image: np.ndarray) -> np.ndarray:
     return _resized(image, *_frame(*image.shape[:2]))
 
 
-def laid(seen: Seen, meaning: Meaning) -> tuple[np.ndarray, list[tuple[str, str]]]:
+def overlaid(seen: Seen, meaning: Meaning) -> tuple[np.ndarray, list[tuple[str, str]]]:
     """The mask over its image, and the legend. → h w 3"""
     assert seen.image is not None and seen.raw is not None
     height, width = _frame(*seen.image.shape[:2])
@@ -188,7 +179,7 @@ def at_one_scale(image: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> 
 
 
 def corner(seen: Seen, meaning: Meaning, side: int = 12) -> np.ndarray:
-    """The bottom right corners of image and mask, much enlarged; the row or column that one of them lacks is marked. → h w 3"""
+    """The bottom right corners of image and mask, enlarged; the row or column that one lacks is marked. → h w 3"""
     assert seen.image is not None and seen.raw is not None
     (height, width), (rows, columns) = seen.image.shape[:2], seen.raw.shape
     high, wide = max(height, rows), max(width, columns)
@@ -210,17 +201,6 @@ def nothing(height: int, width: int) -> np.ndarray:
     y, x = np.indices((height, width))
     lines = ((x + y) % step < max(1, step // 8))[..., None]
     return np.where(lines, np.uint8(140), np.uint8(158)).repeat(3, axis=2)
-
-
-def encode(pictures: Sequence[Picture], budget: int) -> list[tuple[str, int, int]]:
-    """Every picture as JPEG text with width and height, as large and as good as keeps all of them within the budget."""
-    found: list[tuple[str, int, int]] = []
-    for longest, quality in _STEPS:
-        small = [_at_most(picture.pixels, longest) for picture in pictures]
-        found = [(data_uri(pixels, quality), pixels.shape[1], pixels.shape[0]) for pixels in small]
-        if sum(len(uri) for uri, _, _ in found) <= budget:
-            break
-    return found
 
 
 def _image(record: Record, bands: Bands) -> tuple[np.ndarray, np.ndarray | None]:
@@ -257,15 +237,6 @@ def _mask(record: Record, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray
     return colours, None, True
 
 
-def _both(one: np.ndarray | None, two: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
-    found = [valid for valid in (one, two) if valid is not None and valid.shape == shape]
-    return None if not found else found[0] if len(found) == 1 else found[0] & found[1]
-
-
-def _same(valid: np.ndarray | None, raw: np.ndarray) -> bool:
-    return valid is not None and valid.shape == raw.shape
-
-
 def _own_colours(values: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """Colours as themselves, the most frequent 253; black stays untinted."""
     frequent = np.argsort(-pixels, kind="stable")[:253].tolist()
@@ -284,7 +255,9 @@ def _sampled(seen: Seen, height: int, width: int) -> tuple[np.ndarray, np.ndarra
     """Raw values, and where they are valid, at so many rows and columns."""
     assert seen.raw is not None
     places = np.ix_(nearest(seen.raw.shape[0], height), nearest(seen.raw.shape[1], width))
-    return seen.raw[places], seen.valid[places] if seen.valid is not None and _same(seen.valid, seen.raw) else None
+    return seen.raw[places], seen.valid[
+        places
+    ] if seen.valid is not None and seen.valid.shape == seen.raw.shape else None
 
 
 def _frame(height: int, width: int) -> tuple[int, int]:
@@ -304,11 +277,6 @@ def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     else:
         way = cv2.INTER_NEAREST if max(image.shape[:2]) < LEAST else cv2.INTER_LINEAR
     return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=way)
-
-
-def _at_most(pixels: np.ndarray, longest: int) -> np.ndarray:
-    scale = longest / max(pixels.shape[:2])
-    return pixels if scale >= 1 else _resized(pixels, *(max(1, round(side * scale)) for side in pixels.shape[:2]))
 
 
 def _hatched(picture: np.ndarray, where: np.ndarray) -> np.ndarray:

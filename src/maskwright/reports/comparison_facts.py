@@ -1,10 +1,10 @@
-"""What a comparison's page knows: the entries in the order of the table, their runs' files, names short enough for plots."""
+"""What a comparison's page knows: the entries in the order of the table, their runs' files, short names for plots."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,22 @@ from maskwright.comparison.naming import BETWEEN
 from maskwright.comparison.pareto import Point, fronts
 from maskwright.comparison.standings import standings
 from maskwright.config import Config
-from maskwright.config.base import higher_is_better
 from maskwright.errors import MaskwrightError, RunError
 from maskwright.files import read_json
 from maskwright.metrics.scores import headline_iou
-from maskwright.reports import wording
+from maskwright.reports.facts import ImageScore, best_index
+from maskwright.reports.pages import short_names
+from maskwright.reports.plots import NUMBERED_FROM, finite
 from maskwright.runs import Run
 from maskwright.schemas import Environment
 
 LABEL = 20  # characters of a name beside a line or a point
-NUMBERED_FROM = 7  # so many names beside lines and points are easier to find by number
 METRIC = "iou"
 
 
 @dataclass(frozen=True)
 class Contender:
-    """An entry with its standing: `number` is its place in the table, `label` a short name, `seeds` the score of each run.
+    """An entry with its standing: `number` is its place in the table, `label` a short name, `seeds` each run's score.
 
     `shown_run` is the seed that is looked at where one must do: the best on validation.
     """
@@ -59,29 +59,40 @@ class Contender:
 
     @property
     def interval(self) -> tuple[float, float]:
-        low, high = self.standing.intervals[METRIC]
-        return low, high
+        return self.standing.intervals[METRIC]
+
+    @property
+    def has_difference(self) -> bool:
+        """Whether there is a difference to the highest to speak of."""
+        return self.standing.verdict != "best" and math.isfinite(self.standing.difference)
+
+    def image_scores(self) -> np.ndarray:
+        """The IoU of every image, the mean over the seeds; NaN where nothing is scored. → N"""
+        return _mean([[headline_iou(matrix) for matrix in counts.matrix] for counts in self.entry.counts])
 
 
 @dataclass(frozen=True)
 class ComparisonFacts:
-    """A comparison read once, so that all else is a pure function of it."""
+    """A comparison read once, so that all else is a pure function of it; `overfitted`: most runs of a model are."""
 
     comparison: Comparison
     standings: Standings = field(repr=False)
     contenders: tuple[Contender, ...]
-    subject: str
     fronts: Mapping[str, tuple[Point, ...]] = field(repr=False)
     is_numbered: bool
     configs: tuple[tuple[Config, ...], ...] = field(repr=False)
     histories: tuple[tuple[Sequence[Mapping[str, float]], ...], ...] = field(repr=False)
     environment: Mapping[str, Any] | None = field(repr=False)
     matrix: str | None = field(repr=False)
-    overfitted: frozenset[str] = frozenset()  # models most of whose runs the diagnosis calls so
+    overfitted: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
         return self.comparison.root.resolve().name if self.comparison.root else "Comparison"
+
+    @property
+    def subject(self) -> str:
+        return self.standings.subject if self.contenders else "score"
 
     @property
     def is_binary(self) -> bool:
@@ -94,17 +105,69 @@ class ComparisonFacts:
     @property
     def num_units(self) -> int:
         """Images or, where they belong together, groups: what is resampled."""
-        groups = self.comparison.groups
-        return len({index if group is None else group for index, group in enumerate(groups)})
+        return self.standings.num_units
+
+    @property
+    def num_seeds(self) -> int:
+        return max((one.entry.num_seeds for one in self.contenders), default=0)
 
     @property
     def best(self) -> Contender | None:
         return next((one for one in self.contenders if one.standing.verdict == "best"), None)
 
     @property
-    def chosen(self) -> Contender | None:
-        """The one validation chose."""
-        return next((one for one in self.contenders if one.standing.chosen), None)
+    def scales(self) -> tuple[Scale | None, Scale | None]:
+        """The scales of the scores and of the differences, which all strips of the table share."""
+        scored = [one for one in self.contenders if math.isfinite(one.score)]
+        rest = [one.standing for one in scored if one.standing.verdict != "best"]
+        scores = [value for one in scored for value in (one.score, *one.interval, *one.seeds)]
+        gaps = [0.0, *(value for one in rest for value in (one.difference, *one.difference_interval))]
+        return scale_of(scores, (0.0, 1.0)), scale_of(gaps) if rest else None
+
+    def image_scores(self) -> list[ImageScore]:
+        """Every image's mean IoU over the models, worst first, those without a score last."""
+        mean = _mean([one.image_scores() for one in self.contenders])
+        return [
+            ImageScore(self.comparison.images[place], float(mean[place])) for place in np.argsort(mean, kind="stable")
+        ]
+
+    def runs(self) -> list[Run]:
+        return [run for one in self.contenders for run in one.entry.runs]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The ends of a strip, round numbers."""
+
+    low: float
+    high: float
+
+    def at(self, value: float) -> float:
+        """Where a value lies between the ends, 0 to 1."""
+        return (value - self.low) / (self.high - self.low)
+
+    @property
+    def ends(self) -> list[str]:
+        digits = max(0, min(3, 1 - math.floor(math.log10(self.high - self.low))))
+        return [f"{end:.{digits}f}".replace("-", "−") if round(end, digits) else "0" for end in (self.low, self.high)]
+
+
+def scale_of(values: Iterable[float], bounds: tuple[float, float] = (-1.0, 1.0)) -> Scale | None:
+    """The narrowest scale with round ends, within bounds, that holds all values.
+
+    >>> scale_of([0.713, 0.842], (0.0, 1.0))
+    Scale(low=0.7, high=0.86)
+    """
+    known = finite(values)
+    if not known:
+        return None
+    width = max(max(known) - min(known), 0.01)
+    size = 10 ** math.floor(math.log10(width))
+    step = size / 5 if width < 3 * size else size / 2
+    low, high = math.floor(min(known) / step + 1e-9) * step, math.ceil(max(known) / step - 1e-9) * step
+    if high - low < step / 2:
+        low, high = low - step, high + step
+    return Scale(round(max(bounds[0], low), 6), round(min(bounds[1], high), 6))
 
 
 def gather_comparison(comparison: Comparison) -> ComparisonFacts:
@@ -115,17 +178,15 @@ def gather_comparison(comparison: Comparison) -> ComparisonFacts:
     labels = short_labels([entry.name for entry in entries])
     contenders = tuple(
         Contender(number, label, entry, row, tuple(headline_iou(counts.total()) for counts in entry.counts),
-                  _best_seed(entry, comparison.monitor))
+                  best_index(entry.val, comparison.monitor) or 0)
         for number, (label, entry, row) in enumerate(zip(labels, entries, stood.rows, strict=True), 1)
     )  # fmt: skip
-    is_shortened = any(one.label != one.name for one in contenders)
     return ComparisonFacts(
         comparison,
         stood,
         contenders,
-        stood.subject if entries else "score",
         fronts(stood) if entries else {},
-        is_shortened or len(contenders) >= NUMBERED_FROM,
+        any(one.label != one.name for one in contenders) or len(contenders) >= NUMBERED_FROM,
         tuple(tuple(run.config for run in entry.runs) for entry in entries),
         tuple(tuple(run.history for run in entry.runs) for entry in entries),
         _environment(comparison, entries),
@@ -150,18 +211,11 @@ def short_labels(names: Sequence[str], limit: int = LABEL) -> list[str]:
     >>> short_labels(["a-very-long-base-name-unet", "a-very-long-base-name-fpn"])
     ['…unet', '…fpn']
     """
-    names = list(wording.short_names(names).values())
+    names = list(short_names(names).values())
     if all(len(name) <= limit for name in names):
         return names
     shared = _shared_start(names)
     return [_middle_cut(f"…{name[shared:]}" if shared and len(name) > limit else name, limit) for name in names]
-
-
-def _best_seed(entry: Entry, monitor: str) -> int:
-    val = np.array(entry.val, float)
-    if not np.isfinite(val).any():
-        return 0
-    return int(np.nanargmax(val) if higher_is_better(monitor) else np.nanargmin(val))
 
 
 def _shared_start(names: Sequence[str]) -> int:
@@ -175,17 +229,14 @@ def _shared_start(names: Sequence[str]) -> int:
 
 
 def _middle_cut(name: str, limit: int) -> str:
-    if len(name) <= limit:
-        return name
     head = (limit - 1) // 2
-    return f"{name[:head]}…{name[len(name) - (limit - 1 - head) :]}"
+    return name if len(name) <= limit else f"{name[:head]}…{name[len(name) - (limit - 1 - head) :]}"
 
 
 def _matrix(root: Path | None) -> str | None:
     """comparison.yaml as it was given, where the comparison has one."""
-    path = root / "comparison.yaml" if root else None
     try:
-        return path.read_text(encoding="utf-8").strip() if path else None
+        return (root / "comparison.yaml").read_text(encoding="utf-8").strip() if root else None
     except (OSError, UnicodeDecodeError):
         return None
 
@@ -209,9 +260,9 @@ def of_run(read: Callable[[Run], Any], run: Run) -> Any:
         return None
 
 
-def image_scores(contender: Contender) -> np.ndarray:
-    """The IoU of every image, the mean over the seeds; NaN where nothing is scored. → N"""
-    scores = np.array([[headline_iou(matrix) for matrix in counts.matrix] for counts in contender.entry.counts])
-    finite = np.isfinite(scores)
-    total = np.where(finite, scores, 0).sum(0)
-    return np.divide(total, finite.sum(0), out=np.full(scores.shape[1], math.nan), where=finite.any(0))
+def _mean(rows: Sequence[Sequence[float] | np.ndarray]) -> np.ndarray:
+    """The mean over rows of what is known; NaN where nothing is. R N → N"""
+    scores = np.array(rows)
+    known = np.isfinite(scores)
+    total = np.where(known, scores, 0).sum(0)
+    return np.divide(total, known.sum(0), out=np.full(scores.shape[1], math.nan), where=known.any(0))

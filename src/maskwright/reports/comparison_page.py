@@ -5,26 +5,38 @@ write_comparison_report(open_comparison("comparisons/first"))       # → compar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from markupsafe import Markup
+import numpy as np
 
-from maskwright.comparison.entries import Comparison
-from maskwright.errors import UsageError
+from maskwright.comparison.entries import OUTLINES, Comparison
+from maskwright.comparison.tables import latency, verdict_word
+from maskwright.config.base import MONITORS
+from maskwright.config.files import to_yaml
+from maskwright.errors import UsageError, listed
 from maskwright.files import write_atomically, write_text
-from maskwright.reports import comparison_gallery as gallery
-from maskwright.reports import comparison_origin as origin
-from maskwright.reports import comparison_plots as plots
-from maskwright.reports import comparison_rows as rows
-from maskwright.reports import wording
-from maskwright.reports.comparison_facts import ComparisonFacts, gather_comparison
-from maskwright.reports.comparison_points import CostPlot, Overlay, cost_plots, overlays_of
-from maskwright.reports.comparison_strips import save_standings
-from maskwright.reports.comparison_words import comparison_remarks, comparison_verdict
-from maskwright.reports.gallery import class_legend, error_legend, leading
-from maskwright.reports.pages import template
+from maskwright.metrics.scores import iou
+from maskwright.reports import origin
+from maskwright.reports.comparison_facts import METRIC, ComparisonFacts, gather_comparison, of_run
+from maskwright.reports.comparison_gallery import columns, compared_gallery
+from maskwright.reports.comparison_plots import (
+    DRAWN_SEEDS,
+    CostPlot,
+    cost_plots,
+    cost_svg,
+    save_cost,
+    save_standings,
+    validation_curves,
+)
+from maskwright.reports.comparison_words import budget, commands, comparison_remarks, comparison_verdict, differing
+from maskwright.reports.gallery import Gallery, encode
+from maskwright.reports.pages import IN_PIXELS, SPLIT_WORDS, sentence_case, short_names, template
+from maskwright.reports.plots import Curves, curves_svg, save_curves
+from maskwright.reports.run_page import METRICS
+
+COMMANDS = 12
 
 
 def write_comparison_report(comparison: Comparison, data: Path | None = None, out: Path | None = None) -> Path:
@@ -38,70 +50,66 @@ def write_comparison_report(comparison: Comparison, data: Path | None = None, ou
     """
     folder = out or comparison.root
     if folder is None:
-        raise UsageError("`out` must be a folder to write the page into; this comparison has none of its own. Pass out=FOLDER.")
+        raise UsageError(
+            "`out` must be a folder to write the page into; this comparison has none of its own. Pass out=FOLDER."
+        )
     facts = gather_comparison(comparison)
-    costs, overlays = cost_plots(facts), overlays_of(facts)
+    costs, curves = cost_plots(facts), validation_curves(facts)
     for cost in costs:
-        title = f"{facts.subject[0].upper()}{facts.subject[1:]} and {cost.title[0].lower()}{cost.title[1:]}"
-        write_atomically(folder / "plots" / f"cost-{cost.key}.png", partial(plots.save_cost, cost, title))
-    for overlay in overlays:
-        write_atomically(folder / "plots" / f"validation-{overlay.key}.png", partial(plots.save_overlay, overlay, overlay.title))
-    table = rows.standing_table(facts)
-    if table.scale:
-        write_atomically(folder / "plots" / "standings.png", partial(save_standings, table, facts.subject, facts.is_numbered))
-    text = render_comparison(facts, table, costs, overlays, gallery.compared_gallery(facts, data))
-    return write_text(folder / "report.html", text)
+        title = f"{sentence_case(facts.subject)} and {cost.title[0].lower()}{cost.title[1:]}"
+        write_atomically(folder / "plots" / f"cost-{cost.key}.png", partial(save_cost, cost, title))
+    for plot in curves:
+        write_atomically(folder / "plots" / f"validation-{plot.key}.png", partial(save_curves, plot, plot.title))
+    if facts.scales[0]:
+        write_atomically(folder / "plots" / "standings.png", partial(save_standings, facts))
+    page = render_comparison(facts, costs, curves, compared_gallery(facts, data))
+    return write_text(folder / "report.html", page)
 
 
 def render_comparison(
-    facts: ComparisonFacts, table: rows.StandingTable, costs: list[CostPlot], overlays: list[Overlay],
-    pictures: gallery.ComparedGallery,
-) -> str:  # fmt: skip
+    facts: ComparisonFacts, costs: Sequence[CostPlot], curves: Sequence[Curves], gallery: Gallery
+) -> str:
     """The page; the same facts and pictures give the same text."""
-    page = template("comparison.html.j2")
-    return page.render(
+    encode(picture for row in gallery.rows for picture in row.pictures)
+    others = [name for name in METRICS if name != METRIC and name in facts.standings.known_scores]
+    words = commands(facts)
+    seeds = sorted({config.train.seed for configs in facts.configs for config in configs})
+    varied = list(dict.fromkeys(key for one in facts.contenders for key in one.entry.settings))
+    return template("comparison.html.j2", *origin.FILTERS).render(
         facts=facts,
-        split=wording.SPLIT_WORDS[facts.comparison.split],
+        split=SPLIT_WORDS[facts.comparison.split],
         verdict=comparison_verdict(facts),
         remarks=comparison_remarks(facts),
-        table=table,
-        seeds=max((one.entry.num_seeds for one in facts.contenders), default=0),
-        score_tables=rows.score_tables(facts),
-        class_rows=rows.class_table(facts),
-        cost_rows=rows.cost_table(facts),
-        costs=[(plot, Markup(plots.cost_svg(plot))) for plot in costs],
-        overlays=[(plot, Markup(plots.overlay_svg(plot))) for plot in overlays],
-        **_pictures(facts, pictures),
-        **_origin(facts),
+        metrics=METRICS,
+        in_pixels=IN_PIXELS,
+        areas=[name for name in others if name not in OUTLINES],
+        outlines=[name for name in others if name in OUTLINES],
+        monitor=MONITORS[facts.comparison.monitor],
+        verdict_word=verdict_word,
+        latency=latency,
+        drawn_seeds=DRAWN_SEEDS,
+        scores_by_class=_scores_by_class(facts),
+        costs=[(plot, cost_svg(plot)) for plot in costs],
+        curves=[(plot, curves_svg(plot)) for plot in curves],
+        gallery=gallery,
+        names=short_names(facts.comparison.images),
+        columns=columns,
+        settings=differing(facts),
+        budget=budget(facts),
+        run_seeds=listed(seeds, limit=12) if seeds else "",
+        num_run_seeds=len(seeds),
+        varied=listed([*varied, *(["train.seed"] if len(seeds) > 1 else [])], limit=12) if varied else "",
+        train_seconds=sum(row["seconds"] for histories in facts.histories for history in histories for row in history),
+        document=of_run(lambda run: run.data, facts.runs()[0]) if facts.contenders else None,
+        commands=words[:COMMANDS],
+        more_commands=max(0, len(words) - COMMANDS),
+        configuration=to_yaml(facts.configs[0][0]) if facts.configs else "",
     ) + "\n"  # fmt: skip
 
 
-def _pictures(facts: ComparisonFacts, pictures: gallery.ComparedGallery) -> dict[str, Any]:
-    names = wording.short_names(facts.comparison.images)
-    rows = [*(row for _, row in pictures.leads), *pictures.rows]
-    found = [
-        {"row": row, "name": names[row.name], "shots": list(zip(row.shots, encoded, strict=True)),
-         "columns": gallery.columns(len(row.shots))}
-        for row, encoded in zip(rows, gallery.encoded(rows), strict=True)
-    ]  # fmt: skip
-    picks = [pick for pick, _ in pictures.leads]
-    return {
-        "leads": list(zip(picks, found, strict=False)),
-        "leading": leading(picks, wording.SPLIT_WORDS[facts.comparison.split]),
-        "gallery_rows": found[len(picks) :],
-        "problems": pictures.problems,
-        "looked_at": pictures.num_looked_at,
-        "class_legend": class_legend(facts.comparison.classes, rows),
-        "error_legend": error_legend(facts.comparison.classes, rows),
-    }
-
-
-def _origin(facts: ComparisonFacts) -> dict[str, Any]:
-    commands = origin.commands(facts)
-    return {
-        "settings": origin.settings(facts),
-        "groups": origin.groups_of_terms(facts),
-        "commands": commands[: origin.COMMANDS],
-        "more_commands": max(0, len(commands) - origin.COMMANDS),
-        "configuration": origin.configuration(facts),
-    }
+def _scores_by_class(facts: ComparisonFacts) -> list[list[float]]:
+    """For each class its IoU under every model, the mean over the seeds; nothing for two classes."""
+    if facts.is_binary or not facts.contenders:
+        return []
+    scores = [np.mean([iou(counts.total()) for counts in one.entry.counts], axis=0) for one in facts.contenders]
+    return np.transpose(scores).tolist()

@@ -1,233 +1,198 @@
-"""Score against cost, and validation curves overlaid, drawn for a page and for a PNG from `comparison_points`."""
+"""Plots of a comparison: score over cost, validation curves, and the standings, for a page and as pictures on white."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from markupsafe import Markup
 
-from maskwright.reports.comparison_facts import NUMBERED_FROM
-from maskwright.reports.comparison_labels import Box, place, spread_out
-from maskwright.reports.comparison_points import CostPlot, Line, Overlay, Segment, finite, short_number
-from maskwright.reports.curves import PAPER, SCREEN, Theme, figure_svg, save_figure
+from maskwright.reports.comparison_facts import ComparisonFacts, Scale, short_labels
+from maskwright.reports.comparison_words import differing
+from maskwright.reports.pages import score, short_number, span
+from maskwright.reports.plots import (
+    COLOURS,
+    FONT,
+    PAPER,
+    SCREEN,
+    TITLE_INK,
+    VAL,
+    Curves,
+    Line,
+    Theme,
+    figure_svg,
+    new_figure,
+    save_figure,
+    style,
+    text_size,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
+    from matplotlib.transforms import Bbox
 
-SIZE = (5.6, 3.5)  # inches, 72 units of a page each
-COLOURS = 6  # further entries have the same colours, dashed
-# apart for colour-blind people too, dark enough to write with, and none like the blue, orange and purple of errors in pictures;
-# on a page the style sheet's own stand for them
-_PAPER_COLOURS = ("#2a2ad0", "#71551c", "#520a50", "#0a8a5c", "#1b1f24", "#757a80")
-_SCREEN_COLOURS = tuple(f"#0103{index:02x}" for index in range(COLOURS))
-_PAPER = {PAPER: "#ffffff", SCREEN: "#010400"}  # what a hollow point is filled with
-_VARIABLES = {_PAPER[SCREEN]: "--paper"} | {colour: f"--c{index}" for index, colour in enumerate(_SCREEN_COLOURS)}
-_DASH = (0, (5, 2))
-_FONT = 12
+Segment = tuple[tuple[float, float], tuple[float, float]]
+# the kinds of cost that are drawn, the surest first; their names in files, titles and units
+COSTS = {
+    "multiply_adds": ("multiply-adds", "Multiply-adds an image", ""),
+    "parameters": ("parameters", "Parameters", ""),
+    "milliseconds_an_image": ("milliseconds", "Milliseconds an image", " ms"),
+}
+ONE_PLOT = 3  # of so few models a second plot says nothing new
+DRAWN_SEEDS = 12
 _SPAN = 0.04  # of a score axis: less would draw chance as large as a difference
+_CLEAR = 2.0  # units left free around a name
+_DISTANCES = (9.0, 14.0, 22.0, 34.0, 48.0, 64.0, 84.0, 110.0)
+_ANGLES = (0, 180, 90, 270, 45, 315, 135, 225, 22, 338, 158, 202)
+_LABEL = 34  # characters of a name in the standings
 
 
-def cost_svg(plot: CostPlot) -> str:
+@dataclass(frozen=True)
+class CostPoint:
+    """A model: its cost, its score with the 95 % interval, and whether it can't be told apart from the best."""
+
+    label: str
+    number: int
+    cost: float
+    score: float
+    is_level: bool
+    interval: tuple[float, float] = (math.nan, math.nan)
+    on_front: bool = False
+
+    @property
+    def colour(self) -> int:
+        return (self.number - 1) % COLOURS
+
+
+@dataclass(frozen=True)
+class CostPlot:
+    """The score over one kind of cost, cheapest first; on the front are points nothing beats at their cost or less."""
+
+    key: str
+    title: str
+    unit: str
+    points: tuple[CostPoint, ...]
+    is_numbered: bool
+    note: str = ""
+
+    @property
+    def is_log(self) -> bool:
+        costs = [point.cost for point in self.points]
+        return min(costs) > 0 and max(costs) / min(costs) > 8
+
+    @property
+    def alt(self) -> str:
+        points = []
+        for point in self.points:
+            between = f" ({ends})" if (ends := span(point.interval)) else ""
+            points.append(f"{point.label} {short_number(point.cost)}{self.unit}, {score(point.score)}{between}")
+        on_front = ", ".join(point.label for point in self.points if point.on_front)
+        return f"Score over {self.title.lower()}: {'; '.join(points)}. On the front: {on_front}."
+
+
+def cost_plots(facts: ComparisonFacts) -> list[CostPlot]:
+    """The score over what differs in cost: one plot, and of many models one for each cost that orders them otherwise.
+
+    Times are drawn only where the slowest pass of each model lies below the fastest of the next.
+    """
+    by_name = {one.name: one for one in facts.contenders}
+    plots: list[CostPlot] = []
+    for cost, (key, title, unit) in COSTS.items():
+        points = [point for point in facts.fronts.get(cost, ()) if point.cost > 0]
+        if len({point.cost for point in points}) > 1 and any(point.on_front for point in points):
+            drawn = []
+            for point in points:
+                one, is_level = by_name[point.name], point.verdict != "worse"
+                drawn.append(
+                    CostPoint(one.label, one.number, point.cost, point.score, is_level, point.interval, point.on_front)
+                )
+            plots.append(CostPlot(key, title, unit, tuple(drawn), facts.is_numbered))
+    if len(facts.contenders) <= ONE_PLOT:
+        return plots[:1]
+    orders = [[point.number for point in plot.points] for plot in plots]
+    return [plot for place, plot in enumerate(plots) if orders[place] not in orders[:place]]
+
+
+def validation_curves(facts: ComparisonFacts) -> list[Curves]:
+    """Validation IoU and loss of every model, by epoch: its seeds and their mean."""
+    losses_differ = any(key.split(".")[0] == "loss" for key in differing(facts))
+    note = "The models make different losses small, so compare the shapes of these lines, not their heights."
+    found = []
+    for key, title in (("iou", "Validation IoU"), ("loss", "Validation loss")):
+        lines = []
+        for one, histories in zip(facts.contenders, facts.histories, strict=True):
+            seeds = tuple(tuple(row[f"val_{key}"] for row in history) for history in histories if history)
+            if seeds:  # a mean over fewer seeds than all would jump where one stops
+                mean = np.mean([seed[: min(map(len, seeds))] for seed in seeds], axis=0)
+                lines.append(Line(one.label, one.number, seeds, tuple(mean.tolist())))
+        if lines:
+            notes = note if losses_differ and key == "loss" else ""
+            found.append(Curves(key, title, tuple(lines), facts.is_numbered, note=notes))
+    return found
+
+
+def cost_svg(plot: CostPlot) -> Markup:
     """The plot for the page."""
-    return _coloured(figure_svg(draw_cost(plot, SCREEN, _SCREEN_COLOURS), f"cost-{plot.key}"))
-
-
-def overlay_svg(plot: Overlay) -> str:
-    """The plot for the page."""
-    return _coloured(figure_svg(draw_overlay(plot, SCREEN, _SCREEN_COLOURS), f"overlay-{plot.key}"))
-
-
-def _coloured(svg: str) -> str:
-    for stand_in, variable in _VARIABLES.items():
-        svg = svg.replace(stand_in, f"var({variable})")
-    return svg
+    return figure_svg(draw_cost(plot, SCREEN), f"cost-{plot.key}")
 
 
 def save_cost(plot: CostPlot, title: str, path: Path) -> None:
     """The plot as a picture on white."""
-    save_figure(draw_cost(plot, PAPER, _PAPER_COLOURS, title), path)
+    save_figure(draw_cost(plot, PAPER, title), path)
 
 
-def save_overlay(plot: Overlay, title: str, path: Path) -> None:
-    """The plot as a picture on white."""
-    save_figure(draw_overlay(plot, PAPER, _PAPER_COLOURS, title), path)
-
-
-def draw_cost(plot: CostPlot, theme: Theme = PAPER, colours: Sequence[str] = _PAPER_COLOURS, title: str = "") -> Figure:
+def draw_cost(plot: CostPlot, theme: Theme = PAPER, title: str = "") -> Figure:
     """Points, the front as steps, and a name or a number at every point."""
-    figure, axes = _figure(title, right=0.97)
+    figure, axes = new_figure(theme, title)
     xs, ys = np.array([point.cost for point in plot.points]), np.array([point.score for point in plot.points])
     if plot.is_log:
         axes.set_xscale("log")
         axes.set_xlim(xs.min() / (xs.max() / xs.min()) ** 0.12, xs.max() * (xs.max() / xs.min()) ** 0.2)
     else:
         axes.set_xlim(max(0.0, xs.min() - 0.15 * np.ptp(xs)), xs.max() + 0.25 * np.ptp(xs))
-    ends = np.array([*ys, *(y for point in plot.points for _, y in point.bar or ())])
-    span = max(float(np.ptp(ends)), _SPAN)
-    middle = (ends.max() + ends.min()) / 2
-    axes.set_ylim(middle - 0.68 * span, middle + 0.68 * span)
-    _style(axes, theme)
-    _cost_ticks(axes, plot, theme)
-    corners = _steps(plot, axes.get_xlim()[1])
-    axes.plot([x for x, _ in corners], [y for _, y in corners], color=theme.ink, linewidth=1.1, linestyle=(0, (2, 2)),
-              zorder=2)  # fmt: skip
+    ends = np.array([*ys, *(end for point in plot.points for end in point.interval)])
+    height, middle = max(float(np.nanmax(ends) - np.nanmin(ends)), _SPAN), (np.nanmax(ends) + np.nanmin(ends)) / 2
+    axes.set_ylim(middle - 0.68 * height, middle + 0.68 * height)
+    _cost_ticks(axes, plot)
+    corners = _front(plot, axes.get_xlim()[1])
+    axes.plot(*zip(*corners, strict=True), color=theme.ink, linewidth=1.1, linestyle=(0, (2, 2)), zorder=2)
+    bars: list[Segment] = []
     for point in plot.points:
-        colour = colours[(point.number - 1) % COLOURS]
-        if point.bar:
-            (_, low), (_, high) = point.bar
-            axes.plot([point.cost] * 2, [low, high], color=colour, linewidth=1.4, alpha=0.55, marker="_", markersize=7, zorder=3)
+        colour = theme.lines[point.colour]
+        if math.isfinite(sum(point.interval)):
+            bars.append(((point.cost, point.interval[0]), (point.cost, point.interval[1])))
+            axes.plot([point.cost] * 2, point.interval, color=colour, linewidth=1.4, alpha=0.55, marker="_",
+                      markersize=7, zorder=3)  # fmt: skip
         axes.plot([point.cost], [point.score], "o", markersize=8, markeredgewidth=1.8, color=colour, zorder=4,
-                  markerfacecolor=colour if point.is_level else _PAPER[theme], clip_on=False)  # fmt: skip
-    _name_points(figure, axes, plot, colours, bool(title) or not plot.is_numbered)
+                  markerfacecolor=colour if point.is_level else theme.paper, clip_on=False)  # fmt: skip
+    _name_points(figure, axes, plot, theme, [*pairwise(corners), *bars], bool(title) or not plot.is_numbered)
     return figure
 
 
-def _name_points(figure: Figure, axes: Axes, plot: CostPlot, colours: Sequence[str], with_names: bool) -> None:
-    """Names where they are wanted and find room, else the numbers of the table."""
-    per_unit = figure.dpi / 72
-    points = [tuple(axes.transData.transform((point.cost, point.score)) / per_unit) for point in plot.points]
-    area = axes.get_window_extent()
-    room = Box(area.x0 / per_unit, area.y0 / per_unit + 2, figure.bbox.x1 / per_unit - 2, area.y1 / per_unit + 6)
-    corners = [tuple(axes.transData.transform(at) / per_unit) for at in _steps(plot, axes.get_xlim()[1])]
-    bars = [point.bar for point in plot.points if point.bar]
-    lines = [*pairwise(corners), *(_in_units(axes, bar, per_unit) for bar in bars)]
-    numbers = [str(point.number) for point in plot.points]
-    names = [f"{point.number} {point.label}" if plot.is_numbered else point.label for point in plot.points]
-    for texts in (names, numbers) if with_names else (numbers,):
-        placed = place(points, [_text_size(text) for text in texts], room, lines=lines)
-        if placed:
-            break
-    else:
-        return
-    for text, one, point in zip(texts, placed, plot.points, strict=True):
-        colour = colours[(point.number - 1) % COLOURS]
-        if one.leader:
-            (x0, y0), (x1, y1) = one.leader
-            figure.add_artist(_line((x0, x1), (y0, y1), figure, colour))
-        width, height = figure.get_size_inches() * 72
-        figure.text(one.box.left / width, (one.box.bottom + one.box.top) / 2 / height, text, fontsize=_FONT, color=colour,
-                    va="center_baseline", ha="left", parse_math=False)  # fmt: skip
-
-
-def _in_units(axes: Axes, line: Segment, per_unit: float) -> Segment:
-    """A line of the plot in the units of the figure."""
-    (x0, y0), (x1, y1) = (axes.transData.transform(end) / per_unit for end in line)
-    return (float(x0), float(y0)), (float(x1), float(y1))
-
-
-def _line(xs: tuple[float, float], ys: tuple[float, float], figure: Figure, colour: str) -> Line2D:
-    from matplotlib.lines import Line2D
-
-    width, height = figure.get_size_inches() * 72
-    return Line2D([x / width for x in xs], [y / height for y in ys], color=colour, linewidth=0.8)
-
-
-def _steps(plot: CostPlot, right: float) -> list[tuple[float, float]]:
+def _front(plot: CostPlot, right: float) -> list[tuple[float, float]]:
     """The corners of the front, and where it leaves the plot."""
     corners: list[tuple[float, float]] = []
-    for index in plot.front:
-        point = plot.points[index]
-        if corners:
-            corners.append((point.cost, corners[-1][1]))
-        corners.append((point.cost, point.score))
+    for point in plot.points:
+        if point.on_front:
+            corners += [(point.cost, corners[-1][1])] if corners else []
+            corners.append((point.cost, point.score))
     return [*corners, (right, corners[-1][1])]
 
 
-def draw_overlay(plot: Overlay, theme: Theme = PAPER, colours: Sequence[str] = _PAPER_COLOURS, title: str = "") -> Figure:
-    """Seeds thin, their mean bold, each model's name where its line ends."""
-    texts = [f"{line.number} {line.label}" if plot.is_numbered else line.label for line in plot.lines]
-    margin = max(_text_size(text)[0] for text in texts) / (72 * SIZE[0]) + 0.045
-    figure, axes = _figure(title, right=1 - margin)
-    num_epochs = max(len(seed) for line in plot.lines for seed in line.seeds)
-    _overlay_axes(axes, plot, num_epochs)
-    _style(axes, theme)
-    axes.set_xlabel("epoch", fontsize=_FONT, color=theme.ink, loc="right", labelpad=1)
-    width = 2.2 if len(plot.lines) < NUMBERED_FROM else 1.6
-    for line in reversed(plot.lines):  # the best on top
-        colour, style = colours[(line.number - 1) % COLOURS], "-" if line.number <= COLOURS else _DASH
-        for seed in line.seeds if len(line.seeds) > 1 else ():
-            axes.plot(range(1, len(seed) + 1), seed, color=colour, linewidth=0.8, alpha=0.45, clip_on=False)
-        dot = "o" if len(finite(line.mean)) < 2 else ""
-        axes.plot(range(1, len(line.mean) + 1), line.mean, color=colour, linewidth=width, linestyle=style, marker=dot,
-                  solid_joinstyle="round", clip_on=False)  # fmt: skip
-    _name_ends(figure, axes, plot, texts, colours)
-    return figure
-
-
-def _overlay_axes(axes: Axes, plot: Overlay, num_epochs: int) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set_xlim((1, num_epochs) if num_epochs > 1 else (0.5, 1.5))
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-    values = finite(value for line in plot.lines for seed in line.seeds for value in seed)
-    if plot.is_log:
-        axes.set_yscale("log")
-    elif plot.key == "iou":
-        low = math.floor(10 * min(values, default=0.0)) / 10
-        axes.set_ylim(min(low, 0.9), min(1.0, math.ceil(10 * max(values, default=1.0) + 0.01) / 10))
-    else:
-        axes.set_ylim(min(0.0, *values) if values else 0.0, 1.04 * max(values, default=1.0) or 1.0)
-
-
-def _name_ends(figure: Figure, axes: Axes, plot: Overlay, texts: Sequence[str], colours: Sequence[str]) -> None:
-    """Each name at the height its line ends at, kept apart, with a thin line to the end."""
-    ends = [_end(line) for line in plot.lines]
-    to_share = axes.transAxes.inverted()
-    shares = [tuple(to_share.transform(axes.transData.transform(end))) if end else None for end in ends]
-    known = [index for index, share in enumerate(shares) if share]
-    height = axes.get_window_extent().height / figure.dpi * 72
-    point = figure.dpi / 72 / axes.get_window_extent().width  # as a share of the axes
-    gap = min(16.5 / height, 1.03 / max(1, len(known) - 1))
-    heights = spread_out([shares[index][1] for index in known if shares[index]], gap, 0.02, 1.05)  # type: ignore[index]
-    for index, at in zip(known, heights, strict=True):
-        share = shares[index]
-        assert share
-        colour = colours[(plot.lines[index].number - 1) % COLOURS]
-        if abs(at - share[1]) > 0.012 or share[0] < 0.99:
-            axes.plot([share[0], 1 + 1.5 * point, 1 + 9 * point], [share[1], share[1], at], transform=axes.transAxes,
-                      color=colour, linewidth=0.7, linestyle="-", clip_on=False, alpha=0.8)  # fmt: skip
-        axes.text(1 + 11 * point, at, texts[index], transform=axes.transAxes, fontsize=_FONT, color=colour,
-                  va="center_baseline", parse_math=False)  # fmt: skip
-
-
-def _end(line: Line) -> tuple[float, float] | None:
-    return next(((len(line.mean) - back, value) for back, value in enumerate(reversed(line.mean)) if math.isfinite(value)), None)
-
-
-def _figure(title: str, right: float) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=SIZE, dpi=72)
-    axes = figure.add_axes((0.105, 0.135, right - 0.105, 0.835 if not title else 0.755))
-    if title:
-        figure.text(0.105, 0.945, title, fontsize=_FONT, color="#1b1f24", weight="bold", parse_math=False)
-    return figure, axes
-
-
-def _style(axes: Axes, theme: Theme) -> None:
-    axes.tick_params(which="both", length=0, pad=6, labelsize=_FONT, labelcolor=theme.ink)
-    axes.grid(axis="y", color=theme.faint, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(theme.faint)
-
-
-def _cost_ticks(axes: Axes, plot: CostPlot, theme: Theme) -> None:
+def _cost_ticks(axes: Axes, plot: CostPlot) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
     low, high = axes.get_xlim()
     if plot.is_log:
         steps = [10.0**power * part for power in range(-9, 16) for part in (1, 3)]
         inside = [step for step in steps if low <= step <= high]
-        axes.xaxis.set_major_locator(FixedLocator(inside if len(inside) < 7 else inside[:: -(-len(inside) // 6)]))
+        axes.xaxis.set_major_locator(FixedLocator(inside[:: -(-len(inside) // 6)]))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -235,11 +200,140 @@ def _cost_ticks(axes: Axes, plot: CostPlot, theme: Theme) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-@lru_cache(maxsize=256)
-def _text_size(text: str) -> tuple[float, float]:
-    """Width and height of a label in units; measured in a wide face, so that the page's own surely fits."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
+def _name_points(
+    figure: Figure, axes: Axes, plot: CostPlot, theme: Theme, lines: Sequence[Segment], with_names: bool
+) -> None:
+    """Names where they are wanted and find room, else the numbers of the table."""
+    from matplotlib.lines import Line2D
+    from matplotlib.transforms import Bbox
 
-    extents = TextPath((0, 0), text.replace("$", "S"), size=_FONT, prop=FontProperties(family="DejaVu Sans")).get_extents()
-    return float(extents.x1) + 1, _FONT * 1.1
+    per_unit = figure.dpi / 72
+    units = [axes.transData.transform(line) / per_unit for line in lines]
+    points = axes.transData.transform([(point.cost, point.score) for point in plot.points]) / per_unit
+    area = axes.get_window_extent()
+    right = figure.bbox.x1 / per_unit - 2
+    room = Bbox.from_extents(area.x0 / per_unit, area.y0 / per_unit + 2, right, area.y1 / per_unit + 6)
+    numbers = [str(point.number) for point in plot.points]
+    names = [f"{point.number} {point.label}" if plot.is_numbered else point.label for point in plot.points]
+    texts, placed = names, place_names(points, [text_size(text) for text in names], room, units) if with_names else None
+    if placed is None:
+        texts, placed = numbers, place_names(points, [text_size(text) for text in numbers], room, units)
+    width, height = figure.get_size_inches() * 72
+    for text, (box, leader), point in zip(texts, placed or [], plot.points, strict=bool(placed)):
+        colour = theme.lines[point.colour]
+        if leader is not None:
+            figure.add_artist(Line2D(leader[:, 0] / width, leader[:, 1] / height, color=colour, linewidth=0.8))
+        figure.text(box.x0 / width, (box.y0 + box.y1) / 2 / height, text, fontsize=FONT, color=colour,
+                    va="center_baseline", ha="left", parse_math=False)  # fmt: skip
+
+
+def place_names(
+    points: np.ndarray,
+    sizes: Sequence[tuple[float, float]],
+    room: Bbox,
+    lines: Sequence[np.ndarray] = (),
+    radius: float = 5,
+) -> list[tuple[Bbox, np.ndarray | None]] | None:
+    """A box for the name of each point, beside it or with a line to it; None where there is no room for all.
+
+    No name covers a point, a name or a line to one; `lines` are kept clear of where that can be had.
+    """
+    from matplotlib.transforms import Bbox
+
+    discs = [Bbox.from_extents(x - radius, y - radius, x + radius, y + radius) for x, y in points]
+    crowded = (np.linalg.norm(points[:, None] - points, axis=-1) < 60).sum(1)
+    found: dict[int, tuple[Bbox, np.ndarray | None]] = {}
+    for index in np.argsort(-crowded, kind="stable").tolist():
+        boxes, leaders = [box for box, _ in found.values()], [line for _, line in found.values() if line is not None]
+        others = [*boxes, *(disc for place, disc in enumerate(discs) if place != index)]
+        free = None
+        for box, leader in _candidates(points[index], sizes[index], radius):
+            wide = box.padded(_CLEAR)
+            is_within = room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 and box.y1 <= room.y1
+            if not is_within or box.count_overlaps(discs) or wide.count_overlaps(boxes) or _crosses(leaders, [wide]):
+                continue
+            if leader is None or not _crosses([leader], others):
+                free = free or (box, leader)
+                if not _crosses(lines, [box]):
+                    free = (box, leader)
+                    break
+        if free is None:
+            return None
+        found[index] = free
+    return [found[index] for index in range(len(points))]
+
+
+def _candidates(point: np.ndarray, size: tuple[float, float], radius: float) -> list[tuple[Bbox, np.ndarray | None]]:
+    """Where a name can be, near before far, beside before above; far ones with a line from the point's edge."""
+    from matplotlib.transforms import Bbox
+
+    width, height = size
+    found: list[tuple[Bbox, np.ndarray | None]] = []
+    for distance in _DISTANCES:
+        for angle in np.radians(_ANGLES):
+            way = np.array([np.cos(angle), np.sin(angle)])
+            x, y = point + distance * way  # the box's nearest edge, not its middle, is that far away
+            left = x - (0 if way[0] > 0.3 else width if way[0] < -0.3 else width / 2)
+            bottom = y - (0 if way[1] > 0.3 else height if way[1] < -0.3 else height / 2)
+            leader = np.array([point + (radius + 1) * way, (x, y)]) if distance > 14 else None
+            found.append((Bbox.from_bounds(left, bottom, width, height), leader))
+    return found
+
+
+def _crosses(lines: Sequence[np.ndarray], boxes: Sequence[Bbox]) -> bool:
+    from matplotlib.path import Path as Outline
+
+    return any(Outline(line).intersects_bbox(box, filled=False) for line in lines for box in boxes)
+
+
+def save_standings(facts: ComparisonFacts, path: Path) -> None:
+    """The standings as a picture on white: every model's interval and seeds, and its difference to the highest."""
+    save_figure(draw_standings(facts), path)
+
+
+def draw_standings(facts: ComparisonFacts) -> Figure:
+    """Two columns of strips beside the names, numbered where the other plots say numbers."""
+    from matplotlib.figure import Figure
+
+    num = len(facts.contenders)
+    height = 1.05 + 0.36 * num
+    figure = Figure(figsize=(9.0, height))
+    bottom, tall = 0.5 / height, 0.36 * num / height
+    scale, difference_scale = facts.scales
+    assert scale, "a table without any score isn't drawn"
+    axes = figure.add_axes((0.36, bottom, 0.3 if difference_scale else 0.6, tall))
+    scores = [
+        (one.score, one.interval, one.seeds[:DRAWN_SEEDS] if len(one.seeds) > 1 else ()) for one in facts.contenders
+    ]
+    _strips(axes, scale, scores, facts.subject)
+    if difference_scale:
+        gaps = figure.add_axes((0.7, bottom, 0.27, tall))
+        gaps.axvline(0, color=PAPER.ink, linewidth=0.8)
+        rows = [(one.standing.difference if one.has_difference else math.nan, one.standing.difference_interval, ())
+                for one in facts.contenders]  # fmt: skip
+        _strips(gaps, difference_scale, rows, "difference to the highest")
+    for place, (one, name) in enumerate(
+        zip(facts.contenders, short_labels([one.name for one in facts.contenders], _LABEL))
+    ):
+        axes.annotate(f"{one.number} {name}" if facts.is_numbered else name, (0, num - 1 - place), xytext=(-12, 0),
+                      xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", va="center",
+                      fontsize=10.5, color=TITLE_INK, parse_math=False)  # fmt: skip
+    return figure
+
+
+def _strips(
+    axes: Axes, scale: Scale, rows: Sequence[tuple[float, tuple[float, float], Sequence[float]]], title: str
+) -> None:
+    """A row for each value, its interval and its seeds."""
+    axes.set_xlim(scale.low, scale.high)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    for y, (value, interval, dots) in enumerate(reversed(rows)):
+        if not math.isfinite(value):
+            continue
+        axes.plot(interval, [y, y], color=PAPER.lines[VAL], alpha=0.35, linewidth=6, solid_capstyle="round")
+        axes.plot(dots, [y] * len(dots), "o", color=TITLE_INK, markersize=4.5, markerfacecolor="white",
+                  markeredgewidth=1.1, zorder=3)  # fmt: skip
+        axes.plot([value], [y], "|", color=PAPER.lines[VAL], markersize=13, markeredgewidth=2.6, zorder=4)
+    axes.set_yticks([])
+    style(axes, PAPER, grid="x", size=10, pad=5)
+    axes.set_title(title, fontsize=10.5, color=PAPER.ink, loc="left", pad=8, parse_math=False)

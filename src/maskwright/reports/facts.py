@@ -14,10 +14,10 @@ import numpy as np
 from maskwright.config import Config
 from maskwright.config.base import higher_is_better
 from maskwright.data.record import split_entries
-from maskwright.errors import RunError, as_typed
+from maskwright.errors import RunError, as_typed, counted
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import headline_iou
-from maskwright.reports.wording import counted, short_names
+from maskwright.reports.pages import number, short_names
 from maskwright.runs import Run
 
 if TYPE_CHECKING:
@@ -60,13 +60,9 @@ class Facts:
         return len(self.counts.images)
 
     @property
-    def monitor(self) -> str:
-        return self.config.train.monitor
-
-    @property
     def best(self) -> int | None:
-        """The row of the history the weights are from; None where it can't be told."""
-        return best_row(self.history, self.monitor)
+        """The row of the history the weights are from; None where nobody knows."""
+        return best_index([row[self.config.train.monitor] for row in self.history], self.config.train.monitor)
 
     def metric(self, name: str) -> float:
         """A headline score of the split; NaN where the evaluation doesn't hold it."""
@@ -87,10 +83,6 @@ class Facts:
         """Those units in words: 1 image, 7 groups."""
         return counted(self.num_units, "image" if self.num_units == self.num_images else "group")
 
-    def holds(self, name: str) -> bool:
-        """Whether the evaluation holds a score; one of an earlier version holds fewer."""
-        return name in self.evaluation["metrics"]
-
     def short(self, name: str) -> str:
         """An image's name as a page shows it."""
         return self._short_names.get(name, name)
@@ -102,50 +94,41 @@ class Facts:
     def images(self) -> list[ImageScore]:
         """Every image of the split, worst first, those without a score last."""
         rows = [
-            ImageScore(name, headline_iou(matrix)) for name, matrix in zip(self.counts.images, self.counts.matrix, strict=True)
+            ImageScore(name, headline_iou(one))
+            for name, one in zip(self.counts.images, self.counts.matrix, strict=True)
         ]
         return sorted(rows, key=lambda row: (math.isnan(row.iou), row.iou, row.name))
 
-    def scored_images(self) -> list[ImageScore]:
-        """The images that have a score, worst first."""
-        return [row for row in self.images() if not math.isnan(row.iou)]
-
 
 def gather(run: Run, split: str = "test", data: Path | None = None) -> Facts:
-    """Read a run's files, evaluating the split first if it wasn't; validation stands in for a test split without images."""
+    """Read a run's files, evaluating the split first if it wasn't; validation stands in for an empty test split."""
     document = run.data
     splits = document["splits"]
     chosen = "val" if split == "test" and not splits["test"] and splits["val"] else split
     entries = split_entries(document, chosen)
-    scores, counted = (run.root / "evaluation" / f"{chosen}{end}" for end in (".json", "-counts.npz"))
-    if not (scores.is_file() and counted.is_file()):
+    files = [run.root / "evaluation" / f"{chosen}{end}" for end in (".json", "-counts.npz")]
+    if not all(file.is_file() for file in files):
         from maskwright.evaluation import evaluate  # brings torch, which a run that is evaluated doesn't need
 
         evaluate(run, chosen, data)
-    counts = Counts.load(counted)
+    counts = Counts.load(files[1])
     if sorted(counts.images) != sorted(entry["id"] for entry in entries):
         fix = f"Score it again: maskwright evaluate {as_typed(run.root)} --split {chosen}"
-        raise RunError(f"`{counted}` must count the images data.json lists for {chosen}; got others. {fix}")
-    evaluation = run.evaluation(chosen)
+        raise RunError(f"`{files[1]}` must count the images data.json lists for {chosen}; got others. {fix}")
     from maskwright.training.diagnose import diagnose  # late: its package brings torch
 
-    history = run.history
-    found = diagnose(run) if history else ()
-    return Facts(run.name, chosen, split, run.config, document, run.environment, history, evaluation, counts, found)
+    history, evaluation = run.history, run.evaluation(chosen)
+    diagnosis = diagnose(run) if history else ()
+    return Facts(run.name, chosen, split, run.config, document, run.environment, history, evaluation, counts, diagnosis)
 
 
-def best_row(history: Sequence[Mapping[str, float]], monitor: str) -> int | None:
-    """The first row with the best monitored score, as training picks it.
+def best_index(scores: Sequence[float], monitor: str) -> int | None:
+    """The first of the best monitored scores, as training picks it; None where none is finite.
 
-    >>> best_row([{"val_iou": 0.5}, {"val_iou": 0.7}, {"val_iou": 0.7}], "val_iou")
+    >>> best_index([0.5, 0.7, 0.7], "val_iou")
     1
     """
-    scores = np.array([row[monitor] for row in history], float)
-    if not np.isfinite(scores).any():
+    values = np.array(scores, float)
+    if not np.isfinite(values).any():
         return None
-    return int(np.nanargmax(scores) if higher_is_better(monitor) else np.nanargmin(scores))
-
-
-def number(value: float | None) -> float:
-    """JSON's null back as NaN."""
-    return float("nan") if value is None else float(value)
+    return int(np.nanargmax(values) if higher_is_better(monitor) else np.nanargmin(values))

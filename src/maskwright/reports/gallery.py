@@ -1,13 +1,13 @@
-"""Which images to look at, and their pictures: image, truth, prediction, error."""
+"""Pictures of pages: which images to look at, what is shown of each, and how all become text within a budget."""
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,15 +28,35 @@ from maskwright.data.record import read_split, split_entries
 from maskwright.errors import DataError, MaskwrightError, as_typed, listed
 from maskwright.metrics.counts import Counts, confusion
 from maskwright.reports.facts import Facts, ImageScore
-from maskwright.reports.tables import css_colour
-from maskwright.reports.wording import share
+from maskwright.reports.pages import css_colour, share
 from maskwright.runs import Run
 
 SHOW_ALL = 6
 EACH = 3
 LONGEST = 480  # pixels of a picture's longer side
-BUDGET = 3_200_000  # bytes of all pictures as text, so that the page stays under 5 MB
-_QUALITIES = (86, 72, 55, 35, 20)
+BUDGET = 4_000_000  # bytes of all pictures as text, so that a page stays under 5 MB
+# longest side and quality, the best first
+STEPS = (
+    (480, 86), (480, 72), (480, 55), (400, 60), (400, 45), (360, 45), (320, 45), (280, 45), (240, 45), (200, 45),
+    (160, 35), (96, 20),
+)  # fmt: skip
+
+
+@dataclass
+class Picture:
+    """A picture in words and in pixels (H W 3 uint8; None for a gap); `legend`: colours (CSS) and their meaning.
+
+    `encode` fills in the rest: the picture as a JPEG for a page, and its size there.
+    """
+
+    title: str
+    alt: str
+    pixels: np.ndarray | None = field(default=None, repr=False)
+    note: str = ""
+    legend: tuple[tuple[str, str], ...] = ()
+    uri: str = field(default="", repr=False)
+    width: int = 0
+    height: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,53 +65,61 @@ class Pick:
 
     role: str
     name: str
-    iou: float
+    iou: float = math.nan
     leads: bool = False
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One picture of a row, in words and in pixels (H W 3 uint8)."""
-
-    title: str
-    alt: str
-    pixels: np.ndarray = field(repr=False)
-
-
-class HasPanels(Protocol):
-    """Whatever is shown as pictures side by side."""
-
-    @property
-    def panels(self) -> tuple[Panel, ...]: ...
-
-
-class HasClasses(Protocol):
-    """Whatever shows classes in their colours."""
-
-    @property
-    def classes(self) -> frozenset[int]: ...
-
-    @property
-    def has_ignored(self) -> bool: ...
-
-
-@dataclass(frozen=True)
 class Row:
-    """One image's four panels; `mistakes` tells the error panel in words."""
+    """Pictures of one image side by side, and what is to be said of them."""
 
     pick: Pick
-    mistakes: str
-    panels: tuple[Panel, ...]
-    classes: frozenset[int]
-    has_ignored: bool
+    text: str
+    pictures: tuple[Picture, ...]
+    classes: frozenset[int] = frozenset()
+    has_ignored: bool = False
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """The rows that could be made, and a sentence for each that couldn't."""
+    """The rows that could be made, a sentence for each that couldn't; `lead` is what to know before looking."""
 
-    rows: tuple[Row, ...]
-    problems: tuple[str, ...]
+    rows: tuple[Row, ...] = ()
+    problems: tuple[str, ...] = ()
+    lead: str = ""
+    num_looked_at: int = 0
+
+    @property
+    def leads(self) -> list[Row]:
+        return [row for row in self.rows if row.pick.leads]
+
+    @property
+    def others(self) -> list[Row]:
+        return [row for row in self.rows if not row.pick.leads]
+
+    def leading(self, split: str) -> str:
+        """The heading over the images that stand for all.
+
+        >>> picks = Pick("Best", "a", 0.9, True), Pick("Worst", "b", 0.1, True)
+        >>> Gallery(tuple(Row(pick, "", ()) for pick in picks)).leading("test")
+        'Best and worst test image'
+        """
+        roles = [row.pick.role for row in self.leads if row.pick.role]
+        return f"{listed(roles).capitalize()} {split} image" if roles else f"A {split} image"
+
+    def class_legend(self, classes: Sequence[str]) -> list[tuple[str, str]]:
+        """Colours and names of the classes in these pictures."""
+        present = sorted(frozenset[int]().union(*(row.classes for row in self.rows)))
+        return [(css_colour(index, len(classes)), classes[index]) for index in present]
+
+    def error_legend(self, classes: Sequence[str]) -> list[tuple[str, str]]:
+        """Colours of the error pictures and what they mean; what has no colour of its own is named without one."""
+        errors = [("", "a wrong pixel has the colour of the class predicted there")]
+        if len(classes) == 2:
+            errors = [(css(MISSED_COLOUR), f"missed (predicted as {classes[0]})"),
+                      (css(ADDED_COLOUR), f"added ({classes[0]} in truth)")]  # fmt: skip
+        has_ignored = any(row.has_ignored for row in self.rows)
+        return [*errors, (css(IGNORED_COLOUR), "ignored, not scored")] if has_ignored else errors
 
 
 def choose(images: Sequence[ImageScore]) -> list[Pick]:
@@ -102,31 +130,24 @@ def choose(images: Sequence[ImageScore]) -> list[Pick]:
     num = sum(math.isfinite(row.iou) for row in images)
     middle = num // 2
     leads = {middle: "Typical", num - 1: "Best", 0: "Worst"} if num > 1 else {0: ""} if num else {}
-    if len(images) <= SHOW_ALL:
-        more = dict.fromkeys(range(len(images)), "")
-    else:  # with few scores the middle yields
-        around = {"Typical": range(middle - EACH // 2, middle + 2), "Best": range(num - EACH, num), "Worst": range(EACH)}
+    more = dict.fromkeys(range(len(images)), "")
+    if len(images) > SHOW_ALL:  # with few scores the middle yields
+        around = {
+            "Typical": range(middle - EACH // 2, middle + 2),
+            "Best": range(num - EACH, num),
+            "Worst": range(EACH),
+        }
         more = {index: role for role, places in around.items() for index in places if 0 <= index < num}
 
     def pick(index: int, role: str) -> Pick:
         return Pick(role, images[index].name, images[index].iou, index in leads)
 
-    return [*(pick(index, leads[index]) for index in sorted(leads, reverse=True)),
-            *(pick(index, more[index]) for index in sorted(more.keys() - leads.keys()))]  # fmt: skip
-
-
-def leading(leads: Sequence[Pick], split: str) -> str:
-    """The heading over the images that stand for all.
-
-    >>> leading([Pick("Best", "a", 0.9, True), Pick("Worst", "b", 0.1, True)], "test")
-    'Best and worst test image'
-    """
-    roles = [pick.role for pick in leads if pick.role]
-    return f"{listed(roles).capitalize()} {split} image" if roles else f"A {split} image"
+    first = [pick(index, leads[index]) for index in sorted(leads, reverse=True)]
+    return [*first, *(pick(index, more[index]) for index in sorted(more.keys() - leads.keys()))]
 
 
 def make_gallery(run: Run, facts: Facts, picks: Sequence[Pick], data: Path | None = None) -> Gallery:
-    """Read the picked images, verified, and make their panels; what can't be shown is told."""
+    """Read the picked images, verified, and make their pictures; why one can't be shown is said."""
     root = data or Path(facts.document["root"])
     if not root.is_dir():
         return Gallery((), (f"The data folder {root} is not there any more, so there are no pictures.",))
@@ -140,78 +161,34 @@ def make_gallery(run: Run, facts: Facts, picks: Sequence[Pick], data: Path | Non
     return Gallery(tuple(rows), tuple(problems))
 
 
-def mistakes(matrix: np.ndarray, classes: Sequence[str]) -> str:
-    """How much of an image is wrong, and the kind of mistake: of two classes by kind, of more the commonest. matrix K K
-
-    >>> mistakes(np.array([[6, 1], [2, 1]]), ("background", "cat"))
-    '20.0\xa0% missed, 10.0\xa0% added'
-    """
-    total = max(1, matrix.sum())
-    wrong = matrix - np.diag(np.diag(matrix))
-    if len(classes) == 2:
-        return f"{share(wrong[1, 0] / total)} missed, {share(wrong[0, 1] / total)} added"
-    if not wrong.any():
-        return "no pixel wrong"
-    truth, predicted = divmod(int(wrong.argmax()), len(classes))
-    most = f"{classes[truth]} predicted as {classes[predicted]}"
-    return f"{share(wrong.sum() / total)} wrong, most of all {most} ({share(wrong.max() / total)})"
-
-
-def class_legend(classes: Sequence[str], rows: Sequence[HasClasses]) -> list[tuple[str, str]]:
-    """Colours and names of the classes in these pictures."""
-    present = sorted(frozenset[int]().union(*(row.classes for row in rows)))
-    return [(css_colour(index, len(classes)), classes[index]) for index in present]
-
-
-def error_legend(classes: Sequence[str], rows: Sequence[HasClasses]) -> list[tuple[str, str]]:
-    """Colours of the error pictures and what they mean; what has no colour of its own is told without one."""
-    if len(classes) == 2:
-        kinds = (f"missed (predicted as {classes[0]})", f"added ({classes[0]} in truth)")
-        errors = list(zip(map(css, (MISSED_COLOUR, ADDED_COLOUR)), kinds, strict=True))
-    else:
-        errors = [("", "a wrong pixel has the colour of the class predicted there")]
-    return [*errors, (css(IGNORED_COLOUR), "ignored, not scored")] if any(row.has_ignored for row in rows) else errors
-
-
-def encode(rows: Sequence[HasPanels], budget: int = BUDGET) -> list[list[str]]:
-    """Every panel as a JPEG data URI, at the best quality that keeps all of them within the budget."""
-    found: list[list[str]] = []
-    for quality in _QUALITIES:
-        found = [[data_uri(panel.pixels, quality) for panel in row.panels] for row in rows]
-        if sum(len(uri) for uris in found for uri in uris) <= budget:
-            break
-    return found
-
-
-def shrink(pixels: np.ndarray, longest: int = LONGEST) -> np.ndarray:
-    """At most `longest` pixels on the longer side; never enlarged. H W 3 → h w 3"""
-    height, width = pixels.shape[:2]
-    factor = longest / max(height, width)
-    if factor >= 1:
-        return pixels
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-
-
 def make_row(run: Run, facts: Facts, pick: Pick, root: Path) -> Row:
-    """Read one image, verified, with the labels that were scored, and make its panels."""
-    entry = next(entry for entry in split_entries(dict(facts.document), facts.split) if entry["id"] == pick.name)
-    only = {**facts.document, "splits": {facts.split: [entry]}}  # the rest of the split needn't be read
-    _, pixels, truth = next(read_split(only, facts.split, root))
-    image = shown(pixels)
+    """One image: itself, its truth, the labels that were scored and where they are wrong."""
+    image, truth = read_verified(facts.document, facts.split, pick.name, root)
     num_classes = len(facts.classes)
     labels = scored_labels(run, facts.counts, facts.split, pick.name, truth)
     counts = confusion(truth, labels, num_classes)
-    told = mistakes(counts, facts.classes)
+    text = mistakes(counts, facts.classes)
     colours = palette(num_classes)
-    panels = (
-        Panel("Image", f"Image {pick.name}", shrink(image)),
-        Panel("Truth", f"Truth of {pick.name}: {_areas(facts, counts.sum(1))}", shrink(colourise(truth, colours))),
-        Panel("Prediction", f"Prediction for {pick.name}: {_areas(facts, counts.sum(0))}", shrink(colourise(labels, colours))),
-        Panel("Error", f"Errors in {pick.name}: {told}", shrink(error_picture(image, truth, labels, num_classes))),
+    pictures = (
+        Picture("Image", f"Image {pick.name}", image),
+        Picture("Truth", f"Truth of {pick.name}: {_areas(facts, counts.sum(1))}", colourise(truth, colours)),
+        Picture(
+            "Prediction", f"Prediction for {pick.name}: {_areas(facts, counts.sum(0))}", colourise(labels, colours)
+        ),
+        Picture("Error", f"Errors in {pick.name}: {text}", error_picture(image, truth, labels, num_classes)),
     )
-    present = frozenset(int(index) for index in np.flatnonzero(counts.sum(1) + counts.sum(0)))
-    return Row(pick, told, panels, present, bool((truth == IGNORE).any()))
+    for picture in pictures:  # whole scenes are not kept
+        assert picture.pixels is not None
+        picture.pixels = shrink(picture.pixels)
+    present = frozenset(np.flatnonzero(counts.sum(1) + counts.sum(0)).tolist())
+    return Row(pick, text, pictures, present, bool((truth == IGNORE).any()))
+
+
+def read_verified(document: Mapping[str, Any], split: str, name: str, root: Path) -> tuple[np.ndarray, np.ndarray]:
+    """One image for people to look at, and its truth; the rest of the split needn't be read. → H W 3, H W"""
+    entry = next(entry for entry in split_entries(dict(document), split) if entry["id"] == name)
+    _, image, truth = next(read_split({**document, "splits": {split: [entry]}}, split, root))
+    return shown(image), truth
 
 
 def scored_labels(run: Run, counts: Counts, split: str, name: str, truth: np.ndarray) -> np.ndarray:
@@ -231,11 +208,54 @@ def scored_labels(run: Run, counts: Counts, split: str, name: str, truth: np.nda
     return labels
 
 
+def mistakes(matrix: np.ndarray, classes: Sequence[str]) -> str:
+    """How much of an image is wrong, and the kind of mistake: of two classes by kind, of more the commonest. matrix K K
+
+    >>> mistakes(np.array([[6, 1], [2, 1]]), ("background", "cat"))
+    '20.0\xa0% missed, 10.0\xa0% added'
+    """
+    total = max(1, matrix.sum())
+    wrong = matrix - np.diag(np.diag(matrix))
+    if len(classes) == 2:
+        return f"{share(wrong[1, 0] / total)} missed, {share(wrong[0, 1] / total)} added"
+    if not wrong.any():
+        return "no pixel wrong"
+    truth, predicted = divmod(int(wrong.argmax()), len(classes))
+    most = f"{classes[truth]} predicted as {classes[predicted]}"
+    return f"{share(wrong.sum() / total)} wrong, most of all {most} ({share(wrong.max() / total)})"
+
+
 def _areas(facts: Facts, pixels: np.ndarray) -> str:
     """The largest classes and their shares, in words."""
-    order = [int(index) for index in np.argsort(-pixels, kind="stable") if pixels[index]]
+    order = [index for index in np.argsort(-pixels, kind="stable").tolist() if pixels[index]]
     parts = [f"{facts.classes[index]} {share(pixels[index] / pixels.sum())}" for index in order]
     return listed(parts) if parts else "nothing scored"
+
+
+def encode(pictures: Iterable[Picture], budget: int = BUDGET) -> None:
+    """Give every picture its JPEG text, as large and as good as keeps all of them within the budget."""
+    drawn = [picture for picture in pictures if picture.pixels is not None]
+    for longest, quality in STEPS:
+        room = budget
+        for picture in drawn:
+            assert picture.pixels is not None
+            small = shrink(picture.pixels, longest)
+            picture.height, picture.width = small.shape[:2]
+            picture.uri = data_uri(small, quality)
+            room -= len(picture.uri)
+            if room < 0 and (longest, quality) != STEPS[-1]:
+                break
+        else:
+            return
+
+
+def shrink(pixels: np.ndarray, longest: int = LONGEST) -> np.ndarray:
+    """At most `longest` pixels on the longer side; never enlarged. H W 3 → h w 3"""
+    factor = longest / max(pixels.shape[:2])
+    if factor >= 1:
+        return pixels
+    height, width = (max(1, round(side * factor)) for side in pixels.shape[:2])
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def data_uri(pixels: np.ndarray, quality: int) -> str:

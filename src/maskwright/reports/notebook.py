@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maskwright.data.decoding import open_picture
-from maskwright.reports.gallery import Panel, choose, data_uri, make_gallery, shrink
-from maskwright.reports.pages import template
-from maskwright.reports.wording import DASH, score, short_names
+from maskwright.reports.gallery import Picture, choose, data_uri, make_gallery, shrink
+from maskwright.reports.pages import DASH, score, sentence_case, short_names, signed, span, template
 
 if TYPE_CHECKING:
     from maskwright.comparison import Comparison
@@ -37,18 +36,15 @@ class Card:
     sentences: Sequence[str] = ()
     head: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
-    pictures: Sequence[tuple[str, Sequence[Panel]]] = ()
+    pictures: Sequence[tuple[str, Sequence[Picture]]] = ()
 
 
 def html_of(result: object) -> str:
     """A result as HTML, all its texts escaped."""
     card = _CARDS[type(result).__name__](result)
-    pictures = [
-        (caption, [(data_uri(shrink(panel.pixels, LONGEST), QUALITY), panel) for panel in panels])
-        for caption, panels in card.pictures
-    ]
-    hidden = max(0, len(card.rows) - ROWS)
-    return template("notebook.html.j2").render(card=card, rows=card.rows[:ROWS], hidden=hidden, pictures=pictures)
+    for picture in (picture for _, pictures in card.pictures for picture in pictures if picture.pixels is not None):
+        picture.uri = data_uri(shrink(picture.pixels, LONGEST), QUALITY)
+    return template("notebook.html.j2").render(card=card, most=ROWS)
 
 
 def _of_run(run: Run) -> Card:
@@ -76,37 +72,38 @@ def _facts(run: Run, split: str, data: Path | None = None) -> Facts:
 
 
 def _scored(facts: Facts, run: Run, data: Path | None = None) -> Card:
-    from maskwright.reports.tables import score_rows
+    from maskwright.reports.run_page import score_rows
     from maskwright.reports.verdict import remarks, verdict
 
     leads = [pick for pick in choose(facts.images()) if pick.leads]
     gallery = make_gallery(run, facts, leads, data)
     pictures = [
-        (f"{row.pick.role} {facts.short(row.pick.name)}: IoU {score(row.pick.iou)}, {row.mistakes}", row.panels)
+        (f"{row.pick.role} {facts.short(row.pick.name)}: IoU {score(row.pick.iou)}, {row.text}", row.pictures)
         for row in gallery.rows
     ]
-    rows = [(row.label, row.told, row.interval) for row in score_rows(facts)]
+    rows = [(row.label, row.value, row.interval) for row in score_rows(facts)]
     sentences = [*verdict(facts), *remarks(facts)[:1], *gallery.problems]
     return Card(f"{facts.run}, {facts.split} images", sentences, ("Score", "Value", "95 % interval"), rows, pictures)
 
 
 def _of_comparison(found: Comparison) -> Card:
+    from maskwright.comparison.tables import verdict_word
     from maskwright.reports.comparison_facts import gather_comparison
     from maskwright.reports.comparison_gallery import leading_images
-    from maskwright.reports.comparison_rows import standing_table
     from maskwright.reports.comparison_words import comparison_verdict
 
     facts = gather_comparison(found)
     names = short_names(found.images)
-    rows = [
-        (row.contender.name, f"{row.told} ({row.interval})" if row.interval else row.told,
-         f"{row.difference} ({row.difference_interval})" if row.difference_interval else row.difference or DASH, row.word)
-        for row in standing_table(facts).rows
-    ]  # fmt: skip
+    rows = []
+    for one in facts.contenders:
+        ends, gap_ends = span(one.interval), span(one.standing.difference_interval, signed)
+        gap = f"{signed(one.standing.difference)}{f' ({gap_ends})' if gap_ends else ''}" if one.has_difference else DASH
+        rows.append((one.name, f"{score(one.score)}{f' ({ends})' if ends else ''}", gap,
+                     verdict_word(one.standing, facts.standings.top)))  # fmt: skip
     pictures = [
-        (f"{pick.role} {names[pick.name]}: IoU {score(pick.iou)} on average",
-         [replace(shot.panel, title=f"{shot.title} {shot.told}") for shot in row.shots if shot.panel])
-        for pick, row in leading_images(facts)
+        (f"{row.pick.role} {names[row.pick.name]}: IoU {score(row.pick.iou)} on average",
+         [replace(picture, title=f"{picture.title} {picture.note}") for picture in row.pictures])
+        for row in leading_images(facts)
     ]  # fmt: skip
     head = ("Model", "IoU (95 % interval)", "Difference", "Verdict")
     return Card(f"{len(rows)} models, {found.split} images", comparison_verdict(facts), head, rows, pictures)
@@ -116,22 +113,19 @@ def _of_audit(found: Audit) -> Card:
     from maskwright.data.checks.facts import folder_of
     from maskwright.data.checks.findings import CODES
     from maskwright.reports import audit_words as words
-    from maskwright.reports.audit_examples import examples_of, sheet
-    from maskwright.reports.audit_scene import evenly, scene_of
+    from maskwright.reports.audit_examples import evenly, examples_of, scene_of, sheet
 
     scene = scene_of(found, folder_of(found.config.root), 1)
     first = [(one, example) for one in found.findings[:2] for example in examples_of(one, scene) if example.pictures]
-    pictures = [(f"{one.code}: {example.name or example.told}", _panels(example.pictures)) for one, example in first]
+    pictures = [(f"{one.code}: {example.name or example.text}", example.pictures) for one, example in first]
     if not pictures:
         shown = evenly([pair for pair in sheet(scene) if pair.pictures and not pair.problem], 3)
-        pictures = [(", ".join(pair.name for pair in shown), [panel for pair in shown for panel in _panels(pair.pictures)])]
-    rows = [(one.severity, words.sentence(CODES[one.code].title).rstrip("."), one.evidence, f"{len(one.files):,}")
-            for one in found.findings]  # fmt: skip
+        pictures = [(", ".join(pair.name for pair in shown), tuple(one for pair in shown for one in pair.pictures))]
+    rows = [
+        (one.severity, sentence_case(CODES[one.code].title), one.evidence, f"{len(one.files):,}")
+        for one in found.findings
+    ]
     return Card(f"Audit of {found.root}", words.verdict(found), ("", "Finding", "Evidence", "Files"), rows, pictures)
-
-
-def _panels(pictures: Sequence[Any]) -> list[Panel]:
-    return [Panel(one.title, one.alt, one.pixels) for one in pictures]
 
 
 def _of_search(found: SearchResult) -> Card:
@@ -146,9 +140,12 @@ def _of_search(found: SearchResult) -> Card:
     drawn, pictures = found.root / "plots" / "search.png", []
     if drawn.is_file():
         with open_picture(drawn, drawn) as picture:
-            pictures = [("", [Panel("", "Scores by trial and by each key", np.asarray(picture.convert("RGB")))])]
-    told = [f"The best of {len(found.trials)} trials: {found.watched} {best.score:.4f} in trial {best.number}."] if best else []
-    return Card(f"Search {found.root.name}", told, ("Trial", *keys, found.watched, "State"), rows, pictures)
+            pictures = [("", [Picture("", "Scores by trial and by each key", np.asarray(picture.convert("RGB")))])]
+    sentences = []
+    if best:
+        where = f"{found.watched} {best.score:.4f} in trial {best.number}"
+        sentences = [f"The best of {len(found.trials)} trials: {where}."]
+    return Card(f"Search {found.root.name}", sentences, ("Trial", *keys, found.watched, "State"), rows, pictures)
 
 
 _CARDS: dict[str, Callable[[Any], Card]] = {

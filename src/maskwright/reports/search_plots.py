@@ -12,14 +12,13 @@ from maskwright.comparison.search_space import Choices, Space
 from maskwright.config.base import MONITORS, higher_is_better
 from maskwright.files import write_atomically
 from maskwright.reports.comparison_facts import short_labels
-from maskwright.reports.curves import save_figure
+from maskwright.reports.plots import PAPER, save_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INK, _FAINT, _DONE, _PRUNED, _BEST = "#57606a", "#d8dee4", "#2f6fb3", "#b8c0c8", "#c2410c"
-_DPI = 150
+_INK, _DONE, _PRUNED, _BEST = PAPER.ink, "#2f6fb3", "#b8c0c8", "#c2410c"
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def write_plots(result: SearchResult, space: Space) -> Path | None:
         return None
     path = result.root / "plots" / "search.png"
     figure = draw(data, f"validation {MONITORS[result.monitor]}")
-    write_atomically(path, lambda temporary: save_figure(figure, temporary, _DPI))
+    write_atomically(path, lambda temporary: save_figure(figure, temporary))
     return path
 
 
@@ -85,7 +84,12 @@ def draw(data: tuple[Panel, ...], score: str) -> Figure:
         if place % columns == 0:
             axes.set_ylabel(score, fontsize=11, color=_INK)
     figure.legend(
-        *grid.flat[0].get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False, fontsize=10, labelcolor=_INK
+        *grid.flat[0].get_legend_handles_labels(),
+        loc="outside upper left",
+        ncols=4,
+        frameon=False,
+        fontsize=10,
+        labelcolor=_INK,
     )
     return figure
 
@@ -110,9 +114,4 @@ def _panel(axes: Axes, panel: Panel) -> None:
 
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=all(x == int(x) for x, _, _ in panel.points)))
     axes.set_xlabel(panel.title, fontsize=11, color=_INK)
-    axes.tick_params(which="both", length=0, labelsize=10, labelcolor=_INK)
-    axes.grid(axis="y", color=_FAINT, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(_FAINT)
+    style(axes, PAPER, size=10)

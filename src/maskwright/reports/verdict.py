@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from maskwright.config.base import MONITORS
-from maskwright.errors import listed
+from maskwright.errors import counted, listed
 from maskwright.metrics.scores import beaten_unlooked, only_predicted
-from maskwright.reports.facts import Facts, number
-from maskwright.reports.wording import PERCENT, SPLIT_WORDS, brief, counted, share
+from maskwright.reports.facts import Facts
+from maskwright.reports.pages import PERCENT, SPLIT_WORDS, brief, number, share
 
 FEW_UNITS = 10  # images or groups: fewer tell little of the next
 WIDE = 0.1  # an interval wider than this can't tell most models apart
@@ -51,7 +51,7 @@ def _score(facts: Facts) -> str:
 
 def single_unit(facts: Facts) -> str:
     """Why there is no interval."""
-    return "a single image allows no interval" if facts.num_images == 1 else "images of a single group allow no interval"
+    return f"{'a single image allows' if facts.num_images == 1 else 'images of a single group allow'} no interval"
 
 
 def _best_epoch(facts: Facts) -> str | None:
@@ -60,30 +60,30 @@ def _best_epoch(facts: Facts) -> str | None:
         return "No epoch was recorded."
     if num_epochs == 1:
         return "It was trained for a single epoch."
-    by = f"validation {MONITORS[facts.monitor]}"
-    return None if facts.best is None else f"The best epoch was {facts.best + 1} of {num_epochs}, by {by}{_gravest(facts)}."
-
-
-def _gravest(facts: Facts) -> str:
-    """The first warning of the diagnosis, as the end of a sentence."""
+    if facts.best is None:
+        return None
     title = next((one.title for one in facts.diagnosis if one.severity == "warning"), "")
-    return f"; the diagnosis: {title[0].lower()}{title[1:].rstrip('.')}" if title else ""
+    diagnosis = f"; the diagnosis: {title[0].lower()}{title[1:].rstrip('.')}" if title else ""
+    by = f"validation {MONITORS[facts.config.train.monitor]}"
+    return f"The best epoch was {facts.best + 1} of {num_epochs}, by {by}{diagnosis}."
 
 
 def _weakest(facts: Facts) -> str | None:
     """The weakest and the strongest image and, of more than two, class."""
-    rows = facts.scored_images()
+    rows = [row for row in facts.images() if not math.isnan(row.iou)]
     if len(rows) < 2:
         return None
     worst, best = (f"{facts.short(row.name)} ({brief(row.iou)})" for row in (rows[0], rows[-1]))
     image = f"weakest image is {worst}, the strongest {best}"
-    scored = [(number(row["iou"]), name) for name, row in facts.evaluation["per_class"].items() if row["iou"] is not None]
+    classes = facts.evaluation["per_class"]
+    scored = [(number(row["iou"]), name) for name, row in classes.items() if row["iou"] is not None]
     if facts.is_binary or len(scored) < 2:
         return f"The {image}."
     (low, _), (high, strongest) = min(scored), max(scored)
     weakest = [name for score, name in sorted(scored) if brief(score) == brief(low)]
-    told = f"weakest classes are {listed(weakest)}" if 1 < len(weakest) < len(scored) else f"weakest class is {weakest[0]}"
-    return f"The {told} ({brief(low)}), the strongest {strongest} ({brief(high)}); the {image}."
+    several = 1 < len(weakest) < len(scored)
+    text = f"classes are {listed(weakest)}" if several else f"class is {weakest[0]}"
+    return f"The weakest {text} ({brief(low)}), the strongest {strongest} ({brief(high)}); the {image}."
 
 
 def _beaten_unlooked(facts: Facts) -> str | None:
@@ -91,18 +91,19 @@ def _beaten_unlooked(facts: Facts) -> str | None:
     found = beaten_unlooked(facts.counts.total(), facts.classes)
     if found is None:
         return None
-    told = f"Only {share(found.accuracy)} of the pixels are right; always answering {found.answer} would get"
-    return f"{told} {share(found.reached)} right. By that measure the network is worse than none."
+    text = f"Only {share(found.accuracy)} of the pixels are right; always answering {found.answer} would get"
+    return f"{text} {share(found.reached)} right. By that measure the network is worse than none."
 
 
 def _seen_before(facts: Facts) -> str | None:
     """Scores of images that had a hand in the training flatter."""
-    stands_in = f"The run has no {SPLIT_WORDS[facts.asked]} images, so its {SPLIT_WORDS[facts.split]} images are scored here. "
-    head = stands_in if facts.asked != facts.split else ""
+    asked, split = SPLIT_WORDS[facts.asked], SPLIT_WORDS[facts.split]
+    stands_in = f"The run has no {asked} images, so its {split} images are scored here. "
+    head = stands_in if asked != split else ""
     if facts.split == "val":
         return f"{head}The best epoch was picked by the validation images, so their scores are somewhat too good."
     if facts.split == "train":
-        return "The network learned from these very images: the scores say how well it fits, not what it does on new images."
+        return "The network learned from these images: the scores say how well it fits, not what it does on new images."
     return None
 
 
@@ -116,8 +117,8 @@ def _few_images(facts: Facts) -> str | None:
         return None
     width = f"the interval is {brief(high - low)} wide"
     if num < FEW_UNITS:
-        told = f"{num} {kind} images" if units == "image" else f"{num} groups of {kind} images"
-        return f"{told} are few: {width}, and a difference smaller than that may be chance."
+        text = f"{num} {kind} images" if units == "image" else f"{num} groups of {kind} images"
+        return f"{text} are few: {width}, and a difference smaller than that may be chance."
     if high - low > WIDE:
         return f"{width.capitalize()}; more {kind} {units}s would narrow it."
     return None
@@ -131,13 +132,13 @@ def _beside_validation(facts: Facts) -> str | None:
     low, high = facts.interval("iou")
     if math.isnan(iou - validation) or abs(iou - validation) <= APART:
         return None
-    told = f"The test IoU is {brief(abs(iou - validation))} {'below' if iou < validation else 'above'} the validation IoU"
-    told += f" of {brief(validation)}"
+    side = "below" if iou < validation else "above"
+    text = f"The test IoU is {brief(abs(iou - validation))} {side} the validation IoU of {brief(validation)}"
     if facts.num_images == 1:
-        return f"{told}; one image can't say why."
+        return f"{text}; one image can't say why."
     if low <= validation <= high:
-        return f"{told}. That lies inside the interval, so it may be chance."
-    return f"{told}. That lies outside the interval: the test images seem {'harder' if iou < validation else 'easier'}."
+        return f"{text}. That lies inside the interval, so it may be chance."
+    return f"{text}. That lies outside the interval: the test images seem {'harder' if iou < validation else 'easier'}."
 
 
 def _cut_short(facts: Facts) -> str | None:
@@ -156,8 +157,8 @@ def _never_predicted(facts: Facts) -> str | None:
 
 
 def _only_predicted(facts: Facts) -> str | None:
-    told = only_predicted(facts.counts.total(), facts.classes)
-    return f"{told}." if told else None
+    text = only_predicted(facts.counts.total(), facts.classes)
+    return f"{text}." if text else None
 
 
 def _not_there(facts: Facts) -> str | None:
@@ -165,7 +166,8 @@ def _not_there(facts: Facts) -> str | None:
     absent = [name for index, name in enumerate(facts.classes) if not total[index].sum() and not total[:, index].sum()]
     if not absent or math.isnan(facts.metric("iou")):
         return None  # the verdict says it
-    return f"{listed(absent)} {_is(absent)} in neither truth nor prediction and {'has' if len(absent) == 1 else 'have'} no score."
+    have = "has" if len(absent) == 1 else "have"
+    return f"{listed(absent)} {_is(absent)} in neither truth nor prediction and {have} no score."
 
 
 def _is(names: list[str]) -> str:
@@ -173,5 +175,5 @@ def _is(names: list[str]) -> str:
 
 
 # how training went is the diagnosis's to say
-_REMARKS = (_beaten_unlooked, _seen_before, _few_images, _beside_validation, _cut_short, _never_predicted, _only_predicted,
-            _not_there)  # fmt: skip
+_REMARKS = (_beaten_unlooked, _seen_before, _few_images, _beside_validation, _cut_short, _never_predicted,
+            _only_predicted, _not_there)  # fmt: skip
