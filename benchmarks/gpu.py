@@ -30,7 +30,7 @@ from maskwright.config.files import load_config
 from maskwright.prediction.predictor import Predictor
 from maskwright.runs import Run
 from maskwright.training import build
-from maskwright.training.batch_size import settle_batch
+from maskwright.training.batch_size import resolve_batch_size
 from maskwright.training.plan import prepare
 from maskwright.training.timing import step_seconds
 
@@ -64,7 +64,7 @@ def resident(config: Config) -> tuple[list[Figure], dict[str, float]]:
     rates: dict[str, float] = {}
     try:
         model = build.seeded_model(plan.config, plan.opened)
-        plan = settle_batch(plan, model, build.training_inputs(plan.config, plan.opened)[0])
+        plan = resolve_batch_size(plan, model, build.training_inputs(plan.config, plan.opened)[0])
         for key in ("train.batch_size", "train.workers"):
             print(f"{key} {plan.reasons[key]}", flush=True)
         samples, keys = build.training_inputs(plan.config, plan.opened)

@@ -22,7 +22,7 @@ from common import Figure, publish
 from maskwright.comparison.entries import Comparison, Cost, Entry
 from maskwright.comparison.paired import Scores, Spread, difference, pair_rate, score_interval, spreads
 from maskwright.comparison.standings import standings
-from maskwright.evaluation.resampling import draw, expanded_tail
+from maskwright.evaluation.intervals import draw, expanded_tail
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
 

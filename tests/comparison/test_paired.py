@@ -10,8 +10,8 @@ from scipy import stats
 from standing_making import counts, simulated
 
 from maskwright.comparison.paired import Scores, difference, pair_rate, score_interval, seed_scores, spreads
-from maskwright.evaluation.resampling import draw, resampled_scores
-from maskwright.evaluation.resampling import score_interval as of_evaluation
+from maskwright.evaluation.intervals import draw, resampled_scores
+from maskwright.evaluation.intervals import score_interval as of_evaluation
 
 
 def drawn_iou(entries, num_images, resamples=2000, seed=0):

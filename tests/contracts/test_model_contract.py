@@ -14,7 +14,7 @@ from maskwright.config.models import CustomModelConfig, HfConfig, Resnet34UnetCo
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
 from maskwright.models import MODELS, Segmenter, build_model
-from maskwright.training.average import settle_batch_norm
+from maskwright.training.average import update_bn_stats
 
 TWO = ClassMap(("background", "piece"), (0, 255))
 FIVE = ClassMap(tuple("abcde"), tuple(range(5)))
@@ -36,7 +36,7 @@ def built(name: str, outputs: str = "softmax", classes: ClassMap = TWO) -> Segme
     if key not in _BUILT:
         torch.manual_seed(0)
         model = build_model(SMALL[name].model_copy(update={"outputs": outputs}), classes)
-        settle_batch_norm(model, [images(4, 3, 64, 64, seed=2)])
+        update_bn_stats(model, [images(4, 3, 64, 64, seed=2)])
         _BUILT[key] = model.eval()
     return _BUILT[key]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import maskwright as mw
-from maskwright.evaluation.settle import FILE, settled_on_val
+from maskwright.evaluation.tuning import FILE, tuned_on_val
 from maskwright.prediction import Predictor
 from support import opened
 
@@ -19,7 +19,7 @@ def files(run: mw.TrainedRun, split: str) -> list[Path]:
 
 def tuned(run: mw.TrainedRun) -> dict:
     """settled.json after tuning."""
-    settled_on_val(run, Predictor.from_run(run), tune=True)
+    tuned_on_val(run, Predictor.from_run(run), tune=True)
     return run.read_json(FILE)
 
 

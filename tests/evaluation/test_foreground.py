@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import jaccard_score
 
-from maskwright.evaluation.foreground import GRID, STEPS, best_threshold, foreground_counts, iou_curve
+from maskwright.evaluation.tuning import GRID, STEPS, best_threshold, foreground_counts, iou_curve
 from maskwright.prediction.threshold import foreground
 
 

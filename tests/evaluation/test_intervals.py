@@ -8,8 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from maskwright.evaluation.intervals import MOST, intervals, most_of, num_units, spread_in_words
-from maskwright.evaluation.resampling import draw, resampled_scores, score_interval, spread_interval
+from maskwright.evaluation.intervals import (
+    MOST,
+    draw,
+    intervals,
+    most_of,
+    num_units,
+    resampled_scores,
+    score_interval,
+    spread_in_words,
+    spread_interval,
+)
 from maskwright.evaluation.sizes import by_size, in_words
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import summary

@@ -6,7 +6,7 @@ import threading
 
 import torch
 
-from maskwright.evaluation.workers import lone_workers
+from maskwright.evaluation.scan import single_threaded_pool
 
 
 def _threads() -> tuple[int, str]:
@@ -18,7 +18,7 @@ def test_workers_compute_alone_and_nothing_else_does() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        with lone_workers(3) as pool:
+        with single_threaded_pool(3) as pool:
             found = [pool.submit(_threads) for _ in range(12)]
             assert {each.result()[0] for each in found} == {1}
             assert all(each.result()[1].startswith("lone") for each in found)

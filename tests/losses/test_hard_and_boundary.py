@@ -11,10 +11,8 @@ from sklearn.metrics import log_loss
 from torch.nn import functional
 
 from maskwright.data.dataset import IGNORE
-from maskwright.losses.boundary import boundary
-from maskwright.losses.hard import hardest_first, topk
-from maskwright.losses.pixelwise import cross_entropy
-from maskwright.losses.targets import nearness
+from maskwright.losses.pixelwise import boundary, cross_entropy, topk
+from maskwright.losses.targets import hardest_first, nearness
 
 
 def batch(num_classes: int = 4, ignored: float = 0.3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -20,8 +20,6 @@ from maskwright.metrics.scores import (
     Unlooked,
     accuracy,
     beaten_unlooked,
-    class_accuracy,
-    headline,
     headline_iou,
     headline_scores,
     iou,
@@ -102,7 +100,7 @@ def test_accuracy(num_classes: int) -> None:
     valid = truth != IGNORE
     matrix = count_image("a", truth, labels, num_classes).total()
     assert float(accuracy(matrix)) == pytest.approx(accuracy_score(truth[valid], labels[valid]))
-    for index, found in enumerate(class_accuracy(matrix)):
+    for index, found in enumerate(METRICS["accuracy"](matrix)):
         assert found == pytest.approx(accuracy_score(truth[valid] == index, labels[valid] == index))
     theirs = oracle.multiclass_accuracy(
         torch.from_numpy(labels).long(), torch.from_numpy(truth).long(), num_classes, average="micro", ignore_index=IGNORE
@@ -269,11 +267,6 @@ def test_scores_of_pooled_sums_are_those_of_pooled_matrices(num_classes: int) ->
         chosen = [image for image, times in zip(images, drawn.astype(int), strict=True) for _ in range(times)]
         expected = summary(Counts.join(chosen), tuple("abcd"[:num_classes])).metrics
         assert {name: values[index] for name, values in found.items()} == pytest.approx(expected, rel=1e-9, nan_ok=True)
-    matrix = np.tensordot(draws, counts.matrix.astype(float), 1)
-    plain = headline(matrix, draws @ counts.boundary_overlap, draws @ counts.boundary_union)
-    for name in (*METRICS, "boundary_iou"):
-        assert plain[name] == pytest.approx(found[name], rel=1e-9, nan_ok=True)
-    assert np.isnan(plain["boundary_f"]).all() and np.isnan(plain["hd95"]).all()
 
 
 def test_what_an_answer_without_looking_beats() -> None:

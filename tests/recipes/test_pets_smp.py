@@ -24,7 +24,7 @@ from maskwright.models import build_model
 from maskwright.runs import Run
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import build_optimizer
-from maskwright.training.schedules import learning_rate_factor, settle_schedule
+from maskwright.training.schedules import learning_rate_factor, resolve_schedule_keys
 from support import maskwright
 
 pytestmark = pytest.mark.xdist_group("pets-smp")
@@ -228,7 +228,7 @@ def test_frozen_random_weights_are_noted():
 def rates(schedule: str, epochs: int = 12) -> list[float]:
     """The rate in each epoch, a little after its middle, as a share of --lr."""
     optim = next(one.optim for one in configs("schedules") if one.optim.schedule == schedule)
-    changes, _ = settle_schedule(optim, epochs)
+    changes, _ = resolve_schedule_keys(optim, epochs)
     settled = optim.model_copy(update={key.removeprefix("optim."): value for key, value in changes.items()})
     return [learning_rate_factor(10 * epoch + 6, 10 * epochs, settled, 10) for epoch in range(epochs)]
 

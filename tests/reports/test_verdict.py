@@ -12,7 +12,7 @@ from report_making import ALIKE, facts_of, history, image_of
 from maskwright.reports.facts import Facts
 from maskwright.reports.verdict import remarks, verdict
 from maskwright.training.diagnose import Diagnosis
-from maskwright.training.diagnose_rules import Severity
+from maskwright.training.diagnose_evidence import Severity
 
 
 def test_verdict_of_a_usual_run() -> None:

@@ -43,7 +43,7 @@ class Tiny:
     def labels_of(self, probabilities: np.ndarray, threshold: float | None) -> np.ndarray:
         return (probabilities[1] >= (0.5 if threshold is None else threshold)).astype(np.uint8)
 
-    def refuse_threshold(self, threshold: float | None) -> None: ...
+    def validate_threshold(self, threshold: float | None) -> None: ...
 
 
 def network(forward: Forward = bright, view: View | None = None, bands: Bands = RGB, any_depth: bool = False) -> Served:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from maskwright.training.loggers.surroundings import quiet
+from maskwright.training.loggers.environment import quiet
 
 
 @contextlib.contextmanager

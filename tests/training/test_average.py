@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from maskwright.training.average import Average, num_settle_batches, settle_batch_norm
+from maskwright.training.average import Average, num_bn_batches, update_bn_stats
 from support import TINY, data, maskwright
 
 
@@ -154,7 +154,7 @@ def test_settled_statistics_are_the_plain_mean_over_batches():
     variances = torch.stack([x.var((0, 2, 3), unbiased=True) for x in convolved]).mean(0)
     model[1].running_mean.fill_(99)
     model.train()
-    settle_batch_norm(model, batches)
+    update_bn_stats(model, batches)
     torch.testing.assert_close(model[1].running_mean.double(), means, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(model[1].running_var.double(), variances, rtol=1e-5, atol=1e-6)
     assert model[1].num_batches_tracked == 3
@@ -167,7 +167,7 @@ def test_dropout_stays_out_of_the_statistics():
     model, batches = network(), [torch.randn(4, 3, 8, 8)]
     found = []
     for _ in range(2):
-        settle_batch_norm(model, batches)
+        update_bn_stats(model, batches)
         found.append(model[4].running_var.clone())
     assert torch.equal(*found)
 
@@ -176,7 +176,7 @@ def test_frozen_norms_and_networks_without_norms_are_left_alone():
     model = network()
     model[1].requires_grad_(False)
     model[1].running_mean.fill_(5)
-    settle_batch_norm(model.eval(), [torch.randn(2, 3, 8, 8)])
+    update_bn_stats(model.eval(), [torch.randn(2, 3, 8, 8)])
     assert (model[1].running_mean == 5).all() and not model.training
     assert (model[4].running_mean != 0).all()
 
@@ -184,12 +184,12 @@ def test_frozen_norms_and_networks_without_norms_are_left_alone():
         raise AssertionError("no batch is asked for")
         yield
 
-    settle_batch_norm(nn.Conv2d(3, 2, 1), untouched())
+    update_bn_stats(nn.Conv2d(3, 2, 1), untouched())
 
 
 @pytest.mark.parametrize(("an_epoch", "batches"), [(1, 1), (4, 1), (8, 2), (32, 8), (1000, 8)])
 def test_how_many_batches_settle(an_epoch, batches):
-    assert num_settle_batches(an_epoch) == batches
+    assert num_bn_batches(an_epoch) == batches
 
 
 @pytest.mark.gpu

@@ -114,12 +114,12 @@ def test_what_is_measured_is_told_trained_with_written_and_replayed(monkeypatch:
     """The measuring of a GPU, on the processor in its place: by `--plan` and `train` alike, and never by a resume."""
     calls: list[str] = []
 
-    def settle_batch(plan, model, samples) -> Plan:
+    def resolve_batch_size(plan, model, samples) -> Plan:
         calls.append("measured")
         return measure_batch(plan, model, samples, torch.device("cpu"))
 
-    monkeypatch.setattr(foresee, "settle_batch", settle_batch)
-    monkeypatch.setattr(fit, "settle_batch", settle_batch)
+    monkeypatch.setattr(foresee, "resolve_batch_size", resolve_batch_size)
+    monkeypatch.setattr(fit, "resolve_batch_size", resolve_batch_size)
     words = ("train", "--data", data(), *TINY, "--batch-size", "auto", "--epochs", 2, "--log", "[csv]")
     told = maskwright(*words, "--plan", "--json").json
     assert "of the free memory" in told["reasons"]["train.batch_size"] and "to learn" in told["reasons"]["train.workers"]

@@ -22,7 +22,7 @@ from maskwright.config.files import load_config
 from maskwright.config.flags import parse_overrides
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
-from maskwright.training.diagnose import Diagnosis, diagnose, diagnose_evidence, told_once
+from maskwright.training.diagnose import Diagnosis, diagnose, diagnose_evidence, shared_findings
 from maskwright.training.diagnose_evidence import Evidence, Settings, gather, shared_contents
 from maskwright.training.diagnose_trend import end_of, smooth, swing, trend
 from support import TINY, copy_of, data, disc_data, finished, maskwright, picture
@@ -529,12 +529,12 @@ def test_what_several_runs_share_of_their_data_is_told_once() -> None:
     calm = diagnose_evidence(healthy(num_val=5, val_iou=np.full(EPOCHS, 0.8)))
     swinging = diagnose_evidence(healthy(num_val=5, val_iou=0.8 + 0.1 * (np.arange(EPOCHS) % 2)))
     fine = diagnose_evidence(healthy())
-    (one,), left = told_once({"a": calm, "b": swinging, "c": fine})
+    (one,), left = shared_findings({"a": calm, "b": swinging, "c": fine})
     assert one.runs == ("a", "b") and one.diagnosis.code == "val-small" and one.diagnosis.severity == "warning"
     assert one.diagnosis.evidence == "There are 5 validation images."
     assert list(one.own) == ["b"] and one.own["b"].startswith("From epoch to epoch")
     assert all("val-small" not in {found.code for found in of_run} and of_run for of_run in left.values())
-    assert told_once({"a": calm, "c": fine}) == ((), {"a": calm, "c": fine})
+    assert shared_findings({"a": calm, "c": fine}) == ((), {"a": calm, "c": fine})
 
 
 def test_a_run_of_older_days_without_most_files_is_read(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from maskwright.metrics.counts import confusion
 from maskwright.models import build_model
 from maskwright.models.devices import choose_precision
 from maskwright.runs import Run
-from maskwright.training.callbacks import History, Keeper, read_best
+from maskwright.training.callbacks import CheckpointManager, History, read_best
 from maskwright.training.diagnose import diagnose
 from maskwright.training.module import epoch_metrics
 from support import EPOCHS, SCORES, TINY, columns, copy_of, data, finished, leftovers, maskwright, trained
@@ -145,7 +145,7 @@ def test_early_stopping_stops_when_nothing_gets_better(tmp_path):
     ],
 )
 def test_what_counts_as_better(monitor, scores, better):
-    keeper = Keeper(Run.open(finished()), load_config(None, [("train.monitor", monitor, "")]).train)
+    keeper = CheckpointManager(Run.open(finished()), load_config(None, [("train.monitor", monitor, "")]).train)
     found = []
     for score in scores:
         found.append(keeper.is_better({monitor: score}))

@@ -20,8 +20,8 @@ from maskwright.config.optim import OptimConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ConfigError
 from maskwright.models import Segmenter, build_model
-from maskwright.training.average import settle_batch_norm
-from maskwright.training.freeze import ALWAYS, Freezer, frozen_until, notes, random_parts, refuse_unfit
+from maskwright.training.average import update_bn_stats
+from maskwright.training.freeze import ALWAYS, Freezer, frozen_until, notes, random_parts, validate_freeze
 from support import TINY, data, maskwright, rows
 
 pytestmark = pytest.mark.xdist_group("resume")
@@ -167,9 +167,9 @@ def test_settling_leaves_norms_without_weights_alone_too() -> None:
     """Such a norm has no parameter that could say that it is frozen."""
     norm = nn.BatchNorm2d(3, affine=False)
     batches = [torch.full((2, 3, 4, 4), 5.0)]
-    settle_batch_norm(norm, batches, still={norm})
+    update_bn_stats(norm, batches, still={norm})
     assert torch.equal(norm.running_mean, torch.zeros(3)) and norm.num_batches_tracked == 0
-    settle_batch_norm(norm, batches)
+    update_bn_stats(norm, batches)
     assert torch.equal(norm.running_mean, torch.full((3,), 5.0))
 
 
@@ -192,10 +192,15 @@ def command(out: Path) -> list[object]:
     return ["train", "--data", data(), *TINY, *words, "--optim.freeze", "{encoder: 6, head: 3 epochs}", "--out", out]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("thawing") / "whole"
+    assert maskwright(*command(out)).code == 0
+    return out
+
+
 @pytest.mark.parametrize("killed_at", [(2,), (5, 6), (7, 9)], ids=["before the thaw", "around it", "after it"])
-def test_a_run_killed_near_a_thaw_goes_on_to_the_same_bits(tmp_path: Path, killed_at: tuple[int, ...]) -> None:
-    whole = tmp_path / "whole"
-    assert maskwright(*command(whole)).code == 0
+def test_a_run_killed_near_a_thaw_goes_on_to_the_same_bits(tmp_path: Path, whole: Path, killed_at: tuple[int, ...]) -> None:
     run, words = tmp_path / "run", command(tmp_path / "run")
     for row in killed_at:
         kill(run, lambda row=row: rows(run) >= row, random.Random(row).uniform(0, 0.05), *words)
@@ -224,8 +229,8 @@ def test_a_part_without_weights_is_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"`optim.freeze` must be about a part with weights; got decoder, and .* encoder and head"
     ):
-        refuse_unfit(model, OptimConfig(freeze=["decoder"]))
-    refuse_unfit(model, OptimConfig(freeze=["encoder"], encoder_scale=0.5))
+        validate_freeze(model, OptimConfig(freeze=["decoder"]))
+    validate_freeze(model, OptimConfig(freeze=["encoder"], encoder_scale=0.5))
 
 
 @pytest.mark.parametrize(
@@ -256,3 +261,8 @@ def test_what_a_person_who_freezes_is_told() -> None:
     assert notes(once) == ["optim.freeze encoder: 1 epoch: it never thaws, training has 1"]
     assert told(freeze=["encoder"], encoder_scale=0.1) == ["optim.encoder_scale has no effect: the encoder is frozen"]
     assert told(freeze={"encoder": 2}, encoder_scale=0.1) == []
+
+
+def test_a_plan_refuses_what_training_refuses() -> None:
+    outcome = maskwright("train", "--data", data(), *TINY, "--epochs", 1, "--optim.freeze", "[encoder, decoder, head]", "--plan")
+    assert outcome.code == 2 and "`optim.freeze` must be such that something learns from the start" in outcome.sentence

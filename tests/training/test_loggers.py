@@ -18,13 +18,11 @@ from maskwright.config.log import LogName, MlflowLog, WandbLog
 from maskwright.errors import ConfigError, RunError, install_command
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
-from maskwright.training.loggers import LOGGERS, TITLES, book
-from maskwright.training.loggers.afterwards import best_scores, log_evaluation, log_report
-from maskwright.training.loggers.book import LogBook
-from maskwright.training.loggers.choice import settle_log
-from maskwright.training.loggers.epochs import Epoch, Panel, panel_keys
-from maskwright.training.loggers.surroundings import Environment, quiet
-from maskwright.training.loggers.tables import scored
+from maskwright.training.loggers import LOGGERS, TITLES, collection
+from maskwright.training.loggers.base import Epoch, Panel, panel_keys, scored
+from maskwright.training.loggers.choice import resolve_log
+from maskwright.training.loggers.collection import LoggerCollection, best_scores, log_evaluation, log_report
+from maskwright.training.loggers.environment import Environment, quiet
 from support import SCORES, TINY, data, evaluated, finished, maskwright
 
 PACKAGES = ("wandb", "mlflow", "sqlalchemy", "alembic", "tensorboard", "torch.utils.tensorboard")
@@ -95,7 +93,7 @@ def test_what_is_settled_is_written_with_its_reason(monkeypatch, tmp_path):
     for mode, settled in ((None, "offline"), ("online", "online"), ("disabled", "offline")):
         monkeypatch.setenv("WANDB_MODE", mode) if mode else monkeypatch.delenv("WANDB_MODE", raising=False)
         reasons: dict[str, str] = {}
-        log = settle_log(config, reasons).log
+        log = resolve_log(config, reasons).log
         assert log == ["csv", WandbLog(mode=settled), MlflowLog(uri=f"sqlite:///{tmp_path}/store/all.db")]
         assert (f"WANDB_MODE is {mode}" if mode else "nothing is sent") in reasons["log.wandb.mode"]
 
@@ -162,11 +160,11 @@ class Taker:
 def opened(tmp_path, monkeypatch):
     """A book over takers, in the place of W&B and MLflow."""
 
-    def make(wandb: Taker, mlflow: Taker, said: list[str], rows: int = 0) -> LogBook:
+    def make(wandb: Taker, mlflow: Taker, said: list[str], rows: int = 0) -> LoggerCollection:
         run = Run.create(tmp_path / "run")
         run.write_config(Config.model_validate({"log": ["wandb", "mlflow"]}), {})
-        monkeypatch.setattr(book, "LOGGERS", {"wandb": lambda *_: wandb, "mlflow": lambda *_: mlflow})
-        made = LogBook(run, said.append, ("wandb", "mlflow"))
+        monkeypatch.setattr(collection, "LOGGERS", {"wandb": lambda *_: wandb, "mlflow": lambda *_: mlflow})
+        made = LoggerCollection(run, said.append, ("wandb", "mlflow"))
         made.open(rows, [{"epoch": number} for number in range(rows)])
         return made
 
@@ -228,7 +226,7 @@ def test_an_interrupt_is_told_to_the_loggers_as_one(opened):
 def test_a_run_without_such_loggers_is_left_alone(monkeypatch):
     """TensorBoard has no place for an evaluation; nothing is opened."""
     run = Run.open(finished())
-    monkeypatch.setattr(book, "LOGGERS", {})
+    monkeypatch.setattr(collection, "LOGGERS", {})
     document = evaluated().json
     counts = Counts.load(finished() / "evaluation" / "test-counts.npz")
     before = {path: path.stat().st_mtime_ns for path in run.root.rglob("*")}

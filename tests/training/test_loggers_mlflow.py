@@ -17,8 +17,8 @@ from PIL import Image
 from maskwright.config import Config
 from maskwright.config.log import MlflowLog
 from maskwright.runs import Run
+from maskwright.training.loggers.environment import without_password
 from maskwright.training.loggers.mlflow import _address, _flat
-from maskwright.training.loggers.surroundings import without_password
 from support import EPOCHS, TAGS, TINY, data, maskwright, rows
 
 pytestmark = pytest.mark.xdist_group("loggers")

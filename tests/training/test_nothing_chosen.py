@@ -101,7 +101,8 @@ def unlike(rng):
 def test_scale_and_stages_follow_from_the_images(tmp_path, monkeypatch, draw, shown, grown):
     monkeypatch.chdir(tmp_path)
     root = write_set(tmp_path / "set", 12, draw)
-    outcome = maskwright("train", "--data", root, "--weights", "none", "--budget", "30s", "--devices", "cpu", "--plan")
+    words = ("--weights", "none", "--budget", "30s", "--devices", "cpu", "--batch-size", 2, "--plan")
+    outcome = maskwright("train", "--data", root, *words)
     assert outcome.code == 0, outcome.err
     line = next(line for line in outcome.err.splitlines() if line.startswith("shown"))
     assert shown in line and ("which is faster" in line) == grown

@@ -16,8 +16,8 @@ from maskwright.errors import ConfigError
 from maskwright.losses import build_loss
 from maskwright.models import Segmenter, build_model
 from maskwright.models.unet import build_unet
-from maskwright.training.optim import build_optimizer, optimizer_class, rates, refuse_unfit, why_unfit, without_effect
-from maskwright.training.schedules import learning_rate_factor, settle_schedule
+from maskwright.training.optim import build_optimizer, optimizer_class, rates, validate_optimizer, why_unfit, without_effect
+from maskwright.training.schedules import learning_rate_factor, resolve_schedule_keys
 from support import TINY, data, maskwright
 
 USABLE = sorted(
@@ -49,9 +49,9 @@ def step(model: Segmenter, optimizer: torch.optim.Optimizer, seed: int = 0) -> f
 @pytest.mark.parametrize("schedule", get_args(Schedule))
 @pytest.mark.parametrize("name", USABLE)
 def test_three_steps_move_every_weight_and_stay_finite(name: str, schedule: Any) -> None:
-    changes, _ = settle_schedule(OptimConfig(schedule=schedule), 3)
+    changes, _ = resolve_schedule_keys(OptimConfig(schedule=schedule), 3)
     config = OptimConfig(name=name, schedule=schedule, lr=0.01, **{key.split(".")[1]: value for key, value in changes.items()})
-    refuse_unfit(config)
+    validate_optimizer(config)
     model = network()
     optimizer = build_optimizer(model, config)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: learning_rate_factor(at, 3, config))
@@ -197,7 +197,7 @@ def test_rprop_heeds_the_rate_of_its_first_step_alone() -> None:
 )
 def test_what_cannot_be_is_one_sentence(keys: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told) as refused:
-        refuse_unfit(OptimConfig(**keys))
+        validate_optimizer(OptimConfig(**keys))
     assert len(refused.value.problems) == 1 and "\n" not in str(refused.value)
 
 
@@ -221,7 +221,7 @@ def test_keys_without_effect_are_noted() -> None:
 def test_numbers_in_options_may_be_written_as_people_do() -> None:
     config = load_config(None, [("optim.options", "{betas: [0.9, 0.98], eps: 1e-8, amsgrad: true}", "--x")])
     assert config.optim.options == {"betas": [0.9, 0.98], "eps": 1e-8, "amsgrad": True}
-    refuse_unfit(config.optim)
+    validate_optimizer(config.optim)
 
 
 def test_a_run_tells_both_rates_in_its_history(tmp_path: Any) -> None:

@@ -21,7 +21,7 @@ from maskwright.runs import Run
 from maskwright.training.build import seeded_model, training_inputs
 from maskwright.training.plan import prepare
 from maskwright.training.range_test import HIGHEST, LOWEST, STEPS, choose, range_test, rising_rates, smoothed
-from support import TINY, data, leftovers, maskwright
+from support import TINY, data, finished, leftovers, maskwright
 
 
 def curve(lowest: float, noise: float = 0.0, seed: int = 0, steep: float = 0.25) -> list[float]:
@@ -177,8 +177,9 @@ def test_a_start_killed_after_its_curve_was_written_can_be_begun_again(tmp_path:
 
 
 def test_a_budget_may_begin_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished()  # everything is imported
     monkeypatch.setattr(range_test_module, "STEPS", 30)  # on a busy machine all hundred take longer than the budget
     words = [word for word in TINY if word not in ("--lr", "0.01")]
-    outcome = maskwright("train", "--data", data(), *words, "--lr", "auto", "--budget", "3s", "--out", tmp_path / "run")
+    outcome = maskwright("train", "--data", data(), *words, "--lr", "auto", "--budget", "6s", "--out", tmp_path / "run")
     assert outcome.code == 0, outcome.err
     assert (tmp_path / "run" / "lr-range.csv").is_file()

@@ -11,7 +11,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from maskwright.config.optim import OptimConfig
-from maskwright.training.schedules import Plateau, learning_rate_factor, settle_schedule, too_late, without_effect
+from maskwright.training.schedules import Plateau, learning_rate_factor, resolve_schedule_keys, too_late, without_effect
 from support import TINY, columns, copy_of, data, maskwright
 
 LR, STEPS, AN_EPOCH = 0.3, 60, 6
@@ -23,7 +23,7 @@ Make = Callable[[torch.optim.Optimizer], Any]
 def configured(schedule: Any, **keys: Any) -> OptimConfig:
     """With every `auto` of the schedule settled for ten epochs."""
     config = OptimConfig(schedule=schedule, **keys)
-    changes, _ = settle_schedule(config, EPOCHS)
+    changes, _ = resolve_schedule_keys(config, EPOCHS)
     return config.model_copy(update={key.split(".")[1]: value for key, value in changes.items()})
 
 
@@ -143,20 +143,20 @@ def test_the_shortest_trainings_learn_at_a_rate_above_nothing(schedule: str, tot
 
 
 def test_auto_is_settled_for_the_chosen_schedule_alone() -> None:
-    assert settle_schedule(OptimConfig(), 30) == ({}, {})
-    assert settle_schedule(OptimConfig(schedule="step", every=4), 30)[0] == {"optim.gamma": 0.1}
-    gamma = settle_schedule(OptimConfig(schedule="exponential"), 30)[0]["optim.gamma"]
+    assert resolve_schedule_keys(OptimConfig(), 30) == ({}, {})
+    assert resolve_schedule_keys(OptimConfig(schedule="step", every=4), 30)[0] == {"optim.gamma": 0.1}
+    gamma = resolve_schedule_keys(OptimConfig(schedule="exponential"), 30)[0]["optim.gamma"]
     assert gamma**29 == pytest.approx(0.01, rel=1e-3)
-    changes, reasons = settle_schedule(OptimConfig(schedule="cyclic"), 30)
+    changes, reasons = resolve_schedule_keys(OptimConfig(schedule="cyclic"), 30)
     assert changes == {"optim.period": 7.5} and "whole cycles in 30 epochs (4)" in reasons["optim.period"]
     for name in ("step", "exponential", "cyclic"):
-        reasons = " ".join(settle_schedule(OptimConfig(schedule=name), 1)[1].values())
+        reasons = " ".join(resolve_schedule_keys(OptimConfig(schedule=name), 1)[1].values())
         assert "1 epoch" in reasons and "1 epochs" not in reasons
 
 
 @pytest.mark.parametrize("epochs", [2, 3, 4, 5, 8, 30])
 def test_cycles_reach_their_height_where_an_epoch_is_a_single_step(epochs: int) -> None:
-    changes, _ = settle_schedule(OptimConfig(schedule="cyclic"), epochs)
+    changes, _ = resolve_schedule_keys(OptimConfig(schedule="cyclic"), epochs)
     config = OptimConfig(schedule="cyclic", warmup=0, period=changes["optim.period"])
     rates = [learning_rate_factor(step, epochs, config) for step in range(epochs)]
     assert rates[0] == config.low and max(rates) > 0.65

@@ -72,9 +72,9 @@ def _tell_all(cells: Sequence[tuple[str, Run]]) -> None:
     from maskwright.cli.output import say
     from maskwright.errors import listed
     from maskwright.training.diagnose import diagnose as read
-    from maskwright.training.diagnose import told_once
+    from maskwright.training.diagnose import shared_findings
 
-    shared, left = told_once({name: read(cell) for name, cell in cells})
+    shared, left = shared_findings({name: read(cell) for name, cell in cells})
     for one in shared:
         say(f"all {len(cells)} cells" if len(one.runs) == len(cells) else listed(list(one.runs)))
         evidence = [one.diagnosis.evidence, *(f"{name}: {own}" for name, own in one.own.items())]

@@ -33,8 +33,8 @@ from maskwright.models.weights import own_weights, without_weights
 from maskwright.runs import Run, of_other_kind
 from maskwright.terminal import Counter, duration, goes_on_with
 from maskwright.training import fit
-from maskwright.training.loggers.choice import settle_log
-from maskwright.training.optim import refuse_unfit as refuse_unfit_optim
+from maskwright.training.loggers.choice import resolve_log
+from maskwright.training.optim import validate_optimizer
 from maskwright.training.plan import Plan as TrainingPlan
 from maskwright.training.plan import prepare
 from maskwright.training.summary import tell_plan
@@ -130,7 +130,7 @@ def validate_names(matrix: Matrix) -> None:
     for config, sources in [(matrix.base, {}), *((cell.config, cell.sources) for cell in matrix.cells)]:
         checks: dict[str, Callable[[], object]] = {
             "augment": partial(resolve_augment, config.augment),
-            "optim": partial(refuse_unfit_optim, config.optim),
+            "optim": partial(validate_optimizer, config.optim),
             "model": partial(_validate_model, config),
         }
         for key, check in checks.items():
@@ -263,7 +263,7 @@ def _attempt(cell: Cell, plan: Plan, folder: Path, first: Run | None, console: C
         _train(cell, plan, folder, console)
         if first is not None:
             refuse_other_images([first, Run(folder)], plan.split)
-        ensure_scored(Run(folder), plan.split, log=settle_log(cell.config, {}).log)
+        ensure_scored(Run(folder), plan.split, log=resolve_log(cell.config, {}).log)
     except MaskwrightError as error:
         return {"state": "failed", "reason": " ".join(str(error).split())}
     except Exception as error:  # noqa: BLE001 - a cell may fail in ways nobody foresaw, and the others must go on
@@ -280,7 +280,7 @@ def _train(cell: Cell, plan: Plan, folder: Path, console: Console | None) -> Non
     if (folder / "model.safetensors").is_file():
         return
     if (folder / "config.yaml").is_file():
-        fit.resume(folder, console, log=settle_log(cell.config, {}).log, every_epoch=False)
+        fit.resume(folder, console, log=resolve_log(cell.config, {}).log, every_epoch=False)
     else:
         fit.train(budgeted(cell.config, plan.budget), folder, console, every_epoch=False)
 

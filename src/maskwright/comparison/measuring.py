@@ -90,13 +90,13 @@ def measure(task: Task) -> Measured:
     from maskwright.models.devices import torch_device
     from maskwright.models.sizing import multiply_adds
     from maskwright.training import timing
-    from maskwright.training.batch_size import settle_batch
+    from maskwright.training.batch_size import resolve_batch_size
     from maskwright.training.build import training_inputs
 
     opened, bands = task.plan.opened, task.plan.opened.dataset.bands.num_channels
     torch.manual_seed(task.plan.config.train.seed)
     model = build_model(task.plan.config.model, opened.dataset.classes, bands)
-    config = settle_batch(task.plan, model, training_inputs(task.plan.config, opened)[0]).config
+    config = resolve_batch_size(task.plan, model, training_inputs(task.plan.config, opened)[0]).config
     train = config.train
     at_full_size = config.replace({"train.epochs": "auto"})  # from the first epoch on
     samples, keys = training_inputs(at_full_size, opened)

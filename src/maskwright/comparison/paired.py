@@ -17,13 +17,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 
-from maskwright.evaluation.resampling import LEVEL, resampled_scores, spread_interval, student_quantile
+from maskwright.evaluation.intervals import LEVEL, resampled_scores, spread_interval
 from maskwright.metrics.counts import Counts
+from maskwright.metrics.student import student_quantile
 
 _STILL = 1e-12  # a spread below this is rounding
 
@@ -124,7 +124,7 @@ def score_interval(spread: Spread, num_units: int, level: float = LEVEL, most: f
     if total <= _STILL**2:
         return spread.value, spread.value
     degrees = _degrees(wide, num_units, (spread,))
-    return spread_interval(drawn, math.sqrt(total / drawn_total) * _student(1 - (1 - level) / 2, degrees), most)
+    return spread_interval(drawn, math.sqrt(total / drawn_total) * student_quantile(1 - (1 - level) / 2, degrees), most)
 
 
 def pair_rate(entries: Sequence[Spread], level: float = LEVEL) -> float:
@@ -161,7 +161,7 @@ def difference(ours: Spread, theirs: Spread, num_units: int, rate: float = 1 - L
     if total <= _STILL**2:  # every draw says the same: identical runs are a tie, a constant gap is none
         value = 0.0 if abs(value) <= _STILL else value
         return Difference(value, 0.0, (value, value))
-    reach = _student(1 - rate / 2, _degrees(from_images, num_units, (ours, theirs))) * math.sqrt(total)
+    reach = student_quantile(1 - rate / 2, _degrees(from_images, num_units, (ours, theirs))) * math.sqrt(total)
     return Difference(value, math.sqrt(total), (max(-most, value - reach), min(most, value + reach)))
 
 
@@ -181,11 +181,6 @@ def _degrees(from_images: float, num_units: int, entries: Sequence[Spread]) -> i
     shares = [(variance, degrees) for variance, degrees in parts if variance > 0 and degrees > 0]
     total = sum(variance for variance, _ in shares)
     return max(1, math.floor(total**2 / sum(variance**2 / degrees for variance, degrees in shares) + 1e-9))
-
-
-@lru_cache(maxsize=4096)
-def _student(share: float, degrees: int) -> float:
-    return student_quantile(share, degrees)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -12,8 +12,7 @@ from maskwright.comparison.pareto import front_cost, on_front
 from maskwright.comparison.sentences import in_words, remarks, verdict
 from maskwright.config.base import higher_is_better
 from maskwright.errors import UsageError, unknown
-from maskwright.evaluation.intervals import most_of, num_units
-from maskwright.evaluation.resampling import RESAMPLES, draw
+from maskwright.evaluation.intervals import RESAMPLES, draw, most_of, num_units
 
 
 def standings(comparison: Comparison, metric: str = "iou", resamples: int = RESAMPLES) -> Standings:

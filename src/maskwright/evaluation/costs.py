@@ -21,7 +21,10 @@ from maskwright.models.sizing import multiply_adds
 from maskwright.prediction.predictor import Predictor
 from maskwright.runs import Run, processor_name
 
-PASSES, BEGUN_WITHIN = 5, 0.5  # at most so many timed passes, the last begun within so many seconds of passes; two at least
+PASSES, BEGUN_WITHIN = (
+    5,
+    0.5,
+)  # at most so many timed passes, the last begun within so many seconds of passes; two at least
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,9 @@ class PredictionCost:
         return asdict(self) | {"input": list(self.input)}
 
     def __str__(self) -> str:
-        parts = [f"{format_latency(self.milliseconds_an_image, self.milliseconds_low, self.milliseconds_high)} an image"]
+        parts = [
+            f"{format_latency(self.milliseconds_an_image, self.milliseconds_low, self.milliseconds_high)} an image"
+        ]
         parts += [f"{self.peak_memory_mib:.0f} MiB at most"] if math.isfinite(self.peak_memory_mib) else []
         counted = "" if self.multiply_adds is None else f", {_short(self.multiply_adds)} multiply-adds"
         rows, columns = self.input
@@ -65,7 +70,9 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         elif device.type == "cpu":
-            with contextlib.suppress(OSError):  # where the system doesn't allow it the peak since the program's start is told
+            with contextlib.suppress(
+                OSError
+            ):  # where the system doesn't allow it the peak since the program's start is told
                 Path("/proc/self/clear_refs").write_text("5")
 
     @property
@@ -84,7 +91,13 @@ def cost_of(run: Run, predictor: Predictor, pixels: np.ndarray, peak_memory_mib:
     model, device = predictor.model, predictor.device
     rows, columns = predictor.view.inner_size(*pixels.shape[:2])
     earlier = _earlier_costs(run, (rows, columns))
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name() if device.type == "cpu" else "gpu"
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else processor_name()
+        if device.type == "cpu"
+        else "gpu"
+    )
     where = (f"{device.type}: {name}", predictor.precision)
     latency = next((kept for cost in earlier if (kept := _latency(cost, where))), None)
     counted = next((cost["multiply_adds"] for cost in earlier if isinstance(cost.get("multiply_adds"), int)), None)
@@ -135,7 +148,11 @@ def _latency(cost: Mapping[str, Any], where: tuple[str, str]) -> tuple[float, fl
     median, low, high = (cost.get(key) for key in ("milliseconds_an_image", "milliseconds_low", "milliseconds_high"))
     if (cost.get("device"), cost.get("precision")) != where:
         return None
-    return (median, low, high) if isinstance(median, float) and isinstance(low, float) and isinstance(high, float) else None
+    return (
+        (median, low, high)
+        if isinstance(median, float) and isinstance(low, float) and isinstance(high, float)
+        else None
+    )
 
 
 def _short(number: int) -> str:

@@ -60,7 +60,9 @@ class CrossValidation(ShownInNotebook):
     @property
     def warning(self) -> str:
         """Which folds learned nothing, and what to do; "" where all learned something."""
-        found = {run: why for run, fold in zip(self.runs, self.folds, strict=True) if (why := _why_useless(run, fold["iou"]))}
+        found = {
+            run: why for run, fold in zip(self.runs, self.folds, strict=True) if (why := _why_useless(run, fold["iou"]))
+        }
         if not found:
             return ""
         told = listed([f"{run.root.name} ({why})" for run, why in found.items()])
@@ -160,12 +162,19 @@ def _share(config: Config, num: int) -> str:
 
 def _num_folds(config: Config) -> int:
     if config.data.split.folds is None:
-        raise UsageError("`data.split.folds` must say into how many folds the images are dealt; got null. Set it, to 5 say.")
+        raise UsageError(
+            "`data.split.folds` must say into how many folds the images are dealt; got null. Set it, to 5 say."
+        )
     return config.data.split.folds
 
 
 def _train_folds(
-    config: Config, root: Path, console: Console | None, tell: Callable[[Plan], None] | None, began: float, moved: Path | None
+    config: Config,
+    root: Path,
+    console: Console | None,
+    tell: Callable[[Plan], None] | None,
+    began: float,
+    moved: Path | None,
 ) -> CrossValidation:
     """Train and evaluate each fold that is not yet; the time to evaluate one is taken from the next one's."""
     num = _num_folds(config)
@@ -194,7 +203,12 @@ def _train_folds(
 
 
 def _train_fold(
-    config: Config, place: Path, console: Console | None, tell: Callable[[Plan], None] | None, began: float, moved: Path | None
+    config: Config,
+    place: Path,
+    console: Console | None,
+    tell: Callable[[Plan], None] | None,
+    began: float,
+    moved: Path | None,
 ) -> Run:
     """One fold's run: trained, gone on with, or as it is where it is finished."""
     if not (place / "config.yaml").is_file():
@@ -213,7 +227,9 @@ def finished_folds(root: str | Path) -> CrossValidation:
     done = [place for place in places if (place / "evaluation" / "val.json").is_file()]
     if len(done) < num:
         fix = f"Go on with it: {as_typed('maskwright', 'train', '--resume', root)}"
-        raise RunError(f"`{root}` must be a finished cross-validation; {len(done)} of its {num} folds are evaluated. {fix}")
+        raise RunError(
+            f"`{root}` must be a finished cross-validation; {len(done)} of its {num} folds are evaluated. {fix}"
+        )
     return gather(root, [Run.open(place) for place in places])
 
 

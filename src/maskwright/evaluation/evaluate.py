@@ -15,8 +15,8 @@ from maskwright.evaluation.calibration import Calibration, Calibrator
 from maskwright.evaluation.costs import PeakMemory, PredictionCost, cost_of
 from maskwright.evaluation.intervals import intervals, num_units, spread_in_words
 from maskwright.evaluation.scan import Scan
-from maskwright.evaluation.settle import Threshold, settled_on_val, threshold_used
 from maskwright.evaluation.sizes import Rows, by_size, in_words
+from maskwright.evaluation.tuning import Threshold, threshold_used, tuned_on_val
 from maskwright.files import plain
 from maskwright.losses import build_loss
 from maskwright.metrics.boundaries import BOUNDARY_SHARE, BOUNDARY_WIDTH
@@ -25,7 +25,7 @@ from maskwright.metrics.scores import POLICY, Summary, beaten_unlooked, commones
 from maskwright.prediction.predictor import Predictor
 from maskwright.prediction.threshold import read_threshold
 from maskwright.runs import Run, ShownInNotebook
-from maskwright.training.loggers.afterwards import log_evaluation
+from maskwright.training.loggers.collection import log_evaluation
 
 # the scores a person is shown first, and their digits
 SHOWN = {"iou": 4, "dice": 4, "precision": 4, "recall": 4, "boundary_iou": 4, "boundary_f": 4, "hd95": 1, "accuracy": 4}
@@ -89,7 +89,9 @@ class Evaluation(ShownInNotebook):
         for name, digits in SHOWN.items():
             low, high = (f"{end:.{digits}f}" for end in self.intervals.get(name, (math.nan, math.nan)))
             spread = f"   95 % interval {low} to {high}" if "nan" not in (low, high) else ""
-            remark = {"boundary_f": f" (within {self.counts.boundary_width} px)", "accuracy": self._guess()}.get(name, "")
+            remark = {"boundary_f": f" (within {self.counts.boundary_width} px)", "accuracy": self._guess()}.get(
+                name, ""
+            )
             value, unit = self.metrics[name], " px" if name == "hd95" else ""
             lines.append(f"  {name:<13}{f'{value:.{digits}f}{unit}' if math.isfinite(value) else '-'}{spread}{remark}")
         told = [self._beaten_unlooked(), only_predicted(self.counts.total(), self.classes), self._averaged(),
@@ -134,13 +136,15 @@ def evaluate(
     go where the run's own does, as far as the environment names it too. `device` is cpu or gpu, chosen where left out.
     """
     if not 1 <= boundary_width <= 10_000:
-        raise UsageError(must("--boundary-width", "1 pixel or more" if boundary_width < 1 else "at most 10000", boundary_width))
+        raise UsageError(
+            must("--boundary-width", "1 pixel or more" if boundary_width < 1 else "at most 10000", boundary_width)
+        )
     document = run.data
     entries = split_entries(document, split)
     predictor = Predictor.from_run(run, device)
     names = predictor.classes.names
     wish = read_threshold(threshold, len(names))
-    settled = settled_on_val(run, predictor, wish == "tuned", data, progress)
+    settled = tuned_on_val(run, predictor, wish == "tuned", data, progress)
     used = threshold_used(wish, settled, predictor.threshold) if len(names) == 2 else None
     calibrator = Calibrator(settled.temperature.value, settled.temperature.reason)
     labels_folder = run.root / "evaluation" / "predictions" / split

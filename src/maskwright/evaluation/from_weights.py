@@ -23,11 +23,13 @@ from maskwright.models.whole import config_for
 from maskwright.prediction.from_weights import load_network, read_weights, view_note
 from maskwright.runs import MADE, Run, command_line, provenance
 from maskwright.training.callbacks import write_weights
+from maskwright.training.initial_weights import describe_initial_weights, resolve_paths_and_pixels
 from maskwright.training.resolve import resolve
-from maskwright.training.start import settle_start, told_start
 
 
-def run_from_weights(config: Config, out: Path, progress: Callable[[int, int], None] | None = None) -> tuple[Run, list[str]]:
+def run_from_weights(
+    config: Config, out: Path, progress: Callable[[int, int], None] | None = None
+) -> tuple[Run, list[str]]:
     """Make a run folder of a configuration, its data and its weights file; what a person should know of how they fit."""
     Run.refuse_taken(out)
     path, tensors = read_weights(config)
@@ -45,7 +47,9 @@ def run_from_weights(config: Config, out: Path, progress: Callable[[int, int], N
     dataset, notes = _to_score(opened.dataset, config)
     model, told = load_network(settled, path, tensors, dataset.classes, dataset.bands.num_channels, images)
     model.loaded = Loaded(f"file {path}", UNKNOWN, len(tensors), notes=tuple(told))
-    settled, why = settle_start(settled.replace({"train.epochs": 1, "train.budget": None, "log": ["csv"]}), model)
+    settled, why = resolve_paths_and_pixels(
+        settled.replace({"train.epochs": 1, "train.budget": None, "log": ["csv"]}), model
+    )
     data = settled.data
     if "data.size" in reasons and data.view != "auto" and data.size != "auto":
         notes.append(view_note(data.view, data.size))
@@ -55,7 +59,9 @@ def run_from_weights(config: Config, out: Path, progress: Callable[[int, int], N
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     with new_folder(out, partial(Run.refuse_taken, out), "config.yaml", (*MADE, "model.safetensors")):
         run = Run.create(out)
-        run.write_json("environment.json", {**provenance(command_line(), now, reasons | why), **told_start(model)})
+        run.write_json(
+            "environment.json", {**provenance(command_line(), now, reasons | why), **describe_initial_weights(model)}
+        )
         run.write_json("data.json", data_document(dataset))
         write_weights(run, {"state_dict": model.state_dict(), "source": str(path)})
         run.write_config(settled, reasons | why)

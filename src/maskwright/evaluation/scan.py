@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,12 +20,39 @@ import torch
 
 from maskwright.data.dataset import IGNORE
 from maskwright.evaluation.calibration import Calibrator
-from maskwright.evaluation.workers import lone_workers
 from maskwright.losses import Loss
 from maskwright.metrics.counts import Counts, count_image
 from maskwright.prediction.predictor import Predictor
 from maskwright.prediction.writers import write_labels
 from maskwright.runs import usable_cores
+
+
+@contextmanager
+def single_threaded_pool(num: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of `num` threads in which torch uses one thread for an operation; elsewhere it uses as many as before.
+
+    Operations that share the cores wait for each other's slowest part, at every one of them. And sums of one thread do not
+    depend on how many cores there are.
+
+    >>> with single_threaded_pool(2) as pool:
+    ...     pool.submit(torch.get_num_threads).result()
+    1
+    """
+    before = torch.get_num_threads()
+    ready = threading.Barrier(num + 1)
+
+    def alone() -> None:
+        torch.get_num_threads()  # a thread's first use of torch takes the number meant for all, so that comes before
+        torch.set_num_threads(1)
+        ready.wait()
+
+    with ThreadPoolExecutor(num, "lone", alone) as pool:
+        for _ in range(num):
+            pool.submit(int)  # none is idle before all are ready, so each of these begins a thread
+        ready.wait()
+        torch.set_num_threads(before)  # setting it in a thread has set what new threads begin with
+        yield pool
+
 
 Image = tuple[str, np.ndarray, np.ndarray]
 _Loss = Future[float | None]
@@ -51,7 +80,7 @@ class Scan:
         """
         on_cpu = self.predictor.device.type == "cpu"
         ahead = 0 if on_cpu else 2 * usable_cores()
-        with lone_workers(usable_cores()) as pool:
+        with single_threaded_pool(usable_cores()) as pool:
             waiting: deque[tuple[Future[Counts], _Loss]] = deque()
             following = pool.submit(next, images, None)
             for done in itertools.count():
@@ -66,7 +95,11 @@ class Scan:
                 logits = self.predictor.logits(pixels)
                 labels = self.predictor.labels(logits, self.threshold)
                 found = pool.submit(self._look_at_labels, name, labels, mask)
-                loss = pool.submit(self._look_at_logits, logits, mask) if on_cpu else _done(self._look_at_logits(logits, mask))
+                loss = (
+                    pool.submit(self._look_at_logits, logits, mask)
+                    if on_cpu
+                    else _done(self._look_at_logits(logits, mask))
+                )
                 waiting.append((found, loss))
                 following = pool.submit(next, images, None)
 

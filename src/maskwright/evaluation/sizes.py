@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.evaluation.intervals import num_units
-from maskwright.evaluation.resampling import draw, score_interval
+from maskwright.evaluation.intervals import draw, num_units, score_interval
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.objects import SIZES
 
@@ -25,11 +24,14 @@ def by_size(counts: Counts, names: Sequence[str], groups: Sequence[str | None] |
     tallies = counts.objects.sum(0)
     pooled = draw(groups, seed=seed) @ counts.objects[..., 2:].reshape(len(groups), -1).astype(float)
     pooled = pooled.reshape(-1, *tallies.shape[:2], 2)
-    recalls = np.divide(pooled[..., 1], pooled[..., 0], out=np.full(pooled.shape[:-1], np.nan), where=pooled[..., 0] > 0)
+    recalls = np.divide(
+        pooled[..., 1], pooled[..., 0], out=np.full(pooled.shape[:-1], np.nan), where=pooled[..., 0] > 0
+    )
     first = 1 if counts.num_classes == 2 else 0
     return {
         name: [
-            _row(size, tallies[index, place], score_interval(recalls[:, index, place], units)) for place, size in enumerate(SIZES)
+            _row(size, tallies[index, place], score_interval(recalls[:, index, place], units))
+            for place, size in enumerate(SIZES)
         ]
         for index, name in enumerate(names)
         if index >= first

@@ -17,7 +17,7 @@ from maskwright.data.pictures import palette
 from maskwright.data.rasters import georeferenced, rasterio_for, read_georeference
 from maskwright.data.record import moved_data, split_entries
 from maskwright.errors import MaskwrightError, ModelError, UsageError, must, unknown
-from maskwright.evaluation.settle import settled_on_val
+from maskwright.evaluation.tuning import tuned_on_val
 from maskwright.export.card import model_card
 from maskwright.export.graph import (
     deepness_metadata,
@@ -124,7 +124,7 @@ def _seal(folder: Path, document: dict[str, Any]) -> None:
 
 def _document(run: Run, predictor: Predictor, format: str, data: Path | None, progress: Progress | None) -> dict[str, Any]:
     """What bundle.json says of the run."""
-    files, settled = run.data, settled_on_val(run, predictor, data=data, progress=progress)
+    files, settled = run.data, tuned_on_val(run, predictor, data=data, progress=progress)
     model, names = predictor.model, predictor.classes.names
     mean, std = model.pixels
     fast = run.config.train.precision in ("bf16", "fp16")

@@ -14,10 +14,8 @@ import torch
 
 from maskwright.config.losses import LOSS_SECTIONS, CeTerm, CustomTerm, DiceTerm, LossTerm
 from maskwright.errors import ConfigError, is_out_of_memory, must, one_line, unknown
-from maskwright.losses.boundary import boundary
-from maskwright.losses.hard import topk
 from maskwright.losses.overlap import dice, jaccard, lovasz, tversky
-from maskwright.losses.pixelwise import binary_cross_entropy, cross_entropy, focal
+from maskwright.losses.pixelwise import binary_cross_entropy, boundary, cross_entropy, focal, topk
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 LOSSES: dict[str, Callable[..., torch.Tensor]] = {
@@ -52,7 +50,9 @@ def _with_parameters(term: LossTerm, key: str) -> Loss:
     """The term's function with its section's parameters set."""
     if isinstance(term, CustomTerm):
         return _custom(term, key)
-    assert term.class_weights is None or isinstance(term.class_weights, list), "training/resolve.py settles class weights"
+    assert term.class_weights is None or isinstance(term.class_weights, list), (
+        "training/resolve.py settles class weights"
+    )
     return functools.partial(LOSSES[term.name], **term.model_dump(exclude={"name", "weight"}))
 
 
@@ -62,7 +62,9 @@ def _custom(term: CustomTerm, key: str) -> Loss:
     try:
         made = given(**term.options) if isinstance(given, type) else functools.partial(given, **term.options)
     except TypeError as error:
-        raise ConfigError([must(f"{key}.options", f"arguments that {term.source} takes", one_line(str(error)))]) from error
+        raise ConfigError(
+            [must(f"{key}.options", f"arguments that {term.source} takes", one_line(str(error)))]
+        ) from error
     module = made if isinstance(made, torch.nn.Module) else getattr(made, "func", None)
 
     def loss(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -74,10 +76,14 @@ def _custom(term: CustomTerm, key: str) -> Loss:
             if is_out_of_memory(error):
                 raise
             told = f"{type(error).__name__}: {one_line(str(error))}"
-            raise ConfigError([must(key, "a function of (logits, masks)", f"{term.source}, which fails with {told}")]) from error
+            raise ConfigError(
+                [must(key, "a function of (logits, masks)", f"{term.source}, which fails with {told}")]
+            ) from error
         if not isinstance(value, torch.Tensor) or value.ndim:
             got = f"a tensor of {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
-            raise ConfigError([must(key, "a loss that gives one number, a tensor without axes", f"{got} from {term.source}")])
+            raise ConfigError(
+                [must(key, "a loss that gives one number, a tensor without axes", f"{got} from {term.source}")]
+            )
         return value
 
     return loss

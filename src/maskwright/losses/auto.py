@@ -110,12 +110,15 @@ def _told(dataset: Dataset, shares: Sequence[float], labels: Sequence[int]) -> s
     weights, names = class_weights(shares), dataset.classes.names
     order = sorted((label for label in labels if shares[label] > 0), key=lambda label: shares[label])
     found = [
-        f"{names[label]} has {shares[label]:.2%} of the pixels shown in training and weighs {weights[label]:g}" for label in order
+        f"{names[label]} has {shares[label]:.2%} of the pixels shown in training and weighs {weights[label]:g}"
+        for label in order
     ]
     return f"{listed(found, 'and', 3)}; weights are √(1/{len(shares)} / share), from {LEAST:g} to {MOST:g}"
 
 
-def _by_class(written: list[float] | dict[str, float], names: Sequence[str], key: str) -> tuple[list[float] | None, str | None]:
+def _by_class(
+    written: list[float] | dict[str, float], names: Sequence[str], key: str
+) -> tuple[list[float] | None, str | None]:
     """Weights in the order of the classes, or the sentence of what is wrong."""
     if isinstance(written, list):
         if len(written) == len(names):

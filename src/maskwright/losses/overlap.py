@@ -16,8 +16,7 @@ from collections.abc import Sequence
 import torch
 
 from maskwright.data.dataset import IGNORE
-from maskwright.losses.hard import hardest_first
-from maskwright.losses.targets import class_tensor, one_hot
+from maskwright.losses.targets import class_tensor, hardest_first, one_hot
 
 _SMOOTH = 0.5  # pixels; keeps a class that is neither there nor predicted finite
 
@@ -37,7 +36,11 @@ def jaccard(logits: torch.Tensor, masks: torch.Tensor, class_weights: Sequence[f
 
 
 def tversky(
-    logits: torch.Tensor, masks: torch.Tensor, class_weights: Sequence[float] | None = None, alpha: float = 0.3, beta: float = 0.7
+    logits: torch.Tensor,
+    masks: torch.Tensor,
+    class_weights: Sequence[float] | None = None,
+    alpha: float = 0.3,
+    beta: float = 0.7,
 ) -> torch.Tensor:
     """1 − overlap / (overlap + alpha × false positives + beta × misses), averaged like Dice: https://arxiv.org/abs/1706.05721"""
     overlap, predicted, truth = _soft_counts(logits, masks)
@@ -52,7 +55,8 @@ def lovasz(logits: torch.Tensor, masks: torch.Tensor, class_weights: Sequence[fl
     if logits.shape[1] == 2 and class_weights is None:
         return _lovasz_of_class(probabilities[:, 1].flatten(), (masks == 1).flatten(), valid)
     of_class = [
-        _lovasz_of_class(probabilities[:, label].flatten(), (masks == label).flatten(), valid) for label in range(logits.shape[1])
+        _lovasz_of_class(probabilities[:, label].flatten(), (masks == label).flatten(), valid)
+        for label in range(logits.shape[1])
     ]
     truth = one_hot(masks, logits.shape[1]).sum((0, 2, 3))
     return _over_classes(torch.stack(of_class), truth, class_weights, logits)

@@ -1,4 +1,4 @@
-"""Losses that are a mean over pixels: cross-entropy, its binary form, focal.
+"""Losses that are a mean over pixels: cross-entropy, its binary form, of the hardest pixels, near borders, focal.
 
 Why not segmentation-models-pytorch's: its smoothed CE and BCE divide by ignored pixels too, so a loss would shrink with
 them; its focal loss of several classes is one of sigmoids, not of the softmax these networks are read by, and is NaN when
@@ -7,14 +7,24 @@ nothing is labelled. Where they should agree they do, and where they don't is sh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch.nn import functional
 
 from maskwright.data.dataset import IGNORE
-from maskwright.losses.targets import class_tensor, one_hot, pixel_entropy, pixel_weights, weighted_mean
+from maskwright.losses.targets import (
+    class_tensor,
+    hardest_first,
+    nearness,
+    one_hot,
+    pixel_entropy,
+    pixel_weights,
+    weighted_mean,
+)
 
+_MILLION = 1_000_000
 _LEAST = 1e-6  # (1 − p)^gamma has no slope at p = 1 when gamma is below 1
 
 
@@ -70,3 +80,44 @@ def focal(
     entropy = pixel_entropy(logits, masks)
     missing = -torch.expm1(-entropy)  # 1 − p, exact also where p is nearly 1
     return weighted_mean(missing.clamp_min(_LEAST) ** gamma * entropy, pixel_weights(masks, class_weights, logits))
+
+
+def boundary(
+    logits: torch.Tensor,
+    masks: torch.Tensor,
+    class_weights: Sequence[float] | None = None,
+    width: int = 3,
+    strength: float = 4.0,
+) -> torch.Tensor:
+    """Cross-entropy in which a pixel counts 1 + strength at the border of two classes, falling to 1 at `width` pixels from it.
+
+    The idea is the weight map of the U-Net (https://arxiv.org/abs/1505.04597), made from the mask at hand, so that it is
+    right after any augmentation.
+    """
+    weights = pixel_weights(masks, class_weights, logits) * (1 + strength * nearness(masks, width))
+    return weighted_mean(pixel_entropy(logits, masks), weights)
+
+
+def topk(
+    logits: torch.Tensor,
+    masks: torch.Tensor,
+    class_weights: Sequence[float] | None = None,
+    share: float = 0.2,
+    threshold: float | None = None,
+) -> torch.Tensor:
+    """Cross-entropy of the worst `share` of the labelled pixels, and of all below the probability `threshold`.
+
+    Pixels as bad as the last one chosen count too: which of them come first must not hang on their places.
+    """
+    weights = pixel_weights(masks, class_weights, logits)
+    entropy = pixel_entropy(logits, masks)
+    valid = weights > 0  # neither ignored nor of a class without weight
+    weighed = (entropy.detach() * weights).flatten()
+    order = hardest_first(weighed, valid.flatten())
+    # whole numbers, and no number fetched from the device: share × pixels, rounded up
+    num = (valid.sum() * round(share * _MILLION) + (_MILLION - 1)) // _MILLION
+    last = order.index_select(0, (num - 1).clamp(min=0).view(1))
+    chosen = weighed.view_as(weights) >= weighed.index_select(0, last)
+    if threshold is not None:
+        chosen = chosen | (entropy.detach() > -math.log(threshold))
+    return weighted_mean(entropy, weights * chosen)

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from maskwright.data.dataset import IGNORE
 
+_LAST = 2**31 - 1
 _BEYOND = IGNORE + 1  # masks are bytes: one entry for each
 
 
@@ -79,3 +80,14 @@ def _spread(values: torch.Tensor) -> torch.Tensor:
     padded = functional.pad(values, (1, 1, 1, 1))
     rows = torch.maximum(torch.maximum(padded[..., 1:-1, :], padded[..., 2:, :]), padded[..., :-2, :])
     return torch.maximum(torch.maximum(rows[..., 1:-1], rows[..., 2:]), rows[..., :-2])
+
+
+def hardest_first(errors: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """The order of the errors (P, none below 0), the largest first; those not valid come last.
+
+    Floats above zero lie in the order of their bits, and whole numbers are sorted eight times faster than floats on a CPU.
+    """
+    errors = errors.detach()
+    if errors.dtype != torch.float32:
+        return errors.masked_fill(~valid, -1.0).argsort(descending=True)
+    return (_LAST - 1 - errors.abs().contiguous().view(torch.int32)).masked_fill(~valid, _LAST).argsort()

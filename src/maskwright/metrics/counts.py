@@ -24,7 +24,13 @@ _EXACT = 1 << 24  # calcHist counts in float32, exact up to here; it is four tim
 _MOST = 2**53
 _FIRST = ("matrix", "boundary_overlap", "boundary_union")
 # arrays that came later: what stands for them in files from before, when nothing of it was counted
-_LATER = {"boundary_near": (2,), "boundary_edge": (2,), "objects": (len(SIZES), len(TALLIES)), "hd95": (), "diagonal": ()}
+_LATER = {
+    "boundary_near": (2,),
+    "boundary_edge": (2,),
+    "objects": (len(SIZES), len(TALLIES)),
+    "hd95": (),
+    "diagonal": (),
+}
 _UNCOUNTED = np.zeros(0)
 
 
@@ -77,7 +83,9 @@ class Counts:
         """Write as .npz."""
         arrays = {name: getattr(self, name) for name in (*_FIRST, *_LATER)}
         with path.open("wb") as file:
-            np.savez_compressed(file, images=np.array(self.images), boundary_width=np.array(self.boundary_width), **arrays)
+            np.savez_compressed(
+                file, images=np.array(self.images), boundary_width=np.array(self.boundary_width), **arrays
+            )
 
     @classmethod
     def load(cls, path: Path) -> Counts:
@@ -87,12 +95,18 @@ class Counts:
             with path.open("rb") as file, np.load(file) as data:
                 names = tuple(str(name) for name in data["images"])
                 arrays = {name: data[name] for name in (*_FIRST, *_LATER) if name in data}
-                counts = cls(names, **arrays, boundary_width=int(data["boundary_width"]) if "boundary_width" in data else 0)
+                counts = cls(
+                    names, **arrays, boundary_width=int(data["boundary_width"]) if "boundary_width" in data else 0
+                )
             wrong = counts._first_wrong()
         except Exception as error:  # noqa: BLE001 - numpy and zipfile raise whatever they stumble over
-            raise RunError(f"`{path}` must hold the counts of an evaluation; {error}. Remove it, and evaluate again.") from None
+            raise RunError(
+                f"`{path}` must hold the counts of an evaluation; {error}. Remove it, and evaluate again."
+            ) from None
         if wrong:
-            raise RunError(f"`{path}` must hold the counts of an evaluation; {wrong} is none. Remove it, and evaluate again.")
+            raise RunError(
+                f"`{path}` must hold the counts of an evaluation; {wrong} is none. Remove it, and evaluate again."
+            )
         return counts
 
     def _first_wrong(self) -> str | None:

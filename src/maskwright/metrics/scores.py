@@ -8,6 +8,7 @@ Legend: C … × K × K counts, C[t, p] = pixels of truth t predicted as p.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -43,76 +44,44 @@ def _parts(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return hits, matrix.sum(-1).astype(float), matrix.sum(-2).astype(float)
 
 
-def iou(matrix: np.ndarray) -> np.ndarray:
-    """Intersection over union of each class.
-
-    >>> iou(np.array([[1, 1], [0, 2]])).round(3).tolist()
-    [0.5, 0.667]
-    """
-    return _iou(*_parts(matrix))
-
-
-def dice(matrix: np.ndarray) -> np.ndarray:
-    """Dice of each class, which is F1 on pixels."""
-    return _dice(*_parts(matrix))
-
-
-def precision(matrix: np.ndarray) -> np.ndarray:
-    """Share of the pixels predicted as a class that are of it."""
-    return _precision(*_parts(matrix))
-
-
-def recall(matrix: np.ndarray) -> np.ndarray:
-    """Share of the pixels of a class that are predicted as it."""
-    return _recall(*_parts(matrix))
-
-
-def class_accuracy(matrix: np.ndarray) -> np.ndarray:
-    """Share of pixels on which truth and prediction agree about belonging to the class."""
-    return _class_accuracy(*_parts(matrix))
-
-
 def accuracy(matrix: np.ndarray) -> np.ndarray:
     """Share of pixels predicted right, over all classes."""
     hits, truth, _ = _parts(matrix)
     return _ratio(hits.sum(-1), truth.sum(-1))
 
 
-# each a formula of hits, truth's pixels and predicted pixels: … K each → … K
-
-
-def _iou(hits: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return _ratio(hits, truth + predicted - hits)
-
-
-def _dice(hits: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return _ratio(2 * hits, truth + predicted)
-
-
-def _precision(hits: np.ndarray, _: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return _ratio(hits, predicted)
-
-
-def _recall(hits: np.ndarray, truth: np.ndarray, _: np.ndarray) -> np.ndarray:
-    return _ratio(hits, truth)
-
-
 def _class_accuracy(hits: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Share of pixels on which truth and prediction agree about belonging to the class."""
     total = truth.sum(-1, keepdims=True)
     return _ratio(total - truth - predicted + 2 * hits, np.broadcast_to(total, hits.shape))
 
 
-METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "accuracy": class_accuracy,
-    "precision": precision,
-    "recall": recall,
-    "f1": dice,
-    "iou": iou,
-    "dice": dice,
+def _dice(hits: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Which is F1 on pixels."""
+    return _ratio(2 * hits, truth + predicted)
+
+
+_Formula = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+# of hits, truth's pixels and predicted pixels: … K each → … K
+_FORMULAS: dict[str, _Formula] = {
+    "accuracy": _class_accuracy,
+    "precision": lambda hits, _, predicted: _ratio(hits, predicted),
+    "recall": lambda hits, truth, _: _ratio(hits, truth),
+    "f1": _dice,
+    "iou": lambda hits, truth, predicted: _ratio(hits, truth + predicted - hits),
+    "dice": _dice,
 }
-_FORMULAS = {
-    "accuracy": _class_accuracy, "precision": _precision, "recall": _recall, "f1": _dice, "iou": _iou, "dice": _dice,
-}  # fmt: skip
+
+
+def _of_matrix(formula: _Formula, matrix: np.ndarray) -> np.ndarray:
+    return formula(*_parts(matrix))
+
+
+# each metric of each class, of counts … K K → … K
+METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    name: functools.partial(_of_matrix, formula) for name, formula in _FORMULAS.items()
+}
+iou, dice = METRICS["iou"], METRICS["dice"]
 
 
 @dataclass(frozen=True)
@@ -168,7 +137,9 @@ class Sums:
     def pooled(self, draws: np.ndarray) -> Sums:
         """Sums of each of R draws. self N K, draws R N → R K each"""
         parts = self.parts()
-        pooled = draws @ np.concatenate(parts, axis=1)  # one product of floats, so that BLAS multiplies; exact up to 2^53
+        pooled = draws @ np.concatenate(
+            parts, axis=1
+        )  # one product of floats, so that BLAS multiplies; exact up to 2^53
         return Sums(*np.split(pooled, len(parts), axis=1))
 
 
@@ -191,16 +162,11 @@ def headline_scores(sums: Sums, in_truth: bool = False) -> dict[str, np.ndarray]
     """
     binary = sums.hits.shape[-1] == 2
     kept = sums.truth > 0 if in_truth else np.True_
-    columns = {name: column if binary else np.where(kept, column, np.nan) for name, column in class_scores(sums).items()}
+    columns = {
+        name: column if binary else np.where(kept, column, np.nan) for name, column in class_scores(sums).items()
+    }
     found = {name: column[..., 1] if binary else _means(column) for name, column in columns.items()}
     return found | {"accuracy": _ratio(sums.hits.sum(-1), sums.truth.sum(-1))}
-
-
-def headline(matrix: np.ndarray, boundary_overlap: np.ndarray, boundary_union: np.ndarray) -> dict[str, np.ndarray]:
-    """The headline scores that a matrix … K K and boundaries … K tell; those of edges and distances are undefined."""
-    unknown = np.zeros(matrix.shape[:-1])
-    overlap, union = np.asarray(boundary_overlap, float), np.asarray(boundary_union, float)
-    return headline_scores(Sums(*_parts(matrix), overlap, union, unknown, unknown, unknown, unknown, unknown, unknown))
 
 
 def per_class(counts: Counts, names: tuple[str, ...]) -> dict[str, Scores]:
@@ -305,7 +271,11 @@ def only_predicted(matrix: np.ndarray, names: Sequence[str]) -> str:
     'cat counts as 0: predicted where there is none'
     """
     found = [name for index, name in enumerate(names) if matrix[:, index].sum() and not matrix[index].sum()]
-    return f"{listed(found)} {'counts' if len(found) == 1 else 'count'} as 0: predicted where there is none" if found else ""
+    return (
+        f"{listed(found)} {'counts' if len(found) == 1 else 'count'} as 0: predicted where there is none"
+        if found
+        else ""
+    )
 
 
 def headline_iou(matrix: np.ndarray) -> float:

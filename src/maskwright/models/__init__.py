@@ -51,7 +51,7 @@ def build_model(config: AnyModelConfig, classes: ClassMap, num_channels: int = 3
     num_outputs = 1 if config.outputs == "sigmoid" else classes.num_classes
     pixels = getattr(config, "pixels", "auto")
     if start:
-        refuse_unequal_bands(config, num_channels)
+        validate_bands(config, num_channels)
     own = _own_weights(config) if start else None
     net = MODELS[config.name](config if start and own is None else without_weights(config), num_channels, num_outputs)
     if own is not None:
@@ -64,12 +64,14 @@ def build_model(config: AnyModelConfig, classes: ClassMap, num_channels: int = 3
     return model
 
 
-def refuse_unequal_bands(config: AnyModelConfig, num_channels: int) -> None:
+def validate_bands(config: AnyModelConfig, num_channels: int) -> None:
     """Stop where `model.pixels` normalises another number of bands than there are."""
     pixels = getattr(config, "pixels", "auto")
     if isinstance(pixels, PixelsConfig) and {len(pixels.mean), len(pixels.std)} != {num_channels}:
         got = f"{len(pixels.mean)} means and {len(pixels.std)} deviations"
-        raise ModelError(must("model.pixels", f"a mean and a std for each of {num_channels} bands", got, "Or set it to auto."))
+        raise ModelError(
+            must("model.pixels", f"a mean and a std for each of {num_channels} bands", got, "Or set it to auto.")
+        )
 
 
 def _own_weights(config: AnyModelConfig) -> Path | None:

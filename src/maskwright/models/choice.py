@@ -52,7 +52,9 @@ def _network(auto: AutoModelConfig, device: str) -> tuple[AnyModelConfig, str]:
     own = own_weights(auto.weights)
     if own is not None and (own / "config.yaml").is_file():
         found = Run.open(own).config.model
-        return found.model_copy(update={"weights": auto.weights}), f"the network of {Path(own)}, whose weights it starts from"
+        return found.model_copy(
+            update={"weights": auto.weights}
+        ), f"the network of {Path(own)}, whose weights it starts from"
     encoder = ENCODERS[device]
     start: dict[str, Any] = {"weights": auto.weights, "pixels": auto.pixels, "outputs": auto.outputs}
     if device == "gpu":

@@ -20,7 +20,11 @@ from maskwright.models.hub import why
 
 STRIDES = (1, 2, 4, 8, 16, 32, 64, 128)
 _LEAST_STRIDES = (1, 2, 4, 8)  # how many of them the least side has: U-Nets normalise or pool their deepest map
-_PARTS = {"encoder": ("encoder", "backbone"), "decoder": ("decoder",), "head": ("segmentation_head", "head", "classifier")}
+_PARTS = {
+    "encoder": ("encoder", "backbone"),
+    "decoder": ("decoder",),
+    "head": ("segmentation_head", "head", "classifier"),
+}
 # what constructors call the numbers of bands and of outputs
 _CHANNELS = ("num_channels", "in_channels", "in_chans")
 _OUTPUTS = ("num_classes", "num_outputs", "classes", "out_channels")
@@ -64,7 +68,9 @@ def logits_of(answer: Any) -> torch.Tensor:
     answer = getattr(answer, "logits", answer)
     if not isinstance(answer, torch.Tensor) or answer.ndim != 4:
         got = f"a tensor of {tuple(answer.shape)}" if isinstance(answer, torch.Tensor) else type(answer).__name__
-        raise ModelError(must("model", "a network that gives logits N K H W (a tensor, or a dict that holds them as out)", got))
+        raise ModelError(
+            must("model", "a network that gives logits N K H W (a tensor, or a dict that holds them as out)", got)
+        )
     return answer
 
 

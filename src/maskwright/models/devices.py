@@ -32,11 +32,13 @@ def named_device(name: str | None) -> str | None:
     if name not in (None, "cpu", "gpu", "mps"):
         raise UsageError(must("--device", "cpu, gpu or mps", name))
     if name == "mps" and (torch.cuda.is_available() or not torch.backends.mps.is_available()):
-        raise UsageError(must("--device", "a device of this machine", "mps, and no Apple GPU was found", "Choose cpu or gpu."))
+        raise UsageError(
+            must("--device", "a device of this machine", "mps, and no Apple GPU was found", "Choose cpu or gpu.")
+        )
     return "gpu" if name == "mps" else name
 
 
-def refuse_missing_device(device: str, num_devices: int = 1) -> None:
+def validate_device(device: str, num_devices: int = 1) -> None:
     """Stop where training is to run on a GPU and there is none, or on more than there are."""
     if device == "gpu" and choose_device()[0] != "gpu":
         fix = "Choose --devices cpu or auto for a new run, or see with maskwright doctor what this machine has."
@@ -47,7 +49,7 @@ def refuse_missing_device(device: str, num_devices: int = 1) -> None:
         raise UsageError(must("train.num_devices", f"at most the number of GPUs here, {found}", num_devices, fix))
 
 
-def refuse_unfit_precision(precision: str, device: str) -> None:
+def validate_precision(precision: str, device: str) -> None:
     """Stop at fp16 where nothing multiplies it: on a CPU it would be emulated."""
     if precision == "fp16" and not (device == "gpu" and torch.cuda.is_available()):
         fix = "Take auto, which knows what this machine is fast at."

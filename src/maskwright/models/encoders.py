@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from maskwright import runtime
 from maskwright.config.models import SmpConfig
-from maskwright.errors import MaskwrightError
-from maskwright.files import write_atomically
 from maskwright.models.licences import licence_of
-from maskwright.models.sizing import Size, Sizes, cache_folder, versions
+from maskwright.models.sizing import Size, Sizes, cache_folder, read_cache, write_cache
 from maskwright.models.smp import TIMM, encoder_names, weight_sets
 
 
@@ -34,14 +30,10 @@ class Encoder:
 def all_encoders(folder: Path | None = None) -> list[Encoder]:
     """SMP's encoders and timm's; read from the cache when the libraries are the ones it was made with."""
     path = (folder or cache_folder()) / "encoders.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["versions"] == versions():
-            return [Encoder(name, dict(licences)) for name, licences in kept["encoders"].items()]
+    if kept := read_cache(path, "encoders"):
+        return [Encoder(name, dict(licences)) for name, licences in kept.items()]
     found = _looked_up()
-    text = json.dumps({"versions": versions(), "encoders": {one.name: one.licences for one in found}}, indent=1)
-    with contextlib.suppress(OSError, MaskwrightError):
-        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_cache(path, "encoders", {one.name: one.licences for one in found})
     return found
 
 

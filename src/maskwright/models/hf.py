@@ -31,8 +31,7 @@ from maskwright import runtime
 from maskwright.config.models import HfConfig
 from maskwright.errors import ModelError, install_command, must
 from maskwright.models.hub import asking_hub, why
-from maskwright.models.inputs import bands_note, convolution_for
-from maskwright.models.weights import Loaded
+from maskwright.models.weights import Loaded, bands_note, convolution_for, pretrained
 from maskwright.models.wrapper import MEAN, STD
 
 _WIDE, _B2 = (64, 128, 320, 512), 768
@@ -95,7 +94,9 @@ class Mask2formerNet(nn.Module):
         self.model = model
         inner = model.model
         model.criterion = None  # its own losses
-        inner.pixel_level_module.encoder.swin.layernorm = nn.Identity()  # of the backbone's last map, which nobody reads
+        inner.pixel_level_module.encoder.swin.layernorm = (
+            nn.Identity()
+        )  # of the backbone's last map, which nobody reads
         self.parts = {
             "encoder": [inner.pixel_level_module.encoder],
             "decoder": [inner.pixel_level_module.decoder, inner.transformer_module],
@@ -191,7 +192,9 @@ def _pretrained(config: HfConfig) -> tuple[Any, str]:
     missing = [name for name in fresh if name.startswith(encoder) and ".swin.layernorm." not in name]
     if missing:
         got = f"{source}, which lacks {len(missing)} tensors of the encoder, {missing[0]} first"
-        raise ModelError(must("model.weights", f"weights of {config.arch}", got, "Start from scratch with --weights none."))
+        raise ModelError(
+            must("model.weights", f"weights of {config.arch}", got, "Start from scratch with --weights none.")
+        )
     return net, f"{len(fresh)} tensors of the decoder and head are not in these weights, and fresh" if fresh else ""
 
 
@@ -208,10 +211,14 @@ def _source(weights: str) -> str:
     folder = Path(weights).expanduser()
     if folder.is_dir() and not (folder / "config.json").is_file():
         fix = "Write one with save_pretrained, or start from scratch with --weights none."
-        raise ModelError(must("model.weights", "a folder with config.json and model.safetensors", f"{folder}, without", fix))
+        raise ModelError(
+            must("model.weights", "a folder with config.json and model.safetensors", f"{folder}, without", fix)
+        )
     if not folder.is_dir() and (folder.is_absolute() or weights.startswith((".", "~")) or weights.count("/") != 1):
         fix = "Check the path, or start from scratch with --weights none."
-        raise ModelError(must("model.weights", "a folder, OWNER/NAME of the hub or none", f"{weights}, which is not there", fix))
+        raise ModelError(
+            must("model.weights", "a folder, OWNER/NAME of the hub or none", f"{weights}, which is not there", fix)
+        )
     return str(folder) if folder.is_dir() else weights
 
 
@@ -220,7 +227,15 @@ def _refuse_other_size(config: HfConfig, theirs: Any) -> None:
 
     def differing(size: str) -> list[str]:
         ours = _settings(config.model_copy(update={"size": size}), 3, 2)
-        keys = ["hidden_sizes", "depths", "decoder_hidden_size", "num_attention_heads", "sr_ratios", "mlp_ratios", "hidden_act"]
+        keys = [
+            "hidden_sizes",
+            "depths",
+            "decoder_hidden_size",
+            "num_attention_heads",
+            "sr_ratios",
+            "mlp_ratios",
+            "hidden_act",
+        ]
         pairs = [(ours, theirs, key) for key in keys]
         if config.arch == "mask2former":
             pairs = [(ours.backbone_config, theirs.backbone_config, key) for key in SWIN["tiny"]]
@@ -231,7 +246,9 @@ def _refuse_other_size(config: HfConfig, theirs: Any) -> None:
     found = differing(str(config.size))
     if found:
         fitting = [size for size in sizes if not differing(size)]
-        fix = f"Set model.size: {fitting[0]}." if fitting else "Weights of another shape cannot be used; --weights none."
+        fix = (
+            f"Set model.size: {fitting[0]}." if fitting else "Weights of another shape cannot be used; --weights none."
+        )
         got = f"{config.weights}, where {found[0]} differs"
         raise ModelError(must("model.weights", f"of {config.arch} {config.size}", got, fix))
 
@@ -247,14 +264,18 @@ def _refuse_other_pixels(source: str) -> None:
         if values and any(abs(255 * value - ours) > 0.5 for value, ours in zip(values, wanted, strict=False)):
             shares = [round(value / 255, 3) for value in wanted]
             got = f"{source}, whose preprocessor_config.json has {key} {values} and not {shares}"
-            raise ModelError(must("model.weights", "trained with ImageNet's normalisation", got, "Choose other weights."))
+            raise ModelError(
+                must("model.weights", "trained with ImageNet's normalisation", got, "Choose other weights.")
+            )
 
 
 def _out_of_reach(config: HfConfig, source: str, error: Exception) -> str:
     reason = why(error)
     files = "config.json and model.safetensors"
     if Path(source).is_dir():
-        return must("model.weights", f"a folder with whole {files}", f"{source} ({reason})", "Copy it anew, or --weights none.")
+        return must(
+            "model.weights", f"a folder with whole {files}", f"{source} ({reason})", "Copy it anew, or --weights none."
+        )
     from huggingface_hub import constants
 
     return (
@@ -265,15 +286,13 @@ def _out_of_reach(config: HfConfig, source: str, error: Exception) -> str:
 
 
 def _told(config: HfConfig, net: Any, num_channels: int, note: str) -> Loaded:
-    head = {id(value) for module in net.parts["head"] for value in module.state_dict(keep_vars=True).values()}
-    state = net.state_dict(keep_vars=True)
-    fresh = tuple(name for name, value in state.items() if id(value) in head)
-    local = Path(config.weights).expanduser().is_dir()
-    licence = next(terms for owner, terms in LICENCES.items() if config.weights.startswith(owner)).format(config.weights)
-    licence = "unknown: a folder names none; ask where it is from before you share or sell what you train" if local else licence
+    owner = next(owner for owner in LICENCES if config.weights.startswith(owner))
+    licence = LICENCES[owner].format(config.weights)
+    if Path(config.weights).expanduser().is_dir():
+        licence = "unknown: a folder names none; ask where it is from before you share or sell what you train"
     notes = (note,) if note else ()
-    source = f"weights {config.weights}"
-    return Loaded(source, licence, len(state) - len(fresh), bands_note(num_channels), fresh=fresh, notes=notes)
+    parts, source = ("encoder", "decoder"), f"weights {config.weights}"
+    return pretrained(net, source, licence, parts, adapted=bands_note(num_channels), notes=notes)
 
 
 def _first_layer(config: HfConfig, net: Any) -> tuple[nn.Module, str]:

@@ -17,16 +17,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from torch import nn
 
 from maskwright.config.models import Resnet34UnetConfig
 from maskwright.errors import ModelError, must, unknown
-from maskwright.models.inputs import bands_note
 from maskwright.models.unet import doubling, two_convolutions
-from maskwright.models.weights import Loaded, bands_in_turn, pretrained
+from maskwright.models.weights import Loaded, bands_in_turn, bands_note, pretrained
 
 _BLOCKS = (3, 4, 6, 3)  # BasicBlocks in block2 to block5
 _PRETRAINED_WIDTH = 64
@@ -100,7 +98,13 @@ class Resnet34Unet(nn.Module):
         super().__init__()
         self.encoder = Resnet34Encoder(in_channels, width)
         half = width // 2
-        below = [8 * width, 4 * width, 2 * width, width, width]  # channels that are doubled in side and halved in number
+        below = [
+            8 * width,
+            4 * width,
+            2 * width,
+            width,
+            width,
+        ]  # channels that are doubled in side and halved in number
         skipped = [4 * width, 2 * width, width, width, 0]
         after = [4 * width, 2 * width, width, width, half]
         self.ups = nn.ModuleList([doubling(channels, up) for channels in below])
@@ -143,7 +147,9 @@ def from_torchvision(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
     return {_renamed(name, _FROM_TORCHVISION): value for name, value in state.items() if not name.startswith("fc.")}
 
 
-_TO_TORCHVISION = {"block1.0": "conv1", "block1.1": "bn1"} | {f"block{number + 1}": f"layer{number}" for number in range(1, 5)}
+_TO_TORCHVISION = {"block1.0": "conv1", "block1.1": "bn1"} | {
+    f"block{number + 1}": f"layer{number}" for number in range(1, 5)
+}
 _FROM_TORCHVISION = {theirs: ours for ours, theirs in _TO_TORCHVISION.items()}
 
 
@@ -167,5 +173,5 @@ def build_resnet34_unet(config: Resnet34UnetConfig, num_channels: int, num_outpu
         state = from_torchvision(fetched(wanted, "imagenet of resnet34"))
         state["block1.0.weight"] = bands_in_turn(state["block1.0.weight"], num_channels)
         net.encoder.load_state_dict(state)
-        net.loaded = replace(pretrained(net, f"weights {wanted}", LICENCES["imagenet"]), adapted=bands_note(num_channels))
+        net.loaded = pretrained(net, f"weights {wanted}", LICENCES["imagenet"], adapted=bands_note(num_channels))
     return net

@@ -33,7 +33,7 @@ from maskwright.config.models import (
 )
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import MaskwrightError
-from maskwright.files import write_atomically
+from maskwright.files import write_text
 from maskwright.models import build_model
 from maskwright.models.wrapper import Segmenter
 
@@ -87,7 +87,9 @@ def multiply_adds(model: Segmenter, num_channels: int, side: int, width: int | N
 
 
 @torch.no_grad()
-def seconds_an_image(config: Any, num_classes: int = 2, num_channels: int = 3, side: int = 512, repeats: int = 3) -> float:
+def seconds_an_image(
+    config: Any, num_classes: int = 2, num_channels: int = 3, side: int = 512, repeats: int = 3
+) -> float:
     """Seconds of one image through the network on this machine's device, the fastest of a few, after one of warm-up."""
     from maskwright.models.devices import autocast, choose_device, choose_precision, torch_device
 
@@ -121,18 +123,12 @@ class Sizes:
     def opened(cls, folder: Path | None = None) -> Iterator[Sizes]:
         """Read the kept sizes, and write the new ones at the end; a cache that can't be read or written is done without."""
         path = (folder or cache_folder()) / "sizes.json"
-        known: dict[str, dict[str, Any]] = {}
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            known = dict(kept["sizes"]) if kept["versions"] == versions() else {}
-        sizes = cls(path, known)
+        sizes = cls(path, read_cache(path, "sizes"))
         try:
             yield sizes
         finally:
             if sizes.changed:
-                text = json.dumps({"versions": versions(), "sizes": sizes.known}, indent=1)
-                with contextlib.suppress(OSError, MaskwrightError):
-                    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+                write_cache(path, "sizes", sizes.known)
 
     def of(self, name: str, config: Any, side: int) -> Size | str:
         """The size of a model, or the sentence that says why it can't be built."""
@@ -187,6 +183,20 @@ def architectures() -> list[Named]:
 def cache_folder() -> Path:
     """Where what can be found out again is kept: XDG_CACHE_HOME/maskwright."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskwright"
+
+
+def read_cache(path: Path, key: str) -> dict[str, Any]:
+    """What was found out with the libraries of now; empty where nothing was."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return dict(kept[key]) if kept["versions"] == versions() else {}
+    return {}
+
+
+def write_cache(path: Path, key: str, found: dict[str, Any]) -> None:
+    """Keep what was found out; a cache that can't be written is done without."""
+    with contextlib.suppress(OSError, MaskwrightError):
+        write_text(path, json.dumps({"versions": versions(), key: found}, indent=1))
 
 
 def versions() -> dict[str, str]:

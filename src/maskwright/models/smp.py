@@ -15,15 +15,15 @@ from maskwright import runtime
 from maskwright.config.models import SMP_OPTIONS, SmpConfig
 from maskwright.errors import ModelError, listed, must, unknown
 from maskwright.models.hub import answers, asking_hub, why
-from maskwright.models.idle import Idle, find_idle, take_out
 from maskwright.models.licences import licence_of
+from maskwright.models.unused import Unused, find_unused, prune_unused
 from maskwright.models.weights import pretrained
 
 # least side in strides: PAN halves its deepest map three times more
 _LEAST_STRIDES = {"pan": 8}
 TIMM = "tu-"
 _TRIED: dict[tuple[str, ...], int] = {}  # arch, encoder and options → the side found, tried once a process
-_IDLE: dict[tuple[str, ...], Idle] = {}  # likewise what it never uses
+_IDLE: dict[tuple[str, ...], Unused] = {}  # likewise what it never uses
 _VIT = "tu-vit_small_patch16_224"
 # what SMP and timm raise for a combination they don't have, not for weights they can't get
 _CANNOT_BE_BUILT = (ValueError, TypeError, AssertionError, NotImplementedError, AttributeError)
@@ -37,7 +37,12 @@ def build_smp(config: SmpConfig, num_channels: int, num_outputs: int) -> nn.Modu
     arch, architectures = config.arch.lower(), dict(smp.MODEL_ARCHITECTURES_MAPPING)
     own = _own_options(config)
     asked = weights is not None if encoder.startswith(TIMM) else weights  # of timm's the name says which set
-    options = {"encoder_name": encoder, "encoder_weights": asked or None, "in_channels": num_channels, "classes": num_outputs}
+    options = {
+        "encoder_name": encoder,
+        "encoder_weights": asked or None,
+        "in_channels": num_channels,
+        "classes": num_outputs,
+    }
     options |= own
     try:
         with warnings.catch_warnings(), asking_hub() if weights else contextlib.nullcontext():
@@ -55,8 +60,8 @@ def build_smp(config: SmpConfig, num_channels: int, num_outputs: int) -> nn.Modu
         raise ModelError(_unfit_options(config, own, refused))
     built = (arch, encoder, repr(own))
     if built not in _IDLE:
-        _IDLE[built] = find_idle(model, _picture(num_channels, model.smallest))
-    model.gone = gone = take_out(model, _IDLE[built])
+        _IDLE[built] = find_unused(model, _picture(num_channels, model.smallest))
+    model.gone = gone = prune_unused(model, _IDLE[built])
     if weights is not None:
         _note_weights(config, model, encoder, num_channels, gone)
     return model
@@ -100,7 +105,9 @@ def _own_options(config: SmpConfig) -> dict[str, Any]:
 def _unfit_options(config: SmpConfig, own: dict[str, Any], refused: str) -> str:
     """The sentence for options that build no network, or one whose answer has another size than its input."""
     given = ", ".join(f"{name} {value}" for name, value in own.items())
-    return must("model", f"options that fit together for {config.arch}", f"{given} ({refused})", "Change one, or leave it out.")
+    return must(
+        "model", f"options that fit together for {config.arch}", f"{given} ({refused})", "Change one, or leave it out."
+    )
 
 
 def weights_at_hand(encoder: str) -> tuple[str, str]:
@@ -119,7 +126,9 @@ def weights_at_hand(encoder: str) -> tuple[str, str]:
         revision = smp.encoders.encoders[encoder]["pretrained_settings"]["imagenet"].get("revision")
     if isinstance(try_to_load_from_cache(repo, "model.safetensors", revision=revision), str):
         return "imagenet", f"ImageNet's, from the cache (licence {licence})"
-    if not constants.HF_HUB_OFFLINE and answers(f"{constants.ENDPOINT}/{repo}/resolve/{revision or 'main'}/model.safetensors"):
+    if not constants.HF_HUB_OFFLINE and answers(
+        f"{constants.ENDPOINT}/{repo}/resolve/{revision or 'main'}/model.safetensors"
+    ):
         return "imagenet", f"ImageNet's, from {constants.ENDPOINT}/{repo} (licence {licence})"
     return "none", f"random: {repo} is not in the cache, and the hub does not answer"
 
@@ -160,7 +169,9 @@ def _named(config: SmpConfig) -> tuple[str, str | None]:
     if encoder.startswith(TIMM):
         base, _, tag = encoder.removeprefix(TIMM).partition(".")
         if not timm.is_model(base):
-            raise ModelError(unknown("model.encoder", encoder, encoder_names(), "maskwright encoders --match TEXT lists them."))
+            raise ModelError(
+                unknown("model.encoder", encoder, encoder_names(), "maskwright encoders --match TEXT lists them.")
+            )
         offered = weight_sets(TIMM + base)
         if tag and tag not in offered:
             raise ModelError(unknown("model.encoder", encoder, [f"{TIMM}{base}.{one}" for one in offered[1:]]))
@@ -181,7 +192,12 @@ def _named(config: SmpConfig) -> tuple[str, str | None]:
 def _unknown_set(config: SmpConfig, offered: list[str]) -> str:
     name = repr(config.weights)
     if not offered:
-        return must("model.weights", "none, a weights file or a run folder", name, f"{config.encoder} has no pretrained weights.")
+        return must(
+            "model.weights",
+            "none, a weights file or a run folder",
+            name,
+            f"{config.encoder} has no pretrained weights.",
+        )
     fix = f"{config.encoder} offers {listed(offered, 'and', 8)}; a weights file or a run folder must be there to be taken."
     return unknown("model.weights", config.weights, [*offered, "none"], fix)
 
@@ -194,7 +210,9 @@ def _flexible(build: Any, options: dict[str, Any]) -> Any:
     if not name.startswith(TIMM):
         return build(**options)
     entry = timm.models.get_pretrained_cfg(name.removeprefix(TIMM), allow_unregistered=True)
-    wants = [{"dynamic_img_size": True}, {"strict_img_size": False}] if entry is not None and entry.fixed_input_size else []
+    wants = (
+        [{"dynamic_img_size": True}, {"strict_img_size": False}] if entry is not None and entry.fixed_input_size else []
+    )
     for words in wants:
         try:
             return build(**options, **words)
@@ -280,14 +298,19 @@ def _note_weights(config: SmpConfig, model: Any, encoder: str, num_channels: int
     model.mean, model.std = pixels_of(expected, num_channels)
     notes: list[str] = []
     if expected["input_space"] == "BGR" and num_channels == 3:
-        first = next(module for module in model.encoder.modules() if isinstance(module, nn.Conv2d) and module.in_channels == 3)
+        first = next(
+            module for module in model.encoder.modules() if isinstance(module, nn.Conv2d) and module.in_channels == 3
+        )
         first.weight.data = first.weight.data.flip(1)
         notes.append("the first convolution's bands were turned around: these weights know blue first")
     if num_channels != 3:
-        notes.append(f"the first convolution takes its 3 bands in turns for the {num_channels} here, scaled so that sums stay")
+        notes.append(
+            f"the first convolution takes its 3 bands in turns for the {num_channels} here, scaled so that sums stay"
+        )
     source = f"weights {config.weights} of {config.encoder} ({where})"
     skipped = [name for name in gone if name.startswith("encoder.")]
-    model.loaded = pretrained(model, source, licence_of(config.encoder, config.weights), notes, skipped)
+    licence = licence_of(config.encoder, config.weights)
+    model.loaded = pretrained(model, source, licence, notes=notes, skipped=skipped)
 
 
 def pixels_of(expected: dict[str, Any], num_channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -341,4 +364,6 @@ def _wanted(encoder: str, weights: str) -> tuple[str, str]:
         return repo, "model.safetensors"
     import segmentation_models_pytorch as smp
 
-    return smp.encoders.encoders[encoder]["pretrained_settings"][weights]["repo_id"], "config.json and model.safetensors"
+    return smp.encoders.encoders[encoder]["pretrained_settings"][weights][
+        "repo_id"
+    ], "config.json and model.safetensors"

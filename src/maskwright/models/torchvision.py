@@ -20,9 +20,8 @@ from maskwright import runtime
 from maskwright.config.models import TorchvisionConfig
 from maskwright.errors import ModelError, unknown
 from maskwright.models.hub import why
-from maskwright.models.inputs import bands_note, convolution_for
 from maskwright.models.licences import TORCHVISION
-from maskwright.models.weights import Loaded
+from maskwright.models.weights import Loaded, bands_note, convolution_for, pretrained
 
 WEIGHTS = ("COCO_WITH_VOC_LABELS_V1", "imagenet-backbone", "none")
 BACKBONES = {
@@ -81,7 +80,9 @@ def build_torchvision(config: TorchvisionConfig, num_channels: int, num_outputs:
     if config.weights not in WEIGHTS:
         raise ModelError(unknown("model.weights", config.weights, WEIGHTS))
     backbone = next(name for name in BACKBONES if config.arch.endswith(name))
-    wanted = {"COCO_WITH_VOC_LABELS_V1": _coco_weights(config.arch), "imagenet-backbone": BACKBONES[backbone]}.get(config.weights)
+    wanted = {"COCO_WITH_VOC_LABELS_V1": _coco_weights(config.arch), "imagenet-backbone": BACKBONES[backbone]}.get(
+        config.weights
+    )
     net = _bare(models.get_model_builder(config.arch), config, wanted)
     aux_weight = config.aux_weight or 0.0
     for head in (net.classifier, getattr(net, "aux_classifier", None)):
@@ -93,7 +94,9 @@ def build_torchvision(config: TorchvisionConfig, num_channels: int, num_outputs:
     # dilated, so that the last map is an eighth (ResNet) or a sixteenth (MobileNetV3) of the input
     made = TorchvisionNet(net, aux_weight, stride=8 if "resnet" in backbone else 16)
     if wanted is not None:
-        made.loaded = _told(config.weights, wanted, made, num_channels)
+        parts = ("encoder", "decoder") if config.weights.startswith("COCO") else ("encoder",)
+        licence = LICENCES[config.weights]
+        made.loaded = pretrained(made, f"weights {wanted}", licence, parts, adapted=bands_note(num_channels))
     return made
 
 
@@ -123,15 +126,6 @@ def _bare(builder: Any, config: TorchvisionConfig, wanted: str | None) -> Any:
         if wanted is None:
             raise
         raise ModelError(_out_of_reach(wanted, f"{config.weights} of {config.arch}", error)) from error
-
-
-def _told(weights: str, wanted: str, net: TorchvisionNet, num_channels: int) -> Loaded:
-    """What came from the weights: all but the head, or the encoder alone."""
-    parts = ("encoder", "decoder") if weights.startswith("COCO") else ("encoder",)
-    inside = {id(value) for part in parts for module in net.parts[part] for value in module.state_dict(keep_vars=True).values()}
-    state = net.state_dict(keep_vars=True)
-    fresh = tuple(name for name, value in state.items() if id(value) not in inside)
-    return Loaded(f"weights {wanted}", LICENCES[weights], len(state) - len(fresh), bands_note(num_channels), fresh=fresh)
 
 
 def _out_of_reach(weights: str, told: str, error: Exception) -> str:

@@ -28,12 +28,21 @@ class Unet(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, width: int = 64, depth: int = 4, up: str = "transposed", norm: str = "batch"
+        self,
+        in_channels: int,
+        out_channels: int,
+        width: int = 64,
+        depth: int = 4,
+        up: str = "transposed",
+        norm: str = "batch",
     ) -> None:
         super().__init__()
         channels = [width * 2**level for level in range(depth + 1)]
         self.encoder = nn.ModuleList(
-            [two_convolutions(before, after, norm) for before, after in zip([in_channels, *channels], channels, strict=False)]
+            [
+                two_convolutions(before, after, norm)
+                for before, after in zip([in_channels, *channels], channels, strict=False)
+            ]
         )
         self.pool = nn.MaxPool2d(kernel_size=2, stride=2)
         self.ups = nn.ModuleList([doubling(channels[level], up) for level in range(depth, 0, -1)])
@@ -86,5 +95,7 @@ def build_unet(config: UnetConfig, num_channels: int, num_outputs: int) -> Unet:
     assert config.width != "auto", "auto is resolved before a model is built"
     if config.weights != "none":
         fix = "Pretrained encoders come with --model unet/resnet34."
-        raise ModelError(must("model.weights", "none, a weights file or a run folder for unet", repr(config.weights), fix))
+        raise ModelError(
+            must("model.weights", "none, a weights file or a run folder for unet", repr(config.weights), fix)
+        )
     return Unet(num_channels, num_outputs, config.width, config.depth, config.up, config.norm)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,13 @@ from maskwright.runs import Run
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 UNKNOWN = "unknown: its source names none; ask there before you share or sell what you train"
-_WRAPPED = ("state_dict", "model_state_dict", "model", "net", "weights")  # where checkpoints of others keep their tensors
+_WRAPPED = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "weights",
+)  # where checkpoints of others keep their tensors
 _LEAST_SHARE = 0.5  # of the encoder's tensors must be found, else it is another network's file
 
 
@@ -99,7 +105,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise ModelError(must("model.weights", "a whole weights file", got, "Copy it anew.")) from None
     except Exception as error:  # noqa: BLE001 - torch raises whatever its unpickler stumbles over
         fix = "Save it with torch.save(model.state_dict(), …) or as safetensors."
-        raise ModelError(must("model.weights", "a whole file of tensors alone", f"{path} ({why(error, 120)})", fix)) from None
+        raise ModelError(
+            must("model.weights", "a whole file of tensors alone", f"{path} ({why(error, 120)})", fix)
+        ) from None
     if isinstance(tree, Mapping):
         tree = next((tree[key] for key in _WRAPPED if isinstance(tree.get(key), Mapping)), tree)
         tensors = {str(name): value for name, value in tree.items() if isinstance(value, torch.Tensor)}
@@ -110,7 +118,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             raise ModelError(must("model.weights", "a file of plain tensors", got, fix))
         if tensors:
             return tensors
-    raise ModelError(must("model.weights", "a file that holds named tensors", f"{path}, which holds none", "Check the path."))
+    raise ModelError(
+        must("model.weights", "a file that holds named tensors", f"{path}, which holds none", "Check the path.")
+    )
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:
@@ -157,12 +167,19 @@ def first_difference(theirs: Mapping[str, Any], mine: Mapping[str, torch.Tensor]
     return next((f"{name} has no place in it" for name in theirs if name not in mine), None)
 
 
-def pretrained(net: nn.Module, source: str, licence: str, notes: Iterable[str] = (), skipped: Iterable[str] = ()) -> Loaded:
-    """The record of a library's own weights, which fill the encoder."""
-    inside = sum(len(module.state_dict()) for module in _part(net, "encoder"))
-    kept = {id(value) for module in _part(net, "encoder") for value in module.state_dict(keep_vars=True).values()}
-    fresh = tuple(name for name, value in net.state_dict(keep_vars=True).items() if id(value) not in kept)
-    return Loaded(source, licence, inside, skipped=tuple(skipped), fresh=fresh, notes=tuple(notes))
+def pretrained(
+    net: nn.Module, source: str, licence: str, parts: Sequence[str] = ("encoder",), **told: Iterable[str]
+) -> Loaded:
+    """The record of a library's own weights, which fill these parts; the rest is fresh."""
+    kept = {id(value) for part in parts for module in _part(net, part) for value in _tensors_of(module)}
+    state = net.state_dict(keep_vars=True)
+    fresh = tuple(name for name, value in state.items() if id(value) not in kept)
+    told = {key: tuple(values) for key, values in told.items()}
+    return Loaded(source, licence, len(state) - len(fresh), fresh=fresh, **told)  # pyright: ignore[reportArgumentType]
+
+
+def _tensors_of(module: nn.Module) -> Iterable[Any]:
+    return module.state_dict(keep_vars=True).values()
 
 
 @dataclass(frozen=True)
@@ -197,7 +214,9 @@ def _take(model: nn.Module, tensors: dict[str, torch.Tensor], found: dict[str, s
             taken[name] = theirs
         elif _only_bands_differ(theirs, mine, plan.num_channels):
             taken[name] = bands_in_turn(theirs, plan.num_channels)
-            adapted.append(f"{name}: {theirs.shape[1]} bands there, {plan.num_channels} here, taken in turns and scaled")
+            adapted.append(
+                f"{name}: {theirs.shape[1]} bands there, {plan.num_channels} here, taken in turns and scaled"
+            )
         else:
             raise ModelError(_other_shape(plan, name, theirs, mine))
     model.load_state_dict(taken, strict=False)
@@ -208,7 +227,9 @@ def _take(model: nn.Module, tensors: dict[str, torch.Tensor], found: dict[str, s
     licence = UNKNOWN
     source = f"file {plan.path}"
     if plan.run is not None:
-        licence = str((plan.run.environment.get("weights") or {}).get("licence", "yours: the run started from nothing of others"))
+        licence = str(
+            (plan.run.environment.get("weights") or {}).get("licence", "yours: the run started from nothing of others")
+        )
         source = f"run {plan.run.root}"
     return Loaded(source, licence, len(taken), tuple(adapted), skipped, fresh, tuple(notes))
 
@@ -291,7 +312,7 @@ def _only_bands_differ(theirs: torch.Tensor, mine: torch.Tensor, num_channels: i
 def _names_of(model: nn.Module, part: str) -> set[str]:
     """The state's names that belong to a part; the model is a `Segmenter`, its network in `net`."""
     net = model.get_submodule("net")
-    wanted = {id(value) for module in _part(net, part) for value in module.state_dict(keep_vars=True).values()}
+    wanted = {id(value) for module in _part(net, part) for value in _tensors_of(module)}
     return {name for name, value in model.state_dict(keep_vars=True).items() if id(value) in wanted}
 
 
@@ -332,3 +353,28 @@ def without_weights(config: Any) -> Any:
     'none'
     """
     return config.model_copy(update={"weights": "none"}) if "weights" in type(config).model_fields else config
+
+
+def convolution_for(layer: nn.Conv2d, num_channels: int, learned: bool) -> nn.Conv2d:
+    """The layer itself, or one like it for another number of bands; its kernels follow from the learned ones, or are new."""
+    if num_channels == layer.in_channels:
+        return layer
+    assert not isinstance(layer.padding, str)
+    other = nn.Conv2d(
+        num_channels, layer.out_channels, (layer.kernel_size[0], layer.kernel_size[1]), (layer.stride[0], layer.stride[1]),
+        (layer.padding[0], layer.padding[1]), bias=layer.bias is not None,
+    )  # fmt: skip
+    with torch.no_grad():
+        if learned:
+            other.weight.copy_(bands_in_turn(layer.weight, num_channels))
+        else:
+            nn.init.kaiming_normal_(other.weight, mode="fan_out", nonlinearity="relu")
+        if layer.bias is not None and other.bias is not None:
+            other.bias.copy_(layer.bias)
+    return other
+
+
+def bands_note(num_channels: int) -> tuple[str, ...]:
+    """What a person is told when the first convolution was made for other bands than its 3."""
+    same = num_channels == 3
+    return () if same else (f"the first convolution: 3 bands there, {num_channels} here, taken in turns and scaled",)

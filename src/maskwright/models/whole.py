@@ -69,7 +69,9 @@ def config_for(config: AnyModelConfig, tensors: Tensors, num_channels: int) -> A
         seen |= {"depth": int(depth)} if depth.is_integer() and 1 <= depth <= 8 else {}
         seen["norm"] = "batch" if any(name.endswith("running_mean") for name in tensors) else "none"
     if isinstance(config, TorchvisionConfig):  # whose own default depends on the architecture
-        config = config.model_copy(update={"aux_weight": 0.4 if any("aux_classifier" in name for name in tensors) else 0.0})
+        config = config.model_copy(
+            update={"aux_weight": 0.4 if any("aux_classifier" in name for name in tensors) else 0.0}
+        )
     given = {name for name in config.model_fields_set if getattr(config, name) != "auto"}
     return config.model_copy(update={name: value for name, value in seen.items() if name not in given})
 
@@ -98,11 +100,17 @@ def take_whole(model: Segmenter, tensors: Tensors, source: object, config: AnyMo
         return [f"{source}: all {counted(len(used), 'tensor')} by name{left}"], False
     renamed = _by_shape(tensors, mine) if hasattr(model.net, "ups") else None
     if renamed is None:
-        shapes = [f"{name} is {shape_text(tensors[found[name]])} and not {shape_text(mine[name])}" for name in other[:2]]
+        shapes = [
+            f"{name} is {shape_text(tensors[found[name]])} and not {shape_text(mine[name])}" for name in other[:2]
+        ]
         told = [f"{len(missing)} of its {len(mine)} are missing ({listed(_short(missing))})"] if missing else []
         told += [f"{counted(len(extra), 'tensor')} of the file {'has' if len(extra) == 1 else 'have'} no place in it "
                  f"({listed(extra, 'and', 3)})"] if extra else []  # fmt: skip
-        told += [f"{listed(shapes)}{f', and {len(other) - 2} more shapes differ' if len(other) > 2 else ''}"] if shapes else []
+        told += (
+            [f"{listed(shapes)}{f', and {len(other) - 2} more shapes differ' if len(other) > 2 else ''}"]
+            if shapes
+            else []
+        )
         fix = "Name the model it was trained as, with --model and its keys, such as --model.width."
         raise ModelError(
             f"`{source}` must hold exactly the tensors of this network ({model_words(config)}), under whatever names; "
@@ -110,13 +118,19 @@ def take_whole(model: Segmenter, tensors: Tensors, source: object, config: AnyMo
         )
     state, folded = renamed
     model.load_state_dict(state)
-    notes = [f"{source}: its layers have names of their own ({next(iter(tensors))}, …); all were matched by order and shapes"]
+    notes = [
+        f"{source}: its layers have names of their own ({next(iter(tensors))}, …); all were matched by order and shapes"
+    ]
     if folded:
-        notes.append(f"{counted(folded, 'bias', 'biases')} before batch-norm went into its running mean, which gives the same")
+        notes.append(
+            f"{counted(folded, 'bias', 'biases')} before batch-norm went into its running mean, which gives the same"
+        )
     return notes, True
 
 
-def fit_statistics(model: Segmenter, images: Sequence[np.ndarray], view: View, pixels_given: bool, renamed: bool) -> list[str]:
+def fit_statistics(
+    model: Segmenter, images: Sequence[np.ndarray], view: View, pixels_given: bool, renamed: bool
+) -> list[str]:
     """Normalise, and join the decoder's maps, as batch-norm's own statistics ask for: what a state dict does not say.
 
     On images like those it was trained on, a network meets means in its layers that lie near the running ones. The
@@ -127,7 +141,9 @@ def fit_statistics(model: Segmenter, images: Sequence[np.ndarray], view: View, p
     joins = list(_joins(model.net)) if renamed else []
     orders = [[convolution.weight.data for convolution, _ in joins]]
     if joins:
-        orders.append([torch.cat([kernel[:, num:], kernel[:, :num]], dim=1) for (_, num), kernel in zip(joins, orders[0])])
+        orders.append(
+            [torch.cat([kernel[:, num:], kernel[:, :num]], dim=1) for (_, num), kernel in zip(joins, orders[0])]
+        )
     distances: dict[tuple[str, int], float] = {}
     for way, (mean, std) in ways.items():
         _normalise(model, mean, std)
@@ -232,7 +248,9 @@ def _along(theirs: _Chains, ours: _Chains) -> tuple[dict[str, torch.Tensor], int
                 held["running_mean"] = held["running_mean"] - bias
                 folded += 1
             bias = None if layer.is_norm or "bias" in layer.tensors else held.pop("bias", None)
-            state |= {f"{layer.name}.{name}": held.get(name, torch.zeros_like(value)) for name, value in layer.tensors.items()}
+            state |= {
+                f"{layer.name}.{name}": held.get(name, torch.zeros_like(value)) for name, value in layer.tensors.items()
+            }
         if bias is not None:
             return None
     return state, folded
@@ -266,7 +284,9 @@ def _distance(model: Segmenter, images: Sequence[np.ndarray], view: View) -> flo
     def look(norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         assert isinstance(norm, nn.BatchNorm2d)
         x = inputs[0].double()
-        met[norm] = met.get(norm, 0) + torch.stack([part.sum(dim=(0, 2, 3)) for part in (torch.ones_like(x), x, x.square())])
+        met[norm] = met.get(norm, 0) + torch.stack(
+            [part.sum(dim=(0, 2, 3)) for part in (torch.ones_like(x), x, x.square())]
+        )
 
     hooks = [module.register_forward_pre_hook(look) for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     try:

@@ -40,7 +40,9 @@ class Segmenter(nn.Module):
         self.stride = int(cast(int, net.stride))
         self.smallest = int(getattr(net, "smallest", self.stride))
         self.loaded: Loaded | None = getattr(net, "loaded", None)
-        default = (MEAN, STD) if num_channels == 3 else ((np.mean(MEAN),) * num_channels, (np.mean(STD),) * num_channels)
+        default = (
+            (MEAN, STD) if num_channels == 3 else ((np.mean(MEAN),) * num_channels, (np.mean(STD),) * num_channels)
+        )
         mean, std = getattr(net, "mean", default[0]), getattr(net, "std", default[1])
         self.pixels = ([float(value) for value in mean], [float(value) for value in std])
         # not in the weights file: they are constants
@@ -101,7 +103,9 @@ def logits_at_own_size(model: nn.Module, image: np.ndarray, view: View, device: 
     """
     height, width = image.shape[:2]
     if view.tiled(height, width):
-        bands = predict_bands(lambda top, bottom: image[top:bottom], height, width, view, probabilities_of(model, device))
+        bands = predict_bands(
+            lambda top, bottom: image[top:bottom], height, width, view, probabilities_of(model, device)
+        )
         full = torch.empty(0)
         for top, band in bands:
             full = full if top else torch.empty(1, len(band), height, width)

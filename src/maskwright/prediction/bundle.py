@@ -125,7 +125,7 @@ class Bundle:
             raise RunError(must("--mask-threshold tuned", "tuned before the export", f"{self.root} without one", fix))
         return tuned
 
-    refuse_threshold = threshold_for
+    validate_threshold = threshold_for
 
     @property
     def temperature(self) -> float | None:

@@ -40,7 +40,7 @@ class Network(Protocol):
     def temperature(self) -> float | None: ...  # of the probabilities that are written
 
     def labels_of(self, probabilities: np.ndarray, threshold: float | None) -> np.ndarray: ...
-    def refuse_threshold(self, threshold: float | None, /) -> object: ...
+    def validate_threshold(self, threshold: float | None, /) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Combined:
     def labels_of(self, probabilities: np.ndarray, threshold: float | None) -> np.ndarray:
         return self.first.labels_of(probabilities, threshold)
 
-    def refuse_threshold(self, threshold: float | None) -> object:
-        return self.first.refuse_threshold(threshold)
+    def validate_threshold(self, threshold: float | None) -> object:
+        return self.first.validate_threshold(threshold)
 
 
 def combine(networks: Sequence[Network], tta: Tta | None = None, names: Sequence[str] = (), spread: bool = False) -> Network:

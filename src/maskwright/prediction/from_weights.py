@@ -18,7 +18,7 @@ from maskwright.config.models import AutoModelConfig
 from maskwright.data.dataset import RGB, Bands, ClassMap
 from maskwright.data.masks import named_values
 from maskwright.errors import ConfigError, DataError, ModelError, counted, listed, must
-from maskwright.models import Segmenter, build_model, refuse_unequal_bands
+from maskwright.models import Segmenter, build_model, validate_bands
 from maskwright.models.devices import choose_device, choose_precision
 from maskwright.models.weights import SUFFIXES, own_weights, read_tensors
 from maskwright.models.whole import Tensors, config_for, fit_statistics, num_outputs, take_whole
@@ -51,7 +51,7 @@ def load_network(
         names = listed(classes.names, "and", 4)
         fix = "Name as many with --data.classes '{background: 0, NAME: 1, …}', or the model it was trained as."
         raise ModelError(f"`{path}` must give a channel for each class; it gives {outputs} and the classes are {names}. {fix}")
-    refuse_unequal_bands(config.model, num_channels)
+    validate_bands(config.model, num_channels)
     model = build_model(config.model, classes, num_channels, start=False)
     notes, renamed = take_whole(model, tensors, path, config.model)
     model.eval()

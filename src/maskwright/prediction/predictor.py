@@ -26,9 +26,9 @@ from maskwright.models.devices import (
     autocast,
     choose_device,
     choose_precision,
-    refuse_missing_device,
-    refuse_unfit_precision,
     torch_device,
+    validate_device,
+    validate_precision,
 )
 from maskwright.models.weights import load_weights
 from maskwright.models.wrapper import EVEN, labels_from_logits, logits_at_own_size, probabilities_of
@@ -86,13 +86,13 @@ class Predictor:
     ) -> Predictor:  # fmt: skip
         """A network that holds its weights, with what a resolved configuration says of predicting."""
         device_name = device_name or ("cpu" if config.train.devices == "cpu" else choose_device()[0])
-        refuse_missing_device(device_name)
+        validate_device(device_name)
         device = torch_device(device_name)
         # the arithmetic it was validated with, where this machine has it
         trained, fast = config.train.precision, choose_precision(device_name)[0]
         if precision is None:
             precision = fast if trained in ("bf16", "fp16") else "fp32"  # a run may have been trained on another machine
-        refuse_unfit_precision(precision, device_name)
+        validate_precision(precision, device_name)
         model = model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         threshold, any_depth = config.train.mask_threshold, config.data.tones is not None
         identity = f"{weights} {device.type} {precision}"
@@ -128,7 +128,7 @@ class Predictor:
             raise RunError(must("--mask-threshold tuned", "tuned on val before", got, fix))
         return self.tuned
 
-    def refuse_threshold(self, threshold: float | None) -> None:
+    def validate_threshold(self, threshold: float | None) -> None:
         """Stop when a threshold means nothing here."""
         read_threshold(threshold, self.classes.num_classes)
 
@@ -156,7 +156,7 @@ class Predictor:
         """Class numbers from logits. 1 K H W → H W uint8"""
         if threshold is None:
             return labels_from_logits(logits, self.threshold)[0].cpu().numpy()
-        self.refuse_threshold(threshold)
+        self.validate_threshold(threshold)
         return (foreground(logits) >= threshold).to(torch.uint8).cpu().numpy()
 
 

@@ -1,4 +1,4 @@
-"""RUN/evaluation/settled.json, what val decided, as predicting reads it; `evaluation/settle` writes it."""
+"""RUN/evaluation/settled.json, what val decided, as predicting reads it; `evaluation/tuning` writes it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The foreground threshold as a person may wish it: a number, `fixed` (the run's own `train.mask_threshold`)
-or `tuned` (on val, see evaluation/settle)."""
+or `tuned` (on val, see evaluation/tuning)."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def predict_files(
     folders = [path for path in paths if path.is_dir()]
     names = names_for(files, folders)
     out = Path(out)
-    network.refuse_threshold(wanted.threshold)
+    network.validate_threshold(wanted.threshold)
     refuse_among(out, folders, files)
     if data:
         validate_outside_data(out, data)

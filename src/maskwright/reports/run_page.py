@@ -27,7 +27,7 @@ from maskwright.reports.plots import Curves, curves_svg, run_curves, save_curves
 from maskwright.reports.suspects import FIRST, MARK, suspected_labels
 from maskwright.reports.verdict import remarks, single_unit, subject, verdict
 from maskwright.runs import Run
-from maskwright.training.loggers.afterwards import log_report
+from maskwright.training.loggers.collection import log_report
 
 METRICS = {
     "iou": ("IoU", "overlap of truth and prediction, divided by their union"),

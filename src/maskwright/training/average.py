@@ -68,22 +68,28 @@ class Average:
 
     def _follow(self) -> None:
         """Go where the model was taken: it is made on the CPU, and Lightning moves it, but not this, to its device."""
-        self.weights = [mean.to(parameter) for mean, parameter in zip(self.weights, self.model.parameters(), strict=True)]
+        self.weights = [
+            mean.to(parameter) for mean, parameter in zip(self.weights, self.model.parameters(), strict=True)
+        ]
 
 
-def num_settle_batches(batches_an_epoch: int) -> int:
+def num_bn_batches(batches_an_epoch: int) -> int:
     """How many batches measure the statistics: enough to be steady, at most a tenth of an epoch's work."""
     return max(1, min(8, batches_an_epoch // 4))
 
 
 @torch.no_grad()
-def settle_batch_norm(model: nn.Module, batches: Iterable[torch.Tensor], still: Collection[nn.Module] = ()) -> None:
+def update_bn_stats(model: nn.Module, batches: Iterable[torch.Tensor], still: Collection[nn.Module] = ()) -> None:
     """Measure batch-norm statistics as the plain mean over some batches of training inputs (N 3 H W each).
 
     Modules in `still`, and norms whose own weights are frozen, keep theirs.
     """
     norms = [module for module in model.modules() if isinstance(module, _BATCH_NORM) and module.track_running_stats]
-    frozen = [module for module in norms if not any(p.requires_grad for p in module.parameters(recurse=False)) and module.affine]
+    frozen = [
+        module
+        for module in norms
+        if not any(p.requires_grad for p in module.parameters(recurse=False)) and module.affine
+    ]
     norms = [module for module in norms if module not in frozen and module not in still]
     if not norms:
         return

@@ -41,7 +41,7 @@ class Trial:
 TryBatch = Callable[[int], Trial | None]  # a number of inputs → what a step of them took; None: out of memory
 
 
-def settle_batch(plan: Plan, model: Segmenter, samples: TrainSamples) -> Plan:
+def resolve_batch_size(plan: Plan, model: Segmenter, samples: TrainSamples) -> Plan:
     """The plan with batch size and workers from measured steps, where they were `auto` and it trains on an NVIDIA GPU."""
     device = torch_device(plan.config.train.devices)
     if device.type != "cuda" or not {"train.batch_size", "train.workers"} & plan.reasons.keys():
@@ -50,7 +50,7 @@ def settle_batch(plan: Plan, model: Segmenter, samples: TrainSamples) -> Plan:
 
 
 def measure_batch(plan: Plan, model: Segmenter, samples: TrainSamples, device: torch.device) -> Plan:
-    """`settle_batch` on any device."""
+    """`resolve_batch_size` on any device."""
     train, changes, reasons = plan.config.train, dict[str, Any](), dict(plan.reasons)
     assert train.batch_size != "auto"
     world, trial = train.num_devices, None
@@ -92,7 +92,11 @@ def choose_batch_size(
             return size, f"{told} would bring {max(0.0, gain - 1):.0%} more images a second", best
         size, best = 2 * size, trial
     why = f"{num_inputs} inputs an epoch" if num_inputs < MOST_BATCH["gpu"] else "the images"
-    return size, f"{size} inputs take {best.memory:.0%} of the free memory, and more would make few steps of {why}", best
+    return (
+        size,
+        f"{size} inputs take {best.memory:.0%} of the free memory, and more would make few steps of {why}",
+        best,
+    )
 
 
 def choose_workers(trial: Trial, cores: int) -> tuple[int, str]:

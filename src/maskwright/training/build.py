@@ -6,8 +6,10 @@ model = seeded_model(config, opened)
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,15 @@ from maskwright.data.augment import resolve as resolve_augment
 from maskwright.data.loader import Batch, EpochKeys, TrainSamples, train_loader
 from maskwright.data.opening import Opened
 from maskwright.data.sampling import aimer, image_weights
+from maskwright.errors import UsageError, must
 from maskwright.losses import build_loss
-from maskwright.models import build_model
+from maskwright.models import Segmenter, build_model
 from maskwright.runs import Run
-from maskwright.training.average import num_settle_batches
-from maskwright.training.callbacks import Keeper
+from maskwright.training.average import num_bn_batches
+from maskwright.training.batch_size import resolve_batch_size
+from maskwright.training.callbacks import CheckpointManager
+from maskwright.training.freeze import Freezer, validate_freeze
+from maskwright.training.initial_weights import load_initial_weights, validate_checkpoints
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.pace import Pace, PacedKeys, pace_of, takes_last
 from maskwright.training.plan import Plan
@@ -31,7 +37,6 @@ from maskwright.training.progress import Effort
 from maskwright.training.ranks import Ranks
 from maskwright.training.resolve import view_of
 from maskwright.training.schedules import BUDGET_EPOCHS
-from maskwright.training.start import lay_start, refuse_other_checkpoints
 
 _SCHEDULE_STEPS = 1000  # of a part of a budget's schedule: as fine as anybody needs
 _SETTLE_EPOCH = 1 << 40  # never reached by training; batch-norm is settled on the same inputs every time
@@ -43,8 +48,21 @@ def seeded_model(config: Config, opened: Opened, run: Run | None = None, resumed
     classes, num_channels = opened.dataset.classes, opened.dataset.bands.num_channels
     model = build_model(config.model, classes, num_channels, start=run is None)
     if run is not None and not resumed:
-        lay_start(run, model, config)
+        load_initial_weights(run, model, config)
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def with_model(plan: Plan) -> tuple[Plan, Segmenter]:
+    """The network of a plan, and the plan with what only the network tells; stops where the two cannot be trained."""
+    build_loss(plan.config.loss)
+    model = seeded_model(plan.config, plan.opened)
+    validate_freeze(model, plan.config.optim)
+    plan = resolve_batch_size(plan, model, training_inputs(plan.config, plan.opened)[0])
+    samples, keys = training_inputs(plan.config, plan.opened)
+    validate_smallest_batch(model, plan.config, samples, keys)
+    dataset = plan.opened.dataset
+    notes = (*dataset.notes, *padding_notes(model, plan.config, samples))
+    return replace(plan, opened=replace(plan.opened, dataset=replace(dataset, notes=notes))), model
 
 
 def training_inputs(config: Config, opened: Opened) -> tuple[TrainSamples, EpochKeys]:
@@ -64,8 +82,8 @@ def training_inputs(config: Config, opened: Opened) -> tuple[TrainSamples, Epoch
 
 def build_training(
     run: Run, plan: Plan, checkpoint: Path | None, began: float, ranks: Ranks
-) -> tuple[Pace | None, SegmentationTraining, Keeper, DataLoader[Batch], int]:
-    """What every process of a training has: pace, module, keeper, loader, and the batches of a step."""
+) -> tuple[Pace | None, SegmentationTraining, CheckpointManager, DataLoader[Batch], int]:
+    """What every process of a training has: pace, module, checkpoints, loader, and the batches of a step."""
     config, opened = plan.config, plan.opened
     samples, keys = training_inputs(config, opened)
     samples.rank, samples.world = ranks.rank, ranks.world
@@ -76,15 +94,17 @@ def build_training(
         fed = PacedKeys(len(samples), config.train.seed, pace, config.train.accumulate)
     model = seeded_model(config, opened, run, checkpoint is not None)
     if checkpoint:
-        steps = refuse_other_checkpoints(run, model)
+        steps = validate_checkpoints(run, model)
         if pace:  # Lightning takes the first batch before it says where training is
             pace.seek(steps)
     module = _module(config, opened, samples, keys, model, pace, ranks)
-    keeper = Keeper(run, config.train, takes_last(config, len(opened.dataset.split("val"))))
-    module.is_better = keeper.is_better
-    loader = train_loader(samples, fed, config.train.workers, pin=config.train.devices == "gpu" and torch.cuda.is_available())
+    checkpoints = CheckpointManager(run, config.train, takes_last(config, len(opened.dataset.split("val"))))
+    module.is_better = checkpoints.is_better
+    loader = train_loader(
+        samples, fed, config.train.workers, pin=config.train.devices == "gpu" and torch.cuda.is_available()
+    )
     ranks.agree(lambda: None)  # all have read what the run's folder holds, before any of it changes
-    return pace, module, keeper, loader, config.train.accumulate if pace else keys.batches_a_step
+    return pace, module, checkpoints, loader, config.train.accumulate if pace else keys.batches_a_step
 
 
 def _module(
@@ -92,11 +112,11 @@ def _module(
 ) -> SegmentationTraining:
     steps = _SCHEDULE_STEPS if pace else keys.num_steps
     records = opened.store.records
-    num_settle = num_settle_batches(len(keys))
+    num_settle = num_bn_batches(len(keys))
     settle_keys = EpochKeys(len(samples), keys.batch_size, config.train.seed)
     settle_keys.set_epoch(_SETTLE_EPOCH)
 
-    def settle_batches() -> Iterable[Batch]:
+    def bn_batches() -> Iterable[Batch]:
         return (samples.batch(step) for step in itertools.islice(settle_keys, num_settle))
 
     return SegmentationTraining(
@@ -108,7 +128,7 @@ def _module(
         total_steps=num_epochs(config) * steps,
         average=config.train.average == "ema",
         seed=config.train.seed,
-        settle_batches=settle_batches,
+        bn_batches=bn_batches,
         name_of=lambda index: records[index].image.name,
         steps_an_epoch=steps,
         share_of=keys.share_of if keys.batches_a_step > 1 and not pace else None,
@@ -130,6 +150,47 @@ def effort_of(config: Config, opened: Opened, keys: EpochKeys) -> Effort:
     assert config.train.epochs != "auto" and config.train.grow != "auto"
     view, items = view_of(config), opened.dataset.items
     shown = sum(view.windows(items[index].height, items[index].width) for index in opened.dataset.split("val"))
-    settled = num_settle_batches(len(keys)) if config.train.average == "ema" else 0
+    settled = num_bn_batches(len(keys)) if config.train.average == "ema" else 0
     validation = (shown / keys.batch_size + settled) / 3
     return Effort(config.train.epochs, len(keys), int(config.train.grow * config.train.epochs), validation)
+
+
+def padding_notes(model: Segmenter, config: Config, samples: TrainSamples) -> list[str]:
+    """Inputs whose side the network pads, at every step of training: time that teaches nothing."""
+    told: list[str] = []
+    for size in _sides(samples):
+        padded = max(-(-size // model.stride) * model.stride, model.smallest)
+        if padded != size:
+            below = padded - model.stride
+            better = (
+                f"--size {below} or {padded}"
+                if model.smallest <= below < size == config.data.size
+                else f"--size {padded}"
+            )
+            fix = f"; {better} pads nothing" if size == config.data.size else ", while they have half the size"
+            takes = f"multiples of {model.stride}" if padded > model.smallest else f"{padded} pixels and more"
+            told.append(
+                f"inputs of {size} x {size} are padded to {padded} x {padded}, as the network takes {takes}{fix}"
+            )
+    return told
+
+
+def validate_smallest_batch(model: Segmenter, config: Config, samples: TrainSamples, keys: EpochKeys) -> None:
+    """A batch of one, where batch-norm is left a single value: told by the model itself, on a throw-away copy."""
+    inputs, world = min(len(batch) for batch in keys), config.train.num_devices
+    if inputs < world:
+        fix = f"Lower it, or raise --batch-size to {2 * world} or more."
+        raise UsageError(must("train.num_devices", f"at most the {inputs} inputs of the smallest batch", world, fix))
+    if inputs // world > 1:
+        return
+    trial = copy.deepcopy(model).train()
+    Freezer(trial, config.optim).at_the_end()
+    side = min(_sides(samples))
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        trial.training_logits(torch.zeros(1, samples.store.bands.num_channels, side, side, dtype=torch.uint8))
+
+
+def _sides(samples: TrainSamples) -> list[int]:
+    """The sides inputs have in the course of training."""
+    halved = [samples.view.halved().size] if samples.small_epochs else []
+    return [*halved, samples.view.size]

@@ -29,6 +29,7 @@ from maskwright.training.ranks import Ranks
 AfterEpoch = Callable[[int, int, dict[str, float]], bool]
 _NEXT = "checkpoints/best-next.ckpt"  # new best weights, until last.ckpt tells of them
 _FLAT_FROM, _FLAT_REST = 0.4, 0.35  # of a budget from where on it may be cut, and what is left then of its rest
+_STATE_KEY = "Keeper"  # what checkpoints have always called their manager
 _SAVE_SHARE = 0.03  # of the time may go into last.ckpt; an epoch of seconds isn't worth half a gigabyte each
 
 
@@ -81,7 +82,7 @@ class History(pl.Callback):
         self.write()  # rows after the checkpoint belong to epochs that will be trained again
 
 
-class Keeper(pl.Callback):
+class CheckpointManager(pl.Callback):
     """Best and last checkpoints, and early stopping.
 
     best.ckpt holds the weights that were validated (averaged, statistics settled); last.ckpt holds
@@ -99,6 +100,10 @@ class Keeper(pl.Callback):
         self._unsaved = False
         self._saved_at, self._save_took = time.perf_counter(), 0.0
 
+    @property
+    def state_key(self) -> str:
+        return _STATE_KEY
+
     def is_better(self, scores: dict[str, float]) -> bool:
         """Whether these scores beat the best so far (a NaN never does, but anything beats none)."""
         score = scores[self.monitor]
@@ -112,7 +117,11 @@ class Keeper(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, SegmentationTraining)
         if self.is_better(pl_module.epoch_scores):
-            self.best = {"score": pl_module.epoch_scores[self.monitor], "epoch": trainer.current_epoch, **pl_module.epoch_scores}
+            self.best = {
+                "score": pl_module.epoch_scores[self.monitor],
+                "epoch": trainer.current_epoch,
+                **pl_module.epoch_scores,
+            }
             self.stale, self._unsaved = 0, True
         else:
             self.stale += 1
@@ -122,7 +131,11 @@ class Keeper(pl.Callback):
     def maybe_save(self, trainer: pl.Trainer, module: SegmentationTraining) -> None:
         """Save when its epoch has come, or when it costs little of the time. Called after every callback has seen the epoch."""
         since = time.perf_counter() - self._saved_at
-        due = since * _SAVE_SHARE >= self._save_took if self.every is None else (trainer.current_epoch + 1) % self.every == 0
+        due = (
+            since * _SAVE_SHARE >= self._save_took
+            if self.every is None
+            else (trainer.current_epoch + 1) % self.every == 0
+        )
         if due:
             self.save(trainer, module)
 
@@ -151,36 +164,6 @@ class Keeper(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.stale = state_dict["best"], state_dict["stale"]
-
-
-class AskAfterEpoch(pl.Callback):
-    """Tells someone of each epoch, who may end the training there: a search that prunes."""
-
-    def __init__(self, after_epoch: AfterEpoch, num_epochs: int, pace: Pace | None = None) -> None:
-        self.after_epoch, self.num_epochs, self.pace = after_epoch, num_epochs, pace
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, SegmentationTraining)
-        done = trainer.current_epoch + 1
-        if self.pace:
-            done = max(1, round(self.pace.share(trainer.global_step) * self.num_epochs))
-        if self.after_epoch(done, self.num_epochs, pl_module.epoch_scores):
-            trainer.should_stop = True
-
-
-class KeepPace(pl.Callback):
-    """Tells a budget's pace where training is, and ends training where the pace does."""
-
-    def __init__(self, pace: Pace) -> None:
-        self.pace = pace
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.pace.is_over:  # killed between its last epoch and the writing of its weights
-            trainer.should_stop = True
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.pace.done:
-            trainer.should_stop = True
 
 
 class EndWhenFlat(pl.Callback):
@@ -219,7 +202,11 @@ class SaveOnInterrupt(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # where interrupts are ignored they stay so
-        if threading.current_thread() is threading.main_thread() and callable(self._handler) and not trainer.should_stop:
+        if (
+            threading.current_thread() is threading.main_thread()
+            and callable(self._handler)
+            and not trainer.should_stop
+        ):
             signal.signal(signal.SIGINT, partial(self._on_interrupt, trainer))
 
     def _on_interrupt(self, trainer: pl.Trainer, number: int, frame: Any) -> None:
@@ -228,7 +215,9 @@ class SaveOnInterrupt(pl.Callback):
             signal.signal(signal.SIGINT, self._handler)
             return signal.raise_signal(number)
         self.was_interrupted = True
-        return self.tell("saving  a checkpoint after this step and a validation; another interrupt stops at once, without it")
+        return self.tell(
+            "saving  a checkpoint after this step and a validation; another interrupt stops at once, without it"
+        )
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -241,35 +230,42 @@ class SaveOnInterrupt(pl.Callback):
         trainer.should_stop = trainer.should_stop or self.was_interrupted
 
 
-class StopTogether(pl.Callback):
-    """Ends a training on several devices in all processes, where rank 0 ends."""
+class EpochEnd(pl.Callback):
+    """The last callback: ends a training where its budget or someone who watches it does, in all processes, and saves."""
 
-    def __init__(self, ranks: Ranks) -> None:
-        self.ranks = ranks
+    def __init__(
+        self, manager: CheckpointManager, ranks: Ranks, pace: Pace | None, after_epoch: AfterEpoch | None = None,
+        num_epochs: int = 0,
+    ) -> None:  # fmt: skip
+        self.manager, self.ranks, self.pace = manager, ranks, pace
+        self.after_epoch, self.num_epochs = after_epoch, num_epochs
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        trainer.should_stop = self.ranks.agree(lambda: trainer.should_stop)
-
-
-class SaveAfterEpoch(pl.Callback):
-    """The last callback: saves once history and keeper have taken the epoch in."""
-
-    def __init__(self, keeper: Keeper) -> None:
-        self.keeper = keeper
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.pace and self.pace.is_over:  # killed between its last epoch and the writing of its weights
+            trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, SegmentationTraining)
-        if trainer.is_global_zero:
-            self.keeper.maybe_save(trainer, pl_module)
+        is_over = trainer.should_stop or (self.pace is not None and self.pace.done)
+        if self.after_epoch:
+            done = trainer.current_epoch + 1
+            if self.pace:
+                done = max(1, round(self.pace.share(trainer.global_step) * self.num_epochs))
+            is_over |= self.after_epoch(done, self.num_epochs, pl_module.epoch_scores)
+        trainer.should_stop = self.ranks.agree(lambda: is_over)
+        if self.ranks.rank == 0:
+            self.manager.maybe_save(trainer, pl_module)
 
 
 def recover_best(run: Run) -> None:
     """After a kill: new best weights take their place if last.ckpt tells of their epoch, else they go; it is trained again."""
     path = run.root / _NEXT
     if path.is_file():
-        last = torch.load(run.checkpoints / "last.ckpt", map_location="cpu", mmap=can_be_mapped(path), weights_only=True)
+        last = torch.load(
+            run.checkpoints / "last.ckpt", map_location="cpu", mmap=can_be_mapped(path), weights_only=True
+        )
         best = torch.load(path, map_location="cpu", mmap=can_be_mapped(path), weights_only=True)
-        if last["callbacks"][Keeper.__qualname__]["best"]["epoch"] == best["epoch"]:
+        if last["callbacks"][_STATE_KEY]["best"]["epoch"] == best["epoch"]:
             path.replace(run.checkpoints / "best.ckpt")
         else:
             path.unlink()

@@ -3,45 +3,65 @@
     for one in diagnose(Run.open("runs/first")):
         print(one.title, one.evidence, one.advice)
 
-Evidence is gathered first (`diagnose_evidence`), judged by pure rules (`diagnose_rules`), and put into words last
-(`diagnose_words`). Scores of the test images are never read.
+Evidence is gathered first (`diagnose_evidence`); each rule (`diagnose_curves`, `diagnose_images`) judges it and says in words
+what it found. Scores of the test images are never read.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import Any
 
-from maskwright.files import plain
 from maskwright.runs import Run
-from maskwright.training.diagnose_evidence import Evidence, gather
-from maskwright.training.diagnose_rules import Severity, judge
-from maskwright.training.diagnose_words import words_of
+from maskwright.training.diagnose_curves import (
+    diverged,
+    healthy,
+    late,
+    lr_low,
+    not_converged,
+    overconfident,
+    overfitting,
+    rough,
+    too_few_epochs,
+    underfitting,
+    unfinished,
+)
+from maskwright.training.diagnose_evidence import Diagnosis, Evidence, gather
+from maskwright.training.diagnose_images import (
+    class_missed,
+    collapse,
+    label_noise,
+    leakage,
+    unlooked,
+    val_small,
+    weak_images,
+)
 
+__all__ = ["Diagnosis", "Shared", "diagnose", "diagnose_evidence", "shared_findings"]
+
+
+RULES = (diverged, rough, collapse, unlooked, late, leakage, overfitting, overconfident, lr_low, not_converged, underfitting,
+         class_missed, label_noise, val_small, weak_images, too_few_epochs, unfinished)  # fmt: skip
+# a finding that is the other's consequence is not told beside it
+EXPLAINED_BY: dict[str, frozenset[str]] = {
+    "lr-high": frozenset({"lr-high", "collapse"}),
+    "unlooked": frozenset({"collapse"}),
+    "overfitting": frozenset({"collapse"}),
+    "overconfident": frozenset({"overfitting", "collapse"}),
+    "lr-low": frozenset({"lr-high", "collapse"}),
+    "not-converged": frozenset({"lr-low", "collapse"}),
+    "underfitting": frozenset({"lr-high", "lr-low", "not-converged", "collapse", "overfitting", "overconfident"}),
+    "class-missed": frozenset({"collapse"}),
+    "weak-images": frozenset({"label-noise"}),
+    "few-epochs": frozenset({"lr-high", "collapse"}),
+    "unfinished": frozenset({"lr-high"}),
+}
+# beside one of these it is not said that nothing is wrong
+OF_CURVES = {"lr-high", "lr-low", "collapse", "unlooked", "overfitting", "overconfident", "underfitting", "not-converged",
+             "few-epochs", "unfinished"}  # fmt: skip
 OF_DATA = frozenset({"val-small", "leakage"})  # what runs of one data set have in common
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """One thing a run's curves and counts show: what, on what evidence, and what to try next."""
-
-    code: str
-    severity: Severity
-    title: str
-    evidence: str
-    advice: str
-    figures: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON document; what is undefined is null."""
-        return {"code": self.code, "severity": self.severity, "title": self.title, "evidence": self.evidence,
-                "advice": self.advice, "figures": plain(dict(self.figures))}  # fmt: skip
-
-    def __str__(self) -> str:
-        return f"{self.title}. {self.evidence} {self.advice}"
 
 
 @dataclass(frozen=True)
@@ -60,13 +80,19 @@ def diagnose(run: Run) -> tuple[Diagnosis, ...]:
 
 def diagnose_evidence(evidence: Evidence) -> tuple[Diagnosis, ...]:
     """The same from evidence gathered before."""
-    return tuple(
-        Diagnosis(one.code, one.severity, *words_of(one.code, one.figures, evidence.check, evidence.run), one.figures)
-        for one in judge(evidence)
-    )
+    found: dict[str, Diagnosis] = {}
+    for rule in RULES:
+        one = rule(evidence)
+        if one and not (EXPLAINED_BY.get(one.code, frozenset()) & found.keys()):
+            found[one.code] = one
+    if not found.keys() & OF_CURVES:
+        found["healthy"] = healthy(evidence)
+    return tuple(sorted(found.values(), key=lambda one: ("warning", "note", "fine").index(one.severity)))
 
 
-def told_once(found: Mapping[str, Sequence[Diagnosis]]) -> tuple[tuple[Shared, ...], dict[str, tuple[Diagnosis, ...]]]:
+def shared_findings(
+    found: Mapping[str, Sequence[Diagnosis]],
+) -> tuple[tuple[Shared, ...], dict[str, tuple[Diagnosis, ...]]]:
     """What several runs show of their data, to be said once, and what is left to say of each run."""
     alike: dict[tuple[str, str, str], dict[str, Diagnosis]] = {}
     for name, diagnoses in found.items():

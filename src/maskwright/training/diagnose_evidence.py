@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from maskwright.config import Config
 from maskwright.config.base import higher_is_better
 from maskwright.data.description import check_command
 from maskwright.errors import as_typed
+from maskwright.files import plain
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import headline_iou
 from maskwright.runs import Run
@@ -26,7 +27,28 @@ from maskwright.training.diagnose_trend import end_of
 COLUMNS = ("train_loss", "val_loss", "train_iou", "val_iou", "val_dice", "val_accuracy", "lr")
 FAILURE = "failure.json"  # what stopped a training that could not go on
 Severity = Literal["fine", "note", "warning"]
+LOSSES = {"train": "training", "val": "validation"}
+VERY_FEW_IMAGES = 5
 _NOTHING = np.zeros(0)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One thing a run's curves and counts show: what, on what evidence, and what to try next."""
+
+    code: str
+    severity: Severity
+    title: str
+    evidence: str
+    advice: str
+    figures: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON document; what is undefined is null."""
+        return plain(asdict(self))
+
+    def __str__(self) -> str:
+        return f"{self.title}. {self.evidence} {self.advice}"
 
 
 @dataclass(frozen=True)
@@ -71,7 +93,9 @@ class Evidence:
     class_shares: tuple[float, ...] = ()
     counts: Mapping[str, Counts] = field(default_factory=dict)
     val_interval: tuple[float, float] = (math.nan, math.nan)
-    sure_and_wrong: float = math.nan  # share of the validation pixels predicted with 0.9 and more that the masks contradict
+    sure_and_wrong: float = (
+        math.nan
+    )  # share of the validation pixels predicted with 0.9 and more that the masks contradict
     shared: tuple[str, ...] = ()
     parted: tuple[str, ...] = ()
     is_finished: bool = True
@@ -99,42 +123,33 @@ class Evidence:
         """The first epoch at the full size, or 0 where too few are: what is compared must be of one size."""
         return self.num_small if self.num_epochs - self.num_small >= 5 else 0
 
+    @property
+    def highest_rate(self) -> float:
+        """The highest learning rate; NaN where none is known."""
+        if self.settings.lr is not None:
+            return self.settings.lr
+        return float(np.nanmax(self.lr)) if self.num_epochs else math.nan
+
+    @property
+    def are_both_evaluated(self) -> bool:
+        """Whether training and validation images were scored by the same weights on images as they are."""
+        return {"train", "val"} <= self.counts.keys()
+
+    def evaluated_iou(self, split: str) -> float:
+        """The IoU of an evaluated split."""
+        return headline_iou(self.counts[split].total())
+
     def gap(self) -> float:
         """By how much training images score above validation images in IoU, at the end; NaN where it can't be told.
 
         From evaluations of both where they are there. Else from the history, where augmentation and weights still moving
         lower the training score: a gap seen is a gap, one that isn't seen may be there.
         """
-        if {"train", "val"} <= self.counts.keys():
-            return headline_iou(self.counts["train"].total()) - headline_iou(self.counts["val"].total())
+        if self.are_both_evaluated:
+            return self.evaluated_iou("train") - self.evaluated_iou("val")
         if self.num_epochs <= self.num_small:
             return math.nan  # every training input was of half the size
         return end_of(self.train_iou[self.num_small :]) - end_of(self.val_iou[self.num_small :])
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A rule that applies: how grave it is, and the figures it rests on."""
-
-    code: str
-    severity: Severity
-    figures: Mapping[str, Any] = field(default_factory=dict)
-
-
-def setting_figures(evidence: Evidence) -> dict[str, Any]:
-    """The settings and sizes that advice refers to."""
-    settings = evidence.settings
-    return {
-        "num_train": evidence.num_train,
-        "num_val": evidence.num_val,
-        "augment": settings.augment,
-        "model": settings.model,
-        "width": settings.width,
-        "weight_decay": settings.weight_decay,
-        "epochs": evidence.num_epochs,
-        "budget": settings.budget,
-        "patience": settings.patience,
-    }
 
 
 def gather(run: Run) -> Evidence:
@@ -237,7 +252,9 @@ def _counts(run: Run, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict
 
 def _sure_and_wrong(evaluation: Mapping[str, Any]) -> float:
     bins = [
-        one for one in (evaluation.get("calibration") or {}).get("bins", ()) if one.get("pixels") and one["low"] >= 0.9 - 1e-9
+        one
+        for one in (evaluation.get("calibration") or {}).get("bins", ())
+        if one.get("pixels") and one["low"] >= 0.9 - 1e-9
     ]
     pixels = sum(one["pixels"] for one in bins)
     return sum(one["pixels"] * (1 - one["accuracy"]) for one in bins) / pixels if pixels else math.nan
@@ -245,3 +262,36 @@ def _sure_and_wrong(evaluation: Mapping[str, Any]) -> float:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
+
+
+# ------------------------------------------------------------------ figures as they are written
+
+
+def format_iou(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 0.1 else f"{value:.2f}"
+
+
+def format_loss(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def format_percent(share: float) -> str:
+    if not math.isfinite(share):
+        return "without bound"
+    percent = 100 * share
+    return f"{percent:.1f} %" if percent < 10 and round(percent, 1) != round(percent) else f"{percent:.0f} %"
+
+
+def train_longer(evidence: Evidence, least: int = 0) -> str:
+    """The flag that trains twice as long."""
+    budget = evidence.settings.budget
+    if budget is not None:
+        return f"--budget {2 * float(budget[:-1]):g}{budget[-1]}"
+    return f"--epochs {max(least, 2 * evidence.num_epochs)}"
+
+
+def wrong_though_sure(evidence: Evidence) -> str:
+    """A sentence on confident pixels that the masks contradict, where calibration was measured."""
+    share = evidence.sure_and_wrong
+    told = f" Of the pixels predicted with 90 % confidence or more, {format_percent(share)} contradict the masks."
+    return told if math.isfinite(share) else ""

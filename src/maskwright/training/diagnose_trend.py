@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
+
+from maskwright.metrics.student import student_quantile
 
 LEVEL = 0.95
 LEAST_POINTS = 4  # fewer epochs show no trend
@@ -59,7 +60,8 @@ def trend(values: np.ndarray) -> Trend:
     left = values - shapes @ (shapes.T @ values)
     independent = _independent(left)
     error = math.sqrt(float(left @ left) / max(1.0, independent - terms) / spread)
-    reach = _student(max(2.0, independent - terms)) * error
+    degrees = round(max(2.0, independent - terms), 1)  # so that few are worked out
+    reach = student_quantile(1 - (1 - LEVEL) / 2, degrees) * error
     return Trend(slope, slope - reach, slope + reach, math.sqrt(float(left @ left) / max(1, num - terms)))
 
 
@@ -71,13 +73,6 @@ def _independent(left: np.ndarray) -> float:
     likeness = float(left[1:] @ left[:-1]) / power
     likeness = min(0.95, max(0.0, likeness + (1 + 4 * likeness) / num))
     return max(3.0, num * (1 - likeness) / (1 + likeness))
-
-
-def _student(degrees: float) -> float:
-    """The 97.5 % quantile of Student's distribution for two degrees of freedom and more, by Cornish and Fisher's expansion."""
-    z = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2)
-    terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
-    return z + sum(term / degrees ** (power + 1) for power, term in enumerate(terms))
 
 
 def smooth(values: np.ndarray, reach: int) -> np.ndarray:

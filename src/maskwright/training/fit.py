@@ -28,33 +28,38 @@ from maskwright.errors import DataError, RunError, TrainingError, UsageError, as
 from maskwright.files import refuse_no_file
 from maskwright.folders import lock_folder, new_folder
 from maskwright.losses import build_loss
-from maskwright.models.devices import refuse_missing_device
+from maskwright.models.devices import validate_device
 from maskwright.models.weights import can_be_mapped
 from maskwright.runs import MADE, Run, command_line, provenance
 from maskwright.terminal import tell_on_stderr
-from maskwright.training.batch_size import settle_batch
-from maskwright.training.build import build_training, effort_of, num_epochs, seeded_model, training_inputs
+from maskwright.training.build import (
+    build_training,
+    effort_of,
+    num_epochs,
+    training_inputs,
+    with_model,
+)
 from maskwright.training.callbacks import (
     AfterEpoch,
-    AskAfterEpoch,
     EndWhenFlat,
+    EpochEnd,
     History,
-    KeepPace,
-    SaveAfterEpoch,
     SaveOnInterrupt,
-    StopTogether,
     read_best,
     recover_best,
     write_weights,
 )
 from maskwright.training.diagnose_evidence import FAILURE
-from maskwright.training.freeze import refuse_unfit as refuse_unfit_freeze
-from maskwright.training.inputs import padding_notes, refuse_lone_input
-from maskwright.training.loggers.afterwards import best_scores
-from maskwright.training.loggers.book import LogBook, Tell
+from maskwright.training.initial_weights import (
+    delete_initial_weights,
+    describe_initial_weights,
+    resolve_paths_and_pixels,
+    save_initial_weights,
+)
 from maskwright.training.loggers.callback import Logging, panel_samples
-from maskwright.training.loggers.choice import refuse_missing, settle_log
-from maskwright.training.loggers.surroundings import first_line
+from maskwright.training.loggers.choice import resolve_log, validate_loggers
+from maskwright.training.loggers.collection import LoggerCollection, Tell, best_scores
+from maskwright.training.loggers.environment import first_line
 from maskwright.training.pace import drop_unfinished, takes_last
 from maskwright.training.plan import Plan, prepare, reading
 from maskwright.training.progress import TrainingProgress
@@ -62,12 +67,6 @@ from maskwright.training.range_test import STEPS as RANGE_STEPS
 from maskwright.training.range_test import RangeTest, range_test
 from maskwright.training.range_test import write as write_range_test
 from maskwright.training.ranks import Ranks, start_ranks
-from maskwright.training.start import (
-    forget_start,
-    settle_start,
-    told_start,
-    write_start,
-)
 from maskwright.training.trainer import build_trainer, quiet_lightning, run_to_the_end, val_loader
 
 
@@ -121,8 +120,8 @@ def resume(
         if console:
             console.print(f"{run.root} is finished already; nothing was changed", soft_wrap=True)
         return _finished(run)
-    refuse_missing(config)
-    refuse_missing_device(config.train.devices, config.train.num_devices)
+    validate_loggers(config)
+    validate_device(config.train.devices, config.train.num_devices)
     config = _where_data_are(config, data)
     with lock_folder(run.root, "--resume"):
         return _resume(run, config, console, log, every_epoch)
@@ -146,7 +145,9 @@ def continuation(root: str | Path, budget: str, moved: str | None = None) -> Con
     return config.replace(changes)
 
 
-def _resume(run: Run, config: Config, console: Console | None, log: Sequence[LogEntry] | None, every_epoch: bool) -> TrainResult:
+def _resume(
+    run: Run, config: Config, console: Console | None, log: Sequence[LogEntry] | None, every_epoch: bool
+) -> TrainResult:
     shutil.rmtree(run.root / "cache", ignore_errors=True)  # of a process that was killed
     with reading(console) as progress:
         opened = open_dataset(config.data, run.root / "cache", progress)
@@ -179,16 +180,11 @@ def _train_new(
     config, reasons = plan.config, dict(plan.reasons)
     if config.data.root is not None:  # so that a resume from another folder finds it
         config = config.replace({"data.root": str(Path(config.data.root).absolute())})
-    config = settle_log(config, reasons)
-    build_loss(config.loss)  # a name that isn't known leaves no folder behind, either
-    model = seeded_model(config, plan.opened)  # built here too, so that a model that can't be leaves no folder behind
-    refuse_unfit_freeze(model, config.optim)
-    plan = settle_batch(replace(plan, config=config, reasons=reasons), model, training_inputs(config, plan.opened)[0])
+    config = resolve_log(config, reasons)
+    # built here too, so that what cannot be trained leaves no folder behind
+    plan, model = with_model(replace(plan, config=config, reasons=reasons))
     config, reasons = plan.config, dict(plan.reasons)
-    samples, keys = training_inputs(config, plan.opened)
-    refuse_lone_input(model, config, samples, keys)
-    plan = _noted(plan, padding_notes(model, config, samples))
-    config, why_start = settle_start(config, model)
+    config, why_start = resolve_paths_and_pixels(config, model)
     reasons |= why_start
     tested = None
     if config.optim.lr == "auto":
@@ -203,9 +199,11 @@ def _train_new(
     findings = [{"code": one.code, "severity": one.severity, "files": len(one.files), "evidence": one.evidence}
                 for one in plan.passed.findings]  # fmt: skip
     seen = {"allowed": allowed, "findings": findings}
-    run.write_json("environment.json", {**provenance(command_line(), now, reasons), **seen, **told_start(model)})
+    run.write_json(
+        "environment.json", {**provenance(command_line(), now, reasons), **seen, **describe_initial_weights(model)}
+    )
     run.write_json("data.json", data_document(plan.opened.dataset))
-    write_start(run, model, config)
+    save_initial_weights(run, model, config)
     run.write_config(config, reasons)
     plan = replace(plan, config=config, reasons=reasons, loaded=model.loaded)
     del model
@@ -217,11 +215,6 @@ def _train_new(
         if not isinstance(error, TrainingError | RunError) and not (run.checkpoints / "last.ckpt").is_file():
             (run.root / "config.yaml").unlink()  # so that nothing stays of it: there is nothing to go on with
         raise
-
-
-def _noted(plan: Plan, notes: list[str]) -> Plan:
-    dataset = plan.opened.dataset
-    return replace(plan, opened=replace(plan.opened, dataset=replace(dataset, notes=(*dataset.notes, *notes))))
 
 
 def _range_test(config: Config, model: Any, opened: Opened, console: Console | None) -> RangeTest:
@@ -240,21 +233,23 @@ def _fit(
     began = started if began is None else began
     config, opened = plan.config, plan.opened
     with start_ranks(run, plan, checkpoint) as ranks:
-        pace, module, keeper, loader, batches_a_step = build_training(run, plan, checkpoint, began, ranks)
-        with quiet_lightning(), LogBook(run, _telling(console), log=log) as book:
+        pace, module, checkpoints, loader, batches_a_step = build_training(run, plan, checkpoint, began, ranks)
+        with quiet_lightning(), LoggerCollection(run, _telling(console), log=log) as book:
             history = History(run, ranks.world)
             interrupt = SaveOnInterrupt(run, pace, _telling(console)) if pace and ranks.world == 1 else None
-            callbacks: list[pl.Callback] = [history, keeper, Logging(book, history, panel_samples(opened), num_epochs(config))]
+            callbacks: list[pl.Callback] = [
+                history,
+                checkpoints,
+                Logging(book, history, panel_samples(opened), num_epochs(config)),
+            ]
             if console:
                 effort = pace or effort_of(config, opened, training_inputs(config, opened)[1])
                 callbacks.append(TrainingProgress(console, effort, every_epoch))
-            callbacks += [KeepPace(pace)] if pace else []
             nobody_asked = "train.budget" in (run.environment.get("auto") or {})
             if pace and nobody_asked and not takes_last(config, len(opened.dataset.split("val"))):
                 callbacks.append(EndWhenFlat(history, pace, _telling(console)))
             callbacks += [interrupt] if interrupt else []
-            callbacks += [AskAfterEpoch(after_epoch, num_epochs(config), pace)] if after_epoch else []
-            callbacks += [StopTogether(ranks), SaveAfterEpoch(keeper)]
+            callbacks += [EpochEnd(checkpoints, ranks, pace, after_epoch, num_epochs(config))]
             trainer = build_trainer(config, callbacks, batches_a_step)
             (run.root / FAILURE).unlink(missing_ok=True)
             try:
@@ -272,19 +267,21 @@ def _fit(
                 ) from error
             if interrupt and interrupt.was_interrupted:
                 raise KeyboardInterrupt
-            keeper.save(trainer, module)
+            checkpoints.save(trainer, module)
             best = read_best(run)
             write_weights(run, best)
-            forget_start(run)
+            delete_initial_weights(run)
             scores = {key: value for key, value in best.items() if key not in ("state_dict", "epoch", "score")}
             book.best({"epoch": best["epoch"], **scores})
-    return TrainResult(run, int(best["epoch"]), scores, time.perf_counter() - started, keeper.stopped_early)
+    return TrainResult(run, int(best["epoch"]), scores, time.perf_counter() - started, checkpoints.stopped_early)
 
 
 def fit_rank(run: Run, plan: Plan, checkpoint: Path | None, ranks: Ranks) -> None:
     """What a process that is not rank 0 does of a training on several devices: its part of every step and validation."""
-    pace, module, keeper, loader, batches_a_step = build_training(run, plan, checkpoint, time.perf_counter(), ranks)
-    callbacks: list[pl.Callback] = [keeper, *([KeepPace(pace)] if pace else []), StopTogether(ranks)]
+    pace, module, checkpoints, loader, batches_a_step = build_training(
+        run, plan, checkpoint, time.perf_counter(), ranks
+    )
+    callbacks: list[pl.Callback] = [checkpoints, EpochEnd(checkpoints, ranks, pace)]
     with quiet_lightning():
         trainer = build_trainer(plan.config, callbacks, batches_a_step, ranks.rank)
         run_to_the_end(trainer, module, loader, val_loader(plan.opened, ranks), checkpoint)

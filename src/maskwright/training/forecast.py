@@ -34,7 +34,9 @@ def more_time(run: Run) -> str | None:
         return f"the curve is flat: twice the time would likely bring little; {line} goes on anyway"
     num = len(run.data["splits"]["val"])
     doubt = f", as far as {counted(num, 'validation image')} can tell" if num < _FEW else ""
-    return f"twice the time would likely bring val IoU {points[-1][1] + gain:.2f} ({points[-1][1]:.2f} now){doubt}: {line}"
+    return (
+        f"twice the time would likely bring val IoU {points[-1][1] + gain:.2f} ({points[-1][1]:.2f} now){doubt}: {line}"
+    )
 
 
 def curve(history: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:

@@ -10,8 +10,7 @@ from rich.console import Console
 from maskwright.config import Config
 from maskwright.config.base import seconds_of
 from maskwright.models import Segmenter
-from maskwright.training.batch_size import settle_batch
-from maskwright.training.build import seeded_model, training_inputs
+from maskwright.training.build import training_inputs, with_model
 from maskwright.training.pace import VALIDATION
 from maskwright.training.plan import Plan, prepare
 from maskwright.training.summary import tell_plan
@@ -22,8 +21,7 @@ def tell_only(config: Config, console: Console, began: float) -> dict[str, Any]:
     """The plan of a training and what a step of it takes here, without training or writing anything."""
     plan = prepare(config, None, console)
     try:
-        model = seeded_model(plan.config, plan.opened)
-        plan = settle_batch(plan, model, training_inputs(plan.config, plan.opened)[0])
+        plan, model = with_model(plan)
         tell_plan(console, verbose=True)(plan)
         steps = foreseen_steps(plan, model, time.perf_counter() - began)
     finally:

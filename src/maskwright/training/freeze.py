@@ -38,7 +38,8 @@ class Freezer:
         self._modules = {part: model.part(part) for part in self.until}
         # what the network itself holds still is not woken by a thaw
         self._learning = {
-            part: [p for module in found for p in module.parameters() if p.requires_grad] for part, found in self._modules.items()
+            part: [p for module in found for p in module.parameters() if p.requires_grad]
+            for part, found in self._modules.items()
         }
 
     def at(self, epoch: int) -> None:
@@ -64,19 +65,23 @@ class Freezer:
             module.train(learns)
 
 
-def refuse_unfit(model: Segmenter, config: OptimConfig) -> None:
+def validate_freeze(model: Segmenter, config: OptimConfig) -> None:
     """Parts that this network does not have, and a freeze that leaves nothing to learn; the model is left as it was."""
     wanted = [*frozen_until(config), *(["encoder"] if config.encoder_share != 1 else [])]
     empty = [part for part in wanted if not any(True for module in model.part(part) for _ in module.parameters())]
     if empty:
         key = "freeze" if empty[0] in frozen_until(config) else "encoder_scale"
         has = listed([part for part in PARTS if any(True for module in model.part(part) for _ in module.parameters())])
-        raise ConfigError([must(f"optim.{key}", "about a part with weights", f"{empty[0]}, and this network's are {has}")])
+        raise ConfigError(
+            [must(f"optim.{key}", "about a part with weights", f"{empty[0]}, and this network's are {has}")]
+        )
     held = {id(p) for part in frozen_until(config) for module in model.part(part) for p in module.parameters()}
     if all(id(p) in held for p in model.parameters() if p.requires_grad):
         got = listed(frozen_until(config))
         fix = "Leave a part out; what thaws later cannot learn alone before."
-        raise ConfigError([must("optim.freeze", "such that something learns from the start", f"{got}, all there is", fix)])
+        raise ConfigError(
+            [must("optim.freeze", "such that something learns from the start", f"{got}, all there is", fix)]
+        )
 
 
 def notes(config: Config) -> list[str]:
@@ -85,11 +90,16 @@ def notes(config: Config) -> list[str]:
     told: list[str] = []
     random = [part for part in until if part in random_parts(config)]
     if random:
-        told.append(f"optim.freeze holds {listed(random)} at random weights, as model.weights is {config.model.weights}")
+        told.append(
+            f"optim.freeze holds {listed(random)} at random weights, as model.weights is {config.model.weights}"
+        )
     epochs = config.train.epochs
     if epochs != "auto":
         late = [part for part, number in until.items() if epochs <= number < ALWAYS]
-        told += [f"optim.freeze {part}: {counted(until[part], 'epoch')}: it never thaws, training has {epochs}" for part in late]
+        told += [
+            f"optim.freeze {part}: {counted(until[part], 'epoch')}: it never thaws, training has {epochs}"
+            for part in late
+        ]
     if config.optim.encoder_share != 1 and until.get("encoder") == ALWAYS:
         told.append("optim.encoder_scale has no effect: the encoder is frozen")
     return told

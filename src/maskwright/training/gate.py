@@ -107,7 +107,9 @@ def _refuse_one_class(config: Config, opened: Opened, findings: tuple[Finding, .
         if ways
         else f"{_NAME} {check_command(config.data)}."
     )
-    why = " ".join(finding.evidence for finding in findings if finding.proposal in proposals and finding.proposal.answers)
+    why = " ".join(
+        finding.evidence for finding in findings if finding.proposal in proposals and finding.proposal.answers
+    )
     raise DataError(
         f"`{config.data.root}` must show two classes or more in its training masks; {found}"
         f"{f': {why}' if why else '.'} {fix}{' --allow is of no help here.' if config.train.allow else ''}"

@@ -22,7 +22,7 @@ from maskwright.metrics.counts import confusion
 from maskwright.metrics.scores import accuracy, headline_dice, headline_iou
 from maskwright.models import Segmenter
 from maskwright.models.wrapper import EVEN, labels_from_logits, logits_at_own_size
-from maskwright.training.average import Average, settle_batch_norm
+from maskwright.training.average import Average, update_bn_stats
 from maskwright.training.freeze import Freezer
 from maskwright.training.optim import build_optimizer, clip_gradients
 from maskwright.training.pace import Pace
@@ -39,7 +39,7 @@ class SegmentationTraining(pl.LightningModule):
 
     def __init__(
         self, model: Segmenter, loss: Loss, optim: OptimConfig, view: View, num_classes: int, total_steps: int, average: bool,
-        seed: int, settle_batches: Callable[[], Iterable[Batch]], name_of: Callable[[int], str],
+        seed: int, bn_batches: Callable[[], Iterable[Batch]], name_of: Callable[[int], str],
         steps_an_epoch: int = 1, share_of: ShareOf | None = None, monitor: str = "val_iou",
         mask_threshold: float = EVEN, pace: Pace | None = None, compiled: bool = False, ranks: Ranks = Ranks(),  # noqa: B008
     ) -> None:  # fmt: skip
@@ -54,7 +54,7 @@ class SegmentationTraining(pl.LightningModule):
         plateau = Plateau(monitor, optim.patience, optim.factor)
         self.plateau = plateau if optim.schedule == "plateau" else None
         self.average = Average(model, total_steps) if average else None
-        self.settle_batches, self.name_of = settle_batches, name_of
+        self.bn_batches, self.name_of = bn_batches, name_of
         self.epoch_scores: dict[str, float] = {}
         self.best_weights: dict[str, torch.Tensor] | None = None
         self.is_better: Callable[[dict[str, float]], bool] = lambda scores: True
@@ -105,7 +105,7 @@ class SegmentationTraining(pl.LightningModule):
         self._train_losses.append(loss.detach())
         self._train_counts += self._confusion(logits.detach(), batch.masks)
         if loss.device.type == "cpu" or len(self._unseen) >= _LOOK_BACK:
-            self.refuse_non_finite()
+            self.validate_losses()
         # batches of one step, and their parts, may differ in size by one; each image has the same say, as in one large batch
         if self.ranks.world > 1:
             self._weight += len(batch.items)
@@ -126,7 +126,7 @@ class SegmentationTraining(pl.LightningModule):
         if self.average:
             self.average.update(self.pace.num_steps(self.global_step) if self.pace else None)
 
-    def refuse_non_finite(self) -> None:
+    def validate_losses(self) -> None:
         """Stop when a loss since the last look was not a number, naming the images of its batch."""
         seen, self._unseen = self._unseen, []
         for loss, items in seen:
@@ -138,7 +138,7 @@ class SegmentationTraining(pl.LightningModule):
                 )
 
     def on_validation_epoch_start(self) -> None:
-        self.refuse_non_finite()
+        self.validate_losses()
         # validation images have many sizes, for each of which it would be compiled anew
         self._compiled_call, self.model.net._compiled_call_impl = self.model.net._compiled_call_impl, None
         self._val_losses: list[torch.Tensor] = []
@@ -204,8 +204,8 @@ class SegmentationTraining(pl.LightningModule):
     def _settle(self) -> None:
         precision = self.trainer.precision_plugin if self._trainer else None
         with precision.forward_context() if precision else contextlib.nullcontext():
-            batches = (batch.images.to(self.device) for batch in self.settle_batches())
-            settle_batch_norm(self.model, batches, self.freezer.frozen(self._counted_epoch()))
+            batches = (batch.images.to(self.device) for batch in self.bn_batches())
+            update_bn_stats(self.model, batches, self.freezer.frozen(self._counted_epoch()))
 
     def _heed_plateau(self, plateau: Plateau) -> None:
         """Drop the rate when validation has stood still; while it still rises, standing still means nothing."""

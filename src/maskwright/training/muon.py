@@ -26,7 +26,9 @@ class Muon(torch.optim.Optimizer):
         self, params: Iterable[Any], lr: float = 2e-3, weight_decay: float = 0.02, momentum: float = 0.95,
         betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
     ) -> None:  # fmt: skip
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "betas": betas, "eps": eps})
+        super().__init__(
+            params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "betas": betas, "eps": eps}
+        )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -74,7 +76,9 @@ class Muon(torch.optim.Optimizer):
         scales = torch._foreach_div(squares, [1 - second ** state["step"] for state in states])
         torch._foreach_sqrt_(scales)
         torch._foreach_add_(scales, group["eps"])
-        torch._foreach_addcdiv_(others, means, scales, [-group["lr"] / (1 - first ** state["step"]) for state in states])
+        torch._foreach_addcdiv_(
+            others, means, scales, [-group["lr"] / (1 - first ** state["step"]) for state in states]
+        )
 
 
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:

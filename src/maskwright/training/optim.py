@@ -63,7 +63,10 @@ def choose_optimizer(config: Config) -> tuple[str, str]:
 def rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
     """The learning rates of now: `lr`, and `encoder_lr` where the encoder has its own."""
     found = {("encoder_lr" if group.get("part") else "lr"): float(group["lr"]) for group in optimizer.param_groups}
-    return {"lr": found.get("lr", found.get("encoder_lr", 0.0)), **found}  # where the encoder alone learns, its rate is the rate
+    return {
+        "lr": found.get("lr", found.get("encoder_lr", 0.0)),
+        **found,
+    }  # where the encoder alone learns, its rate is the rate
 
 
 def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
@@ -77,7 +80,10 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
         for key, kind in vars(torch.optim).items()
         if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer
     }
-    known |= {"Muon": Muon, "auto": torch.optim.AdamW}  # torch's own Muon takes matrices alone; auto that nobody settled is AdamW
+    known |= {
+        "Muon": Muon,
+        "auto": torch.optim.AdamW,
+    }  # torch's own Muon takes matrices alone; auto that nobody settled is AdamW
     usable = {key: kind for key, kind in known.items() if not why_unfit(kind)}
     found = next((kind for key, kind in known.items() if key.lower() == name.lower()), None)
     if found is None:
@@ -86,7 +92,9 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
         raise ConfigError([unknown("optim.name", name, names, fix)])
     why = why_unfit(found)
     if why:
-        raise ConfigError([must("optim.name", "one that steps by a batch's gradients", f"{name}, which {why}", "Use adamw.")])
+        raise ConfigError(
+            [must("optim.name", "one that steps by a batch's gradients", f"{name}, which {why}", "Use adamw.")]
+        )
     return found
 
 
@@ -102,7 +110,7 @@ def arguments(kind: type[torch.optim.Optimizer]) -> list[str]:
     return [name for name in inspect.signature(kind).parameters if name != "params"]
 
 
-def refuse_unfit(config: OptimConfig) -> None:
+def validate_optimizer(config: OptimConfig) -> None:
     """A name that isn't known, arguments it doesn't take, and values it won't have: told before anything begins."""
     kind = optimizer_class(config.name)
     problems = _strange_options(kind, config)
@@ -120,7 +128,9 @@ def refuse_unfit(config: OptimConfig) -> None:
     except Exception as error:  # whatever torch says of the values
         got = ", ".join(f"{key}: {value}" for key, value in config.options.items()) or "none"
         said = str(error).strip().partition("\n")[0][:160]
-        raise ConfigError([must("optim.options", f"arguments that {kind.__name__} can work with", f"{got} ({said})")]) from error
+        raise ConfigError(
+            [must("optim.options", f"arguments that {kind.__name__} can work with", f"{got} ({said})")]
+        ) from error
 
 
 def _strange_options(kind: type[torch.optim.Optimizer], config: OptimConfig) -> list[str]:
@@ -158,8 +168,15 @@ def _options(kind: type[torch.optim.Optimizer], config: OptimConfig, device: str
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in config.options.items()}
     if kind is torch.optim.SGD:
         given |= {"momentum": config.momentum, "nesterov": config.nesterov and config.momentum > 0}
-    has_kernel = kind is not torch.optim.Adagrad or device == "cpu"  # Adagrad's came to GPUs later, and not to all of them
-    if fused and "fused" in arguments(kind) and has_kernel and not {"fused", "foreach", "differentiable"} & given.keys():
+    has_kernel = (
+        kind is not torch.optim.Adagrad or device == "cpu"
+    )  # Adagrad's came to GPUs later, and not to all of them
+    if (
+        fused
+        and "fused" in arguments(kind)
+        and has_kernel
+        and not {"fused", "foreach", "differentiable"} & given.keys()
+    ):
         given["fused"] = True
     return given
 

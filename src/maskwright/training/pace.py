@@ -27,7 +27,7 @@ from maskwright.data.loader import EpochKeys, Key, epoch_order
 from maskwright.data.opening import Opened
 from maskwright.errors import RunError, UsageError
 from maskwright.runs import Run
-from maskwright.training.average import num_settle_batches
+from maskwright.training.average import num_bn_batches
 from maskwright.training.ranks import Ranks
 from maskwright.training.resolve import view_of
 
@@ -99,7 +99,9 @@ class Pace:
         self._place, self._epoch = 0, -1  # of the next stretch
         self._ran = 0  # steps
         self._ran_at: float | None = None  # seconds when the last step of this epoch was over
-        self._took: dict[bool, deque[float]] = {small: deque(maxlen=_REMEMBERED) for small in (False, True)}  # seconds a step
+        self._took: dict[bool, deque[float]] = {
+            small: deque(maxlen=_REMEMBERED) for small in (False, True)
+        }  # seconds a step
         self._epoch_began = spent
         # seconds of the last validation, with all that is done between two epochs, and of a full step then
         self._pause: tuple[float, float] | None = None
@@ -121,7 +123,9 @@ class Pace:
         self._ran = step
         if self._place == len(self.stretches) and self.stretches:
             last = self.stretches[-1]
-            self._zero = self._clock() - last.seconds - (last.share(last.steps) - last.start) * (self.budget - self._first)
+            self._zero = (
+                self._clock() - last.seconds - (last.share(last.steps) - last.start) * (self.budget - self._first)
+            )
 
     @property
     def is_over(self) -> bool:
@@ -149,7 +153,9 @@ class Pace:
             small = next(one.small for one in reversed(self.stretches) if one.step <= self._ran)
             self._took[small].append(now - self._ran_at)
         self._ran, self._ran_at = self._ran + 1, now
-        if self._pause and self._ran == self._pause_ran + _REMEMBERED + 1:  # between what steps took before it and after
+        if (
+            self._pause and self._ran == self._pause_ran + _REMEMBERED + 1
+        ):  # between what steps took before it and after
             self._pause = self._pause[0], math.sqrt(self._pause[1] * self._step_seconds(False))
 
     def end_epoch(self, step: int) -> None:
@@ -263,9 +269,12 @@ def pace_of(run: Run, config: Config, opened: Opened, keys: EpochKeys, began: fl
     train, view = config.train, view_of(config)
     assert train.budget is not None and train.grow != "auto"
     batch, items = keys.batch_size * train.accumulate, opened.dataset.items
-    portions = {False: Portion(batch, batch * view.size**2), True: Portion(2 * batch, 2 * batch * view.halved().size ** 2)}
+    portions = {
+        False: Portion(batch, batch * view.size**2),
+        True: Portion(2 * batch, 2 * batch * view.halved().size ** 2),
+    }
     shown = sum(view.windows(items[index].height, items[index].width) for index in opened.dataset.split("val"))
-    settled = num_settle_batches(len(keys)) * keys.batch_size if train.average == "ema" else 0
+    settled = num_bn_batches(len(keys)) * keys.batch_size if train.average == "ema" else 0
     budget, spent = seconds_of(train.budget), time.perf_counter() - began
     kept = read_stretches(run)
     if not kept and spent > 0.9 * budget:
@@ -286,7 +295,9 @@ def read_stretches(run: Run) -> list[Stretch]:
     """What pace.json says; empty before the first stretch."""
     if not (run.root / FILE).exists():
         return []
-    found = [Stretch(**{key: one[key] for key in _KEYS if key in one}) for one in run.read_json(FILE, list[schemas.Stretch])]
+    found = [
+        Stretch(**{key: one[key] for key in _KEYS if key in one}) for one in run.read_json(FILE, list[schemas.Stretch])
+    ]
     for before, one in pairwise(found):
         goes_on = (one.step, one.seen) == (before.step + before.steps, before.seen + before.steps * before.batch)
         if not goes_on or one.epoch - before.epoch not in (0, 1) or not before.steps or one.start < before.start:

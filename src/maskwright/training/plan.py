@@ -19,20 +19,20 @@ from maskwright.data.augment import validate_augment
 from maskwright.data.opening import Opened
 from maskwright.data.sampling import unused_settings as unused_sampling_settings
 from maskwright.errors import DataError, listed, must
-from maskwright.models.devices import refuse_missing_device
+from maskwright.models.devices import validate_device
 from maskwright.models.weights import Loaded
 from maskwright.terminal import Counter
 from maskwright.training.freeze import notes as freeze_notes
 from maskwright.training.gate import Passed, open_checked
-from maskwright.training.loggers.choice import refuse_missing
-from maskwright.training.optim import refuse_unfit as refuse_unfit_optim
-from maskwright.training.optim import without_effect as optim_without_effect
-from maskwright.training.resolve import refuse_threshold, resolve, view_of
-from maskwright.training.schedules import too_late
-from maskwright.training.schedules import without_effect as schedule_without_effect
-from maskwright.training.start import (
+from maskwright.training.initial_weights import (
     rate_notes,
 )
+from maskwright.training.loggers.choice import validate_loggers
+from maskwright.training.optim import validate_optimizer
+from maskwright.training.optim import without_effect as optim_without_effect
+from maskwright.training.resolve import resolve, validate_threshold, view_of
+from maskwright.training.schedules import too_late
+from maskwright.training.schedules import without_effect as schedule_without_effect
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ def prepare(config: Config, cache_folder: Path | None = None, console: Console |
     """Open the data and settle every `auto`, without training or writing anything."""
     config = with_code(config)  # what can't be imported, and a name that isn't known, is told before all files are read
     resolve_augment(config.augment)
-    refuse_unfit_optim(config.optim)
-    refuse_missing(config)
-    refuse_missing_device(config.train.devices, config.train.num_devices)
+    validate_optimizer(config.optim)
+    validate_loggers(config)
+    validate_device(config.train.devices, config.train.num_devices)
     with reading(console) as progress:
         opened, passed = open_checked(config, cache_folder, progress)
     try:
@@ -78,7 +78,7 @@ def settle(config: Config, opened: Opened, passed: Passed) -> Plan:
     if empty:
         fix = "Name some, or set data.split.val above 0."
         raise DataError(must("data.split", f"such that {empty[0]} has images", "none", fix))
-    refuse_threshold(config.train.mask_threshold, opened.dataset.classes.num_classes)
+    validate_threshold(config.train.mask_threshold, opened.dataset.classes.num_classes)
     settled, reasons = resolve(config, opened.dataset, (opened.cache, opened.cache_reason), opened.store)
     return Plan(settled, reasons, _with_notes(opened, settled, config), passed)
 

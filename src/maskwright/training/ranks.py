@@ -69,7 +69,9 @@ class Ranks:
         flat = torch.cat([*(gradient.flatten() for gradient in gradients), gradients[0].new_tensor([weight])])
         distributed.all_reduce(flat)
         flat *= scale / flat[-1]
-        for gradient, mean in zip(gradients, flat[:-1].split([gradient.numel() for gradient in gradients]), strict=True):
+        for gradient, mean in zip(
+            gradients, flat[:-1].split([gradient.numel() for gradient in gradients]), strict=True
+        ):
             gradient.copy_(mean.view(gradient.shape))
 
     def average_buffers(self, model: nn.Module) -> None:
@@ -163,7 +165,9 @@ def _join(ranks: Ranks, folder: str, device: str) -> None:
 
 
 def _end_with_rank_0() -> None:
-    while os.read(0, 1):  # until rank 0 closes it, or is gone; not by sys.stdin, whose lock workers that are forked would inherit
+    while os.read(
+        0, 1
+    ):  # until rank 0 closes it, or is gone; not by sys.stdin, whose lock workers that are forked would inherit
         pass
     os._exit(1)
 

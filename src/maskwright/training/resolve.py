@@ -21,11 +21,11 @@ from maskwright.data.traits import Traits, measure_traits
 from maskwright.errors import DataError, counted, must
 from maskwright.losses.auto import resolve_loss
 from maskwright.models.choice import choose_model
-from maskwright.models.devices import choose_device, choose_precision, refuse_unfit_precision
+from maskwright.models.devices import choose_device, choose_precision, validate_precision
 from maskwright.models.wrapper import EVEN
 from maskwright.runs import usable_cores
 from maskwright.training.optim import choose_optimizer
-from maskwright.training.schedules import BUDGET_EPOCHS, settle_schedule
+from maskwright.training.schedules import BUDGET_EPOCHS, resolve_schedule_keys
 
 MOST_WHOLE = 1024  # a foreign network's images: longest side up to which they are shown whole
 LEAST_INPUTS_EPOCH = 64  # so that validating stays a small part of an epoch on tiny sets
@@ -91,7 +91,7 @@ def resolve(
     focus = to.settle("data.crop_focus", lambda: choose_focus(dataset, kind))
     to.settle("optim.encoder_scale", lambda: _encoder_scale(told, config))
     to.settle("optim.name", lambda: choose_optimizer(config.replace(to.changes)))
-    refuse_unfit_precision(to.settle("train.precision", lambda: choose_precision(device)), device)
+    validate_precision(to.settle("train.precision", lambda: choose_precision(device)), device)
     to.settle("train.workers", lambda: _workers(device, config.train.num_devices))
     window = (size / scale) ** 2 if kind == "crop" else None
     to.changes["loss"], told = resolve_loss(config.loss, dataset, sampling, focus, window)
@@ -157,12 +157,12 @@ def settle_view(to: Resolver, longest: float, device: str) -> tuple[str, int, fl
 def resolve_schedule(config: Config, reasons: dict[str, str]) -> Config:
     """The schedule's own `auto` keys, once the number of epochs is known; `reasons` takes the reasons in."""
     epochs = BUDGET_EPOCHS if config.train.epochs == "auto" else config.train.epochs
-    changes, told = settle_schedule(config.optim, epochs)
+    changes, told = resolve_schedule_keys(config.optim, epochs)
     reasons.update(told)
     return config.replace(changes)
 
 
-def refuse_threshold(threshold: float, num_classes: int) -> None:
+def validate_threshold(threshold: float, num_classes: int) -> None:
     """Stop where the likeliest of several classes is taken, so that a threshold of the foreground means nothing."""
     if threshold != EVEN and num_classes != 2:
         fix = "There the likeliest class is taken; leave it out."
@@ -176,7 +176,9 @@ def view_of(config: Config) -> View:
     data, tiles = config.data, config.data.tiles
     assert data.view != "auto" and data.size != "auto" and data.scale != "auto"
     side = _tile(config, data.size)[0] if tiles.side == "auto" else tiles.side
-    return View(data.view, data.size, data.scale, data.letterbox, data.outside, Tiling(side, tiles.overlap, tiles.whole))
+    return View(
+        data.view, data.size, data.scale, data.letterbox, data.outside, Tiling(side, tiles.overlap, tiles.whole)
+    )
 
 
 def _tile(config: Config, size: int) -> tuple[int, str]:
@@ -208,7 +210,9 @@ def _grow(config: Config, size: int, device: str, thinness: float) -> tuple[floa
     """Most is learned on inputs of half the size, at a quarter of the cost; the last epochs learn texture and borders."""
     if device == "gpu":
         return 0.0, "a GPU can bear the full size throughout"
-    if not isinstance(config.augment, str) and any(isinstance(step, AlbumentationsOp | CustomOp) for step in config.augment):
+    if not isinstance(config.augment, str) and any(
+        isinstance(step, AlbumentationsOp | CustomOp) for step in config.augment
+    ):
         return 0.0, "steps of Albumentations or your own may depend on the inputs' size"
     if size < 2 * LEAST_GROWN:
         return 0.0, f"half of {size} pixels would show too little"

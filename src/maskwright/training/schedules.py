@@ -110,10 +110,10 @@ class Plateau:
         self.share, self.stale, self.best = state["share"], state["stale"], state["best"]
 
 
-def settle_schedule(config: OptimConfig, epochs: int) -> tuple[dict[str, Any], dict[str, str]]:
+def resolve_schedule_keys(config: OptimConfig, epochs: int) -> tuple[dict[str, Any], dict[str, str]]:
     """The chosen schedule's own `auto` keys for so many epochs, and why; those of others stay as they are.
 
-    >>> settle_schedule(OptimConfig(schedule="step"), 30)[0]
+    >>> resolve_schedule_keys(OptimConfig(schedule="step"), 30)[0]
     {'optim.every': 10, 'optim.gamma': 0.1}
     """
     found: dict[str, tuple[Any, str]] = {}
@@ -128,13 +128,19 @@ def settle_schedule(config: OptimConfig, epochs: int) -> tuple[dict[str, Any], d
         why = f"whole cycles in {counted(epochs, 'epoch')} ({cycles}), so that training ends at a low"
         found["period"] = epochs / cycles, why
     found = {key: value for key, value in found.items() if getattr(config, key) == "auto"}
-    return {f"optim.{key}": value for key, (value, _) in found.items()}, {f"optim.{key}": why for key, (_, why) in found.items()}
+    return {f"optim.{key}": value for key, (value, _) in found.items()}, {
+        f"optim.{key}": why for key, (_, why) in found.items()
+    }
 
 
 def without_effect(config: OptimConfig) -> list[str]:
     """Notes on keys that were changed and that the chosen schedule does not look at."""
     plain = OptimConfig()
-    idle = [key for key, users in USES.items() if config.schedule not in users and getattr(config, key) != getattr(plain, key)]
+    idle = [
+        key
+        for key, users in USES.items()
+        if config.schedule not in users and getattr(config, key) != getattr(plain, key)
+    ]
     users = {key: f"{listed(USES[key])} {'uses' if len(USES[key]) == 1 else 'use'} it" for key in idle}
     return [f"optim.{key} has no effect with schedule {config.schedule}; {users[key]}" for key in idle]
 
@@ -154,5 +160,7 @@ def too_late(config: OptimConfig, epochs: int | Auto, early_stop: int | None) ->
     if epochs != "auto" and 1 < epochs <= last:
         return [f"optim.{key} {getattr(config, key)}: the rate never drops, training has {epochs} epochs"]
     if config.schedule == "plateau" and early_stop is not None and early_stop <= config.patience:
-        return [f"optim.patience {config.patience}: train.early_stop {early_stop} mostly ends the training before the rate drops"]
+        return [
+            f"optim.patience {config.patience}: train.early_stop {early_stop} mostly ends the training before the rate drops"
+        ]
     return []

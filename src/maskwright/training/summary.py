@@ -32,7 +32,9 @@ def tell_plan(console: Console, verbose: bool = False) -> Callable[[Plan], None]
         num_val = plan.opened.dataset.sizes()["val"]
         if takes_last(plan.config, num_val):
             few = counted(num_val, "validation image")
-            lines.append(f"kept    the weights of the end: {few} cannot tell which epoch was better{_told_folds(plan.config)}")
+            lines.append(
+                f"kept    the weights of the end: {few} cannot tell which epoch was better{_told_folds(plan.config)}"
+            )
         for line in lines:
             console.print(line, soft_wrap=not console.is_terminal, markup=False)  # there it breaks between words
 
@@ -150,11 +152,11 @@ def _amount(config: Config, images: int) -> str:
     """How long, in what portions, and on what."""
     train, times = config.train, config.train.repeats
     if train.budget is not None:
-        told = (
-            f"{train.budget} in all, by the clock; the learning rate falls to nothing as it ends; batches of {train.batch_size}"
-        )
+        told = f"{train.budget} in all, by the clock; the learning rate falls to nothing as it ends"
+        told += f"; batches of {train.batch_size}"
         return f"{told}; {_ARITHMETIC.get(train.precision, train.precision)} on the {train.devices.upper()}"
-    told = f"{train.epochs} {'epoch' if train.epochs == 1 else 'epochs'} of {counted(images, 'image')}"
+    assert train.epochs != "auto"
+    told = f"{counted(train.epochs, 'epoch')} of {counted(images, 'image')}"
     if times != 1:
         told += f", each shown {times} times" if config.data.view == "whole" else f", each shown in {times} windows"
     if isinstance(times, int) and isinstance(train.batch_size, int):

@@ -14,7 +14,7 @@ from maskwright.losses import build_loss
 from maskwright.models import Segmenter
 from maskwright.models.devices import autocast, torch_device
 from maskwright.models.wrapper import logits_at_own_size
-from maskwright.training.average import Average, num_settle_batches
+from maskwright.training.average import Average, num_bn_batches
 from maskwright.training.freeze import Freezer
 from maskwright.training.module import training_loss
 from maskwright.training.optim import build_optimizer, clip_gradients
@@ -29,11 +29,13 @@ def epoch_seconds(config: Config, step: float, image: float, keys: EpochKeys, nu
     assert config.train.grow != "auto"
     # half the size has a quarter of the pixels
     mean = step * (1 - config.train.grow * 3 / 4)
-    settle = num_settle_batches(len(keys)) * step / 3 if config.train.average == "ema" else 0.0
+    settle = num_bn_batches(len(keys)) * step / 3 if config.train.average == "ema" else 0.0
     return (len(keys) * mean + num_val * image + settle) * _MARGIN
 
 
-def measure(config: Config, model: Segmenter, samples: TrainSamples, keys: EpochKeys, opened: Opened) -> tuple[float, float]:
+def measure(
+    config: Config, model: Segmenter, samples: TrainSamples, keys: EpochKeys, opened: Opened
+) -> tuple[float, float]:
     """Seconds of training on a batch and of validating an image, on a throw-away copy of the model."""
     device = torch_device(config.train.devices)
     trial = copy.deepcopy(model).to(device)

@@ -11,7 +11,7 @@ from typing import Any
 
 from maskwright.config import Config
 from maskwright.runs import Run
-from maskwright.training.loggers.epochs import Logger
+from maskwright.training.loggers.base import Logger
 from maskwright.training.loggers.mlflow import open_mlflow
 from maskwright.training.loggers.tensorboard import open_tensorboard
 from maskwright.training.loggers.wandb import open_wandb

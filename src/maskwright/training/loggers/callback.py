@@ -11,8 +11,8 @@ import torch
 from maskwright.data.opening import Opened
 from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
 from maskwright.training.callbacks import History
-from maskwright.training.loggers.book import LogBook
-from maskwright.training.loggers.epochs import Epoch, Panel, panel_keys
+from maskwright.training.loggers.base import Epoch, Panel, panel_keys
+from maskwright.training.loggers.collection import LoggerCollection
 from maskwright.training.module import SegmentationTraining
 
 _NUM_PANELS = 4
@@ -33,7 +33,7 @@ def panel_samples(opened: Opened) -> list[PanelSample]:
 class Logging(pl.Callback):
     """Gives each epoch's row and panels to the loggers; stands after the history, whose rows it reads."""
 
-    def __init__(self, book: LogBook, history: History, samples: Sequence[PanelSample], epochs: int) -> None:
+    def __init__(self, book: LoggerCollection, history: History, samples: Sequence[PanelSample], epochs: int) -> None:
         self.book, self.history, self.samples = book, history, samples
         self.keys = panel_keys([name for name, _, _ in samples])
         self.every = max(1, epochs // _PANELS_SHOWN)

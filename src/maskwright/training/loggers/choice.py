@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 from maskwright.config import Config
 from maskwright.config.log import LogEntry, MlflowLog, WandbLog, entry_name
 from maskwright.errors import UsageError, as_typed, install_command, must
-from maskwright.training.loggers.surroundings import without_password
+from maskwright.training.loggers.environment import without_password
 
 _SQLITE = "sqlite:///"
 
 
-def settle_log(config: Config, reasons: dict[str, str]) -> Config:
+def resolve_log(config: Config, reasons: dict[str, str]) -> Config:
     """Settle W&B's mode, and make the path of a SQLite store one that holds from any folder."""
     entries = []
     for entry in config.log:
@@ -29,7 +29,9 @@ def settle_log(config: Config, reasons: dict[str, str]) -> Config:
             reasons["log.wandb.mode"] = why
             entries.append(entry.model_copy(update={"mode": "online" if online else "offline"}))
         elif isinstance(entry, MlflowLog) and entry.uri and entry.uri.startswith(_SQLITE):
-            entries.append(entry.model_copy(update={"uri": _SQLITE + str(Path(entry.uri.removeprefix(_SQLITE)).absolute())}))
+            entries.append(
+                entry.model_copy(update={"uri": _SQLITE + str(Path(entry.uri.removeprefix(_SQLITE)).absolute())})
+            )
         else:
             entries.append(entry)
     return config.model_copy(update={"log": entries})
@@ -79,7 +81,7 @@ def _names(variable: str, place: str) -> bool:
     return without_password(os.environ.get(variable, "")) == without_password(place)
 
 
-def refuse_missing(config: Config) -> None:
+def validate_loggers(config: Config) -> None:
     """Stop before anything is read when a chosen logger is not installed, or would have to ask for a key."""
     for entry in config.log:
         absent = [package for package in _packages(entry) if importlib.util.find_spec(package) is None]
@@ -89,14 +91,20 @@ def refuse_missing(config: Config) -> None:
                                   entry_name(entry), fix))  # fmt: skip
         if isinstance(entry, WandbLog) and wandb_mode(entry) == "online" and not has_key():
             fix = "Run wandb login, or choose mode offline and send the run later with wandb sync."
-            raise UsageError(f"`log` must find a key for W&B in mode online; WANDB_API_KEY and ~/.netrc hold none. {fix}")
+            raise UsageError(
+                f"`log` must find a key for W&B in mode online; WANDB_API_KEY and ~/.netrc hold none. {fix}"
+            )
 
 
 def _packages(entry: str | WandbLog | MlflowLog) -> tuple[str, ...]:
     if isinstance(entry, WandbLog):
         return ("wandb",)
     if isinstance(entry, MlflowLog):
-        served = (entry.uri or os.environ.get("MLFLOW_TRACKING_URI") or "").partition(":")[0] in ("http", "https", "databricks")
+        served = (entry.uri or os.environ.get("MLFLOW_TRACKING_URI") or "").partition(":")[0] in (
+            "http",
+            "https",
+            "databricks",
+        )
         return ("mlflow",) if served else ("mlflow", "sqlalchemy", "alembic")
     return ()
 
@@ -106,7 +114,11 @@ def has_key() -> bool:
     if any(os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")):
         return True
     host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).netloc
-    files = [os.environ["NETRC"]] if "NETRC" in os.environ else [Path("~/.netrc").expanduser(), Path("~/_netrc").expanduser()]
+    files = (
+        [os.environ["NETRC"]]
+        if "NETRC" in os.environ
+        else [Path("~/.netrc").expanduser(), Path("~/_netrc").expanduser()]
+    )
     for file in files:
         try:
             if netrc.netrc(file).authenticators(host):

@@ -18,20 +18,17 @@ from maskwright.config import Config
 from maskwright.config.log import MlflowLog
 from maskwright.files import write_atomically
 from maskwright.runs import Run
-from maskwright.training.loggers.epochs import Ending, Epoch
-from maskwright.training.loggers.ledger import new_name, note, read_ledger
-from maskwright.training.loggers.surroundings import Environment, without_password
-from maskwright.training.loggers.tables import Scored
+from maskwright.training.loggers.base import Ending, Epoch, Logger, Scored
+from maskwright.training.loggers.environment import Environment, without_password
+from maskwright.training.loggers.run_ids import new_run_id, note, read_run_ids
 
 _SQLITE, _KEY = "sqlite:///", "maskwright.key"
 _PARAMS_AT_ONCE, _PARAM_LENGTH = 100, 6000  # MLflow's limits
 _STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 
-class MlflowRun:
+class MlflowRun(Logger):
     """The MLflow run of a run folder, begun or gone on with."""
-
-    astray = False
 
     def __init__(self, run: Run, config: Config, options: MlflowLog, training: bool) -> None:
         self._environment = Environment(
@@ -97,7 +94,7 @@ class MlflowRun:
     def _open(self, run: Run, config: Config, options: MlflowLog) -> None:
         from mlflow.tracking import MlflowClient
 
-        entry = read_ledger(run).get("mlflow") or {"key": new_name(), "run": None, "uri": None}
+        entry = read_run_ids(run).get("mlflow") or {"key": new_run_id(), "run": None, "uri": None}
         given = _address(options, entry)
         uri = given or f"{_SQLITE}{run.root.absolute() / 'mlflow' / 'mlflow.db'}"
         entry = {**entry, "uri": without_password(given) if given else None}
@@ -120,10 +117,16 @@ class MlflowRun:
 
     def _begun(self, run: Run, options: MlflowLog, key: str, uri: str) -> str:
         """The id of the run that bears our key: one that a killed process began, or a new one."""
-        experiment = self._experiment(options.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "maskwright", uri, run)
+        experiment = self._experiment(
+            options.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "maskwright", uri, run
+        )
         found = self._client.search_runs([experiment], f"tags.`{_KEY}` = '{key}'")
         tags = {_KEY: key, "mlflow.source.name": "maskwright", "mlflow.source.type": "LOCAL"}
-        return found[0].info.run_id if found else self._client.create_run(experiment, tags=tags, run_name=run.name).info.run_id
+        return (
+            found[0].info.run_id
+            if found
+            else self._client.create_run(experiment, tags=tags, run_name=run.name).info.run_id
+        )
 
     def _tell_how(self, run: Run, config: Config) -> None:
         """The configuration, as parameters and as a file, and the environment."""
@@ -153,7 +156,9 @@ class MlflowRun:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self._client.log_batch(self.id, metrics=[Metric(name, float(value), now, step) for name, value in scalars.items()])
+        self._client.log_batch(
+            self.id, metrics=[Metric(name, float(value), now, step) for name, value in scalars.items()]
+        )
 
     def _leave(self) -> None:
         _close(self._client)

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,7 @@ import numpy as np
 from maskwright.config import Config
 from maskwright.files import writing
 from maskwright.runs import GOES_ON, Run
-from maskwright.training.loggers.epochs import Ending, Epoch
-from maskwright.training.loggers.tables import Scored
+from maskwright.training.loggers.base import Ending, Epoch, Logger
 
 
 class EventFile:
@@ -33,7 +32,9 @@ class EventFile:
             from torch.utils.tensorboard import summary
 
         self._event, self._summary = event_pb2, summary
-        self.path = folder / f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"  # read in this order
+        self.path = (
+            folder / f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+        )  # read in this order
         with writing(self.path, "write", GOES_ON):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("wb", buffering=0)
@@ -74,10 +75,11 @@ def _without_tensorflow() -> Iterator[None]:
         del modules["tensorflow"]
 
 
-class TensorBoardLog:
-    """Writes event files into RUN/tensorboard; a resumed run hides the epochs it trains again."""
+class TensorBoardLog(Logger):
+    """Writes event files into RUN/tensorboard; a resumed run hides the epochs it trains again.
 
-    astray = False
+    What is no curve has no place there.
+    """
 
     def __init__(self, folder: Path, first_epoch: int) -> None:
         self.place = str(folder)
@@ -89,15 +91,6 @@ class TensorBoardLog:
             self._events.image(f"val/{panel.name}", panel.strip, epoch.number)
         for tag, value in epoch.scalars.items():
             self._events.scalar(tag, value, epoch.number)
-
-    def best(self, scores: Mapping[str, float], run: Run) -> None:
-        """Nothing: the curves show it."""
-
-    def evaluation(self, scored: Scored) -> None:
-        """Nothing: a score that is no curve has no place there."""
-
-    def file(self, path: Path) -> None:
-        """Nothing: TensorBoard keeps no files."""
 
     def close(self, ending: Ending) -> None:
         self._events.close()

@@ -15,25 +15,22 @@ from maskwright.config.log import WandbLog
 from maskwright.data.dataset import IGNORE
 from maskwright.data.record import class_map
 from maskwright.runs import Run
+from maskwright.training.loggers.base import KINDS, Ending, Epoch, Logger, Panel, Scored, Table
 from maskwright.training.loggers.choice import has_key, wandb_mode
-from maskwright.training.loggers.epochs import KINDS, Ending, Epoch, Panel
-from maskwright.training.loggers.ledger import new_name, note, read_ledger
-from maskwright.training.loggers.surroundings import Environment, first_line
-from maskwright.training.loggers.tables import Scored, Table
+from maskwright.training.loggers.environment import Environment, first_line
+from maskwright.training.loggers.run_ids import new_run_id, note, read_run_ids
 from maskwright.training.loggers.wandb_files import drop_empty, held
 
 _FINISH_SECONDS = 120.0  # what is not sent by then stays in the run folder, for `wandb sync`
 _FLUSH_SECONDS = 1.0  # a killed process leaves out no more than this
 
 
-class WandbRun:
+class WandbRun(Logger):
     """The W&B run of a run folder, begun or gone on with under the same id."""
 
-    astray = False
-
     def __init__(self, run: Run, config: Config, options: WandbLog) -> None:
-        entry = read_ledger(run).get("wandb") or {
-            "id": new_name(),
+        entry = read_run_ids(run).get("wandb") or {
+            "id": new_run_id(),
             "project": options.project or os.environ.get("WANDB_PROJECT") or "maskwright",
             "entity": options.entity or os.environ.get("WANDB_ENTITY"),
         }

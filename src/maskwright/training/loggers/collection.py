@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from maskwright.config.log import LogEntry, entry_name
-from maskwright.errors import MaskwrightError
+from maskwright.errors import MaskwrightError, RunError
+from maskwright.files import refuse_no_file, validate_document
+from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
+from maskwright.schemas import BestEpoch
 from maskwright.terminal import tell_on_stderr
 from maskwright.training.loggers import LOGGERS, TITLES
+from maskwright.training.loggers.base import Ending, Epoch, Logger, Scored, scored
 from maskwright.training.loggers.choice import without_addresses
-from maskwright.training.loggers.epochs import Ending, Epoch, Logger
-from maskwright.training.loggers.ledger import note, read_ledger
-from maskwright.training.loggers.surroundings import first_line, quiet
-from maskwright.training.loggers.tables import Scored
+from maskwright.training.loggers.environment import first_line, quiet
+from maskwright.training.loggers.run_ids import note, read_run_ids
 
 Tell = Callable[[str], None]
 
 
-class LogBook:
+class LoggerCollection:
     """A run's loggers, opened one after the other and closed together.
 
-    with LogBook(run, tell) as book:
+    with LoggerCollection(run, tell) as book:
         book.open(first_epoch=0, rows=[])
         book.epoch(Epoch(row, panels))
         book.best(scores)
@@ -40,7 +43,7 @@ class LogBook:
         self.run, self.config, self.tell, self.goes_on = run, run.config, tell, goes_on
         unnamed = ""
         if log is None:
-            log, unnamed = without_addresses(self.config.log, read_ledger(run))
+            log, unnamed = without_addresses(self.config.log, read_run_ids(run))
         self.entries = [entry for entry in log if entry_name(entry) in names]
         if unnamed:
             tell(
@@ -85,7 +88,7 @@ class LogBook:
     def best(self, scores: Mapping[str, float]) -> None:
         """Give the best epoch's scores to the loggers that haven't got them."""
         for name in list(self._open):
-            entry = read_ledger(self.run).get(name, {})
+            entry = read_run_ids(self.run).get(name, {})
             if entry.get("finished"):
                 continue
             self._each(lambda logger: logger.best(scores, self.run), (name,))
@@ -100,10 +103,12 @@ class LogBook:
         """Give one of the run's files to all."""
         self._each(lambda logger: logger.file(path))
 
-    def __enter__(self) -> LogBook:
+    def __enter__(self) -> LoggerCollection:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         ending: Ending = "finished" if kind is None else "interrupted" if kind is KeyboardInterrupt else "failed"
         self._each(lambda logger: logger.close(ending))
 
@@ -124,3 +129,51 @@ class LogBook:
 
     def _told(self, name: str, error: Exception) -> None:
         self.tell(f"warning {TITLES[name]} failed: {first_line(error)}; {self.goes_on}")
+
+
+_LATER = ("wandb", "mlflow")  # TensorBoard has no place for what is no curve
+
+
+@contextmanager
+def _after_training(run: Run, tell: Tell, log: Sequence[LogEntry] | None = None) -> Iterator[LoggerCollection]:
+    """The loggers of a run that was trained before, given what they lack of it; nothing is imported where it has none."""
+    goes_on = "the run folder holds it all, and the next maskwright evaluate tries again"
+    with LoggerCollection(run, tell, _LATER, goes_on, log) as loggers:
+        if loggers.entries:
+            loggers.open(None, [dict(row) for row in run.history])
+            if run.weights.is_file():
+                loggers.best(best_scores(run))
+        yield loggers
+
+
+def log_evaluation(
+    run: Run,
+    document: Mapping[str, Any],
+    counts: Counts,
+    tell: Tell = tell_on_stderr,
+    log: Sequence[LogEntry] | None = None,
+) -> None:
+    """Give the scores and tables of a split to the run's loggers; one that fails is told of, the evaluation stands."""
+    with _after_training(run, tell, log) as loggers:
+        loggers.evaluation(scored(document, counts))
+
+
+def log_report(run: Run, path: Path, tell: Tell = tell_on_stderr) -> None:
+    """Give report.html to the run's loggers."""
+    with _after_training(run, tell) as loggers:
+        loggers.file(path)
+
+
+def best_scores(run: Run) -> dict[str, float]:
+    """The best epoch and its scores, as model.safetensors tells them."""
+    from safetensors import SafetensorError, safe_open
+
+    refuse_no_file(run.weights)
+    try:
+        with safe_open(run.weights, framework="numpy") as file:
+            told = json.loads((file.metadata() or {})["maskwright"])
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
+        fix = "Restore it, or remove it: maskwright train --resume then writes it anew from the checkpoints."
+        raise RunError(f"`{run.weights}` must be a whole weights file of a run; {error}. {fix}") from None
+    validate_document(run.weights, told, BestEpoch)
+    return {name: float(value) for name, value in told.items() if isinstance(value, int | float) and name != "score"}

@@ -1,21 +1,87 @@
-"""What a logger is given: an epoch's row of the history, and panels, drawn once for all loggers."""
+"""What a logger is given: an epoch's row of the history, panels drawn once for all loggers, and a split's scores as tables."""
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
 from maskwright.data.geometry import shrink_to
 from maskwright.data.pictures import colourise, palette, shown
+from maskwright.metrics.counts import Counts
+from maskwright.metrics.scores import Sums, headline_scores
 from maskwright.runs import Run
-from maskwright.training.loggers.tables import Scored
+
+Cell = str | float | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns and rows; None where a score is undefined."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def as_csv(self) -> str:
+        """The table as CSV text; an undefined score is an empty cell.
+
+        >>> Table(("class", "iou"), (("a, b", 0.5), ("c", None))).as_csv()
+        'class,iou\\n"a, b",0.5\\nc,\\n'
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows(["" if cell is None else cell for cell in row] for row in self.rows)
+        return text.getvalue()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An evaluation as loggers take it in."""
+
+    split: str
+    document: Mapping[str, Any]  # what `evaluate --json` prints
+    scores: dict[str, float]  # test/iou, …; defined ones alone
+    per_class: Table
+    per_image: Table
+
+
+def scored(document: Mapping[str, Any], counts: Counts) -> Scored:
+    """The tables of an evaluation, from its document and the counts of its images."""
+    split = str(document["split"])
+    values = {f"{split}/{name}": float(value) for name, value in document["metrics"].items() if value is not None}
+    if document.get("loss") is not None:
+        values[f"{split}/loss"] = float(document["loss"])
+    return Scored(split, document, values, _per_class(document["per_class"]), _per_image(counts))
+
+
+def _per_class(classes: Mapping[str, Mapping[str, float | None]]) -> Table:
+    names = tuple(dict.fromkeys(name for scores in classes.values() for name in scores))
+    rows = ((title, *(_cell(scores.get(name)) for name in names)) for title, scores in classes.items())
+    return Table(("class", *names), tuple(rows))
+
+
+def _per_image(counts: Counts) -> Table:
+    """Each image's headline scores, the worst IoU first."""
+    columns = headline_scores(Sums.of_images(counts))
+    rows = [(name, *(_cell(column[index]) for column in columns.values())) for index, name in enumerate(counts.images)]
+    at = 1 + list(columns).index("iou")
+    rows.sort(key=lambda row: (row[at] is None, row[at]))
+    return Table(("image", *columns), tuple(rows))
+
+
+def _cell(value: Any) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
 
 Ending = Literal["finished", "failed", "interrupted"]
 _PANEL_HEIGHT = 256
@@ -47,7 +113,9 @@ class Panel:
     def small(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Image, truth and labels at the size panels are shown; labels stay labels."""
         height, width = self.size
-        masks = [cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) for mask in (self.truth, self.labels)]
+        masks = [
+            cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) for mask in (self.truth, self.labels)
+        ]
         return shrink_to(shown(self.image), height, width), masks[0], masks[1]
 
     @property
@@ -78,32 +146,29 @@ class Epoch:
         return {tag: float(self.row[name]) for name, tag in _TAGS.items() if name in self.row} | rates
 
 
-class Logger(Protocol):
+class Logger:
     """What takes epochs to another program; `recorded` is the last epoch it holds already, -1 for none."""
 
     place: str
-    astray: bool  # whether that is another place than was asked for
+    astray = False  # whether that is another place than was asked for
     recorded: int
 
     def epoch(self, epoch: Epoch) -> None:
         """Take an epoch in."""
-        ...
+        raise NotImplementedError
 
     def best(self, scores: Mapping[str, float], run: Run) -> None:
         """Take the scores of the best epoch in, once the run is finished."""
-        ...
 
     def evaluation(self, scored: Scored) -> None:
         """Take the scores of a split in."""
-        ...
 
     def file(self, path: Path) -> None:
         """Take one of the run's files in."""
-        ...
 
     def close(self, ending: Ending) -> None:
         """Write what is left, and leave no thread and no process behind."""
-        ...
+        raise NotImplementedError
 
 
 def panel_keys(names: Sequence[str]) -> list[str]:

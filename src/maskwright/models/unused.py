@@ -3,8 +3,8 @@
 SMP builds whole encoders: PSPNet asks for three of a ResNet's five maps, and of an EfficientNet nobody asks for the
 convolution before its classifier. Left in, such parameters would be counted, saved and averaged, and never learn.
 
-    idle = find_idle(net, torch.rand(1, 3, 32, 32))
-    names = take_out(net, idle)          # ("encoder.layer3.0.conv1.weight", …)
+    idle = find_unused(net, torch.rand(1, 3, 32, 32))
+    names = prune_unused(net, idle)          # ("encoder.layer3.0.conv1.weight", …)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import nn
 
 
 @dataclass(frozen=True)
-class Idle:
+class Unused:
     """Names of the largest modules of whose parameters no answer depends, and of such single parameters elsewhere."""
 
     modules: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Passing(nn.Module):
         return x
 
 
-def find_idle(net: nn.Module, x: torch.Tensor) -> Idle:
+def find_unused(net: nn.Module, x: torch.Tensor) -> Unused:
     """What the answer to `x` does not depend on; the network is left as it was.
 
     Where it would answer otherwise without the modules, their parameters are told one by one instead.
@@ -47,9 +47,11 @@ def find_idle(net: nn.Module, x: torch.Tensor) -> Idle:
         with torch.enable_grad():
             answer = net(x)
         if answer.grad_fn is None:  # in inference mode nothing is told
-            return Idle()
+            return Unused()
         used = _reached(answer)
-        idle = {id(parameter) for parameter in net.parameters() if parameter.requires_grad and id(parameter) not in used}
+        idle = {
+            id(parameter) for parameter in net.parameters() if parameter.requires_grad and id(parameter) not in used
+        }
         modules = tuple(_outermost(net, idle))
         kept = _replaced(net, modules)
         modules = modules if not modules or _same(net, x, answer) else ()
@@ -58,10 +60,10 @@ def find_idle(net: nn.Module, x: torch.Tensor) -> Idle:
             net.set_submodule(name, module)
     finally:
         net.train(was_training)
-    return Idle(modules, tuple(name for name, one in net.named_parameters() if id(one) in idle - within))
+    return Unused(modules, tuple(name for name, one in net.named_parameters() if id(one) in idle - within))
 
 
-def take_out(net: nn.Module, idle: Idle) -> tuple[str, ...]:
+def prune_unused(net: nn.Module, idle: Unused) -> tuple[str, ...]:
     """Take the modules out and hold the single parameters still; the names of the tensors that went."""
     gone = [f"{name}.{inner}" for name, module in _replaced(net, idle.modules).items() for inner in module.state_dict()]
     for name in idle.parameters:

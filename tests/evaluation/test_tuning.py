@@ -13,10 +13,9 @@ from settled import files, opened, tuned, without
 
 from maskwright import runtime
 from maskwright.errors import DataError
-from maskwright.evaluation import settle as settling
+from maskwright.evaluation import tuning
 from maskwright.evaluation.calibration import BINS, fit_temperature
-from maskwright.evaluation.foreground import STEPS
-from maskwright.evaluation.settle import FILE, ValImages, settle
+from maskwright.evaluation.tuning import FILE, STEPS, ValImages, fit_on_val
 from maskwright.prediction import Predictor
 from support import TINY, disc_data, discs, maskwright, picture
 
@@ -81,15 +80,15 @@ def test_the_calibration_error_is_torchmetrics_and_the_temperature_that_of_val(o
 
 def test_the_sample_is_bounded_even_and_the_same_every_time(own, monkeypatch):
     """Fewer pixels and images than there are, as on large sets; the constants are made small for it."""
-    monkeypatch.setattr(settling, "PIXELS", 500)
-    monkeypatch.setattr(settling, "IMAGES", 2)
+    monkeypatch.setattr(tuning, "PIXELS", 500)
+    monkeypatch.setattr(tuning, "IMAGES", 2)
     predictor = Predictor.from_run(own)
     with opened() as paths:
-        first = settle(ValImages(own), predictor).temperature
+        first = fit_on_val(ValImages(own), predictor).temperature
     assert first.images == 2 and 490 <= first.pixels <= 500
     assert sum(str(path) in paths for path in files(own, "val")) == 4  # the third image is not even read
-    assert settle(ValImages(own), predictor).temperature == first
-    assert settle(ValImages(own), predictor, tune=True).temperature == first
+    assert fit_on_val(ValImages(own), predictor).temperature == first
+    assert fit_on_val(ValImages(own), predictor, tune=True).temperature == first
 
 
 def test_settled_once_and_read_ever_after(own):

@@ -1,6 +1,6 @@
 """What is settled on val and nowhere else: the temperature and the foreground threshold, in RUN/evaluation/settled.json.
 
-    settled_on_val(run, Predictor.from_run(run), tune=True).threshold.value
+    tuned_on_val(run, Predictor.from_run(run), tune=True).threshold.value
 
 Nothing here takes the name of a split, and `ValImages` holds no entry of any other, so test cannot have a say.
 """
@@ -20,14 +20,80 @@ import torch
 from maskwright.data.dataset import IGNORE
 from maskwright.data.record import read_split
 from maskwright.errors import DataError, must
-from maskwright.evaluation.calibration import COOLEST, WARMEST, Reliability, confidence, fit_temperature, likelihood_loss
-from maskwright.evaluation.foreground import GRID, BestThreshold, best_threshold, foreground_counts
+from maskwright.evaluation.calibration import (
+    COOLEST,
+    WARMEST,
+    Reliability,
+    confidence,
+    fit_temperature,
+    likelihood_loss,
+)
+from maskwright.evaluation.intervals import draw, num_units, percentile_interval
 from maskwright.models.wrapper import EVEN
 from maskwright.prediction.ledger import file_digest
 from maskwright.prediction.predictor import Predictor
 from maskwright.prediction.settled import FILE, fingerprint_of, read_settled
 from maskwright.prediction.threshold import Wish, foreground
 from maskwright.runs import Run
+
+STEPS = 256
+GRID = np.arange(1, STEPS) / STEPS  # the thresholds looked at
+
+
+@dataclass(frozen=True)
+class BestThreshold:
+    """The threshold with the highest IoU on val, and what it was chosen on.
+
+    `interval` is where it would lie with other images of the same kind, 95 % of the time; `curve` the IoU at each of `GRID`.
+    """
+
+    value: float
+    iou: float
+    iou_at_half: float
+    interval: tuple[float, float]
+    curve: tuple[float, ...]
+
+
+def foreground_counts(probability: torch.Tensor, truth: np.ndarray) -> np.ndarray:
+    """Pixels by truth and step of their foreground probability. H W float32, H W uint8 with IGNORE → 2 Q int64
+
+    >>> foreground_counts(torch.tensor([[0.0, 0.5, 1.0]]), np.array([[0, 1, 255]], np.uint8)).nonzero()
+    (array([0, 1]), array([  0, 128]))
+    """
+    step = (probability * STEPS).to(torch.int32).clamp_(0, STEPS - 1)
+    valid = truth != IGNORE
+    code = step.cpu().numpy()[valid] + STEPS * truth[valid].astype(np.int32)
+    return np.bincount(code, minlength=2 * STEPS).reshape(2, STEPS)
+
+
+def iou_curve(counts: np.ndarray) -> np.ndarray:
+    """IoU of the foreground at each threshold of the grid. … 2 Q → … Q-1; NaN where nothing is foreground or called so"""
+    above = np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]  # … 2 Q, pixels at least as probable
+    hits, false = above[..., 1, 1:].astype(float), above[..., 0, 1:].astype(float)
+    whole = above[..., 1, :1] + false
+    return np.divide(hits, whole, out=np.full(hits.shape, np.nan), where=whole > 0)
+
+
+def best_threshold(counts: np.ndarray, groups: Sequence[str | None], seed: int = 0) -> BestThreshold | None:
+    """The threshold with the highest IoU, of equals the nearest to a half; None where no pixel is foreground. N 2 Q"""
+    total = counts.sum(0)
+    if not total[1].any():
+        return None
+    curve = iou_curve(total)
+    place = int(_best(curve[None])[0])
+    draws = draw(groups, seed=seed)
+    pooled = (draws @ counts.reshape(len(counts), -1).astype(float)).reshape(-1, 2, STEPS)
+    seen = pooled[pooled[:, 1].any(1)]  # a resample without foreground has no best threshold
+    low, high = percentile_interval(GRID[_best(iou_curve(seen))], num_units(groups))
+    half = float(curve[STEPS // 2 - 1])
+    return BestThreshold(float(GRID[place]), float(curve[place]), half, (low, high), tuple(curve.tolist()))
+
+
+def _best(curves: np.ndarray) -> np.ndarray:
+    """The place of each curve's highest value, of equals the nearest to a half. R Q-1 → R"""
+    nearest = np.argsort(np.abs(GRID - 0.5), kind="stable")
+    return nearest[np.argmax(curves[:, nearest], axis=1)]
+
 
 SEED = 0
 IMAGES = 200  # val images the temperature is fitted on at most; the threshold takes them all
@@ -97,7 +163,7 @@ class Temperature:
 
 
 @dataclass(frozen=True)
-class Settled:
+class Tuned:
     """What val decided, with the evidence; `threshold` is None where it was not asked for."""
 
     temperature: Temperature
@@ -131,17 +197,17 @@ class Threshold:
         )
 
 
-def threshold_used(wish: Wish, settled: Settled | None, own: float = EVEN) -> Threshold:
+def threshold_used(wish: Wish, settled: Tuned | None, own: float = EVEN) -> Threshold:
     """The threshold of two classes that a wish comes to; `own` is the one the run was trained with."""
     if wish != "tuned":
         return Threshold(own if wish is None else wish)
-    assert settled is not None and settled.threshold is not None, "settled_on_val(tune=True) comes before"
+    assert settled is not None and settled.threshold is not None, "tuned_on_val(tune=True) comes before"
     return Threshold(settled.threshold.value, settled.threshold)
 
 
-def settled_on_val(
+def tuned_on_val(
     run: Run, predictor: Predictor, tune: bool = False, data: Path | None = None, progress: Progress | None = None
-) -> Settled:
+) -> Tuned:
     """What val says, read where these weights and val images were settled before, else settled now and kept.
 
     A threshold that is asked for must be had. A temperature is a remark on a score: where val's files can't be read,
@@ -152,23 +218,28 @@ def settled_on_val(
     if found and (found.threshold or not tune):
         return found
     try:
-        result = settle(val, predictor, tune, progress)
+        result = fit_on_val(val, predictor, tune, progress)
     except DataError as error:
         if tune:
             raise
-        return Settled(_no_temperature(f"val could not be read: {error}"), None)
+        return Tuned(_no_temperature(f"val could not be read: {error}"), None)
     run.write_json(FILE, _document(result, val, weights))
     return result
 
 
-def settle(val: ValImages, predictor: Predictor, tune: bool = False, progress: Progress | None = None) -> Settled:
+def fit_on_val(val: ValImages, predictor: Predictor, tune: bool = False, progress: Progress | None = None) -> Tuned:
     """Predict val's images once, fit the temperature and, if asked, find the threshold with the highest IoU."""
     if not val.entries:
         if tune:
             raise DataError(
-                must("--mask-threshold tuned", "tuned on val images", "a run without any", "Leave it out for the run's own.")
+                must(
+                    "--mask-threshold tuned",
+                    "tuned on val images",
+                    "a run without any",
+                    "Leave it out for the run's own.",
+                )
             )
-        return Settled(_no_temperature("the run has no val images"), None)
+        return Tuned(_no_temperature("the run has no val images"), None)
     sampler = _Sampler(val, predictor.classes.num_classes)
     places = list(range(len(val.entries))) if tune else sorted(sampler.places)
     counts: list[np.ndarray] = []
@@ -183,9 +254,14 @@ def settle(val: ValImages, predictor: Predictor, tune: bool = False, progress: P
     if tune and best is None:
         got = f"{len(places)} without any"
         raise DataError(
-            must("--mask-threshold tuned", "tuned on val masks that hold foreground", got, "Leave it out for the run's own.")
+            must(
+                "--mask-threshold tuned",
+                "tuned on val masks that hold foreground",
+                got,
+                "Leave it out for the run's own.",
+            )
         )
-    return Settled(sampler.fit(), best)
+    return Tuned(sampler.fit(), best)
 
 
 class _Sampler:
@@ -223,7 +299,9 @@ class _Sampler:
         value = fit_temperature(logits, truth)
         before, error = likelihood_loss(logits, truth), _error(logits, truth)
         reason = None if value else f"val is likeliest at none from {COOLEST:g} to {WARMEST:g}{_why(logits, truth)}"
-        after, error_after = (likelihood_loss(logits, truth, value), _error(logits, truth, value)) if value else (None, None)
+        after, error_after = (
+            (likelihood_loss(logits, truth, value), _error(logits, truth, value)) if value else (None, None)
+        )
         return Temperature(value, reason, len(self.places), len(truth), before, after, error, error_after)
 
 
@@ -243,7 +321,7 @@ def _error(logits: np.ndarray, truth: np.ndarray, temperature: float = 1.0) -> f
     return reliability.error
 
 
-def _document(settled: Settled, val: ValImages, weights: str) -> dict[str, Any]:
+def _document(settled: Tuned, val: ValImages, weights: str) -> dict[str, Any]:
     return {
         "on": "val",
         "fingerprint": val.fingerprint,
@@ -264,7 +342,7 @@ def _interval(best: BestThreshold) -> list[float] | None:
     return None if math.isnan(best.interval[0]) else list(best.interval)
 
 
-def _read(run: Run, val: ValImages, weights: str) -> Settled | None:
+def _read(run: Run, val: ValImages, weights: str) -> Tuned | None:
     """What settled.json says, or None where it is not there or is of other val images or weights."""
     document = read_settled(run, val.fingerprint, weights)
     if document is None:
@@ -274,4 +352,4 @@ def _read(run: Run, val: ValImages, weights: str) -> Settled | None:
         low, high = best["interval"] or (math.nan, math.nan)
         best = BestThreshold(best["value"], best["iou"], best["iou_at_half"], (low, high), tuple(best["curve"]))
     known = {field.name for field in dataclasses.fields(Temperature)}
-    return Settled(Temperature(**{key: value for key, value in document["temperature"].items() if key in known}), best)
+    return Tuned(Temperature(**{key: value for key, value in document["temperature"].items() if key in known}), best)

@@ -22,7 +22,7 @@ from maskwright.training.freeze import ALWAYS, frozen_until
 _MUCH = 5e-4  # of a rate that wants to be about 1e-4
 
 
-def settle_start(config: Config, model: Segmenter) -> tuple[Config, dict[str, str]]:
+def resolve_paths_and_pixels(config: Config, model: Segmenter) -> tuple[Config, dict[str, str]]:
     """The paths and normalisation a run keeps: a path that holds from any folder, and the pixels' mean and deviation."""
     changes: dict[str, Any] = {}
     reasons: dict[str, str] = {}
@@ -54,7 +54,11 @@ def rate_notes(config: Config) -> list[str]:
             return [
                 f"optim.lr is {rate:g} with mask2former, as in its paper: at the others' 0.002 it may make one map of all images"
             ]
-        return [f"optim.lr {rate:g} is much for mask2former, whose paper takes {MASK2FORMER_RATE:g}"] if rate >= _MUCH else []
+        return (
+            [f"optim.lr {rate:g} is much for mask2former, whose paper takes {MASK2FORMER_RATE:g}"]
+            if rate >= _MUCH
+            else []
+        )
     learned = model.weights != "none" and frozen_until(config.optim).get("encoder") != ALWAYS
     if not learned or rate * config.optim.encoder_share < _MUCH:
         return []
@@ -62,12 +66,12 @@ def rate_notes(config: Config) -> list[str]:
     return [f"optim.lr {rate:g} is much for a pretrained transformer, whose papers take 6e-5 to 1e-4: try {instead}"]
 
 
-def told_start(model: Segmenter) -> dict[str, Any]:
+def describe_initial_weights(model: Segmenter) -> dict[str, Any]:
     """The entry of environment.json; empty for a network from scratch."""
     return {"weights": asdict(model.loaded)} if model.loaded else {}
 
 
-def write_start(run: Run, model: Segmenter, config: Config) -> None:
+def save_initial_weights(run: Run, model: Segmenter, config: Config) -> None:
     """Keep the first weights where they came from somewhere; random ones follow from the seed."""
     if config.model.weights == "none":
         return
@@ -79,17 +83,19 @@ def write_start(run: Run, model: Segmenter, config: Config) -> None:
     run.write(f"checkpoints/{START}", write)
 
 
-def lay_start(run: Run, model: Segmenter, config: Config) -> None:
+def load_initial_weights(run: Run, model: Segmenter, config: Config) -> None:
     """Put the kept first weights into a network built without them."""
     path = run.checkpoints / START
     if path.is_file():
         load_weights(path, model)
     elif config.model.weights != "none":
         fix = "Train a new run."
-        raise RunError(f"`RUN` must hold its first weights until its first checkpoint; {run.root} has no {path.name}. {fix}")
+        raise RunError(
+            f"`RUN` must hold its first weights until its first checkpoint; {run.root} has no {path.name}. {fix}"
+        )
 
 
-def refuse_other_checkpoints(run: Run, model: Segmenter) -> int:
+def validate_checkpoints(run: Run, model: Segmenter) -> int:
     """Stop where a checkpoint in the run's folder is of another network than its configuration and data make.
 
     Gives the step that last.ckpt was written after.
@@ -108,6 +114,6 @@ def refuse_other_checkpoints(run: Run, model: Segmenter) -> int:
     return step
 
 
-def forget_start(run: Run) -> None:
+def delete_initial_weights(run: Run) -> None:
     """Remove the first weights of a finished run."""
     (run.checkpoints / START).unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from maskwright.config.files import load_config
 from maskwright.config.models import HfConfig, SmpConfig, UnetConfig
 from maskwright.models import build_model
 from maskwright.runs import Run
-from maskwright.training.start import rate_notes
+from maskwright.training.initial_weights import rate_notes
 from support import data, maskwright
 
 MIT = SmpConfig(encoder="mit_b0")

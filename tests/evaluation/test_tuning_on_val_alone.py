@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from settled import files, opened, tuned
 
-from maskwright.evaluation.settle import FILE, ValImages, settle, settled_on_val
+from maskwright.evaluation.tuning import FILE, ValImages, fit_on_val, tuned_on_val
 from maskwright.prediction import Predictor
 from support import maskwright, picture
 
@@ -56,7 +56,7 @@ def test_val_is_settled_though_test_is_spoilt(own, spoil):
 @pytest.mark.parametrize("split", ["test", "train"])
 def test_settling_opens_val_files_alone_and_is_over_before_the_split_is_opened(own, split):
     with opened() as paths:
-        settled_on_val(own, Predictor.from_run(own), tune=True)
+        tuned_on_val(own, Predictor.from_run(own), tune=True)
     read = set(paths)
     assert {str(path) for path in files(own, "val")} <= read
     assert not {str(path) for other in ("test", "train") for path in files(own, other)} & read
@@ -72,7 +72,7 @@ def test_settling_opens_val_files_alone_and_is_over_before_the_split_is_opened(o
 def test_no_way_in_for_another_split(own):
     """`settle` names no split; `ValImages` holds val's entries alone, whatever it is asked."""
     names = {"split", "splits", "test", "entries", "images", "masks"}
-    for function in (settle, settled_on_val, ValImages.__init__, ValImages.read):
+    for function in (fit_on_val, tuned_on_val, ValImages.__init__, ValImages.read):
         assert not names & set(inspect.signature(function).parameters), function
     val = ValImages(own)
     held = json.dumps([vars(val)[name] for name in vars(val)], default=str)

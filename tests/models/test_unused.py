@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from maskwright.models.idle import Idle, Passing, find_idle, take_out
+from maskwright.models.unused import Passing, Unused, find_unused, prune_unused
 
 
 class Half(nn.Module):
@@ -39,7 +39,7 @@ def image() -> torch.Tensor:
 
 
 def take_out_idle(net: nn.Module) -> tuple[str, ...]:
-    return take_out(net, find_idle(net, image()))
+    return prune_unused(net, find_unused(net, image()))
 
 
 def made(kind: type[Half]) -> Half:
@@ -61,7 +61,7 @@ def test_what_is_never_used_goes_and_the_answer_stays() -> None:
 
 def test_finding_changes_nothing() -> None:
     net, whole = made(Half), made(Half)
-    assert find_idle(net, image()) == Idle(modules=("deeper", "thrown"), parameters=("both.idle",))
+    assert find_unused(net, image()) == Unused(modules=("deeper", "thrown"), parameters=("both.idle",))
     assert list(net.state_dict()) == list(whole.state_dict()) and all(parameter.requires_grad for parameter in net.parameters())
 
 

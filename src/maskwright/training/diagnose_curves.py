@@ -1,0 +1,425 @@
+"""The rules of a diagnosis that read curves: pure functions from evidence to what it shows, in words with the next thing to try.
+
+Each threshold stands here with the reason for it. tests/training/test_diagnose.py draws the curve each rule is for, and one near
+it that must not be taken for it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from maskwright.config.base import MONITORS, higher_is_better
+from maskwright.errors import counted, listed
+from maskwright.training.diagnose_evidence import (
+    LOSSES,
+    VERY_FEW_IMAGES,
+    Diagnosis,
+    Evidence,
+    Severity,
+    format_iou,
+    format_loss,
+    format_percent,
+    train_longer,
+    wrong_though_sure,
+)
+from maskwright.training.diagnose_trend import Trend, end_of, smooth, swing, trend, usual
+
+_STRONGER = {"none": "standard", "light": "standard", "standard": "heavy"}
+_OWN, _PRETRAINED = ("unet", "resnet34_unet"), ["a pretrained encoder, --model unet/resnet34"]
+LOSS_RISE = 0.05  # of the lowest validation loss: less is no rise a person would see
+RISE_OF_FALL = 0.02  # of all the loss has fallen: a loss that is nearly nothing may double and mean nothing
+OUT_OF_NOISE = 4.0  # times the scatter of the curve
+IOU_FALL = 0.02  # of the validation IoU, from its best to the end
+MANY_EPOCHS, MANY_AFTER = 8, 5  # from which on, and after the lowest loss, a small rise can be told from noise
+FEW_EPOCHS, FEW_AFTER = 6, 3  # from which on a steep one can
+STEEP_RISE = 0.25  # of the lowest validation loss
+GAP, WIDE_GAP = 0.10, 0.20  # of training over validation IoU
+LOW_IOU, VERY_LOW_IOU = 0.6, 0.4  # even on the images it learns from
+STEEP = 0.35  # share of the fall left for the second half of all the rate was spent; a straight line leaves 0.5
+LEARNED_IOU = 0.75  # beyond, a loss that falls slowly is what is left to gain
+EVEN = 0.05  # scatter about that fall, as a share of it
+SPIKE = 0.25  # of all the loss has fallen: an upward jump of so much
+ROUGH = 0.08  # sawing of the training loss from epoch to epoch, as a share of its fall
+LATE = 0.6  # share of the fall that came when the rate was below a third of its highest
+GAIN, WIDE_GAIN = 0.01, 0.05  # of validation IoU over the last quarter of the epochs
+LOSS_GAIN = 0.03  # the same of the validation loss, as a share of it
+
+
+def diverged(evidence: Evidence) -> Diagnosis | None:
+    """The loss stopped being a number, or ended above where it began."""
+    losses = evidence.train_loss
+    if evidence.failure and "finite" in evidence.failure:
+        rate, clip = evidence.highest_rate, evidence.settings.clip
+        known = math.isfinite(rate)
+        advice = (
+            f"Lower the learning rate with --lr {rate / 10:.2g}" if known else "Let a range test choose with --lr auto"
+        )
+        advice += "" if clip is not None else ", clip gradients with --optim.clip 1"
+        return Diagnosis(
+            "lr-high", "warning", "Training diverged: the loss stopped being a number",
+            f"{evidence.failure} {counted(evidence.num_epochs, 'epoch')} had been completed by then.",
+            f"{advice}, or look first at the images that are named, if it is the same ones each time.",
+            {"how": "not finite", "epochs": evidence.num_epochs, "reason": evidence.failure, "lr": rate, "clip": clip},
+        )  # fmt: skip
+    same_size = losses[: evidence.num_small] if evidence.num_small >= 4 else losses[evidence.start :]
+    if len(same_size) < 4 or not np.isfinite(same_size).all() or same_size[0] <= 0:
+        return None
+    ends = float(np.median(same_size[-3:]))
+    if ends > 1.25 * same_size[0]:
+        began = float(same_size[0])
+        told = f"The training loss ended at {format_loss(ends)}, above its first epoch's {format_loss(began)}."
+        return _rate_too_high(evidence, "warning", "rose", told, {"from": began, "to": ends})
+    return None
+
+
+def _rate_too_high(evidence: Evidence, severity: Severity, how: str, told: str, figures: dict[str, Any]) -> Diagnosis:
+    rate, clip = evidence.highest_rate, evidence.settings.clip
+    lower = f"--lr {rate / 3:.2g} (it was {rate:.2g})" if math.isfinite(rate) else "a lower --lr"
+    clipped = ", clip gradients with --optim.clip 1," if clip is None else ""
+    advice = f"Try {lower}{clipped} or let a learning-rate range test choose with --lr auto."
+    figures = {"how": how, **figures, "lr": rate, "clip": clip}
+    return Diagnosis("lr-high", severity, "The learning rate seems too high", told, advice, figures)
+
+
+def rough(evidence: Evidence) -> Diagnosis | None:
+    """The training loss leaps or saws from epoch to epoch while the rate is high."""
+    found = [_roughness(evidence.train_loss[part], evidence.lr[part]) for part in _parts(evidence)]
+    spikes = max((one[0] for one in found), default=0)
+    saws = max((one[1] for one in found), default=0.0)
+    if spikes < 2 and saws <= ROUGH:
+        return None
+    told = f"The training loss swings from epoch to epoch by {format_percent(saws)} of its whole fall."
+    if spikes >= 2:
+        told = f"The training loss leapt up {spikes} times, each by more than a quarter of its whole fall."
+    return _rate_too_high(
+        evidence, "warning", "spikes" if spikes >= 2 else "saws", told, {"spikes": spikes, "swing": saws}
+    )
+
+
+def _parts(evidence: Evidence) -> list[slice]:
+    """Epochs of one input size, six at least, without the first two, in which any loss plunges."""
+    edges = ((0, evidence.num_small), (evidence.num_small, evidence.num_epochs))
+    return [slice(low + 2, high) for low, high in edges if high - low >= 8]
+
+
+def _roughness(losses: np.ndarray, rates: np.ndarray) -> tuple[int, float]:
+    """Number of upward leaps, and swing as a share of the fall, over epochs with a third of the highest rate and more."""
+    if not np.isfinite(losses).all() or not np.isfinite(rates).all():
+        return 0, 0.0
+    high = rates >= rates.max() / 3
+    line = smooth(losses, 2)
+    fall = float(line.max() - line.min())
+    # a loss that hardly falls makes any noise look large; what it stands at is then the measure
+    scale = max(fall, 0.2 * float(np.median(np.abs(losses))))
+    if scale <= 0 or high.sum() < 5:
+        return 0, 0.0
+    up = np.diff(losses, prepend=losses[:1]) > SPIKE * scale / 2  # a steep fall leaves its median behind without a leap
+    leaps = up & (losses - line > SPIKE * scale) & (losses - line > 6 * usual(losses - line)) & high
+    return int(leaps.sum()), _sawing(losses[high]) / scale
+
+
+def _sawing(losses: np.ndarray) -> float:
+    """The usual tooth: how far the loss goes back on the step before; a curve that bends has none."""
+    steps = np.diff(losses)
+    teeth = np.minimum(np.abs(steps[1:]), np.abs(steps[:-1])) * (steps[1:] * steps[:-1] < 0)
+    return float(teeth.mean())
+
+
+def late(evidence: Evidence) -> Diagnosis | None:
+    """The network learned only once the rate had come down."""
+    losses, rates = evidence.train_loss, evidence.lr
+    part = slice(0, evidence.num_small) if evidence.num_small > evidence.num_epochs / 2 else slice(evidence.start, None)
+    losses, rates = losses[part], rates[part]
+    if len(losses) < 10 or not (np.isfinite(losses).all() and np.isfinite(rates).all()):
+        return None
+    line = smooth(losses, 1)
+    turned = int(np.argmax(rates)) + int(np.argmax(rates[int(np.argmax(rates)) :] < rates.max() / 3))
+    fall = float(line[0] - line[-1])
+    if rates[turned] >= rates.max() / 3 or turned < 4 or fall < 0.1 * abs(float(line[0])):
+        return None  # the rate never came down, or little was learned at all
+    share = float(line[turned] - line[-1]) / fall
+    told = (
+        f"{format_percent(share)} of the fall in training loss came only after the schedule had lowered the learning rate to a "
+        "third of its peak; little was learned before."
+    )
+    return _rate_too_high(evidence, "note", "late", told, {"share": share}) if share > LATE else None
+
+
+def lr_low(evidence: Evidence) -> Diagnosis | None:
+    """The loss still falls by the same amount for the same rate spent, and evenly, and little was learned so far."""
+    part = slice(0, evidence.num_small) if evidence.num_small > evidence.num_epochs / 2 else slice(evidence.start, None)
+    rates = evidence.lr[part]
+    if len(rates) < 8 or not np.isfinite(rates).all() or rates.sum() <= 0 or end_of(evidence.val_iou) > LEARNED_IOU:
+        return None
+    # validation is not augmented: its loss shows an even fall where that of training is hidden by what inputs differ
+    for name in ("train", "val"):
+        losses = (evidence.train_loss if name == "train" else evidence.val_loss)[part]
+        found = _even_fall(losses, np.cumsum(rates) / rates.sum()) if np.isfinite(losses).all() else None
+        if found:
+            return _rate_too_low(evidence, name, found)
+    return None
+
+
+def _rate_too_low(evidence: Evidence, split: str, found: dict[str, float]) -> Diagnosis:
+    rate = evidence.highest_rate
+    higher = f"--lr {5 * rate:.2g} (it was {rate:.2g})" if math.isfinite(rate) else "a higher --lr"
+    return Diagnosis(
+        "lr-low", "warning", "The learning rate seems too low",
+        f"The {LOSSES[split]} loss fell in nearly a straight line, from {format_loss(found['from'])} to "
+        f"{format_loss(found['to'])}, and was still falling when training ended: counting each epoch by its learning rate, "
+        f"{format_percent(found['share'])} of the fall came in the second half. With a high enough rate most of the fall comes "
+        "early.",
+        f"Try {higher}, or let a learning-rate range test choose with --lr auto.",
+        {"of": split, **found, "lr": rate, "clip": evidence.settings.clip},
+    )  # fmt: skip
+
+
+def _even_fall(losses: np.ndarray, spent: np.ndarray) -> dict[str, float] | None:
+    """Where a loss fell from and to, and the share of the fall in the second half; None where it did otherwise than evenly."""
+    curve = np.polynomial.Polynomial.fit(spent, losses, 2)
+    first, middle, last = (float(curve(place)) for place in (spent[0], (spent[0] + 1) / 2, 1.0))
+    fall = first - last
+    scatter = float(np.sqrt(np.mean((losses - curve(spent)) ** 2)))
+    if fall <= 0.002 * abs(first) or scatter > EVEN * fall:
+        return None
+    share = (middle - last) / fall
+    # below, most of what there is to learn was learned
+    return {"from": first, "to": last, "share": share} if share >= STEEP and last >= 0.3 * first else None
+
+
+def overfitting(evidence: Evidence) -> Diagnosis | None:
+    """The validation loss rises while the training loss does not, or training images score far above validation images."""
+    rise, gap = _rise(evidence), evidence.gap()
+    if rise and (rise["iou_fall"] >= IOU_FALL or gap >= GAP):
+        return _overfitting_from(evidence, rise, gap)
+    if math.isnan(gap) or gap < GAP or end_of(evidence.train_iou) < LOW_IOU:
+        return None
+    by_chance = evidence.val_interval[1] >= end_of(evidence.val_iou) + gap
+    grave = gap >= WIDE_GAP and not by_chance and evidence.num_val >= VERY_FEW_IMAGES
+    train = end_of(evidence.train_iou[evidence.start :])
+    val = train - gap
+    if evidence.are_both_evaluated:
+        train, val = evidence.evaluated_iou("train"), evidence.evaluated_iou("val")
+    on_val = f"{format_iou(val)} on validation images, {format_iou(gap)} less"
+    told = f"The IoU is {format_iou(train)} on training images and {on_val}."
+    if by_chance:
+        few = counted(evidence.num_val, "validation image")
+        told += f" With {few} that may be chance: the difference lies inside the 95 % interval."
+    return Diagnosis(
+        "overfitting", "warning" if grave else "note", "The network fits its training images better than new ones", told,
+        _more_regular(evidence, early=False), {"gap": gap, "train_iou": train, "val_iou": val, "by_chance": by_chance},
+    )  # fmt: skip
+
+
+def _overfitting_from(evidence: Evidence, rise: dict[str, Any], gap: float) -> Diagnosis:
+    """Overfitting that a rise of the validation loss shows."""
+    fall = rise["iou_fall"]
+    grave = fall >= IOU_FALL or (not math.isnan(gap) and gap >= WIDE_GAP) or rise["rise"] >= 0.5
+    slopes = f"{rise['slope']:+.2g}, 95 % interval {rise['slope_low']:+.2g} to {rise['slope_high']:+.2g}"
+    told = f"{_how_it_rose(rise, f' ({slopes} an epoch), ')}."
+    told += (
+        f" The validation IoU ended {format_iou(fall)} below its best."
+        if fall >= 0.005
+        else " The validation IoU held."
+    )
+    if not math.isnan(gap) and gap > 0.02:
+        told += f" At the end the IoU is {format_iou(gap)} higher on training than on validation images."
+    return Diagnosis(
+        "overfitting", "warning" if grave else "note", f"Overfitting from epoch {rise['from_epoch']} on",
+        f"{told} The weights kept are those of epoch {rise['best_epoch']}.",
+        _more_regular(evidence, early=True), {**rise, "gap": gap},
+    )  # fmt: skip
+
+
+def overconfident(evidence: Evidence) -> Diagnosis | None:
+    """The validation loss rises while the IoU holds: the labels stay as right, but what is wrong is believed more firmly."""
+    rise = _rise(evidence)
+    if not rise or rise["iou_fall"] >= IOU_FALL:
+        return None
+    told = (
+        f"{_how_it_rose(rise, ', ')} and the validation IoU held ({format_iou(rise['iou_best'])} at its best, "
+        f"{format_iou(rise['iou_ends'])} at the end): the predicted labels stay as good, but the network grows ever surer of its "
+        f"wrong pixels.{wrong_though_sure(evidence)}"
+    )
+    kept = "keep the epoch of the lowest loss with --train.monitor val_loss, or "
+    if evidence.settings.monitor == "val_loss":
+        kept = f"the weights kept are those of the lowest loss (epoch {rise['best_epoch']}); "
+    advice = (
+        f"The labels can be used. Where probabilities matter, {kept}see under calibration in maskwright evaluate {evidence.run} "
+        f"how far they can be trusted. {_more_regular(evidence, early=True)}"
+    )
+    return Diagnosis(
+        "overconfident", "note", f"Overconfident from epoch {rise['from_epoch']} on: the loss rises while the IoU holds",
+        told, advice, {**rise, "sure_and_wrong": evidence.sure_and_wrong},
+    )  # fmt: skip
+
+
+def _how_it_rose(rise: dict[str, Any], between: str) -> str:
+    return (
+        f"From epoch {rise['from_epoch']} on the validation loss rose by {format_percent(rise['rise'])}, from "
+        f"{format_loss(rise['lowest'])} to {format_loss(rise['ends'])}{between}while the training loss went from "
+        f"{format_loss(rise['train_from'])} to {format_loss(rise['train_to'])}"
+    )
+
+
+def _more_regular(evidence: Evidence, early: bool) -> str:
+    settings, ways = evidence.settings, []
+    if settings.augment in _STRONGER:
+        ways.append(f"--augment {_STRONGER[settings.augment]} (it was {settings.augment})")
+    ways += _PRETRAINED if settings.model in _OWN else []
+    if settings.weight_decay < 0.05:
+        ways.append(f"--weight-decay 0.05 (it was {settings.weight_decay:g})")
+    if early and settings.patience is None:
+        ways.append(f"--train.early_stop {max(5, evidence.num_epochs // 10)} to save the time")
+    now = "there is 1" if evidence.num_train == 1 else f"there are {evidence.num_train:,}"
+    return f"More training images help most ({now}); otherwise try {listed(ways, 'or')}."
+
+
+def _rise(evidence: Evidence) -> dict[str, Any] | None:
+    """How the validation loss rises after its lowest, where it does beyond doubt."""
+    start = evidence.start
+    val, train, scores = (column[start:] for column in (evidence.val_loss, evidence.train_loss, evidence.val_iou))
+    if len(val) < FEW_EPOCHS or not np.isfinite(val).all():
+        return None
+    line = smooth(val, max(1, len(val) // 20))
+    lowest = int(line.argmin())
+    level, ends = float(line[lowest]), end_of(val)
+    fall = float(line[: lowest + 1].max() - level)
+    rise = ends - level
+    slope = _slope_of_rise(val, lowest, rise, level)
+    if slope is None or rise < RISE_OF_FALL * fall or trend(train[lowest:]).rises:
+        return None
+    best = smooth(scores, 1)
+    return {
+        "from_epoch": start + lowest + 1, "lowest": level, "ends": ends, "rise": rise / abs(level) if level else math.inf,
+        "slope": slope.slope, "slope_low": slope.low, "slope_high": slope.high, "epochs_after": len(val) - lowest - 1,
+        "iou_fall": max(0.0, float(np.nanmax(best)) - end_of(scores)), "iou_best": float(np.nanmax(best)),
+        "iou_ends": end_of(scores),
+        "train_from": float(train[lowest]), "train_to": end_of(train), "best_epoch": (evidence.best or 0) + 1,
+    }  # fmt: skip
+
+
+def _slope_of_rise(val: np.ndarray, lowest: int, rise: float, level: float) -> Trend | None:
+    """The trend of a rise that stands out from the noise: over many epochs a small one may, over few a steep one."""
+    after = val[lowest + 1 :]  # the lowest itself was chosen for being low
+    if len(val) >= MANY_EPOCHS and len(after) >= MANY_AFTER:
+        slope = trend(after)
+        # noise that is like its neighbours makes trends of its own
+        noise = max(trend(val[len(val) // 2 :]).scatter, slope.scatter)
+        if slope.rises and rise >= max(LOSS_RISE * abs(level), OUT_OF_NOISE * noise):
+            return slope
+    if len(after) < FEW_AFTER:
+        return None
+    noise = swing(val[max(0, lowest - 2) :])  # few epochs cannot show that a bend is no noise
+    if rise < max(STEEP_RISE * abs(level), OUT_OF_NOISE * noise):
+        return None
+    return next((slope for slope in (trend(after), trend(val[lowest:])) if slope.rises), None)
+
+
+def underfitting(evidence: Evidence) -> Diagnosis | None:
+    """Even the images it learns from are predicted badly, and the loss has stopped falling."""
+    start = evidence.start
+    if evidence.num_epochs - start < 5:
+        return None
+    train, val = end_of(evidence.train_iou[start:]), end_of(evidence.val_iou[start:])
+    reached = max(train, val)
+    if "train" in evidence.counts:
+        train = reached = evidence.evaluated_iou("train")
+    last = evidence.train_loss[start:][-max(5, (evidence.num_epochs - start) // 3) :]
+    if not reached < LOW_IOU or not np.isfinite(last).all():
+        return None
+    still = (
+        -trend(last).slope * len(last) / max(1e-9, abs(float(last.mean())))
+    )  # share of the loss gained over the last third
+    if still > 0.1:
+        return None  # it goes on learning
+    settings = evidence.settings
+    ways = [train_longer(evidence)]
+    ways += [f"a wider network, --model.width {2 * settings.width}"] if settings.width else []
+    ways += _PRETRAINED if settings.model in _OWN else []
+    ways += ["--augment standard"] if settings.augment == "heavy" else []
+    return Diagnosis(
+        "underfitting", "warning" if reached < VERY_LOW_IOU else "note", "Underfitting: too little is learned",
+        f"At the end even the training images reach only {format_iou(train)} IoU (validation {format_iou(val)}), and over the "
+        f"last third of the epochs the training loss fell by only {format_percent(max(0.0, still))}.",
+        f"Check the masks with {evidence.check}; then try {listed(ways, 'or')}.",
+        {"train_iou": train, "val_iou": val, "still": still},
+    )  # fmt: skip
+
+
+def not_converged(evidence: Evidence) -> Diagnosis | None:
+    """Validation was still getting better when training ended."""
+    num, best = evidence.num_epochs, evidence.best
+    if best is None or num < 4 or best < num - max(2, num // 10) or not evidence.is_finished:
+        return None
+    is_score = higher_is_better(evidence.settings.monitor)
+    scores = evidence.monitored[evidence.start :]
+    last = scores[-max(4, len(scores) // 4) :]
+    slope = trend(last)
+    gained, sure = slope.slope * (len(last) - 1), slope.low * (len(last) - 1)
+    least = GAIN if is_score else LOSS_GAIN * abs(end_of(scores))
+    # four epochs are looked at even where a quarter is fewer
+    a_quarter = slope.slope * min(len(last) - 1, len(scores) / 4)
+    beyond_doubt = sure > least / 3 or (sure > 0 and gained > WIDE_GAIN)
+    if not (
+        beyond_doubt
+        and a_quarter > least
+        and gained > OUT_OF_NOISE * trend(scores[-max(6, len(scores) // 2) :]).scatter
+    ):
+        return None
+    grave = gained > (WIDE_GAIN if is_score else 5 * least)
+    settings, high = evidence.settings, slope.high * (len(last) - 1)
+    amount, low_end, high_end = ((format_iou if is_score else format_loss)(value) for value in (gained, sure, high))
+    advice = f"Train longer: {train_longer(evidence)}."
+    if settings.epochs and num < settings.epochs and settings.patience:
+        advice = f"Be more patient: --train.early_stop {2 * settings.patience}."
+    return Diagnosis(
+        "not-converged", "warning" if grave else "note", "Training ended before it had converged",
+        f"Over the last {len(last)} epochs the validation {MONITORS[settings.monitor]} {'rose' if is_score else 'fell'} by "
+        f"{amount} (95 % interval {low_end} to {high_end}), and the best epoch was {best + 1} of {num}.",
+        advice, {"gained": gained, "low": sure, "high": high, "over": len(last), "epochs": num, "best_epoch": best + 1},
+    )  # fmt: skip
+
+
+def too_few_epochs(evidence: Evidence) -> Diagnosis | None:
+    """Too short a history to read."""
+    num, budget = evidence.num_epochs, evidence.settings.budget
+    if num >= 4 or not evidence.is_finished:
+        return None
+    few = counted(num, "validation" if budget else "epoch")
+    return Diagnosis(
+        "few-epochs", "note", f"Too few {'validations' if budget else 'epochs'} to say how training went",
+        f"{few} {'is' if num == 1 else 'are'} too few to judge the curves.",
+        f"Train longer, for example {train_longer(evidence, 30)}.", {"epochs": num, "budget": budget},
+    )  # fmt: skip
+
+
+def unfinished(evidence: Evidence) -> Diagnosis | None:
+    """Training has not come to its end."""
+    if evidence.is_finished:
+        return None
+    planned = f" of {evidence.settings.epochs}" if evidence.settings.epochs else ""
+    why = f" It stopped because {evidence.failure}" if evidence.failure else ""
+    return Diagnosis(
+        "unfinished", "note", "Training is not finished",
+        f"{counted(evidence.num_epochs, 'epoch')}{planned} recorded, and no weights were written.{why}",
+        f"Go on where it stopped with maskwright train --resume {evidence.run}.",
+        {"epochs": evidence.num_epochs, "planned": evidence.settings.epochs, "reason": evidence.failure},
+    )  # fmt: skip
+
+
+def healthy(evidence: Evidence) -> Diagnosis:
+    """That nothing else was found."""
+    best, gap = evidence.best, evidence.gap()
+    number, score = (None, math.nan) if best is None else (best + 1, float(evidence.val_iou[best]))
+    told = f"Best epoch {number} of {evidence.num_epochs} with validation IoU {format_iou(score)}."
+    if gap > 0.005:
+        told += f" The IoU is {format_iou(gap)} higher on training than on validation images."
+    elif math.isfinite(gap):
+        told += " The IoU on validation images keeps up with that on training images."
+    advice = "Evaluate it on the test images; more epochs, a larger --size or another --model may still bring more."
+    figures = {"best_epoch": number, "epochs": evidence.num_epochs, "gap": gap, "val_iou": score}
+    return Diagnosis("healthy", "fine", "The curves show nothing wrong", told, advice, figures)
