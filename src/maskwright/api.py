@@ -21,7 +21,7 @@ from maskwright.config.flags import SHORT
 from maskwright.custom import is_source
 from maskwright.errors import UsageError, closest, counted, must
 from maskwright.folders import out_folder
-from maskwright.runs import PREDICTS, Run, ShownInNotebook, default_out
+from maskwright.runs import PREDICTS, Run, ShownInNotebook, default_out, is_cross_validation
 from maskwright.terminal import stderr
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def cross_validate(
     from maskwright.training.summary import tell_plan
 
     console = stderr() if progress else None
-    if out is not None and folded.is_cross_validation(out):
+    if out is not None and is_cross_validation(out):
         return folded.resume(out, console, next((Path(place) for _, place, _ in _data_root(data, out)), None))
     overrides = [*_data_root(data, out), *_overrides(keys), ("data.split.folds", folds, "folds")]
     asked = load_config(config, overrides)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import hashlib
 import itertools
 import json
 import math
@@ -94,6 +95,12 @@ def _is_alive(process: int) -> bool:
     except (OSError, OverflowError):
         pass
     return True
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, which need not fit into memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str, safe: str = UNHARMED) -> Path:

@@ -203,7 +203,7 @@ def of_other_kind(root: Path) -> str:
         cells = _within(root / "cells", "config.yaml")
         one = f", or name one of its runs, such as {cells[0]}" if cells else ""
         return f"is a comparison. To see or go on with it: maskwright compare {as_typed(root)}{one}"
-    if (root / FOLDS).is_file():
+    if is_cross_validation(root):
         runs = _within(root, "config.yaml")
         one = f" Name one of its runs, such as {runs[0]}, or go" if runs else " Go"
         return f"is a cross-validation.{one} on with it: maskwright train --resume {as_typed(root)}"
@@ -219,10 +219,17 @@ def of_other_kind(root: Path) -> str:
     return ""
 
 
-def folds_of(root: str | Path) -> list[str]:
-    """The finished runs in a cross-validation's folder; none elsewhere."""
-    weights = sorted(Path(root).glob("fold-*/model.safetensors")) if (Path(root) / FOLDS).is_file() else []
-    return [str(path.parent) for path in weights]
+def is_cross_validation(root: str | Path) -> bool:
+    """Whether a folder was made by `cross_validate`."""
+    return (Path(root) / FOLDS).is_file()
+
+
+def folds_of(root: str | Path) -> tuple[list[str], int]:
+    """The finished runs in a cross-validation's folder, and how many folds it is of."""
+    from maskwright.config.files import load_config
+
+    weights = sorted(Path(root).glob("fold-*/model.safetensors"))
+    return [str(path.parent) for path in weights], load_config(Path(root) / FOLDS).data.split.folds or 0
 
 
 def _within(root: Path, held: str) -> list[Path]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import maskwright as mw
-from maskwright.evaluation.tuning import FILE, tuned_on_val
+from maskwright.evaluation.tuning import tuned_on_val
 from maskwright.prediction import Predictor
+from maskwright.prediction.predictor import SETTLED
 from support import opened
 
 __all__ = ["files", "opened", "tuned", "without"]
@@ -20,7 +21,7 @@ def files(run: mw.TrainedRun, split: str) -> list[Path]:
 def tuned(run: mw.TrainedRun) -> dict:
     """settled.json after tuning."""
     tuned_on_val(run, Predictor.from_run(run), tune=True)
-    return run.read_json(FILE)
+    return run.read_json(SETTLED)
 
 
 def without(document: dict, *keys: str) -> dict:

@@ -82,6 +82,21 @@ def test_the_folds_predict_together(folded, tmp_path):
     assert len({str(mw.load_run(run).config.data.model_dump(include={"view", "size", "scale", "tiles"})) for run in runs}) == 1
 
 
+def test_folds_that_are_not_finished_are_told(folded, tmp_path):
+    """Two of three networks are another ensemble, and nobody would know."""
+    root = shutil.copytree(folded, tmp_path / "cv")
+    image = next((data() / "images").iterdir())
+    assert "folds" not in maskwright("predict", root, image, "--out", tmp_path / "all").err
+    (root / "fold-1" / "model.safetensors").unlink()
+    some = maskwright("predict", root, image, "--out", tmp_path / "some")
+    assert some.code == 0 and f"2 of 3 folds of {root} are finished" in some.err
+    assert f"maskwright train --resume {root}" in some.err
+    for fold in range(3):
+        (root / f"fold-{fold}" / "model.safetensors").unlink(missing_ok=True)
+    none = maskwright("predict", root, image, "--out", tmp_path / "none")
+    assert none.code == 2 and "is a cross-validation" in none.sentence
+
+
 def test_from_python_and_again_into_the_same_folder(folded, tmp_path):
     root = shutil.copytree(folded, tmp_path / "cv")
     result = mw.cross_validate(out=root, progress=False)

@@ -14,7 +14,6 @@ from settled import files, opened, tuned
 import maskwright as mw
 from maskwright.errors import RunError
 from maskwright.prediction import Predictor
-from maskwright.prediction.threshold import foreground
 from support import TINY, maskwright
 
 pytestmark = pytest.mark.xdist_group("settle")
@@ -61,7 +60,7 @@ def test_predict_uses_the_threshold_tuned_before(own, tmp_path):
     assert outcome.code == 0, outcome.err
     prediction = own.predict(image, threshold="tuned")
     logits = Predictor.from_run(own).logits(np.array(Image.open(image).convert("RGB")))
-    assert (prediction.labels == (foreground(logits) >= best).numpy()).all()
+    assert (prediction.labels == (logits.softmax(dim=1)[0, 1] > best).numpy()).all()
     assert (np.asarray(Image.open(tmp_path / "out" / f"{image.stem}.png")) == prediction.labels).all()
     assert own.predict(image, threshold="fixed").shares == own.predict(image).shares
 

@@ -15,8 +15,9 @@ from maskwright import runtime
 from maskwright.errors import DataError
 from maskwright.evaluation import tuning
 from maskwright.evaluation.calibration import BINS, fit_temperature
-from maskwright.evaluation.tuning import FILE, STEPS, ValImages, fit_on_val
+from maskwright.evaluation.tuning import STEPS, ValImages, fit_on_val
 from maskwright.prediction import Predictor
+from maskwright.prediction.predictor import SETTLED
 from support import TINY, disc_data, discs, maskwright, picture
 
 runtime.ensure_torchvision()  # torchmetrics imports it
@@ -39,7 +40,7 @@ def test_the_tuned_threshold_has_the_iou_it_promised_on_val(own):
 
 def test_evaluate_tuned_scores_and_tells_it(own):
     told = maskwright("evaluate", own.root, "--mask-threshold", "tuned", "--json").json
-    best = own.read_json(FILE)["threshold"]
+    best = own.read_json(SETTLED)["threshold"]
     assert told["threshold"] == {
         "value": best["value"], "how": "tuned", "on": "val", "val_iou": best["iou"],
         "val_iou_at_half": best["iou_at_half"], "interval": best["interval"],
@@ -72,7 +73,7 @@ def test_the_calibration_error_is_torchmetrics_and_the_temperature_that_of_val(o
         theirs = multiclass_calibration_error((flat["test"][0] / at).softmax(1), flat["test"][1], 2, n_bins=BINS, norm="l1")
         assert told[key] == pytest.approx(float(theirs), abs=1e-4)
     assert sum(each["pixels"] for each in told["bins"]) == len(flat["test"][1])
-    evidence = own.read_json(FILE)["temperature"]
+    evidence = own.read_json(SETTLED)["temperature"]
     assert evidence["pixels"] == len(flat["val"][1]) and evidence["images"] == 3
     reference = torch.nn.functional.cross_entropy(flat["val"][0].double() / temperature, flat["val"][1])
     assert evidence["loss_after"] == pytest.approx(float(reference), abs=1e-6) and evidence["loss_after"] <= evidence["loss"]
@@ -95,13 +96,13 @@ def test_settled_once_and_read_ever_after(own):
     with opened() as paths:
         own.evaluate()
     assert {str(path) for path in files(own, "val")} <= set(paths)
-    before = (own.root / FILE).read_bytes()
+    before = (own.root / SETTLED).read_bytes()
     with opened() as paths:
         own.evaluate()
     assert not {str(path) for path in files(own, "val")} & set(paths)
-    assert (own.root / FILE).read_bytes() == before
+    assert (own.root / SETTLED).read_bytes() == before
     own.evaluate(threshold="tuned")
-    first, then = json.loads(before), own.read_json(FILE)
+    first, then = json.loads(before), own.read_json(SETTLED)
     assert first["threshold"] is None and then["threshold"]["value"] > 0
     assert without(first, "threshold") == without(then, "threshold")
 
@@ -158,7 +159,7 @@ def test_a_val_file_that_is_gone_costs_the_temperature_but_not_the_scores(own):
     told = own.evaluate().to_json()
     assert told["calibration"]["temperature"] is None and told["metrics"]["iou"] is not None
     assert "val could not be read" in told["calibration"]["reason"] and "it is missing" in told["calibration"]["reason"]
-    assert not (own.root / FILE).exists()
+    assert not (own.root / SETTLED).exists()
     with pytest.raises(DataError, match="it is missing"):
         own.evaluate(threshold="tuned")
 
@@ -172,8 +173,8 @@ def test_a_changed_val_mask_settles_nothing(own):
 
 def test_data_that_has_moved_is_settled_where_it_is_now(own, tmp_path):
     expected = tuned(own)
-    (own.root / FILE).unlink()
+    (own.root / SETTLED).unlink()
     (tmp_path / "data").rename(tmp_path / "elsewhere")
     outcome = maskwright("evaluate", own.root, "--mask-threshold", "tuned", "--data", tmp_path / "elsewhere")
     assert outcome.code == 0, outcome.err
-    assert own.read_json(FILE) == expected
+    assert own.read_json(SETTLED) == expected

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from settled import files, opened, tuned
 
-from maskwright.evaluation.tuning import FILE, ValImages, fit_on_val, tuned_on_val
+from maskwright.evaluation.tuning import ValImages, fit_on_val, tuned_on_val
 from maskwright.prediction import Predictor
+from maskwright.prediction.predictor import SETTLED
 from support import maskwright, picture
 
 pytestmark = pytest.mark.xdist_group("settle")
@@ -22,8 +23,8 @@ pytestmark = pytest.mark.xdist_group("settle")
 def test_what_is_settled_is_the_same_whatever_the_test_masks_are(own):
     """A twin of the run with the test masks inside out, and data.json saying so: test scores differ, val's say does not."""
     honest = own.evaluate(threshold="tuned").to_json()
-    settled = (own.root / FILE).read_bytes()
-    (own.root / FILE).unlink()
+    settled = (own.root / SETTLED).read_bytes()
+    (own.root / SETTLED).unlink()
     document = own.data
     for entry in document["splits"]["test"]:
         path = Path(document["root"]) / entry["mask"]
@@ -31,7 +32,7 @@ def test_what_is_settled_is_the_same_whatever_the_test_masks_are(own):
         entry["mask_sha256"] = content_hash(turned)
     own.write_json("data.json", document)
     twin = own.evaluate(threshold="tuned").to_json()
-    assert (own.root / FILE).read_bytes() == settled
+    assert (own.root / SETTLED).read_bytes() == settled
     assert twin["threshold"] == honest["threshold"]
     assert twin["calibration"]["temperature"] == honest["calibration"]["temperature"]
     assert twin["metrics"]["iou"] != honest["metrics"]["iou"] and twin["calibration"]["ece"] != honest["calibration"]["ece"]
@@ -44,13 +45,13 @@ def content_hash(path: Path) -> str:
 @pytest.mark.parametrize("spoil", ["garbage", "deleted"])
 def test_val_is_settled_though_test_is_spoilt(own, spoil):
     expected = tuned(own)
-    (own.root / FILE).unlink()
+    (own.root / SETTLED).unlink()
     for path in files(own, "test"):
         path.write_bytes(b"garbage") if spoil == "garbage" else path.unlink()
     assert tuned(own) == expected
-    (own.root / FILE).unlink()
+    (own.root / SETTLED).unlink()
     assert maskwright("evaluate", own.root, "--mask-threshold", "tuned").code == 2  # test is read only now
-    assert own.read_json(FILE) == expected
+    assert own.read_json(SETTLED) == expected
 
 
 @pytest.mark.parametrize("split", ["test", "train"])
@@ -60,7 +61,7 @@ def test_settling_opens_val_files_alone_and_is_over_before_the_split_is_opened(o
     read = set(paths)
     assert {str(path) for path in files(own, "val")} <= read
     assert not {str(path) for other in ("test", "train") for path in files(own, other)} & read
-    (own.root / FILE).unlink()
+    (own.root / SETTLED).unlink()
     with opened() as paths:
         own.evaluate(split, threshold="tuned")
     # a file is written under another name beside its place: the first JSON there is what was settled

@@ -23,6 +23,7 @@ import maskwright as mw
 from maskwright.data.record import read_split
 from maskwright.export.quantise import calibration_tiles
 from maskwright.prediction.bundle import is_bundle
+from maskwright.prediction.network import open_network
 from maskwright.prediction.predictor import Predictor
 from maskwright.runs import Run
 from support import TINY, Outcome, copy_of, data, disc_data, finished, leftovers, maskwright, noise, session_folder
@@ -218,9 +219,9 @@ def test_a_bundle_is_served_without_torch(tmp_path):
     """In a process of its own; and what it answers are the run's labels."""
     code = (
         "import sys, threading, time, httpx, uvicorn\n"
-        "from maskwright.serving.network import open_served\n"
+        "from maskwright.prediction.network import open_network\n"
         "from maskwright.serving.server import Settings, create_app, listen\n"
-        f"opened = listen('127.0.0.1', 0); app = create_app(open_served({str(bundle('onnx'))!r}), Settings())\n"
+        f"opened = listen('127.0.0.1', 0); app = create_app(open_network({str(bundle('onnx'))!r}), Settings())\n"
         "server = uvicorn.Server(uvicorn.Config(app, log_level='error'))\n"
         "threading.Thread(target=server.run, kwargs={'sockets': [opened]}).start()\n"
         "try:\n"
@@ -241,10 +242,10 @@ def test_a_bundle_is_served_without_torch(tmp_path):
 def test_thresholds_mean_what_they_mean_for_a_run(tmp_path):
     found = mw.load_bundle(bundle("onnx"))
     image = noise(40, 50)
-    uncalibrated = dataclasses.replace(found, document={**found.document, "temperature": None})  # thresholds go by these
+    uncalibrated = dataclasses.replace(found, temperature=None)  # thresholds go by these
     probabilities = uncalibrated.predict(image).probabilities
     middle = float(np.median(probabilities[1]))
-    assert (found.predict(image, middle).labels == (probabilities[1] >= middle)).all()
+    assert (found.predict(image, middle).labels == (probabilities[1] > middle)).all()
     with pytest.raises(mw.MaskwrightError, match="tuned before the export"):
         found.predict(image, "tuned")
     run = copy_of(finished(), tmp_path / "run")
@@ -253,7 +254,7 @@ def test_thresholds_mean_what_they_mean_for_a_run(tmp_path):
     tuned = json.loads((run / "evaluation" / "settled.json").read_text())["threshold"]["value"]
     assert done.json["threshold"] == {"default": 0.5, "tuned": tuned} and done.json["temperature"]
     labels = mw.load_bundle(tmp_path / "tuned").predict(image, "tuned").labels
-    assert (labels == (probabilities[1] >= tuned)).all()
+    assert (labels == (probabilities[1] > tuned)).all()
     assert "test, the run" in (tmp_path / "tuned" / "README.md").read_text()
 
 
@@ -318,3 +319,44 @@ def test_what_cannot_be_exported_is_a_sentence(tmp_path):
     assert used.code == 2 and "new or empty folder" in used.sentence
     assert not (tmp_path / "bundle").exists() and not is_bundle(data())
     assert maskwright("predict", data(), data() / "images", *out).code == 2
+
+
+def test_a_bundle_of_three_classes_predicts_as_its_run(tmp_path):
+    """They have no threshold: the likeliest class is taken."""
+    assert maskwright("export", cropped(), "--out", tmp_path / "bundle").code == 0
+    image = tmp_path / "x.png"
+    Image.fromarray(noise(90, 121)).save(image)
+    for name, model in (("run", cropped()), ("bundle", tmp_path / "bundle")):
+        done = maskwright("predict", model, image, "--out", tmp_path / name)
+        assert done.code == 0, done.err
+    ours, own = (np.asarray(Image.open(tmp_path / name / "x.png")) for name in ("bundle", "run"))
+    assert (ours == own)[clear(Predictor.from_run(Run.open(cropped())).predict(image).probabilities)].all()
+    refused = maskwright("predict", tmp_path / "bundle", image, "--out", tmp_path / "no", "--mask-threshold", 0.4)
+    assert refused.code == 2 and "more than two classes" in refused.sentence
+
+
+def with_threshold(folder: Path, threshold: float) -> Path:
+    config = (copy_of(finished(), folder) / "config.yaml").read_text()
+    assert "mask_threshold: 0.5" in config
+    (folder / "config.yaml").write_text(config.replace("mask_threshold: 0.5", f"mask_threshold: {threshold}"))
+    return folder
+
+
+def test_what_predicts_together_has_one_threshold(tmp_path):
+    """A run's own counts as much as one that is named, and a bundle's is that of its run."""
+    image = tmp_path / "x.png"
+    Image.fromarray(noise(33, 47)).save(image)
+    done = maskwright("predict", finished(), bundle("onnx"), image, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    other = with_threshold(tmp_path / "other", 0.3)
+    refused = maskwright("predict", finished(), other, image, "--out", tmp_path / "none")
+    assert refused.code == 2 and "one for all runs that predict together; got 0.3 and 0.5" in refused.sentence
+    assert maskwright("predict", finished(), other, image, "--out", tmp_path / "one", "--mask-threshold", 0.4).code == 0
+    twins = [with_threshold(tmp_path / f"twin-{number}", 0.001) for number in range(2)]
+    assert maskwright("predict", *twins, image, "--out", tmp_path / "twins").code == 0
+    assert (np.asarray(Image.open(tmp_path / "twins" / "x.png")) == 1).all()
+
+
+def test_a_bundle_is_served_under_the_name_of_its_run(tmp_path):
+    """Its folder is called after a format."""
+    assert open_network(bundle("onnx")).name == open_network(finished()).name == "run"

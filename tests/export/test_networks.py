@@ -14,7 +14,7 @@ from maskwright.data.dataset import ClassMap
 from maskwright.export.graph import ExportedSegmenter, export_program, write_onnx, write_openvino, write_torch
 from maskwright.export.quantise import quantise_onnx, quantise_openvino
 from maskwright.models import Segmenter, build_model
-from maskwright.prediction.bundle import least_side, runner
+from maskwright.prediction.bundle import least_side, load_forward
 
 SIZES = ((1, 64, 96), (2, 50, 37), (3, 1, 1))
 SMP = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet", "segformer")
@@ -57,7 +57,7 @@ def test_depthwise_convolutions_run_in_int8(name, tmp_path):
     quantise_onnx(tmp_path / "model.onnx", tiles)
     quantise_openvino(tmp_path / "model.xml", tiles)
     for format in ("onnx", "openvino"):
-        found = runner(tmp_path, {"format": format, "precision": "fp32"})(tiles[0].transpose(0, 2, 3, 1))
+        found = load_forward(tmp_path, format, "fp32")(tiles[0].transpose(0, 2, 3, 1))
         assert found.shape == (1, 3, 96, 96) and np.isfinite(found).all()
 
 
@@ -66,7 +66,7 @@ def check(model: Segmenter, folder: Path) -> None:
     write_torch(program, folder / "model.pt2")
     write_onnx(program, folder / "model.onnx", {})
     write_openvino(folder / "model.onnx", folder / "model.xml")
-    forwards = {name: runner(folder, {"format": name, "precision": "fp32"}) for name in ("torch", "onnx", "openvino")}
+    forwards = {name: load_forward(folder, name, "fp32") for name in ("torch", "onnx", "openvino")}
     graph = ExportedSegmenter(model)
     for batch, height, width in SIZES:
         images = np.random.default_rng(height).integers(0, 256, (batch, height, width, 3), np.uint8)

@@ -27,7 +27,21 @@ from maskwright.prediction.outlines import outlines, without_small
 from maskwright.prediction.predictor import Predictor
 from maskwright.prediction.sources import Raster, load_source
 from maskwright.runs import Run
-from support import TINY, copy_of, data, disc_data, finished, kill, leftovers, maskwright, noise, picture, start, wait_until
+from support import (
+    TINY,
+    copy_of,
+    data,
+    disc_data,
+    finished,
+    kill,
+    leftovers,
+    maskwright,
+    noise,
+    opened,
+    picture,
+    start,
+    wait_until,
+)
 
 TRANSFORM = rasterio.Affine(0.1, 0.03, 500_000.123456789, 0.02, -0.1, 4_000_000.987654321)
 
@@ -368,3 +382,31 @@ def test_devices_and_batches_that_are_none(tmp_path: Path) -> None:
         assert outcome.code == 2 and told in outcome.sentence, outcome.err
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
     predicted(finished(), image, tmp_path / "out", "--device", "cpu", "--precision", "fp32", "--batch-size", 3, "--tta", "flips")
+
+
+@pytest.mark.parametrize("kind", ["contours", "coco", "polygons"])
+def test_a_raster_whose_outlines_take_more_memory_than_there_is_is_told(
+    tiled: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its labels alone would fit: outlines number the regions, four bytes a pixel."""
+    monkeypatch.setattr("maskwright.data.decoding._LARGE", 0)
+    monkeypatch.setattr("maskwright.data.decoding.free_memory", lambda: 2 * 2 * 300 * 420)
+    source = scene(tmp_path / "in" / "x.tif")
+    predicted(tiled, source, tmp_path / "labels", "--write", "labels")
+    refused = maskwright("predict", tiled, source, "--out", tmp_path / "out", "--write", kind)
+    assert refused.code == 2 and "must fit into memory" in refused.sentence
+
+
+def test_what_is_finished_is_not_read_again(tmp_path: Path) -> None:
+    """Where a call is gone on with, sizes and times tell that its files are as it left them."""
+    for name in ("a.png", "c.png"):
+        picture(tmp_path / "in" / name, noise(9, 9))
+    (tmp_path / "in" / "b.png").write_text("none")
+    words = ("predict", finished(), tmp_path / "in", "--out", tmp_path / "out")
+    assert maskwright(*words).code == 1
+    with opened() as paths:
+        assert maskwright(*words).code == 1
+    assert not [path for path in paths if path.startswith(str(tmp_path / "out" / "a"))]
+    picture(tmp_path / "out" / "a.png", np.ones((9, 9), np.uint8))  # somebody's work is seen all the same
+    refused = maskwright(*words)
+    assert refused.code == 2 and "a.png, which predict did not write or somebody has changed since" in refused.sentence

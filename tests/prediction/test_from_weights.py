@@ -370,3 +370,26 @@ def test_what_is_named_is_a_run_or_a_configuration(tmp_path):
     tuned = ("--model", "unet", "--weights", finished() / "model.safetensors", "--mask-threshold", "tuned", image, *out)
     assert "`--mask-threshold` must be a number" in refused("predict", *tuned).sentence
     assert not (tmp_path / "out").exists()
+
+
+def test_what_other_weights_left_undone_is_not_gone_on_with(tmp_path: Path) -> None:
+    """A folder that one file of weights began holds the predictions of another after that one's call, of every image."""
+    for name in ("a.png", "c.png"):
+        picture(tmp_path / "in" / name, np.full((SIDE, SIDE, 3), 90, np.uint8))
+    (tmp_path / "in" / "b.png").write_text("no picture")
+    files = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        files.append(tmp_path / f"{seed}.safetensors")
+        save_file(TutorialUnet().state_dict(), files[-1])
+
+    def call(file: Path, out: str) -> Outcome:
+        words = ("--model", "unet", "--weights", file, "--size", SIDE, "--write", "labels,probabilities")
+        return maskwright("predict", *words, tmp_path / "in", "--out", tmp_path / out)
+
+    assert call(files[0], "out").code == 1 and call(files[1], "out").code == 1 and call(files[1], "new").code == 1
+    for name in ("a", "c"):
+        found, wanted = ((tmp_path / out / f"{name}-probabilities.tif").read_bytes() for out in ("out", "new"))
+        assert found == wanted, name
+    picture(tmp_path / "in" / "b.png", np.full((SIDE, SIDE, 3), 90, np.uint8))
+    assert "2 of them before" in call(files[1], "out").out  # the same weights: what they did stays

@@ -185,3 +185,56 @@ def test_training_evaluation_and_prediction_see_the_same_tiles(tmp_path):
         written = np.asarray(Image.open(run.root / "evaluation" / "predictions" / "val" / f"{entry['id']}.png"))
         assert (own.predict(root / entry["image"]).labels == written).all()
     assert seen == {(32, 32)}
+
+
+@pytest.mark.parametrize("kind", ["path", "text", "PIL", "turned", "grey", "array", "tensor"])
+def test_an_image_is_given_in_many_ways(predictor, tmp_path, kind):
+    pixels = noise(20, 30)
+    path = picture(tmp_path / "x.png", pixels)
+    turned = Image.fromarray(np.rot90(pixels).copy())
+    turned.getexif()[0x0112] = 6
+    grey = Image.fromarray(pixels[..., 0])
+    given = {"path": path, "text": str(path), "PIL": Image.fromarray(pixels), "turned": turned, "grey": grey, "array": pixels,
+             "tensor": torch.from_numpy(pixels).permute(2, 0, 1)}[kind]  # fmt: skip
+    expected = predictor.predict(np.repeat(pixels[..., :1], 3, axis=2) if kind == "grey" else pixels)
+    found = predictor.predict(given)
+    assert (found.probabilities == expected.probabilities).all() and (found.labels == expected.labels).all()
+    assert (found.image == expected.image).all()
+
+
+@pytest.mark.parametrize("given", [
+    np.zeros((3, 8, 9), np.uint8), torch.zeros(8, 9, 3, dtype=torch.uint8), torch.zeros(3, 8, 9), np.zeros((8, 9, 3)), np.array(3)
+], ids=["planes", "a tensor of pixels", "floats", "doubles", "a number"])  # fmt: skip
+def test_pixels_in_another_order_or_depth_are_refused(predictor, given):
+    with pytest.raises(DataError, match=r"`image` must be height × width × 3 of uint8 \(RGB\), or a tensor 3 × height × width"):
+        predictor.predict(given)
+
+
+def test_of_several_images_each_is_read_when_it_is_asked_for(predictor, tmp_path):
+    read = []
+
+    def images():
+        for index in range(3):
+            read.append(index)
+            yield picture(tmp_path / f"{index}.png", noise(9 + index, 9))
+
+    found = predictor.predict(images())
+    assert read == []
+    assert next(found).labels.shape == (9, 9) and read == [0]
+    assert [one.labels.shape for one in found] == [(10, 9), (11, 9)] and read == [0, 1, 2]
+    batch = np.stack([noise(8, 9, seed) for seed in range(2)])
+    for several in (batch, torch.from_numpy(batch).permute(0, 3, 1, 2), list(batch)):
+        for one, pixels in zip(predictor.predict(several), batch, strict=True):
+            assert (one.labels == predictor.predict(pixels).labels).all()
+
+
+def test_polygons_are_the_foregrounds_regions(predictor, tmp_path):
+    found = predictor.predict(noise(33, 47), 0.5)
+    assert 0 < (found.labels == 1).sum() < found.labels.size
+    area = 0.0
+    for feature in found.polygons():
+        assert feature["properties"] == {"class": 1, "name": "foreground"}
+        rings = [np.array(ring, float) for ring in feature["geometry"]["coordinates"]]
+        areas = [abs(ring[:-1, 0] @ ring[1:, 1] - ring[1:, 0] @ ring[:-1, 1]) / 2 for ring in rings]
+        area += areas[0] - sum(areas[1:])
+    assert area == (found.labels == 1).sum()

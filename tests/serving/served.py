@@ -7,7 +7,6 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import httpx
 import numpy as np
@@ -16,7 +15,7 @@ from PIL import Image
 
 from maskwright.data.dataset import RGB, Bands, ClassMap
 from maskwright.data.geometry import View
-from maskwright.serving.network import Served
+from maskwright.prediction.network import Network
 from maskwright.serving.server import Settings, create_app, listen
 
 Forward = Callable[[np.ndarray], np.ndarray]
@@ -28,31 +27,14 @@ def bright(images: np.ndarray) -> np.ndarray:
     return np.stack([1 - share, share], axis=1)
 
 
-@dataclass(frozen=True)
-class Tiny:
+def network(forward: Forward = bright, view: View | None = None, bands: Bands = RGB, any_depth: bool = False) -> Network:
     """A network whose answers are known, without one that was trained; it sees images at their own scale."""
-
-    forward: Forward
-    view: View
-    classes: ClassMap
-    bands: Bands
-    any_depth: bool
-    identity: str = ""
-    temperature: float | None = None
-
-    def labels_of(self, probabilities: np.ndarray, threshold: float | None) -> np.ndarray:
-        return (probabilities[1] >= (0.5 if threshold is None else threshold)).astype(np.uint8)
-
-    def validate_threshold(self, threshold: float | None) -> None: ...
-
-
-def network(forward: Forward = bright, view: View | None = None, bands: Bands = RGB, any_depth: bool = False) -> Served:
     classes = ClassMap(("sky", "sun"), (0, 1))
-    return Served("tiny", Tiny(forward, view or View("crop", 64), classes, bands, any_depth))
+    return Network(name="tiny", forward=forward, view=view or View("crop", 64), classes=classes, bands=bands, any_depth=any_depth)
 
 
 @contextlib.contextmanager
-def serving(served: Served, settings: Settings = Settings()) -> Iterator[httpx.Client]:  # noqa: B008 - it is frozen
+def serving(served: Network, settings: Settings = Settings()) -> Iterator[httpx.Client]:  # noqa: B008 - it is frozen
     opened = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(create_app(served, settings), log_level="error", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})

@@ -81,3 +81,16 @@ def test_what_is_no_request_is_told(client, name):
 def test_pixels_are_limited_over_all_images(client):
     answer = client.post("/v2/models/tiny/infer", json={"inputs": [tensor(np.zeros((5, 30, 30, 3), np.uint8))]})
     assert answer.status_code == 413
+
+
+def test_labels_and_probabilities_come_of_one_pass():
+    seen: list[int] = []
+
+    def watched(images: np.ndarray) -> np.ndarray:
+        seen.append(len(images))
+        return bright(images)
+
+    asked = {"inputs": [tensor(np.stack([noise(9, 7)] * 3))], "outputs": [{"name": "probabilities"}, {"name": "labels"}]}
+    with serving(network(watched)) as client:
+        found = client.post("/v2/models/tiny/infer", json=asked).json()["outputs"]
+    assert [output["name"] for output in found] == ["probabilities", "labels"] and sum(seen) == 3

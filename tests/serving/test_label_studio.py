@@ -7,7 +7,9 @@ import contextlib
 import http.server
 import io
 import json
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -39,6 +41,8 @@ def test_run_lengths_are_read_back_by_its_converter(size, kind):
 class _Studio(http.server.BaseHTTPRequestHandler):
     """What a backend asks of Label Studio: files, and an access token for a personal one."""
 
+    fresh = json.dumps({"access": "fresh"}).encode()
+
     def log_message(self, *_: object) -> None: ...
 
     def _answer(self, status: int, body: bytes, **headers: str) -> None:
@@ -51,10 +55,14 @@ class _Studio(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         known = self.path == "/api/token/refresh/" and asked == {"refresh": JWT}
-        self._answer(200 if known else 404, json.dumps({"access": "fresh"}).encode())
+        self._answer(200 if known else 404, self.fresh)
 
     def do_GET(self) -> None:
-        if self.path == "/data/away.png":
+        if self.path == "/data/slow.png":
+            time.sleep(1.5)
+            with contextlib.suppress(OSError):  # nobody waits for it
+                self._answer(200, png(sun()))
+        elif self.path == "/data/away.png":
             self._answer(302, b"", Location="http://192.0.2.1/")
         elif self.headers["Authorization"] not in (f"Token {KEY}", "Bearer fresh"):
             self._answer(401, b"")
@@ -159,3 +167,44 @@ def test_a_wrong_key_is_told(studio):
 @pytest.mark.parametrize("asked", [{}, {"tasks": 1}, {"tasks": [1]}])
 def test_what_is_no_list_of_tasks_is_told(client, asked):
     assert client.post("/label-studio/predict", json=asked).status_code == 422
+
+
+def test_an_image_that_does_not_come_in_time_is_504(studio):
+    """Not 422, which says that the task is wrong: Label Studio may ask again."""
+    with serving(network(), Settings(Limits(seconds=0.4), label_studio=LabelStudio(studio, KEY))) as client:
+        answer = ask(client, "/data/slow.png")
+        assert answer.status_code == 504 and "within 0.4 seconds" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("said", [b"{}", b"[]", b"null", b"no JSON", b'{"access": 3}'])
+def test_a_label_studio_that_gives_no_token_is_told(studio, said, monkeypatch):
+    monkeypatch.setattr(_Studio, "fresh", said)
+    with serving(network(), Settings(label_studio=LabelStudio(studio, JWT))) as client:
+        answer = ask(client, "/data/upload/sun.png")
+        assert answer.status_code == 422 and "LABEL_STUDIO_API_KEY" in answer.json()["error"]
+
+
+def test_the_background_is_no_brush(client):
+    """Of two classes the foreground alone is drawn, as everywhere else."""
+    both = SCHEMA.replace('<Label value="moon"/>', '<Label value="sky"/>')
+    (prediction,) = ask(client, INLINE, both).json()["results"]
+    assert [result["value"]["brushlabels"] for result in prediction["result"]] == [["Sun"]]
+    alone = ask(client, INLINE, SCHEMA.replace("Sun", "sky"))
+    assert alone.status_code == 422 and "must have BrushLabels" in alone.json()["error"]
+
+
+@pytest.mark.parametrize("parse", ["json.loads", "xml.etree.ElementTree.fromstring"])
+def test_requests_are_parsed_beside_the_event_loop(client, parse, monkeypatch):
+    """A body may have 32 MiB: what parses it would keep every other request waiting."""
+    module, _, name = parse.rpartition(".")
+    real, threads = getattr(sys.modules[module], name), set()
+
+    def watched(*words, **options):
+        threads.add(threading.current_thread().name)
+        return real(*words, **options)
+
+    monkeypatch.setattr(sys.modules[module], name, watched)
+    sent = json.dumps({"tasks": [{"id": 3, "data": {"photo": INLINE}}], "label_config": SCHEMA, "schema": SCHEMA})
+    for route in ("predict", "setup"):
+        assert client.post(f"/label-studio/{route}", content=sent).status_code == 200
+    assert threads and all(name.startswith("maskwright-requests") for name in threads), threads

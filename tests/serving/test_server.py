@@ -26,8 +26,8 @@ from served import bright, mask_of, network, png, serving, sun
 from maskwright.data.dataset import IGNORE, Bands
 from maskwright.data.geometry import Tiling, View
 from maskwright.prediction import Predictor
+from maskwright.prediction.network import open_network
 from maskwright.runs import Run
-from maskwright.serving.network import open_served
 from maskwright.serving.server import Settings, listen
 from maskwright.serving.service import Limits
 from support import finished, kill, maskwright, noise, start, wait_until
@@ -41,7 +41,7 @@ def client():
 
 def test_a_runs_labels_are_those_that_predict_gives():
     predictor = Predictor.from_run(Run.open(finished()))
-    with serving(open_served(finished())) as client:
+    with serving(open_network(finished())) as client:
         for size in ((33, 47), (7, 5), (1, 1), (90, 20)):
             image = noise(*size)
             assert (mask_of(client.post("/predict", content=png(image))) == predictor.predict(image).labels).all()

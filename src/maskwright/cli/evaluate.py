@@ -55,7 +55,8 @@ def evaluate(
         without = "--model NAME --weights FILE --data FOLDER without one"
         raise UsageError(f"`RUN` must be one run folder, or {without}; got {got}.")
 
-    from maskwright.evaluation.cross_validation import finished_folds, is_cross_validation
+    from maskwright.evaluation.cross_validation import finished_folds
+    from maskwright.runs import is_cross_validation
 
     if config is None and is_cross_validation(runs[0]):
         folds = finished_folds(runs[0])

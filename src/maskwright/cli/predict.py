@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from maskwright.cli.types import Flag
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from maskwright.config import Config
-    from maskwright.prediction.bundle import Bundle
-    from maskwright.prediction.combine import Network
-    from maskwright.prediction.predictor import Predictor
+    from maskwright.prediction.inputs import Inputs
+    from maskwright.prediction.network import Network
     from maskwright.prediction.writers import Written
-
-    _Opened = tuple[Predictor | Bundle, float | None, dict[str, Any] | None, list[str]]
 
 
 def predict(
@@ -72,59 +66,53 @@ def predict(
     """
     from maskwright.cli.output import counting
     from maskwright.cli.source import read_source
-    from maskwright.errors import UsageError, must
-    from maskwright.prediction.inputs import expand
+    from maskwright.errors import UsageError, listed, must
+    from maskwright.prediction.combine import combine
+    from maskwright.prediction.inputs import find_inputs
+    from maskwright.prediction.network import open_network
     from maskwright.prediction.outputs import Wanted, read_kinds
+    from maskwright.prediction.writers import predict_files
 
     flags = ["--precision", precision] if precision and any(name.startswith("--") for name in names) else []
     config, words = read_source([*names, *flags])
     runs = _take_runs(words) if config is None else []
     if not words:
-        raise UsageError(
-            "`IMAGES` must name at least one file or folder; got none. Write: maskwright predict RUN IMAGES… --out DIR"
-        )
+        fix = "Write: maskwright predict RUN IMAGES… --out DIR"
+        raise UsageError(f"`IMAGES` must name at least one file or folder; got none. {fix}")
     kinds = read_kinds(write)
     if min_area < 0:
         raise UsageError(must("--min-area", "a number of pixels, 0 or more", min_area))
     batch = _batch_size(batch_size)
-    images = expand(words)
-
-    from maskwright.prediction.writers import predict_files
-
-    opened = [_open(None, run, images, mask_threshold, device, precision) for run in runs]
+    images = find_inputs(words)
+    networks = [open_network(run, device, precision) for run in runs]
     if config is not None:
-        opened = [_open(config, "", images, mask_threshold, device, None)]
-    network, threshold, on_gpu = _combined(opened, runs, out, tta, uncertainty)
-    batch = batch or (8 if on_gpu else 1)
-    wanted = Wanted(kinds, threshold, uncertainty, min_area)
-    written = predict_files(network, images, out, None, counting("predicting", unit="images"), None, wanted, batch)
+        networks = [_of_weights(config, images, device)]
+    thresholds = {network.threshold_for(mask_threshold) for network in networks}
+    if len(thresholds) > 1:
+        got = listed(sorted(map(str, thresholds)), "and")
+        raise UsageError(
+            must("--mask-threshold", "one for all runs that predict together", got, "Give a number, such as 0.5.")
+        )
+    network = combine(networks, tta, runs, uncertainty)
+    wanted = Wanted(kinds, thresholds.pop(), uncertainty, min_area)
+    batch = batch or (8 if network.on_gpu else 1)
+    written = predict_files(network, images, out, wanted, batch, counting("predicting", unit="images"))
     _tell(written, json)
     return 0
 
 
-def _combined(
-    opened: list[_Opened], runs: list[str], out: str, tta: Literal["flips", "d4"] | None, uncertainty: bool
-) -> tuple[Network, float | None, bool]:
-    """One network of all that were opened, its threshold, and whether a GPU is at work."""
+def _of_weights(config: Config, images: Inputs, device: str | None) -> Network:
+    """The network of a configuration and its weights; remarks on how they fit go to stderr."""
     import sys
-    from pathlib import Path
 
-    from maskwright.data.record import validate_outside_data
-    from maskwright.errors import UsageError, listed, must
-    from maskwright.prediction.combine import combine
+    from maskwright.models.devices import named_device
+    from maskwright.prediction.from_weights import predictor_for
 
-    networks, thresholds = [one[0] for one in opened], {one[1] for one in opened}
-    if len(thresholds) > 1:
-        got = listed(sorted(map(str, thresholds)), "and")
-        raise UsageError(must("--mask-threshold", "one for all runs that predict together", got, "Give a number, such as 0.5."))
-    for _, _, data, notes in opened:
-        for note in notes:
-            print(f"weights {note}", file=sys.stderr)
-        if data:
-            validate_outside_data(Path(out), data)
-    devices = [getattr(one, "device", None) for one in networks]  # a bundle runs on the CPU
-    on_gpu = any(device is not None and device.type != "cpu" for device in devices)
-    return combine(networks, tta, runs, uncertainty), thresholds.pop(), on_gpu
+    place = named_device(device)
+    predictor, notes = predictor_for(config.replace({"train.devices": place}) if place else config, images.files)
+    for note in notes:
+        print(f"weights {note}", file=sys.stderr)
+    return predictor
 
 
 def _tell(written: Written, json: bool) -> None:
@@ -138,7 +126,9 @@ def _tell(written: Written, json: bool) -> None:
         print(f"note    {printable(note)}", file=sys.stderr)
     if json:
         done = [str(path) for path in written.images]
-        say_json({"out": str(written.out), "images": done, "problems": list(written.problems), "replaced": written.replaced})
+        say_json(
+            {"out": str(written.out), "images": done, "problems": list(written.problems), "replaced": written.replaced}
+        )
     else:
         say(str(written))
     if written.problems:
@@ -154,14 +144,29 @@ def _take_runs(words: list[str]) -> list[str]:
     from pathlib import Path
 
     from maskwright.prediction.bundle import is_bundle
-    from maskwright.runs import folds_of
+    from maskwright.runs import is_cross_validation
 
-    if words and (folds := folds_of(words[0])):
-        words[:1] = folds
+    if words and is_cross_validation(words[0]):
+        words[:1] = _folds(words[0])
     runs = [words.pop(0)] if words else []
     while words and ((Path(words[0]) / "config.yaml").is_file() or is_bundle(words[0])):
         runs.append(words.pop(0))
     return runs
+
+
+def _folds(root: str) -> list[str]:
+    """The finished runs of a cross-validation; says on stderr how many there are to be."""
+    import sys
+
+    from maskwright.errors import as_typed
+    from maskwright.runs import folds_of
+
+    finished, total = folds_of(root)
+    if finished and len(finished) < total:
+        fix = f"Finish the others: maskwright train --resume {as_typed(root)}"
+        print(f"note    {len(finished)} of {total} folds of {root} are finished, and predict without the others. {fix}",
+              file=sys.stderr)  # fmt: skip
+    return finished or [root]
 
 
 def _batch_size(text: str) -> int | None:
@@ -173,36 +178,3 @@ def _batch_size(text: str) -> int | None:
     if not (text.isdecimal() and 1 <= int(text) <= 1024):
         raise UsageError(must("--batch-size", "auto or a number from 1 to 1024", text))
     return int(text)
-
-
-def _open(
-    config: Config | None, run: str, images: Sequence[Path], mask_threshold: str | None, device: str | None, precision: str | None
-) -> _Opened:
-    """What predicts, its threshold, the run's data.json, and remarks. Of a bundle no torch is imported."""
-    from maskwright.errors import UsageError, must
-    from maskwright.prediction.bundle import is_bundle, load_bundle
-
-    if config is None and is_bundle(run):
-        if device not in (None, "cpu") or precision:
-            flag = "--precision" if precision else "--device"
-            raise UsageError(must(flag, "left out with a bundle, which runs as it was exported", precision or device))
-        bundle = load_bundle(run)
-        return bundle, bundle.threshold_for(mask_threshold), None, []
-
-    from maskwright.models.devices import named_device
-    from maskwright.prediction.from_weights import predictor_for
-    from maskwright.prediction.inputs import predicted_files
-    from maskwright.prediction.predictor import Predictor
-    from maskwright.runs import Run
-
-    place = named_device(device)
-    if config is None:
-        if precision not in (None, "bf16", "fp16", "fp32"):
-            raise UsageError(must("--precision", "bf16, fp16 or fp32", precision))
-        opened = Run.open(run)
-        predictor = Predictor.from_run(opened, place, precision)
-        return predictor, predictor.threshold_for(mask_threshold), opened.data, []
-    if place:
-        config = config.replace({"train.devices": place})
-    predictor, notes = predictor_for(config, predicted_files(images)[0])
-    return predictor, predictor.threshold_for(mask_threshold), None, notes

@@ -30,7 +30,7 @@ def serve(
     port
         The port; 0 takes a free one.
     name
-        What the model is called under /v2/models. Default: the folder's name.
+        What the model is called under /v2/models. Default: the name of the run.
     mask_threshold
         Two classes: from which probability a pixel is foreground, as for maskwright predict.
     max_megabytes
@@ -46,6 +46,7 @@ def serve(
     """
     import os
     import sys
+    from dataclasses import replace
 
     from maskwright.errors import UsageError, as_typed, install_command, must
 
@@ -68,19 +69,20 @@ def serve(
         raise UsageError(f"`maskwright serve` must have {error.name}; it is not installed. {fix}") from None
 
     from maskwright.cli.output import say
+    from maskwright.prediction.network import open_network
     from maskwright.serving.label_studio import LabelStudio
-    from maskwright.serving.network import open_served
     from maskwright.serving.service import Limits
 
-    served = open_served(model, mask_threshold, name)
+    network = open_network(model, threshold=mask_threshold)
+    network = replace(network, name=name or network.name)
     studio = LabelStudio(os.environ.get("LABEL_STUDIO_URL", ""), os.environ.get("LABEL_STUDIO_API_KEY", ""))
     taken = Limits(int(max_megabytes * (1 << 20)), int(max_megapixels * 1e6), timeout, max_requests)
-    app = create_app(served, Settings(taken, (host, *allow_host), token, studio))
+    app = create_app(network, Settings(taken, (host, *allow_host), token, studio))
     opened = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
 
     def ready() -> None:
-        say(f"serving {served.name} at http://{shown}:{opened.getsockname()[1]} (its routes: /docs)")
+        say(f"serving {network.name} at http://{shown}:{opened.getsockname()[1]} (its routes: /docs)")
         sys.stdout.flush()  # a pipe would keep it until the end
 
     run_server(app, opened, timeout, ready)

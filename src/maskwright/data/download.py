@@ -10,7 +10,6 @@ is whole. The marker, a hidden file, comes last and lists every file.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -30,7 +29,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from maskwright.errors import DataError, UsageError, as_typed, listed, must, unknown
-from maskwright.files import os_reason
+from maskwright.files import file_digest, os_reason
 from maskwright.folders import lock_folder
 from maskwright.runs import size_name
 
@@ -246,7 +245,7 @@ class _Job:
         if not path.exists():
             return False
         self.on_message(f"{archive.name} is there; verifying it")
-        found = _sha256(path) if _size(path) == archive.size else None
+        found = file_digest(path) if _size(path) == archive.size else None
         if found != archive.sha256:
             wanted = f"the {archive.size:,} bytes with the SHA-256 {archive.sha256}"
             got = f"{_size(path):,} bytes" + (f" with {found}" if found else "")
@@ -303,7 +302,7 @@ class _Job:
             answer, begins = self._open(url, archive, start)
             with answer:
                 self._receive(answer, archive, begins)
-        if (found := _sha256(part)) != archive.sha256:
+        if (found := file_digest(part)) != archive.sha256:
             with _writing(part):
                 part.unlink()
             if start:
@@ -539,8 +538,3 @@ def _writing(path: Path) -> Iterator[None]:
 def _size(path: Path) -> int:
     """Size of a file, 0 when it is not there."""
     return path.stat().st_size if path.is_file() else 0
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

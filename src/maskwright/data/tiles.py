@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,8 +24,32 @@ Read = Callable[[int, int], np.ndarray]  # rows top … bottom of the image. →
 Forward = Callable[[np.ndarray], np.ndarray]  # N h w C uint8 → N K h w float32, probabilities, which are written into
 Block = tuple[int, int, np.ndarray]  # top, left, K h w
 
+EVEN = 0.5  # the foreground threshold of two classes at which the likelier one is taken
+
 _ROWS = 256  # of the source, resized at a time
 _AT_ONCE = 1 << 26  # bytes: smaller images are resized in one piece, and pieces that were resized are no larger
+
+
+def is_foreground(planes: Any, threshold: float) -> Any:
+    """Where a pixel of two classes is foreground: its probability is above the threshold; at a half, it is the likelier.
+
+    Of arrays and of tensors; with a threshold of a half of logits, too. … 2 H W → … H W bool
+    """
+    return planes[..., 1, :, :] > (planes[..., 0, :, :] if threshold == EVEN else threshold)
+
+
+def predict_whole(
+    pixels: np.ndarray, view: View, forward: Forward, reduce: Callable[[np.ndarray], np.ndarray] | None = None
+) -> np.ndarray:
+    """What `predict_bands` gives of an image in memory, put together. H W C → K H W float32, or what `reduce` makes of it"""
+    height, width = pixels.shape[:2]
+    whole = np.empty(0)
+    for top, band in predict_bands(lambda first, last: pixels[first:last], height, width, view, forward, reduce=reduce):
+        if band.shape[-2] == height:
+            return band
+        whole = whole if top else np.empty((*band.shape[:-2], height, width), band.dtype)
+        whole[..., top : top + band.shape[-2], :] = band
+    return whole
 
 
 def predict_bands(
@@ -66,7 +91,9 @@ def _blend(rows: _Rows, inner: tuple[int, int], view: View, forward: Forward, ba
     side, overlap = view.tiling.side, view.tiling.overlap
     tops, lefts = (view.tiling.starts(length) for length in inner)
     fade = (0.5 - 0.5 * np.cos(np.pi * (np.arange(overlap) + 0.5) / max(1, overlap))).astype(np.float32)
-    row_cuts, column_cuts = (_cuts(starts, side, overlap, length) for starts, length in zip((tops, lefts), inner, strict=True))
+    row_cuts, column_cuts = (
+        _cuts(starts, side, overlap, length) for starts, length in zip((tops, lefts), inner, strict=True)
+    )
     shape = (side if len(tops) > 1 else inner[0], side if len(lefts) > 1 else inner[1])
     below: np.ndarray | None = None  # K overlap w: the ends of the row of tiles above
     columns = list(pairwise(column_cuts))
@@ -102,7 +129,9 @@ def _fade(old: np.ndarray, new: np.ndarray, share: np.ndarray) -> None:
     new += old
 
 
-def _tiles(band: np.ndarray, lefts: Sequence[int], shape: tuple[int, int], forward: Forward, batch: int) -> Iterator[np.ndarray]:
+def _tiles(
+    band: np.ndarray, lefts: Sequence[int], shape: tuple[int, int], forward: Forward, batch: int
+) -> Iterator[np.ndarray]:
     """The probabilities of each tile of a band, K h w. band h w C
 
     What reaches beyond the border, by less than a stride, repeats what is there, as a network's own padding does.
@@ -192,7 +221,9 @@ def _row_weights(length: int, target: int, top: int, bottom: int) -> tuple[int, 
     return first, (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _enlarged(bands: Iterable[tuple[int, np.ndarray]], inner: tuple[int, int], outer: tuple[int, int]) -> Iterator[Block]:
+def _enlarged(
+    bands: Iterable[tuple[int, np.ndarray]], inner: tuple[int, int], outer: tuple[int, int]
+) -> Iterator[Block]:
     """Bands of the network's grid brought to the image's own size: linear, by the same grid wherever a band is cut."""
     done = 0
     above: np.ndarray | None = None

@@ -106,11 +106,6 @@ def _counts_file(run: Run) -> Path:
     return run.root / "evaluation" / "val-counts.npz"
 
 
-def is_cross_validation(root: str | Path) -> bool:
-    """Whether a folder was made by `cross_validate`."""
-    return (Path(root) / FOLDS).is_file()
-
-
 def cross_validate(
     config: Config, out: str | Path, console: Console | None = None, tell: Callable[[Plan], None] | None = None,
     began: float | None = None,

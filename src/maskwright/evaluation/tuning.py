@@ -19,21 +19,12 @@ import torch
 
 from maskwright.data.dataset import IGNORE
 from maskwright.data.record import read_split
+from maskwright.data.tiles import EVEN
 from maskwright.errors import DataError, must
-from maskwright.evaluation.calibration import (
-    COOLEST,
-    WARMEST,
-    Reliability,
-    confidence,
-    fit_temperature,
-    likelihood_loss,
-)
+from maskwright.evaluation.calibration import COOLEST, WARMEST, Reliability, confidence, fit_temperature, likelihood_loss
 from maskwright.evaluation.intervals import draw, num_units, percentile_interval
-from maskwright.models.wrapper import EVEN
-from maskwright.prediction.ledger import file_digest
-from maskwright.prediction.predictor import Predictor
-from maskwright.prediction.settled import FILE, fingerprint_of, read_settled
-from maskwright.prediction.threshold import Wish, foreground
+from maskwright.prediction.predictor import SETTLED, Predictor, fingerprint_of
+from maskwright.prediction.threshold import Wish
 from maskwright.runs import Run
 
 STEPS = 256
@@ -58,9 +49,9 @@ def foreground_counts(probability: torch.Tensor, truth: np.ndarray) -> np.ndarra
     """Pixels by truth and step of their foreground probability. H W float32, H W uint8 with IGNORE → 2 Q int64
 
     >>> foreground_counts(torch.tensor([[0.0, 0.5, 1.0]]), np.array([[0, 1, 255]], np.uint8)).nonzero()
-    (array([0, 1]), array([  0, 128]))
+    (array([0, 1]), array([  0, 127]))
     """
-    step = (probability * STEPS).to(torch.int32).clamp_(0, STEPS - 1)
+    step = (probability * STEPS).ceil_().to(torch.int32).sub_(1).clamp_(0, STEPS - 1)
     valid = truth != IGNORE
     code = step.cpu().numpy()[valid] + STEPS * truth[valid].astype(np.int32)
     return np.bincount(code, minlength=2 * STEPS).reshape(2, STEPS)
@@ -68,7 +59,7 @@ def foreground_counts(probability: torch.Tensor, truth: np.ndarray) -> np.ndarra
 
 def iou_curve(counts: np.ndarray) -> np.ndarray:
     """IoU of the foreground at each threshold of the grid. … 2 Q → … Q-1; NaN where nothing is foreground or called so"""
-    above = np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]  # … 2 Q, pixels at least as probable
+    above = np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]  # … 2 Q, pixels above the step's threshold
     hits, false = above[..., 1, 1:].astype(float), above[..., 0, 1:].astype(float)
     whole = above[..., 1, :1] + false
     return np.divide(hits, whole, out=np.full(hits.shape, np.nan), where=whole > 0)
@@ -213,17 +204,17 @@ def tuned_on_val(
     A threshold that is asked for must be had. A temperature is a remark on a score: where val's files can't be read,
     there is none and its reason says so.
     """
-    val, weights = ValImages(run, data), file_digest(run.weights)
-    found = _read(run, val, weights)
+    found = _read(predictor.settled)
     if found and (found.threshold or not tune):
         return found
+    val = ValImages(run, data)
     try:
         result = fit_on_val(val, predictor, tune, progress)
     except DataError as error:
         if tune:
             raise
         return Tuned(_no_temperature(f"val could not be read: {error}"), None)
-    run.write_json(FILE, _document(result, val, weights))
+    run.write_json(SETTLED, _document(result, val, predictor.weights))
     return result
 
 
@@ -247,7 +238,7 @@ def fit_on_val(val: ValImages, predictor: Predictor, tune: bool = False, progres
         logits = predictor.logits(image)
         sampler.take(place, logits, mask)
         if tune:
-            counts.append(foreground_counts(foreground(logits), mask))
+            counts.append(foreground_counts(logits.softmax(dim=1)[0, 1], mask))
         if progress:
             progress(done + 1, len(places))
     best = best_threshold(np.stack(counts), val.groups, SEED) if tune else None
@@ -342,9 +333,8 @@ def _interval(best: BestThreshold) -> list[float] | None:
     return None if math.isnan(best.interval[0]) else list(best.interval)
 
 
-def _read(run: Run, val: ValImages, weights: str) -> Tuned | None:
-    """What settled.json says, or None where it is not there or is of other val images or weights."""
-    document = read_settled(run, val.fingerprint, weights)
+def _read(document: dict[str, Any] | None) -> Tuned | None:
+    """What settled.json says."""
     if document is None:
         return None
     best = document["threshold"]

@@ -30,9 +30,9 @@ from maskwright.export.graph import (
 )
 from maskwright.export.quantise import calibration_tiles, quantise_onnx, quantise_openvino, real_tiles
 from maskwright.export.verify import TILES, Verification, compare_on_val, largest_difference, scores_of
-from maskwright.files import plain, write_json, write_text
+from maskwright.files import file_digest, plain, write_json, write_text
 from maskwright.folders import whole_folder
-from maskwright.prediction.bundle import FILE, MODELS, Bundle, digest_of, file_digest, least_side, load_bundle, runner
+from maskwright.prediction.bundle import FILE, MODELS, bundle_of, digest_of, least_side, load_bundle
 from maskwright.prediction.predictor import Predictor
 from maskwright.runs import Run, refuse_used
 
@@ -85,12 +85,12 @@ def _fill(
     folder: Path, run: Run, format: str, int8: bool, max_iou_drop: float, data: Path | None, progress: Progress | None
 ) -> tuple[dict[str, Any], Verification]:
     """Everything of a bundle; what is worse than allowed ends in an error."""
-    files = run.data
-    groups = [entry["group"] for entry in split_entries(files, "val")]  # refuses a run without
     predictor = Predictor.from_run(run)
+    (files,) = predictor.data
+    groups = [entry["group"] for entry in split_entries(files, "val")]  # refuses a run without
     document = _document(run, predictor, format, data, progress)
     document["int8"] = _write_model(folder, document, format, files if int8 else None, predictor, data)
-    bundle = Bundle(folder, document, runner(folder, document), predictor.view, predictor.classes, predictor.bands)
+    bundle = bundle_of(folder, document)
     tiles = real_tiles(files, "val", predictor.view, data, TILES)[0]
     try:
         difference = largest_difference(predictor.model, bundle, tiles)
@@ -99,9 +99,13 @@ def _fill(
         raise
     except Exception as error:
         told = next(iter(str(error).splitlines()), type(error).__name__)[:200]
-        raise ModelError(f"the exported model must predict val's images; it stopped at: {told}. Try another --format.") from error
+        raise ModelError(
+            f"the exported model must predict val's images; it stopped at: {told}. Try another --format."
+        ) from error
     scores = scores_of(counts, predictor.classes.names, groups)
-    found = Verification(len(counts.images), len(tiles), difference, other, iou_run, scores["metrics"]["iou"], max_iou_drop)
+    found = Verification(
+        len(counts.images), len(tiles), difference, other, iou_run, scores["metrics"]["iou"], max_iou_drop
+    )
     found.refuse_worse()
     test = run.evaluation("test") if (run.root / "evaluation" / "test.json").is_file() else None
     document["scores"] = plain(
@@ -122,9 +126,11 @@ def _seal(folder: Path, document: dict[str, Any]) -> None:
     write_json(folder / FILE, document)
 
 
-def _document(run: Run, predictor: Predictor, format: str, data: Path | None, progress: Progress | None) -> dict[str, Any]:
+def _document(
+    run: Run, predictor: Predictor, format: str, data: Path | None, progress: Progress | None
+) -> dict[str, Any]:
     """What bundle.json says of the run."""
-    files, settled = run.data, tuned_on_val(run, predictor, data=data, progress=progress)
+    (files,), settled = predictor.data, tuned_on_val(run, predictor, data=data, progress=progress)
     model, names = predictor.model, predictor.classes.names
     mean, std = model.pixels
     fast = run.config.train.precision in ("bf16", "fp16")

@@ -9,8 +9,16 @@ from maskwright.errors import counted, listed, one_line
 
 _SHOWN = ("iou", "dice", "precision", "recall", "boundary_iou")
 _OPEN = {
-    "onnx": ("import onnxruntime", 'model = onnxruntime.InferenceSession("model.onnx")', 'model.run(None, {"images": tile})[0]'),
-    "openvino": ("import openvino", 'model = openvino.Core().compile_model("model.xml", "CPU"{hint})', "model(tile)[0]"),
+    "onnx": (
+        "import onnxruntime",
+        'model = onnxruntime.InferenceSession("model.onnx")',
+        'model.run(None, {"images": tile})[0]',
+    ),
+    "openvino": (
+        "import openvino",
+        'model = openvino.Core().compile_model("model.xml", "CPU"{hint})',
+        "model(tile)[0]",
+    ),
     "torch": (
         "import torch",
         'model = torch.export.load("model.pt2").module(check_guards=False)',
@@ -97,7 +105,9 @@ def _use(document: dict[str, Any]) -> str:
             if document["resolution_cm"]
             else "; set the resolution it was trained at"
         )
-        qgis = f"\n\nIn QGIS open `qgis.onnx` with the plugin Deepness: classes, tiles and threshold are set by it{known}."
+        qgis = (
+            f"\n\nIn QGIS open `qgis.onnx` with the plugin Deepness: classes, tiles and threshold are set by it{known}."
+        )
     return (
         f"{seen} Files of any size, tiles and thresholds are the business of:\n\n{ours}\n\n"
         f"Without maskwright, a whole image in one pass:\n\n```python\n{plain_lines(document)}\n```{qgis}"

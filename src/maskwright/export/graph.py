@@ -131,7 +131,9 @@ def write_onnx(program: torch.export.ExportedProgram, path: Path, metadata: Mapp
     """One ONNX file with its weights, named axes, and metadata."""
 
     with quiet():
-        exported = torch.onnx.export(program, (), dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False)
+        exported = torch.onnx.export(
+            program, (), dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False
+        )
     assert exported is not None, "dynamo=True gives a program"
     model = exported.model_proto
     for value in (*model.graph.input, *model.graph.output):

@@ -18,7 +18,9 @@ TILES = 32  # more take minutes, and ranges hardly move
 SEED = 0
 
 
-def calibration_tiles(document: dict[str, Any], view: View, data: Path | None = None) -> tuple[list[np.ndarray], list[str]]:
+def calibration_tiles(
+    document: dict[str, Any], view: View, data: Path | None = None
+) -> tuple[list[np.ndarray], list[str]]:
     """What ranges are measured on: of training images alone, whatever other splits there are."""
     return real_tiles({**document, "splits": {"train": document["splits"]["train"]}}, "train", view, data, TILES)
 

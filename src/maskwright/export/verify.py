@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from maskwright.data.record import read_split, split_entries
+from maskwright.data.tiles import predict_whole
 from maskwright.errors import ModelError, counted
 from maskwright.evaluation.intervals import intervals
 from maskwright.metrics.counts import Counts, confusion, count_image
@@ -19,6 +20,7 @@ from maskwright.metrics.scores import headline_iou, summary
 from maskwright.models import Segmenter
 from maskwright.prediction.bundle import Bundle
 from maskwright.prediction.predictor import Predictor
+from maskwright.prediction.threshold import labels_from_probabilities
 
 TILES = 8  # on which probabilities are compared
 WORST = 3  # images a card names
@@ -79,15 +81,23 @@ def largest_difference(model: Segmenter, bundle: Bundle, tiles: Tiles) -> float:
 
 
 def compare_on_val(
-    predictor: Predictor, bundle: Bundle, document: dict[str, Any], data: Path | None, progress: Callable[[int, int], None] | None
+    predictor: Predictor,
+    bundle: Bundle,
+    document: dict[str, Any],
+    data: Path | None,
+    progress: Callable[[int, int], None] | None,
 ) -> tuple[Counts, float, float]:
     """Counts of the exported model on val, the run's IoU there, and the share of pixels they label otherwise."""
     num_classes, entries = predictor.classes.num_classes, split_entries(document, "val")
+    threshold = predictor.threshold_for(None)
     counts: list[Counts] = []
     total = np.zeros((num_classes, num_classes), np.int64)
     other = pixels = 0
     for done, (name, image, mask) in enumerate(read_split(document, "val", data), start=1):
-        labels, own = bundle.predict(image).labels, predictor.predict(image).labels
+        labels, own = (
+            predict_whole(image, one.view, one.forward, lambda block: labels_from_probabilities(block, threshold))
+            for one in (bundle, predictor)
+        )
         counts.append(count_image(name, mask, labels, num_classes))
         total += confusion(mask, own, num_classes)
         other, pixels = other + int((labels != own).sum()), pixels + labels.size

@@ -13,13 +13,12 @@ from torch import nn
 from torch.nn import functional
 
 from maskwright.data.geometry import View, shrink_to
-from maskwright.data.tiles import Forward, predict_bands
+from maskwright.data.tiles import EVEN, Forward, is_foreground, predict_whole
 from maskwright.errors import ModelError
 from maskwright.models.weights import Loaded
 
 MEAN = (123.675, 116.28, 103.53)  # ImageNet's, which pretrained encoders expect and any other network tolerates
 STD = (58.395, 57.12, 57.375)
-EVEN = 0.5  # the foreground threshold of two classes at which the likelier one is taken
 
 
 class Segmenter(nn.Module):
@@ -103,14 +102,8 @@ def logits_at_own_size(model: nn.Module, image: np.ndarray, view: View, device: 
     """
     height, width = image.shape[:2]
     if view.tiled(height, width):
-        bands = predict_bands(
-            lambda top, bottom: image[top:bottom], height, width, view, probabilities_of(model, device)
-        )
-        full = torch.empty(0)
-        for top, band in bands:
-            full = full if top else torch.empty(1, len(band), height, width)
-            torch.log(torch.from_numpy(band).clamp_min(1e-7), out=full[0, :, top : top + band.shape[1]])
-        return full.to(device)
+        full = torch.from_numpy(predict_whole(image, view, probabilities_of(model, device))).to(device)
+        return full.clamp_min_(1e-7).log_().unsqueeze(0)
     inner = np.ascontiguousarray(shrink_to(image, *view.inner_size(height, width)))
     logits = model(torch.from_numpy(inner).to(device).permute(2, 0, 1).unsqueeze(0))
     if logits.shape[-2:] == (height, width):
@@ -144,16 +137,14 @@ def _planes(logits: torch.Tensor) -> torch.Tensor:
 def labels_from_logits(logits: torch.Tensor, threshold: float = EVEN) -> torch.Tensor:
     """The most likely class of each pixel, the first of equals. N K H W → N H W uint8.
 
-    Of two classes, another `threshold` than a half calls a pixel foreground from that probability up.
+    Of two classes a pixel is foreground above the probability `threshold`.
     Two classes need one comparison. For more, `argmax` over planes visits each pixel's classes far apart in memory.
     Pooling over classes, with the pixels as its channels, takes the same maximum many pixels at a time: 1/25 of the
     time on a CPU. Where classes lie next to each other (channels last) `max` over them is a quarter faster than `argmax`.
     """
     num, num_classes, height, width = logits.shape
-    if num_classes == 2 and threshold != EVEN:
-        return (logits.softmax(dim=1)[:, 1] >= threshold).to(torch.uint8)
     if num_classes == 2:
-        return (logits[:, 1] > logits[:, 0]).to(torch.uint8)
+        return is_foreground(logits if threshold == EVEN else logits.softmax(dim=1), threshold).to(torch.uint8)
     if logits.device.type == "cpu" and logits.is_contiguous():
         planes = logits.view(num, num_classes, 1, height * width).permute(0, 3, 1, 2)  # N HW K 1
         found = functional.max_pool2d(planes, (num_classes, 1), return_indices=True)[1]

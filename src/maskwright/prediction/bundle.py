@@ -16,15 +16,12 @@ from typing import Any
 import numpy as np
 
 from maskwright import schemas
-from maskwright.data.dataset import IGNORE, Bands, ClassMap
-from maskwright.data.decoding import validate_fits_memory
+from maskwright.data.dataset import Bands, ClassMap
 from maskwright.data.geometry import Tiling, View
-from maskwright.data.tiles import Forward, predict_bands
-from maskwright.errors import ModelError, RunError, install_command, must
-from maskwright.files import read_json
-from maskwright.prediction.prediction import Prediction, read_pixels
-from maskwright.prediction.settled import calibrated
-from maskwright.prediction.threshold import labels_from_probabilities, read_threshold
+from maskwright.data.tiles import Forward
+from maskwright.errors import MaskwrightError, ModelError, RunError, install_command, must
+from maskwright.files import file_digest, read_json
+from maskwright.prediction.network import Network
 from maskwright.runs import usable_cores
 
 FILE = "bundle.json"
@@ -42,11 +39,24 @@ def load_bundle(path: str | Path) -> Bundle:
     >>> load_bundle("bundles/first").predict("photo.jpg").labels  # doctest: +SKIP
     """
     root = Path(path)
-    document = read_bundle(root)
+    return bundle_of(root, read_bundle(root))
+
+
+def bundle_of(root: Path, document: dict[str, Any]) -> Bundle:
+    """The bundle of a folder that holds the model's files, as bundle.json describes it."""
     view = dict(document["view"], tiling=Tiling(**document["view"]["tiling"]))
     names = tuple(document["classes"])
-    classes = ClassMap(names, tuple(range(len(names))))
-    return Bundle(root, document, runner(root, document), View(**view), classes, Bands.from_json(document["bands"]))
+    return Bundle(
+        forward=load_forward(root, document["format"], document["precision"]),
+        view=View(**view), classes=ClassMap(names, tuple(range(len(names)))), bands=Bands.from_json(document["bands"]),
+        any_depth=document["any_depth"], threshold=document["threshold"]["default"], tuned=document["threshold"]["tuned"],
+        temperature=document["temperature"], identity=document["digest"], name=document["run"], root=root, document=document,
+    )  # fmt: skip
+
+
+def load_forward(root: Path, format: str, precision: str) -> Forward:
+    """What runs the model of a bundle's folder."""
+    return _RUNNERS[format](root / MODELS[format], precision)
 
 
 def read_bundle(root: Path) -> dict[str, Any]:
@@ -65,90 +75,25 @@ def read_bundle(root: Path) -> dict[str, Any]:
     return document
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def digest_of(text: str, digest: str = "") -> str:
     """A hash of the text of bundle.json, less the hash that stands in it."""
     return hashlib.sha256((text.replace(digest, "") if digest else text).encode()).hexdigest()
 
 
-def runner(root: Path, document: dict[str, Any]) -> Forward:
-    """What runs the model of a bundle's folder."""
-    format = document["format"]
-    return _RUNNERS[format](root / MODELS[format], document["precision"])
-
-
-@dataclass(frozen=True)
-class Bundle:
+@dataclass(frozen=True, kw_only=True)
+class Bundle(Network):
     """An exported model with all that predicting takes; it predicts as the `Predictor` of its run does."""
 
     root: Path
     document: dict[str, Any] = field(repr=False)  # bundle.json
-    forward: Forward = field(repr=False)
-    view: View
-    classes: ClassMap
-    bands: Bands
 
-    @property
-    def threshold(self) -> float:
-        """The probability from which a pixel of two classes is foreground."""
-        return self.document["threshold"]["default"]
-
-    def predict(self, image: np.ndarray | str | Path, threshold: str | float | None = None) -> Prediction:
-        """Predict one image (a path, or H W C uint8); `threshold` as for a run: a number, "fixed" or "tuned"."""
-        pixels, valid, place = read_pixels(image, self.bands, self.any_depth)
-        height, width = pixels.shape[:2]
-        used = self.threshold_for(threshold)
-        name = image if isinstance(image, str | Path) else "image"
-        validate_fits_memory(name, (self.classes.num_classes, height, width), 4)
-        probabilities = np.empty((self.classes.num_classes, height, width), np.float32)
-        for top, band in predict_bands(lambda first, last: pixels[first:last], height, width, self.view, self.forward):
-            probabilities[:, top : top + band.shape[1]] = band
-        labels = self.labels_of(probabilities, used)
-        if valid is not None:
-            labels[~valid] = IGNORE
-        probabilities = calibrated(probabilities, self.temperature)
-        return Prediction(pixels, labels, probabilities, self.classes.names, place, self.temperature)
-
-    def threshold_for(self, wish: str | float | None) -> float:
-        """The threshold that a wish comes to; stops when it means nothing here."""
-        read = read_threshold(wish, self.classes.num_classes)
-        if read != "tuned":
-            return self.threshold if read is None else read
-        tuned = self.document["threshold"]["tuned"]
-        if tuned is None:
-            fix = "Tune it on the run (maskwright evaluate RUN --mask-threshold tuned), and export it anew."
-            raise RunError(must("--mask-threshold tuned", "tuned before the export", f"{self.root} without one", fix))
-        return tuned
-
-    validate_threshold = threshold_for
-
-    @property
-    def temperature(self) -> float | None:
-        """Of the probabilities, fitted on the run's val."""
-        return self.document["temperature"]
-
-    @property
-    def any_depth(self) -> bool:
-        """Whether files of any depth are taken: data.tones say what black and white are."""
-        return self.document["any_depth"]
-
-    @property
-    def identity(self) -> str:
-        """Another where the model is another."""
-        return self.document["digest"]
-
-    def labels_of(self, probabilities: np.ndarray, threshold: float | None = None) -> np.ndarray:
-        """Class numbers from probabilities. K H W → H W uint8"""
-        return labels_from_probabilities(probabilities, None, self.threshold if threshold is None else threshold)
+    def _untuned(self) -> MaskwrightError:
+        fix = "Tune it on the run (maskwright evaluate RUN --mask-threshold tuned), and export it anew."
+        return RunError(must("--mask-threshold tuned", "tuned before the export", f"{self.root} without one", fix))
 
     def __str__(self) -> str:
-        told = self.document
-        return f"Bundle {self.root}: {told['run']} as {told['format']}{' int8' if told['int8'] else ''}"
+        int8 = " int8" if self.document["int8"] else ""
+        return f"Bundle {self.root}: {self.name} as {self.document['format']}{int8}"
 
     __repr__ = __str__
 

@@ -8,82 +8,47 @@ A tile is seen by all before it is put beside the others, so memory stays a band
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
-from maskwright.data.dataset import Bands, ClassMap
-from maskwright.data.geometry import View
 from maskwright.data.tiles import Forward
 from maskwright.errors import UsageError, listed
+from maskwright.prediction.network import Network
 
 Tta = Literal["flips", "d4"]
 
 
-class Network(Protocol):
-    """What predicts: a run's `Predictor`, a `Bundle`, or several of them."""
-
-    @property
-    def view(self) -> View: ...
-    @property
-    def classes(self) -> ClassMap: ...
-    @property
-    def bands(self) -> Bands: ...
-    @property
-    def any_depth(self) -> bool: ...
-    @property
-    def forward(self) -> Forward: ...
-    @property
-    def identity(self) -> str: ...  # another where it may predict otherwise
-    @property
-    def temperature(self) -> float | None: ...  # of the probabilities that are written
-
-    def labels_of(self, probabilities: np.ndarray, threshold: float | None) -> np.ndarray: ...
-    def validate_threshold(self, threshold: float | None, /) -> object: ...
-
-
-@dataclass(frozen=True)
-class Combined:
-    """Several networks, or one in several positions; their mean is predicted.
-
-    With `spread`, a further plane tells how much they disagree.
-    """
-
-    first: Network
-    view: View
-    classes: ClassMap
-    bands: Bands
-    any_depth: bool
-    forward: Forward
-    identity: str
-    spread: bool = False
-    temperature: float | None = None  # those of its parts were not fitted on their mean
-
-    def labels_of(self, probabilities: np.ndarray, threshold: float | None) -> np.ndarray:
-        return self.first.labels_of(probabilities, threshold)
-
-    def validate_threshold(self, threshold: float | None) -> object:
-        return self.first.validate_threshold(threshold)
-
-
-def combine(networks: Sequence[Network], tta: Tta | None = None, names: Sequence[str] = (), spread: bool = False) -> Network:
-    """One network of several, which must see images alike; with `spread` their disagreement is told, too."""
+def combine(
+    networks: Sequence[Network], tta: Tta | None = None, names: Sequence[str] = (), spread: bool = False
+) -> Network:
+    """One network of several, which must see images alike; with `spread` a further plane tells their disagreement."""
     first = networks[0]
     for network, name in zip(networks, names, strict=False):
         _refuse_other(first, network, names[0], name)
     if len(networks) == 1 and tta is None:
         return first
     turned = [_in_positions(network.forward, tta) if tta else network.forward for network in networks]
-    forward = turned[0] if len(networks) == 1 else _mean(turned, spread)
-    identity = "\n".join([*(network.identity for network in networks), tta or ""])
-    return Combined(
-        first, first.view, first.classes, first.bands, first.any_depth, forward, identity, spread and len(networks) > 1
-    )
+    return Network(
+        forward=turned[0] if len(networks) == 1 else _mean(turned, spread),
+        identity="\n".join([*(network.identity for network in networks), tta or ""]),
+        threshold=first.threshold,
+        view=first.view,
+        classes=first.classes,
+        bands=first.bands,
+        any_depth=first.any_depth,
+        on_gpu=any(network.on_gpu for network in networks),
+        data=tuple(one for network in networks for one in network.data),
+    )  # fmt: skip - no temperature: those of its parts were not fitted on their mean
 
 
 def _refuse_other(one: Network, two: Network, name: str, other: str) -> None:
-    parts = {"classes": "names", "bands and tones": "bands", "view, size, scale and tiles": "view", "depth": "any_depth"}
+    parts = {
+        "classes": "names",
+        "bands and tones": "bands",
+        "view, size, scale and tiles": "view",
+        "depth": "any_depth",
+    }
     for told, part in parts.items():
         got = [getattr(network.classes if part == "names" else network, part) for network in (one, two)]
         if got[0] != got[1]:

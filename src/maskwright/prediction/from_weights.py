@@ -7,8 +7,10 @@ What a file of weights does not say comes from the configuration, else from a de
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from maskwright.config.models import AutoModelConfig
 from maskwright.data.dataset import RGB, Bands, ClassMap
 from maskwright.data.masks import named_values
 from maskwright.errors import ConfigError, DataError, ModelError, counted, listed, must
+from maskwright.files import file_digest
 from maskwright.models import Segmenter, build_model, validate_bands
 from maskwright.models.devices import choose_device, choose_precision
 from maskwright.models.weights import SUFFIXES, own_weights, read_tensors
@@ -34,7 +37,9 @@ def read_weights(config: Config) -> tuple[Path, Tensors]:
     path = own_weights(config.model.weights)
     if path is None:
         fix = "Name it with --weights FILE, or name a run folder alone."
-        raise ConfigError([must("model.weights", f"a weights file ({listed(SUFFIXES, 'or')})", config.model.weights, fix)])
+        raise ConfigError(
+            [must("model.weights", f"a weights file ({listed(SUFFIXES, 'or')})", config.model.weights, fix)]
+        )
     if isinstance(config.model, AutoModelConfig):
         fix = "Name what the weights are of with --model: unet, unet/resnet34, deeplabv3_resnet50, …"
         raise ConfigError([must("model", "a network by name beside weights of your own", "auto", fix)])
@@ -50,7 +55,9 @@ def load_network(
     if outputs not in (None, classes.num_classes, 1 if classes.is_binary else None):
         names = listed(classes.names, "and", 4)
         fix = "Name as many with --data.classes '{background: 0, NAME: 1, …}', or the model it was trained as."
-        raise ModelError(f"`{path}` must give a channel for each class; it gives {outputs} and the classes are {names}. {fix}")
+        raise ModelError(
+            f"`{path}` must give a channel for each class; it gives {outputs} and the classes are {names}. {fix}"
+        )
     validate_bands(config.model, num_channels)
     model = build_model(config.model, classes, num_channels, start=False)
     notes, renamed = take_whole(model, tensors, path, config.model)
@@ -75,12 +82,17 @@ def predictor_for(config: Config, files: Sequence[Path]) -> tuple[Predictor, lis
     if "data.size" in to.reasons:
         notes.append(view_note(kind, size))
     model, told = load_network(config, path, tensors, classes, bands.num_channels, images)
-    return Predictor.of(config, model, classes, bands), told + notes
+    predictor = Predictor.of(config, model, classes, bands)
+    used = [file_digest(path), config.model.model_dump_json(), config.data.model_dump_json(), told, device]
+    identity = hashlib.sha256(repr([*used, predictor.precision]).encode()).hexdigest()
+    return replace(predictor, identity=identity, name=path.stem), told + notes
 
 
 def view_note(kind: str, size: int) -> str:
     """How a network sees images where nobody said it."""
-    seen = f"whole, resized to {size} × {size}" if kind == "whole" else f"in windows of {size} × {size} at their own scale"
+    seen = (
+        f"whole, resized to {size} × {size}" if kind == "whole" else f"in windows of {size} × {size} at their own scale"
+    )
     return f"images are seen {seen}: if it was trained otherwise, give --size and --data.view"
 
 

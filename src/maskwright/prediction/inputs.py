@@ -6,10 +6,11 @@ import glob
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from maskwright.data.layout import image_files
+from maskwright.data.layout import SUFFIXES, files_below
 from maskwright.errors import MaskwrightError, UsageError, counted, listed
 from maskwright.prediction.ledger import LEDGER, UNFINISHED
 from maskwright.prediction.outputs import ENDS, LEGEND
@@ -23,49 +24,62 @@ def refuse_among(out: Path, folders: Iterable[Path], files: Iterable[Path]) -> N
     among += [file.parent for file in files if place in Path(os.path.realpath(file)).parents]
     if among:
         fix = "Choose a folder elsewhere."
-        raise UsageError(f"`--out` must be a folder apart from the images; got {out}, and images are in {among[0]}. {fix}")
+        raise UsageError(
+            f"`--out` must be a folder apart from the images; got {out}, and images are in {among[0]}. {fix}"
+        )
 
 
-def expand(paths: Iterable[str | Path], stdin: TextIO | None = None) -> list[Path]:
-    """The files and folders that are named: `-` stands for a list on stdin, a path a line; a pattern for what it matches."""
-    found: list[Path] = []
-    for path in paths:
-        if isinstance(path, Path):
-            found.append(path)
-        elif path == "":  # as of "$PHOTOS", which was never set
-            raise UsageError("`IMAGES` must be image files or folders of them; got an empty name. The current folder is a dot.")
-        elif path == "-":
-            lines = [line.strip("\r\n") for line in stdin or sys.stdin]
-            if not any(lines):
-                raise UsageError("`IMAGES` must be listed on stdin, a path a line, where `-` is given; got none.")
-            found += [Path(line) for line in lines if line]
-        elif not Path(path).exists() and glob.has_magic(path):
-            matched = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - which knows no ** without a folder before it
-            if not matched:
-                raise UsageError(f"`IMAGES` must be image files or folders of them; nothing matches {path}. Check the pattern.")
-            found += map(Path, matched)
-        else:
-            found.append(Path(path))
-    return found
+@dataclass(frozen=True)
+class Inputs:
+    """The image files that are named, in order; the folders among what was named, and remarks on what lies in them."""
+
+    files: list[Path]
+    folders: list[Path]
+    notes: list[str]
 
 
-def predicted_files(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
-    """Folders stand for the images in them and in their sub-folders; and remarks on masks among them."""
+def find_inputs(named: Iterable[str | Path], stdin: TextIO | None = None) -> Inputs:
+    """The images of files, folders (with their sub-folders), patterns, and `-` for a list on stdin, a path a line."""
     files: list[Path] = []
+    folders: list[Path] = []
     notes: list[str] = []
-    for path in expand(paths):
+    for path in (path for name in named for path in _expanded(name, stdin)):
         if path.is_dir():
-            inside, _ = image_files(path)
+            there, unread = files_below(path)
+            inside = [file for file in there if file.suffix.lower() in SUFFIXES]
             if not inside:
                 raise UsageError(f"`IMAGES` must be image files or folders of them; {path} holds none. Check the path.")
             masks = _masks_among(path, inside)
+            folders.append(path)
             files += [image for image in inside if image not in masks]
             notes += [f"{path} is a data set: {counted(len(masks), 'mask')} in it left aside"] if masks else []
+            notes += [f"not read in {listed([f'{path}: {one}' for one in unread])}"] if unread else []
         elif not path.suffix and not path.exists():
             raise UsageError(f"`IMAGES` must be image files or folders of them; {path} is not there. Check the path.")
         else:
             files.append(path)
-    return files, notes
+    return Inputs(files, folders, notes)
+
+
+def _expanded(name: str | Path, stdin: TextIO | None) -> list[Path]:
+    """The paths that one name on the command line stands for."""
+    if isinstance(name, Path):
+        return [name]
+    if name == "":  # as of "$PHOTOS", which was never set
+        raise UsageError(
+            "`IMAGES` must be image files or folders of them; got an empty name. The current folder is a dot."
+        )
+    if name == "-":
+        lines = [line.strip("\r\n") for line in stdin or sys.stdin]
+        if not any(lines):
+            raise UsageError("`IMAGES` must be listed on stdin, a path a line, where `-` is given; got none.")
+        return [Path(line) for line in lines if line]
+    if Path(name).exists() or not glob.has_magic(name):
+        return [Path(name)]
+    matched = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - which knows no ** without a folder before it
+    if not matched:
+        raise UsageError(f"`IMAGES` must be image files or folders of them; nothing matches {name}. Check the pattern.")
+    return [Path(path) for path in matched]
 
 
 def _masks_among(folder: Path, pictures: Sequence[Path]) -> set[Path]:
@@ -103,10 +117,17 @@ def names_for(files: Sequence[Path], folders: Sequence[Path]) -> list[str]:
             if _can_lie_together({same(name.as_posix()) for name in names}, len(names)):
                 return [name.as_posix() for name in names]
     twice = listed(sorted({str(path) for path, place in zip(files, places, strict=True) if places.count(place) > 1}))
-    raise UsageError(f"`IMAGES` must be different files; {twice or files[0].name} would be written twice. Name each once.")
+    raise UsageError(
+        f"`IMAGES` must be different files; {twice or files[0].name} would be written twice. Name each once."
+    )
 
 
 def _can_lie_together(names: set[str], wanted: int) -> bool:
     """Whether names differ, and no file of one would have the name of a folder that another lies in."""
     folders = {folder.as_posix() for name in names for folder in Path(name).parents}
-    return len(names) == wanted and not folders & {LEDGER, LEGEND, UNFINISHED, *(name + end for name in names for end in ENDS)}
+    return len(names) == wanted and not folders & {
+        LEDGER,
+        LEGEND,
+        UNFINISHED,
+        *(name + end for name in names for end in ENDS),
+    }

@@ -64,7 +64,9 @@ def placed(rings: Rings, transform: Affine | None) -> Rings:
     if transform is None:
         return rings
     a, b, c, d, e, f = transform
-    return [np.stack([a * ring[:, 0] + b * ring[:, 1] + c, d * ring[:, 0] + e * ring[:, 1] + f], axis=1) for ring in rings]
+    return [
+        np.stack([a * ring[:, 0] + b * ring[:, 1] + c, d * ring[:, 0] + e * ring[:, 1] + f], axis=1) for ring in rings
+    ]
 
 
 def drawn_classes(names: Sequence[str]) -> range:
@@ -72,9 +74,9 @@ def drawn_classes(names: Sequence[str]) -> range:
     return range(1, 2) if len(names) == 2 else range(len(names))
 
 
-def geojson(labels: np.ndarray, names: Sequence[str], transform: Affine | None, crs: str) -> bytes:
-    """A feature for each region: `class` and `name`, coordinates of the raster's own system, else pixels from the upper left."""
-    features = [
+def features(labels: np.ndarray, names: Sequence[str], transform: Affine | None) -> list[dict[str, Any]]:
+    """A GeoJSON feature for each region: `class` and `name`, coordinates of the raster's own system, else pixels."""
+    return [
         {
             "type": "Feature",
             "properties": {"class": index, "name": names[index]},
@@ -82,10 +84,20 @@ def geojson(labels: np.ndarray, names: Sequence[str], transform: Affine | None, 
         }
         for index, rings in outlines(labels, drawn_classes(names))
     ]
-    document: dict[str, Any] = {"type": "FeatureCollection", "features": features}
+
+
+def geojson(labels: np.ndarray, names: Sequence[str], transform: Affine | None, crs: str) -> bytes:
+    """All of them as one document, which names the system."""
+    document: dict[str, Any] = {"type": "FeatureCollection", "features": features(labels, names, transform)}
     if crs:
         document["crs"] = {"type": "name", "properties": {"name": crs}}
     return (json.dumps(document) + "\n").encode()
+
+
+def run_lengths(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How long each run of equal values is, and whether it is one of what is inside. bool"""
+    starts = np.flatnonzero(np.diff(flat, prepend=~flat[:1]))
+    return np.diff(starts, append=flat.size), flat[starts]
 
 
 def coco(labels: np.ndarray, names: Sequence[str], file: str) -> bytes:
@@ -96,15 +108,19 @@ def coco(labels: np.ndarray, names: Sequence[str], file: str) -> bytes:
         inside = labels == index
         if not inside.any():
             continue
-        rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
-        box = [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1]
-        flat = inside.ravel(order="F")
-        changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-        counts = np.diff([0, *([0] if flat[0] else []), *changes.tolist(), flat.size])  # begins with what is outside
-        annotations.append({
-            "id": len(annotations) + 1, "image_id": 1, "category_id": index, "iscrowd": 1, "area": int(inside.sum()),
-            "bbox": [int(side) for side in box], "segmentation": {"size": [height, width], "counts": counts.tolist()},
-        })  # fmt: skip
+        left, top, wide, high = cv2.boundingRect(inside.view(np.uint8))
+        lengths, values = run_lengths(inside.ravel(order="F"))
+        annotations.append(
+            {
+                "id": len(annotations) + 1,
+                "image_id": 1,
+                "category_id": index,
+                "iscrowd": 1,
+                "area": int(inside.sum()),
+                "bbox": [left, top, wide, high],
+                "segmentation": {"size": [height, width], "counts": [*([0] if values[0] else []), *lengths.tolist()]},
+            }
+        )  # fmt: skip - counts begin with what is outside
     document = {
         "images": [{"id": 1, "file_name": file, "width": width, "height": height}],
         "categories": [{"id": index, "name": names[index]} for index in drawn_classes(names)],
@@ -157,7 +173,9 @@ def without_small(labels: np.ndarray, least: int) -> np.ndarray:
     kept = ~small & (labels != IGNORE)
     if not small.any() or not kept.any():
         return labels
-    _, nearest = cv2.distanceTransformWithLabels((~kept).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~kept).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
     values = np.zeros(int(nearest.max()) + 1, np.uint8)
     values[nearest[kept]] = labels[kept]
     return np.where(small, values[nearest], labels)

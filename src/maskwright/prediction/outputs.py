@@ -21,14 +21,16 @@ from PIL import Image
 
 from maskwright.data.dataset import IGNORE
 from maskwright.data.decoding import validate_fits_memory
-from maskwright.data.pictures import contrasting, css, indexed_png, overlay, palette
+from maskwright.data.pictures import css, indexed_png, palette
 from maskwright.data.rasters import new_like
 from maskwright.errors import UsageError, closest, listed, printable
 from maskwright.files import temporary_beside
-from maskwright.prediction.combine import Network, uncertainty
+from maskwright.prediction.combine import uncertainty
+from maskwright.prediction.network import Network
 from maskwright.prediction.outlines import Affine, coco, geojson, geopackage, geopackage_writer, without_small
-from maskwright.prediction.settled import calibrated
+from maskwright.prediction.prediction import draw_overlay, png_bytes
 from maskwright.prediction.sources import Source
+from maskwright.prediction.threshold import calibrated, labels_from_probabilities
 
 KINDS = ("labels", "overlay", "probabilities", "probabilities-float", "contours", "coco", "polygons")
 LEGEND = "legend.svg"  # of more than two classes: an image's own files are PNG, TIFF and JPEG
@@ -57,12 +59,12 @@ class Wanted:
 
         K h w float32 → P h w uint8, or float32 where probabilities are written so
         """
-        num, kind = network.classes.num_classes, self.probabilities
+        num, kind, threshold = network.classes.num_classes, self.probabilities, network.threshold_for(self.threshold)
 
         def keep(block: np.ndarray) -> np.ndarray:
             planes = 1 + self.uncertainty + (num if kind else 0)
             kept = np.empty((planes, *block.shape[1:]), np.float32 if kind == "probabilities-float" else np.uint8)
-            kept[0] = network.labels_of(block[:num], self.threshold)
+            kept[0] = labels_from_probabilities(block[:num], threshold)
             if self.uncertainty:
                 kept[1] = np.rint(uncertainty(block, num) * CERTAIN)
             if kind:
@@ -84,7 +86,9 @@ def read_kinds(text: str) -> tuple[str, ...]:
         if kind not in KINDS:
             near = closest(kind, KINDS, limit=1)
             fix = f"Did you mean {near[0]}?" if near else "Name them with commas between."
-            raise UsageError(f"`--write` must name kinds of files ({listed(KINDS, 'or', len(KINDS))}); got {kind!r}. {fix}")
+            raise UsageError(
+                f"`--write` must name kinds of files ({listed(KINDS, 'or', len(KINDS))}); got {kind!r}. {fix}"
+            )
     if {"probabilities", "probabilities-float"} <= {*kinds}:
         raise UsageError("`--write` must name one kind of probabilities; got both, which are one file. Leave one out.")
     if "polygons" in kinds:
@@ -100,9 +104,10 @@ class Outputs:
         self._open = ExitStack()  # the rasters that are written
         self._files: list[tuple[str, Path]] = []
         height, width = source.height, source.width
-        whole = bool({*wanted.kinds} & {*_SHAPES} or wanted.min_area or source.raster is None)
+        regions = bool({*wanted.kinds} & {*_SHAPES} or wanted.min_area)  # which are numbered, in four bytes a pixel
+        whole = regions or source.raster is None
         if whole:
-            validate_fits_memory(image, (height, width), 4 if wanted.min_area or "contours" in wanted.kinds else 1)
+            validate_fits_memory(image, (height, width), 4 if regions else 1)
         self.labels = np.empty((height, width), np.uint8) if whole else None
         step = source.step
         self.small = None if whole else np.empty((-(-height // step), -(-width // step)), np.uint8)
@@ -135,9 +140,13 @@ class Outputs:
                 self._new("-probabilities.tif"), self.names, (source.height, source.width), wanted.probabilities
             )
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
-            with contextlib.suppress(Exception) if kind else contextlib.nullcontext():  # GDAL fails anew where it failed before
+            with (
+                contextlib.suppress(Exception) if kind else contextlib.nullcontext()
+            ):  # GDAL fails anew where it failed before
                 self._open.__exit__(kind, error, trace)
         finally:
             for _, path in self._files:
@@ -149,7 +158,9 @@ class Outputs:
         self._files.append((self.name + end, path))
         return path
 
-    def _raster(self, kind: str, end: str, count: int, dtype: str, nodata: float, colours: np.ndarray | None = None) -> None:
+    def _raster(
+        self, kind: str, end: str, count: int, dtype: str, nodata: float, colours: np.ndarray | None = None
+    ) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a large TIFF that lies nowhere is meant
             new = new_like(self._new(end), self.source.raster, count, dtype, nodata, colours)
@@ -206,7 +217,7 @@ class Outputs:
             assert self.labels is not None
             yield f"{self.name}.png", indexed_png(self.labels, num)
         if self.uncertain is not None:
-            yield f"{self.name}-uncertainty.png", _png(self.uncertain)
+            yield f"{self.name}-uncertainty.png", png_bytes(self.uncertain)
         if "contours" in wanted.kinds:
             assert self.labels is not None
             yield self.name + _SHAPES["contours"], geojson(self.labels, self.names, place, crs)
@@ -216,11 +227,10 @@ class Outputs:
 
     def _overlay(self) -> bytes:
         """The image with its classes tinted; of a raster of more pixels than a person looks at, every so many-th."""
-        step, image, num = self.source.step, self.source.small(), len(self.names)
+        step, image = self.source.step, self.source.small()
         labels = self.small if self.labels is None else self.labels[::step, ::step]
         assert labels is not None
-        colours = palette(num)
-        drawn = Image.fromarray(overlay(image, labels, contrasting(image, colours) if num == 2 else colours))
+        drawn = Image.fromarray(draw_overlay(image, labels, len(self.names)))
         drawn.thumbnail((_MOST_IN_JPEG, _MOST_IN_JPEG))  # changes nothing that is smaller
         buffer = io.BytesIO()
         drawn.save(buffer, "JPEG", quality=90)
@@ -255,12 +265,6 @@ def _place(raster: Any) -> tuple[Affine | None, str]:
     a, b, c, d, e, f = tuple(raster.transform)[:6]
     code = raster.crs.to_epsg() if raster.crs else None
     return (a, b, c, d, e, f), f"EPSG:{code}" if code else raster.crs.to_wkt() if raster.crs else ""
-
-
-def _png(values: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def legend(names: Sequence[str]) -> bytes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from maskwright.data.dataset import Bands
 from maskwright.data.decoding import read_bytes
@@ -42,12 +43,23 @@ class Prediction:
     def shares(self) -> dict[str, float]:
         """Share of the labelled pixels each class has."""
         counts = np.bincount(self.labels.ravel(), minlength=len(self.classes))
-        return {name: float(counts[index] / max(1, counts[: len(self.classes)].sum())) for index, name in enumerate(self.classes)}
+        return {
+            name: float(counts[index] / max(1, counts[: len(self.classes)].sum()))
+            for index, name in enumerate(self.classes)
+        }
 
     def overlay(self) -> np.ndarray:
         """The image with its classes tinted and outlined; of two classes in a colour that the image has little of. H W 3 uint8"""
-        image, colours = shown(self.image), palette(len(self.classes))
-        return overlay(image, self.labels, contrasting(image, colours) if len(self.classes) == 2 else colours)
+        return draw_overlay(shown(self.image), self.labels, len(self.classes))
+
+    def polygons(self) -> list[dict[str, Any]]:
+        """A GeoJSON feature for each region: of two classes the foreground's, of more every class's.
+
+        Along the edges of pixels, x y from the upper left; of a georeferenced raster in the coordinates of its system.
+        """
+        from maskwright.prediction.outlines import features  # late: few ask for them
+
+        return features(self.labels, self.classes, self.georeference.transform if self.georeference else None)
 
     def __str__(self) -> str:
         height, width = self.labels.shape
@@ -57,35 +69,67 @@ class Prediction:
     __repr__ = __str__
 
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(self.overlay()).save(buffer, "PNG")
-        return buffer.getvalue()
+        return png_bytes(self.overlay())
 
 
-def read_pixels(
-    image: np.ndarray | str | Path, bands: Bands, any_depth: bool
-) -> tuple[np.ndarray, np.ndarray | None, Georeference | None]:
-    """The image as the network sees it, where it holds data (None: everywhere), and where it lies if it says so."""
+def draw_overlay(image: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """An image with its classes tinted; of two classes in a colour that it has little of. H W 3, H W → H W 3 uint8"""
+    colours = palette(num_classes)
+    return overlay(image, labels, contrasting(image, colours) if num_classes == 2 else colours)
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    """A PNG file of grey or RGB pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def is_image(given: Any) -> bool:
+    """Whether something is one image: a path, a PIL image, or an array or tensor of at most three dimensions."""
+    return isinstance(given, str | Path | Image.Image) or getattr(given, "ndim", 4) <= 3
+
+
+def read_pixels(image: Any, bands: Bands, any_depth: bool) -> tuple[np.ndarray, np.ndarray | None, Georeference | None]:
+    """The image as the network sees it, where it holds data (None: everywhere), and where it lies if it says so.
+
+    A path, a PIL image, H W C uint8 as the network sees it, or the same as a tensor C H W.
+    """
+    if isinstance(image, Image.Image):
+        raw, name = decoded_pixels(image), Path(getattr(image, "filename", "") or "image")
+        return as_seen(raw, bands, name, any_depth), finite_pixels(raw), None
+    if hasattr(image, "detach"):  # of torch, which need not be there
+        image = image.detach().cpu().numpy()
+        image = np.ascontiguousarray(np.moveaxis(image, 0, -1)) if image.ndim == 3 else image
     if isinstance(image, np.ndarray):
-        channels = bands.num_channels
-        if image.ndim == 2 and image.dtype == np.uint8 and channels == 3:
-            return np.repeat(image[..., None], 3, axis=2), None, None
-        if image.ndim != 3 or image.shape[2] != channels or image.dtype != np.uint8 or 0 in image.shape:
-            got = f"shape {image.shape} of {image.dtype}"
-            kind = "RGB" if channels == 3 else "the run's bands"
-            raise DataError(must("image", f"height × width × {channels} of uint8 ({kind})", got, "Convert it first."))
-        return image, None, None
+        return _refuse_other_pixels(image, bands.num_channels), None, None
     if not isinstance(image, str | Path):
-        raise UsageError(must("image", "the path of one image, or an array of its pixels", type(image).__name__, _ONE_BY_ONE))
+        wish = "a path, a PIL image, an array or tensor of its pixels, or an iterable of such"
+        raise UsageError(must("image", wish, type(image).__name__))
     path = Path(image)
     if path.is_dir():
         raise DataError(f"`{path}` must be a file; it is a folder. {_ONE_BY_ONE}")
-    if georeferenced(path):
-        raw, valid = raster_pixels(path)
-        place = read_georeference(path)
-    else:
+    if not georeferenced(path):
         return decode_pixels(read_bytes(path), path, bands, any_depth)
-    return as_seen(raw, bands, path, any_depth), valid, place
+    raw, valid = raster_pixels(path)
+    return as_seen(raw, bands, path, any_depth), valid, read_georeference(path)
+
+
+def _refuse_other_pixels(image: np.ndarray, channels: int) -> np.ndarray:
+    """An array as the network sees it; one grey plane counts as RGB."""
+    if image.ndim == 2 and image.dtype == np.uint8 and channels == 3:
+        return np.repeat(image[..., None], 3, axis=2)
+    if image.ndim != 3 or image.shape[2] != channels or image.dtype != np.uint8 or 0 in image.shape:
+        kind = "RGB" if channels == 3 else "the run's bands"
+        wish = f"height × width × {channels} of uint8 ({kind}), or a tensor {channels} × height × width"
+        raise DataError(must("image", wish, f"shape {image.shape} of {image.dtype}", "Convert it first."))
+    return image
+
+
+def decoded_pixels(image: Image.Image) -> np.ndarray:
+    """A PIL image as its file would be read: upright, RGB but where its values are deeper. → H W C"""
+    upright = ImageOps.exif_transpose(image)
+    return np.atleast_3d(np.array(upright if upright.mode.startswith(("I", "F")) else upright.convert("RGB")))
 
 
 def decode_pixels(data: bytes, path: Path, bands: Bands, any_depth: bool) -> tuple[np.ndarray, np.ndarray | None, None]:
@@ -107,4 +151,6 @@ def refuse_other_kind(raw: np.ndarray, bands: Bands, path: Path) -> None:
     if (raw.dtype == np.uint8) == bool(bands.low):
         raise DataError(f"`{path}` must be {wish}, as those the run was trained on; got {raw.dtype}. Convert it first.")
     if bands.chosen == _GREY and raw.shape[2] == 3 and not (raw == raw[..., :1]).all():
-        raise DataError(f"`{path}` must be a grey image, as those the run was trained on; got colours. Convert it first.")
+        raise DataError(
+            f"`{path}` must be a grey image, as those the run was trained on; got colours. Convert it first."
+        )

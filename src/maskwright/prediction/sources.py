@@ -80,7 +80,9 @@ class Raster:
         self._small = np.zeros((-(-self.height // self.step), -(-self.width // self.step), 3), np.uint8)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._open.__exit__(kind, error, trace)
 
     def read(self, top: int, bottom: int) -> np.ndarray:

@@ -1,19 +1,18 @@
-"""The foreground threshold as a person may wish it: a number, `fixed` (the run's own `train.mask_threshold`)
-or `tuned` (on val, see evaluation/tuning)."""
+"""From probabilities to labels: the foreground threshold as a person may wish it, and the temperature.
+
+A threshold is a number, `fixed` (the run's own `train.mask_threshold`) or `tuned` (on val, see evaluation/settle).
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
+from maskwright.data.tiles import EVEN, is_foreground
 from maskwright.errors import UsageError, closest, must
 
-if TYPE_CHECKING:
-    import torch
-
-EVEN = 0.5  # the foreground threshold of two classes at which the likelier one is taken
 Wish = float | Literal["tuned"] | None
 _CONSTRAINT = "between 0 and 1, or the word fixed or tuned"
 
@@ -26,14 +25,12 @@ def read_threshold(wish: str | float | None, num_classes: int) -> Wish:
     """
     if wish is None or wish == "fixed":
         return None
-    if wish != "tuned":
-        wish = _number(wish)
+    read = wish if wish == "tuned" else _number(wish)
     if num_classes != 2:
         fix = "There the likeliest class is taken; leave it out."
-        raise UsageError(
-            must("--mask-threshold", "left out of a run with more than two classes", f"{wish} and {num_classes}", fix)
-        )
-    return "tuned" if wish == "tuned" else wish
+        got = f"{read} and {num_classes}"
+        raise UsageError(must("--mask-threshold", "left out of a run with more than two classes", got, fix))
+    return "tuned" if read == "tuned" else float(read)
 
 
 def _number(wish: str | float) -> float:
@@ -48,23 +45,26 @@ def _number(wish: str | float) -> float:
     return value
 
 
-def foreground(logits: torch.Tensor) -> torch.Tensor:
-    """Probability of the foreground, which a threshold is compared with. 1 2 H W → H W"""
-    return logits.softmax(dim=1)[0, 1]
-
-
-def labels_from_probabilities(probabilities: np.ndarray, threshold: float | None, own: float = EVEN) -> np.ndarray:
-    """The likeliest class of each pixel, the first of equals; of two, the foreground from a threshold. K H W → H W uint8
-
-    Without a threshold it is the run's `own`; of an even one, equals are background.
-    """
+def labels_from_probabilities(probabilities: np.ndarray, threshold: float | None = None) -> np.ndarray:
+    """The likeliest class of each pixel, the first of equals; of two, as `is_foreground` says. K H W → H W uint8"""
     if len(probabilities) == 2:
-        if threshold is None and own == EVEN:
-            return (probabilities[1] > probabilities[0]).astype(np.uint8)
-        return (probabilities[1] >= (own if threshold is None else threshold)).astype(np.uint8)
+        return is_foreground(probabilities, EVEN if threshold is None else threshold).astype(np.uint8)
     best = probabilities[0].copy()
     labels = np.zeros(best.shape, np.uint8)
     for index in range(1, len(probabilities)):  # a plane at a time: argmax visits a pixel's classes far apart in memory
         labels[probabilities[index] > best] = index
         np.maximum(best, probabilities[index], out=best)
     return labels
+
+
+def calibrated(probabilities: np.ndarray, temperature: float | None) -> np.ndarray:
+    """Probabilities K … as they are of logits divided by a temperature; None leaves them as they are.
+
+    >>> calibrated(np.array([0.2, 0.8], np.float32), 2.0).round(3).tolist()
+    [0.3330000042915344, 0.6669999957084656]
+    """
+    if temperature is None:
+        return probabilities
+    found = np.power(probabilities, np.float32(1 / temperature))
+    found /= found.sum(axis=0)
+    return found

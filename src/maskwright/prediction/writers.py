@@ -8,23 +8,22 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from maskwright.data.layout import files_below
 from maskwright.data.pictures import indexed_png
 from maskwright.data.record import validate_outside_data
 from maskwright.data.tiles import predict_bands
-from maskwright.errors import DataError, counted, is_out_of_memory, listed
+from maskwright.errors import DataError, counted, is_out_of_memory
 from maskwright.files import write_atomically, writing
 from maskwright.folders import new_folder
-from maskwright.prediction.combine import Network
-from maskwright.prediction.inputs import expand, names_for, predicted_files, refuse_among
+from maskwright.prediction.inputs import Inputs, find_inputs, names_for, refuse_among
 from maskwright.prediction.ledger import Ledger, refuse_used_folder
+from maskwright.prediction.network import Network
 from maskwright.prediction.outputs import ENDS, LEGEND, Outputs, Wanted, legend
 from maskwright.prediction.sources import Picture, Raster, Source, load_source
 from maskwright.runs import size_name
@@ -53,25 +52,23 @@ class Written:
 
 
 def predict_files(
-    network: Network, paths: Sequence[str | Path], out: str | Path, threshold: float | None = None,
-    progress: Callable[[int, int], None] | None = None, data: dict[str, Any] | None = None, wanted: Wanted | None = None,
-    batch_size: int = 1,
+    network: Network, images: Inputs | Sequence[str | Path], out: str | Path, wanted: Wanted | None = None, batch_size: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Written:  # fmt: skip
     """Predict image files and folders of them; a bad file is told at the end and the rest is done.
 
     `out` is new, empty, or of an earlier call, and nothing but what such a call wrote is replaced; it lies apart from the
-    images, and from those of `data`, the run's data.json. Where an earlier call of the same settings was stopped, or found bad
-    files, what it has done stays.
+    images, and from those that the network was trained on. Where an earlier call of the same settings was stopped, or found
+    bad files, what it has done stays.
     """
-    wanted = wanted or Wanted(threshold=threshold)
-    paths = expand(paths)
-    files, notes = predicted_files(paths)
-    folders = [path for path in paths if path.is_dir()]
-    names = names_for(files, folders)
+    inputs = images if isinstance(images, Inputs) else find_inputs(images)
+    files = inputs.files
+    names = names_for(files, inputs.folders)
     out = Path(out)
-    network.validate_threshold(wanted.threshold)
-    refuse_among(out, folders, files)
-    if data:
+    wanted = wanted or Wanted()
+    wanted = replace(wanted, threshold=network.threshold_for(wanted.threshold))
+    refuse_among(out, inputs.folders, files)
+    for data in network.data:
         validate_outside_data(out, data)
     with new_folder(out, partial(refuse_used_folder, out)), Ledger(out) as ledger:
         ledger.refuse_changed([LEGEND, *(f"{name}{end}" for name in names for end in ENDS)])
@@ -82,11 +79,9 @@ def predict_files(
             ledger.write(LEGEND, "", legend(network.classes.names))
         if not job.problems:
             ledger.end()
-    unread = [f"{path}: {one}" for path in folders for one in files_below(path)[1]]
-    notes += [f"not read in {listed(unread)}"] if unread else []
     done = tuple(path for path in files if path in job.done)
     problems = tuple(job.problems[path] for path in files if path in job.problems)
-    return Written(out, done, problems, job.replaced, tuple(notes), len(before & {str(path) for path in files}))
+    return Written(out, done, problems, job.replaced, tuple(inputs.notes), len(before & {str(path) for path in files}))
 
 
 @dataclass

@@ -17,7 +17,12 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-OPEN = ("/health", "/v2/health/live", "/v2/health/ready", "/label-studio/health")  # what supervisors ask, who have no token
+OPEN = (
+    "/health",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/label-studio/health",
+)  # what supervisors ask, who have no token
 
 
 class Access:

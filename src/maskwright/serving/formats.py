@@ -30,7 +30,9 @@ def wanted_format(accept: str) -> str:
         fitting = [kind for kind in FORMATS if name in (kind, "*/*", f"{kind.partition('/')[0]}/*")]
         if fitting and share > 0:
             return fitting[0]
-    raise HTTPException(406, f"Accept must name one of {', '.join(FORMATS)}; it names none of them. Leave it out for a PNG.")
+    raise HTTPException(
+        406, f"Accept must name one of {', '.join(FORMATS)}; it names none of them. Leave it out for a PNG."
+    )
 
 
 def _share(part: str) -> float:

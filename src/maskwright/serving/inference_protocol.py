@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request
 
+from maskwright.prediction.threshold import calibrated
 from maskwright.serving.service import Service
 
 _MOST_VALUES = 1 << 24  # of an output: as JSON each takes some ten bytes
@@ -20,16 +21,16 @@ _MOST_VALUES = 1 << 24  # of an output: as JSON each takes some ten bytes
 
 def add_inference_protocol(app: FastAPI, service: Service) -> None:
     """The routes under /v2."""
-    served = service.served
-    channels, num_classes = served.network.bands.num_channels, len(served.classes)
+    network = service.network
+    channels, num_classes = network.bands.num_channels, network.classes.num_classes
     outputs = {
         "labels": {"name": "labels", "datatype": "UINT8", "shape": [-1, -1, -1]},
         "probabilities": {"name": "probabilities", "datatype": "FP32", "shape": [-1, num_classes, -1, -1]},
     }
 
     def refuse_other(name: str) -> None:
-        if name != served.name:
-            raise HTTPException(404, f"the model must be the one that is served, {served.name!r}; got {name!r}.")
+        if name != network.name:
+            raise HTTPException(404, f"the model must be the one that is served, {network.name!r}; got {name!r}.")
 
     @app.get("/v2", tags=["Open Inference Protocol v2"])
     async def server() -> dict[str, Any]:
@@ -52,7 +53,7 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
         refuse_other(name)
         images = {"name": "images", "datatype": "UINT8", "shape": [-1, -1, -1, channels]}
         return {"name": name, "versions": [], "platform": "maskwright", "inputs": [images], "outputs": [*outputs.values()],
-                "parameters": {"classes": list(served.classes)}}  # fmt: skip
+                "parameters": {"classes": list(network.classes.names)}}  # fmt: skip
 
     @app.get("/v2/models/{name}/ready", tags=["Open Inference Protocol v2"])
     async def model_ready(name: str) -> dict[str, Any]:
@@ -70,25 +71,29 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
 
 
 def _infer(service: Service, body: bytes, outputs: dict[str, Any], deadline: float) -> dict[str, Any]:
-    asked = read_object(body)
-    images = _images(asked, service.served.network.bands.num_channels)
+    network, asked = service.network, read_object(body)
+    images = _images(asked, network.bands.num_channels)
     service.refuse_pixels(*images.shape[:3])
     wishes = asked.get("outputs") or [{"name": "labels"}]
-    names = [str(one.get("name")) if isinstance(one, dict) else "" for one in (wishes if isinstance(wishes, list) else [None])]
+    names = [
+        str(one.get("name")) if isinstance(one, dict) else ""
+        for one in (wishes if isinstance(wishes, list) else [None])
+    ]
     if not {*names} <= {*outputs}:
         raise HTTPException(422, f"`outputs` must name labels or probabilities; got {str(names)[:200]}.")
-    found: list[dict[str, Any]] = []
-    for name in dict.fromkeys(names):
-        if math.prod(images.shape[:3]) * (len(service.served.classes) if name == "probabilities" else 1) > _MOST_VALUES:
-            fix = "Send fewer or smaller images, or ask for labels at /predict."
-            raise HTTPException(413, f"an output must have at most {_MOST_VALUES:,} values; {name} would have more. {fix}")
-        if name == "labels":
-            planes = np.stack([service.labels(image, None, deadline) for image in images])
-        else:
-            planes = np.stack([service.probabilities(image, deadline) for image in images])
-        found.append({"name": name, "datatype": outputs[name]["datatype"], "shape": list(planes.shape),
-                      "data": planes.ravel().tolist()})  # fmt: skip
-    answer = {"model_name": service.served.name, "outputs": found}
+    most = max(names, key=lambda name: name == "probabilities")
+    if math.prod(images.shape[:3]) * (network.classes.num_classes if most == "probabilities" else 1) > _MOST_VALUES:
+        fix = "Send fewer or smaller images, or ask for labels at /predict."
+        raise HTTPException(413, f"an output must have at most {_MOST_VALUES:,} values; {most} would have more. {fix}")
+    if most == "probabilities":
+        own = [service.predict(image, deadline) for image in images]
+        found = {"labels": [service.labels_of(planes) for planes in own],
+                 "probabilities": [calibrated(planes, network.temperature) for planes in own]}  # fmt: skip
+    else:
+        found = {"labels": [service.labels(image, None, deadline) for image in images]}
+    told = [{"name": name, "datatype": outputs[name]["datatype"], "shape": [len(images), *found[name][0].shape],
+             "data": np.stack(found[name]).ravel().tolist()} for name in dict.fromkeys(names)]  # fmt: skip
+    answer = {"model_name": network.name, "outputs": told}
     return answer | ({"id": asked["id"]} if isinstance(asked.get("id"), str) else {})
 
 

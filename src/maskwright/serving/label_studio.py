@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request
 
+from maskwright.prediction.outlines import drawn_classes, run_lengths
 from maskwright.serving.inference_protocol import read_object
 from maskwright.serving.service import Service
 
@@ -40,7 +42,7 @@ class LabelStudio:
 
 def add_label_studio(app: FastAPI, service: Service, studio: LabelStudio) -> None:
     """The routes under /label-studio, which is the address that Label Studio is given."""
-    name = service.served.name
+    name, names = service.network.name, service.network.classes.names
 
     @app.get("/label-studio/health", tags=["Label Studio"])
     async def health() -> dict[str, str]:
@@ -51,8 +53,8 @@ def add_label_studio(app: FastAPI, service: Service, studio: LabelStudio) -> Non
     async def setup(request: Request) -> dict[str, str]:
         """Told of a project and its labelling configuration; refuses one without fitting brush labels."""
         async with service.in_hand() as deadline:
-            asked = read_object(await service.read_body(request, deadline))
-        _brushes(str(asked.get("schema") or ""), service.served.classes)
+            body = await service.read_body(request, deadline)
+            await service.call(lambda: _brushes(read_object(body).get("schema"), names))
         return {"model_version": name}
 
     @app.get("/label-studio/versions", tags=["Label Studio"])
@@ -64,15 +66,14 @@ def add_label_studio(app: FastAPI, service: Service, studio: LabelStudio) -> Non
     async def predict(request: Request) -> dict[str, Any]:
         """Brush labels of each task's image."""
         async with service.in_hand() as deadline:
-            asked = read_object(await service.read_body(request, deadline))
-            tasks = asked.get("tasks")
-            if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
-                raise HTTPException(422, "`tasks` must be a list of Label Studio's tasks; it is missing or something else.")
-            brushes = _brushes(str(asked.get("label_config") or ""), service.served.classes)
+            body = await service.read_body(request, deadline)
+            tasks, brushes = await service.call(lambda: _read_tasks(body, names))
             results: list[dict[str, Any]] = []
             for task in tasks:  # one after another, each in the time of a request: Label Studio sends many at once
                 end = max(deadline, time.monotonic() + service.limits.seconds)
-                results.append(await service.call(lambda task=task, end=end: _annotate(service, studio, task, brushes, end)))
+                results.append(
+                    await service.call(lambda task=task, end=end: _annotate(service, studio, task, brushes, end))
+                )
             return {"results": results}
 
 
@@ -86,31 +87,47 @@ class _Brushes:
     labels: dict[int, str]
 
 
-def _brushes(schema: str, classes: Sequence[str]) -> _Brushes:
-    """The labelling configuration's brushes: labels are classes' names, whatever their case."""
+def _read_tasks(body: bytes, names: Sequence[str]) -> tuple[list[dict[str, Any]], _Brushes]:
+    """The tasks of a request, and what draws on their images."""
+    asked = read_object(body)
+    tasks = asked.get("tasks")
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+        raise HTTPException(422, "`tasks` must be a list of Label Studio's tasks; it is missing or something else.")
+    return tasks, _brushes(asked.get("label_config"), names)
+
+
+def _brushes(schema: Any, names: Sequence[str]) -> _Brushes:
+    """The labelling configuration's brushes: labels are names of classes that are drawn, whatever their case."""
     try:
-        root = ElementTree.fromstring(schema)
+        root = ElementTree.fromstring(str(schema or ""))
     except ElementTree.ParseError as error:
         raise HTTPException(422, f"the labelling configuration must be XML; {error}.") from None
     images = {tag.get("name"): (tag.get("value") or "").removeprefix("$") for tag in root.iter("Image")}
-    numbers = {name.casefold(): index for index, name in enumerate(classes)}
+    drawn = drawn_classes(names)
+    numbers = {names[index].casefold(): index for index in drawn}
     for tag in root.iter("BrushLabels"):
         image = tag.get("toName") or ""
-        names = [label.get("value") or "" for label in tag.iter("Label")]
-        labels = {numbers[name.casefold()]: name for name in names if name.casefold() in numbers}
-        if labels and images.get(image):
-            return _Brushes(tag.get("name") or "", image, images[image], labels)
-    lines = "".join(f'<Label value="{name}"/>' for name in classes[1:])
+        labels = [label.get("value") or "" for label in tag.iter("Label")]
+        known = {numbers[label.casefold()]: label for label in labels if label.casefold() in numbers}
+        if known and images.get(image):
+            return _Brushes(tag.get("name") or "", image, images[image], known)
+    lines = "".join(f"<Label value={quoteattr(names[index])}/>" for index in drawn)
     fix = f'Such as: <Image name="image" value="$image"/><BrushLabels name="tag" toName="image">{lines}</BrushLabels>'
-    raise HTTPException(422, f"the labelling configuration must have BrushLabels with the model's classes; it has none. {fix}")
+    raise HTTPException(
+        422, f"the labelling configuration must have BrushLabels with the model's classes; it has none. {fix}"
+    )
 
 
-def _annotate(service: Service, studio: LabelStudio, task: dict[str, Any], brushes: _Brushes, deadline: float) -> dict[str, Any]:
+def _annotate(
+    service: Service, studio: LabelStudio, task: dict[str, Any], brushes: _Brushes, deadline: float
+) -> dict[str, Any]:
     """A prediction as Label Studio keeps it."""
     data = task.get("data")
     address = data.get(brushes.key) if isinstance(data, dict) else None
     if not isinstance(address, str):
-        raise HTTPException(422, f"task {task.get('id')} must have the address of its image under {brushes.key!r}; it has none.")
+        raise HTTPException(
+            422, f"task {task.get('id')} must have the address of its image under {brushes.key!r}; it has none."
+        )
     pixels, valid = service.decode(_fetch(address, studio, service.limits.num_bytes, deadline))
     labels = service.labels(pixels, valid, deadline)
     height, width = labels.shape
@@ -122,7 +139,7 @@ def _annotate(service: Service, studio: LabelStudio, task: dict[str, Any], brush
         }
         for index, name in brushes.labels.items() if (labels == index).any()
     ]  # fmt: skip
-    return {"result": result, "model_version": service.served.name}
+    return {"result": result, "model_version": service.network.name}
 
 
 def encode_rle(inside: np.ndarray) -> list[int]:
@@ -131,15 +148,17 @@ def encode_rle(inside: np.ndarray) -> list[int]:
     Each run is a bit that says so, two for the size of its length (always the last of four, 16 bits), length - 1, value;
     before them the number of values, bits a value - 1, and the four sizes - 1.
     """
-    flat = inside.ravel()
-    starts = np.flatnonzero(np.diff(flat, prepend=~flat[:1]))
-    lengths = 4 * np.diff(starts, append=flat.size)
+    lengths, inner = run_lengths(inside.ravel())
+    lengths = 4 * lengths
     pieces = -(-lengths // (1 << _LENGTH_BITS))
-    values = np.repeat(np.where(flat[starts], 255, 0), pieces)
+    values = np.repeat(np.where(inner, 255, 0), pieces)
     sizes = np.full(len(values), 1 << _LENGTH_BITS)
     sizes[np.cumsum(pieces) - 1] = lengths - (pieces - 1) * (1 << _LENGTH_BITS)
     runs = (0b111 << (_LENGTH_BITS + 8)) | ((sizes - 1) << 8) | values
-    header = [_bits(np.array([value]), bits) for value, bits in zip((4 * flat.size, 7, 2, 3, 7, 15), _HEADER_BITS, strict=True)]
+    header = [
+        _bits(np.array([value]), bits)
+        for value, bits in zip((4 * inside.size, 7, 2, 3, 7, 15), _HEADER_BITS, strict=True)
+    ]
     return np.packbits(np.concatenate([*header, _bits(runs, 3 + _LENGTH_BITS + 8)])).tolist()
 
 
@@ -166,12 +185,16 @@ def _fetch(address: str, studio: LabelStudio, most: int, deadline: float) -> byt
     url = urljoin(base, address)
     if not studio.url or _origin(url) != _origin(base):
         fix = "Upload images to it, and start the server with LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY set."
-        raise HTTPException(422, f"images must lie in the Label Studio of LABEL_STUDIO_URL; {address[:200]!r} does not. {fix}")
+        raise HTTPException(
+            422, f"images must lie in the Label Studio of LABEL_STUDIO_URL; {address[:200]!r} does not. {fix}"
+        )
     try:
         request = urllib.request.Request(url, headers={"Authorization": _authorization(base, studio.key, deadline)})
         with urllib.request.build_opener(_Stay).open(request, timeout=_left(deadline)) as answer:
             found = answer.read(most + 1)
     except (OSError, ValueError, http.client.HTTPException) as error:
+        if isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError):
+            raise TimeoutError from None
         raise HTTPException(422, f"Label Studio must give {url}; got: {error}. Check LABEL_STUDIO_API_KEY.") from None
     if len(found) > most:
         raise HTTPException(413, f"an image must have at most {most:,} bytes; {url} has more.")
@@ -185,7 +208,11 @@ def _authorization(base: str, key: str, deadline: float) -> str:
     body = json.dumps({"refresh": key}).encode()
     request = urllib.request.Request(urljoin(base, "api/token/refresh/"), body, {"Content-Type": "application/json"})
     with urllib.request.build_opener(_Stay).open(request, timeout=_left(deadline)) as answer:
-        return f"Bearer {json.load(answer)['access']}"
+        found = json.load(answer)
+    access = found.get("access") if isinstance(found, dict) else None
+    if not isinstance(access, str):
+        raise ValueError("no access token")
+    return f"Bearer {access}"
 
 
 def _left(deadline: float) -> float:

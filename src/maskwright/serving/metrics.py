@@ -18,7 +18,9 @@ class Metrics:
         to: dict[str, Any] = {"registry": self.registry}
         self.requests = Counter("maskwright_requests", "Requests that were answered.", ["route", "status"], **to)
         self.seconds = Histogram("maskwright_request_seconds", "From a request to its answer.", ["route"], **to)
-        self.batch = Histogram("maskwright_batch_size", "Images the network saw at once.", buckets=(1, 2, 4, 8, 16, 32), **to)
+        self.batch = Histogram(
+            "maskwright_batch_size", "Images the network saw at once.", buckets=(1, 2, 4, 8, 16, 32), **to
+        )
         self.pixels = Counter("maskwright_pixels", "Pixels of images that were predicted.", **to)
         self.in_hand = Gauge("maskwright_requests_in_hand", "Requests that wait or are worked on.", **to)
 

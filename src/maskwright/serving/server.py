@@ -16,12 +16,12 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from maskwright.errors import UsageError, as_typed
+from maskwright.prediction.network import Network
 from maskwright.serving.access import Access
 from maskwright.serving.formats import FORMATS, wanted_format
 from maskwright.serving.inference_protocol import add_inference_protocol
 from maskwright.serving.label_studio import LabelStudio, add_label_studio
 from maskwright.serving.metrics import Measured, Metrics
-from maskwright.serving.network import Served
 from maskwright.serving.service import Limits, Service
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -45,21 +45,23 @@ class Settings:
     label_studio: LabelStudio = field(default_factory=LabelStudio)
 
 
-def create_app(served: Served, settings: Settings) -> FastAPI:
+def create_app(network: Network, settings: Settings) -> FastAPI:
     """The application of a network; its threads end with it.
 
-    >>> app = create_app(open_served("runs/first"), Settings())  # doctest: +SKIP
+    >>> app = create_app(open_network("runs/first"), Settings())  # doctest: +SKIP
     """
     metrics = Metrics()
-    service = Service(served, settings.limits, metrics)
+    service = Service(network, settings.limits, metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         service.close()
 
-    about = f"Classes: {', '.join(served.classes)}"
-    app = FastAPI(title=f"maskwright: {served.name}", description=about, docs_url=None, redoc_url=None, lifespan=lifespan)
+    about = f"Classes: {', '.join(network.classes.names)}"
+    app = FastAPI(
+        title=f"maskwright: {network.name}", description=about, docs_url=None, redoc_url=None, lifespan=lifespan
+    )
 
     @app.post("/predict", response_class=Response, responses=_ANSWERS, openapi_extra=_BODY)
     async def predict(request: Request) -> Response:
@@ -73,7 +75,7 @@ def create_app(served: Served, settings: Settings) -> FastAPI:
     @app.get("/health")
     async def health() -> dict[str, str]:
         """Whether the server answers."""
-        return {"status": "UP", "model": served.name}
+        return {"status": "UP", "model": network.name}
 
     @app.get("/metrics", response_class=Response)
     async def exposition() -> Response:
@@ -94,7 +96,7 @@ def create_app(served: Served, settings: Settings) -> FastAPI:
 
 
 def _predict(service: Service, body: bytes, kind: str, deadline: float) -> bytes:
-    return FORMATS[kind](service.labels(*service.decode(body), deadline), service.served.classes)
+    return FORMATS[kind](service.labels(*service.decode(body), deadline), service.network.classes.names)
 
 
 async def _told(request: Request, error: Exception) -> JSONResponse:
@@ -123,18 +125,24 @@ def _page(schema: dict[str, Any]) -> str:
 def listen(host: str, port: int) -> socket.socket:
     """The socket to serve on, or the sentence why there is none."""
     try:
-        opened = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024)
+        opened = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024
+        )
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         asked = as_typed("--host", host, "--port", str(port))
         raise UsageError(f"`{asked}` must be free to serve on; {reason}. Choose another --port.") from None
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # of its connections; asyncio does so for its own alone
+    opened.setsockopt(
+        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+    )  # of its connections; asyncio does so for its own alone
     return opened
 
 
 def run_server(app: FastAPI, opened: socket.socket, seconds: float, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or Ctrl-C, and then finish what is in hand."""
-    before = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it anew when it has ended: 0 is its exit code
+    before = signal.signal(
+        signal.SIGTERM, lambda *_: None
+    )  # uvicorn raises it anew when it has ended: 0 is its exit code
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(seconds) + 5)
     server = uvicorn.Server(config)
     try:

@@ -22,13 +22,13 @@ from starlette.requests import ClientDisconnect
 from maskwright.data.dataset import IGNORE
 from maskwright.data.decoding import PICTURE_FORMATS, open_picture
 from maskwright.data.images import TIFF_STARTS, tiff_head
-from maskwright.data.tiles import predict_bands
+from maskwright.data.tiles import predict_whole
 from maskwright.errors import DataError, is_out_of_memory, listed
+from maskwright.prediction.network import Network
 from maskwright.prediction.prediction import decode_pixels
-from maskwright.prediction.settled import calibrated
+from maskwright.prediction.threshold import labels_from_probabilities
 from maskwright.serving.batching import Batcher
 from maskwright.serving.metrics import Metrics
-from maskwright.serving.network import Served
 
 _NAME = Path("image")  # what messages call the image of a request
 _THREADS = 8  # that decode, put tiles together and encode, beside the one that runs the network
@@ -48,9 +48,9 @@ class Limits:
 class Service:
     """A network that many requests share."""
 
-    def __init__(self, served: Served, limits: Limits, metrics: Metrics) -> None:
-        self.served, self.limits, self.metrics = served, limits, metrics
-        self._batcher = Batcher(served.network.forward, observe=metrics.batch.observe)
+    def __init__(self, network: Network, limits: Limits, metrics: Metrics) -> None:
+        self.network, self.limits, self.metrics = network, limits, metrics
+        self._batcher = Batcher(network.forward, observe=metrics.batch.observe)
         self._pool = ThreadPoolExecutor(_THREADS, "maskwright-requests")
         self._in_hand = 0
 
@@ -88,9 +88,13 @@ class Service:
                     if len(body) > most:
                         raise HTTPException(413, told.format("this one has more"))
         except TimeoutError:
-            raise HTTPException(408, f"a request must arrive within {self.limits.seconds:g} seconds; it did not.") from None
+            raise HTTPException(
+                408, f"a request must arrive within {self.limits.seconds:g} seconds; it did not."
+            ) from None
         except ClientDisconnect:
-            raise HTTPException(400, "the connection must stay open until the whole request is sent; it was closed.") from None
+            raise HTTPException(
+                400, "the connection must stay open until the whole request is sent; it was closed."
+            ) from None
         return bytes(body)
 
     async def call(self, function: Callable[[], T]) -> T:
@@ -99,14 +103,18 @@ class Service:
             return await asyncio.get_running_loop().run_in_executor(self._pool, function)
         except TimeoutError:
             seconds = self.limits.seconds
-            told = f"an answer must be ready within {seconds:g} seconds; it was not. Send smaller images or fewer at once."
+            told = (
+                f"an answer must be ready within {seconds:g} seconds; it was not. Send smaller images or fewer at once."
+            )
             raise HTTPException(504, told) from None
         except DataError as error:
             raise HTTPException(415 if _is_no_picture(error) else 422, _sentence(error)) from None
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise HTTPException(503, "there must be enough memory for this image; it ran out. Send a smaller one.") from error
+            raise HTTPException(
+                503, "there must be enough memory for this image; it ran out. Send a smaller one."
+            ) from error
 
     def decode(self, data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
         """An image file as the network sees it, and where it holds data (None: everywhere). → H W C uint8, H W bool"""
@@ -119,7 +127,7 @@ class Service:
             with open_picture(data, _NAME) as picture:
                 size = picture.height, picture.width
         self.refuse_pixels(*size)
-        pixels, valid, _ = decode_pixels(data, _NAME, self.served.network.bands, self.served.network.any_depth)
+        pixels, valid, _ = decode_pixels(data, _NAME, self.network.bands, self.network.any_depth)
         return pixels, valid
 
     def refuse_pixels(self, *shape: int) -> None:
@@ -127,31 +135,29 @@ class Service:
         if np.prod(shape, dtype=float) > self.limits.pixels:
             got = " × ".join(map(str, shape))
             fix = "Send parts of it, start the server with --max-megapixels, or use maskwright predict, which takes any size."
-            raise HTTPException(413, f"an image must have at most {self.limits.pixels:,} pixels; this one has {got}. {fix}")
+            raise HTTPException(
+                413, f"an image must have at most {self.limits.pixels:,} pixels; this one has {got}. {fix}"
+            )
 
     def labels(self, pixels: np.ndarray, valid: np.ndarray | None, deadline: float) -> np.ndarray:
         """Class numbers, IGNORE where there are no data. H W C uint8 → H W uint8"""
-        whole = np.empty(pixels.shape[:2], np.uint8)
-        labels = self._predict(pixels, deadline, self.served.labels_of, whole)
+        labels = self.predict(pixels, deadline, self.labels_of)
         if valid is not None:
             labels[~valid] = IGNORE
         return labels
 
-    def probabilities(self, pixels: np.ndarray, deadline: float) -> np.ndarray:
-        """Calibrated, as `Prediction.probabilities` are. H W C uint8 → K H W float32"""
-        whole = np.empty((len(self.served.classes), *pixels.shape[:2]), np.float32)
-        return calibrated(self._predict(pixels, deadline, None, whole), self.served.network.temperature)
+    def labels_of(self, probabilities: np.ndarray) -> np.ndarray:
+        """Class numbers of probabilities. K h w float32 → h w uint8"""
+        return labels_from_probabilities(probabilities, self.network.threshold)
 
-    def _predict(
-        self, pixels: np.ndarray, deadline: float, reduce: Callable[[np.ndarray], np.ndarray] | None, whole: np.ndarray
+    def predict(
+        self, pixels: np.ndarray, deadline: float, reduce: Callable[[np.ndarray], np.ndarray] | None = None
     ) -> np.ndarray:
-        height, width = pixels.shape[:2]
+        """Probabilities, or what `reduce` makes of a block of them. H W C uint8 → K H W float32"""
         with self._batcher.until(deadline) as forward:
-            read = lambda top, bottom: pixels[top:bottom]  # noqa: E731
-            for top, band in predict_bands(read, height, width, self.served.network.view, forward, reduce=reduce):
-                whole[..., top : top + band.shape[-2], :] = band
-        self.metrics.pixels.inc(height * width)
-        return whole
+            found = predict_whole(pixels, self.network.view, forward, reduce)
+        self.metrics.pixels.inc(pixels.shape[0] * pixels.shape[1])
+        return found
 
 
 _HOW = "Send the file's own bytes: curl --data-binary @photo.jpg URL"

@@ -16,12 +16,13 @@ from maskwright.config.optim import OptimConfig
 from maskwright.data.dataset import IGNORE
 from maskwright.data.geometry import View
 from maskwright.data.loader import Batch
+from maskwright.data.tiles import EVEN
 from maskwright.errors import TrainingError, listed
 from maskwright.losses import Loss
 from maskwright.metrics.counts import confusion
 from maskwright.metrics.scores import accuracy, headline_dice, headline_iou
 from maskwright.models import Segmenter
-from maskwright.models.wrapper import EVEN, labels_from_logits, logits_at_own_size
+from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
 from maskwright.training.average import Average, update_bn_stats
 from maskwright.training.freeze import Freezer
 from maskwright.training.optim import build_optimizer, clip_gradients

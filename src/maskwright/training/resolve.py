@@ -17,12 +17,12 @@ from maskwright.data.dataset import Dataset
 from maskwright.data.geometry import Tiling, View
 from maskwright.data.sampling import choose_focus, choose_sampling
 from maskwright.data.store import PixelStore
+from maskwright.data.tiles import EVEN
 from maskwright.data.traits import Traits, measure_traits
 from maskwright.errors import DataError, counted, must
 from maskwright.losses.auto import resolve_loss
 from maskwright.models.choice import choose_model
 from maskwright.models.devices import choose_device, choose_precision, validate_precision
-from maskwright.models.wrapper import EVEN
 from maskwright.runs import usable_cores
 from maskwright.training.optim import choose_optimizer
 from maskwright.training.schedules import BUDGET_EPOCHS, resolve_schedule_keys
