@@ -24,11 +24,12 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from maskwright.errors import RunError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
 
 UNHARMED = "what was written before is unharmed"
 _MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"  # in names of temporaries, whose process only it knows
@@ -132,6 +133,8 @@ def read_json(path: Path, missing: str, form: Any = None) -> Any:
 
 def validate_document(path: Path, tree: Any, form: Any) -> None:
     """Stop at what is not of the form; `path` is where it was read."""
+    from pydantic import ValidationError  # late, as below: predicting with a bundle needs none of it
+
     try:
         _adapter(form).validate_python(tree)
     except ValidationError as error:
@@ -146,6 +149,8 @@ def refuse_no_file(path: Path) -> None:
 
 @functools.cache
 def _adapter(form: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
     return TypeAdapter(form)
 
 

@@ -20,11 +20,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from maskwright import schemas
 from maskwright.errors import RunError, as_typed, listed, one_line
 from maskwright.files import read_json, refuse_no_file, write_atomically, write_json, write_text, writing
 
@@ -118,10 +116,14 @@ class Run:
 
     @property
     def data(self) -> dict[str, Any]:
+        from maskwright import schemas  # late, as below: predicting with a bundle needs no pydantic
+
         return self.read_json("data.json", schemas.Data)
 
     @property
     def environment(self) -> dict[str, Any]:
+        from maskwright import schemas
+
         return self.read_json("environment.json", schemas.Environment)
 
     @property
@@ -132,6 +134,8 @@ class Run:
 
     def evaluation(self, split: str) -> dict[str, Any]:
         """evaluation/SPLIT.json, which must be of the run's own classes."""
+        from maskwright import schemas
+
         name = f"evaluation/{split}.json"
         found, classes = self.read_json(name, schemas.Evaluation), self.data["classes"]["names"]
         if found["classes"] != classes or found["per_class"].keys() != set(classes):
@@ -313,6 +317,8 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 
 
 def _version(package: str) -> str | None:
+    from importlib import metadata  # late: it takes long to import
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -46,7 +46,7 @@ def test_the_curve_is_that_of_the_labels_at_every_threshold(seed):
 def test_probabilities_on_a_step_and_at_the_ends_are_counted_above_it():
     steps = torch.arange(STEPS + 1, dtype=torch.float32)[None] / STEPS
     counts = foreground_counts(steps, np.ones((1, STEPS + 1), np.uint8))
-    assert counts[0].sum() == 0 and counts[1].tolist() == [1] * (STEPS - 1) + [2]
+    assert counts[0].sum() == 0 and counts[1].tolist() == [2] + [1] * (STEPS - 1)
     assert foreground_counts(torch.full((1, 3), math.nan), np.zeros((1, 3), np.uint8)).sum() == 3
 
 

@@ -327,9 +327,9 @@ def test_a_bundle_of_three_classes_predicts_as_its_run(tmp_path):
     image = tmp_path / "x.png"
     Image.fromarray(noise(90, 121)).save(image)
     for name, model in (("run", cropped()), ("bundle", tmp_path / "bundle")):
-        done = maskwright("predict", model, image, "--out", tmp_path / name)
+        done = maskwright("predict", model, image, "--out", tmp_path / f"of-{name}")
         assert done.code == 0, done.err
-    ours, own = (np.asarray(Image.open(tmp_path / name / "x.png")) for name in ("bundle", "run"))
+    ours, own = (np.asarray(Image.open(tmp_path / f"of-{name}" / "x.png")) for name in ("bundle", "run"))
     assert (ours == own)[clear(Predictor.from_run(Run.open(cropped())).predict(image).probabilities)].all()
     refused = maskwright("predict", tmp_path / "bundle", image, "--out", tmp_path / "no", "--mask-threshold", 0.4)
     assert refused.code == 2 and "more than two classes" in refused.sentence
@@ -360,3 +360,18 @@ def test_what_predicts_together_has_one_threshold(tmp_path):
 def test_a_bundle_is_served_under_the_name_of_its_run(tmp_path):
     """Its folder is called after a format."""
     assert open_network(bundle("onnx")).name == open_network(finished()).name == "run"
+
+
+def test_predicting_an_image_with_a_bundle_imports_little(tmp_path):
+    """What takes long to import and is not needed: the command starts in half a second."""
+    Image.fromarray(noise(51, 33)).save(tmp_path / "x.png")
+    late = ("torch", "lightning", "pydantic", "rich", "numpy.ma", "scipy", "yaml", "jinja2", "rasterio", "matplotlib", "tifffile",
+            "maskwright.config", "maskwright.data.readers", "maskwright.schemas")  # fmt: skip
+    code = (
+        "import sys; from maskwright.cli import main\n"
+        f"try: main(['predict', {str(bundle('onnx'))!r}, {str(tmp_path / 'x.png')!r}, '--out', {str(tmp_path / 'out')!r}])\n"
+        f"finally: print([name for name in {late!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"1 image predicted into {tmp_path / 'out'}", "[]"]

@@ -9,7 +9,7 @@ def export(
     run: str, /, *, format: str = "onnx", int8: Flag = False, max_iou_drop: float = 0.005, out: str | None = None,
     data: str | None = None, json: Flag = False,
 ) -> None:  # fmt: skip
-    """Export a run as a bundle that predicts without torch, verified on its val images.
+    """Export a run as a bundle, verified on its val images; of ONNX and OpenVINO it predicts without torch.
 
     maskwright export runs/first
     maskwright export runs/first --format openvino --int8 --out bundle

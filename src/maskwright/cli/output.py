@@ -8,15 +8,14 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from maskwright.errors import UNPRINTABLE, one_line, printable
-from maskwright.terminal import Counter, goes_on_with, stderr
 
-__all__ = ["counting", "goes_on_with", "say", "say_json", "stderr", "table"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from maskwright.terminal import Counter
 
 
 def say(text: str) -> None:
@@ -52,6 +51,9 @@ def say_json(value: Any) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns in a terminal with a rule under the head, plain aligned lines elsewhere."""
+    from rich.console import Console  # late: most of what is said is plain lines
+    from rich.table import Table
+
     console = Console(highlight=False, markup=False, emoji=False)
     rows = [[one_line(cell) for cell in row] for row in rows]
     if not console.is_terminal:
@@ -67,7 +69,16 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(drawn)
 
 
+def stderr() -> Console:
+    """The console for progress and remarks."""
+    from maskwright.terminal import stderr
+
+    return stderr()
+
+
 def counting(label: str, then: str = "", unit: str = "") -> Counter:
     """A count on stderr while images pass; with `then`, what is at work after them, until the count is left; in `unit`,
     so many a second, too."""
+    from maskwright.terminal import Counter
+
     return Counter(stderr(), label, then, unit)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from maskwright.cli.types import Flag
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from maskwright.config import Config
     from maskwright.prediction.inputs import Inputs
     from maskwright.prediction.network import Network
@@ -46,7 +48,7 @@ def predict(
         What is written, with commas between: labels, overlay, probabilities (TIFF, a band a class, 0 to 254, 255 for no
         data) or probabilities-float, contours (GeoJSON), coco (JSON with run lengths), polygons (GeoPackage).
     mask_threshold
-        Two classes: from which probability a pixel is foreground. A number, fixed (the run's own, 0.5 unless it was
+        Two classes: above which probability a pixel is foreground. A number, fixed (the run's own, 0.5 unless it was
         trained with another), or tuned: the one that maskwright evaluate RUN --mask-threshold tuned found on the val images.
     min_area
         Regions of fewer pixels take the class of what is nearest.
@@ -96,9 +98,15 @@ def predict(
     network = combine(networks, tta, runs, uncertainty)
     wanted = Wanted(kinds, thresholds.pop(), uncertainty, min_area)
     batch = batch or (8 if network.on_gpu else 1)
-    written = predict_files(network, images, out, wanted, batch, counting("predicting", unit="images"))
+    progress = None if _is_quick(images.files) else counting("predicting", unit="images")
+    written = predict_files(network, images, out, wanted, batch, progress)
     _tell(written, json)
     return 0
+
+
+def _is_quick(files: list[Path]) -> bool:
+    """Whether there is nothing to count: what draws a count takes longer to import than one small image to predict."""
+    return len(files) == 1 and files[0].is_file() and files[0].stat().st_size < 1 << 24
 
 
 def _of_weights(config: Config, images: Inputs, device: str | None) -> Network:

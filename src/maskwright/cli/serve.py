@@ -32,7 +32,7 @@ def serve(
     name
         What the model is called under /v2/models. Default: the name of the run.
     mask_threshold
-        Two classes: from which probability a pixel is foreground, as for maskwright predict.
+        Two classes: above which probability a pixel is foreground, as for maskwright predict.
     max_megabytes
         The largest request.
     max_megapixels

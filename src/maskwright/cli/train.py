@@ -76,10 +76,10 @@ def train(
         overrides.append(("data.split.folds", folds, "--folds"))
     asked = _asked_for(path, overrides, resume, out, plan)
 
-    from maskwright.evaluation.cross_validation import cross_validate, is_cross_validation, of_fold
+    from maskwright.evaluation.cross_validation import cross_validate, of_fold
     from maskwright.evaluation.cross_validation import resume as resume_folds
     from maskwright.folders import out_folder
-    from maskwright.runs import FOLDS, default_out
+    from maskwright.runs import FOLDS, default_out, is_cross_validation
     from maskwright.training import fit
     from maskwright.training.summary import tell_plan
 

@@ -81,7 +81,9 @@ def contrasting(image: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """
     pixels = _lab(cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA))
     choices = np.array([colours[1], *_FIRST[2:8]], np.uint8)
-    apart = np.percentile(np.linalg.norm(pixels[:, :, None] - _lab(choices[None]), axis=-1), 10, axis=(0, 1))
+    apart = np.linalg.norm(pixels[:, :, None] - _lab(choices[None]), axis=-1).reshape(-1, len(choices))
+    tenth = (len(apart) - 1) // 10  # of 64 × 64 a tenth lies between two; percentile, median and unique import numpy.ma
+    apart = np.partition(apart, (tenth, tenth + 1), axis=0)[tenth : tenth + 2].mean(axis=0)
     found = colours.copy()
     found[1] = choices[0 if apart[0] > NEAR else int(apart.argmax())]
     return found
@@ -100,13 +102,15 @@ def overlay(image: np.ndarray, labels: np.ndarray, colours: np.ndarray, strength
     drawn = cv2.addWeighted(image, 1 - strength, colourise(labels, colours), strength, 0)
     drawn[labels == 0] = image[labels == 0]
     width = max(1, round(max(image.shape[:2]) / 400))
-    for index in np.unique(labels).tolist():
-        if index in (0, IGNORE):
+    counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()
+    for index in np.flatnonzero(counts[:IGNORE]).tolist():
+        if index == 0:
             continue
         lines, _ = cv2.findContours((labels == index).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         x, y = np.concatenate(lines)[:, 0].T
         colour = _lab(colours[None, None, index])
-        if np.median(np.linalg.norm(_lab(image[None, y, x]) - colour, axis=-1)) <= NEAR:
+        near = np.linalg.norm(_lab(image[None, y, x]) - colour, axis=-1) <= NEAR
+        if 2 * near.sum() >= near.size:
             cv2.drawContours(drawn, lines, -1, (0, 0, 0) if colour[0, 0, 0] > 50 else (255, 255, 255), width + 2, cv2.LINE_AA)
         cv2.drawContours(drawn, lines, -1, colours[index].tolist(), width, cv2.LINE_AA)
     return drawn

@@ -1,4 +1,4 @@
-"""A trained run as a bundle that predicts without torch: ONNX, OpenVINO, or torch's own format."""
+"""A trained run as a bundle: ONNX or OpenVINO, which predict without torch, or torch's own format."""
 
 from maskwright.export.bundle import Exported, export_run
 
