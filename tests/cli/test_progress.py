@@ -12,8 +12,7 @@ import pytest
 from rich.console import Console
 
 from maskwright import terminal
-from maskwright.cli.output import goes_on_with
-from maskwright.terminal import Counter, Progress, fitted
+from maskwright.terminal import Counter, Progress, fitted, goes_on_with
 from maskwright.training.progress import Effort, epoch_pieces
 from support import TINY, copy_of, data, discs, finished, maskwright, noise, picture
 

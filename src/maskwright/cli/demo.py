@@ -41,10 +41,11 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
 
 
 def _make_and_train(root: Path, is_begun: bool, epochs: int, seed: int, json: bool) -> None:
-    from maskwright.cli.output import counting, goes_on_with, say, say_json, stderr
+    from maskwright.cli.output import counting, say, say_json, stderr
     from maskwright.config.files import load_config
     from maskwright.data.synthetic import make
     from maskwright.errors import as_typed, counted
+    from maskwright.terminal import goes_on_with
     from maskwright.training.summary import tell_plan
 
     data, run_folder = root / "puzzle", root / "run"

@@ -53,10 +53,11 @@ def search(
     """
     from pathlib import Path
 
-    from maskwright.cli.output import goes_on_with, say, say_json, stderr, table
+    from maskwright.cli.output import say, say_json, stderr, table
     from maskwright.comparison.search_space import default_out, read_space
     from maskwright.config.flags import parse_overrides
     from maskwright.errors import as_typed
+    from maskwright.terminal import goes_on_with
 
     space = read_space(config, parse_overrides(keys), trials, minutes)
     root = Path(out) if out else default_out(config)

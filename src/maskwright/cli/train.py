@@ -66,9 +66,10 @@ def train(
 
     began = time.perf_counter()  # a budget holds all that comes, imports as well
 
-    from maskwright.cli.output import goes_on_with, say, say_json, stderr
+    from maskwright.cli.output import say, say_json, stderr
     from maskwright.cli.source import path_and_overrides
     from maskwright.errors import as_typed
+    from maskwright.terminal import goes_on_with
 
     path, overrides = path_and_overrides(config, keys)
     data = next((Path(value) for key, value, _ in reversed(overrides) if key == "data.root"), None)
