@@ -224,12 +224,12 @@ def _candidates(pictures: Sequence[np.ndarray]) -> Iterator[_Candidate]:
     for mirrored in (False, True):
         asked = descriptors[:, _MIRRORED] if mirrored else descriptors
         others, distances = forest.knnSearch(asked, _NEIGHBOURS, params={"checks": 32})
-        one, two = np.repeat(np.arange(len(picture)), _NEIGHBOURS), others.ravel()
+        one, two = np.repeat(np.arange(len(picture)), _NEIGHBOURS), others.ravel().astype(np.int64)
         turns = ((180 - angle[one] if mirrored else angle[one]) - angle[two]) / 90  # OpenCV's angles go clockwise
-        quarter = np.rint(turns)
+        quarter = np.rint(turns).astype(np.int64)
         near = (distances.ravel() < _NEAR) & (picture[one] != picture[two]) & (abs(turns - quarter) * 90 < _UPRIGHT)
         near &= abs(np.log(size[one] / size[two])) < np.log(1.6)
-        met.append((one[near], two[near], quarter[near].astype(np.int64) % 4 + 4 * mirrored))
+        met.append((one[near], two[near], quarter[near] % 4 + 4 * mirrored))
     one, two, turn = (np.concatenate(parts) for parts in zip(*met, strict=True))
     rows, columns = turned(turn, y[one], x[one])
     rows, columns = y[two] - rows, x[two] - columns
@@ -249,7 +249,8 @@ def _candidates(pictures: Sequence[np.ndarray]) -> Iterator[_Candidate]:
 
 def _features(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows, columns (from the centre), angles and sizes of a thumbnail's SIFT features, and their descriptors."""
-    found, described = cv2.SIFT_create(_FEATURES, contrastThreshold=0.01, edgeThreshold=20).detectAndCompute(picture, None)
+    sift = cv2.SIFT.create(_FEATURES, contrastThreshold=0.01, edgeThreshold=20)
+    found, described = sift.detectAndCompute(picture, None)  # type: ignore[call-overload]
     if described is None:
         return np.zeros((0, 4), np.float32), np.zeros((0, 128), np.float32)
     height, width = picture.shape

@@ -272,7 +272,7 @@ def _sizes(finding: Finding, pair: Pair) -> list[Picture]:
 def _offset(_: Finding, pair: Pair) -> list[Picture]:
     """The mask cut or filled up as the repair would, and the corner where a row or column is lacking."""
     raw = np.asarray(pair.seen.raw)
-    (height, width), (rows, columns) = np.shape(pair.seen.image)[:2], raw.shape
+    (height, width), (rows, columns) = np.asarray(pair.seen.image).shape[:2], raw.shape
     pad = (0, max(0, height - rows)), (0, max(0, width - columns))
     fitted, valid = (np.pad(one, pad)[:height, :width] for one in (raw, np.ones(raw.shape, bool)))
     title = f"Image {sides(height, width)}, mask {sides(rows, columns)}: their bottom right corners, enlarged"
@@ -287,7 +287,7 @@ def _turned(finding: Finding, pair: Pair) -> list[Picture]:
         return found
     for orientation in (6, 8) if finding.proposal.question else (int(finding.proposal.values["orientation"]),):
         turned = turn(np.asarray(pair.seen.raw), orientation)
-        if turned.shape == np.shape(pair.seen.image)[:2]:
+        if turned.shape == np.asarray(pair.seen.image).shape[:2]:
             found += pair.both(f"Mask turned {_TURNS.get(orientation, 'as its image')}", turned)
     return found
 

@@ -42,8 +42,9 @@ class Card:
 def html_of(result: object) -> str:
     """A result as HTML, all its texts escaped."""
     card = _CARDS[type(result).__name__](result)
-    for picture in (picture for _, pictures in card.pictures for picture in pictures if picture.pixels is not None):
-        picture.uri = data_uri(shrink(picture.pixels, LONGEST), QUALITY)
+    for picture in (picture for _, pictures in card.pictures for picture in pictures):
+        if picture.pixels is not None:
+            picture.uri = data_uri(shrink(picture.pixels, LONGEST), QUALITY)
     return template("notebook.html.j2").render(card=card, most=ROWS)
 
 

@@ -202,7 +202,7 @@ def _name_ends(figure: Figure, axes: Axes, curves: Curves, texts: Sequence[str],
         if abs(height - y) > 0.012 or x < 0.99:
             axes.plot([x, 1 + 1.5 * point, 1 + 9 * point], [y, y, height], transform=axes.transAxes, color=colour,
                       linewidth=0.7, linestyle="-", clip_on=False, alpha=0.8)  # fmt: skip
-        axes.text(1 + 11 * point, height, texts[place], transform=axes.transAxes, fontsize=FONT, color=colour,
+        axes.text(1 + 11 * point, height, str(texts[place]), transform=axes.transAxes, fontsize=FONT, color=colour,
                   va="center_baseline", parse_math=False)  # fmt: skip
 
 
