@@ -25,7 +25,7 @@ from maskwright.data.opening import list_data
 from maskwright.data.synthetic import make
 from maskwright.errors import DataError, RunError
 from maskwright.files import temporary_beside, write_text
-from maskwright.folders import LOCK, lock_folder, out_folder
+from maskwright.folders import LOCK, lock_folder, out_folder, worker_of
 from maskwright.runs import Run
 from maskwright.training import fit
 from maskwright.training.plan import Plan
@@ -126,7 +126,8 @@ def test_a_lock_is_held_by_one_and_leaves_nothing(tmp_path: Path) -> None:
         assert before is None
         with pytest.raises(RunError, match="`OUT` must be worked on by one process at a time"), lock_folder(root, "OUT"):
             pass
-        assert (root / LOCK).read_text() == "this"
+        assert (root / LOCK).read_text().splitlines()[0] == "this"
+        assert worker_of(root) == os.getpid()
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "mine").mkdir()
     with lock_folder(tmp_path / "mine"):

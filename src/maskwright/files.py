@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
 UNHARMED = "what was written before is unharmed"
-_MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"  # in names of temporaries, whose process only it knows
+MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"  # in names of temporaries, whose process only it knows
 _TEMPORARY = re.compile(r"\.maskwright-([0-9a-f]{8})-(\d+)-")
 _STALE_SECONDS = 86_400
 _numbers = itertools.count()
@@ -65,7 +65,7 @@ def temporary_beside(path: Path) -> Path:
     if folder not in _swept:
         _swept.add(folder)
         remove_stale(folder)
-    return path.with_name(f".maskwright-{_MACHINE}-{os.getpid()}-{next(_numbers)}{path.suffix}")
+    return path.with_name(f".maskwright-{MACHINE}-{os.getpid()}-{next(_numbers)}{path.suffix}")
 
 
 def remove_stale(folder: Path) -> None:
@@ -81,12 +81,12 @@ def remove_stale(folder: Path) -> None:
 def _is_stale(path: Path) -> bool:
     """Whether it is a temporary whose process is dead; those of other machines are so when they are a day old."""
     found = _TEMPORARY.match(path.name)
-    if not found or (found[1] == _MACHINE and not _is_alive(int(found[2]))):
+    if not found or (found[1] == MACHINE and not is_alive(int(found[2]))):
         return bool(found)
     return time.time() - path.lstat().st_mtime > _STALE_SECONDS
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
     if os.name == "nt":  # there, os.kill ends the process it asks for
         return True
     try:
@@ -108,6 +108,17 @@ def write_text(path: Path, text: str, safe: str = UNHARMED) -> Path:
     """Write a text file whole, or leave the old one; names of an old encoding, which are no text, are escaped."""
     write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"), safe)
     return path
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file of lines and flush it to disk; one that a killed process left unfinished stays a line of its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+            file.write(b"\n")
+        file.write(line.encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_json(path: Path, value: Any, safe: str = UNHARMED) -> Path:

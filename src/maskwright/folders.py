@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from maskwright.errors import RunError
-from maskwright.files import os_reason, remove_stale, temporary_beside, writing
+from maskwright.files import MACHINE, is_alive, os_reason, remove_stale, temporary_beside, writing
 
 if sys.platform == "win32":
     import msvcrt
@@ -52,7 +52,7 @@ def lock_folder(root: Path, flag: str = "--out", task: str = "") -> Iterator[str
     with _made(root):
         with _writing(root):
             descriptor, before = _lock(root, flag)
-            os.write(descriptor, task.encode())
+            os.write(descriptor, f"{task}\n{MACHINE} {os.getpid()}".encode())
         _held.add(descriptor)
         try:
             remove_stale(root)
@@ -61,6 +61,22 @@ def lock_folder(root: Path, flag: str = "--out", task: str = "") -> Iterator[str
             if descriptor in _held:  # not in a forked process
                 _held.discard(descriptor)
                 _unlock(root / LOCK, descriptor)
+
+
+def worker_of(root: Path) -> int | None:
+    """The process of this machine that works in a folder now; None where none does."""
+    path = root / LOCK
+    try:
+        machine, _, process = path.read_text(encoding="utf-8", errors="replace").partition("\n")[2].partition(" ")
+        if machine != MACHINE or not process.isdecimal() or not is_alive(int(process)):
+            return None
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return None
+    try:  # the name is believed while its lock is held: a number of a process that was killed may be another's by now
+        return None if _is_locked(descriptor) else int(process)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -174,7 +190,7 @@ def _lock(root: Path, flag: str) -> tuple[int, str | None]:
             fix = "Wait until it is done, or name another folder."
             raise RunError(f"`{flag}` must be worked on by one process at a time; another is at work in {root}. {fix}")
         if _is_at(path, descriptor):
-            task = None if new else os.read(descriptor, 1000).decode(errors="replace")
+            task = None if new else os.read(descriptor, 1000).decode(errors="replace").partition("\n")[0]
             os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)
             return descriptor, task

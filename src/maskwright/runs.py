@@ -37,7 +37,7 @@ START = "start.safetensors"  # in checkpoints/ until the run is finished: the we
 PREDICTS = ("config.yaml", "data.json", "model.safetensors", "evaluation/settled.json")
 # written while a run is begun, and by one that comes to nothing before its first step
 MADE = ("environment.json", "data.json", "lr-range.csv", "lr-range.png", "config.yaml", "cache", "checkpoints",
-        "pace.json", "loggers.json", "history.csv", "tensorboard", "wandb")  # fmt: skip
+        "pace.json", "loggers.json", "history.csv", "panels", "tensorboard", "wandb")  # fmt: skip
 # what is `auto` no more after a run's first step
 _RESOLVED = (("data", "view"), ("data", "size"), ("data", "scale"), ("data", "sampling"), ("model", "width"),
              ("optim", "lr"), ("train", "batch_size"), ("train", "repeats"), ("train", "grow"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import maskwright as mw
 from maskwright.evaluation.tuning import tuned_on_val
 from maskwright.prediction import Predictor
-from maskwright.prediction.predictor import SETTLED
+from maskwright.prediction.threshold import SETTLED
 from support import opened
 
 __all__ = ["files", "opened", "tuned", "without"]

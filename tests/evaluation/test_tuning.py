@@ -17,7 +17,7 @@ from maskwright.evaluation import tuning
 from maskwright.evaluation.calibration import BINS, fit_temperature
 from maskwright.evaluation.tuning import STEPS, ValImages, fit_on_val
 from maskwright.prediction import Predictor
-from maskwright.prediction.predictor import SETTLED
+from maskwright.prediction.threshold import SETTLED
 from support import TINY, disc_data, discs, maskwright, picture
 
 runtime.ensure_torchvision()  # torchmetrics imports it

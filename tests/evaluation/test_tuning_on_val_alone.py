@@ -14,7 +14,7 @@ from settled import files, opened, tuned
 
 from maskwright.evaluation.tuning import ValImages, fit_on_val, tuned_on_val
 from maskwright.prediction import Predictor
-from maskwright.prediction.predictor import SETTLED
+from maskwright.prediction.threshold import SETTLED
 from support import maskwright, picture
 
 pytestmark = pytest.mark.xdist_group("settle")

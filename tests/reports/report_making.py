@@ -17,8 +17,8 @@ from maskwright.config import Config
 from maskwright.data.opening import open_dataset
 from maskwright.data.pictures import palette
 from maskwright.data.record import data_document, read_split
-from maskwright.evaluation.evaluate import Evaluation
 from maskwright.evaluation.intervals import intervals
+from maskwright.evaluation.scoring import Evaluation
 from maskwright.metrics.counts import Counts, count_image
 from maskwright.metrics.scores import summary
 from maskwright.prediction.writers import write_labels

@@ -14,8 +14,8 @@ from report_making import Page, fake_run, score, shown
 
 import maskwright.evaluation as evaluation_package
 from maskwright.errors import RunError, UsageError
-from maskwright.evaluation.evaluate import Evaluation
 from maskwright.evaluation.intervals import intervals
+from maskwright.evaluation.scoring import Evaluation
 from maskwright.metrics.counts import count_image
 from maskwright.metrics.scores import summary
 from maskwright.prediction.writers import write_labels

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("report:report", "Write a run's or a comparison's self-contained report.html."),
     "export": ("export:export", "Export a run to ONNX, OpenVINO or torch.export, verified on val."),
     "serve": ("serve:serve", "Serve a run or a bundle over HTTP, for programs and for Label Studio."),
+    "app": ("app:app", "Judge, compare, predict and label in a browser."),
     "models": ("names:models", "List the models that can be named."),
     "encoders": ("names:encoders", "List the encoders that can be named, of SMP and timm."),
     "losses": ("names:losses", "List the losses that can be named."),

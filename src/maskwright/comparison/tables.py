@@ -18,7 +18,7 @@ from maskwright.comparison.entries import DISTANCES, OUTLINES, SCORES, Compariso
 from maskwright.comparison.standings import standings as stand
 from maskwright.config.base import MONITORS
 from maskwright.errors import one_line
-from maskwright.evaluation.costs import format_latency
+from maskwright.evaluation.intervals import format_latency
 from maskwright.files import write_json, write_text
 from maskwright.terminal import format_number
 

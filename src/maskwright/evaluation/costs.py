@@ -17,6 +17,7 @@ import torch
 
 from maskwright.data.dataset import SPLITS
 from maskwright.errors import RunError
+from maskwright.evaluation.intervals import format_latency
 from maskwright.models.sizing import multiply_adds
 from maskwright.prediction.predictor import Predictor
 from maskwright.runs import Run, processor_name
@@ -119,18 +120,6 @@ def measure_latency(predictor: Predictor, pixels: np.ndarray) -> tuple[float, fl
         predictor.labels(predictor.logits(pixels))  # labels are on the CPU, so the device has finished
         seconds.append(time.perf_counter() - started)
     return 1000 * statistics.median(seconds), 1000 * min(seconds), 1000 * max(seconds)
-
-
-def format_latency(median: float, low: float, high: float) -> str:
-    """A time with its spread, where that is known.
-
-    >>> format_latency(12.34, 11.0, 14.2), format_latency(1034.6, math.nan, math.nan), format_latency(2.071, 2.07, 2.0712)
-    ('12.3 ms (11–14.2)', '1,035 ms', '2.07 ms')
-    """
-    if not math.isfinite(median):
-        return "–"
-    told, *ends = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in (median, low, high))
-    return f"{told} ms" if "nan" in ends or ends == [told, told] else f"{told} ms ({ends[0]}–{ends[1]})"
 
 
 def _earlier_costs(run: Run, size: tuple[int, int]) -> list[Mapping[str, Any]]:

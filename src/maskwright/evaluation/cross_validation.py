@@ -23,8 +23,8 @@ from maskwright.config.base import seconds_of
 from maskwright.config.files import load_config, to_yaml
 from maskwright.data.record import class_map, split_entries
 from maskwright.errors import RunError, UsageError, as_typed, counted, listed
-from maskwright.evaluation.evaluate import evaluate
 from maskwright.evaluation.intervals import intervals
+from maskwright.evaluation.scoring import evaluate
 from maskwright.files import plain, write_json, write_text
 from maskwright.folders import lock_folder, new_folder
 from maskwright.metrics.counts import Counts

@@ -159,3 +159,15 @@ def spread_in_words(groups: Sequence[str | None]) -> str:
         return f"no intervals: {one} tells nothing of how far scores would lie with others"
     what = f"{units:,} images" if units == len(groups) else f"{units:,} groups of images ({len(groups):,} images)"
     return f"95 % intervals from resampling {what} {RESAMPLES:,} times"
+
+
+def format_latency(median: float, low: float, high: float) -> str:
+    """A time with its spread, where that is known.
+
+    >>> format_latency(12.34, 11.0, 14.2), format_latency(1034.6, math.nan, math.nan), format_latency(2.071, 2.07, 2.0712)
+    ('12.3 ms (11–14.2)', '1,035 ms', '2.07 ms')
+    """
+    if not math.isfinite(median):
+        return "–"
+    told, *ends = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in (median, low, high))
+    return f"{told} ms" if "nan" in ends or ends == [told, told] else f"{told} ms ({ends[0]}–{ends[1]})"

@@ -23,8 +23,8 @@ from maskwright.data.tiles import EVEN
 from maskwright.errors import DataError, must
 from maskwright.evaluation.calibration import COOLEST, WARMEST, Reliability, confidence, fit_temperature, likelihood_loss
 from maskwright.evaluation.intervals import draw, num_units, percentile_interval
-from maskwright.prediction.predictor import SETTLED, Predictor, fingerprint_of
-from maskwright.prediction.threshold import Wish
+from maskwright.prediction.predictor import Predictor
+from maskwright.prediction.threshold import SETTLED, Wish, fingerprint_of
 from maskwright.runs import Run
 
 STEPS = 256

@@ -6,9 +6,6 @@ predictor.predict("photo.jpg").labels          # H W uint8
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskwright import runtime, schemas
+from maskwright import runtime
 from maskwright.config import Config
 from maskwright.data.dataset import Bands, ClassMap
 from maskwright.data.record import bands_of, class_map
@@ -35,10 +32,9 @@ from maskwright.models.devices import (
 from maskwright.models.weights import load_weights
 from maskwright.models.wrapper import labels_from_logits, logits_at_own_size, probabilities_of
 from maskwright.prediction.network import Network
+from maskwright.prediction.threshold import read_settled
 from maskwright.runs import Run
 from maskwright.training.resolve import view_of
-
-SETTLED = "evaluation/settled.json"  # what val decided; written by `evaluation/settle`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +69,7 @@ class Predictor(Network):
         load_weights(run.weights, model)
         loaded = cls.of(config, model, classes, bands, device, precision)
         weights = file_digest(run.weights)
-        settled = _read_settled(run, document, weights)
+        settled = read_settled(run, document, weights)
         temperature, tuned = ((settled or {}).get(key) or {} for key in ("temperature", "threshold"))
         temperature = temperature.get("value")
         identity = f"{weights} {loaded.device.type} {loaded.precision} {temperature}"
@@ -144,17 +140,3 @@ def _refuse_spoilt(finite: bool) -> None:
         raise RunError(
             f"the network's outputs must be finite numbers; they are not: the run's weights are spoilt. {fix}"
         )
-
-
-def fingerprint_of(entries: Sequence[dict[str, Any]]) -> str:
-    """A hash of all that val is: its entries of data.json."""
-    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
-
-
-def _read_settled(run: Run, document: dict[str, Any], weights: str) -> dict[str, Any] | None:
-    """What val decided, or None where nothing was for these val images and weights (their hash)."""
-    if not (run.root / SETTLED).exists():
-        return None
-    settled = run.read_json(SETTLED, schemas.Settled)
-    fingerprint = fingerprint_of(document["splits"].get("val", []))
-    return settled if (settled.get("fingerprint"), settled.get("weights_sha256")) == (fingerprint, weights) else None

@@ -1,18 +1,25 @@
 """From probabilities to labels: the foreground threshold as a person may wish it, and the temperature.
 
-A threshold is a number, `fixed` (the run's own `train.mask_threshold`) or `tuned` (on val, see evaluation/settle).
+A threshold is a number, `fixed` (the run's own `train.mask_threshold`) or `tuned` (on val, see evaluation/tuning).
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from maskwright.data.tiles import EVEN, is_foreground
 from maskwright.errors import UsageError, closest, must
 
+if TYPE_CHECKING:
+    from maskwright.runs import Run
+
+SETTLED = "evaluation/settled.json"  # what val decided; written by `evaluation/tuning`
 Wish = float | Literal["tuned"] | None
 _CONSTRAINT = "between 0 and 1, or the word fixed or tuned"
 
@@ -68,3 +75,19 @@ def calibrated(probabilities: np.ndarray, temperature: float | None) -> np.ndarr
     found = np.power(probabilities, np.float32(1 / temperature))
     found /= found.sum(axis=0)
     return found
+
+
+def fingerprint_of(entries: Sequence[dict[str, Any]]) -> str:
+    """A hash of all that val is: its entries of data.json."""
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+
+
+def read_settled(run: Run, document: dict[str, Any], weights: str) -> dict[str, Any] | None:
+    """What val decided, or None where nothing was for these val images and weights (their hash)."""
+    if not (run.root / SETTLED).exists():
+        return None
+    from maskwright import schemas  # late: a bundle needs none of them
+
+    settled = run.read_json(SETTLED, schemas.Settled)
+    fingerprint = fingerprint_of(document["splits"].get("val", []))
+    return settled if (settled.get("fingerprint"), settled.get("weights_sha256")) == (fingerprint, weights) else None

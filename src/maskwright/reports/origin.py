@@ -85,7 +85,7 @@ def threshold(facts: Facts) -> str:
 
 def latency(cost: Mapping[str, Any]) -> str:
     """The time an image with its spread."""
-    from maskwright.evaluation.costs import format_latency  # late: brings torch
+    from maskwright.evaluation.intervals import format_latency
 
     low, high = (number(cost.get(end)) for end in ("milliseconds_low", "milliseconds_high"))
     return format_latency(cost["milliseconds_an_image"], low, high)

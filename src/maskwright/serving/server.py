@@ -145,6 +145,7 @@ def run_server(app: FastAPI, opened: socket.socket, seconds: float, ready: Calla
     )  # uvicorn raises it anew when it has ended: 0 is its exit code
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(seconds) + 5)
     server = uvicorn.Server(config)
+    app.state.stops = lambda: server.should_exit  # for answers that would go on for ever
     try:
         ready()
         server.run(sockets=[opened])

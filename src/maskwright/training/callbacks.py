@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from safetensors.torch import save_file
 
@@ -21,6 +20,7 @@ from maskwright.config.base import higher_is_better
 from maskwright.models.weights import can_be_mapped
 from maskwright.runs import Run
 from maskwright.training.forecast import is_flat
+from maskwright.training.lightning import pl
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import rates
 from maskwright.training.pace import Pace

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from rich.console import Console
 
@@ -56,6 +55,7 @@ from maskwright.training.initial_weights import (
     resolve_paths_and_pixels,
     save_initial_weights,
 )
+from maskwright.training.lightning import pl
 from maskwright.training.loggers.callback import Logging, panel_samples
 from maskwright.training.loggers.choice import resolve_log, validate_loggers
 from maskwright.training.loggers.collection import LoggerCollection, Tell, best_scores

@@ -8,7 +8,6 @@ import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 
@@ -25,6 +24,7 @@ from maskwright.models import Segmenter
 from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
 from maskwright.training.average import Average, update_bn_stats
 from maskwright.training.freeze import Freezer
+from maskwright.training.lightning import pl
 from maskwright.training.optim import build_optimizer, clip_gradients
 from maskwright.training.pace import Pace
 from maskwright.training.ranks import Ranks

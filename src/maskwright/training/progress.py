@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import lightning.pytorch as pl
 from rich.console import Console
 
 from maskwright.terminal import WIDE, Progress, duration, fitted
+from maskwright.training.lightning import pl
 from maskwright.training.module import SegmentationTraining
 from maskwright.training.optim import rates
 from maskwright.training.pace import Pace

@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, Dataset
 
 from maskwright.config import Config
 from maskwright.data.opening import Opened
 from maskwright.models.devices import torch_device, tune_gpu
+from maskwright.training.lightning import TorchCheckpointIO, pl
 from maskwright.training.module import ValItem
 from maskwright.training.ranks import Ranks
 

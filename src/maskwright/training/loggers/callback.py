@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
+from PIL import Image
 
 from maskwright.data.opening import Opened
 from maskwright.models.wrapper import labels_from_logits, logits_at_own_size
+from maskwright.runs import plain_name
 from maskwright.training.callbacks import History
+from maskwright.training.lightning import pl
 from maskwright.training.loggers.base import Epoch, Panel, panel_keys
 from maskwright.training.loggers.collection import LoggerCollection
 from maskwright.training.module import SegmentationTraining
@@ -50,6 +52,9 @@ class Logging(pl.Callback):
         self._panels = self._drawn(pl_module) if shown and self.book.wants(epoch) else ()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for panel in self._panels:  # the newest, for whoever looks at the folder
+            strip = Image.fromarray(panel.strip)
+            self.book.run.write(f"panels/{plain_name(panel.key)}.png", lambda path, strip=strip: strip.save(path))
         self.book.epoch(Epoch(self.history.rows[-1], self._panels))
         self._panels = ()
 

@@ -1,0 +1,424 @@
+/** Drawing a mask: tools over a stage, undo, and what is drawn handed on to be saved. The rules of saving live in pages/label.js. */
+import { announce, fillWith, h, swatch, typing } from "./dom.js";
+import { stroke } from "./canvas/brush.js";
+import { luminance, trace, wireFrom } from "./canvas/edge.js";
+import { fill, region, toggleRegion } from "./canvas/flood.js";
+import { IGNORED, paintLabels, palette } from "./canvas/layers.js";
+import { fillPolygon } from "./canvas/polygon.js";
+import { createHistory, record, redo, undo } from "./canvas/undo.js";
+import { toScreen, union } from "./canvas/view.js";
+import { Stage, pixelLayers } from "./stage.js";
+
+/** @typedef {import("./canvas/view.js").Point} Point */
+/** @typedef {import("./canvas/view.js").Rect} Rect */
+/** @typedef {import("./stage.js").Layer} Layer */
+/** @typedef {"brush"|"eraser"|"polygon"|"magnetic"|"fill"|"region"|"pan"} ToolName */
+
+/** @type {[ToolName, string, string, string][]} name, key, title, what it does */
+const TOOLS = [
+  ["brush", "b", "Brush", "Draw with the chosen class."], ["eraser", "e", "Eraser", "Draw with the first class, which is what nothing else is."],
+  ["polygon", "p", "Polygon", "Click corner by corner; click the first one, or press Enter twice, to close."],
+  ["magnetic", "m", "Magnetic edge", "Click along an edge: the line keeps to it. Close as a polygon."],
+  ["fill", "f", "Fill", "Fill the connected area under the pointer."],
+  ["region", "r", "Region", "Click a region the model predicts to take it over; click again to remove it."],
+  ["pan", "h", "Move", "Drag the picture. With any tool: the middle button, two fingers, or space held."],
+];
+
+/** @type {{tool: ToolName, size: number, label: number, mask: number, suggestion: number}} what stays from image to image */
+const wishes = { tool: "brush", size: 24, label: 1, mask: 0.55, suggestion: 0 };
+
+/**
+ * @param {HTMLElement} host @param {{name: string, colour: string}[]} classes
+ * @param {{changed: () => void, save: () => void, next: () => void, extra: HTMLElement[], signal: AbortSignal}} options
+ */
+export function createLabeller(host, classes, { changed, save, next, extra, signal }) {
+  const colours = classes.map((each) => each.colour);
+  /** @type {Uint8Array} */
+  let mask = new Uint8Array(1);
+  let before = new Uint8Array(1);
+  let width = 1;
+  let height = 1;
+  /** @type {Uint8Array|null} */
+  let suggestion = null;
+  /** @type {ImageBitmap|null} */
+  let picture = null;
+  /** @type {{factor: number, width: number, height: number, pixels: Uint8Array}|null} */
+  let grey = null;
+  let history = createHistory();
+  let painter = pixelLayers(1, 1);
+  /** @type {Point} */
+  let cursor = { x: -1e6, y: 0 };
+  let byKeys = false;
+  let penDown = false;
+  /** @type {Point|null} */
+  let last = null;
+  /** @type {Rect|null} */
+  let touched = null;
+  /** @type {Point[]} */
+  let corners = [];
+  /** @type {Point[]} the way that is being drawn, corners and what lies between them */
+  let line = [];
+  /** @type {Point[]} */
+  let ahead = [];
+  /** @type {import("./canvas/edge.js").Wire|null} */
+  let wire = null;
+  wishes.label = Math.min(wishes.label, classes.length - 1);
+
+  const stage = new Stage("Drawing area. Arrow keys move the cursor, Enter draws or sets a point, control Z takes back. Tools have letter keys, classes have number keys.", signal);
+  const table = () => palette(colours, colours.map((_, index) => index > 0));
+  /** @type {Layer} */
+  const imageLayer = { source: null, opacity: 1, visible: true, pane: "both" };
+  /** @type {Layer} */
+  const maskLayer = { source: null, opacity: wishes.mask, visible: true, pane: "both" };
+  /** @type {Layer} */
+  const suggestionLayer = { source: null, opacity: wishes.suggestion, visible: true, pane: "both" };
+  stage.layers = [imageLayer, suggestionLayer, maskLayer];
+
+  const toolButtons = new Map(TOOLS.map(([name, key, title, text]) => [name, h("button", { class: "tool", "aria-pressed": "false", "aria-keyshortcuts": key, title: `${title} (${key.toUpperCase()}). ${text}`, onclick: () => choose(name) }, h("span", null, title), h("kbd", null, key.toUpperCase()))]));
+  const undoButton = h("button", { class: "tool", onclick: () => step(undo), title: "Undo (Ctrl+Z)", "aria-keyshortcuts": "Control+Z" }, "Undo");
+  const redoButton = h("button", { class: "tool", onclick: () => step(redo), title: "Redo (Ctrl+Y)", "aria-keyshortcuts": "Control+Y" }, "Redo");
+  const hint = h("p", { class: "readout", role: "status" });
+  const size = h("input", { type: "range", min: 1, max: 200, value: wishes.size, "aria-label": "Brush size in pixels", oninput: () => resize(Number(size.value)) });
+  const sizeText = h("output", null);
+  const radios = classes.map((_, index) => h("input", { type: "radio", name: "class", value: index, onchange: () => chooseClass(index) }));
+  const maskOpacity = h("input", { type: "range", min: 0, max: 100, value: wishes.mask * 100, "aria-label": "Opacity of the mask", oninput: () => { maskLayer.opacity = wishes.mask = Number(maskOpacity.value) / 100; stage.redraw(); } });
+  const suggestionOpacity = h("input", { type: "range", min: 0, max: 100, value: wishes.suggestion * 100, "aria-label": "Opacity of the prediction", oninput: () => setSuggestionOpacity(Number(suggestionOpacity.value) / 100) });
+  const useSuggestion = h("button", { onclick: () => startFromSuggestion(true) }, "Start from the prediction");
+  const panel = h("div", { class: "panel" },
+    h("section", null, h("h2", null, "Class"), h("div", { role: "radiogroup", "aria-label": "Class to draw with" }, h("ul", { class: "classes" }, classes.map((each, index) => h("li", null, h("label", null, radios[index], swatch(each.colour), each.name, index < 9 ? h("kbd", null, index + 1) : null)))))),
+    h("section", null, h("h2", null, "Brush ", sizeText), size),
+    extra[0],
+    h("section", null, h("h2", null, "Layers"), h("div", { class: "layer" }, h("span", null, "Mask"), maskOpacity), h("div", { class: "layer" }, h("span", null, "Prediction"), suggestionOpacity), h("p", { class: "buttons" }, useSuggestion)),
+    ...extra.slice(1));
+  fillWith(host, h("div", { class: "labeller" }, h("div", { class: "tools", role: "toolbar", "aria-label": "Tools" }, [...toolButtons.values()], undoButton, redoButton), h("div", { class: "stage-box" }, stage.element, hint), panel));
+
+  /** @param {ToolName} name */
+  function choose(name) {
+    abandon();
+    wishes.tool = name;
+    for (const [each, button] of toolButtons) button.setAttribute("aria-pressed", String(each === name));
+    stage.panning = name === "pan";
+    stage.element.dataset.tool = name;
+    const chosen = TOOLS.find(([each]) => each === name);
+    hint.textContent = chosen ? chosen[3] : "";
+    if (name === "region" && !suggestion) hint.textContent = "Choose a model on the right first: this tool takes over what it predicts.";
+    if (name === "region" && suggestion && !wishes.suggestion) setSuggestionOpacity(0.35);
+    stage.redrawOver();
+  }
+  /** @param {number} index */
+  function chooseClass(index) {
+    wishes.label = index;
+    radios[index].checked = true;
+    if (wishes.tool === "eraser" && index) choose("brush");
+    announce(classes[index].name);
+  }
+  /** @param {number} value */
+  function resize(value) {
+    wishes.size = Math.max(1, Math.min(200, Math.round(value)));
+    size.value = String(wishes.size);
+    sizeText.textContent = `${wishes.size} px`;
+    stage.redrawOver();
+  }
+  /** @param {number} value */
+  function setSuggestionOpacity(value) {
+    suggestionLayer.opacity = wishes.suggestion = value;
+    suggestionOpacity.value = String(value * 100);
+    stage.redraw();
+  }
+  function drawButtons() {
+    undoButton.disabled = !history.done.length;
+    redoButton.disabled = !history.undone.length;
+    useSuggestion.disabled = suggestionOpacity.disabled = !suggestion;
+  }
+
+  const value = () => (wishes.tool === "eraser" ? 0 : wishes.label);
+
+  /** @type {Rect|null} what of the mask has still to be painted */
+  let unpainted = null;
+  /** @param {Rect} [rect] */
+  function repaint(rect) {
+    unpainted = union(unpainted, rect ?? { x: 0, y: 0, width, height });
+    stage.redraw(rect);
+  }
+  stage.prepare = () => {
+    const rect = unpainted;
+    if (!rect) return;
+    unpainted = null;
+    const colour = table();
+    maskLayer.source = painter.paint(maskLayer.source instanceof HTMLCanvasElement ? maskLayer.source : null, (out) => paintLabels(out, mask, colour, width, rect), rect);
+  };
+  /** @param {Rect|null} rect @param {string} name */
+  function finish(rect, name) {
+    if (rect && record(history, before, mask, width, rect, name)) {
+      repaint(rect);
+      changed();
+    }
+    drawButtons();
+  }
+  /** @param {(history: import("./canvas/undo.js").History, mask: Uint8Array, width: number) => import("./canvas/undo.js").Change|null} way */
+  function step(way) {
+    if (corners.length && way === undo) { // the last corner of what is being drawn goes first
+      corners.pop();
+      line = corners.length ? line.slice(0, line.lastIndexOf(corners[corners.length - 1]) + 1) : [];
+      wire = null;
+      stage.redrawOver();
+      return;
+    }
+    const change = way(history, mask, width);
+    if (change) {
+      repaint(change.rect);
+      changed();
+      announce(`${way === undo ? "Took back" : "Did again"}: ${change.name}`);
+    }
+    drawButtons();
+  }
+  /** @param {boolean} counts whether it is the person's own doing, to be saved */
+  function startFromSuggestion(counts) {
+    if (!suggestion) return;
+    before.set(mask);
+    mask.set(suggestion);
+    const rect = { x: 0, y: 0, width, height };
+    if (record(history, before, mask, width, rect, "start from the prediction") && counts) changed();
+    repaint();
+    drawButtons();
+  }
+
+  function abandon() {
+    corners = [];
+    line = [];
+    ahead = [];
+    wire = null;
+    penDown = false;
+    last = null;
+    stage.redrawOver();
+  }
+  function close() {
+    const points = line;
+    abandon();
+    before.set(mask);
+    finish(fillPolygon(mask, width, height, points, value()), wishes.tool === "magnetic" ? "magnetic outline" : "polygon");
+  }
+  /** @param {Point} at */
+  function corner(at) {
+    const first = corners[0];
+    const near = 10 / stage.view.scale;
+    if (first && corners.length > 1 && Math.hypot(at.x - first.x, at.y - first.y) < Math.max(near, 1)) {
+      if (wishes.tool === "magnetic") line.push(...wayTo(first));
+      return close();
+    }
+    const previous = corners[corners.length - 1];
+    if (previous && previous.x === at.x && previous.y === at.y) {
+      if (corners.length > 2) { if (wishes.tool === "magnetic") line.push(...wayTo(first)); close(); }
+      return;
+    }
+    if (wishes.tool === "magnetic" && previous) line.push(...wayTo(at));
+    line.push(at);
+    corners.push(at);
+    wire = null;
+    stage.redrawOver();
+  }
+  /** @param {Point} at @returns {Point[]} */
+  function wayTo(at) {
+    if (!corners.length) return [];
+    const factor = Math.max(1, Math.floor(1 / stage.view.scale)); // as fine as it is seen: a path over a large image stays quick
+    if (grey?.factor !== factor) {
+      const [w, h] = [Math.ceil(width / factor), Math.ceil(height / factor)];
+      const context = new OffscreenCanvas(w, h).getContext("2d", { willReadFrequently: true });
+      if (!context || !picture) return [];
+      context.drawImage(picture, 0, 0, width / factor, height / factor);
+      grey = { factor, width: w, height: h, pixels: luminance(context.getImageData(0, 0, w, h).data) };
+      wire = null;
+    }
+    /** @param {Point} point @param {number} by @returns {Point} */
+    const scaled = (point, by) => ({ x: point.x * by, y: point.y * by });
+    wire ??= wireFrom(grey.pixels, grey.width, grey.height, scaled(corners[corners.length - 1], 1 / factor), 256);
+    return trace(wire, scaled(at, 1 / factor)).map((point) => scaled(point, factor));
+  }
+
+  /** @param {Point} at @returns {{x: number, y: number}|null} */
+  function pixel(at) {
+    const [x, y] = [Math.floor(at.x), Math.floor(at.y)];
+    return x < 0 || y < 0 || x >= width || y >= height ? null : { x, y };
+  }
+  /** @param {Point} at */
+  function begin(at) {
+    if (wishes.tool === "brush" || wishes.tool === "eraser") {
+      before.set(mask);
+      touched = null;
+      last = at;
+      extend(at);
+    } else if (wishes.tool === "polygon" || wishes.tool === "magnetic") corner(at);
+    else {
+      const place = pixel(at);
+      if (!place) return;
+      before.set(mask);
+      if (wishes.tool === "fill") finish(fill(mask, width, height, place.x, place.y, value()), "fill");
+      else if (wishes.tool === "region" && suggestion) {
+        const found = toggleRegion(mask, suggestion, width, height, place.x, place.y);
+        if (found) {
+          announce(found.grown ? "Region taken over" : "Region removed");
+          finish(found.rect, found.grown ? "take a region over" : "remove a region");
+        }
+      } else if (wishes.tool === "region") announce(hint.textContent ?? "");
+    }
+  }
+  /** @param {Point} at */
+  function extend(at) {
+    if (!last) return;
+    const rect = stroke(mask, width, height, last.x, last.y, at.x, at.y, wishes.size / 2, value());
+    last = at;
+    if (!rect) return;
+    touched = union(touched, rect);
+    repaint(rect);
+  }
+  function end() {
+    if (!last) return;
+    last = null;
+    finish(touched, wishes.tool);
+  }
+  stage.tool = {
+    down: (at) => { byKeys = false; begin(at); },
+    move: (at) => extend(at),
+    up: () => end(),
+    cancel: () => {
+      if (!last) return;
+      last = null;
+      mask.set(before);
+      if (touched) repaint(touched);
+    },
+  };
+  stage.hover = (at) => {
+    if (!at) { if (!byKeys) { cursor = { x: -1e6, y: 0 }; stage.redrawOver(); } return; }
+    byKeys = false;
+    cursor = at;
+    if (wishes.tool === "magnetic" && corners.length) ahead = wayTo(at);
+    else if (wishes.tool === "polygon") ahead = [at];
+    stage.redrawOver();
+  };
+  stage.over = (context) => {
+    const { view } = stage;
+    /** @param {Point[]} points @param {string} style @param {number} thick */
+    const path = (points, style, thick) => {
+      context.beginPath();
+      points.forEach((point, index) => {
+        const place = toScreen(view, point.x, point.y);
+        if (index) context.lineTo(place.x, place.y);
+        else context.moveTo(place.x, place.y);
+      });
+      context.strokeStyle = style;
+      context.lineWidth = thick;
+      context.stroke();
+    };
+    if (corners.length) {
+      const whole = [...line, ...(ahead.length ? ahead : [])];
+      path(whole, "#000000", 4);
+      path(whole, "#ffffff", 2);
+      corners.forEach((point, index) => {
+        const place = toScreen(view, point.x, point.y);
+        context.beginPath();
+        context.arc(place.x, place.y, index ? 4 : 6, 0, 7);
+        context.fillStyle = index ? "#ffffff" : colours[value()];
+        context.fill();
+        context.strokeStyle = "#000000";
+        context.lineWidth = 1.5;
+        context.stroke();
+      });
+    }
+    const place = toScreen(view, cursor.x, cursor.y);
+    const ring = wishes.tool === "brush" || wishes.tool === "eraser" ? (wishes.size / 2) * view.scale : 0;
+    if (ring || byKeys) {
+      for (const [style, thick] of /** @type {[string, number][]} */ ([["#000000", 3], ["#ffffff", 1.25]])) {
+        context.strokeStyle = style;
+        context.lineWidth = thick;
+        context.beginPath();
+        if (ring) context.arc(place.x, place.y, Math.max(2, ring), 0, 7);
+        if (byKeys) for (const [dx, dy] of [[8, 0], [0, 8]]) { context.moveTo(place.x - dx, place.y - dy); context.lineTo(place.x + dx, place.y + dy); }
+        context.stroke();
+      }
+    }
+  };
+
+  /** @param {KeyboardEvent} event */
+  function moveCursor(event) {
+    const far = event.shiftKey ? 10 : 1;
+    if (!byKeys && (cursor.x < 0 || cursor.y < 0 || cursor.x > width || cursor.y > height)) cursor = { x: width / 2, y: height / 2 };
+    byKeys = true;
+    cursor = {
+      x: Math.min(width - 0.5, Math.max(0.5, Math.floor(cursor.x) + 0.5 + ({ ArrowLeft: -far, ArrowRight: far }[event.key] ?? 0))),
+      y: Math.min(height - 0.5, Math.max(0.5, Math.floor(cursor.y) + 0.5 + ({ ArrowUp: -far, ArrowDown: far }[event.key] ?? 0))),
+    };
+    if (penDown) extend(cursor);
+    if (wishes.tool === "magnetic" && corners.length) ahead = wayTo(cursor);
+    else if (wishes.tool === "polygon") ahead = [cursor];
+    stage.reveal(cursor);
+    stage.redrawOver();
+  }
+  document.addEventListener("keydown", (event) => {
+    if (typing(event) || event.metaKey && !/^[zy]$/i.test(event.key) || event.altKey) return;
+    const onStage = event.target === stage.element;
+    const tool = TOOLS.find(([, key]) => key === event.key.toLowerCase());
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") step(event.shiftKey ? redo : undo);
+    else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "y") step(redo);
+    else if (event.ctrlKey) return;
+    else if (tool) choose(tool[0]);
+    else if (/^[1-9]$/.test(event.key) && Number(event.key) <= classes.length) chooseClass(Number(event.key) - 1);
+    else if (event.key === "[" || event.key === "]") resize(wishes.size * (event.key === "]" ? 1.2 : 1 / 1.2) + (event.key === "]" ? 0.5 : -0.5));
+    else if (event.key === "Escape") abandon();
+    else if (event.key === "n") next();
+    else if (event.key === "s") save();
+    else if (onStage && event.key.startsWith("Arrow")) moveCursor(event);
+    else if (onStage && event.key === "Enter") {
+      byKeys = true;
+      if (wishes.tool === "brush" || wishes.tool === "eraser") {
+        if (penDown) { penDown = false; end(); } else { begin(cursor); penDown = true; }
+        announce(penDown ? "Pen down" : "Pen up");
+      } else begin(cursor);
+    } else if (onStage && event.key === " ") stage.panning = true;
+    else if (!stage.key(event)) return;
+    event.preventDefault();
+  }, { signal });
+  document.addEventListener("keyup", (event) => { if (event.key === " ") stage.panning = wishes.tool === "pan"; }, { signal });
+
+  choose(wishes.tool);
+  resize(wishes.size);
+  chooseClass(wishes.label);
+
+  return {
+    /** @param {ImageBitmap} image @param {Uint8Array} labels a copy that belongs to the labeller @param {number} w @param {number} h */
+    open(image, labels, w, h) {
+      abandon();
+      [width, height, mask, before, picture, grey, suggestion] = [w, h, labels, new Uint8Array(labels.length), image, null, null];
+      history = createHistory();
+      painter = pixelLayers(width, height);
+      [imageLayer.source, maskLayer.source, suggestionLayer.source] = [image, null, null];
+      stage.setSize(width, height);
+      repaint();
+      drawButtons();
+    },
+    /** @param {Uint8Array|null} labels */
+    setSuggestion(labels) {
+      suggestion = labels;
+      const colour = table();
+      suggestionLayer.source = labels ? painter.paint(null, (out) => {
+        paintLabels(out, labels, colour, width);
+        for (let index = 0; index < out.length; index++) if ((((index % width) + Math.floor(index / width)) >> 2) & 1) out[index] = 0; // hatched: it is not the mask
+      }) : null;
+      stage.redraw();
+      if (wishes.tool === "region") choose("region");
+      drawButtons();
+    },
+    startFromSuggestion,
+    /** Another's mask takes this one's place; undo brings this one back. @param {Uint8Array} labels */
+    replace(labels) {
+      before.set(mask);
+      mask.set(labels);
+      record(history, before, mask, width, { x: 0, y: 0, width, height }, "take over what was saved elsewhere");
+      repaint();
+      drawButtons();
+    },
+    get mask() { return mask; },
+    get empty() { return mask.every((each) => each === 0 || each === IGNORED); },
+    /** How many pixels hang together with a place: for tests and for saying what a click would change. @param {number} x @param {number} y */
+    regionSize: (x, y) => region(mask, width, height, x, y)?.indexes.length ?? 0,
+  };
+}

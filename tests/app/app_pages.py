@@ -1,0 +1,64 @@
+"""Apps to ask: in this process, or on a port of this machine; and bodies for them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import uvicorn
+from PIL import Image
+from starlette.testclient import TestClient
+
+from maskwright.app.server import create_app
+from maskwright.serving.server import listen
+
+
+def client_of(runs: Path, folder: Path | None = None, **options) -> TestClient:
+    """A browser's page of an app, less the network."""
+    return TestClient(create_app(runs, folder, **options), base_url="http://127.0.0.1")
+
+
+@contextlib.contextmanager
+def served(runs: Path, folder: Path | None = None, port: int = 0, **options) -> Iterator[httpx.Client]:
+    """The app on a port of this machine, for what a test client cannot do: many connections, and answers that go on."""
+    opened = listen("127.0.0.1", port)
+    server = uvicorn.Server(uvicorn.Config(create_app(runs, folder, **options), log_level="error", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.005)
+        with httpx.Client(base_url=f"http://127.0.0.1:{opened.getsockname()[1]}", timeout=120, trust_env=False) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+        opened.close()
+
+
+def grey(answer) -> np.ndarray:
+    """The pixels of a picture that was answered."""
+    assert answer.status_code == 200, answer.text
+    return np.asarray(Image.open(io.BytesIO(answer.content)))
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def wait_for(ask, until, seconds: float = 240.0):
+    """Ask until the answer is as it should be."""
+    end = time.monotonic() + seconds
+    while not until(found := ask()):
+        assert time.monotonic() < end, found
+        time.sleep(0.05)
+    return found
