@@ -8,7 +8,7 @@ BIN := .venv/bin
 demo: .venv/installed          ## make the embedded data, train, evaluate, report
 	@$(BIN)/maskwright demo --out demo
 
-test: .venv/installed-dev      ## the whole test suite, slow and GPU tests aside
+test: .venv/installed-browser  ## the whole test suite, slow and GPU tests aside
 	@$(BIN)/python -m pytest -m "not slow and not gpu"
 
 check: .venv/installed-dev     ## lint, formatting, types
@@ -37,6 +37,13 @@ install: .venv/installed
 .venv/installed-dev: .venv/installed
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps label-studio-sdk  # asks for an older OpenCV
+	@touch $@
+
+# what the tests of the app drive it with; without it those are skipped
+.venv/installed-browser: .venv/installed-dev tests/app/js/package.json
+	@command -v chromium >/dev/null && command -v npm >/dev/null || { test "$$(id -u)" = 0 && apt-get -qq install -y chromium npm >/dev/null; } \
+		|| echo "tests of the app in a browser are skipped: install chromium and npm, then make test"
+	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --prefix tests/app/js || true
 	@touch $@
 
 .venv/installed-bench: .venv/installed

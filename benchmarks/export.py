@@ -27,7 +27,7 @@ from maskwright.export import export_run
 from maskwright.export.graph import export_program, write_onnx, write_openvino
 from maskwright.export.quantise import quantise_onnx, quantise_openvino
 from maskwright.models import Segmenter, build_model
-from maskwright.prediction.bundle import runner
+from maskwright.prediction.bundle import load_forward
 from maskwright.prediction.predictor import Predictor
 from maskwright.runs import Run
 
@@ -58,7 +58,7 @@ def measure(name: str, model: Segmenter, folder: Path, drops: dict[str, float], 
     model = model.float().cpu().to(memory_format=torch.contiguous_format)
     sides = {"eager": lambda: model.net((planes - model.mean) / model.std)}  # gradients on, as in most scripts
     for side, (format, precision, int8) in SIDES.items():
-        forward = runner(folder / f"{format}{'-int8' if int8 else ''}", {"format": format, "precision": precision})
+        forward = load_forward(folder / f"{format}{'-int8' if int8 else ''}", format, precision)
         sides[side] = lambda forward=forward: forward(image)
     found = interleaved(sides, repeats)
     figures = []

@@ -123,7 +123,7 @@ def test_an_audit_is_wrapped_between_words_and_its_commands_stay_whole(tmp_path)
     assert f"    maskwright check '{root}' --data.classes '{{bg: 0, piece: 1, class_a: 2}}'" in commands
     assert max(len(line) for line in shown if line not in commands) <= 60
     told = " ".join(" ".join(line.split()) for line in shown)
-    assert "2 comes right after the last of 2 classes, 0 to 1; it holds " in told and "the commands below them, or mend" in told
+    assert "2 comes right after the last of 2 classes, 0 to 1; it holds " in told and "the commands below them, or fix" in told
 
 
 def test_an_error_stands_on_a_line_of_its_own_after_a_count(tmp_path):

@@ -104,7 +104,7 @@ class TestEncoders:
 
     def test_another_version_is_looked_up_anew(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         before = all_encoders(tmp_path)
-        monkeypatch.setattr(listing, "versions", lambda: {"timm": "0.1"})
+        monkeypatch.setattr("maskwright.models.sizing.versions", lambda: {"timm": "0.1"})
         monkeypatch.setattr(listing, "_looked_up", lambda: before[:3])
         assert all_encoders(tmp_path) == before[:3]
 

@@ -10,7 +10,7 @@ import torch
 
 from maskwright.config.files import load_config
 from maskwright.runs import Run
-from maskwright.training import batch_size, build, fit, foresee, resolve
+from maskwright.training import batch_size, build, resolve
 from maskwright.training.batch_size import MEMORY_SHARE, Trial, choose_batch_size, choose_workers, measure_batch
 from maskwright.training.plan import Plan, prepare
 from support import TINY, data, maskwright
@@ -118,8 +118,7 @@ def test_what_is_measured_is_told_trained_with_written_and_replayed(monkeypatch:
         calls.append("measured")
         return measure_batch(plan, model, samples, torch.device("cpu"))
 
-    monkeypatch.setattr(foresee, "resolve_batch_size", resolve_batch_size)
-    monkeypatch.setattr(fit, "resolve_batch_size", resolve_batch_size)
+    monkeypatch.setattr(build, "resolve_batch_size", resolve_batch_size)
     words = ("train", "--data", data(), *TINY, "--batch-size", "auto", "--epochs", 2, "--log", "[csv]")
     told = maskwright(*words, "--plan", "--json").json
     assert "of the free memory" in told["reasons"]["train.batch_size"] and "to learn" in told["reasons"]["train.workers"]

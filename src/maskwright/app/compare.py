@@ -41,7 +41,7 @@ def compare(folder: Runs, ids: list[str], split: str = "test", metric: str = "io
     of = {entry.name: [ids[runs.index(run)] for run in entry.runs] for entry in comparison.entries}
     texts = {column.title: column.cells for column in (*interval_columns(found)[1:], *cost_columns(found)[1:])}
     # the library's texts stand in the same order as its scores and costs
-    scores = dict(zip(found.told_scores, list(texts)[: len(found.told_scores)], strict=True))
+    scores = dict(zip(found.known_scores, list(texts)[: len(found.known_scores)], strict=True))
     costs = dict(zip(_COSTS, list(texts)[-len(_COSTS) :], strict=True))
     columns: list[dict[str, Any]] = [{"key": "name", "title": "model", "better": None}]
     columns += [{"key": key, "title": SCORES[key], "better": "low" if key in DISTANCES else "high"} for key in scores]

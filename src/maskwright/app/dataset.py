@@ -48,7 +48,7 @@ class DataSet:
 
     def __init__(self, path: Path) -> None:
         self.config = DataConfig(root=str(path))
-        self.path, self.root = path, folder_of(self.config)
+        self.path, self.root = path, folder_of(self.config.root)
         self.lock = threading.RLock()
         self._items: list[Item] | None = None
         self._by_image: dict[Path, int] = {}

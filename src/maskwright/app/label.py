@@ -239,7 +239,7 @@ class Labels:
         classes = self.data.classes()
         self._write_pairs(path, self.folder)
         named = {
-            name: classes.told(value) if classes.colours else value
+            name: classes.format_value(value) if classes.colours else value
             for name, value in zip(classes.names, classes.values, strict=True)
         }
         flags = [] if classes.foreground_from else ["--data.classes", json.dumps(named)]

@@ -98,15 +98,18 @@ def predict(
     network = combine(networks, tta, runs, uncertainty)
     wanted = Wanted(kinds, thresholds.pop(), uncertainty, min_area)
     batch = batch or (8 if network.on_gpu else 1)
-    progress = None if _is_quick(images.files) else counting("predicting", unit="images")
+    progress = None if _is_quick(network, images.files) else counting("predicting", unit="images")
     written = predict_files(network, images, out, wanted, batch, progress)
     _tell(written, json)
     return 0
 
 
-def _is_quick(files: list[Path]) -> bool:
-    """Whether there is nothing to count: what draws a count takes longer to import than one small image to predict."""
-    return len(files) == 1 and files[0].is_file() and files[0].stat().st_size < 1 << 24
+def _is_quick(network: Network, files: list[Path]) -> bool:
+    """Whether a bundle has one small image: what draws a count takes longer to import than that takes to predict."""
+    from maskwright.prediction.bundle import Bundle
+
+    is_small = len(files) == 1 and files[0].is_file() and files[0].stat().st_size < 1 << 20
+    return is_small and isinstance(network, Bundle)
 
 
 def _of_weights(config: Config, images: Inputs, device: str | None) -> Network:

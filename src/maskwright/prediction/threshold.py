@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -82,7 +82,7 @@ def fingerprint_of(entries: Sequence[dict[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
-def read_settled(run: Run, document: dict[str, Any], weights: str) -> dict[str, Any] | None:
+def read_settled(run: Run, document: Mapping[str, Any], weights: str) -> dict[str, Any] | None:
     """What val decided, or None where nothing was for these val images and weights (their hash)."""
     if not (run.root / SETTLED).exists():
         return None

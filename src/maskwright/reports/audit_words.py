@@ -18,6 +18,7 @@ ADVICE = {
     "unpaired": "Put the missing partners in their place, or take these files out.",
     "unlisted": "Fix these parts of the list, then check again.",
     "listed-twice": "Remove one of the two rows from the list.",
+    "swapped": "Exchange the two folders; in a list of pairs, the two columns.",
     "palette": "Nothing needs to be done.",
     "zero-255": "Nothing needs to be done.",
     "one-class": "Check that these are the right masks. A model needs at least two values to tell apart.",
