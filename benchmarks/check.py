@@ -56,11 +56,19 @@ def main() -> bool:
             figures.append(Figure(f"check, {kind} images: audit / decoding", ratio, "<= 1.5", ratio <= 1.5, detail))
         few = max(1, count // 4)
         make_set(place / "few", few, "jpeg")
-        peaks = {number: part(__file__, "--side", str(place / name)) for name, number in (("few", few), ("jpeg", count))}
+        peaks = {
+            number: part(__file__, "--side", str(place / name)) for name, number in (("few", few), ("jpeg", count))
+        }
         pixels = (count - few) * SIDE * SIDE * 4 / 2**20
         grown = peaks[count]["own_peak_mib"] - peaks[few]["own_peak_mib"]
-        detail = {"grown_mib": grown, "pixels_mib": pixels, **{f"peak_mib_{n}": p["own_peak_mib"] for n, p in peaks.items()}}
-        figures.append(Figure("check, memory grown / pixels added", grown / pixels, "<= 0.05", grown <= 0.05 * pixels, detail))
+        detail = {
+            "grown_mib": grown,
+            "pixels_mib": pixels,
+            **{f"peak_mib_{n}": p["own_peak_mib"] for n, p in peaks.items()},
+        }
+        figures.append(
+            Figure("check, memory grown / pixels added", grown / pixels, "<= 0.05", grown <= 0.05 * pixels, detail)
+        )
     finally:
         shutil.rmtree(place)
     return publish("check", figures)
@@ -135,7 +143,9 @@ def _turned(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray) -> tu
     matrix = cv2.getRotationMatrix2D((float(rng.uniform(100, 412)), float(rng.uniform(100, 412))), float(rng.uniform(0, 360)),
                                      float(rng.uniform(0.8, 1.8)))  # fmt: skip
     turned = cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    tint = np.clip(np.arange(256)[:, None] * rng.uniform(0.75, 1.2, 3) + rng.uniform(-15, 15, 3), 0, 255).astype(np.uint8)
+    tint = np.clip(np.arange(256)[:, None] * rng.uniform(0.75, 1.2, 3) + rng.uniform(-15, 15, 3), 0, 255).astype(
+        np.uint8
+    )
     return cv2.LUT(turned, tint[None]), cv2.warpAffine(mask, matrix, (SIDE, SIDE), flags=cv2.INTER_NEAREST,
                                                        borderMode=cv2.BORDER_REFLECT)  # fmt: skip
 

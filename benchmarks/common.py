@@ -63,7 +63,9 @@ def part(script: str, *arguments: str) -> dict[str, float]:
         "runpy.run_path(sys.argv[0], run_name='__main__');"
         "print(json.dumps({'peak_gib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))"
     )
-    done = subprocess.run([sys.executable, "-c", probe, script, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", probe, script, *arguments], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(done.stderr)
     merged: dict[str, float] = {}
@@ -89,9 +91,11 @@ def publish(name: str, figures: Sequence[Figure]) -> bool:
     (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
     for figure in figures:
         told = ", ".join(
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in figure.detail.items()
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in figure.detail.items()
         )
         print(
-            f"{'ok  ' if figure.holds else 'MISS'} {figure.name}: {figure.value:.3f} (target {figure.target}); {told}", flush=True
+            f"{'ok  ' if figure.holds else 'MISS'} {figure.name}: {figure.value:.3f} (target {figure.target}); {told}",
+            flush=True,
         )
     return all(figure.holds for figure in figures)

@@ -44,9 +44,13 @@ def _bootstrap() -> Figure:
     rng = np.random.default_rng(0)
     images, classes = 1000, 20
     pixels = [rng.integers(0, 10_000, (images, classes, *shape)) for shape in ((classes,), (), (), (2,), (2,), (3, 4))]
-    counts = Counts(tuple(map(str, range(images))), *pixels, hd95=rng.uniform(0, 50, (images, classes)), boundary_width=3)
+    counts = Counts(
+        tuple(map(str, range(images))), *pixels, hd95=rng.uniform(0, 50, (images, classes)), boundary_width=3
+    )
     seconds = interleaved({"intervals": lambda: intervals(counts)}, repeats=9)["intervals"]
-    return Figure("intervals of 1,000 images × 20 classes, 2,000 resamples, seconds", seconds, "< 0.3", seconds < 0.3, {})
+    return Figure(
+        "intervals of 1,000 images × 20 classes, 2,000 resamples, seconds", seconds, "< 0.3", seconds < 0.3, {}
+    )
 
 
 def _run(kind: str, folder: Path) -> Path:

@@ -65,9 +65,19 @@ def measure(name: str, model: Segmenter, folder: Path, drops: dict[str, float], 
     for side in SIDES:
         target = TARGETS.get(name, {}).get(side, 0.0)
         ratio, drop = found["eager"] / found[side], drops.get(f"{SIDES[side][0]}{'-int8' if SIDES[side][2] else ''}")
-        detail = {"milliseconds": round(1000 * found[side], 1), "eager": round(1000 * found["eager"], 1), "iou_drop": drop}
+        detail = {
+            "milliseconds": round(1000 * found[side], 1),
+            "eager": round(1000 * found["eager"], 1),
+            "iou_drop": drop,
+        }
         figures.append(
-            Figure(f"{name}, {side}: times eager", round(ratio, 2), f">= {target}" if target else "told", ratio >= target, detail)
+            Figure(
+                f"{name}, {side}: times eager",
+                round(ratio, 2),
+                f">= {target}" if target else "told",
+                ratio >= target,
+                detail,
+            )
         )
     return figures
 
@@ -108,7 +118,9 @@ def starting(folder: Path) -> list[Figure]:
     sides = {name: lambda name=name: predict(name) for name in names}
     found = interleaved({**sides, "python": lambda: subprocess.run([sys.executable, "-c", "pass"], check=True)}, 7)
     detail = {"python_ms": round(1000 * found["python"])}
-    return [Figure(f"predict BUNDLE, {name}: seconds", found[name], "< 0.6", found[name] < 0.6, detail) for name in names]
+    return [
+        Figure(f"predict BUNDLE, {name}: seconds", found[name], "< 0.6", found[name] < 0.6, detail) for name in names
+    ]
 
 
 def main() -> bool:

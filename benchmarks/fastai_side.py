@@ -44,9 +44,9 @@ def main() -> None:
     for split in ("train", "val"):
         for image, mask in found[split]:
             truth[image] = masks / f"{split}-{image.stem}.png"
-            Image.fromarray(np.asarray(LABELS.get(data, np.asarray)(np.asarray(Image.open(mask)))).astype(np.uint8)).save(
-                truth[image]
-            )
+            Image.fromarray(
+                np.asarray(LABELS.get(data, np.asarray)(np.asarray(Image.open(mask)))).astype(np.uint8)
+            ).save(truth[image])
     items, val = list(truth), {image for image, _ in found["val"]}
     block = fastai.DataBlock(
         blocks=(fastai.ImageBlock, fastai.MaskBlock(codes=[str(n) for n in range(CLASSES.get(data, 2))])),
@@ -56,7 +56,9 @@ def main() -> None:
     )  # fmt: skip
     loaders = block.dataloaders(None, bs=16 if data == "pets128" else 4, num_workers=0)
     loss = fastai.CrossEntropyLossFlat(axis=1, ignore_index=IGNORE)
-    learner = fastai.unet_learner(loaders, fastai.resnet34, pretrained=False, loss_func=loss, n_out=CLASSES.get(data, 2))
+    learner = fastai.unet_learner(
+        loaders, fastai.resnet34, pretrained=False, loss_func=loss, n_out=CLASSES.get(data, 2)
+    )
     with learner.no_bar(), learner.no_logging():
         started = time.perf_counter()
         learner.fit_one_cycle(1, 1e-3)

@@ -39,7 +39,9 @@ COUNT, SIDE, STEPS = 200, 512, 30
 
 def main() -> bool:
     if not torch.cuda.is_available():
-        raise SystemExit("benchmarks/gpu.py must run where there is an NVIDIA GPU; none was found. maskwright doctor says why.")
+        raise SystemExit(
+            "benchmarks/gpu.py must run where there is an NVIDIA GPU; none was found. maskwright doctor says why."
+        )
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}", flush=True)
     root = made("landcover", COUNT, SIDE, SIDE)
     config = load_config(
@@ -69,7 +71,11 @@ def resident(config: Config) -> tuple[list[Figure], dict[str, float]]:
             print(f"{key} {plan.reasons[key]}", flush=True)
         samples, keys = build.training_inputs(plan.config, plan.opened)
         batch = samples.batch(next(iter(keys))).to(torch.device("cuda"))
-        kinds = ["fp32", "fp16", *(["bf16", "bf16 compiled"] if torch.cuda.is_bf16_supported(including_emulation=False) else [])]
+        kinds = [
+            "fp32",
+            "fp16",
+            *(["bf16", "bf16 compiled"] if torch.cuda.is_bf16_supported(including_emulation=False) else []),
+        ]
         for kind in kinds:
             model = build.seeded_model(plan.config, plan.opened).to("cuda")
             if kind.endswith("compiled"):
@@ -115,7 +121,9 @@ def watched(begins: Path) -> Iterator[list[float]]:
         while not done.wait(0.5):
             with contextlib.suppress(OSError, ValueError):  # no nvidia-smi, or one that cannot tell
                 if begins.is_file():
-                    shares.append(float(subprocess.run(words, capture_output=True, text=True, check=False).stdout) / 100)
+                    shares.append(
+                        float(subprocess.run(words, capture_output=True, text=True, check=False).stdout) / 100
+                    )
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -154,7 +162,11 @@ def shared(root: Path, run: Run, count: int, *more: object) -> Figure:
     _call("train", "--data", root, "--weights", "none", "--budget", "60s", "--log", "csv", *words, *more, "--out", out)
     rates = [statistics.median(row["images_per_second"] for row in one.history) for one in (Run.open(out), run)]
     share = rates[0] / (count * rates[1])
-    detail: dict[str, object] = {"devices": count, "images_per_second": rates[0], "val_iou": Run.open(out).history[-1]["val_iou"]}
+    detail: dict[str, object] = {
+        "devices": count,
+        "images_per_second": rates[0],
+        "val_iou": Run.open(out).history[-1]["val_iou"],
+    }
     return Figure("train on all GPUs / so many times on one", share, ">= 0.8", share >= 0.8, detail)
 
 
@@ -198,12 +210,18 @@ def resumed(root: Path) -> Figure:
         ends.append(Run.open(out).history[-1]["val_iou"])
     apart = abs(ends[0] - ends[1])
     return Figure(
-        "val IoU, killed and resumed - left alone", apart, "<= 0.02", apart <= 0.02, {"whole": ends[0], "resumed": ends[1]}
+        "val IoU, killed and resumed - left alone",
+        apart,
+        "<= 0.02",
+        apart <= 0.02,
+        {"whole": ends[0], "resumed": ends[1]},
     )
 
 
 def _call(*words: object) -> None:
-    done = subprocess.run([sys.executable, "-m", "maskwright", *map(str, words)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "maskwright", *map(str, words)], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(done.stderr[-3000:])
 

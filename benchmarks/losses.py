@@ -25,7 +25,9 @@ def main() -> bool:
     from maskwright.losses import LOSSES
 
     generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(4, 3, 256, 256, generator=generator).contiguous(memory_format=torch.channels_last).requires_grad_()
+    logits = (
+        torch.randn(4, 3, 256, 256, generator=generator).contiguous(memory_format=torch.channels_last).requires_grad_()
+    )
     blocks = torch.randint(0, 3, (4, 16, 16), generator=generator, dtype=torch.uint8)
     masks = blocks.repeat_interleave(16, 1).repeat_interleave(16, 2)
     masks[:, :8] = 255
@@ -45,7 +47,8 @@ def main() -> bool:
     sides |= {f"{name}, class weights": step(LOSSES[name], masks, [0.5, 1.0, 4.0]) for name in ("ce", "dice")}
     # SMP wants numbers of 64 bits, which a loader of bytes has to make each step
     sides |= {
-        f"{name}, SMP": step(lambda given, truth, loss=loss: loss(given, truth.long()), masks) for name, loss in theirs.items()
+        f"{name}, SMP": step(lambda given, truth, loss=loss: loss(given, truth.long()), masks)
+        for name, loss in theirs.items()
     }
     times = interleaved(sides, REPEATS)
     print(f"{'loss':<22}{'ms':>8}{'/ ce':>8}{'SMP ms':>9}")
@@ -59,7 +62,13 @@ def main() -> bool:
             {"ours_ms": 1000 * times[name], "smp_ms": 1000 * times[f"{name}, SMP"]},
         )
         figures.append(
-            Figure(f"{name}, ours / SMP's", ratio, f"<= {MOST:g}", ratio <= MOST, {**detail, "threads": torch.get_num_threads()})
+            Figure(
+                f"{name}, ours / SMP's",
+                ratio,
+                f"<= {MOST:g}",
+                ratio <= MOST,
+                {**detail, "threads": torch.get_num_threads()},
+            )
         )
     alone = {f"{name}_ms": 1000 * times[name] for name in ("bce", "topk", "boundary")}
     worst = max(times[name] for name in ("bce", "topk", "boundary")) / times["ce"]

@@ -61,7 +61,9 @@ def _constructors() -> dict[str, tuple[Callable[[], object], Callable[[], object
         ),
         "deeplabv3_resnet50": (
             lambda: build_model(TorchvisionConfig(weights="none"), classes),
-            lambda: segmentation.deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=NUM_CLASSES, aux_loss=True),
+            lambda: segmentation.deeplabv3_resnet50(
+                weights=None, weights_backbone=None, num_classes=NUM_CLASSES, aux_loss=True
+            ),
         ),
     }
     try:
@@ -164,7 +166,11 @@ def hand_unet() -> Any:
     def block(before: int, after: int) -> nn.Sequential:
         layers = []
         for channels in (before, after):
-            layers += [nn.Conv2d(channels, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(channels, after, 3, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(inplace=True),
+            ]
         return nn.Sequential(*layers)
 
     class Plain(nn.Module):

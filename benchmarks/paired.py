@@ -71,7 +71,9 @@ def other_ways(found: tuple[Spread, ...], num_units: int) -> dict[str, bool]:
     return {
         "each pair alone": bool((alone < 0.05).any()),
         "percentiles, each pair alone": bool((np.array(tops) < 0).any()),
-        "Holm against the best": bool(alone.min() < 0.05 / len(others)),  # its first step decides whether any is rejected
+        "Holm against the best": bool(
+            alone.min() < 0.05 / len(others)
+        ),  # its first step decides whether any is rejected
     }
 
 

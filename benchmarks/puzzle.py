@@ -32,7 +32,9 @@ def main() -> bool:
     parser.add_argument("--minutes", type=float, default=None)
     parser.add_argument("--curve", action="store_true")
     parser.add_argument("--up", choices=["transposed", "bilinear"], default=None)
-    parser.add_argument("--epochs", type=int, default=None, help="instead of minutes, where other work shares the machine")
+    parser.add_argument(
+        "--epochs", type=int, default=None, help="instead of minutes, where other work shares the machine"
+    )
     parser.add_argument("--out", type=Path, default=None)
     asked = parser.parse_args()
     if not (REAL_DATA / "puzzle" / "pairs.csv").is_file():
@@ -54,7 +56,10 @@ def variants(out: Path, minutes: float | None, ups: list[str], epochs: int) -> b
         evaluation, run, seconds = trained(out / up, {"model.up": up, "augment": ANY_WAY_ROUND, **length})
         best = max(row["val_iou"] for row in run.history)
         detail: dict[str, object] = {"val_iou": best, "minutes": seconds / 60, "epochs": len(run.history)}
-        detail |= {"cpu_minutes_a_core": (time.process_time() - before) / 60 / usable_cores(), "width": run.config.model.width}
+        detail |= {
+            "cpu_minutes_a_core": (time.process_time() - before) / 60 / usable_cores(),
+            "width": run.config.model.width,
+        }
         figures.append(Figure(f"puzzle, scratch U-Net {up}: test IoU", evaluation.metrics["iou"], f">= {BAR}",
                               evaluation.metrics["iou"] >= BAR, detail))  # fmt: skip
     return publish("puzzle" if len(ups) > 1 else f"puzzle-{ups[0]}", figures)
@@ -86,7 +91,9 @@ def curves(out: Path, epochs: int) -> bool:
     draw(found, RESULTS / "puzzle-curves.png")
     detail: dict[str, object] = {**falls, "figure": "puzzle-curves.png"}
     ours = falls["averaged"]
-    return publish("puzzle-curve", [Figure("largest fall of val IoU between epochs", ours, "<= 0.1", ours <= 0.1, detail)])
+    return publish(
+        "puzzle-curve", [Figure("largest fall of val IoU between epochs", ours, "<= 0.1", ours <= 0.1, detail)]
+    )
 
 
 def trained(out: Path, keys: dict[str, object]) -> tuple[Any, Any, float]:

@@ -60,7 +60,10 @@ class Result:
 
 def main() -> None:
     asked = _asked()
-    sides = ["maskwright", *(name for name in ("tuned", "tutorial") if asked.peers and (asked.peers / f"{name}.py").is_file())]
+    sides = [
+        "maskwright",
+        *(name for name in ("tuned", "tutorial") if asked.peers and (asked.peers / f"{name}.py").is_file()),
+    ]
     sides += ["fastai"] if _has_fastai(asked.fastai_python) else []
     sides = [side for side in sides if not asked.sides or side in asked.sides]
     results: list[Result] = []
@@ -86,7 +89,9 @@ def _round(sides: list[str], data: str, budget: str, seed: int, asked: argparse.
     cores = sorted(os.sched_getaffinity(0))
     share = len(cores) // len(sides) if asked.at_once else len(cores)
     if not share:
-        raise SystemExit(f"--at-once must have a core a side; there are {len(cores)} for {len(sides)}. Name fewer with --sides.")
+        raise SystemExit(
+            f"--at-once must have a core a side; there are {len(cores)} for {len(sides)}. Name fewer with --sides."
+        )
 
     def run(place: int) -> Result:
         if asked.at_once:  # of this thread, and so of the processes it starts
@@ -103,7 +108,9 @@ def _round(sides: list[str], data: str, budget: str, seed: int, asked: argparse.
 
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="*", help=f"folders of {REAL_DATA}; without any the seven of benchmarks/README.md")
+    parser.add_argument(
+        "data", nargs="*", help=f"folders of {REAL_DATA}; without any the seven of benchmarks/README.md"
+    )
     parser.add_argument("--budget", nargs="+", default=["5m"])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--peers", type=Path, default=None)
@@ -115,7 +122,10 @@ def _asked() -> argparse.Namespace:
 
 def _has_fastai(python: str) -> bool:
     return (
-        subprocess.run([python, "-c", "import importlib.util as u; raise SystemExit(not u.find_spec('fastai'))"]).returncode == 0
+        subprocess.run(
+            [python, "-c", "import importlib.util as u; raise SystemExit(not u.find_spec('fastai'))"]
+        ).returncode
+        == 0
     )
 
 

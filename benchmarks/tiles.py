@@ -122,7 +122,9 @@ def tiles(size: int) -> dict[str, float]:
 
     def ours() -> None:
         keep = Wanted(kinds=("labels",)).reduce(predictor)
-        bands = predict_bands(lambda top, bottom: image[top:bottom], size, size, predictor.view, predictor.forward, 1, keep)
+        bands = predict_bands(
+            lambda top, bottom: image[top:bottom], size, size, predictor.view, predictor.forward, 1, keep
+        )
         for top, band in bands:
             labels[top : top + band.shape[1]] = band[0]
 
@@ -154,7 +156,13 @@ def tiles(size: int) -> dict[str, float]:
         times["network"].append(_timed(network))
         times["ours"].append(_timed(ours))
     medians = {side: statistics.median(found) for side, found in times.items()}
-    return {**medians, "loop": _timed(loop), **memory, "tiles": float(len(cut)), "bf16": float(predictor.precision == "bf16")}
+    return {
+        **medians,
+        "loop": _timed(loop),
+        **memory,
+        "tiles": float(len(cut)),
+        "bf16": float(predictor.precision == "bf16"),
+    }
 
 
 def folder(count: int) -> dict[str, float]:
@@ -169,7 +177,9 @@ def folder(count: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     for index in range(count):
         small = rng.integers(0, 256, (16, 16, 3), np.uint8)
-        Image.fromarray(small).resize((TILE, TILE), Image.Resampling.BICUBIC).save(root / "in" / f"{index:03d}.jpg", quality=92)
+        Image.fromarray(small).resize((TILE, TILE), Image.Resampling.BICUBIC).save(
+            root / "in" / f"{index:03d}.jpg", quality=92
+        )
     image = np.zeros((1, TILE, TILE, 3), np.uint8)
     times: dict[str, list[float]] = {"network": [], "predict": []}
     for number in range(4):
@@ -192,7 +202,9 @@ def raster(size: int) -> dict[str, float]:
     root = Path(tempfile.mkdtemp(prefix="maskwright-bench-"))
     (root / "in").mkdir()
     rng = np.random.default_rng(0)
-    coarse = np.repeat(np.repeat(rng.integers(0, 256, (3, 16, size // 64 + 1), np.uint8), 64, axis=2), 64, axis=1)[..., :size]
+    coarse = np.repeat(np.repeat(rng.integers(0, 256, (3, 16, size // 64 + 1), np.uint8), 64, axis=2), 64, axis=1)[
+        ..., :size
+    ]
     with rasterio.open(
         root / "in" / "scene.tif", "w", driver="GTiff", height=size, width=size, count=3, dtype="uint8", tiled=True,
         compress="deflate", crs="EPSG:32633", transform=rasterio.Affine(0.2, 0, 500_000, 0, -0.2, 4_000_000),

@@ -60,7 +60,11 @@ def one_side(side: str, name: str, root: Path) -> dict[str, float]:
         import tutorial
 
         return {"rate": tutorial.val_rate(root, name, 8, NUM_CLASSES)}
-    return {"rate": {"train": train_rate, "resident": resident_rate, "train-val": our_val_rate}[side](model, batch_size, root)}
+    return {
+        "rate": {"train": train_rate, "resident": resident_rate, "train-val": our_val_rate}[side](
+            model, batch_size, root
+        )
+    }
 
 
 def our_config(model: str, batch_size: int, root: Path) -> Any:
@@ -94,7 +98,9 @@ def resident_rate(model: str, batch_size: int, root: Path) -> float:
     from maskwright.training.timing import step_seconds
 
     plan = prepare(our_config(model, batch_size, root))
-    samples = TrainSamples(plan.opened.store, plan.opened.dataset.split("train"), view_of(plan.config), resolve("standard"), 0, 1)
+    samples = TrainSamples(
+        plan.opened.store, plan.opened.dataset.split("train"), view_of(plan.config), resolve("standard"), 0, 1
+    )
     batch = samples.__getitems__(next(iter(EpochKeys(len(samples), batch_size, 0))))
     net = build_model(plan.config.model, plan.opened.dataset.classes).to(memory_format=torch.channels_last)
     return len(batch.items) / statistics.median(step_seconds(plan.config, net, batch, STEPS + 2)[2:])

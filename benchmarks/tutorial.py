@@ -64,7 +64,11 @@ def train_rate(root: Path, model: str, batch_size: int, num_classes: int, steps:
     from torchmetrics.classification import MulticlassJaccardIndex
 
     net = build(model, num_classes).train()
-    optimizer, loss, metric = torch.optim.Adam(net.parameters(), 1e-3), nn.CrossEntropyLoss(), MulticlassJaccardIndex(num_classes)
+    optimizer, loss, metric = (
+        torch.optim.Adam(net.parameters(), 1e-3),
+        nn.CrossEntropyLoss(),
+        MulticlassJaccardIndex(num_classes),
+    )
     # workers make it no faster where two cores do everything (0, 1 and 2 were tried)
     loader = DataLoader(dataset(root, True), batch_size, shuffle=True, drop_last=True)
     times: list[float] = []

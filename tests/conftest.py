@@ -31,7 +31,11 @@ WriteImage = Callable[..., Path]
 MakeSet = Callable[..., Path]
 
 
-LONGEST = ("recipes", "comparison", "cli")  # folders whose files take minutes: begun last, one worker would wait for the other
+LONGEST = (
+    "recipes",
+    "comparison",
+    "cli",
+)  # folders whose files take minutes: begun last, one worker would wait for the other
 
 
 class FileByFile(LoadScopeScheduling):
@@ -61,7 +65,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileByFile:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: next((place for place, name in enumerate(LONGEST) if name in item.path.parts), len(LONGEST)))
+    items.sort(
+        key=lambda item: next((place for place, name in enumerate(LONGEST) if name in item.path.parts), len(LONGEST))
+    )
 
 
 def pytest_collection_finish() -> None:

@@ -86,7 +86,20 @@ def _in_text(data: bytes, rng: random.Random) -> tuple[str, bytes]:
     at = rng.randrange(1, len(tokens), 2) if len(tokens) > 1 else 0
     value = rng.choice(ABSURD)
     text = value if isinstance(value, str) else json.dumps(value)
-    odd = [b"", tokens[at] * 2, b"9" * 5000, b":", b"- ", b"\n", b"{[(", b'"', b"&a *a", b"\0", b"\xff\xfe", _DEEP.encode()]
+    odd = [
+        b"",
+        tokens[at] * 2,
+        b"9" * 5000,
+        b":",
+        b"- ",
+        b"\n",
+        b"{[(",
+        b'"',
+        b"&a *a",
+        b"\0",
+        b"\xff\xfe",
+        _DEEP.encode(),
+    ]
     tokens[at] = rng.choice([text.encode("utf-8", "surrogatepass"), *odd])
     return f"{tokens[at][:20]!r} for token {at}", b"".join(tokens)
 

@@ -206,6 +206,7 @@ def pets_archives() -> dict[str, bytes]:
 def source_of(archives: Mapping[str, bytes], *bases: str) -> Source:
     """Oxford-IIIT Pet as DOWNLOADS has it, but with these archives and addresses."""
     small = tuple(
-        Archive(name, name.partition(".")[0], len(data), hashlib.sha256(data).hexdigest()) for name, data in archives.items()
+        Archive(name, name.partition(".")[0], len(data), hashlib.sha256(data).hexdigest())
+        for name, data in archives.items()
     )
     return replace(DOWNLOADS["oxford-pet"], archives=small, bases=bases)

@@ -31,10 +31,12 @@ def run(tmp_path_factory):
 
 
 def test_importing_imports_nothing_of_weight():
-    program = (
-        "import sys, maskwright; print([name for name in ('torch', 'numpy', 'lightning', 'pydantic') if name in sys.modules])"
+    heavy = ("torch", "numpy", "lightning", "pydantic")
+    program = f"import sys, maskwright; print([name for name in {heavy} if name in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+        == "[]"
     )
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_the_public_names_are_all_there_and_no_others():
@@ -48,7 +50,10 @@ def test_the_public_names_are_all_there_and_no_others():
 
 def test_dir_lists_what_is_public_and_nothing_else():
     program = "import maskwright as mw; print(sorted(mw.__all__) == dir(mw))"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "True"
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+        == "True"
+    )
 
 
 class Shown(HTMLParser):
@@ -254,7 +259,9 @@ def test_whole_sections_are_taken(tmp_path):
 
 @pytest.mark.parametrize("model", [{"name": "unet", "width": 3}, {"width": 3}])
 def test_a_model_may_be_a_section_too(tmp_path, model):
-    run = mw.train(data(), model=model, epochs=1, out=tmp_path / "run", progress=False, **{"data.size": 32, "model.depth": 1})
+    run = mw.train(
+        data(), model=model, epochs=1, out=tmp_path / "run", progress=False, **{"data.size": 32, "model.depth": 1}
+    )
     assert run.config.model.width == 3
 
 

@@ -87,7 +87,9 @@ def test_a_file_with_no_partner(tmp_path, spoilt):
 
 def test_a_text_file_named_png(tmp_path, spoilt):
     (spoilt / "images" / "image-2.png").write_text("no picture")
-    assert "image-2.png` must be a readable image; got something else under that name" in refused(tmp_path, "--data", spoilt)
+    assert "image-2.png` must be a readable image; got something else under that name" in refused(
+        tmp_path, "--data", spoilt
+    )
 
 
 def test_an_empty_file_named_png(tmp_path, spoilt):
@@ -122,7 +124,9 @@ def test_several_broken_files_are_told_together(tmp_path, spoilt):
 
 def test_a_mask_of_another_size(tmp_path, spoilt):
     picture(spoilt / "masks" / "mask-2.png", np.zeros((32, 41), np.uint8))
-    assert "mask-2.png` must have its image's size; image and mask are 40x32 and 41x32" in refused(tmp_path, "--data", spoilt)
+    assert "mask-2.png` must have its image's size; image and mask are 40x32 and 41x32" in refused(
+        tmp_path, "--data", spoilt
+    )
 
 
 def test_a_colour_picture_as_mask(tmp_path, spoilt):
@@ -166,7 +170,9 @@ def test_a_run_folder_that_exists(tmp_path):
 
 def test_a_typo_in_the_configuration(tmp_path):
     (tmp_path / "my.yaml").write_text("optim:\n  lrr: 1\n")
-    assert "line 2: `optim.lrr` must be a known key. Did you mean `optim.lr`?" in refused(tmp_path, tmp_path / "my.yaml")
+    assert "line 2: `optim.lrr` must be a known key. Did you mean `optim.lr`?" in refused(
+        tmp_path, tmp_path / "my.yaml"
+    )
 
 
 def test_a_configuration_that_is_not_there(tmp_path):
@@ -187,7 +193,9 @@ def test_a_name_that_is_not_known(tmp_path, words, told):
     assert told in refused(tmp_path, "--data", data(), *words)
 
 
-@pytest.mark.parametrize(("model", "told"), [("unet/resnet43", "Did you mean resnet34"), ("unett/resnet18", "Did you mean unet")])
+@pytest.mark.parametrize(
+    ("model", "told"), [("unet/resnet43", "Did you mean resnet34"), ("unett/resnet18", "Did you mean unet")]
+)
 def test_a_model_that_is_not_known(tmp_path, model, told):
     words = ("--model", model, "--weights", "none", "--size", 32, "--epochs", 1, "--out", tmp_path / "run")
     outcome = maskwright("train", "--data", data(), *words)
@@ -262,7 +270,8 @@ def test_a_checkpoint_of_another_network(tmp_path, name):
     outcome = maskwright("train", "--resume", copy)
     assert outcome.code == 2 and outcome.out == ""
     assert (
-        f"{name}` must be a checkpoint of this run's model; in it net.head.weight is 5×2×1×1 and not 2×2×1×1" in outcome.sentence
+        f"{name}` must be a checkpoint of this run's model; in it net.head.weight is 5×2×1×1 and not 2×2×1×1"
+        in outcome.sentence
     )
 
 
@@ -287,7 +296,9 @@ def test_weights_of_other_classes_or_bands(tmp_path, key, values, told):
     assert f"must hold the weights of this run's model; {told}. Restore the run folder." in outcome.sentence
 
 
-@pytest.mark.parametrize("words", [("--batch-size", 1), ("--batch-size", 4, "--train.accumulate", 8)], ids=["named", "left over"])
+@pytest.mark.parametrize(
+    "words", [("--batch-size", 1), ("--batch-size", 4, "--train.accumulate", 8)], ids=["named", "left over"]
+)
 def test_a_batch_of_one_where_batch_norm_is_left_one_value(tmp_path, words):
     """deeplabv3plus pools its map to 1 × 1."""
     keys = ("--model", "deeplabv3plus/resnet18", "--weights", "none", "--size", 32, "--train.repeats", 1, "--epochs", 1)
@@ -303,9 +314,13 @@ def test_inputs_the_network_pads_are_told(tmp_path):
     """Smaller than the stride of 4 once, and no multiple of it; and nothing where they fit."""
     said = {size: maskwright("train", "--data", data(), *TINY, "--size", size, "--epochs", 1, "--out", tmp_path / str(size)).err
             for size in (3, 30, 32)}  # fmt: skip
-    assert "note    inputs of 3 x 3 are padded to 4 x 4, as the network takes 4 pixels and more; --size 4 pads nothing" in said[3]
     assert (
-        "inputs of 30 x 30 are padded to 32 x 32, as the network takes multiples of 4; --size 28 or 32 pads nothing" in said[30]
+        "note    inputs of 3 x 3 are padded to 4 x 4, as the network takes 4 pixels and more; --size 4 pads nothing"
+        in said[3]
+    )
+    assert (
+        "inputs of 30 x 30 are padded to 32 x 32, as the network takes multiples of 4; --size 28 or 32 pads nothing"
+        in said[30]
     )
     assert "are padded" not in said[32]
     notes = json.loads((tmp_path / "30" / "data.json").read_text())["notes"]
@@ -368,4 +383,7 @@ def test_weights_that_are_not_finite(tmp_path, command, value):
         )
     outcome = maskwright(*words)
     assert outcome.code == 2 and not (tmp_path / "new").exists() and not (tmp_path / "out").exists()
-    assert f"{name.removeprefix('model.')} holds values that are not finite" in outcome.sentence and str(path) in outcome.sentence
+    assert (
+        f"{name.removeprefix('model.')} holds values that are not finite" in outcome.sentence
+        and str(path) in outcome.sentence
+    )

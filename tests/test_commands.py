@@ -18,8 +18,19 @@ QUOTING = ("as_typed", "flags_of", "command_on", "check_command", "install_comma
 # a command or a flag, and the words after it, up to where a value is put in
 COMMAND = re.compile(r"(?:\bmaskwright(?: [a-z]+)+|--[a-z][\w.-]*|pip install)(?: (?:[A-Z]+|{}))*[ =]'?$")
 # values that hold no name of anybody's: codes of findings, splits and what is computed
-PLAIN = {"code", "split", "chosen", "listed(idle)", "them", "value", "below", "padded", "augment",
-         "evidence.run", "evidence.check"}  # as they are typed, when the evidence is gathered
+PLAIN = {
+    "code",
+    "split",
+    "chosen",
+    "listed(idle)",
+    "them",
+    "value",
+    "below",
+    "padded",
+    "augment",
+    "evidence.run",
+    "evidence.check",
+}  # as they are typed, when the evidence is gathered
 ODD = "r;touch X $(touch Y)"
 
 
@@ -35,7 +46,9 @@ def unquoted(source: str) -> list[str]:
         for part in text.values:
             if isinstance(part, ast.FormattedValue):
                 value = ast.unparse(part.value)
-                numbers = re.search(r"\b(figures|lr|_?rate|_STRONGER|_more_regular|num_epochs)\b", value) or is_sum(part.value)
+                numbers = re.search(r"\b(figures|lr|_?rate|_STRONGER|_more_regular|num_epochs)\b", value) or is_sum(
+                    part.value
+                )
                 if COMMAND.search(before) and not value.startswith(QUOTING) and value not in PLAIN and not numbers:
                     found.append(f"{before[-40:]}{{{value}}}")
                 before += "{}"

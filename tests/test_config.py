@@ -50,7 +50,9 @@ READ = {
 
 
 @pytest.mark.parametrize("command", READ)
-def test_the_data_of_a_file_are_looked_for_beside_it_and_those_of_a_flag_in_the_current_folder(command, tmp_path, monkeypatch):
+def test_the_data_of_a_file_are_looked_for_beside_it_and_those_of_a_flag_in_the_current_folder(
+    command, tmp_path, monkeypatch
+):
     form, read = READ[command]
     (tmp_path / "here" / "set").mkdir(parents=True)
     (tmp_path / "there").mkdir()
@@ -138,7 +140,10 @@ def test_all_problems_are_told_at_once(tmp_path):
             "my.yaml, line 1: `log`: must name csv, tensorboard, wandb or mlflow (did you mean wandb?); got 'wandbb'.",
         ),
         ("data: {split: {val: 0.6, test: 0.6}}", "my.yaml, line 1: `data.split`: val + test must be below 1; got 1.2."),
-        ("data: {images: x}", "my.yaml, line 1: `data`: images and masks must be named together; got only one of them."),
+        (
+            "data: {images: x}",
+            "my.yaml, line 1: `data`: images and masks must be named together; got only one of them.",
+        ),
         (
             "data: {classes: {a: 0, b: 70000}}",
             "my.yaml, line 1: `data.classes.b`: must be 0 to 65535, '#rrggbb' or [r, g, b]; got 70000.",
@@ -189,7 +194,24 @@ def test_a_remark_is_a_remark(tmp_path):
 
 def test_yaml_that_is_text_in_files_too(tmp_path):
     """What PyYAML writes is read as it was, whatever it looks like."""
-    names = ["no", "on", "0x10", "010", "08", "1e3", "1:30", "2024-01-05", "null", "1_000", "~", "=", "<<", "1.5e3", ".5", "true"]
+    names = [
+        "no",
+        "on",
+        "0x10",
+        "010",
+        "08",
+        "1e3",
+        "1:30",
+        "2024-01-05",
+        "null",
+        "1_000",
+        "~",
+        "=",
+        "<<",
+        "1.5e3",
+        ".5",
+        "true",
+    ]
     tree = {"data": {"classes": dict(zip(names, range(len(names)), strict=True)), "root": "1e3"}}
     assert loaded(tmp_path, yaml.safe_dump(tree)).data.classes == tree["data"]["classes"]
     assert loaded(tmp_path, "data: {classes: {no: 0, on: 1}}").data.classes == {"no": 0, "on": 1}
@@ -202,7 +224,9 @@ def test_a_config_of_another_command_is_told_so(tmp_path, keys, meant):
     others = {"train", "compare", "search"} - {meant}
     for command in sorted(others):
         sentence = maskwright(command, path).sentence
-        assert sentence.startswith(f"`CONFIG` must be one for maskwright {command}; got {path}, which holds base and {keys[:6]}")
+        assert sentence.startswith(
+            f"`CONFIG` must be one for maskwright {command}; got {path}, which holds base and {keys[:6]}"
+        )
         assert sentence.endswith(f"It is for: maskwright {meant} {path}")
 
 
@@ -229,7 +253,9 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
 def test_keys_merged_from_an_anchor_are_keys_like_others(tmp_path):
     """What is written stands over what is merged, and what is wrong is told with its line."""
     path = tmp_path / "my.yaml"
-    path.write_text("optim: &base {lr: 0.5}\ntrain:\n  <<: [{epochs: 3, seed: 2}, {epochs: 4, workers: 0}]\n  seed: 1\n")
+    path.write_text(
+        "optim: &base {lr: 0.5}\ntrain:\n  <<: [{epochs: 3, seed: 2}, {epochs: 4, workers: 0}]\n  seed: 1\n"
+    )
     train = load_config(path).train
     assert (train.epochs, train.seed, train.workers) == (3, 1, 0)
     assert read_keys(path) == {"optim": 1, "train": 2}
@@ -282,9 +308,9 @@ def test_the_shorthand_of_models(tmp_path):
     assert loaded(tmp_path, "model: unet/resnet34").model == smp
     assert loaded(tmp_path, "model: {arch: unet, encoder: resnet34}").model == smp
     assert loaded(tmp_path, "model: {width: 8}").model == UnetConfig(width=8)
-    assert load_config(None, [("model", "fpn/resnet18", "--model"), ("model.weights", "none", "--weights")]).model == SmpConfig(
-        arch="fpn", encoder="resnet18", weights="none"
-    )
+    assert load_config(
+        None, [("model", "fpn/resnet18", "--model"), ("model.weights", "none", "--weights")]
+    ).model == SmpConfig(arch="fpn", encoder="resnet18", weights="none")
 
 
 def test_a_flag_lies_over_the_file_even_over_its_shorthand(tmp_path):
@@ -309,7 +335,9 @@ def test_a_problem_of_a_flag_names_the_flag_not_the_file(tmp_path):
 
 
 def test_lists_and_mixes(tmp_path):
-    config = loaded(tmp_path, "loss: [{name: ce}, {name: dice, weight: 0.5}]\naugment: [{name: hflip, p: 1}]\nlog: [csv]\n")
+    config = loaded(
+        tmp_path, "loss: [{name: ce}, {name: dice, weight: 0.5}]\naugment: [{name: hflip, p: 1}]\nlog: [csv]\n"
+    )
     assert config.loss == [CeTerm(), DiceTerm(weight=0.5)]
     assert config.augment == [AugmentOp(name="hflip", p=1)]
     assert config.log == ["csv"]
@@ -372,7 +400,9 @@ FLOATS = st.floats(1e-12, 1e6, allow_nan=False)
 # control characters and line separators aside: PyYAML does not give all of them back (U+0085, say)
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=12)
 MODELS = st.one_of(
-    st.builds(UnetConfig, width=st.integers(1, 512), depth=st.integers(1, 8), up=st.sampled_from(["transposed", "bilinear"])),
+    st.builds(
+        UnetConfig, width=st.integers(1, 512), depth=st.integers(1, 8), up=st.sampled_from(["transposed", "bilinear"])
+    ),
     st.builds(SmpConfig, arch=NAMES, encoder=NAMES, weights=NAMES, outputs=st.sampled_from(["softmax", "sigmoid"])),
 )
 TERMS = st.builds(DiceTerm, weight=FLOATS) | st.builds(
@@ -396,7 +426,8 @@ CHANGES = st.fixed_dictionaries(
         "train.budget": st.none(),
         "train.epochs": st.just("auto") | st.integers(1, 10**6),
         "train.early_stop": st.none() | st.integers(1, 99),
-        "loss": st.sampled_from(["auto", "ce", "lovasz"]) | st.lists(TERMS.map(lambda term: term.model_dump()), min_size=1),
+        "loss": st.sampled_from(["auto", "ce", "lovasz"])
+        | st.lists(TERMS.map(lambda term: term.model_dump()), min_size=1),
         "augment": st.sampled_from(["none", "light", "standard", "heavy"])
         | st.lists(st.builds(AugmentOp, name=NAMES, p=st.none() | st.floats(0, 1)).map(lambda op: op.model_dump())),
         "log": st.lists(st.sampled_from(["csv", "tensorboard"])),

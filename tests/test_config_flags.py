@@ -110,7 +110,8 @@ def test_a_short_flag_given_twice_takes_the_last():
 
 
 @pytest.mark.parametrize(
-    "name", ["2024", "2024-01-05", "set #2", "a: b", "[x]", "*x", "@home", "no", "1e3", "Übung 🙂", "it's", '"', "a\\b", " x"]
+    "name",
+    ["2024", "2024-01-05", "set #2", "a: b", "[x]", "*x", "@home", "no", "1e3", "Übung 🙂", "it's", '"', "a\\b", " x"],
 )
 def test_a_folder_may_have_any_name(name):
     """Text is taken as it stands: read as YAML, `set #2` would be another folder, and 2024 none."""
@@ -136,11 +137,15 @@ def test_an_empty_text_is_no_folder():
 
 def test_a_date_is_text(tmp_path):
     (tmp_path / "my.yaml").write_text("data:\n  root: 2024-13-45\n")
-    assert maskwright("config", "show", tmp_path / "my.yaml", "--json").json["data"]["root"] == str(tmp_path / "2024-13-45")
+    assert maskwright("config", "show", tmp_path / "my.yaml", "--json").json["data"]["root"] == str(
+        tmp_path / "2024-13-45"
+    )
     assert "a whole number; got '2024-13-45'" in maskwright("config", "show", "--train.seed", "2024-13-45").sentence
 
 
-@pytest.mark.parametrize("text", ["#9b9b9b", "# x", "1 # x", "~", "", " ", "no", "0x10", "1:30", "!!int 3", "2024-01-05", ":"])
+@pytest.mark.parametrize(
+    "text", ["#9b9b9b", "# x", "1 # x", "~", "", " ", "no", "0x10", "1:30", "!!int 3", "2024-01-05", ":"]
+)
 def test_what_yaml_reads_as_something_else_is_refused_as_it_was_typed(text):
     """A comment, a number to base 16 or 60, nothing at all: none of them becomes a value without a word."""
     outcome = maskwright("config", "show", "--train.early_stop", text)

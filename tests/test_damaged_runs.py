@@ -82,7 +82,9 @@ def read_or_refused(read: Callable[[], Outcome], done: str) -> None:
     assert outcome.code != 2 or outcome.sentence, done
 
 
-def spoil(folder: Path, name: str, to: Path, count: int, seed: int, read: Callable[[Path], list[Callable[[], Outcome]]]) -> None:
+def spoil(
+    folder: Path, name: str, to: Path, count: int, seed: int, read: Callable[[Path], list[Callable[[], Outcome]]]
+) -> None:
     """Damage one file again and again and read the folder with everything that reads it, in turns."""
     good = (folder / name).read_bytes()
     for number, (done, spoilt) in enumerate(mutations(good, count, seed)):
@@ -141,7 +143,9 @@ TOLD = {
 
 
 @pytest.mark.parametrize(("name", "case"), [(name, case) for name, cases in TOLD.items() for case in cases])
-def test_values_that_nothing_can_show_or_count_are_refused(name: str, case: tuple[str, str, str], tmp_path: Path) -> None:
+def test_values_that_nothing_can_show_or_count_are_refused(
+    name: str, case: tuple[str, str, str], tmp_path: Path
+) -> None:
     root = tmp_path / "run"
     shutil.copytree(matrix() if name == "plan.json" else scored(), root)
     text = (root / name).read_text()
@@ -177,4 +181,7 @@ def test_a_plan_of_other_names_is_refused(tmp_path: Path) -> None:
     plan = (root / "plan.json").read_text()
     (root / "plan.json").write_text(plan.replace('"up bilinear"', '"another"'))
     outcome = maskwright("compare", root)
-    assert outcome.code == 2 and "plan.json` must name the comparison's cells; up bilinear is not there." in outcome.sentence
+    assert (
+        outcome.code == 2
+        and "plan.json` must name the comparison's cells; up bilinear is not there." in outcome.sentence
+    )

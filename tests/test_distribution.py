@@ -13,6 +13,7 @@ def test_files_of_a_group_go_to_one_worker_and_others_file_by_file(request: pyte
     scheduler.config = request.config
     assert {scheduler._split_scope(f"tests/{file}::test_it[a::b]") for file in LAB} == {"puzzle-lab"}
     others = [
-        scheduler._split_scope(test) for test in ("tests/test_runs.py::a", "tests/test_runs.py::b", "src/maskwright/errors.py::c")
+        scheduler._split_scope(test)
+        for test in ("tests/test_runs.py::a", "tests/test_runs.py::b", "src/maskwright/errors.py::c")
     ]
     assert others[0] == others[1] != others[2]

@@ -102,8 +102,13 @@ def test_an_extra_is_installed_from_where_maskwright_came_from(tmp_path, source,
     if source:
         (record / "direct_url.json").write_text(json.dumps(source).replace("CLONE", clone.as_uri()))
     asked = "from maskwright.errors import install_command as line; print(line('geo'))"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(record.parent), str(Path(errors.__file__).parents[1])])}
-    done = subprocess.run([sys.executable, "-c", asked], cwd=clone, env=environment, capture_output=True, text=True, check=True)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(record.parent), str(Path(errors.__file__).parents[1])]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", asked], cwd=clone, env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == line.format(pip=shlex.quote(str(Path(sys.executable).with_name("pip"))))
 
 

@@ -53,7 +53,9 @@ pytestmark = pytest.mark.xdist_group("resume")  # which keeps a process ready th
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def endless(out: Path, *words: object) -> list[object]:
@@ -124,7 +126,10 @@ def test_a_lock_is_held_by_one_and_leaves_nothing(tmp_path: Path) -> None:
     root = tmp_path / "a" / "b"
     with lock_folder(root, task="this") as before:
         assert before is None
-        with pytest.raises(RunError, match="`OUT` must be worked on by one process at a time"), lock_folder(root, "OUT"):
+        with (
+            pytest.raises(RunError, match="`OUT` must be worked on by one process at a time"),
+            lock_folder(root, "OUT"),
+        ):
             pass
         assert (root / LOCK).read_text().splitlines()[0] == "this"
         assert worker_of(root) == os.getpid()
@@ -172,7 +177,11 @@ def rests(folder: Path) -> bool:
 def test_a_folder_that_is_being_filled_is_left_alone_and_a_killed_one_filled_anew(tmp_path: Path, command: str) -> None:
     root, out = disc_data(tmp_path / "data", [(16, 16)] * 3), tmp_path / "out"
     call = (stuck_repair, root, out) if command == "check" else (stuck_making, out)
-    words = ("check", root, "--fix", out) if command == "check" else ("data", "make", "puzzle", out, "--count", 4, "--size", 32)
+    words = (
+        ("check", root, "--fix", out)
+        if command == "check"
+        else ("data", "make", "puzzle", out, "--count", 4, "--size", 32)
+    )
     child = start_call(*call)
     wait_until(lambda: len(list(out.glob(".maskwright-*/masks/*"))) == 3 and rests(out), child.is_alive)
     held = contents(out).keys()
@@ -259,7 +268,9 @@ def settings(root: Path) -> Config:
 @pytest.mark.parametrize(
     "words",
     [
-        pytest.param(["--devices", "gpu"], marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")),
+        pytest.param(
+            ["--devices", "gpu"], marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+        ),
         ["--model.width", 0],
         ["--optim.name", "adamm"],
         ["--model.weights", "nowhere.pth"],
@@ -301,7 +312,9 @@ def test_nothing_is_written_among_images_and_masks(tmp_path: Path, command: str,
     run = copy_of(finished(), tmp_path / "run") if command == "predict" else None
     if run:
         text = (run / "data.json").read_text()
-        (run / "data.json").write_text(text.replace(str(data().resolve()), str(root)).replace("image-", "").replace("mask-", ""))
+        (run / "data.json").write_text(
+            text.replace(str(data().resolve()), str(root)).replace("image-", "").replace("mask-", "")
+        )
     words = {
         "train": ["train", "--data", root, *TINY, "--out", out],
         "compare": ["compare", matrix, "--out", out],
@@ -337,7 +350,9 @@ def test_names_as_long_as_a_file_system_takes_are_trained_scored_and_told(tmp_pa
     for kind in ("images", "masks"):
         (root / kind / "5.png").rename(root / kind / f"{name}.png")
     (root / "pairs.csv").write_text((root / "pairs.csv").read_text().replace("/5.png", f"/{name}.png"))
-    run = mw.train(root, out=tmp_path / "run", epochs=1, progress=False, size=32, **{"model.width": 2, "model.depth": 1})
+    run = mw.train(
+        root, out=tmp_path / "run", epochs=1, progress=False, size=32, **{"model.width": 2, "model.depth": 1}
+    )
     assert maskwright("evaluate", run.root, "--pictures").code == 0
     with Image.open(next((run.root / "evaluation" / "predictions").rglob(f"{name}.png"))) as labels:
         assert np.asarray(labels).shape == (32, 32)

@@ -34,7 +34,19 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FREE_WITHIN = (0, 4)  # layers whose members may import each other, in no circle
 LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric"}
-WEB = {"fastapi", "starlette", "uvicorn", "flask", "django", "aiohttp", "tornado", "bottle", "gradio", "streamlit", "dash"}
+WEB = {
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "flask",
+    "django",
+    "aiohttp",
+    "tornado",
+    "bottle",
+    "gradio",
+    "streamlit",
+    "dash",
+}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
@@ -54,8 +66,14 @@ def imported(source: str, file: str) -> set[str]:
             base = ".".join(package[: len(package) + 1 - node.level]) + "." if node.level else ""
             module = (base + (node.module or "")).strip(".")
             found |= {f"{module}.{alias.name}" for alias in node.names} if module == "maskwright" else {module}
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "import_module", "__import__"):
-            found |= {word.value for word in node.args[:1] if isinstance(word, ast.Constant) and isinstance(word.value, str)}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            "importlib.import_module",
+            "import_module",
+            "__import__",
+        ):
+            found |= {
+                word.value for word in node.args[:1] if isinstance(word, ast.Constant) and isinstance(word.value, str)
+            }
     return found
 
 

@@ -73,9 +73,13 @@ def test_a_number_that_nobody_means_is_refused(key, value):
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_augmentation_is_no_stronger_than_makes_sense(name):
     for amount in (1e30, 1e9, 400):
-        outcome = maskwright("train", "--data", data(), *TINY, "--augment", json.dumps([{"name": name, "amount": amount}]))
+        outcome = maskwright(
+            "train", "--data", data(), *TINY, "--augment", json.dumps([{"name": name, "amount": amount}])
+        )
         assert (
-            outcome.code == 2 and "`augment.0.amount` must be at most" in outcome.sentence and f"for {name}" in outcome.sentence
+            outcome.code == 2
+            and "`augment.0.amount` must be at most" in outcome.sentence
+            and f"for {name}" in outcome.sentence
         )
     with pytest.raises(ValueError, match="greater than or equal to 0"):
         AugmentOp(name=name, amount=-1)
@@ -189,7 +193,14 @@ def test_aliases_and_merges_a_person_writes_are_read():
     assert load_yaml(json.dumps(many)) == flag_value(json.dumps(many)) == many
 
 
-IN_THE_DATA = ("pairs.csv", "dataset.yaml", "classes.yaml", "label_mapping.json", "_annotations.coco.json", "labelmap.txt")
+IN_THE_DATA = (
+    "pairs.csv",
+    "dataset.yaml",
+    "classes.yaml",
+    "label_mapping.json",
+    "_annotations.coco.json",
+    "labelmap.txt",
+)
 
 
 @pytest.mark.parametrize(

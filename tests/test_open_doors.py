@@ -146,7 +146,9 @@ def test_what_is_no_such_network_is_one_sentence_and_leaves_no_folder(model, tol
 
 @pytest.mark.parametrize("freeze", ["encoder", "head"])
 def test_parts_are_frozen_where_there_are_any(freeze, tmp_path):
-    with pytest.raises(ConfigError, match=f"must be about a part with weights; got {freeze}, and this network's are none"):
+    with pytest.raises(
+        ConfigError, match=f"must be about a part with weights; got {freeze}, and this network's are none"
+    ):
         mw.train(data(), model=ten_lines(), out=tmp_path / "run", **FAST, **{"optim.freeze": freeze})
     mw.train(data(), model=own_code.Net, out=tmp_path / "run", **FAST, **{"optim.freeze": freeze})
 
@@ -192,7 +194,9 @@ def test_another_process_opens_resumes_and_scores_it_without_more_words(folder):
     assert maskwright("train", "--resume", "run").code == 0
 
 
-@pytest.mark.parametrize("command", [("predict", "run", "x.png", "--out", "out"), ("evaluate", "run", "--split", "val")])
+@pytest.mark.parametrize(
+    "command", [("predict", "run", "x.png", "--out", "out"), ("evaluate", "run", "--split", "val")]
+)
 def test_code_that_is_missing_or_differs_is_one_sentence(command, folder):
     forgotten(record=False)
     net = folder / "mine" / "net.py"
@@ -228,7 +232,11 @@ def test_nothing_a_run_names_is_executed_unless_somebody_named_it_here(key, wher
     (run / "model.safetensors").rename(folder / "kept")
     resumed = maskwright("train", "--resume", run)
     (folder / "kept").rename(run / "model.safetensors")
-    told = [resumed, maskwright("predict", run, data() / "images", "--out", "out"), maskwright("evaluate", run, "--split", "val")]
+    told = [
+        resumed,
+        maskwright("predict", run, data() / "images", "--out", "out"),
+        maskwright("evaluate", run, "--split", "val"),
+    ]
     told += [maskwright("train", "--data", data(), "--weights", run, *WORDS, "--out", "new")] if key == "model" else []
     needed = {"model": told, "loss": [told[0], told[2]], "augment": told[:1]}[key]
     for outcome in needed:
@@ -250,7 +258,9 @@ def test_trusted_once_it_is_known(folder):
 
 
 def test_a_comparison_of_somebody_else_executes_nothing(folder):
-    text = json.dumps({"base": {"data": {"root": str(data())}, "train": {"epochs": 1}}, "matrix": {"model": ["mine/net.py:Net"]}})
+    text = json.dumps(
+        {"base": {"data": {"root": str(data())}, "train": {"epochs": 1}}, "matrix": {"model": ["mine/net.py:Net"]}}
+    )
     (folder / "compare.yaml").write_text(text)
     assert maskwright("compare", "compare.yaml", *WORDS[2:], "--out", "compared").code == 0
     assert maskwright("compare", "compared").code == 0
@@ -268,7 +278,10 @@ def test_a_comparison_of_somebody_else_executes_nothing(folder):
         (("--model", "mine/net.py:Net", "--model.options", "{depth: 3}"), "must be arguments that Net takes"),
         (("--loss", "[{source: mine/net.py:loss, options: {a: 3}}]"), "unexpected keyword argument 'a'"),
         (("--loss", "mine/net.py:jitter"), "jitter, which fails with AttributeError"),
-        (("--loss", "mine/net.py:each"), "must be a loss that gives one number, a tensor without axes; got a tensor of (2,)"),
+        (
+            ("--loss", "mine/net.py:each"),
+            "must be a loss that gives one number, a tensor without axes; got a tensor of (2,)",
+        ),
         (("--augment", "mine/net.py:loss"), "must be a transform that works on these inputs"),
         (("--augment", "mine/net.py:enlarge"), "must give inputs of 32x32, which is data.size"),
         (("--augment", "mine/net.py:floats"), "must give images of uint8; got float64"),
@@ -292,7 +305,9 @@ def test_code_that_cannot_be_used_is_one_sentence(words, told, folder):
 def test_losses_and_steps_are_handed_over_and_steps_follow_from_the_sample_alone(tmp_path):
     import albumentations
 
-    compose = albumentations.Compose([albumentations.HorizontalFlip(p=0.5), albumentations.RandomBrightnessContrast(p=1)])
+    compose = albumentations.Compose(
+        [albumentations.HorizontalFlip(p=0.5), albumentations.RandomBrightnessContrast(p=1)]
+    )
 
     def flip(image, mask):
         return (image[:, ::-1], mask[:, ::-1]) if np.random.random() < 0.5 else (image, mask)
@@ -337,7 +352,10 @@ def test_package_and_module(tmp_path, monkeypatch):
 
 def test_a_package_of_the_same_name_elsewhere_is_not_what_was_named(tmp_path, monkeypatch):
     """Its module may have the very same text and bring another `__init__.py`."""
-    for name, init in (("mine", ""), ("theirs", f"from pathlib import Path\nPath({str(tmp_path / 'executed')!r}).touch()\n")):
+    for name, init in (
+        ("mine", ""),
+        ("theirs", f"from pathlib import Path\nPath({str(tmp_path / 'executed')!r}).touch()\n"),
+    ):
         (tmp_path / name / "own_package").mkdir(parents=True)
         (tmp_path / name / "own_package" / "net.py").write_text(OWN.read_text())
         (tmp_path / name / "own_package" / "__init__.py").write_text(init)
@@ -347,14 +365,18 @@ def test_a_package_of_the_same_name_elsewhere_is_not_what_was_named(tmp_path, mo
     for module in ("own_package", "own_package.net"):
         sys.modules.pop(module)
     monkeypatch.chdir(tmp_path / "theirs")
-    assert "which nobody has named on this machine" in maskwright("evaluate", tmp_path / "run", "--split", "val").sentence
+    assert (
+        "which nobody has named on this machine" in maskwright("evaluate", tmp_path / "run", "--split", "val").sentence
+    )
     assert not (tmp_path / "executed").exists()
 
 
 def test_weights_of_your_own_code_beside_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save(own_code.Net().state_dict(), "net.pth")
-    done = maskwright("predict", "--model", f"{OWN}:Net", "--weights", "net.pth", data() / "images", "--size", 32, "--out", "out")
+    done = maskwright(
+        "predict", "--model", f"{OWN}:Net", "--weights", "net.pth", data() / "images", "--size", 32, "--out", "out"
+    )
     assert done.code == 0, done.err
 
 
@@ -440,7 +462,8 @@ def test_groups_stay_together_and_depth_is_kept(tmp_path):
     for kind in (np.uint16, np.float32, np.float64):
         for bands in ((), (5,)):
             deep = [
-                (np.random.default_rng(0).uniform(0, 3000, (20, 24, *bands)).astype(kind), mask[:20, :24]) for _, mask in pairs(4)
+                (np.random.default_rng(0).uniform(0, 3000, (20, 24, *bands)).astype(kind), mask[:20, :24])
+                for _, mask in pairs(4)
             ]
             found = open_dataset(DataConfig(root=str(pairs_folder(deep, tmp_path / "deep"))))
             assert found.dataset.bands.low and found.dataset.bands.num_channels == (5 if bands else 3)

@@ -16,7 +16,29 @@ from maskwright.data.groups import _RULES
 
 PACKAGE = Path(maskwright.__file__).parent
 LINE, NAME = 3000, 250  # letters of a line in a file, and of a file's name
-PUMPS = ("1", "٣", "a", " ", "_", "a_", "1_", "1,", ",", ": ", "copy", "_copy1", "-", ".", "'", '"', "`", "--a", "\n", "a1", "1/")
+PUMPS = (
+    "1",
+    "٣",
+    "a",
+    " ",
+    "_",
+    "a_",
+    "1_",
+    "1,",
+    ",",
+    ": ",
+    "copy",
+    "_copy1",
+    "-",
+    ".",
+    "'",
+    '"',
+    "`",
+    "--a",
+    "\n",
+    "a1",
+    "1/",
+)
 BEFORE, AFTER = ("", "a", "1", "a:", "x_copy", "'"), ("", "!", "1")
 # in a process of its own: a search that hangs cannot be stopped from within
 SEARCH = """
@@ -42,7 +64,8 @@ def written_out() -> Iterator[Case]:
         for node in ast.walk(ast.parse(text)):
             match node:
                 case ast.Call(
-                    func=ast.Attribute(value=ast.Name(id="re"), attr=method), args=[ast.Constant(value=str(pattern)), *_]
+                    func=ast.Attribute(value=ast.Name(id="re"), attr=method),
+                    args=[ast.Constant(value=str(pattern)), *_],
                 ):
                     name = re.match(r"(\w+) = re\.compile\(", text.splitlines()[node.lineno - 1])
                     used = set(re.findall(rf"\b{name[1]}\.(\w+)\(", text)) if name else {method}
@@ -53,7 +76,9 @@ def written_out() -> Iterator[Case]:
 
 def too_slow(cases: list[Case], length: int) -> str:
     """Which pattern was, and on what; empty where none was."""
-    texts = [before + pump * (length // len(pump)) + after for before, pump, after in itertools.product(BEFORE, PUMPS, AFTER)]
+    texts = [
+        before + pump * (length // len(pump)) + after for before, pump, after in itertools.product(BEFORE, PUMPS, AFTER)
+    ]
     lines = "\n".join(json.dumps([*case, texts]) for case in cases)
     words = [sys.executable, "-I", "-c", SEARCH]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:

@@ -146,7 +146,9 @@ def test_a_folder_that_holds_something_is_refused(tmp_path, name):
     (tmp_path / name).write_text("mine")
     outcome = maskwright("train", "--data", data(), *TINY, "--epochs", 1, "--out", tmp_path)
     assert outcome.code == 2
-    assert outcome.sentence.endswith(f"new or empty folder; got {tmp_path}, which holds {name.split('/')[0]}. Choose another.")
+    assert outcome.sentence.endswith(
+        f"new or empty folder; got {tmp_path}, which holds {name.split('/')[0]}. Choose another."
+    )
     assert "a file" in maskwright("train", "--data", data(), *TINY, "--out", tmp_path / name).sentence
     (tmp_path / "config.yaml").write_text("")
     assert f"--resume {tmp_path}" in maskwright("train", "--data", data(), *TINY, "--out", tmp_path).sentence
@@ -163,7 +165,11 @@ def test_a_new_or_empty_folder_is_taken(tmp_path):
 
 def test_opening_what_is_no_run_says_what_it_is(tmp_path):
     (tmp_path / "file").write_text("")
-    for path, told in ((tmp_path, "holds no config.yaml"), (tmp_path / "none", "is not there"), (tmp_path / "file", "is a file")):
+    for path, told in (
+        (tmp_path, "holds no config.yaml"),
+        (tmp_path / "none", "is not there"),
+        (tmp_path / "file", "is a file"),
+    ):
         with pytest.raises(RunError, match=told):
             Run.open(path)
 
@@ -265,7 +271,12 @@ def autos(prefix, tree):
 
 def test_config_yaml_leaves_nothing_to_decide():
     text = (finished() / "config.yaml").read_text()
-    left = [key for section, keys in yaml.safe_load(text).items() if isinstance(keys, dict) for key in autos(f"{section}.", keys)]
+    left = [
+        key
+        for section, keys in yaml.safe_load(text).items()
+        if isinstance(keys, dict)
+        for key in autos(f"{section}.", keys)
+    ]
     # how groups are found is a rule: what it came to stands in data.json, as lists; the others belong to schedules not in use
     assert left == ["data.split.group", "optim.every", "optim.gamma", "optim.period"]
     config = Run.open(finished()).config

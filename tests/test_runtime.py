@@ -37,7 +37,9 @@ with torch.no_grad():
     print(tuple(model(torch.zeros(1, 3, 32, 32)).shape), tuple(functional.resize(torch.zeros(3, 8, 8), [4, 4]).shape))
 import lightning.pytorch, segmentation_models_pytorch
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment(), check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment(), check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "(1, 1000) (3, 4, 4)"
 
@@ -51,5 +53,7 @@ sys.path.insert(0, str(folder))
 from maskwright import runtime
 runtime.ensure_torchvision()
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment(), check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment(), check=False
+    )
     assert done.returncode == 1 and "RuntimeError: quite another" in done.stderr

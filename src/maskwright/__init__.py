@@ -13,7 +13,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from maskwright.api import TrainedRun, check, compare, cross_validate, load_run, make_data, open, resume, search, train
+    from maskwright.api import (
+        TrainedRun,
+        check,
+        compare,
+        cross_validate,
+        load_run,
+        make_data,
+        open,
+        resume,
+        search,
+        train,
+    )
     from maskwright.comparison import Comparison
     from maskwright.comparison.search_result import SearchResult
     from maskwright.config import Config

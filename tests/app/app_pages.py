@@ -35,7 +35,9 @@ def served(runs: Path, folder: Path | None = None, port: int = 0, **options) -> 
         while not server.started:
             assert thread.is_alive()
             time.sleep(0.005)
-        with httpx.Client(base_url=f"http://127.0.0.1:{opened.getsockname()[1]}", timeout=120, trust_env=False) as client:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{opened.getsockname()[1]}", timeout=120, trust_env=False
+        ) as client:
             yield client
     finally:
         server.should_exit = True

@@ -356,7 +356,7 @@ def test_labelling_from_nothing_leads_to_a_trained_run_that_appears_live(tmp_pat
             dot(page, -60, 0)
             page.keyboard.press("n")
             page.wait_for_selector(f'.viewer-host[data-image]:not([data-image="{at}"])')
-        page.get_by_label("Time for training").fill("10s")
+        page.get_by_label("Time for training").fill("20s")
         page.get_by_role("button", name="Train on these labels").click()
         page.get_by_role("button", name="Watch it").click()
         page.wait_for_selector(".status.is-training", timeout=120_000)

@@ -80,7 +80,12 @@ def test_a_saved_mask_is_read_back_bit_for_bit_in_the_sets_own_encoding(kind, tm
     drawn = labels_of(99, KINDS[kind])
     with client_of(tmp_path / "runs", root) as client:
         about = client.get("/api/label/images/2").json()
-        assert (about["name"], about["width"], about["height"], len(about["classes"])) == ("images/2", WIDTH, HEIGHT, KINDS[kind])
+        assert (about["name"], about["width"], about["height"], len(about["classes"])) == (
+            "images/2",
+            WIDTH,
+            HEIGHT,
+            KINDS[kind],
+        )
         shown = client.get("/api/label/images/2/mask")
         assert (grey(shown) == labels_of(2, KINDS[kind])).all() and shown.headers["etag"] == f'"{about["version"]}"'
         answer = put(client, "2", drawn, about["version"], "Ada <b>")
@@ -137,7 +142,9 @@ def test_what_is_no_mask_of_the_image_is_refused_and_changes_nothing(spoil, tmp_
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     with client_of(tmp_path / "runs", root) as client:
         version = client.get("/api/label/images/0").json()["version"]
-        drawn = {"size": np.zeros((3, 3), np.uint8), "value": np.full((HEIGHT, WIDTH), 9, np.uint8)}.get(spoil, labels_of(0))
+        drawn = {"size": np.zeros((3, 3), np.uint8), "value": np.full((HEIGHT, WIDTH), 9, np.uint8)}.get(
+            spoil, labels_of(0)
+        )
         body = b"nothing" if spoil == "no picture" else png(drawn)
         headers = {} if spoil == "no version" else {"If-Match": version}
         answer = client.put("/api/label/images/0/mask", content=body, headers=headers)
@@ -236,7 +243,9 @@ def test_the_audit_and_the_repair_that_was_accepted(tmp_path):
         assert [(one["code"], one["severity"], one["text"]) for one in found["findings"]] == [
             (one["code"], one["severity"], one["evidence"]) for one in told["findings"]
         ]
-        assert [one["share"] for one in found["classes"]] == pytest.approx([one["share"] for one in told["classes"]], abs=1e-6)
+        assert [one["share"] for one in found["classes"]] == pytest.approx(
+            [one["share"] for one in told["classes"]], abs=1e-6
+        )
         sizes = next(one for one in found["findings"] if one["code"] == "size-mismatch")
         assert sizes["images"] == ["5"] and sizes["repair"]["id"] == sizes["id"]
         listed = client.get("/api/data/images", params={"finding": sizes["id"]}).json()
@@ -274,7 +283,9 @@ def train_by_command(client, root: Path, runs: Path) -> str:
 def train_by_page(client, root: Path, runs: Path) -> str:
     began = client.post("/api/label/train", json={"budget": "45s", "model": "unet"})
     assert began.status_code == 200, began.text
-    row = wait_for(lambda: client.get(f"/api/runs/{began.json()['id']}").json(), lambda page: page["status"] != "training")
+    row = wait_for(
+        lambda: client.get(f"/api/runs/{began.json()['id']}").json(), lambda page: page["status"] != "training"
+    )
     assert row["status"] == "finished", row["error"]
     return began.json()["id"]
 
@@ -313,7 +324,9 @@ def test_from_images_without_masks_to_a_trained_run(train, tmp_path):
         assert [one["masked"] for one in client.get("/api/data/images").json()["items"]].count(True) == 6
         model = train(client, root, runs)
         following = client.get("/api/label/next", params={"model": model}).json()
-        rest = {one["id"]: one["name"] for one in client.get("/api/data/images", params={"masked": False}).json()["items"]}
+        rest = {
+            one["id"]: one["name"] for one in client.get("/api/data/images", params={"masked": False}).json()["items"]
+        }
         assert set(rest.values()) == {"6.jpg", "7.jpg", "7b.jpg"}
         assert rest[following["id"]] in ("6.jpg", "7.jpg") and "least sure" in following["why"]
         suggested = grey(client.get(f"/api/label/images/{following['id']}/suggestion", params={"model": model}))

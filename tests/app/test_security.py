@@ -98,7 +98,9 @@ def test_a_run_whose_files_name_others_gives_nothing_away(place, tmp_path):
                 assert answer.status_code == 422 or (run, kind) == ("evil", "prediction"), (run, kind)
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "localhost.evil.example"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "localhost.evil.example"]
+)
 def test_a_foreign_host_is_refused(page, host):
     assert page.get("/api/meta", headers={"Host": host}).status_code == 403
 
@@ -106,13 +108,27 @@ def test_a_foreign_host_is_refused(page, host):
 def test_another_sites_page_may_ask_nothing(page):
     for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"},
                     {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}):  # fmt: skip
-        for method, path in (("GET", "/api/meta"), ("POST", "/api/runs/first/stop"), ("PUT", "/api/label/images/0/mask")):
+        for method, path in (
+            ("GET", "/api/meta"),
+            ("POST", "/api/runs/first/stop"),
+            ("PUT", "/api/label/images/0/mask"),
+        ):
             assert page.request(method, path, headers=headers).status_code == 403, (headers, path)
-    assert page.get("/api/meta", headers={"Origin": "http://127.0.0.1", "Sec-Fetch-Site": "same-origin"}).status_code == 200
+    assert (
+        page.get("/api/meta", headers={"Origin": "http://127.0.0.1", "Sec-Fetch-Site": "same-origin"}).status_code
+        == 200
+    )
 
 
 def test_every_answer_tells_the_browser_to_be_strict(page, tmp_path):
-    for path in ("/", "/index.html", "/api/meta", "/api/nothing", "/api/runs/first/images/0/pixels", "/vendor/plotly.min.js"):
+    for path in (
+        "/",
+        "/index.html",
+        "/api/meta",
+        "/api/nothing",
+        "/api/runs/first/images/0/pixels",
+        "/vendor/plotly.min.js",
+    ):
         headers = page.get(path).headers
         policy = headers["content-security-policy"]
         assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy and "script-src" not in policy
@@ -145,7 +161,10 @@ def test_uploads_are_bounded_in_bytes_and_pixels(server):
     assert upload(part for _ in range(MOST_BYTES // len(part) + 1)).status_code == 413
     huge = Image.new("1", (20_000, 20_000))
     assert upload(png(np.asarray(huge))).status_code == 413
-    assert server.put("/api/label/images/0/mask", content=png(np.asarray(huge)), headers={"If-Match": "none"}).status_code == 413
+    assert (
+        server.put("/api/label/images/0/mask", content=png(np.asarray(huge)), headers={"If-Match": "none"}).status_code
+        == 413
+    )
     assert server.post("/api/train", content=b"[" * (2 << 20)).status_code == 413
     assert server.post("/api/train", content=(b"[" for _ in range(9))).status_code == 413
     assert server.post("/api/train", content=b"[" * 100_000).status_code == 422
@@ -165,7 +184,10 @@ def test_hostile_names_are_text(server, name):
     wait_for(lambda: server.get(f"/api/predict/{job}").json(), lambda found: found["state"] == "done")
     download = server.get(f"/api/predict/{job}/overlay.jpg")
     assert download.status_code == 200 and "\n" not in download.headers["content-disposition"]
-    assert download.headers["content-disposition"].startswith("attachment") and "/" not in download.headers["content-disposition"]
+    assert (
+        download.headers["content-disposition"].startswith("attachment")
+        and "/" not in download.headers["content-disposition"]
+    )
 
 
 def test_hostile_names_in_folders(tmp_path):
@@ -193,7 +215,9 @@ def test_hostile_names_in_folders(tmp_path):
 
 def test_the_command_serves_and_ends(runs, tmp_path):
     command = interruptible(sys.executable, "-m", "maskwright", "app", runs, "--data", data(), "--no-browser")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
         assert process.stdout is not None
         try:
             address = process.stdout.readline().split(" is at ")[1].split()[0]

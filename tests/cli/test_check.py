@@ -17,7 +17,9 @@ from support import TINY, Outcome, copy_of, data, maskwright, noise, picture
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 @pytest.fixture
@@ -65,7 +67,8 @@ def test_at_most_four_files_are_named(mine):
     for number in range(6):
         picture(mine / "masks" / f"mask-{number}.png", np.zeros((16, 20), np.uint8))
     assert any(
-        line.startswith("  files: ") and line.endswith(" and 2 more") for line in maskwright("check", mine).out.splitlines()
+        line.startswith("  files: ") and line.endswith(" and 2 more")
+        for line in maskwright("check", mine).out.splitlines()
     )
 
 
@@ -86,7 +89,9 @@ def test_a_question_is_asked_and_a_flag_answers_it(mine):
     lines = asked.out.splitlines()
     assert asked.code == 1 and "question unclear-classes: Which class is each value?" in lines
     assert f"    maskwright check {mine} --data.classes '{{class_a: 37, class_b: 190}}'" in lines
-    assert lines[-1].endswith("answer the questions above with the commands below them, or fix the files, then check again")
+    assert lines[-1].endswith(
+        "answer the questions above with the commands below them, or fix the files, then check again"
+    )
     flags = ("--data.classes", "{ground: 37, piece: 190}")
     answered = maskwright("check", mine, *flags)
     assert answered.code == 0
@@ -96,7 +101,11 @@ def test_a_question_is_asked_and_a_flag_answers_it(mine):
 
 
 def test_a_copy_is_proposed_in_the_current_folder_and_never_inside_the_data(halved, monkeypatch):
-    for here, name in ((halved.parent, "mine_repaired"), (halved, "../mine_repaired"), (halved / "masks", "../../mine_repaired")):
+    for here, name in (
+        (halved.parent, "mine_repaired"),
+        (halved, "../mine_repaired"),
+        (halved / "masks", "../../mine_repaired"),
+    ):
         monkeypatch.chdir(here)
         assert name_of_copy(str(halved)) == name_of_copy(f"{halved}/") == name
         assert name_of_copy(str(halved / "pairs.csv")).endswith("pairs_repaired")
@@ -185,7 +194,11 @@ def test_one_folder_named_for_both_is_told_as_that(tmp_path, named):
     copy_of(data(), tmp_path / "set")
     (tmp_path / "set" / "pairs.csv").unlink()
     told = maskwright("check", tmp_path / "set", "--data.images", named[0], "--data.masks", named[1])
-    assert told.code == 2 and "they name the same" in told.sentence and "--data.images images --data.masks masks" in told.sentence
+    assert (
+        told.code == 2
+        and "they name the same" in told.sentence
+        and "--data.images images --data.masks masks" in told.sentence
+    )
 
 
 # ------------------------------------------------------------------ input errors
@@ -288,7 +301,8 @@ def test_an_undecided_set_is_written_with_a_proposal_to_fill_in(mine):
     lines = text.splitlines()
     start = lines.index("# classes:")
     filled = "\n".join(
-        line.removeprefix("# ") if index >= start and line.startswith("# ") else line for index, line in enumerate(lines)
+        line.removeprefix("# ") if index >= start and line.startswith("# ") else line
+        for index, line in enumerate(lines)
     )
     (mine / "dataset.yaml").write_text(filled)
     assert maskwright("check", mine).code == 0

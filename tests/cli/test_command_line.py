@@ -14,7 +14,20 @@ import pytest
 
 from maskwright.cli import COMMANDS, main
 from maskwright.errors import ConfigError, RunError
-from support import EPOCHS, PROGRAM, SCORES, TINY, copy_of, data, evaluated, finished, maskwright, noise, picture, trained
+from support import (
+    EPOCHS,
+    PROGRAM,
+    SCORES,
+    TINY,
+    copy_of,
+    data,
+    evaluated,
+    finished,
+    maskwright,
+    noise,
+    picture,
+    trained,
+)
 
 ALL = [tuple(name.split()) for name in COMMANDS]
 
@@ -44,7 +57,9 @@ def test_the_version_is_the_distributions():
 # ------------------------------------------------------------------ one JSON document and nothing else
 
 
-@pytest.mark.parametrize("words", [("models",), ("losses",), ("doctor",), ("config", "show"), ("config", "schema")], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("models",), ("losses",), ("doctor",), ("config", "show"), ("config", "schema")], ids=" ".join
+)
 def test_lists_and_settings_as_json(words):
     outcome = maskwright(*words, "--json")
     assert outcome.code == 0
@@ -137,7 +152,10 @@ def test_config_check_without_json(tmp_path):
         (("data", "make", "puzzle", "x", "--count", "many"), "--count"),
         (("data", "make", "puzzle", "x", "--size", "big"), "`--size` must be HEIGHTxWIDTH or one number; got 'big'"),
         (("train", "--epoch", "3"), "Did you mean --epochs?"),
-        (("train", "--resume", "x", "--lr", "1"), "--resume cannot be combined with --lr: a run goes on with the settings"),
+        (
+            ("train", "--resume", "x", "--lr", "1"),
+            "--resume cannot be combined with --lr: a run goes on with the settings",
+        ),
         (("predict", "x"), "`IMAGES` must name at least one file or folder"),
         (("evaluate", "x"), "`RUN` must be a run folder"),
     ],
@@ -198,7 +216,9 @@ def test_an_error_of_our_own_is_told_as_one_in_a_sentence(monkeypatch, fails, to
         MemoryError("Unable to allocate 8.00 TiB for an array with shape (1, 1) and data type uint8"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried 1"),
         RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB.\nmore"),
-        RuntimeError("OpenCV(5.0) error: (-4:Insufficient memory) Failed to allocate 1 bytes in function 'OutOfMemoryError'"),
+        RuntimeError(
+            "OpenCV(5.0) error: (-4:Insufficient memory) Failed to allocate 1 bytes in function 'OutOfMemoryError'"
+        ),
         RuntimeError("std::bad_alloc"),
     ],
 )
@@ -248,7 +268,10 @@ def test_the_plan_of_a_finished_run_stays_as_it_was(tmp_path):
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
     assert any(word in (outcome.out + outcome.err).lower() for word in ("finished", "nothing left", "already"))
     assert maskwright("train", "--resume", copy, "--json").json["best_epoch"] in range(EPOCHS)
-    assert json.loads(json.dumps(trained().json["scores"])) == maskwright("train", "--resume", copy, "--json").json["scores"]
+    assert (
+        json.loads(json.dumps(trained().json["scores"]))
+        == maskwright("train", "--resume", copy, "--json").json["scores"]
+    )
 
 
 def test_what_is_to_be_typed_next_can_be_pasted(tmp_path):

@@ -22,7 +22,16 @@ def test_it_writes_the_sheet_and_says_where(tmp_path: Path) -> None:
 
 def test_json_tells_the_images_and_the_settled_configuration(tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
-    words = ["--augment", "[{name: hflip, amount: 2}]", "--data.view", "crop", "--data.crop_focus", "0.5", "--size", "24"]
+    words = [
+        "--augment",
+        "[{name: hflip, amount: 2}]",
+        "--data.view",
+        "crop",
+        "--data.crop_focus",
+        "0.5",
+        "--size",
+        "24",
+    ]
     outcome = maskwright("data", "preview", data(), *words, "--count", 1, "--out", sheet, "--seed", 4, "--json")
     assert outcome.code == 0, outcome.err
     told = outcome.json
@@ -35,7 +44,18 @@ def test_json_tells_the_images_and_the_settled_configuration(tmp_path: Path) -> 
 def test_augmentation_decides_what_is_drawn(tmp_path: Path) -> None:
     pixels = []
     for name in ("none", "heavy"):
-        words = ("--augment", name, "--size", 32, "--data.view", "whole", "--count", 1, "--out", tmp_path / f"{name}.png")
+        words = (
+            "--augment",
+            name,
+            "--size",
+            32,
+            "--data.view",
+            "whole",
+            "--count",
+            1,
+            "--out",
+            tmp_path / f"{name}.png",
+        )
         maskwright("data", "preview", data(), *words)
         with Image.open(tmp_path / f"{name}.png") as picture:
             pixels.append(np.asarray(picture)[200:330])
@@ -55,15 +75,23 @@ def test_a_configuration_file_may_stand_for_the_data(tmp_path: Path) -> None:
     ("words", "told"),
     [
         (["--augment", "hevy"], "--augment: `augment` must be auto, none, light, standard or heavy; got 'hevy'."),
-        (["--augment", "[{name: hflpi}]"], "`augment.0.name` must be one that is known; got 'hflpi'. Did you mean hflip"),
-        (["--augment", "[{albumentations: {name: HorizontalFlp}}]"], "`augment.0.albumentations.name` must be one that is known"),
+        (
+            ["--augment", "[{name: hflpi}]"],
+            "`augment.0.name` must be one that is known; got 'hflpi'. Did you mean hflip",
+        ),
+        (
+            ["--augment", "[{albumentations: {name: HorizontalFlp}}]"],
+            "`augment.0.albumentations.name` must be one that is known",
+        ),
         (["--count", "0"], "`--count` must be 1 to 64; got 0."),
         (["--draws", "99"], "`--draws` must be 1 to 12; got 99."),
         (["--data.siz", "3"], "`data.siz` must be a known key. Did you mean `data.size`?"),
         (["--out", "sheet.jpg"], "`--out` must end in .png"),
     ],
 )
-def test_a_mistake_is_one_sentence(words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_is_one_sentence(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     outcome = maskwright("data", "preview", data(), "--size", 32, *words)
     assert outcome.code == 2

@@ -28,7 +28,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch, load: float, cores: int) -> None:
 
 
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize(("load", "cores", "busy"), [(3.0, 2, True), (2.9, 2, False), (20.0, 64, False), (0.0, 1, False)])
+@pytest.mark.parametrize(
+    ("load", "cores", "busy"), [(3.0, 2, True), (2.9, 2, False), (20.0, 64, False), (0.0, 1, False)]
+)
 def test_spinning_threads_are_told_where_others_want_the_cores_and_only_there(
     load: float, cores: int, busy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

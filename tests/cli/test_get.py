@@ -42,7 +42,10 @@ def test_a_download_says_where_the_licence_is_and_what_comes_next(web, tmp_path)
     assert lines[0].startswith("Oxford-IIIT Pet, ") and "licence CC BY-SA 4.0" in lines[0]
     assert len(lines) == 1 and "\x1b" not in outcome.err
     again = maskwright("data", "get", "oxford-pet", out)
-    assert again.out.startswith("Oxford-IIIT Pet is already there and complete: 7 files in images/") and len(web.asked) == 2
+    assert (
+        again.out.startswith("Oxford-IIIT Pet is already there and complete: 7 files in images/")
+        and len(web.asked) == 2
+    )
 
 
 def test_as_json(web, tmp_path):

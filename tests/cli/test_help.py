@@ -29,7 +29,9 @@ def test_the_whole_docstring_is_told(words: tuple[str, ...], monkeypatch: pytest
     assert len(paragraphs) > 1
 
 
-def test_examples_keep_their_lines_and_prose_fills_them(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_keep_their_lines_and_prose_fills_them(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     lines = [line.rstrip() for line in maskwright(*words, "--help").out.splitlines()]
     paragraphs = docstring(words).partition("\n\nParameters\n")[0].split("\n\n")

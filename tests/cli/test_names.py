@@ -75,7 +75,10 @@ def test_models_time_adds_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_that_cannot_be_built_here_is_told_and_the_others_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     from maskwright.config.models import SmpConfig, UnetConfig
 
-    named = [Named("bad", SmpConfig(arch="dpt", encoder="resnet18"), "none"), Named("good", UnetConfig(width=2, depth=1), "none")]
+    named = [
+        Named("bad", SmpConfig(arch="dpt", encoder="resnet18"), "none"),
+        Named("good", UnetConfig(width=2, depth=1), "none"),
+    ]
     monkeypatch.setattr(sizing, "architectures", lambda: named)
     bad, good = maskwright("models", "--sizes", "--side", "16", "--json").json["models"]
     assert "dpt/resnet18" in bad["cannot"] and good["parameters"] > 0
@@ -120,7 +123,9 @@ def test_bad_words_are_one_sentence(words: tuple[str, ...], told: str) -> None:
 
 def test_models_tells_how_each_is_named() -> None:
     told = {one["name"]: one["written"] for one in maskwright("models", "--json").json}
-    assert "lraspp_mobilenet_v3_large" in told["torchvision"] and {"segformer/b5", "mask2former/tiny"} <= set(told["hf"])
+    assert "lraspp_mobilenet_v3_large" in told["torchvision"] and {"segformer/b5", "mask2former/tiny"} <= set(
+        told["hf"]
+    )
     for written in told.values():
         for name in written:
             assert maskwright("config", "show", "--model", name).code == 0, name
@@ -146,4 +151,7 @@ def test_measuring_without_a_match_keeps_to_smp_s_own(monkeypatch: pytest.Monkey
     monkeypatch.setattr(listing, "all_encoders", lambda: few)
     told = maskwright("encoders", "--sizes", "--side", "32", "--json").json["encoders"]
     assert [one["encoder"] for one in told] == ["mobilenet_v2"]
-    assert [one["encoder"] for one in maskwright("encoders", "--json").json["encoders"]] == ["mobilenet_v2", "tu-test_vit"]
+    assert [one["encoder"] for one in maskwright("encoders", "--json").json["encoders"]] == [
+        "mobilenet_v2",
+        "tu-test_vit",
+    ]

@@ -91,7 +91,9 @@ def test_a_reader_that_goes_away_is_no_error(words, buffering):
     assert done.returncode in (0, 1, 141)  # rich, which prints a command's help, ends with 1
 
 
-@pytest.mark.parametrize("words", [["config", "show"], ["config", "show", "--json"], ["--help"], ["--version"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["config", "show"], ["config", "show", "--json"], ["--help"], ["--version"]], ids=" ".join
+)
 @pytest.mark.parametrize("buffering", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
 def test_output_that_is_not_taken_is_told(words, buffering):
     with Path("/dev/full").open("w") as full:
@@ -105,7 +107,19 @@ def test_output_that_is_not_taken_is_told(words, buffering):
 
 def test_a_size_beyond_the_memory_is_told_and_leaves_no_folder(tmp_path):
     """Refused by the system while a batch is made; the machine's other programs are left in peace."""
-    words = ["--data", str(data()), *TINY, "--size", "8192", "--batch-size", "4096", "--epochs", "1", "--train.repeats", "9999"]
+    words = [
+        "--data",
+        str(data()),
+        *TINY,
+        "--size",
+        "8192",
+        "--batch-size",
+        "4096",
+        "--epochs",
+        "1",
+        "--train.repeats",
+        "9999",
+    ]
     command = [PROGRAM, "train", *words, "--train.workers", "0", "--out", str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, timeout=120)
     assert done.returncode == 2 and not (tmp_path / "run").exists()
@@ -123,7 +137,19 @@ def test_memory_is_limited_to_what_is_free():
 
 
 def test_a_worker_that_the_system_ends_is_told(tmp_path):
-    words = ("--data", data(), *TINY, "--train.repeats", 400, "--epochs", 500, "--train.workers", 1, "--out", tmp_path / "run")
+    words = (
+        "--data",
+        data(),
+        *TINY,
+        "--train.repeats",
+        400,
+        "--epochs",
+        500,
+        "--train.workers",
+        1,
+        "--out",
+        tmp_path / "run",
+    )
     child = start(tmp_path / "log", "train", *words)
     wait_until(lambda: rows(tmp_path / "run") >= 1, child.is_alive)
     for worker in psutil.Process(child.pid).children():
@@ -144,7 +170,18 @@ def test_a_gpu_that_is_not_there_is_refused_and_leaves_no_folder(tmp_path):
 
 def test_training_says_nothing_but_what_we_say(tmp_path):
     """Neither warnings nor remarks of libraries, which only a process that begins with them would show."""
-    command = [PROGRAM, "train", "--data", str(data()), *TINY, "--epochs", "1", "--json", "--out", str(tmp_path / "run")]
+    command = [
+        PROGRAM,
+        "train",
+        "--data",
+        str(data()),
+        *TINY,
+        "--epochs",
+        "1",
+        "--json",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0
     assert json.loads(done.stdout)["best_epoch"] == 0
@@ -207,7 +244,9 @@ def hostile(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     for name in ("resource", "signal", "pickle", "socket", "torch", "numpy", "runpy", "maskwright"):
-        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write(__name__ + ' ')\nraise ImportError\n")
+        (tmp_path / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'ran')!r}, 'a').write(__name__ + ' ')\nraise ImportError\n"
+        )
     return tmp_path
 
 
@@ -246,12 +285,16 @@ def test_a_current_folder_that_was_removed_is_told(tmp_path):
         assert done.stderr.startswith("maskwright: the current folder must be one that is there; it was removed")
 
 
-@pytest.mark.parametrize("words", [["report"], ["evaluate", "--pictures"], ["train", "--resume"]], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words", [["report"], ["evaluate", "--pictures"], ["train", "--resume"]], ids=lambda words: words[0]
+)
 def test_settings_of_matplotlib_in_the_current_folder_are_not_taken(words, tmp_path):
     """They may be anybody's, make it start LaTeX, and a pipe would be waited for; a notebook's backend is none here."""
     run = copy_of(finished(), tmp_path / "run")
     os.mkfifo(tmp_path / "matplotlibrc")
-    command = [PROGRAM, words[0], *words[1:], str(run)] if words[0] == "train" else [PROGRAM, words[0], str(run), *words[1:]]
+    command = (
+        [PROGRAM, words[0], *words[1:], str(run)] if words[0] == "train" else [PROGRAM, words[0], str(run), *words[1:]]
+    )
     given = {**environment(), "MPLBACKEND": "module://no.such_backend"}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=given, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

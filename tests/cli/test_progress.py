@@ -51,7 +51,10 @@ def test_in_a_pipe_a_count_tells_how_long_the_rest_takes(often):
         tell(300, 300)
         while "looking" not in out.getvalue() and time.monotonic() - began < 20:
             time.sleep(0.01)
-    assert re.search(r"reading images 3/300  \d+ s left\n", out.getvalue()) and "looking at what was read" in out.getvalue()
+    assert (
+        re.search(r"reading images 3/300  \d+ s left\n", out.getvalue())
+        and "looking at what was read" in out.getvalue()
+    )
 
 
 def test_nothing_is_said_of_what_is_quick_and_nothing_after_the_end():
@@ -111,7 +114,9 @@ def test_while_pictures_are_compared_something_is_said(often, tmp_path):
         picture(tmp_path / "set" / "images" / f"{index}.png", image)
         picture(tmp_path / "set" / "masks" / f"{index}.png", np.tri(48, dtype=np.uint8))
     outcome = maskwright("check", tmp_path / "set", "--fix", tmp_path / "copy")
-    assert len(re.findall(r"^comparing pictures, \d+ s$", outcome.err, re.M)) > 1 and outcome.code in (0, 2), outcome.err
+    assert len(re.findall(r"^comparing pictures, \d+ s$", outcome.err, re.M)) > 1 and outcome.code in (0, 2), (
+        outcome.err
+    )
 
 
 def test_within_one_large_image_something_is_said(often, tmp_path):
@@ -151,12 +156,17 @@ def test_the_next_command_is_one_that_runs(tmp_path):
     assert maskwright(*scored.out.rpartition("next: maskwright ")[2].split()).code in (0, None)
 
 
-@pytest.mark.parametrize(("saved", "told"), [(False, "nothing was saved yet; begin anew with: x"), (True, "go on with: x")])
+@pytest.mark.parametrize(
+    ("saved", "told"), [(False, "nothing was saved yet; begin anew with: x"), (True, "go on with: x")]
+)
 def test_an_interrupt_promises_to_go_on_only_from_what_was_saved(tmp_path, saved, told):
     (tmp_path / "config.yaml").touch()
     if saved:
         (tmp_path / "last.ckpt").touch()
-    with pytest.raises(KeyboardInterrupt, match=f"^{told}$"), goes_on_with("x", tmp_path / "config.yaml", tmp_path / "last.ckpt"):
+    with (
+        pytest.raises(KeyboardInterrupt, match=f"^{told}$"),
+        goes_on_with("x", tmp_path / "config.yaml", tmp_path / "last.ckpt"),
+    ):
         raise KeyboardInterrupt
 
 

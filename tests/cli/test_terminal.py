@@ -76,7 +76,9 @@ def test_an_interrupted_training_gives_the_cursor_back_and_its_bar_fits(tmp_path
     assert shown.code == 130 and "Traceback" not in shown.said
     assert shown.cursor, "the cursor stays hidden"
     assert COLOUR.search(shown.said)
-    bar = [line.removesuffix("^C") for line in lines(shown.said) if line.startswith("epoch ")]  # the terminal's own echo
+    bar = [
+        line.removesuffix("^C") for line in lines(shown.said) if line.startswith("epoch ")
+    ]  # the terminal's own echo
     assert [line for line in bar if len(line) > 60] == [] and any("images/s" in line for line in bar)
     kept = [line for line in lines(shown.said) if re.fullmatch(r"epoch \d/400  loss .* IoU .*", line)]
     assert [line.split()[1] for line in kept[:2]] == ["1/400", "2/400"], "epochs that are done stay as lines"
@@ -111,7 +113,10 @@ def test_tables_fit_a_narrow_terminal():
 def test_an_audit_is_wrapped_between_words_and_its_commands_stay_whole(tmp_path):
     for path in (data() / "masks").iterdir():
         mask = np.asarray(Image.open(path)) // 255
-        picture(tmp_path / "set of mine" / "masks" / path.name.replace("mask", "image"), np.where(np.arange(40) < 10, 2, mask))
+        picture(
+            tmp_path / "set of mine" / "masks" / path.name.replace("mask", "image"),
+            np.where(np.arange(40) < 10, 2, mask),
+        )
     for path in (data() / "images").iterdir():
         picture(tmp_path / "set of mine" / "images" / path.name, np.asarray(Image.open(path)))
     root = tmp_path / "set of mine"
@@ -123,7 +128,10 @@ def test_an_audit_is_wrapped_between_words_and_its_commands_stay_whole(tmp_path)
     assert f"    maskwright check '{root}' --data.classes '{{bg: 0, piece: 1, class_a: 2}}'" in commands
     assert max(len(line) for line in shown if line not in commands) <= 60
     told = " ".join(" ".join(line.split()) for line in shown)
-    assert "2 comes right after the last of 2 classes, 0 to 1; it holds " in told and "the commands below them, or fix" in told
+    assert (
+        "2 comes right after the last of 2 classes, 0 to 1; it holds " in told
+        and "the commands below them, or fix" in told
+    )
 
 
 def test_an_error_stands_on_a_line_of_its_own_after_a_count(tmp_path):

@@ -31,7 +31,9 @@ def base(**sections: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def written(path: Path, matrix: dict[str, Any] | None = None, cells: list[Any] | None = None, **sections: dict[str, Any]) -> Path:
+def written(
+    path: Path, matrix: dict[str, Any] | None = None, cells: list[Any] | None = None, **sections: dict[str, Any]
+) -> Path:
     """A CONFIG of a comparison."""
     tree = {"base": base(**sections), **({"matrix": matrix} if matrix else {}), **({"cells": cells} if cells else {})}
     path.parent.mkdir(parents=True, exist_ok=True)

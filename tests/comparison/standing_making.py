@@ -29,7 +29,9 @@ def counts(hits: Sequence[float], missed: Sequence[float], false: Sequence[float
     return Counts(names, matrix, overlap, union, near, edge, hd95=hd95, boundary_width=3)
 
 
-def simulated(rng: np.random.Generator, num_images: int, shifts: Sequence[float], num_seeds: int = 1) -> list[tuple[Counts, ...]]:
+def simulated(
+    rng: np.random.Generator, num_images: int, shifts: Sequence[float], num_seeds: int = 1
+) -> list[tuple[Counts, ...]]:
     """Counts of each seed of each entry: shared difficulty of images, each run's own part, and a shift in logits."""
     pixels, difficulty = rng.uniform(2000, 8000, num_images), rng.normal(2, 0.8, num_images)
     entries = []

@@ -29,7 +29,9 @@ def test_every_cell_is_a_whole_run_with_the_same_split_and_budget():
     runs = [Run.open(compared() / "cells" / f"up-{up}_seed-{seed}") for up in UPS for seed in SEEDS]
     assert len({json.dumps(run.data["splits"], sort_keys=True) for run in runs}) == 1
     assert {(run.config.train.epochs, run.config.train.repeats, len(run.history)) for run in runs} == {(2, 2, 2)}
-    assert [(run.config.model.up, run.config.train.seed) for run in runs] == [(up, seed) for up in UPS for seed in SEEDS]
+    assert [(run.config.model.up, run.config.train.seed) for run in runs] == [
+        (up, seed) for up in UPS for seed in SEEDS
+    ]
     assert {state["state"] for state in states(compared()).values()} == {"done"}
     assert leftovers(compared()) == []
 
@@ -70,7 +72,9 @@ def test_killed_inside_a_cell_it_goes_on_to_the_same_bits(tmp_path):
     (tmp_path / "alone.yaml").write_text(json.dumps(base(train={**long, "seed": 1})))
     assert maskwright("train", tmp_path / "alone.yaml", "--out", tmp_path / "alone").code == 0
     root = tmp_path / "killed"
-    child = start(tmp_path / "log", "compare", written(tmp_path / "c.yaml", {"seed": [0, 1, 2]}, train=long), "--out", root)
+    child = start(
+        tmp_path / "log", "compare", written(tmp_path / "c.yaml", {"seed": [0, 1, 2]}, train=long), "--out", root
+    )
     first, second = root / "cells" / "unet_seed-0", root / "cells" / "unet_seed-1"
     wait_until(lambda: rows(second) >= 3, child.is_alive)
     child.kill()
@@ -92,7 +96,10 @@ def test_a_failed_cell_is_told_with_its_reason_and_the_rest_goes_on(tmp_path):
     assert told.code == 1
     found = states(tmp_path / "out")
     assert found["lr 1e+30"]["state"] == "failed" and found["lr 0.01"]["state"] == "done"
-    assert found["lr 1e+30"]["reason"].startswith("the loss must stay a finite number") and "trace" not in found["lr 1e+30"]
+    assert (
+        found["lr 1e+30"]["reason"].startswith("the loss must stay a finite number")
+        and "trace" not in found["lr 1e+30"]
+    )
     assert "1/2  lr 1e+30  failed: the loss must stay a finite number" in told.err
     assert "lr 0.01" in told.out and "Failed, and not in the table:" in told.out and "Traceback" not in told.err
     (failure,) = open_comparison(tmp_path / "out").failures
@@ -172,7 +179,10 @@ def test_data_that_change_on_the_way_fail_the_cells_after(tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda tree: tree["base"]["train"].update(epochs=3), "up transposed · seed 0 differs: train.epochs was 2 and is 3"),
+        (
+            lambda tree: tree["base"]["train"].update(epochs=3),
+            "up transposed · seed 0 differs: train.epochs was 2 and is 3",
+        ),
         (lambda tree: tree["matrix"].update(seed=[0, 1, 2]), "up transposed · seed 2 is new"),
         (lambda tree: tree["matrix"].update({"model.up": ["transposed"]}), "up transposed · seed 0 is gone"),
     ],
@@ -185,7 +195,9 @@ def test_a_changed_config_is_refused(tmp_path, change, told):
     before = {path: path.read_bytes() for path in compared().rglob("*") if path.is_file()}
     outcome = maskwright("compare", tmp_path / "c.yaml", "--out", compared())
     assert outcome.code == 2 and outcome.out == ""
-    assert outcome.sentence.startswith(f"`CONFIG` must be what {compared()} was begun with; {told}. Choose another --out")
+    assert outcome.sentence.startswith(
+        f"`CONFIG` must be what {compared()} was begun with; {told}. Choose another --out"
+    )
     assert {path: path.read_bytes() for path in compared().rglob("*") if path.is_file()} == before
 
 
@@ -208,12 +220,16 @@ def test_leftovers_of_a_killed_start_are_no_obstacle_and_somebody_elses_files_ar
     """comparison.yaml is written last: without it, the lock of the killed process tells whose the others are."""
     root = tmp_path / "out"
     shutil.copytree(
-        compared(), root, ignore=shutil.ignore_patterns("cells", "comparison.yaml", "table*", "report*", "plots", "stand*")
+        compared(),
+        root,
+        ignore=shutil.ignore_patterns("cells", "comparison.yaml", "table*", "report*", "plots", "stand*"),
     )
     config = written(tmp_path / "c.yaml", {"seed": [0]}, train={"epochs": 1})
     before = {path: path.read_bytes() for path in root.iterdir()}
     told = maskwright("compare", config, "--out", root)
-    assert told.code == 2 and told.sentence.endswith("which holds cells.json, environment.json and plan.json. Choose another.")
+    assert told.code == 2 and told.sentence.endswith(
+        "which holds cells.json, environment.json and plan.json. Choose another."
+    )
     assert {path: path.read_bytes() for path in root.iterdir()} == before
     (root / LOCK).write_text("comparison.yaml")
     assert maskwright("compare", config, "--out", root).code == 0
@@ -260,7 +276,9 @@ matrix:
     ],
 )
 def test_what_no_cell_could_be_trained_with_is_refused(tmp_path, sections, words, told):
-    outcome = maskwright("compare", written(tmp_path / "c.yaml", {"seed": [0, 1]}, **sections), "--out", tmp_path / "out", *words)
+    outcome = maskwright(
+        "compare", written(tmp_path / "c.yaml", {"seed": [0, 1]}, **sections), "--out", tmp_path / "out", *words
+    )
     assert outcome.code == 2 and told in outcome.sentence
     assert not (tmp_path / "out").exists()
 
@@ -270,7 +288,9 @@ def test_a_split_without_images_is_refused(tmp_path):
     (root / "pairs.csv").write_text((root / "pairs.csv").read_text().replace(",test", ",train"))
     config = written(tmp_path / "c.yaml", {"seed": [0, 1]}, data={"root": str(root), "size": 32})
     outcome = maskwright("compare", config, "--out", tmp_path / "out")
-    assert outcome.code == 2 and outcome.sentence.startswith("`--split` must be one that has images (train, val); got 'test'.")
+    assert outcome.code == 2 and outcome.sentence.startswith(
+        "`--split` must be one that has images (train, val); got 'test'."
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -338,7 +358,9 @@ def test_finished_runs_of_other_images_are_refused_before_anything_is_trained(tm
     (tmp_path / "old" / "data.json").write_text(json.dumps(document))
     told = maskwright("compare", joining(tmp_path / "c.yaml", [tmp_path / "old"]), "--out", tmp_path / "out")
     assert told.code == 2 and not (tmp_path / "out").exists()
-    assert told.sentence.startswith(f"runs must have the same test images to be compared; base has 2 and {tmp_path / 'old'} 1")
+    assert told.sentence.startswith(
+        f"runs must have the same test images to be compared; base has 2 and {tmp_path / 'old'} 1"
+    )
 
 
 def test_a_folder_goes_on_with_the_runs_it_was_begun_with(tmp_path):

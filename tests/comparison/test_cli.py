@@ -50,7 +50,9 @@ def test_as_json(tmp_path):
     shutil.copytree(compared(), tmp_path / "two")
     told = maskwright("compare", tmp_path / "two", "--json")
     assert told.code == 0 and told.json["comparison"] == str(tmp_path / "two") and told.json["split"] == "test"
-    assert {row["name"] for row in told.json["rows"]} == {"up transposed", "up bilinear"} and told.json["failures"] == []
+    assert {row["name"] for row in told.json["rows"]} == {"up transposed", "up bilinear"} and told.json[
+        "failures"
+    ] == []
     assert Path(told.json["report"]).is_file()
 
 
@@ -58,7 +60,9 @@ def test_flags_reach_the_base_and_relative_data_are_found_again(tmp_path, monkey
     copy_of(data(), tmp_path / "a" / "pictures")
     monkeypatch.chdir(tmp_path / "a")
     config = written(tmp_path / "c.yaml", {"seed": [0, 1]}, data={"root": "nowhere", "size": 32})
-    told = maskwright("compare", config, "--data", "pictures", "--epochs", "1", "--model.width", "4", "--out", tmp_path / "out")
+    told = maskwright(
+        "compare", config, "--data", "pictures", "--epochs", "1", "--model.width", "4", "--out", tmp_path / "out"
+    )
     assert told.code == 0, told.err
     run = Run.open(tmp_path / "out" / "cells" / "unet_seed-1")
     assert (run.config.train.epochs, run.config.model.width, len(run.history)) == (1, 4, 1)
@@ -114,7 +118,9 @@ def test_another_split_of_a_finished_comparison(tmp_path):
 
 
 def test_finished_runs(tmp_path):
-    told = maskwright("compare", cell("transposed", 0), cell("transposed", 1), cell("bilinear", 0), "--out", tmp_path / "out")
+    told = maskwright(
+        "compare", cell("transposed", 0), cell("transposed", 1), cell("bilinear", 0), "--out", tmp_path / "out"
+    )
     assert told.code == 0 and "up-transposed" in told.out and "up-bilinear_seed-0" in told.out
     assert (tmp_path / "out" / "report.html").is_file() and not (tmp_path / "out" / "cells").exists()
     again = maskwright("report", tmp_path / "out", "--json")

@@ -47,7 +47,10 @@ def test_a_folder_is_opened_as_what_was_compared():
     comparison = open_comparison(compared())
     assert is_comparison(compared()) and not is_comparison(compared() / "cells" / "up-bilinear_seed-0")
     assert [entry.name for entry in comparison.entries] == ["up transposed", "up bilinear"]
-    assert [dict(entry.settings) for entry in comparison.entries] == [{"model.up": "transposed"}, {"model.up": "bilinear"}]
+    assert [dict(entry.settings) for entry in comparison.entries] == [
+        {"model.up": "transposed"},
+        {"model.up": "bilinear"},
+    ]
     for entry in comparison.entries:
         up = entry.settings["model.up"]
         assert [run.root.name for run in entry.runs] == [f"up-{up}_seed-{seed}" for seed in SEEDS]
@@ -69,7 +72,9 @@ def test_costs_are_those_of_the_scores_and_the_history():
     assert entry.cost.milliseconds_an_image == pytest.approx(sum(one["milliseconds_an_image"] for one in told) / 2)
     assert entry.cost.milliseconds_low == min(one["milliseconds_low"] for one in told)
     assert entry.cost.milliseconds_high == max(one["milliseconds_high"] for one in told)
-    assert entry.cost.train_seconds == pytest.approx(sum(row["seconds"] for run in entry.runs for row in run.history) / 2)
+    assert entry.cost.train_seconds == pytest.approx(
+        sum(row["seconds"] for run in entry.runs for row in run.history) / 2
+    )
 
 
 def test_cells_that_are_not_done_are_left_out_and_failures_told(tmp_path):
@@ -107,9 +112,15 @@ def test_the_default_folder_is_the_first_that_is_free(tmp_path):
 def test_runs_that_differ_in_their_seed_alone_become_one_entry():
     runs = [cell("transposed", 1), cell("bilinear", 0), cell("transposed", 0)]
     comparison = compare_runs(runs)
-    assert [(entry.name, entry.num_seeds) for entry in comparison.entries] == [("up-transposed", 2), ("up-bilinear_seed-0", 1)]
+    assert [(entry.name, entry.num_seeds) for entry in comparison.entries] == [
+        ("up-transposed", 2),
+        ("up-bilinear_seed-0", 1),
+    ]
     assert [run.config.train.seed for run in comparison.entries[0].runs] == [0, 1]
-    assert [dict(entry.settings) for entry in comparison.entries] == [{"model.up": "transposed"}, {"model.up": "bilinear"}]
+    assert [dict(entry.settings) for entry in comparison.entries] == [
+        {"model.up": "transposed"},
+        {"model.up": "bilinear"},
+    ]
     cells = open_comparison(compared())
     for ours, theirs in zip(comparison.entries[0].counts, cells.entries[0].counts, strict=True):
         assert np.array_equal(ours.matrix, theirs.matrix)
@@ -148,7 +159,9 @@ def test_another_order_of_images_is_put_right(tmp_path):
     changed(run, lambda document: document["splits"]["test"].reverse())
     shutil.rmtree(run.root / "evaluation")
     ours = compare_runs([cell("bilinear", 0), run]).entries
-    (counts,) = [counts for entry in ours for one, counts in zip(entry.runs, entry.counts, strict=True) if one.root == run.root]
+    (counts,) = [
+        counts for entry in ours for one, counts in zip(entry.runs, entry.counts, strict=True) if one.root == run.root
+    ]
     assert counts.images == theirs.images and len(counts.images) == 2
     assert np.array_equal(counts.matrix, theirs.matrix) and np.array_equal(counts.boundary_union, theirs.boundary_union)
 
@@ -171,7 +184,10 @@ def test_a_monitor_that_differs_falls_back_to_the_iou(tmp_path):
     assert comparison.monitor == "val_iou"
     best = min(run.history, key=lambda row: row["val_loss"])
     assert comparison.entries[1].val == (best["val_iou"],)
-    assert "Runs were watched by different scores (val_iou and val_loss), so IoU on validation chooses" in comparison.notes[0]
+    assert (
+        "Runs were watched by different scores (val_iou and val_loss), so IoU on validation chooses"
+        in comparison.notes[0]
+    )
 
 
 def test_unlike_losses_do_not_choose(tmp_path):
@@ -194,7 +210,9 @@ def test_thresholds_that_differ_are_told(tmp_path):
     runs = [copied(cell("transposed", 0), tmp_path / "a"), copied(cell("bilinear", 0), tmp_path / "b")]
     assert compare_runs(runs).notes == ()
     evaluate(runs[1], "test", threshold=0.2)
-    assert compare_runs(runs).notes == ("Foreground thresholds differ: 0.5 for a; 0.2 for b. A difference may come from these.",)
+    assert compare_runs(runs).notes == (
+        "Foreground thresholds differ: 0.5 for a; 0.2 for b. A difference may come from these.",
+    )
     evaluate(runs[1], "test", threshold="tuned")
     tuned = runs[1].read_json("evaluation/test.json")["threshold"]["value"]
     (note,) = compare_runs(runs).notes

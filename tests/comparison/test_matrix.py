@@ -158,7 +158,9 @@ def test_folder_names_are_safe_and_differ_on_any_file_system(found):
     folders = folder_names(found)
     assert len({name.lower() for name in folders}) == len(found)
     for name in folders:
-        assert name not in ("", ".", "..") and not set(name) & set('/\\:*?"<>| ()') and name.isascii() and len(name) <= 90
+        assert (
+            name not in ("", ".", "..") and not set(name) & set('/\\:*?"<>| ()') and name.isascii() and len(name) <= 90
+        )
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False), lambda inner: st.lists(inner)
@@ -225,7 +227,9 @@ def test_the_budget_must_not_vary(tmp_path, key):
     assert problem.startswith(f"my.yaml, line 2: `matrix.{key}` must not vary: all cells are trained on one budget.")
 
 
-@pytest.mark.parametrize("key", ["data", "data.root", "data.split.seed", "data.split", "data.classes", "data.foreground_from"])
+@pytest.mark.parametrize(
+    "key", ["data", "data.root", "data.split.seed", "data.split", "data.classes", "data.foreground_from"]
+)
 def test_the_test_must_not_vary(tmp_path, key):
     (problem,) = refused(tmp_path, f"matrix:\n  {key}: [a, b]")
     assert problem.startswith(
@@ -248,7 +252,9 @@ def test_a_flag_that_would_change_nothing_is_refused(tmp_path):
 
 def test_a_flag_that_only_some_cells_know_says_which_do_not(tmp_path):
     (problem,) = refused(tmp_path, "matrix: {model: [unet, unet/resnet34], seed: [0, 1]}", "--model.width", "8")
-    assert problem.startswith("--model.width: `model.width` must be a known key.") and problem.endswith("(With unet/resnet34.)")
+    assert problem.startswith("--model.width: `model.width` must be a known key.") and problem.endswith(
+        "(With unet/resnet34.)"
+    )
 
 
 def test_everything_wrong_is_told_at_once(tmp_path):

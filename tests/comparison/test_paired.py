@@ -32,14 +32,22 @@ def test_differences_are_scipys_paired_bootstrap():
         return hits.sum(axis) / union.sum(axis) - other_hits.sum(axis) / other_union.sum(axis)
 
     told = stats.bootstrap(
-        (*parts[0], *parts[1]), gap, paired=True, vectorized=True, n_resamples=20_000, method="percentile", random_state=0
+        (*parts[0], *parts[1]),
+        gap,
+        paired=True,
+        vectorized=True,
+        n_resamples=20_000,
+        method="percentile",
+        random_state=0,
     )
     found = difference(ours, theirs, num_images)
     assert found.value == pytest.approx(gap(*parts[0], *parts[1]), abs=1e-12)
     assert found.error == pytest.approx(told.standard_error * math.sqrt(num_images / (num_images - 1)), rel=0.03)
     apart = found.value + ours.images - theirs.images
     bounds = told.confidence_interval
-    assert np.percentile(apart, [2.5, 97.5]) == pytest.approx([bounds.low, bounds.high], abs=0.05 * (bounds.high - bounds.low))
+    assert np.percentile(apart, [2.5, 97.5]) == pytest.approx(
+        [bounds.low, bounds.high], abs=0.05 * (bounds.high - bounds.low)
+    )
     # Student's t in place of the percentiles: wider, by little with so many images
     low, high = found.interval
     assert 1 < (high - low) / (bounds.high - bounds.low) < 1.15
@@ -51,7 +59,9 @@ def test_a_difference_of_means_is_the_paired_t_test():
     draws = draw([None] * 12, 50_000)
     ours, theirs = spreads([Scores(np.array([column.mean()]), draws @ column / 12) for column in each.T])
     exact = stats.ttest_rel(each[:, 0], each[:, 1]).confidence_interval()
-    assert difference(ours, theirs, 12).interval == pytest.approx((exact.low, exact.high), abs=0.02 * (exact.high - exact.low))
+    assert difference(ours, theirs, 12).interval == pytest.approx(
+        (exact.low, exact.high), abs=0.02 * (exact.high - exact.low)
+    )
 
 
 def test_pairing_takes_out_what_is_hard_for_all():
@@ -151,18 +161,24 @@ def test_seeds_are_pooled_as_means_of_their_scores():
 
 def test_the_variance_over_seeds_is_at_least_what_all_show_together():
     flat = np.zeros(100)
-    found = spreads([Scores(np.array(seeds), flat + np.mean(seeds)) for seeds in ([0.8, 0.8, 0.8], [0.7, 0.8, 0.9], [0.5])])
+    found = spreads(
+        [Scores(np.array(seeds), flat + np.mean(seeds)) for seeds in ([0.8, 0.8, 0.8], [0.7, 0.8, 0.9], [0.5])]
+    )
     together = 0.02 / 4  # squares 0.02 over 2 + 2 degrees
     assert [one.seed_variance for one in found] == pytest.approx([together / 3, 0.01 / 3, together])
     assert [one.seed_degrees for one in found] == [4, 2, 4]
-    assert [float(one.seeds.std()) for one in found] == pytest.approx([math.sqrt(one.seed_variance) for one in found], rel=0.25)
+    assert [float(one.seeds.std()) for one in found] == pytest.approx(
+        [math.sqrt(one.seed_variance) for one in found], rel=0.25
+    )
 
 
 def test_one_seed_gives_evaluations_interval():
     (run,) = simulated(np.random.default_rng(9), 12, [0])[0]
     draws = draw([None] * 12)
     (spread,) = spreads([seed_scores((run,), draws)["iou"]])
-    assert score_interval(spread, 12) == pytest.approx(of_evaluation(resampled_scores(run, draws)["iou"], 12), abs=1e-12)
+    assert score_interval(spread, 12) == pytest.approx(
+        of_evaluation(resampled_scores(run, draws)["iou"], 12), abs=1e-12
+    )
 
 
 # ------------------------------------------------------------------ where nothing varies

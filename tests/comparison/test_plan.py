@@ -85,11 +85,15 @@ def test_disk_and_memory_are_what_a_trained_run_takes(tmp_path):
     A process's peak begins with that of the one it was started from, which may have run many tests: a small one starts it.
     """
     words = [PROGRAM, "train", str(_large(tmp_path / "run.yaml")), "--out", str(tmp_path / "run")]
-    started = subprocess.run([sys.executable, "-c", PEAK, *words], capture_output=True, text=True, env=environment(), check=True)
+    started = subprocess.run(
+        [sys.executable, "-c", PEAK, *words], capture_output=True, text=True, env=environment(), check=True
+    )
     run, planned_cell = Run.open(tmp_path / "run"), cells()[f"{LARGE} 0"]
     files = [run.weights, *run.checkpoints.iterdir()]
     assert planned_cell["disk"] == pytest.approx(sum(path.stat().st_size for path in files), rel=0.05)
-    assert planned_cell["memory"] == pytest.approx(int(started.stdout) * (1 if sys.platform == "darwin" else 1024), rel=0.25)
+    assert planned_cell["memory"] == pytest.approx(
+        int(started.stdout) * (1 if sys.platform == "darwin" else 1024), rel=0.25
+    )
 
 
 def _large(path: Path) -> Path:
@@ -108,7 +112,9 @@ def test_more_channels_take_more_of_everything():
 def test_totals_add_up():
     total, known = planned()[0].json["total"], [cell for cell in cells().values() if "problem" not in cell]
     assert total["cells"] == 8
-    assert total["disk"] == sum(cell["disk"] for cell in known) and total["memory"] == max(cell["memory"] for cell in known)
+    assert total["disk"] == sum(cell["disk"] for cell in known) and total["memory"] == max(
+        cell["memory"] for cell in known
+    )
     assert total["seconds"] == pytest.approx(sum(cell["seconds"] for cell in known), abs=0.1)
 
 
@@ -125,7 +131,9 @@ def test_the_table_of_a_plan():
     assert columns == ["cell", "parameters", "multiply-adds", "a step", "epochs", "memory", "disk", "time"]
     assert rows[0] == ["a", "10", "5.0 M", "0.500 s", "3", "1.0 GiB", "3.0 MiB", "1 min 30 s"]
     assert rows[1][2] == "-" and rows[2] == ["c", *["-"] * 7]
-    assert plan.total() == "2 cells one after the other: about 3 min 0 s, 6.0 MiB on disk, 1.0 GiB of memory at the most"
+    assert (
+        plan.total() == "2 cells one after the other: about 3 min 0 s, 6.0 MiB on disk, 1.0 GiB of memory at the most"
+    )
     assert plan.problems == ["c and d cannot be trained: why."]
     assert plan.warnings() == [
         "the disk has 5.0 MiB free, and 6.0 MiB are needed",

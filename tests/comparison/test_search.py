@@ -75,8 +75,15 @@ def test_a_space_is_read_with_short_names_text_numbers_and_flags(tmp_path: Path)
     assert space.axes[3] == Choices("optim.weight_decay", {"0": 0, "0.02": 0.02})
     assert (space.trials, space.minutes, space.seed, space.pruner) == (7, 3, 5, "hyperband")
     assert space.base.train.epochs == 9
-    config = space.config_of({"optim.lr": 0.3, "train.batch_size": 6, "model": "unet/resnet18", "optim.weight_decay": "0.02"})
-    assert (config.optim.lr, config.train.batch_size, config.model.name, config.optim.weight_decay) == (0.3, 6, "smp", 0.02)
+    config = space.config_of(
+        {"optim.lr": 0.3, "train.batch_size": 6, "model": "unet/resnet18", "optim.weight_decay": "0.02"}
+    )
+    assert (config.optim.lr, config.train.batch_size, config.model.name, config.optim.weight_decay) == (
+        0.3,
+        6,
+        "smp",
+        0.02,
+    )
 
 
 def test_trials_and_minutes_as_flags_come_before_the_file_s(tmp_path: Path) -> None:
@@ -104,8 +111,14 @@ def test_the_base_itself_is_proposed_where_it_lies_in_the_space(tmp_path: Path) 
         ("search:\n  lr: {low: 0, high: 0.1, log: true}\n", "must begin above 0 with log"),
         ("search:\n  lr: {low: 0, high: 0.1, stp: 1}\n", "got 'stp'. Did you mean step?"),
         ("search:\n  lr: {low: 0.1}\n", "must have a number as high; got None"),
-        ("search:\n  lr: {low: 0.1, high: 1, log: true, step: 0.1}\n", "must have a step between 0 and high - low, and no log"),
-        ("search:\n  lr: [0.1, 1]\n  optim.lr: [0.1, 1]\n", "`search` must hold each key once; optim.lr stands there twice"),
+        (
+            "search:\n  lr: {low: 0.1, high: 1, log: true, step: 0.1}\n",
+            "must have a step between 0 and high - low, and no log",
+        ),
+        (
+            "search:\n  lr: [0.1, 1]\n  optim.lr: [0.1, 1]\n",
+            "`search` must hold each key once; optim.lr stands there twice",
+        ),
         ("search:\n  seed: [0, 1]\n", "the luckiest seed is no setting"),
         ("search:\n  epochs: [1, 2]\n", "must not be searched: all trials are trained on one budget"),
         ("search:\n  data.split.seed: [0, 1]\n", "scored on the same validation images"),
@@ -129,7 +142,9 @@ def test_a_flag_over_a_searched_key_and_losses_by_val_loss_are_refused(tmp_path:
     with pytest.raises(ConfigError, match=r"--lr cannot be given: .* varies `optim\.lr`"):
         space_of(tmp_path, overrides=[("optim.lr", "1", "--lr")])
     with pytest.raises(ConfigError, match="must not be searched by val_loss"):
-        space_of(tmp_path, "search:\n  loss: [dice, ce]\n", overrides=[("train.monitor", "val_loss", "--train.monitor")])
+        space_of(
+            tmp_path, "search:\n  loss: [dice, ce]\n", overrides=[("train.monitor", "val_loss", "--train.monitor")]
+        )
 
 
 # ------------------------------------------------------------------ trials
@@ -146,7 +161,9 @@ def test_the_base_is_tried_first_and_the_best_setting_is_ready_to_train(
     outcome = maskwright("train", result.best_config, "--out", tmp_path / "again", "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.json["scores"]["val_iou"] == best.score  # the same run, to the last bit
-    kept = [folder.name for folder in sorted((result.root / "trials").iterdir()) if (folder / "model.safetensors").is_file()]
+    kept = [
+        folder.name for folder in sorted((result.root / "trials").iterdir()) if (folder / "model.safetensors").is_file()
+    ]
     assert kept == [f"{best.number:03d}"]
     assert all((result.root / trial.folder / "history.csv").is_file() for trial in result.trials)
     assert json.loads((result.root / "search.json").read_text())["best"]["number"] == best.number
@@ -169,13 +186,17 @@ def test_a_folder_begun_with_other_settings_is_refused(found: tuple[Space, Searc
     with pytest.raises(RunError, match=r"must be what .* was begun with; seed differs"):
         search(dataclasses.replace(space, seed=1), result.root)
     (tmp_path / "trials.log").write_text("mine")
-    with pytest.raises(RunError, match=r"must be a new or empty folder; got .*, which holds trials\.log\. Choose another"):
+    with pytest.raises(
+        RunError, match=r"must be a new or empty folder; got .*, which holds trials\.log\. Choose another"
+    ):
         search(space, tmp_path)
     assert (tmp_path / "trials.log").read_text() == "mine"
 
 
 @pytest.mark.parametrize("lines", [0, 12], ids=["missing", "cut off"])
-def test_trials_that_the_journal_does_not_tell_of_are_kept(found: tuple[Space, SearchResult], tmp_path: Path, lines: int) -> None:
+def test_trials_that_the_journal_does_not_tell_of_are_kept(
+    found: tuple[Space, SearchResult], tmp_path: Path, lines: int
+) -> None:
     space, result = found
     root = shutil.copytree(result.root, tmp_path / "out")
     journal = (root / "trials.log").read_text().splitlines(keepends=True)
@@ -207,7 +228,10 @@ def test_a_search_killed_in_a_trial_proposes_and_finds_what_an_uninterrupted_one
     assert outcome.code == 0, outcome.err
     assert [(one["state"], one["values"], one["score"]) for one in outcome.json["trials"]] == told(result)
     assert not (root / "trials" / "003" / "mine.txt").exists()
-    assert outcome.err.count("\ntrial ") + outcome.err.startswith("trial ") in (1, 2)  # those finished before are not tried again
+    assert outcome.err.count("\ntrial ") + outcome.err.startswith("trial ") in (
+        1,
+        2,
+    )  # those finished before are not tried again
 
 
 def test_test_images_are_never_predicted_and_change_nothing(
@@ -238,7 +262,9 @@ def test_test_images_are_never_predicted_and_change_nothing(
     spoilt = search(space, tmp_path / "out")
     assert told(spoilt) == told(result)[:2]
     tests = {np.asarray(Image.open(root / entry["image"]).convert("RGB")).tobytes() for entry in names}
-    assert len(tests) == 2 and len(predicted) == 2 * 3 * 2 and not tests & set(predicted)  # trials × epochs × val images
+    assert (
+        len(tests) == 2 and len(predicted) == 2 * 3 * 2 and not tests & set(predicted)
+    )  # trials × epochs × val images
 
 
 def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(tmp_path: Path) -> None:
@@ -251,7 +277,9 @@ def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(tmp_path: Path) -
     assert any("failed" in line for line in (tmp_path / "out" / "trials.csv").read_text().splitlines())
 
 
-def test_a_trial_without_memory_fails_and_other_errors_do_not_hide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_without_memory_fails_and_other_errors_do_not_hide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Memory that runs out cannot be had in a test; the error torch raises then is."""
     errors: list[BaseException] = [
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
@@ -339,7 +367,10 @@ def test_a_trial_far_below_the_others_is_pruned_whatever_its_length(tmp_path: Pa
     outcomes = [course(0.1, epochs) for _ in range(4)]  # hyperband has brackets that prune late
     assert any(pruned and at < epochs for pruned, at in outcomes)
     if pruner == "median":
-        assert outcomes[0] == (True, max(2, epochs * 2 // 10))  # the first look after the warm-up, never after one epoch
+        assert outcomes[0] == (
+            True,
+            max(2, epochs * 2 // 10),
+        )  # the first look after the warm-up, never after one epoch
     assert not course(0.9, epochs)[0]
 
 
@@ -360,7 +391,9 @@ def made(num: int, importance: dict[str, float], near: int = 0) -> SearchResult:
         Trial(index + 1, "done", {"optim.lr": 10.0**-index, "model.width": "2"}, 0.5 - 0.03 * index, 3, 1.0)
         for index in range(num)
     ]
-    trials += [Trial(num + index + 1, "done", {"optim.lr": 1.0, "model.width": "4"}, 0.495, 3, 1.0) for index in range(near)]
+    trials += [
+        Trial(num + index + 1, "done", {"optim.lr": 1.0, "model.width": "4"}, 0.495, 3, 1.0) for index in range(near)
+    ]
     return SearchResult(Path("x"), "val_iou", tuple(trials), importance, num_val=4)
 
 
@@ -368,7 +401,10 @@ def test_what_the_trials_say_in_words() -> None:
     few = in_words(made(3, {}))
     assert "there are 3" in few[-1] and "looks somewhat better than it is" in few[0]
     many = in_words(made(10, {"optim.lr": 0.97, "model.width": 0.03}, near=2))
-    assert many[0] == "2 other trials lie within 0.01 of the best IoU: on 4 validation images they can hardly be told apart."
+    assert (
+        many[0]
+        == "2 other trials lie within 0.01 of the best IoU: on 4 validation images they can hardly be told apart."
+    )
     assert "optim.lr decided 97 %; model.width hardly mattered" in many[-1]
 
 
@@ -399,7 +435,9 @@ def test_a_result_prints_as_a_few_lines(found: tuple[Space, SearchResult]) -> No
     lines = str(result).splitlines()
     assert repr(result) == str(result) and len(lines) <= 6
     assert lines[0].startswith(f"Search {result.root}: 4 trials (") and " done" in lines[0]
-    assert result.best and lines[1].startswith(f"best trial {result.best.number}: val IoU {result.best.score:.4f} with lr ")
+    assert result.best and lines[1].startswith(
+        f"best trial {result.best.number}: val IoU {result.best.score:.4f} with lr "
+    )
     assert lines[-1] == f"best setting in {result.best_config}"
     assert str(SearchResult(Path("x"), "val_loss", ())) == "Search x: 0 trials"
 
@@ -435,7 +473,10 @@ def test_a_plan_tells_the_space_and_the_time_and_writes_nothing(tmp_path: Path) 
     config = written(tmp_path)
     outcome = maskwright("search", config, "--plan", "--out", tmp_path / "out", "--trials", 3)
     assert outcome.code == 0, outcome.err
-    assert "optim.lr: 0.0001 to 0.1 (by order of magnitude)" in outcome.out and "3 trials, seed 0, pruner median" in outcome.out
+    assert (
+        "optim.lr: 0.0001 to 0.1 (by order of magnitude)" in outcome.out
+        and "3 trials, seed 0, pruner median" in outcome.out
+    )
     assert "a trial" in outcome.out and not (tmp_path / "out").exists()
 
 

@@ -243,7 +243,9 @@ def test_a_class_without_truth_is_left_out_for_all_whoever_predicts_it() -> None
     names, none = tuple("abcd"), np.zeros((4, 3), np.int64)
     counts = [Counts(names, matrix, none, none) for matrix in (careful, stray)]
     cost = Cost(1, 1.0, 1.0, 1.0)
-    entries = tuple(Entry(name, {}, (), (one,), (0.5,), cost) for name, one in zip(("careful", "stray"), counts, strict=True))
+    entries = tuple(
+        Entry(name, {}, (), (one,), (0.5,), cost) for name, one in zip(("careful", "stray"), counts, strict=True)
+    )
     found = standings(Comparison("test", ("sky", "road", "fence"), names, (None,) * 4, entries))
     scores = {row.name: row.metrics["iou"] for row in found.rows}
     assert scores["careful"] == pytest.approx((90 / 110 + 90 / 110) / 2)
@@ -270,7 +272,9 @@ def test_the_nearest_outlines_are_the_best():
     far = dataclasses.replace(near, hd95=near.hd95 + 20)
     found = standings(comparison([(far,), (near,)]), "hd95")
     assert [(row.name, row.verdict) for row in found.rows] == [("entry1", "best"), ("entry0", "worse")]
-    assert found.rows[1].difference == pytest.approx(20) and found.rows[1].difference_interval == pytest.approx((20, 20))
+    assert found.rows[1].difference == pytest.approx(20) and found.rows[1].difference_interval == pytest.approx(
+        (20, 20)
+    )
     assert found.verdict[0].startswith("On 8 test images entry1 has the lowest piece HD95, 10.0 px")
     assert found.verdict[1] == "entry0 is worse, by 20.0 px (20.0 px to 20.0 px)."
     assert [row.on_front for row in standings(comparison([(near,), (far,)]), "hd95").rows] == [True, False]
@@ -294,5 +298,9 @@ def test_scores_that_were_not_counted_are_left_out_of_what_is_told():
     run = counts([60, 80], [20, 10], [20, 10])
     bare = Counts(run.images, run.matrix, run.boundary_overlap, run.boundary_union)
     found = standings(comparison([(bare,), (bare,)]))
-    assert "boundary_f" not in found.known_scores and "hd95" not in found.known_scores and "boundary_iou" in found.known_scores
+    assert (
+        "boundary_f" not in found.known_scores
+        and "hd95" not in found.known_scores
+        and "boundary_iou" in found.known_scores
+    )
     assert math.isnan(found.rows[0].metrics["hd95"]) and json.loads(json.dumps(found.to_json(), allow_nan=False))

@@ -20,7 +20,9 @@ from maskwright.comparison.tables import as_csv, as_latex, as_markdown, as_text
 FORMS = (as_text, as_markdown, as_csv, as_latex)
 HARD = r"a_b & 50% of #1 {x} $y$ ~z ^t \w | <q> [i] *s* `c` – · é"
 BEYOND = "训"  # a sign pdflatex does not know
-HAS_LATEX = bool(shutil.which("pdflatex")) and not subprocess.run(["kpsewhich", "booktabs.sty"], capture_output=True).returncode
+HAS_LATEX = (
+    bool(shutil.which("pdflatex")) and not subprocess.run(["kpsewhich", "booktabs.sty"], capture_output=True).returncode
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,9 @@ def found():
         Cost(4_600_000, 3.1e9, 86_400.0, 1234.5),
     ]
     failures = [Failure("pan & co", "`lr` must be finite;\n got nan. Lower it.")]
-    return standings(comparison(entries, names=["unet/resnet34", HARD, BEYOND + "x" * 90], costs=costs, failures=failures))
+    return standings(
+        comparison(entries, names=["unet/resnet34", HARD, BEYOND + "x" * 90], costs=costs, failures=failures)
+    )
 
 
 def test_a_break_in_a_name_breaks_no_row():
@@ -133,7 +137,9 @@ def test_markdown_has_a_cell_for_each_column(found):
 def test_latex_is_balanced_and_escaped(found):
     text = as_latex(found)
     shrunk = r"\ifdim\wd2>\linewidth"
-    bare = re.sub(r"\\[\\{}_&%#$]", "", text.split("\n", 2)[2].replace(shrunk, ""))  # without remarks, escapes, row ends
+    bare = re.sub(
+        r"\\[\\{}_&%#$]", "", text.split("\n", 2)[2].replace(shrunk, "")
+    )  # without remarks, escapes, row ends
     assert bare.count("{") == bare.count("}")
     for sign in "#^~<>|–·±`":
         assert sign not in bare, sign
@@ -163,7 +169,11 @@ def test_signs_beyond_latin_are_remarked_where_there_are_some():
 def test_latex_compiles_and_prints_every_sign(tmp_path, num_images):
     """By pdflatex itself; what the page says is read back with pdftotext where that is there."""
     entries = simulated(np.random.default_rng(0), num_images, [0, 0.02, -0.8], num_seeds=2)
-    names = ["up_bilinear & 50 % · lr 0.01", r"a_b #1 {x} $y$ ~z ^t \w | <q> [i] *s* `c` – · é ± µ " + '"k"', "[tie] --lr"]
+    names = [
+        "up_bilinear & 50 % · lr 0.01",
+        r"a_b #1 {x} $y$ ~z ^t \w | <q> [i] *s* `c` – · é ± µ " + '"k"',
+        "[tie] --lr",
+    ]
     failures = [Failure("pan & co", "`train.batch_size` must fit; got 8. Lower it with --batch-size 4.")]
     made = standings(comparison(entries, names=names, failures=failures))
     (tmp_path / "table.tex").write_text(as_latex(made))
@@ -174,11 +184,20 @@ def test_latex_compiles_and_prints_every_sign(tmp_path, num_images):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
     assert said.returncode == 0, said.stdout[-2000:]
-    assert "Overfull" not in said.stdout and "Missing character" not in (tmp_path / "paper.log").read_text(errors="replace")
+    assert "Overfull" not in said.stdout and "Missing character" not in (tmp_path / "paper.log").read_text(
+        errors="replace"
+    )
     if shutil.which("pdftotext"):
         subprocess.run(["pdftotext", "-layout", "paper.pdf"], cwd=tmp_path, check=True)
         page = " ".join((tmp_path / "paper.txt").read_text().split())
-        for words in ("up_bilinear & 50 % · lr 0.01", "a_b #1 {x} $y$", r"\w | <q> [i] *s*", "[tie] --lr", "--batch-size 4", "±"):
+        for words in (
+            "up_bilinear & 50 % · lr 0.01",
+            "a_b #1 {x} $y$",
+            r"\w | <q> [i] *s*",
+            "[tie] --lr",
+            "--batch-size 4",
+            "±",
+        ):
             assert words in page, words
         for row in made.rows:
             assert f"{row.metrics['iou']:.3f}" in page

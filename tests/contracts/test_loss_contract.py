@@ -44,7 +44,9 @@ SHARP: dict[str, Loss] = {
     **{k: of(v) for k, v in OTHERS.items()},
 }
 ALL: dict[str, Loss] = {**SHARP, **{name: of(term) for name, term in SMOOTHED.items()}}
-SELECTIVE = {name for name in ALL if name.startswith(("topk", "lovasz"))}  # easy pixels may have no gradient: that is their point
+SELECTIVE = {
+    name for name in ALL if name.startswith(("topk", "lovasz"))
+}  # easy pixels may have no gradient: that is their point
 CLASSES = (2, 3, 5)
 
 
@@ -218,7 +220,9 @@ class TestClassWeights:
         for weight in (0.0, 0.5, 1.0, 3.0):
             loss = of({"name": name, "class_weights": [1.0, weight, *[1.0] * (num_classes - 2)]})
             found.append(loss(logits, truth).item())
-        assert all(more >= less - 1e-5 for less, more in itertools.pairwise(found))  # topk's worst are of class 1 throughout
+        assert all(
+            more >= less - 1e-5 for less, more in itertools.pairwise(found)
+        )  # topk's worst are of class 1 throughout
         assert found[0] < found[-1]
 
     def test_what_weighs_nothing_is_finite(self, name: str, num_classes: int) -> None:
@@ -254,7 +258,9 @@ def test_overlap_of_two_classes_is_that_of_the_foreground_as_if_weighed_0_and_1(
         logits = random_logits(2)
         assert torch.allclose(of({"name": name, "class_weights": [0, 1]})(logits, truth), LOSSES[name](logits, truth))
         swapped = torch.where(truth == IGNORE, truth, 1 - truth)
-        assert torch.allclose(of({"name": name, "class_weights": [1, 0]})(logits, truth), LOSSES[name](logits.flip(1), swapped))
+        assert torch.allclose(
+            of({"name": name, "class_weights": [1, 0]})(logits, truth), LOSSES[name](logits.flip(1), swapped)
+        )
 
 
 # ------------------------------------------------------------------ names and parameters
@@ -282,7 +288,9 @@ def test_a_mix_is_its_weighted_sum() -> None:
     logits, truth = random_logits(3), masks(3)
     expected = 0.5 * LOSSES["ce"](logits, truth) + 2.0 * LOSSES["dice"](logits, truth)
     assert torch.allclose(build_loss(MIXED)(logits, truth), expected)
-    assert torch.allclose(build_loss("auto")(logits, truth), LOSSES["ce"](logits, truth) + LOSSES["dice"](logits, truth))
+    assert torch.allclose(
+        build_loss("auto")(logits, truth), LOSSES["ce"](logits, truth) + LOSSES["dice"](logits, truth)
+    )
 
 
 def test_parameters_reach_the_function() -> None:

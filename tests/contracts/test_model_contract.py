@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from maskwright.config.models import CustomModelConfig, HfConfig, Resnet34UnetConfig, SmpConfig, TorchvisionConfig, UnetConfig
+from maskwright.config.models import (
+    CustomModelConfig,
+    HfConfig,
+    Resnet34UnetConfig,
+    SmpConfig,
+    TorchvisionConfig,
+    UnetConfig,
+)
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
 from maskwright.models import MODELS, Segmenter, build_model
@@ -112,7 +119,9 @@ class TestModel:
 
     def test_parts_are_all_there_is_and_each_parameter_is_in_one(self, name: str) -> None:
         model = built(name)
-        inside = [id(p) for part in ("encoder", "decoder", "head") for module in model.part(part) for p in module.parameters()]
+        inside = [
+            id(p) for part in ("encoder", "decoder", "head") for module in model.part(part) for p in module.parameters()
+        ]
         assert len(inside) == len(set(inside))
         assert set(inside) == {id(parameter) for parameter in model.parameters()}
 

@@ -90,13 +90,20 @@ def make_csv(root: Path) -> Expected:
 
 def make_oxford_pet(root: Path) -> Expected:
     """images/, annotations/trimaps and the lists of names; foreground, with the boundary ignored."""
-    names = {"Abyssinian_1": "1 1 1", "american_bulldog_10": "2 2 1", "Abyssinian_2": "1 1 1", "american_bulldog_7": "2 2 1"}
+    names = {
+        "Abyssinian_1": "1 1 1",
+        "american_bulldog_10": "2 2 1",
+        "Abyssinian_2": "1 1 1",
+        "american_bulldog_7": "2 2 1",
+    }
     labels = {f"images/{name}": blocks(index, 2, ignored=True) for index, name in enumerate(names)}
     for index, (name, mask) in enumerate(labels.items()):
         save(root / f"{name}.jpg", noise(index, mask.shape))
         save(root / "annotations" / "trimaps" / f"{Path(name).name}.png", coded(mask, {0: 2, 1: 1, IGNORE: 3}))
     lines = [f"{name} {numbers}\n" for name, numbers in names.items()]
-    (root / "annotations" / "list.txt").write_text("#Image CLASS-ID SPECIES BREED ID\n" + "".join(lines), encoding="utf-8")
+    (root / "annotations" / "list.txt").write_text(
+        "#Image CLASS-ID SPECIES BREED ID\n" + "".join(lines), encoding="utf-8"
+    )
     (root / "annotations" / "trainval.txt").write_text("".join(lines[:3]), encoding="utf-8")
     (root / "annotations" / "test.txt").write_text(lines[3], encoding="utf-8")
     return Expected(("background", "pet"), labels, dict(zip(labels, ["train", "train", "train", "test"], strict=True)))
@@ -141,7 +148,9 @@ def make_voc(root: Path) -> Expected:
     lists = base / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
     for split in ("train", "val"):
-        (lists / f"{split}.txt").write_text("".join(f"{n}\n" for n, s in splits.items() if s == split), encoding="utf-8")
+        (lists / f"{split}.txt").write_text(
+            "".join(f"{n}\n" for n, s in splits.items() if s == split), encoding="utf-8"
+        )
     (lists / "trainval.txt").write_text("".join(f"{name}\n" for name in splits), encoding="utf-8")
     return Expected(VOC_NAMES, labels, dict(zip(labels, splits.values(), strict=True)))
 
@@ -228,7 +237,9 @@ def make_instances(root: Path) -> Expected:
     return Expected(("background", "foreground"), labels, dict.fromkeys(labels))
 
 
-def raster(path: Path, bands: np.ndarray, place: tuple[float, float] | None = (500_000.0, 4_000_000.0), **options: Any) -> Path:
+def raster(
+    path: Path, bands: np.ndarray, place: tuple[float, float] | None = (500_000.0, 4_000_000.0), **options: Any
+) -> Path:
     """Write H W or H W C as a GeoTIFF of 10 m pixels whose corner is at `place`, in UTM 33; without one when it is None."""
     import rasterio
 
@@ -236,7 +247,15 @@ def raster(path: Path, bands: np.ndarray, place: tuple[float, float] | None = (5
     bands = bands[..., None] if bands.ndim == 2 else bands
     where = {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, place[0], 0, -10, place[1])} if place else {}
     height, width, count = bands.shape
-    settings = {"driver": "GTiff", "height": height, "width": width, "count": count, "dtype": bands.dtype, **where, **options}
+    settings = {
+        "driver": "GTiff",
+        "height": height,
+        "width": width,
+        "count": count,
+        "dtype": bands.dtype,
+        **where,
+        **options,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore" if place is None else "error")  # rasterio warns of files without a place
         file = rasterio.open(path, "w", **settings)

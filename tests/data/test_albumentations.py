@@ -124,7 +124,14 @@ def test_every_transform_that_needs_no_more_than_an_image_works_and_hangs_on_our
         assert set(np.unique(first[1])) <= {0, 1, 2, 3, IGNORE}, name
         worked.append(name)
     assert len(worked) > 75
-    assert {"HorizontalFlip", "ShiftScaleRotate", "ColorJitter", "ElasticTransform", "MedianBlur", "RandomRotate90"} <= {*worked}
+    assert {
+        "HorizontalFlip",
+        "ShiftScaleRotate",
+        "ColorJitter",
+        "ElasticTransform",
+        "MedianBlur",
+        "RandomRotate90",
+    } <= {*worked}
 
 
 def test_another_order_of_work_or_another_process_changes_nothing() -> None:
@@ -195,14 +202,22 @@ def test_without_the_step_the_package_is_not_imported() -> None:
     [
         ({"name": "ShiftScaleRotat"}, "augment.0.albumentations.name", "Did you mean ShiftScaleRotate"),
         ([{"name": "Blurr"}], "augment.0.albumentations.0.name", "Did you mean Blur"),
-        ({"name": "ShiftScaleRotate", "shift_limt": 0.1}, "augment.0.albumentations.shift_limt", "Did you mean shift_limit?"),
+        (
+            {"name": "ShiftScaleRotate", "shift_limt": 0.1},
+            "augment.0.albumentations.shift_limt",
+            "Did you mean shift_limit?",
+        ),
         ({"name": "HorizontalFlip", "p": 3}, "augment.0.albumentations.p", "less than or equal to 1"),
         ({"name": "ShiftScaleRotate", "shift_limit": "far"}, "augment.0.albumentations.shift_limit", "got 'far'"),
         ({"name": "RandomCrop", "height": 9}, "augment.0.albumentations.width", "must be given"),
         ({"name": "CropAndPad"}, "augment.0.albumentations", "Both px and percent"),
         ({"name": "OneOf"}, "augment.0.albumentations.transforms", "must be given"),
         ({"name": "OneOf", "transforms": [{"name": "Blurr"}]}, "augment.0.albumentations.transforms.0.name", "Blur"),
-        ({"name": "Rotate", "mask_interpolation": 1}, "augment.0.albumentations.mask_interpolation", "labels can't be mixed"),
+        (
+            {"name": "Rotate", "mask_interpolation": 1},
+            "augment.0.albumentations.mask_interpolation",
+            "labels can't be mixed",
+        ),
         ({"name": "Resize", "height": SIZE, "width": SIZE}, "augment.0.albumentations.name", "data.size"),
         ({"name": "Normalize"}, "augment.0.albumentations.name", "in the model"),
         ({"name": "ToTensorV2"}, "augment.0.albumentations.name", "in the loader"),
@@ -223,14 +238,22 @@ def test_a_mistake_is_told_with_its_key_and_a_way_out(what: object, key: str, to
 
 def test_all_mistakes_are_told_at_once_with_ours() -> None:
     with pytest.raises(ConfigError) as caught:
-        resolve([AugmentOp(name="rotat"), AlbumentationsOp(albumentations=[{"name": "Blurr"}, {"name": "Rotate", "limt": 3}])])
+        resolve(
+            [
+                AugmentOp(name="rotat"),
+                AlbumentationsOp(albumentations=[{"name": "Blurr"}, {"name": "Rotate", "limt": 3}]),
+            ]
+        )
     assert [problem.split("`")[1] for problem in caught.value.problems] == [
         "augment.0.name", "augment.1.albumentations.0.name", "augment.1.albumentations.1.limt",
     ]  # fmt: skip
 
 
 def test_a_crop_back_to_the_inputs_size_is_fine() -> None:
-    back = [{"name": "PadIfNeeded", "min_height": 40, "min_width": 40}, {"name": "RandomCrop", "height": SIZE, "width": SIZE}]
+    back = [
+        {"name": "PadIfNeeded", "min_height": 40, "min_width": 40},
+        {"name": "RandomCrop", "height": SIZE, "width": SIZE},
+    ]
     validate_augment(plan(back), SIZE, 3, 4)
     found, labels = augment(*pair(), VIEW, plan(back), sample_rng(0, 0, 0))
     assert found.shape == (SIZE, SIZE, 3) and labels.shape == (SIZE, SIZE)
@@ -282,12 +305,17 @@ def test_mistakes_in_both_forms_are_told_with_the_nearest_key(tmp_path) -> None:
         load_config(path)
     told = "\n".join(caught.value.problems).replace(str(path), "my.yaml")
     assert "my.yaml, line 3: `augment.0.amont` must be a known key. Did you mean `augment.0.amount`?" in told
-    assert "my.yaml, line 4: `augment.1.albumentation` must be a known key. Did you mean `augment.1.albumentations`?" in told
+    assert (
+        "my.yaml, line 4: `augment.1.albumentation` must be a known key. Did you mean `augment.1.albumentations`?"
+        in told
+    )
     assert "my.yaml, line 6: `augment.2.p` must be a known key. Keys here are albumentations." in told
 
 
 def test_a_pipeline_survives_being_written_and_read() -> None:
-    config = load_config(None, [("augment", f"[{{name: hflip}}, {{albumentations: {json.dumps(WORKSHOP)}}}]", "--augment")])
+    config = load_config(
+        None, [("augment", f"[{{name: hflip}}, {{albumentations: {json.dumps(WORKSHOP)}}}]", "--augment")]
+    )
     again = config.replace({"train.epochs": 3})
     assert again.augment == config.augment
     assert [op.name for op in resolve(again.augment)] == ["hflip", "albumentations"]

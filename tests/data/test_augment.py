@@ -80,7 +80,9 @@ def test_flips_flip() -> None:
 def test_quarter_turns_are_all_four_and_exact() -> None:
     image, mask = pair()
     turned = [np.rot90(mask, times).tobytes() for times in range(4)]
-    seen = {turned.index(augment(image, mask, VIEW, plan("rot90"), sample_rng(0, 0, n))[1].tobytes()) for n in range(40)}
+    seen = {
+        turned.index(augment(image, mask, VIEW, plan("rot90"), sample_rng(0, 0, n))[1].tobytes()) for n in range(40)
+    }
     assert seen == {0, 1, 2, 3}
 
 
@@ -145,7 +147,10 @@ def test_hue_turns_red_to_green_to_blue() -> None:
 def test_noise_is_as_strong_as_said() -> None:
     image = np.full((64, 64, 3), 128, np.uint8)
     view, mask = View("whole", 64), np.zeros((64, 64), np.uint8)
-    spread = [augment(image, mask, view, plan("noise", 0.1), sample_rng(0, 0, n))[0].astype(float).std() / 255 for n in range(40)]
+    spread = [
+        augment(image, mask, view, plan("noise", 0.1), sample_rng(0, 0, n))[0].astype(float).std() / 255
+        for n in range(40)
+    ]
     assert max(spread) < 0.11
     assert np.mean(spread) == pytest.approx(0.05, abs=0.015)  # uniform from none to all of it
 

@@ -184,7 +184,12 @@ def spoil_raster(folder: Path, count: int, seed: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 3, (20, 24, 3)).astype(np.uint16)
     plain = raster(folder / "plain.tif", pixels, nodata=0)
     packed = raster(
-        folder / "packed.tif", pixels[..., 0].astype(np.uint8), compress="deflate", tiled=True, blockxsize=16, blockysize=16
+        folder / "packed.tif",
+        pixels[..., 0].astype(np.uint8),
+        compress="deflate",
+        tiled=True,
+        blockxsize=16,
+        blockysize=16,
     )
     for path in (plain, packed):
         for told, spoilt in mutations(path.read_bytes(), count, seed):
@@ -212,7 +217,10 @@ def test_one_function_opens_pictures() -> None:
     for path in sources.rglob("*.py"):
         calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         names = [ast.unparse(call) for call in calls]
-        if any(name in ("Image.open", "PIL.Image.open", "TiffFile", "tifffile.TiffFile", "tifffile.imread") for name in names):
+        if any(
+            name in ("Image.open", "PIL.Image.open", "TiffFile", "tifffile.TiffFile", "tifffile.imread")
+            for name in names
+        ):
             found[path.relative_to(sources).as_posix()] = True
     assert set(found) == {"data/decoding.py", "data/images.py"}
 
@@ -233,7 +241,9 @@ def test_postscript_under_the_name_of_a_picture_runs_nothing(tmp_path: Path) -> 
         "    except Exception as error: print(error)\n"
     )
     environment = {**os.environ, "PATH": f"{gs.parent}:{os.environ['PATH']}"}
-    done = subprocess.run([sys.executable, "-c", code, file], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, file], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.count("x.png` must be a readable") == 4 and not (tmp_path / "ran").exists()
 
 
@@ -368,7 +378,9 @@ def test_more_pixels_than_the_file_can_hold(spoilt: bytes, tmp_path: Path) -> No
     path = tmp_path / "x.tif"
     path.write_bytes(spoilt)
     for read in (decode_raw, decode_mask, decode_colours, lambda _, path: image_head(path)):
-        with pytest.raises(DataError, match=r"whole, readable file; its head tells of 200000 x 200000 x \d values in \d+ bytes"):
+        with pytest.raises(
+            DataError, match=r"whole, readable file; its head tells of 200000 x 200000 x \d values in \d+ bytes"
+        ):
             read(spoilt, path)
 
 
@@ -413,7 +425,9 @@ def test_predict_goes_on_after_an_image_that_memory_does_not_suffice_for(tmp_pat
         "main(sys.argv[1:])\n"
     )
     words = ["predict", finished(), tmp_path / "in", "--out", tmp_path / "out"]
-    done = subprocess.run([sys.executable, "-c", limited, *map(str, words)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", limited, *map(str, words)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1 and "1 of 3 images could not be predicted" in done.stderr, done.stderr
     assert ("large.png` must" in done.stderr and "fit into memory" in done.stderr) or "fits into memory" in done.stderr
     assert len(list((tmp_path / "out").rglob("*.png"))) == 2
@@ -434,7 +448,9 @@ def test_predict_goes_on_after_every_kind_of_bad_file(tmp_path: Path) -> None:
     outcome = maskwright("predict", finished(), folder, "--out", tmp_path / "out", "--json")
     assert outcome.code == 1 and outcome.err.splitlines()[0] == "maskwright: 7 of 9 images could not be predicted:"
     assert all(f"{name}` must" in outcome.err for name in (*bad, "sparse.png"))
-    assert [Path(path).name for path in outcome.json["images"]] == ["a.png", "z.png"] and len(outcome.json["problems"]) == 7
+    assert [Path(path).name for path in outcome.json["images"]] == ["a.png", "z.png"] and len(
+        outcome.json["problems"]
+    ) == 7
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.png", "z.png"]
 
 

@@ -54,7 +54,9 @@ def test_folders_are_told_by_one_of_the_two_alone(root):
 
 
 def test_beside_a_csv_it_is_found_too(root):
-    (root / "mine.csv").write_text("image,mask\n" + "".join(f"images/{n:03d}.png,masks/{n:03d}.png\n" for n in range(8)))
+    (root / "mine.csv").write_text(
+        "image,mask\n" + "".join(f"images/{n:03d}.png,masks/{n:03d}.png\n" for n in range(8))
+    )
     (root / "dataset.yaml").write_text("classes: {ground: 3, thing: 5}\n")
     assert described(config(root / "mine.csv"))[0].classes == {"ground": 3, "thing": 5}
 
@@ -62,7 +64,10 @@ def test_beside_a_csv_it_is_found_too(root):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("reader: folders\nclases: [a, b]\n", "dataset.yaml, line 2: `clases` must be a known key. Did you mean `classes`?"),
+        (
+            "reader: folders\nclases: [a, b]\n",
+            "dataset.yaml, line 2: `clases` must be a known key. Did you mean `classes`?",
+        ),
         ("reader: folders\nignore_index: many\n", "dataset.yaml, line 2: `ignore_index`"),
         ("classes: [a, b]\nsplit:\n  groups: x\n", "dataset.yaml, line 3: `split.groups` must be a known key"),
         ("classes: [a, b]\nsize: 512\n", "dataset.yaml, line 2: `size` must stand in the configuration of a training"),

@@ -64,7 +64,11 @@ def test_a_whole_shift_moves_pixels_exactly() -> None:
 
 def random_matrix(rng: np.random.Generator, size: int, bent: bool) -> np.ndarray:
     zoom = float(np.exp(rng.uniform(-0.3, 0.3)))
-    parts = [rotation(float(rng.uniform(-180, 180))), np.diag([zoom, zoom, 1]), flip_x() if rng.random() < 0.5 else np.eye(3)]
+    parts = [
+        rotation(float(rng.uniform(-180, 180))),
+        np.diag([zoom, zoom, 1]),
+        flip_x() if rng.random() < 0.5 else np.eye(3),
+    ]
     matrix = np.linalg.multi_dot([about_centre(part, size) for part in parts])
     return matrix @ perspective(size, rng.uniform(-0.08, 0.08, (4, 2))) if bent else matrix
 
@@ -156,7 +160,9 @@ def test_what_lies_outside_is_reflected_or_ignored() -> None:
     reflected_image, reflected = warp_pair(image + 1, mask, away, SIZE, "reflect")
     assert IGNORE not in reflected
     ignored_image, ignored = warp_pair(np.full_like(image, 90), mask, away, SIZE, "ignore")
-    assert (ignored[: SIZE // 4] == IGNORE).all() and IGNORE not in ignored[SIZE // 4 : -SIZE // 4, SIZE // 4 : -SIZE // 4]
+    assert (ignored[: SIZE // 4] == IGNORE).all() and IGNORE not in ignored[
+        SIZE // 4 : -SIZE // 4, SIZE // 4 : -SIZE // 4
+    ]
     assert (ignored_image[: SIZE // 4 - 1] == 0).all()
     assert reflected_image.mean() > 100
 
@@ -164,7 +170,12 @@ def test_what_lies_outside_is_reflected_or_ignored() -> None:
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 40), (3, 200), (64, 5)])
 def test_any_source_size_goes(height: int, width: int) -> None:
     image, mask = picture(height, width)
-    for view in (View("whole", SIZE), View("whole", SIZE, letterbox=True), View("crop", SIZE), View("crop", SIZE, 0.25)):
+    for view in (
+        View("whole", SIZE),
+        View("whole", SIZE, letterbox=True),
+        View("crop", SIZE),
+        View("crop", SIZE, 0.25),
+    ):
         for outside in ("reflect", "ignore"):
             found_image, found_mask = warp_pair(image, mask, view.base_matrix(height, width, RNG(0)), SIZE, outside)
             assert found_image.shape == (SIZE, SIZE, 3) and found_mask.shape == (SIZE, SIZE)

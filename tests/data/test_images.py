@@ -67,7 +67,9 @@ def test_transparency_is_dropped_not_blended(rgb: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_turns_image_and_mask_alike(orientation: int, tmp_path: Path, rgb: np.ndarray, labels: np.ndarray) -> None:
+def test_orientation_turns_image_and_mask_alike(
+    orientation: int, tmp_path: Path, rgb: np.ndarray, labels: np.ndarray
+) -> None:
     turned = {
         1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: lambda a: np.swapaxes(a, 0, 1),
         6: lambda a: np.rot90(a, -1), 7: lambda a: np.swapaxes(np.rot90(a, 2), 0, 1), 8: np.rot90,

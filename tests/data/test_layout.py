@@ -35,7 +35,9 @@ def read(root: Path, **options: object) -> Listing:
 
 
 def told(listing: Listing, root: Path) -> list[tuple[str, str, str | None]]:
-    return [(r.image.relative_to(root).as_posix(), r.mask.relative_to(root).as_posix(), r.split) for r in listing.records]
+    return [
+        (r.image.relative_to(root).as_posix(), r.mask.relative_to(root).as_posix(), r.split) for r in listing.records
+    ]
 
 
 LAYOUTS: dict[str, tuple[list[str], list[tuple[str, str, str | None]]]] = {
@@ -244,7 +246,9 @@ def test_a_set_inside_a_hidden_folder_is_read(build: Build) -> None:
 
 
 def test_copies_of_other_systems_do_not_hide_the_splits(build: Build) -> None:
-    root = build(["images/train/1.png", "images/test/2.png", "images/._train.png", "masks/train/1.png", "masks/test/2.png"])
+    root = build(
+        ["images/train/1.png", "images/test/2.png", "images/._train.png", "masks/train/1.png", "masks/test/2.png"]
+    )
     assert {split for _, _, split in told(read(root), root)} == {"train", "test"}
 
 
@@ -252,14 +256,23 @@ def test_copies_of_other_systems_do_not_hide_the_splits(build: Build) -> None:
 def test_files_that_differ_in_their_suffix_alone_are_told_with_it(kind: str, build: Build) -> None:
     names = [f"{folder}/{name}.png" for folder in ("images", "masks") for name in ("a", "b", "c")]
     root = build([*names, f"{kind}/b.jpg"])
-    with pytest.raises(DataError, match=rf"`.*{kind}` must hold one file a name; got b\.jpg and b\.png\. Remove or rename"):
+    with pytest.raises(
+        DataError, match=rf"`.*{kind}` must hold one file a name; got b\.jpg and b\.png\. Remove or rename"
+    ):
         list_records(DataConfig(root=str(root)))
 
 
 def test_links_to_folders_and_files_are_followed(build: Build) -> None:
     """Most of a data set often lies on another disk; a link that leads round in a circle or nowhere is told."""
     root = build(
-        ["set/images/a1.png", "set/masks/a1.png", "set/masks/c3.png", "disk/im/s/b2.png", "disk/ma/s/b2.png", "disk/c3.png"]
+        [
+            "set/images/a1.png",
+            "set/masks/a1.png",
+            "set/masks/c3.png",
+            "disk/im/s/b2.png",
+            "disk/ma/s/b2.png",
+            "disk/c3.png",
+        ]
     )
     (root / "set" / "images" / "more").symlink_to(root / "disk" / "im")
     (root / "set" / "masks" / "more").symlink_to("../../disk/ma")
@@ -322,4 +335,6 @@ def test_files_that_all_have_one_name_are_told_by_it(build: Build) -> None:
 
 def test_pictures_in_the_current_folder_are_read(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(build([f"{index}{end}.png" for index in range(3) for end in ("", "_mask")]))
-    assert [(one.image.name, one.mask.name) for one in read(Path()).records] == [(f"{n}.png", f"{n}_mask.png") for n in range(3)]
+    assert [(one.image.name, one.mask.name) for one in read(Path()).records] == [
+        (f"{n}.png", f"{n}_mask.png") for n in range(3)
+    ]

@@ -121,7 +121,9 @@ def test_codes_stand_for_any_values() -> None:
 
 
 def test_colours_are_classes() -> None:
-    classes = decide(np.array([0xFF0000, 0, 0x00FF00]), classes={"sky": [0, 0, 0], "road": "#ff0000", "tree": "#00FF00"})
+    classes = decide(
+        np.array([0xFF0000, 0, 0x00FF00]), classes={"sky": [0, 0, 0], "road": "#ff0000", "tree": "#00FF00"}
+    )
     assert (classes.values, classes.ignore_values, classes.colours) == ((0, 0xFF0000, 0x00FF00), (), True)
     with pytest.raises(DataError, match="#0000ff"):
         decide(np.array([0xFF0000, 0, 255]), classes={"sky": "#000000", "road": "#ff0000"})

@@ -106,7 +106,9 @@ def test_more_than_twenty_problems_are_counted(make_set) -> None:
 def test_a_class_missing_from_a_split_is_noted(write_image, tmp_path: Path) -> None:
     for number, split in enumerate(["train", "train", "val", "test"]):
         write_image(tmp_path / split / "images" / f"{number}.png", np.zeros((4, 3, 3), np.uint8))
-        write_image(tmp_path / split / "masks" / f"{number}.png", np.full((4, 3), int(split == "train" and number), np.uint8))
+        write_image(
+            tmp_path / split / "masks" / f"{number}.png", np.full((4, 3), int(split == "train" and number), np.uint8)
+        )
     notes = opened(tmp_path, classes=["sky", "road"]).dataset.notes
     assert notes == ("val has no pixel of road", "test has no pixel of road")
 

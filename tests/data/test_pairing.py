@@ -101,7 +101,10 @@ def test_a_running_number_does_not_overrule_the_names(case: str) -> None:
 
 def test_many_long_names_stay_quick() -> None:
     """Names of a dozen numbers, thousands of files: a look at all templates would take hours."""
-    images = [f"s{n % 7}_{n}_20240{n % 9 + 1}{n % 28 + 1:02d}_{n * 37 % 1000}_{n % 13}_{n % 5}_cam{n % 3}" for n in range(1500)]
+    images = [
+        f"s{n % 7}_{n}_20240{n % 9 + 1}{n % 28 + 1:02d}_{n * 37 % 1000}_{n % 13}_{n % 5}_cam{n % 3}"
+        for n in range(1500)
+    ]
     masks = [f"{name}_{index % 11}_mask" for index, name in enumerate(images)]
     assert pair(images, masks).masks == tuple(range(1500))
 
@@ -109,7 +112,9 @@ def test_many_long_names_stay_quick() -> None:
 def test_names_of_a_hundred_parts_stay_quick() -> None:
     """Every part of an image's name beside every part of a mask's would be 15,000 readings, each of all files."""
     rng = random.Random(0)
-    images = ["".join(f"{rng.choice('abcdef')}{rng.randrange(6)}" for _ in range(60)) + f"-{n}x" * (n % 2) for n in range(400)]
+    images = [
+        "".join(f"{rng.choice('abcdef')}{rng.randrange(6)}" for _ in range(60)) + f"-{n}x" * (n % 2) for n in range(400)
+    ]
     masks = [f"x{name}" if index % 2 else f"{name}_m" for index, name in enumerate(images)]
     started = time.process_time()
     with pytest.raises(DataError, match="400 images and 400 masks"):

@@ -31,7 +31,8 @@ def read(root: Path, text: str | bytes, name: str = "pairs.csv", **options: obje
 
 def test_columns_in_any_order_with_split_and_group(root: Path) -> None:
     listing = read(
-        root, "Group, mask ,IMAGE,split\nann,m/1.png,i/1.png,Train\n,m/2.png,i/2.png,validation\nbob,m/3.png,i/3.png,test\n"
+        root,
+        "Group, mask ,IMAGE,split\nann,m/1.png,i/1.png,Train\n,m/2.png,i/2.png,validation\nbob,m/3.png,i/3.png,test\n",
     )
     assert [(r.id, r.mask.name, r.split, r.group) for r in listing.records] == [
         ("i/1", "1.png", "train", "ann"),
@@ -93,7 +94,13 @@ def test_classes_beside_it_are_read(root: Path) -> None:
 
 
 def test_all_bad_rows_are_told_at_once(root: Path) -> None:
-    rows = ["i/1.png,m/1.png,train", "i/9.png,m/2.png,train", "i/2.png,,train", "i/1.png,m/3.png,train", "i/4.png,m/4.png,lunch"]
+    rows = [
+        "i/1.png,m/1.png,train",
+        "i/9.png,m/2.png,train",
+        "i/2.png,,train",
+        "i/1.png,m/3.png,train",
+        "i/4.png,m/4.png,lunch",
+    ]
     with pytest.raises(DataError) as refused:
         read(root, "\n".join(["image,mask,split", *rows]))
     told = str(refused.value)

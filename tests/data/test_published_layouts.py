@@ -69,7 +69,9 @@ def cityscapes(labels: str = "labelIds") -> Layout:
             name = f"{split}/{city}/{city}_{n:06d}_000019"
             pairs.append((f"leftImg8bit/{name}_leftImg8bit.png", f"gtFine/{name}_gtFine_{labels}.png", split))
     rest = [
-        str(truth).replace(labels, kind) for _, truth, _ in pairs for kind in ("color.png*", "instanceIds.png*", "polygons.json")
+        str(truth).replace(labels, kind)
+        for _, truth, _ in pairs
+        for kind in ("color.png*", "instanceIds.png*", "polygons.json")
     ]
     rest = [name.replace(".png*.png", ".png*").replace(".json.png", ".json") for name in rest]
     if labels == "labelTrainIds":
@@ -94,9 +96,16 @@ def drive() -> Layout:
     for n in (21, 22, 23, 24, 1, 2):
         side, kind = ("training", "training") if n > 20 else ("test", "test")
         pairs.append(
-            (f"{side}/images/{n:02d}_{kind}.tif", f"{side}/1st_manual/{n:02d}_manual1.gif", "train" if n > 20 else "test")
+            (
+                f"{side}/images/{n:02d}_{kind}.tif",
+                f"{side}/1st_manual/{n:02d}_manual1.gif",
+                "train" if n > 20 else "test",
+            )
         )
-        rest += [f"{side}/mask/{n:02d}_{kind}_mask.gif*", *([f"test/2nd_manual/{n:02d}_manual2.gif*"] if n < 20 else [])]
+        rest += [
+            f"{side}/mask/{n:02d}_{kind}_mask.gif*",
+            *([f"test/2nd_manual/{n:02d}_manual2.gif*"] if n < 20 else []),
+        ]
     return pairs, rest
 
 
@@ -289,7 +298,9 @@ def damaged(root: Path, layout: Layout, kind: str) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("kind", ["a mask is gone", "an image is gone", "a mask is another picture's", "strays"])
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_what_is_damaged_is_refused_or_partly_read_and_never_paired_wrongly(name: str, kind: str, tmp_path: Path) -> None:
+def test_what_is_damaged_is_refused_or_partly_read_and_never_paired_wrongly(
+    name: str, kind: str, tmp_path: Path
+) -> None:
     still = damaged(tmp_path, LAYOUTS[name](), kind)
     whole, refusal = True, ""
     try:
@@ -339,7 +350,11 @@ UNCLEAR = {
         "one folder of masks; got labels and masks",
         2,
     ),
-    "two annotators": (["images/{n}.jpg", "labels-ah/{n}.png*", "labels-vk/{n}.png*"], "got labels-ah and labels-vk", 2),
+    "two annotators": (
+        ["images/{n}.jpg", "labels-ah/{n}.png*", "labels-vk/{n}.png*"],
+        "got labels-ah and labels-vk",
+        2,
+    ),
     "two annotators in one folder": (
         ["images/{n}.jpg", "masks/{n}_ann.png*", "masks/{n}_bob.png*"],
         "got masks/*_ann.png and",

@@ -62,7 +62,9 @@ CAMVID = [(205, 80), (184, 79), (10, 80), (306, 80), (31, 72), (158, 78), (16, 7
 
 def like_camvid() -> Dataset:
     """80 images with camvid's shares of pixels and of images."""
-    return made_of([[round(share * 8000 / held) if index < held else 0 for share, held in CAMVID] for index in range(80)])
+    return made_of(
+        [[round(share * 8000 / held) if index < held else 0 for share, held in CAMVID] for index in range(80)]
+    )
 
 
 # ------------------------------------------------------------------ what turns it on

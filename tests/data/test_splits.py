@@ -81,7 +81,9 @@ def test_a_pattern_must_find_something_and_be_one() -> None:
 
 def test_a_pattern_that_tries_every_way_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grouping, "_PATIENCE", 0.5)
-    with pytest.raises(DataError, match=r"'\(\?:a\+\)\+\$' was still searching 9 names after .* such as \(a\+\)\+, tries"):
+    with pytest.raises(
+        DataError, match=r"'\(\?:a\+\)\+\$' was still searching 9 names after .* such as \(a\+\)\+, tries"
+    ):
         deal([item(f"{'a' * 60}{n}") for n in range(9)], group="(?:a+)+$")
 
 

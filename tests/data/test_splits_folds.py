@@ -23,7 +23,8 @@ def item(name: str, split: str | None = None, group: str | None = None, pixels: 
 
 def folds(found: list[Item], number: int, **options: object) -> list[SplitAssignment]:
     return [
-        assign_splits(found, SplitConfig.model_validate({"folds": number, "fold": fold, **options})) for fold in range(number)
+        assign_splits(found, SplitConfig.model_validate({"folds": number, "fold": fold, **options}))
+        for fold in range(number)
     ]
 
 
@@ -39,18 +40,25 @@ def test_every_image_outside_the_test_is_in_val_once_and_the_test_stays() -> Non
     times = Counter(name for one in dealt for name in names(one, "val"))
     assert times == {one.record.id: 1 for one in found if one.record.id not in names(dealt[0], "test")}
     assert sorted(len(names(one, "val")) for one in dealt) == [4, 4, 5, 5]
-    assert names(assign_splits(found, SplitConfig()), "test") == names(dealt[0], "test")  # and the same as without folds
+    assert names(assign_splits(found, SplitConfig()), "test") == names(
+        dealt[0], "test"
+    )  # and the same as without folds
     assert names(assign_splits(found, SplitConfig(val=0.4)), "test") == names(dealt[0], "test")
 
 
 def test_folds_keep_groups_whole_and_classes_alike() -> None:
     rng = np.random.default_rng(0)
-    found = [item(f"image-{n}", group=f"p{n // 3}", pixels=(500, int(rng.integers(0, 100)) * (n % 5 == 0))) for n in range(90)]
+    found = [
+        item(f"image-{n}", group=f"p{n // 3}", pixels=(500, int(rng.integers(0, 100)) * (n % 5 == 0)))
+        for n in range(90)
+    ]
     total = sum(one.class_pixels[1] for one in found)
     for dealt in folds(found, 5, test=0):
         val = names(dealt, "val")
         assert len(val) == 18
-        assert all(len({name in val for name in (f"image-{3 * group + k}" for k in range(3))}) == 1 for group in range(30))
+        assert all(
+            len({name in val for name in (f"image-{3 * group + k}" for k in range(3))}) == 1 for group in range(30)
+        )
         assert 0.1 < sum(one.class_pixels[1] for one in found if one.record.id in val) / total < 0.3
 
 
@@ -63,7 +71,8 @@ def test_a_given_test_is_kept_and_a_given_val_dealt_anew() -> None:
         "v2": 1,
     }
     assert (
-        dealt[3].split_info.reason == "test as the data set has it, train and val dealt into 5 folds with seed 0, val is fold 3"
+        dealt[3].split_info.reason
+        == "test as the data set has it, train and val dealt into 5 folds with seed 0, val is fold 3"
     )
 
 
@@ -73,7 +82,9 @@ def test_what_has_no_effect_is_said() -> None:
         "data.split.val has no effect with data.split.folds: val is one of 3 folds",
     )
     assert assign_splits(found, SplitConfig(folds=3)).notes == ()
-    assert assign_splits(found, SplitConfig(fold=2)).notes == ("data.split.fold has no effect without data.split.folds",)
+    assert assign_splits(found, SplitConfig(fold=2)).notes == (
+        "data.split.fold has no effect without data.split.folds",
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,7 +99,9 @@ def test_folds_that_are_none_are_refused(options: dict[str, int], words: str) ->
 
 def test_more_folds_than_groups_are_refused() -> None:
     found = [item(f"image-{n}", group=f"p{n // 4}") for n in range(16)]
-    with pytest.raises(DataError, match=r"6 groups; got 4, for 5 folds and test\. .* --data\.split\.folds 3 or add groups\."):
+    with pytest.raises(
+        DataError, match=r"6 groups; got 4, for 5 folds and test\. .* --data\.split\.folds 3 or add groups\."
+    ):
         assign_splits(found, SplitConfig(folds=5))
     assert len(folds(found, 4, test=0)) == 4
 
@@ -97,7 +110,8 @@ def test_a_class_in_fewer_images_than_folds_is_told() -> None:
     found = [item(f"image-{n}", pixels=(50, 9 * (n < 2))) for n in range(12)]
     notes = assign_splits(found, SplitConfig(folds=4, test=0), names=("ground", "crack")).notes
     assert any(
-        note.startswith("crack is in 2 images only") and "of the 4 folds some cannot be scored on it" in note for note in notes
+        note.startswith("crack is in 2 images only") and "of the 4 folds some cannot be scored on it" in note
+        for note in notes
     )
 
 

@@ -82,7 +82,9 @@ def test_images_with_splits_of_their_own_are_not_looked_at_for_it(copies: Path, 
     """The count of looks is taken by wrapping the function itself, because nothing else shows whether time was spent."""
     rows = ["image,mask,split"]
     for number, image in enumerate(sorted((copies / "images").iterdir())):
-        rows.append(f"{image},{copies / 'masks' / image.with_suffix('.png').name},{('train', 'test', 'train')[number % 3]}")
+        rows.append(
+            f"{image},{copies / 'masks' / image.with_suffix('.png').name},{('train', 'test', 'train')[number % 3]}"
+        )
     table = tmp_path / "pairs.csv"
     table.write_text("\n".join(rows), encoding="utf-8")
     looked: list[int] = []
@@ -104,7 +106,9 @@ Named = dict[str, str]  # a picture's name → its split
 def _lists(folder: Path, named: Named, files: dict[str, str], line: str = "{}\n") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for split, file in files.items():
-        (folder / file).write_text("".join(line.format(name) for name, own in named.items() if own == split), encoding="utf-8")
+        (folder / file).write_text(
+            "".join(line.format(name) for name, own in named.items() if own == split), encoding="utf-8"
+        )
 
 
 def _csv(root: Path, named: Named, mask: np.ndarray) -> None:
@@ -119,7 +123,8 @@ def _coco(root: Path, named: Named, mask: np.ndarray) -> None:
         size = {"height": mask.shape[0], "width": mask.shape[1]}
         images = [{"id": number, "file_name": f"{name}.png", **size} for number, name in enumerate(names)]
         drawn = [
-            {"id": n, "image_id": n, "category_id": 1, "iscrowd": 0, "segmentation": runs(mask > 0)} for n in range(len(names))
+            {"id": n, "image_id": n, "category_id": 1, "iscrowd": 0, "segmentation": runs(mask > 0)}
+            for n in range(len(names))
         ]
         document = {"images": images, "annotations": drawn, "categories": [{"id": 1, "name": "block"}]}
         (root / "annotations" / f"{split}.json").write_text(json.dumps(document), encoding="utf-8")
@@ -142,7 +147,9 @@ NAMED_SPLITS: dict[str, tuple[str, str, Callable[[Path, Named, np.ndarray], None
 
 @pytest.mark.parametrize("split", [{}, {"folds": 2}], ids=["val of train", "folds"])
 @pytest.mark.parametrize("layout", NAMED_SPLITS)
-def test_copies_inside_train_and_inside_test_are_kept_where_they_are(layout: str, split: dict[str, int], tmp_path: Path) -> None:
+def test_copies_inside_train_and_inside_test_are_kept_where_they_are(
+    layout: str, split: dict[str, int], tmp_path: Path
+) -> None:
     """Near-duplicates on the side that is not dealt are nobody's to deal; those in train stay together."""
     image, mask, finish = NAMED_SPLITS[layout]
     named = {f"beagle_{number}": "train" if number < 6 else "test" for number in range(10)}
@@ -160,5 +167,7 @@ def test_copies_inside_train_and_inside_test_are_kept_where_they_are(layout: str
     assert found.reader == layout and found.clean
     assert {one.id: one.split for one in found.records} == {item.record.id: item.record.split for item in dataset.items}
     side = {Path(item.record.id).name: item.record.split for item in dataset.items}
-    assert [name for name, own in side.items() if own == "test"] == [name for name, own in named.items() if own == "test"]
+    assert [name for name, own in side.items() if own == "test"] == [
+        name for name, own in named.items() if own == "test"
+    ]
     assert side["beagle_0"] == side["beagle_1"] and set(side.values()) == {"train", "val", "test"}

@@ -122,7 +122,9 @@ def test_what_notes_advise_leads_nowhere_back(found: list[Item], near: list[list
         if " say " in note:
             flag, pattern = shlex.split(note.partition(" say ")[2])
             assert flag == "--data.split.group"
-            assert not any(" say " in told or "another split" in told for told in deal(found, near, group=pattern).notes)
+            assert not any(
+                " say " in told or "another split" in told for told in deal(found, near, group=pattern).notes
+            )
 
 
 @pytest.mark.parametrize("num_groups", range(1, 6))
@@ -151,7 +153,9 @@ def test_with_null_torn_near_duplicates_are_told() -> None:
     torn = sum(side(dealt, n) != side(dealt, n + 15) for n in range(15))
     assert torn > 0
     note = f"{2 * torn} images are nearly the same as one in another split"
-    assert dealt.notes[0].startswith(note) and dealt.notes[0].endswith("To keep them together, say --data.split.group '.+'")
+    assert dealt.notes[0].startswith(note) and dealt.notes[0].endswith(
+        "To keep them together, say --data.split.group '.+'"
+    )
 
 
 def test_too_many_near_duplicates_are_told_and_not_kept() -> None:
@@ -182,7 +186,10 @@ def test_what_is_to_be_said_of_several_classes_is_said_once() -> None:
     """Two hundred classes had two hundred notes."""
     found = [item(f"image-{n}", pixels=(90, *[10 * (n == 4)] * 5)) for n in range(20)]
     (note,) = assign_splits(found, SplitConfig(), (), ("wall", "a", "b", "c", "d", "e")).notes
-    assert note == "5 classes (a, b, c and 2 more) are each in 1 image only, in train: val and test cannot be scored on them"
+    assert (
+        note
+        == "5 classes (a, b, c and 2 more) are each in 1 image only, in train: val and test cannot be scored on them"
+    )
 
 
 def test_a_class_in_one_group_only_is_told_with_its_images() -> None:
@@ -238,7 +245,12 @@ def test_uneven_groups_are_told_with_counts() -> None:
             ("data.split.test has no effect: the data set names its own splits",),
         ),
         (["train", "test"], {"val": 0}, "as the data set has it", ()),
-        (["train"], {}, "val dealt from train with seed 0", ("there is no test: the data set names train for every image",)),
+        (
+            ["train"],
+            {},
+            "val dealt from train with seed 0",
+            ("there is no test: the data set names train for every image",),
+        ),
         ([None], {"test": 0}, "dealt with seed 0", ()),
         ([None], {"val": 0}, "dealt with seed 0", ()),
         ([None], {"val": 0, "test": 0}, "dealt with seed 0", ()),
@@ -251,6 +263,8 @@ def test_partial_splits(splits: list[str | None], options: dict[str, Any], reaso
     sizes = {name: sum(one.record.split == name for one in dealt.items) for name in ("train", "val", "test")}
     assert sum(sizes.values()) == 30 and sizes["train"] > 0
     if splits == [None]:
-        assert sizes == {name: round(30 * options.get(name, 0.2)) for name in ("val", "test")} | {"train": sizes["train"]}
+        assert sizes == {name: round(30 * options.get(name, 0.2)) for name in ("val", "test")} | {
+            "train": sizes["train"]
+        }
     assert all(one.record.split == was.record.split for one, was in zip(dealt.items, found, strict=True)
                if was.record.split in ("val", "test"))  # fmt: skip

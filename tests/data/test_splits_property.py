@@ -14,16 +14,22 @@ from maskwright.data.dataset import SPLITS, Item, Record
 from maskwright.data.splits import SplitAssignment, assign_splits
 from maskwright.errors import DataError
 
-BOUNDED = settings(max_examples=120, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+BOUNDED = settings(
+    max_examples=120, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 IMAGES = st.lists(
-    st.tuples(st.integers(0, 12) | st.none(), st.tuples(*[st.integers(0, 1000) | st.just(0)] * 3)), min_size=1, max_size=40
+    st.tuples(st.integers(0, 12) | st.none(), st.tuples(*[st.integers(0, 1000) | st.just(0)] * 3)),
+    min_size=1,
+    max_size=40,
 )
 SHARES = st.tuples(st.sampled_from([0.0, 0.1, 0.2, 0.45]), st.sampled_from([0.0, 0.1, 0.2, 0.45]))
 
 
 def items_of(images: list[tuple[int | None, tuple[int, ...]]]) -> list[Item]:
     return [
-        Item(Record(f"image-{n}", Path(), Path(), group=None if group is None else f"p{group}"), 9, 9, "", "", pixels, 0)
+        Item(
+            Record(f"image-{n}", Path(), Path(), group=None if group is None else f"p{group}"), 9, 9, "", "", pixels, 0
+        )
         for n, (group, pixels) in enumerate(images)
     ]
 
@@ -62,7 +68,10 @@ def test_folds_part_all_that_is_not_test(images, folds, test, seed) -> None:
     items = items_of(images)
     if len({item.record.group or item.record.id for item in items}) < folds + (test > 0):
         return
-    found = [splits_of(assign_splits(items, SplitConfig(folds=folds, fold=fold, test=test, seed=seed))) for fold in range(folds)]
+    found = [
+        splits_of(assign_splits(items, SplitConfig(folds=folds, fold=fold, test=test, seed=seed)))
+        for fold in range(folds)
+    ]
     for item in items:
         sides = [splits[item.record.id] for splits in found]
         assert sides == ["test"] * folds or (sides.count("val"), sides.count("train")) == (1, folds - 1)

@@ -47,7 +47,9 @@ def test_a_missing_file_is_named(root: Path, document: dict[str, Any], kind: str
     assert len(list(read_split(document, "train"))) == 6  # the other splits are as they were
 
 
-def test_a_changed_mask_is_noticed_even_when_its_pixels_are_the_same(root: Path, document: dict[str, Any], write_image) -> None:
+def test_a_changed_mask_is_noticed_even_when_its_pixels_are_the_same(
+    root: Path, document: dict[str, Any], write_image
+) -> None:
     path = root / entry(document)["mask"]
     before = path.read_bytes()
     list(read_split(document, "test"))
@@ -94,7 +96,9 @@ def test_a_moved_folder_is_read_where_it_is_now(root: Path, document: dict[str, 
     shutil.move(root, moved)
     with pytest.raises(DataError, match=rf"`{root}` .*not there.*--data"):
         list(read_split(document, "test"))
-    assert [name for name, _, _ in read_split(document, "test", moved)] == [one["id"] for one in document["splits"]["test"]]
+    assert [name for name, _, _ in read_split(document, "test", moved)] == [
+        one["id"] for one in document["splits"]["test"]
+    ]
     assert open_dataset(DataConfig(root=str(moved))).dataset.fingerprint == document["fingerprint"]
 
 
@@ -110,4 +114,6 @@ def test_the_group_an_image_was_kept_with_is_recorded(write_image, tmp_path: Pat
     assert set().union(*groups) == {f"vid{video}" for video in range(8)}
     assert sum(map(len, groups)) == 8  # each on one side
     assert document["split"]["group"] is not None
-    assert any(note.startswith("groups were guessed from names such as 'images/vid0_f00'") for note in document["notes"])
+    assert any(
+        note.startswith("groups were guessed from names such as 'images/vid0_f00'") for note in document["notes"]
+    )

@@ -54,7 +54,8 @@ def test_large_labels_are_the_same_everywhere(write_image, tmp_path: Path) -> No
         mask = rng.choice(np.array([0, 7, 1000], np.uint16), (9, 8))
         write_image(tmp_path / "masks" / f"{index}.png", mask if index else (mask == 7).astype(np.uint8) * 7)
     stores = [
-        opened(tmp_path, place, tmp_path / place, classes={"a": 0, "b": 7, "c": 1000}).store for place in ("ram", "disk", "none")
+        opened(tmp_path, place, tmp_path / place, classes={"a": 0, "b": 7, "c": 1000}).store
+        for place in ("ram", "disk", "none")
     ]
     assert set(np.unique(stores[0].get(3)[1])) == {0, 1, 2}
     for index in range(5):
@@ -130,7 +131,9 @@ def test_a_mask_that_changed_since_is_refused_when_decoded_anew(make_set, write_
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_training_that_decodes_its_files_anew_hashes_none(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_that_decodes_its_files_anew_hashes_none(
+    layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make("puzzle", tmp_path / "set", count=5, size=(32, 40), layout=layout)
     found = opened(tmp_path / "set", "none", tmp_path)
     hashed: list[object] = []
@@ -151,7 +154,9 @@ def test_what_is_kept_on_the_disk_is_written_once(
     written: list[int] = []
     relabelled: list[int] = []
     put, relabel = PixelStore.put, PixelStore.relabel
-    monkeypatch.setattr(PixelStore, "put", lambda self, index, *pair: (written.append(index), put(self, index, *pair))[1])
+    monkeypatch.setattr(
+        PixelStore, "put", lambda self, index, *pair: (written.append(index), put(self, index, *pair))[1]
+    )
     monkeypatch.setattr(PixelStore, "relabel", lambda self, *one: (relabelled.append(one[0]), relabel(self, *one))[1])
     opened(make_set(5, values=values), "disk", tmp_path / "cache").store.close()
     assert written == list(range(5)) and len(relabelled) == num_relabelled

@@ -168,7 +168,9 @@ def test_wrong_arguments(arguments: dict[str, object], sentence: str, tmp_path: 
 def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(RunError, match=r"`OUT` must be a new or empty folder; got .*mine, which holds thesis\.txt\. Choose"):
+    with pytest.raises(
+        RunError, match=r"`OUT` must be a new or empty folder; got .*mine, which holds thesis\.txt\. Choose"
+    ):
         make("puzzle", tmp_path / "mine", count=1, size=TINY)
     with pytest.raises(RunError, match=r"thesis\.txt, a file"):
         make("puzzle", tmp_path / "mine" / "thesis.txt", count=1, size=TINY)
@@ -185,7 +187,9 @@ def test_an_empty_or_nested_folder_is_fine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("no"), KeyboardInterrupt()])
-def test_an_interrupted_make_leaves_nothing(failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_make_leaves_nothing(
+    failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def failing(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         calls.append(height)
         if len(calls) == 3:

@@ -22,14 +22,22 @@ def truths(root: Path) -> dict[str, np.ndarray]:
     """Class numbers of every mask, by the number in its name."""
     document = data_document(open_dataset(DataConfig(root=str(root)), None).dataset)
     return {
-        name: mask for split, entries in document["splits"].items() if entries for name, _, mask in read_split(document, split)
+        name: mask
+        for split, entries in document["splits"].items()
+        if entries
+        for name, _, mask in read_split(document, split)
     }
 
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("sets")
-    for kind, layout in (("landcover", "folders"), ("landcover", "workshop"), ("puzzle", "folders"), ("puzzle", "oxford-pet")):
+    for kind, layout in (
+        ("landcover", "folders"),
+        ("landcover", "workshop"),
+        ("puzzle", "folders"),
+        ("puzzle", "oxford-pet"),
+    ):
         make(kind, root / f"{kind}-{layout}", COUNT, SIZE, layout=layout)
     return {path.name: path for path in root.iterdir()}
 
@@ -52,7 +60,9 @@ def test_the_workshops_masks_are_the_plain_ones(sets: dict[str, Path]) -> None:
 def test_a_trimap_is_the_mask_with_a_band_along_its_border(sets: dict[str, Path]) -> None:
     for index in range(COUNT):
         mask = np.asarray(Image.open(sets["puzzle-folders"] / "masks" / f"mask-{index}.png")) > 0
-        trimap = np.asarray(Image.open(sets["puzzle-oxford-pet"] / "annotations" / "trimaps" / f"Piece_{index + 1}.png"))
+        trimap = np.asarray(
+            Image.open(sets["puzzle-oxford-pet"] / "annotations" / "trimaps" / f"Piece_{index + 1}.png")
+        )
         beside = np.zeros_like(mask)
         for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
             moved = np.roll(mask, (down, right), (0, 1))

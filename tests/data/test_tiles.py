@@ -89,7 +89,9 @@ def test_a_network_with_a_field_of_view_sees_the_same_in_tiles_but_near_their_bo
     """A blur that reaches 12 pixels, in tiles that share 32: beyond its reach nothing can differ, and in it little may."""
 
     def blurred(images: np.ndarray) -> np.ndarray:
-        return np.stack([cv2.GaussianBlur(image, (25, 25), 4).transpose(2, 0, 1) for image in images]).astype(np.float32)
+        return np.stack([cv2.GaussianBlur(image, (25, 25), 4).transpose(2, 0, 1) for image in images]).astype(
+            np.float32
+        )
 
     image = smooth(400, 500)
     tiled = predicted(image, View("crop", 32, scale, tiling=Tiling(96, 32, whole=0)), blurred)
@@ -131,7 +133,9 @@ def test_memory_is_a_band() -> None:
 
 def test_labels_need_no_band_of_probabilities() -> None:
     image, view = noise(200, 300, 4), View("crop", 32, tiling=Tiling(64, 16, whole=0))
-    bands = predict_bands(reader(image), 200, 300, view, identity, reduce=lambda block: block.argmax(axis=0).astype(np.uint8))
+    bands = predict_bands(
+        reader(image), 200, 300, view, identity, reduce=lambda block: block.argmax(axis=0).astype(np.uint8)
+    )
     labels = np.concatenate([band for _, band in bands])
     assert labels.dtype == np.uint8 and (labels == image.argmax(axis=2)).all()
 
@@ -150,7 +154,11 @@ def test_all_tiles_of_an_image_have_one_shape() -> None:
         shapes.add(images.shape[1:])
         return identity(images)
 
-    list(predict_blocks(reader(noise(1000, 700)), 1000, 700, View("crop", 32, tiling=Tiling(256, 64, whole=0)), network, 3))
+    list(
+        predict_blocks(
+            reader(noise(1000, 700)), 1000, 700, View("crop", 32, tiling=Tiling(256, 64, whole=0)), network, 3
+        )
+    )
     assert shapes == {(256, 256, 3)}
 
 

@@ -86,7 +86,9 @@ def test_images_nobody_looked_at_stay_upright():
 
 def streaked(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Machined metal: streaks down each image."""
-    image = np.repeat(rng.integers(0, 200, (1, 80, 1), np.uint8), 60, axis=0) + rng.integers(0, 20, (60, 80, 1), np.uint8)
+    image = np.repeat(rng.integers(0, 200, (1, 80, 1), np.uint8), 60, axis=0) + rng.integers(
+        0, 20, (60, 80, 1), np.uint8
+    )
     return np.repeat(image, 3, axis=2), cells(rng)[1]
 
 
@@ -108,7 +110,9 @@ def test_grey_images_and_bands_have_no_colour():
 
 def test_colours_vary_strongly_where_they_tell_no_classes_apart():
     assert "hue" in names(Colour, traits(cells))
-    assert "hue" not in names(Colour, traits(street, num_classes=3)) and "hue" not in names(set_of(num_classes=4), traits(cells))
+    assert "hue" not in names(Colour, traits(street, num_classes=3)) and "hue" not in names(
+        set_of(num_classes=4), traits(cells)
+    )
     assert "blur" in names(Colour, traits(cells)) and "blur" not in names(Colour, traits(lines))
 
 

@@ -30,7 +30,9 @@ from torchmetrics.functional.classification import binary_calibration_error, mul
 RESOLUTION = 1 / LEVELS  # a pixel's confidence is known to within half of this
 
 
-def random_logits(num_classes: int, height: int = 40, width: int = 56, seed: int = 0, scale: float = 2.0) -> torch.Tensor:
+def random_logits(
+    num_classes: int, height: int = 40, width: int = 56, seed: int = 0, scale: float = 2.0
+) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(1, num_classes, height, width, generator=generator) * scale
 
@@ -39,7 +41,9 @@ def truth_of(logits: torch.Tensor, temperature: float, seed: int = 0, ignored: f
     """Masks drawn from the probabilities at a temperature: calibrated there, and nowhere else."""
     rng = np.random.default_rng(seed)
     chances = (logits[0].double() / temperature).softmax(0).numpy()
-    mask = (np.cumsum(chances, 0) < rng.uniform(size=chances.shape[1:])).sum(0).clip(0, len(chances) - 1).astype(np.uint8)
+    mask = (
+        (np.cumsum(chances, 0) < rng.uniform(size=chances.shape[1:])).sum(0).clip(0, len(chances) - 1).astype(np.uint8)
+    )
     mask[rng.uniform(size=mask.shape) < ignored] = 255
     return mask
 
@@ -149,7 +153,9 @@ def test_the_curve_agrees_with_scikit_learn(num_classes):
     right = (top.numpy() == truth).ravel()
     accuracy, mean = calibration_curve(right, shares.numpy().ravel(), n_bins=BINS, strategy="uniform")
     filled = [each for each in measured(logits, truth).bins if each.pixels]
-    np.testing.assert_allclose([each.accuracy for each in filled], accuracy, atol=2e-3)  # a pixel on an edge may change bins
+    np.testing.assert_allclose(
+        [each.accuracy for each in filled], accuracy, atol=2e-3
+    )  # a pixel on an edge may change bins
     np.testing.assert_allclose([each.confidence for each in filled], mean, atol=1e-4)
 
 
@@ -204,10 +210,14 @@ def test_a_lattice_of_many_classes_tells_nearly_the_same():
     found = measured(smooth, truth)
     assert all(each.pixels % 9 == 0 for each in found.bins)  # so it was sampled
     flat = smooth[0].flatten(1).T.softmax(1)
-    exact = multiclass_calibration_error(flat, torch.from_numpy(truth).flatten().long(), 19, BINS, "l1", ignore_index=255)
+    exact = multiclass_calibration_error(
+        flat, torch.from_numpy(truth).flatten().long(), 19, BINS, "l1", ignore_index=255
+    )
     assert found.error == pytest.approx(float(exact), abs=0.01)
     labelled = int((truth != 255).sum())
-    assert sum(each.pixels for each in found.bins) == pytest.approx(labelled, rel=0.01)  # each stands for its neighbours
+    assert sum(each.pixels for each in found.bins) == pytest.approx(
+        labelled, rel=0.01
+    )  # each stands for its neighbours
 
 
 def test_two_classes_are_never_sampled():

@@ -79,7 +79,10 @@ def test_the_folds_predict_together(folded, tmp_path):
     assert maskwright("predict", *runs, image, "--out", tmp_path / "named", "--write", "labels").code == 0
     names = [tmp_path / one / f"{image.stem}.png" for one in ("together", "named")]
     assert names[0].read_bytes() == names[1].read_bytes()
-    assert len({str(mw.load_run(run).config.data.model_dump(include={"view", "size", "scale", "tiles"})) for run in runs}) == 1
+    assert (
+        len({str(mw.load_run(run).config.data.model_dump(include={"view", "size", "scale", "tiles"})) for run in runs})
+        == 1
+    )
 
 
 def test_folds_that_are_not_finished_are_told(folded, tmp_path):
@@ -138,7 +141,9 @@ def test_a_finished_cross_validation_is_evaluated_as_a_whole(folded, tmp_path):
     part = shutil.copytree(folded, tmp_path / "cv")
     shutil.rmtree(part / "fold-1" / "evaluation")
     told = maskwright("evaluate", part)
-    assert told.code == 2 and "2 of its 3 folds" in told.sentence and f"maskwright train --resume {part}" in told.sentence
+    assert (
+        told.code == 2 and "2 of its 3 folds" in told.sentence and f"maskwright train --resume {part}" in told.sentence
+    )
 
 
 def test_the_folder_of_the_folds_says_what_it_is_where_a_run_is_wanted(folded):

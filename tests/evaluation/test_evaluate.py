@@ -33,8 +33,21 @@ NAMES = {"accuracy", "precision", "recall", "f1", "iou", "dice", *BOUNDARIES, "h
 def sizes_run(request, tmp_path_factory) -> mw.TrainedRun:
     """A run on images of several sizes, in each way of looking at an image."""
     root = tmp_path_factory.mktemp(request.param)
-    view = {"whole": (), "crop": ("--data.view", "crop"), "letterbox": ("--data.view", "whole", "--data.letterbox", "true")}
-    words = ("--data", disc_data(root / "data", SIZES, SPLITS), *TINY, "--epochs", 2, *view[request.param], "--out", root / "run")
+    view = {
+        "whole": (),
+        "crop": ("--data.view", "crop"),
+        "letterbox": ("--data.view", "whole", "--data.letterbox", "true"),
+    }
+    words = (
+        "--data",
+        disc_data(root / "data", SIZES, SPLITS),
+        *TINY,
+        "--epochs",
+        2,
+        *view[request.param],
+        "--out",
+        root / "run",
+    )
     assert maskwright("train", *words).code == 0
     return mw.load_run(root / "run")
 
@@ -48,12 +61,16 @@ def predictions(run: mw.TrainedRun, split: str = "test") -> dict[str, np.ndarray
 
 def truths(run: mw.TrainedRun, split: str = "test") -> dict[str, np.ndarray]:
     root = Path(run.data["root"])
-    return {e["id"]: (np.asarray(Image.open(root / e["mask"])) == 255).astype(np.uint8) for e in run.data["splits"][split]}
+    return {
+        e["id"]: (np.asarray(Image.open(root / e["mask"])) == 255).astype(np.uint8) for e in run.data["splits"][split]
+    }
 
 
 def without_clock(document: dict[str, Any]) -> dict[str, Any]:
     """A document less what a clock and the machine's memory decide."""
-    cost = {key: value for key, value in document["cost"].items() if not key.startswith(("milliseconds", "peak_memory"))}
+    cost = {
+        key: value for key, value in document["cost"].items() if not key.startswith(("milliseconds", "peak_memory"))
+    }
     return {**document, "cost": cost}
 
 
@@ -137,10 +154,14 @@ def test_multi_class_scores_are_scikit_learns(tmp_path):
     )
     told = run.evaluate().to_json()
     root = Path(run.data["root"])
-    y_true = np.concatenate([np.asarray(Image.open(root / entry["mask"])).ravel() for entry in run.data["splits"]["test"]])
+    y_true = np.concatenate(
+        [np.asarray(Image.open(root / entry["mask"])).ravel() for entry in run.data["splits"]["test"]]
+    )
     y_pred = np.concatenate([labels.ravel() for labels in predictions(run).values()])
     present = sorted(set(y_true) | set(y_pred))
-    ious = dict(zip(present, sk.jaccard_score(y_true, y_pred, labels=present, average=None, zero_division=0), strict=True))
+    ious = dict(
+        zip(present, sk.jaccard_score(y_true, y_pred, labels=present, average=None, zero_division=0), strict=True)
+    )
     for number, name in enumerate(told["classes"]):
         expected = ious.get(number)
         assert told["per_class"][name]["iou"] == (pytest.approx(expected, abs=1e-12) if expected is not None else None)
@@ -177,7 +198,9 @@ def test_batch_size_and_workers_of_training_do_not_reach_evaluation(sizes_run, t
     copy = copy_of(sizes_run.root, tmp_path / sizes_run.name)
     text = (copy / "config.yaml").read_text()
     assert "batch_size: 4" in text and "workers: 0" in text
-    (copy / "config.yaml").write_text(text.replace("batch_size: 4", "batch_size: 1").replace("workers: 0", "workers: 2"))
+    (copy / "config.yaml").write_text(
+        text.replace("batch_size: 4", "batch_size: 1").replace("workers: 0", "workers: 2")
+    )
     again, first = mw.load_run(copy).evaluate(), sizes_run.evaluate()
     assert without_clock(again.to_json()) == without_clock(first.to_json())
 
@@ -322,7 +345,9 @@ def test_a_network_worse_than_an_answer_without_looking_is_told_in_one_line(size
     counts = replace(result.counts, matrix=np.tile([[30, 30], [15, 25]], (4, 1, 1)))
     line = "  only 55.0 % of the pixels are right; always answering background would get 60.0 % right"
     assert line in str(replace(result, counts=counts, classes=("background", "disc"))).splitlines()
-    assert "would get" not in str(replace(result, counts=replace(counts, matrix=np.tile([[50, 10], [5, 35]], (4, 1, 1)))))
+    assert "would get" not in str(
+        replace(result, counts=replace(counts, matrix=np.tile([[50, 10], [5, 35]], (4, 1, 1))))
+    )
 
 
 def test_the_interval_of_a_distance_keeps_to_the_images(sizes_run):

@@ -90,7 +90,9 @@ def test_groups_of_alike_images_are_as_uncertain_as_one_image_each() -> None:
 def test_what_they_rest_on_is_said() -> None:
     assert num_units([None, None, "a", "a"]) == 3
     assert spread_in_words([None] * 1500) == "95 % intervals from resampling 1,500 images 2,000 times"
-    assert spread_in_words([None, "a", "a"]) == "95 % intervals from resampling 2 groups of images (3 images) 2,000 times"
+    assert (
+        spread_in_words([None, "a", "a"]) == "95 % intervals from resampling 2 groups of images (3 images) 2,000 times"
+    )
     assert (
         spread_in_words(["a"])
         == spread_in_words([None])

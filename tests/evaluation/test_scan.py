@@ -84,7 +84,9 @@ def test_results_come_in_the_order_of_the_images(tmp_path: Path, slow_counting: 
     scan, told = scan_of(StandIn(device), tmp_path), []
     scan.look(images(30), 30, lambda done, total: told.append((done, total)))
     assert [found.images[0] for found in scan.counts] == [str(index) for index in range(30)]
-    assert [int(found.matrix[0, 1, 1]) for found in scan.counts] == list(range(30)) == [int(loss) for loss in scan.losses]
+    assert (
+        [int(found.matrix[0, 1, 1]) for found in scan.counts] == list(range(30)) == [int(loss) for loss in scan.losses]
+    )
     assert told == [(index + 1, 30) for index in range(30)]
     assert sorted(int(path.stem) for path in tmp_path.glob("*.png")) == list(range(30))
 

@@ -80,7 +80,9 @@ def test_the_report_shows_them_first(planted: Run, tmp_path: Path) -> None:
     assert section.count("<img") == 3 * len(told)
 
 
-def test_looking_stops_where_no_image_can_outweigh_what_was_found(planted: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_looking_stops_where_no_image_can_outweigh_what_was_found(
+    planted: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = find_suspects(planted, "test", counts_of(planted), limit=2)
     assert whole.num_looked_at < whole.num_wrong
     monkeypatch.setattr(suspects, "LOOKED_AT", 1)

@@ -63,20 +63,27 @@ def test_the_calibration_error_is_torchmetrics_and_the_temperature_that_of_val(o
         for entry in own.data["splits"][split]:
             image = np.array(Image.open(Path(own.data["root"]) / entry["image"]))
             logits.append(predictor.logits(image)[0].flatten(1).T)
-            masks.append(torch.from_numpy(np.asarray(Image.open(Path(own.data["root"]) / entry["mask"])).ravel() == 255).long())
+            masks.append(
+                torch.from_numpy(np.asarray(Image.open(Path(own.data["root"]) / entry["mask"])).ravel() == 255).long()
+            )
         flat[split] = torch.cat(logits), torch.cat(masks)
     temperature = fit_temperature(flat["val"][0].numpy(), flat["val"][1].numpy())
     assert temperature is not None
     told = own.evaluate().to_json()["calibration"]
     assert told["temperature"] == pytest.approx(temperature, rel=1e-5) and told["reason"] is None
     for key, at in (("ece", 1.0), ("ece_after", temperature)):
-        theirs = multiclass_calibration_error((flat["test"][0] / at).softmax(1), flat["test"][1], 2, n_bins=BINS, norm="l1")
+        theirs = multiclass_calibration_error(
+            (flat["test"][0] / at).softmax(1), flat["test"][1], 2, n_bins=BINS, norm="l1"
+        )
         assert told[key] == pytest.approx(float(theirs), abs=1e-4)
     assert sum(each["pixels"] for each in told["bins"]) == len(flat["test"][1])
     evidence = own.read_json(SETTLED)["temperature"]
     assert evidence["pixels"] == len(flat["val"][1]) and evidence["images"] == 3
     reference = torch.nn.functional.cross_entropy(flat["val"][0].double() / temperature, flat["val"][1])
-    assert evidence["loss_after"] == pytest.approx(float(reference), abs=1e-6) and evidence["loss_after"] <= evidence["loss"]
+    assert (
+        evidence["loss_after"] == pytest.approx(float(reference), abs=1e-6)
+        and evidence["loss_after"] <= evidence["loss"]
+    )
 
 
 def test_the_sample_is_bounded_even_and_the_same_every_time(own, monkeypatch):
@@ -147,7 +154,9 @@ def test_without_val_images_there_is_no_temperature_and_no_tuning(no_val):
 def test_val_masks_without_foreground_tune_nothing(tmp_path):
     root = disc_data(tmp_path / "data", [(32, 32)] * 5, ["train"] * 3 + ["val", "test"])
     picture(root / "masks" / "3.png", np.zeros((32, 32), np.uint8))
-    outcome = maskwright("train", "--data", root, *TINY, "--epochs", 1, "--out", tmp_path / "run", "--train.monitor", "val_loss")
+    outcome = maskwright(
+        "train", "--data", root, *TINY, "--epochs", 1, "--out", tmp_path / "run", "--train.monitor", "val_loss"
+    )
     assert outcome.code == 0, outcome.err
     outcome = maskwright("evaluate", tmp_path / "run", "--mask-threshold", "tuned")
     assert outcome.code == 2 and "val masks that hold foreground; got 1 without any" in outcome.sentence

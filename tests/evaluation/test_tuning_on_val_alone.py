@@ -35,7 +35,10 @@ def test_what_is_settled_is_the_same_whatever_the_test_masks_are(own):
     assert (own.root / SETTLED).read_bytes() == settled
     assert twin["threshold"] == honest["threshold"]
     assert twin["calibration"]["temperature"] == honest["calibration"]["temperature"]
-    assert twin["metrics"]["iou"] != honest["metrics"]["iou"] and twin["calibration"]["ece"] != honest["calibration"]["ece"]
+    assert (
+        twin["metrics"]["iou"] != honest["metrics"]["iou"]
+        and twin["calibration"]["ece"] != honest["calibration"]["ece"]
+    )
 
 
 def content_hash(path: Path) -> str:
@@ -65,7 +68,9 @@ def test_settling_opens_val_files_alone_and_is_over_before_the_split_is_opened(o
     with opened() as paths:
         own.evaluate(split, threshold="tuned")
     # a file is written under another name beside its place: the first JSON there is what was settled
-    kept = min(place for place, path in enumerate(paths) if path.endswith(".json") and Path(path).parent.name == "evaluation")
+    kept = min(
+        place for place, path in enumerate(paths) if path.endswith(".json") and Path(path).parent.name == "evaluation"
+    )
     first = min(paths.index(str(path)) for path in files(own, split))
     assert max(paths.index(str(path)) for path in files(own, "val")) < kept < first
 

@@ -99,7 +99,10 @@ def test_windows_at_another_scale_in_tiles_are_the_runs(format, tmp_path):
     assert done.json["view"]["tiling"] == {"side": 32, "overlap": 8, "whole": 1024}
     assert done.json["verification"]["largest_difference"] < 1e-4
     image = cv2.resize(np.asarray(Image.open(next((session_folder() / "landcover" / "images").iterdir()))), (211, 150))
-    ours, own = mw.load_bundle(tmp_path / "bundle").predict(image), Predictor.from_run(Run.open(cropped())).predict(image)
+    ours, own = (
+        mw.load_bundle(tmp_path / "bundle").predict(image),
+        Predictor.from_run(Run.open(cropped())).predict(image),
+    )
     sure = clear(own.probabilities)
     assert (ours.labels == own.labels)[sure].all() and sure.mean() > 0.9
     assert np.allclose(ours.probabilities, own.probabilities, atol=1e-4)
@@ -275,7 +278,14 @@ def test_the_cards_ten_lines_run(format, tmp_path):
 def test_the_card_says_what_a_reader_must_know():
     card = (bundle("onnx") / "README.md").read_text()
     told = exported("onnx").json
-    for words in (told["data"]["fingerprint"], "95 % intervals", "Weakest images", "licence", "qgis.onnx", "4 train, 2 val"):
+    for words in (
+        told["data"]["fingerprint"],
+        "95 % intervals",
+        "Weakest images",
+        "licence",
+        "qgis.onnx",
+        "4 train, 2 val",
+    ):
         assert words in card, words
 
 
@@ -286,11 +296,15 @@ def test_metadata_are_what_deepness_reads():
     folder = bundle("onnx")
     for name in ("model.onnx", "qgis.onnx"):
         session = onnxruntime.InferenceSession(folder / name)
-        meta: dict[str, Any] = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
+        meta: dict[str, Any] = {
+            key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()
+        }
         assert meta["model_type"] == "Segmentor" and meta["class_names"] == {"0": "background", "1": "foreground"}
         assert meta["tile_size"] == 32 and meta["tiles_overlap"] == 0 and meta["seg_thresh"] == 0.5
     (tiles,), (output,) = session.get_inputs(), session.get_outputs()
-    assert tiles.shape == ["batch", 3, 32, 32] and tiles.type == "tensor(float)" and output.shape == ["batch", 1, 32, 32]
+    assert (
+        tiles.shape == ["batch", 3, 32, 32] and tiles.type == "tensor(float)" and output.shape == ["batch", 1, 32, 32]
+    )
     pixels = np.arange(3 * 32 * 32, dtype=np.int64).reshape(1, 32, 32, 3).astype(np.uint8)  # every tone there is
     given = (np.float32(pixels * 1.0 / 255.0) - np.float32(meta["standardization_mean"])) / np.float32(
         meta["standardization_std"]
@@ -312,7 +326,8 @@ def test_what_cannot_be_exported_is_a_sentence(tmp_path):
     out = ("--out", tmp_path / "bundle")
     assert "Did you mean onnx?" in maskwright("export", finished(), "--format", "onx", *out).sentence
     assert (
-        "`--int8` must go with onnx or openvino" in maskwright("export", finished(), "--format", "torch", "--int8", *out).sentence
+        "`--int8` must go with onnx or openvino"
+        in maskwright("export", finished(), "--format", "torch", "--int8", *out).sentence
     )
     assert "from 0 to 1" in maskwright("export", finished(), "--max-iou-drop", -1, *out).sentence
     used = maskwright("export", finished(), "--out", data())

@@ -17,7 +17,19 @@ from maskwright.models import Segmenter, build_model
 from maskwright.prediction.bundle import least_side, load_forward
 
 SIZES = ((1, 64, 96), (2, 50, 37), (3, 1, 1))
-SMP = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet", "segformer")
+SMP = (
+    "unet",
+    "unetplusplus",
+    "manet",
+    "linknet",
+    "fpn",
+    "pspnet",
+    "deeplabv3",
+    "deeplabv3plus",
+    "pan",
+    "upernet",
+    "segformer",
+)
 SLOW = [f"{arch}/resnet18" for arch in SMP] + ["unet/tu-convnext_atto", "fcn_resnet50", "resnet34_unet"]
 
 
@@ -77,5 +89,7 @@ def check(model: Segmenter, folder: Path) -> None:
         for name, forward in forwards.items():
             found = forward(images)
             assert found.shape == wanted.shape, name
-            if name != "torch" or min(height, width) >= least_side(program):  # smaller ones are seen with a wider border
+            if name != "torch" or min(height, width) >= least_side(
+                program
+            ):  # smaller ones are seen with a wider border
                 assert np.allclose(found, wanted, atol=1e-4), (name, height, width)

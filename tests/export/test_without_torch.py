@@ -10,7 +10,12 @@ import pytest
 
 @pytest.mark.parametrize(
     "module",
-    ["maskwright", "maskwright.prediction.prediction", "maskwright.prediction.writers", "maskwright.prediction.threshold"],
+    [
+        "maskwright",
+        "maskwright.prediction.prediction",
+        "maskwright.prediction.writers",
+        "maskwright.prediction.threshold",
+    ],
 )
 def test_these_modules_import_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -87,7 +87,10 @@ def test_polygons_enclose_the_regions(task, predictor, kind):
 def test_cvats_threshold_is_the_foregrounds(task, predictor):
     shapes = task(load(finished()), conf_threshold=0.3)
     sizes = [SIZES[shape.frame - 10] for shape in shapes]
-    masks = [decode_mask(one.points, image_width=size[1], image_height=size[0]) for one, size in zip(shapes, sizes, strict=True)]
+    masks = [
+        decode_mask(one.points, image_width=size[1], image_height=size[0])
+        for one, size in zip(shapes, sizes, strict=True)
+    ]
     assert sum(int(mask.sum()) for mask in masks) == sum(
         int((predictor.predict(noise(*size), 0.3).labels == 1).sum()) for size in SIZES
     )

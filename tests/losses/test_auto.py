@@ -25,7 +25,9 @@ PLAIN = Config.model_validate({"loss": [{"name": "ce"}, {"name": "dice"}]}).loss
 def made_of(pixels: Sequence[Sequence[int]], splits: Sequence[str] | None = None) -> Dataset:
     """A data set of which the pixels of each class in each image are all that is known."""
     names = tuple(f"class_{label}" for label in range(len(pixels[0])))
-    records = [Record(str(i), Path(f"{i}.png"), Path(f"{i}.png"), splits[i] if splits else "train") for i in range(len(pixels))]
+    records = [
+        Record(str(i), Path(f"{i}.png"), Path(f"{i}.png"), splits[i] if splits else "train") for i in range(len(pixels))
+    ]
     items = [Item(record, 1, sum(row), "", "", tuple(row), 0) for record, row in zip(records, pixels, strict=True)]
     return Dataset(Path("set"), tuple(items), ClassMap(names, tuple(range(len(names)))), "", "", "")
 
@@ -36,10 +38,14 @@ CAMVID = [(205, 80), (184, 79), (10, 80), (306, 80), (31, 72), (158, 78), (16, 7
 
 def like_camvid() -> Dataset:
     """80 images with camvid's shares of pixels and of images."""
-    return made_of([[round(share * 8000 / held) if index < held else 0 for share, held in CAMVID] for index in range(80)])
+    return made_of(
+        [[round(share * 8000 / held) if index < held else 0 for share, held in CAMVID] for index in range(80)]
+    )
 
 
-def settled(dataset: Dataset, sampling: str = "uniform", focus: float = 0.0, window: float | None = None) -> tuple[list, dict]:
+def settled(
+    dataset: Dataset, sampling: str = "uniform", focus: float = 0.0, window: float | None = None
+) -> tuple[list, dict]:
     return resolve_loss("auto", dataset, sampling, focus, window)
 
 
@@ -94,7 +100,9 @@ def test_aimed_windows_by_hand() -> None:
     dataset = made_of([[980, 20]])
     assert shares_as_seen(dataset, "uniform", 0.5, 100.0) == pytest.approx([1 - (0.2 + 0.02) / 2, (0.2 + 0.02) / 2])
     # a window can't hold more than it has room for, nor an image more than its own
-    assert shares_as_seen(made_of([[500, 500]]), "uniform", 0.5, 100.0) == pytest.approx([0.5, 0.5])  # nothing to aim at
+    assert shares_as_seen(made_of([[500, 500]]), "uniform", 0.5, 100.0) == pytest.approx(
+        [0.5, 0.5]
+    )  # nothing to aim at
     assert shares_as_seen(made_of([[700, 300]]), "uniform", 1.0, 100.0) == pytest.approx([0.0, 1.0])
     assert shares_as_seen(made_of([[70, 30]]), "uniform", 1.0, 1000.0) == pytest.approx([0.7, 0.3])
 
@@ -122,7 +130,10 @@ def test_shares_as_seen_are_shares() -> None:
 def test_help_is_not_counted_twice() -> None:
     """Sampling brings rare classes up, so that weights are smaller; aiming so far that they are rare no more."""
     plain, drawn = settled(like_camvid())[0], settled(like_camvid(), "balanced")[0]
-    assert all(ours <= theirs for ours, theirs in zip(drawn[0]["class_weights"][7:], plain[0]["class_weights"][7:], strict=True))
+    assert all(
+        ours <= theirs
+        for ours, theirs in zip(drawn[0]["class_weights"][7:], plain[0]["class_weights"][7:], strict=True)
+    )
     dataset = made_of([[980, 20]] * 8)
     assert settled(dataset)[0][0]["class_weights"] is not None
     terms, reasons = settled(dataset, "uniform", 0.33, 100.0)
@@ -149,7 +160,10 @@ def test_class_weights_by_name_by_number_and_auto() -> None:
     )
     assert terms[0]["class_weights"] == class_weights(dataset.class_shares("train")) and terms[0]["smoothing"] == 0.1
     assert [term["class_weights"] for term in terms[1:]] == [[1.0, 1.0, 2.0], [1, 2, 3], None]
-    assert list(reasons) == ["loss.0.class_weights"] and "class_2 has 11.00% of the pixels" in reasons["loss.0.class_weights"]
+    assert (
+        list(reasons) == ["loss.0.class_weights"]
+        and "class_2 has 11.00% of the pixels" in reasons["loss.0.class_weights"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +172,10 @@ def test_class_weights_by_name_by_number_and_auto() -> None:
         ([1.0], "`loss.0.class_weights` must hold a weight for each class; got 1. The classes are 3: class_0, class_1"),
         ({"clas_1": 2.0}, "`loss.0.class_weights` must name classes of the data; got 'clas_1'. Did you mean class_1?"),
         ({"road": 2.0}, "got 'road'. The classes are class_0, class_1 and class_2."),
-        ({"class_0": 0.0, "class_1": 0.0, "class_2": 0.0}, "`loss.0.class_weights` must leave a class a weight above 0"),
+        (
+            {"class_0": 0.0, "class_1": 0.0, "class_2": 0.0},
+            "`loss.0.class_weights` must leave a class a weight above 0",
+        ),
     ],
 )
 def test_weights_that_do_not_fit_the_classes_are_refused(weights: object, told: str) -> None:
@@ -169,7 +186,9 @@ def test_weights_that_do_not_fit_the_classes_are_refused(weights: object, told: 
 
 def test_all_that_does_not_fit_is_told_at_once() -> None:
     with pytest.raises(ConfigError) as refused:
-        resolved([{"name": "ce", "class_weights": [1.0]}, {"name": "dice", "class_weights": {"x": 1}}], made_of([[1, 1, 1]]))
+        resolved(
+            [{"name": "ce", "class_weights": [1.0]}, {"name": "dice", "class_weights": {"x": 1}}], made_of([[1, 1, 1]])
+        )
     assert len(refused.value.problems) == 2
 
 
@@ -183,7 +202,10 @@ def rare_set(root: Path) -> Path:
         mask = np.zeros((32, 32), np.uint8)
         mask[:12] = 1
         mask[20:22, 4 * index : 4 * index + 2] = 2
-        picture(root / "images" / f"{index}.png", (rng.integers(40, 90, (32, 32, 3)) + 50 * mask[..., None]).astype(np.uint8))
+        picture(
+            root / "images" / f"{index}.png",
+            (rng.integers(40, 90, (32, 32, 3)) + 50 * mask[..., None]).astype(np.uint8),
+        )
         picture(root / "masks" / f"{index}.png", mask)
     return root
 
@@ -196,7 +218,20 @@ def test_the_puzzle_keeps_the_plain_mix() -> None:
 
 def test_a_rare_set_is_trained_with_weights_that_are_told_and_recorded(tmp_path: Path) -> None:
     root = rare_set(tmp_path / "data")
-    words = ("--model.width", 2, "--model.depth", 1, "--size", 32, "--train.repeats", 1, "--epochs", 1, "--devices", "cpu")
+    words = (
+        "--model.width",
+        2,
+        "--model.depth",
+        1,
+        "--size",
+        32,
+        "--train.repeats",
+        1,
+        "--epochs",
+        1,
+        "--devices",
+        "cpu",
+    )
     outcome = maskwright("train", "--data", root, *words, "--out", tmp_path / "run", "--verbose")
     assert outcome.code == 0, outcome.err
     told = "class_2 has 0.39% of the pixels shown in training and weighs 4"
@@ -209,12 +244,29 @@ def test_a_rare_set_is_trained_with_weights_that_are_told_and_recorded(tmp_path:
 
 def test_a_mix_of_everything_trains_and_its_mistakes_are_told(tmp_path: Path) -> None:
     root = rare_set(tmp_path / "data")
-    words = ("--model.width", 2, "--model.depth", 1, "--size", 32, "--train.repeats", 1, "--epochs", 1, "--devices", "cpu")
+    words = (
+        "--model.width",
+        2,
+        "--model.depth",
+        1,
+        "--size",
+        32,
+        "--train.repeats",
+        1,
+        "--epochs",
+        1,
+        "--devices",
+        "cpu",
+    )
     mix = "[{name: ce, class_weights: auto, smoothing: 0.1}, {name: tversky, alpha: 0.7, beta: 0.3}, {name: focal}, {name: bce},"
     mix += "{name: lovasz}, {name: boundary, class_weights: {class_2: 3}}, {name: topk}, {name: jaccard}, {name: dice}]"
     outcome = maskwright("train", "--data", root, *words, "--loss", mix, "--out", tmp_path / "run", "--verbose")
     assert outcome.code == 0, outcome.err
     assert "why     loss.0.class_weights: class_2 has 0.39%" in outcome.err
-    outcome = maskwright("config", "check", "--data", root, *words, "--loss", "[{name: ce, class_weights: {clas_2: 3}}]")
+    outcome = maskwright(
+        "config", "check", "--data", root, *words, "--loss", "[{name: ce, class_weights: {clas_2: 3}}]"
+    )
     assert outcome.code == 2
-    assert outcome.sentence == "`loss.0.class_weights` must name classes of the data; got 'clas_2'. Did you mean class_2?"
+    assert (
+        outcome.sentence == "`loss.0.class_weights` must name classes of the data; got 'clas_2'. Did you mean class_2?"
+    )

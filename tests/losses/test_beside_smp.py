@@ -85,7 +85,9 @@ def test_lovasz_is_equal_with_ignored_pixels_and_absent_classes() -> None:
         logits, masks = batch(seed=seed)
         if seed % 2:
             masks = torch.where(masks == IGNORE, masks, masks % 3)
-        assert agree(lovasz(logits, masks), smp.LovaszLoss("multiclass", ignore_index=IGNORE)(logits, masks.long()), logits)
+        assert agree(
+            lovasz(logits, masks), smp.LovaszLoss("multiclass", ignore_index=IGNORE)(logits, masks.long()), logits
+        )
 
 
 def test_theirs_lovasz_is_no_number_when_nothing_is_labelled() -> None:

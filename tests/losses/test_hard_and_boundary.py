@@ -75,7 +75,9 @@ def test_only_the_chosen_learn() -> None:
 
 def test_hardest_first_is_numpys_order() -> None:
     """Also for floats far apart, below the smallest normal number, and zeros of either sign."""
-    values = torch.cat([torch.rand(500), torch.rand(50) * 1e-40, torch.rand(50) * 1e30, torch.zeros(3), -torch.zeros(3)])
+    values = torch.cat(
+        [torch.rand(500), torch.rand(50) * 1e-40, torch.rand(50) * 1e30, torch.zeros(3), -torch.zeros(3)]
+    )
     values = values[torch.randperm(len(values), generator=torch.Generator().manual_seed(0))]
     valid = torch.rand(len(values), generator=torch.Generator().manual_seed(1)) < 0.7
     order = hardest_first(values, valid)

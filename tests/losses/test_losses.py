@@ -21,7 +21,9 @@ def batch(num_classes: int) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("num_classes", [2, 3, 9])
 def test_ce_is_torchs(num_classes: int) -> None:
     logits, masks = batch(num_classes)
-    assert torch.allclose(cross_entropy(logits, masks), functional.cross_entropy(logits, masks.long(), ignore_index=IGNORE))
+    assert torch.allclose(
+        cross_entropy(logits, masks), functional.cross_entropy(logits, masks.long(), ignore_index=IGNORE)
+    )
 
 
 def test_bce_of_two_classes_is_torchs_on_the_difference() -> None:
@@ -42,7 +44,9 @@ def test_bce_of_a_single_channel_is_that_of_its_sigmoid() -> None:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("weights", [None, [0.5, 1.0, 4.0, 0.0]], ids=["alike", "weighted"])
-def test_bce_of_more_classes_is_torchs_on_the_softmax_one_against_the_rest(weights: list[float] | None, smoothing: float) -> None:
+def test_bce_of_more_classes_is_torchs_on_the_softmax_one_against_the_rest(
+    weights: list[float] | None, smoothing: float
+) -> None:
     """In double precision; a pixel counts what its class does, as in ce."""
     logits, masks = batch(4)
     valid = masks != IGNORE

@@ -81,7 +81,10 @@ def test_runs_of_before_load(tmp_path: Path) -> None:
         ("[{name: topk, share: 0}]", "`loss.0.share` must be greater than 0; got 0."),
         ("[{name: ce, smoothing: 1}]", "`loss.0.smoothing` must be less than 1; got 1."),
         ("[{name: ce, class_weights: autoo}]", "`loss.0.class_weights`: must be auto, a list of numbers in"),
-        ("[{name: ce, class_weights: [1, -2]}]", "`loss.0.class_weights.1` must be greater than or equal to 0; got -2."),
+        (
+            "[{name: ce, class_weights: [1, -2]}]",
+            "`loss.0.class_weights.1` must be greater than or equal to 0; got -2.",
+        ),
         ("[{name: ce, class_weights: {road: x}}]", "`loss.0.class_weights.road` must be a number; got 'x'."),
         ("[{name: ce, class_weights: [0, 0]}]", "`loss.0.class_weights`: must hold a weight above 0; got [0, 0]."),
     ],
@@ -93,7 +96,9 @@ def test_a_mistake_is_told_once_with_its_line(tmp_path: Path, loss: str, told: s
 
 def test_mistakes_of_several_terms_are_told_together_with_their_lines(tmp_path: Path) -> None:
     text = "loss:\n  - {name: ce, smothing: 0.1}\n  - name: tversky\n    gamma: 2\n  - name: focall\n"
-    assert [problem.split(": `")[0] for problem in refused(tmp_path, text)] == [f"my.yaml, line {line}" for line in (2, 4, 5)]
+    assert [problem.split(": `")[0] for problem in refused(tmp_path, text)] == [
+        f"my.yaml, line {line}" for line in (2, 4, 5)
+    ]
 
 
 def test_names_of_other_tools_lead_to_ours() -> None:

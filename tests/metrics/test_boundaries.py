@@ -33,7 +33,9 @@ def square(left: int, top: int = 3, side: int = 4, size: int = 12) -> np.ndarray
     return mask
 
 
-def scenes(seed: int, num_classes: int, side: tuple[int, int] = (61, 48), doubt: float = 0.4) -> tuple[np.ndarray, np.ndarray]:
+def scenes(
+    seed: int, num_classes: int, side: tuple[int, int] = (61, 48), doubt: float = 0.4
+) -> tuple[np.ndarray, np.ndarray]:
     """Truth and labels that look like predictions: smooth regions, the same but for a smooth doubt."""
     rng = np.random.default_rng((seed, num_classes))
     heights = [cv2.GaussianBlur(rng.normal(size=(*side, num_classes)).astype(np.float32), (0, 0), 5) for _ in range(2)]
@@ -172,9 +174,14 @@ def test_hd95_is_that_of_monai(num_classes: int, doubt: float) -> None:
         truth, labels = scenes(seed, num_classes, doubt=doubt)
         both = np.intersect1d(truth, labels).astype(int)
         expected = compute_hausdorff_distance(
-            one_hot(labels, num_classes)[:, both], one_hot(truth, num_classes)[:, both], include_background=True, percentile=95
+            one_hot(labels, num_classes)[:, both],
+            one_hot(truth, num_classes)[:, both],
+            include_background=True,
+            percentile=95,
         )
-        assert compared(truth, labels, num_classes=num_classes).hd95[both] == pytest.approx(expected[0].numpy(), rel=1e-5)
+        assert compared(truth, labels, num_classes=num_classes).hd95[both] == pytest.approx(
+            expected[0].numpy(), rel=1e-5
+        )
 
 
 @pytest.mark.filterwarnings("ignore:.*(all 0|all zero).*:UserWarning")  # what MONAI says of an empty mask
@@ -203,7 +210,10 @@ def test_edges_within_the_width_are_those_of_monai(num_classes: int, width: int)
         found = compared(truth, labels, width, num_classes)
         both = np.intersect1d(truth, labels).astype(int)
         expected = compute_surface_dice(
-            one_hot(labels, num_classes)[:, both], one_hot(truth, num_classes)[:, both], [float(width)] * len(both), True
+            one_hot(labels, num_classes)[:, both],
+            one_hot(truth, num_classes)[:, both],
+            [float(width)] * len(both),
+            True,
         )
         assert found.near.sum(1)[both] / found.edge.sum(1)[both] == pytest.approx(expected[0].numpy(), rel=1e-5)
 

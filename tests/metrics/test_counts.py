@@ -14,7 +14,9 @@ from maskwright.metrics.counts import Counts, confusion, count_image
 from maskwright.metrics.scores import summary
 
 
-def masks(seed: int, num_classes: int, size: tuple[int, int] = (23, 31), ignored: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+def masks(
+    seed: int, num_classes: int, size: tuple[int, int] = (23, 31), ignored: float = 0.1
+) -> tuple[np.ndarray, np.ndarray]:
     """A random truth with ignored pixels and a prediction that agrees with half of it."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, num_classes, size).astype(np.uint8)
@@ -35,7 +37,9 @@ def test_confusion_is_that_of_scikit_learn(num_classes: int) -> None:
 
 def test_views_that_do_not_lie_in_a_row_count_alike() -> None:
     truth, labels = masks(0, 3)
-    assert (confusion(truth[:, ::2], labels[:, ::2], 3) == confusion(truth[:, ::2].copy(), labels[:, ::2].copy(), 3)).all()
+    assert (
+        confusion(truth[:, ::2], labels[:, ::2], 3) == confusion(truth[:, ::2].copy(), labels[:, ::2].copy(), 3)
+    ).all()
     assert (confusion(truth.T, labels.T, 3) == confusion(truth, labels, 3)).all()
 
 
@@ -164,4 +168,7 @@ def test_the_diagonal_of_each_image_is_kept_and_unknown_in_files_from_before(tmp
     both = Counts.join([wide, count_image("b", np.zeros((6, 8), np.uint8), np.zeros((6, 8), np.uint8), 2)])
     both.save(tmp_path / "counts.npz")
     assert Counts.load(tmp_path / "counts.npz").diagonal.tolist() == [5.0, 10.0]
-    assert np.isnan(Counts(both.images, both.matrix, both.boundary_overlap, both.boundary_union).diagonal).tolist() == [True] * 2
+    assert (
+        np.isnan(Counts(both.images, both.matrix, both.boundary_overlap, both.boundary_union).diagonal).tolist()
+        == [True] * 2
+    )

@@ -55,7 +55,9 @@ def defined(name: str, truth: np.ndarray, labels: np.ndarray, num_classes: int) 
 
 @pytest.mark.parametrize("name", SKLEARN)
 @pytest.mark.parametrize(("seed", "num_classes", "lacking"), CASES)
-def test_each_class_scores_as_in_scikit_learn_and_torchmetrics(name: str, seed: int, num_classes: int, lacking: bool) -> None:
+def test_each_class_scores_as_in_scikit_learn_and_torchmetrics(
+    name: str, seed: int, num_classes: int, lacking: bool
+) -> None:
     truth, labels = masks(seed, num_classes, lacking)
     found = METRICS[name](count_image("a", truth, labels, num_classes).total())
     valid = truth != IGNORE
@@ -63,7 +65,11 @@ def test_each_class_scores_as_in_scikit_learn_and_torchmetrics(name: str, seed: 
     assert np.isnan(found[~known]).all()
     ours = SKLEARN[name](truth[valid], labels[valid], labels=range(num_classes), average=None, zero_division=0)
     theirs = TORCHMETRICS[name](
-        torch.from_numpy(labels).long(), torch.from_numpy(truth).long(), num_classes, average="none", ignore_index=IGNORE
+        torch.from_numpy(labels).long(),
+        torch.from_numpy(truth).long(),
+        num_classes,
+        average="none",
+        ignore_index=IGNORE,
     ).numpy()
     assert found[known] == pytest.approx(ours[known])
     assert found[known] == pytest.approx(theirs[known], abs=1e-6)
@@ -79,7 +85,11 @@ def test_averages_are_those_of_both(name: str, seed: int, num_classes: int) -> N
     for average in ("micro", "macro"):
         ours = SKLEARN[name](truth[valid], labels[valid], labels=range(num_classes), average=average)
         theirs = TORCHMETRICS[name](
-            torch.from_numpy(labels).long(), torch.from_numpy(truth).long(), num_classes, average=average, ignore_index=IGNORE
+            torch.from_numpy(labels).long(),
+            torch.from_numpy(truth).long(),
+            num_classes,
+            average=average,
+            ignore_index=IGNORE,
         )
         assert found[average][name] == pytest.approx(ours)
         assert found[average][name] == pytest.approx(float(theirs), abs=1e-6)
@@ -103,7 +113,11 @@ def test_accuracy(num_classes: int) -> None:
     for index, found in enumerate(METRICS["accuracy"](matrix)):
         assert found == pytest.approx(accuracy_score(truth[valid] == index, labels[valid] == index))
     theirs = oracle.multiclass_accuracy(
-        torch.from_numpy(labels).long(), torch.from_numpy(truth).long(), num_classes, average="micro", ignore_index=IGNORE
+        torch.from_numpy(labels).long(),
+        torch.from_numpy(truth).long(),
+        num_classes,
+        average="micro",
+        ignore_index=IGNORE,
     )
     assert float(accuracy(matrix)) == pytest.approx(float(theirs), abs=1e-6)
 
@@ -150,7 +164,14 @@ def test_the_headline_of_more_classes_is_the_macro_mean() -> None:
         nanmean(np.array([row["boundary_iou"] for row in told.per_class.values()]))
     )
     assert headline_iou(counts.total()) == pytest.approx(told.metrics["iou"])
-    assert set(told.metrics) == {*METRICS, "boundary_iou", "boundary_precision", "boundary_recall", "boundary_f", "hd95"}
+    assert set(told.metrics) == {
+        *METRICS,
+        "boundary_iou",
+        "boundary_precision",
+        "boundary_recall",
+        "boundary_f",
+        "hd95",
+    }
 
 
 def test_metrics_take_a_stack_of_images() -> None:
@@ -184,7 +205,10 @@ def test_the_four_ways_of_averaging_are_those_of_smp(seed: int, num_classes: int
     theirs = {"iou": smp.iou_score, "f1": smp.f1_score, "precision": smp.precision, "recall": smp.recall}
     for ours, reduction in names.items():
         for name, metric in theirs.items():
-            assert found[ours][name] == pytest.approx(float(metric(*parts, reduction=reduction)), abs=1e-6), (ours, name)
+            assert found[ours][name] == pytest.approx(float(metric(*parts, reduction=reduction)), abs=1e-6), (
+                ours,
+                name,
+            )
 
 
 def test_a_class_absent_from_an_image_has_no_score_where_smp_gives_one() -> None:
@@ -206,7 +230,9 @@ def smp_parts(images: list[tuple[np.ndarray, np.ndarray]], num_classes: int) -> 
     import segmentation_models_pytorch.metrics as smp
 
     truth, labels = (torch.from_numpy(np.stack([pair[side] for pair in images])).long() for side in (0, 1))
-    parts = smp.get_stats(labels, torch.where(truth == IGNORE, -1, truth), "multiclass", ignore_index=-1, num_classes=num_classes)
+    parts = smp.get_stats(
+        labels, torch.where(truth == IGNORE, -1, truth), "multiclass", ignore_index=-1, num_classes=num_classes
+    )
     return [part[:, 1:] if num_classes == 2 else part for part in parts]
 
 
@@ -222,7 +248,10 @@ def test_dice_is_that_of_monai() -> None:
         truth, labels = masks(3, 4, lacking)
         truth[truth == IGNORE] = 1
         ours = count_image("a", truth, labels, 4).total()
-        hot = [torch.nn.functional.one_hot(torch.from_numpy(found).long(), 4).permute(2, 0, 1)[None] for found in (labels, truth)]
+        hot = [
+            torch.nn.functional.one_hot(torch.from_numpy(found).long(), 4).permute(2, 0, 1)[None]
+            for found in (labels, truth)
+        ]
         for theirs, name in ((compute_dice, "dice"), (compute_iou, "iou")):
             expected = theirs(hot[0], hot[1], ignore_empty=True)[0].numpy()
             in_truth = ours.sum(1) > 0
@@ -236,14 +265,18 @@ def one_class(near: tuple[int, int], edge: tuple[int, int], hd95: float) -> Coun
     """Counts of an image whose foreground outline fared so."""
     zero = np.zeros((1, 2), np.int64)
     rows = [np.array([[[0, 0], pair]], np.int64) for pair in (near, edge)]
-    return Counts(("a",), np.zeros((1, 2, 2), np.int64), zero, zero, *rows, hd95=np.array([[np.nan, hd95]]), boundary_width=2)
+    return Counts(
+        ("a",), np.zeros((1, 2, 2), np.int64), zero, zero, *rows, hd95=np.array([[np.nan, hd95]]), boundary_width=2
+    )
 
 
 def test_boundary_f_pools_pixels_and_distances_are_a_mean_over_images() -> None:
     """Precision (3 + 1) / (4 + 4) = 1/2, recall (4 + 2) / (4 + 4) = 3/4, F = 2 · 1/2 · 3/4 / (5/4) = 3/5; HD95 (1 + 4) / 2."""
     both = Counts.join([one_class((3, 4), (4, 4), 1.0), one_class((1, 2), (4, 4), 4.0)])
     row = per_class(both, ("bg", "fg"))["fg"]
-    assert (row["boundary_precision"], row["boundary_recall"], row["boundary_f"]) == pytest.approx((1 / 2, 3 / 4, 3 / 5))
+    assert (row["boundary_precision"], row["boundary_recall"], row["boundary_f"]) == pytest.approx(
+        (1 / 2, 3 / 4, 3 / 5)
+    )
     assert row["hd95"] == 2.5
     found = averages(both)
     assert found["imagewise"]["boundary_f"] == pytest.approx((2 * 3 / 4 / (7 / 4) + 2 * 1 / 4 * 1 / 2 / (3 / 4)) / 2)
@@ -270,9 +303,13 @@ def test_scores_of_pooled_sums_are_those_of_pooled_matrices(num_classes: int) ->
 
 
 def test_what_an_answer_without_looking_beats() -> None:
-    assert beaten_unlooked(np.array([[40, 20], [15, 25]]), ("background", "cat")) is None  # 65 of 100, background has 60
+    assert (
+        beaten_unlooked(np.array([[40, 20], [15, 25]]), ("background", "cat")) is None
+    )  # 65 of 100, background has 60
     worse = beaten_unlooked(np.array([[30, 30], [15, 25]]), ("background", "cat"))
     assert worse == Unlooked("background", 0.6, 0.55)
     assert beaten_unlooked(np.array([[60, 0], [40, 0]]), ("background", "cat")) is None  # as good as, not worse
     assert beaten_unlooked(np.zeros((2, 2)), ("background", "cat")) is None
-    assert beaten_unlooked(np.array([[1, 9, 0], [0, 2, 0], [0, 0, 8]]), ("a", "b", "c")) is None  # 11 of 20, the commonest 10
+    assert (
+        beaten_unlooked(np.array([[1, 9, 0], [0, 2, 0], [0, 0, 8]]), ("a", "b", "c")) is None
+    )  # 11 of 20, the commonest 10

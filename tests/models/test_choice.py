@@ -54,7 +54,10 @@ def test_weights_in_torch_s_cache_are_taken(tmp_path):
     path = tmp_path / "torch" / "hub" / "checkpoints" / name
     path.parent.mkdir(parents=True)
     path.write_bytes(b"")
-    assert choose_weights(Resnet34UnetConfig(weights="auto")) == ("imagenet", "ResNet34_Weights.IMAGENET1K_V1, from the cache")
+    assert choose_weights(Resnet34UnetConfig(weights="auto")) == (
+        "imagenet",
+        "ResNet34_Weights.IMAGENET1K_V1, from the cache",
+    )
 
 
 def test_a_host_that_is_not_there_does_not_answer():

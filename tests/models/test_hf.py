@@ -216,13 +216,19 @@ class TestWeights:
         model = built("segformer", weights=str(tmp_path))
         found = model.net.get_submodule("model.segformer").state_dict()
         assert all(torch.equal(found[name], value) for name, value in theirs.segformer.state_dict().items())
-        assert model.loaded and any("of the decoder and head are not in these weights" in note for note in model.loaded.notes)
+        assert model.loaded and any(
+            "of the decoder and head are not in these weights" in note for note in model.loaded.notes
+        )
 
-    def test_weights_of_another_size_name_the_one_that_fits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_weights_of_another_size_name_the_one_that_fits(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         saved("segformer", tmp_path)
         monkeypatch.setitem(hf.SEGFORMER, "b3", SMALL_SEGFORMER)
         monkeypatch.setitem(hf.SEGFORMER, "b0", {**SMALL_SEGFORMER, "depths": (1, 2, 1, 1)})
-        with pytest.raises(ModelError, match=r"must be of segformer b0; got .*, where depths differs\. Set model\.size: b3\."):
+        with pytest.raises(
+            ModelError, match=r"must be of segformer b0; got .*, where depths differs\. Set model\.size: b3\."
+        ):
             built("segformer", weights=str(tmp_path))
 
     @pytest.mark.parametrize(
@@ -232,7 +238,10 @@ class TestWeights:
             ("tensors", r"`model\.weights` must be a folder with whole config\.json and model\.safetensors; got"),
             ("missing", r"`model\.weights` must be a folder with whole config\.json and model\.safetensors; got"),
             ("other", r"`model\.weights` must be weights of segformer; got .*, of mask2former\. Check --model\."),
-            ("encoder", r"`model\.weights` must be weights of segformer; got .*, which lacks \d+ tensors of the encoder"),
+            (
+                "encoder",
+                r"`model\.weights` must be weights of segformer; got .*, which lacks \d+ tensors of the encoder",
+            ),
             ("pixels", r"must be trained with ImageNet's normalisation; got .* image_mean \[0\.5, 0\.5, 0\.5\]"),
         ],
     )
@@ -249,9 +258,15 @@ class TestWeights:
         elif spoil == "encoder":
             from safetensors.torch import load_file, save_file
 
-            save_file({k: v for k, v in load_file(file).items() if "segformer.encoder.block.1" not in k}, file, {"format": "pt"})
+            save_file(
+                {k: v for k, v in load_file(file).items() if "segformer.encoder.block.1" not in k},
+                file,
+                {"format": "pt"},
+            )
         elif spoil == "pixels":
-            (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.5] * 3}))
+            (folder / "preprocessor_config.json").write_text(
+                json.dumps({"image_mean": [0.5] * 3, "image_std": [0.5] * 3})
+            )
         with pytest.raises(ModelError, match=told) as refused:
             built("segformer", weights=str(folder))
         assert len(str(refused.value).splitlines()) == 1
@@ -266,7 +281,9 @@ class TestWeights:
 
     @pytest.mark.parametrize("weights", ["./nowhere", "/nowhere/at/all", "imagenet", "a/b/c"])
     def test_a_name_that_can_be_no_weights_is_one_sentence(self, weights: str) -> None:
-        with pytest.raises(ModelError, match=r"`model\.weights` must be .*OWNER/NAME of the hub or none; got .*not there"):
+        with pytest.raises(
+            ModelError, match=r"`model\.weights` must be .*OWNER/NAME of the hub or none; got .*not there"
+        ):
             built("segformer", weights=weights)
 
     def test_terms_are_told(self) -> None:
@@ -290,7 +307,9 @@ def test_configuration() -> None:
 def test_a_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """That it is missing is pretended."""
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "transformers" else find(name, *rest))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "transformers" else find(name, *rest)
+    )
     with pytest.raises(ModelError) as refused:
         hf.build_hf(wish("segformer"), 3, 2)
     assert str(refused.value).endswith(f"transformers; it is not installed. Run: {install_command('hf')}")

@@ -91,7 +91,14 @@ def test_maps_of_the_docstring() -> None:
     with torch.device("meta"):
         net = Resnet34Unet(3, 2)
     seen: list[tuple[int, int]] = []
-    blocks = [net.encoder.block1, net.encoder.block2, net.encoder.block3, net.encoder.block4, net.encoder.block5, *net.decoder]
+    blocks = [
+        net.encoder.block1,
+        net.encoder.block2,
+        net.encoder.block3,
+        net.encoder.block4,
+        net.encoder.block5,
+        *net.decoder,
+    ]
     for block in blocks:
         block.register_forward_hook(lambda module, inputs, output: seen.append((output.shape[1], output.shape[2])))
     assert net(torch.zeros(1, 3, 256, 256, device="meta")).shape == (1, 2, 256, 256)
@@ -116,7 +123,9 @@ def test_number_of_parameters(up: str, decoder: int) -> None:
 def test_configuration() -> None:
     config = Config.model_validate({"model": "resnet34_unet"}).model
     assert isinstance(config, Resnet34UnetConfig) and config.width == 64 and config.weights == "none"
-    with pytest.raises(ModelError, match=r"`model\.weights` must be one that is known; got 'imagnet'\. Did you mean imagenet"):
+    with pytest.raises(
+        ModelError, match=r"`model\.weights` must be one that is known; got 'imagnet'\. Did you mean imagenet"
+    ):
         build_resnet34_unet(config.model_copy(update={"weights": "imagnet"}), 3, 2)
     with pytest.raises(ModelError, match=r"`model\.width` must be 64 for pretrained weights; got 32"):
         build_resnet34_unet(config.model_copy(update={"weights": "imagenet", "width": 32}), 3, 2)

@@ -103,7 +103,9 @@ class TestArchitecture:
 
     def test_parts_are_all_there_is(self, arch: str) -> None:
         model = built(arch)
-        parts = [id(p) for part in ("encoder", "decoder", "head") for module in model.part(part) for p in module.parameters()]
+        parts = [
+            id(p) for part in ("encoder", "decoder", "head") for module in model.part(part) for p in module.parameters()
+        ]
         assert sorted(parts) == sorted(id(parameter) for parameter in model.parameters())
 
     @torch.no_grad()
@@ -144,7 +146,9 @@ HEAVY_FAMILIES = ("resnet18", "dpn68", "vgg11", "se_resnet50", "densenet121", "i
                   "timm-res2net50_26w_4s", "timm-gernet_s")  # fmt: skip
 
 
-@pytest.mark.parametrize("encoder", [*FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY_FAMILIES)])
+@pytest.mark.parametrize(
+    "encoder", [*FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY_FAMILIES)]
+)
 def test_one_of_each_family_keeps_the_contract(encoder: str, tmp_path: Path) -> None:
     """Odd sizes of four bands, gradients, weights that are all it is, bf16, and a trace; built twice, as that takes longest."""
     torch.manual_seed(0)
@@ -375,7 +379,9 @@ def test_options_arrive_as_smp_takes_them(arch: str) -> None:
         arch, encoder, encoder_weights=None, in_channels=3, classes=2, **OPTIONS[arch], **extra
     ).eval()
     state = {name: value for name, value in theirs.state_dict().items() if name not in made.gone}
-    assert {name: value.shape for name, value in made.state_dict().items()} == {name: one.shape for name, one in state.items()}
+    assert {name: value.shape for name, value in made.state_dict().items()} == {
+        name: one.shape for name, one in state.items()
+    }
     made.load_state_dict(state)
     x = torch.randn(1, 3, made.smallest, 2 * made.smallest, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -392,11 +398,20 @@ def test_options_arrive_as_smp_takes_them(arch: str) -> None:
             {"arch": "linknet", "decoder_channels": 32},
             "`model.decoder_channels` must be left out for linknet: unet, ",
         ),
-        ({"arch": "unet", "decoder_dropout": 0.1}, "must be left out for unet: fpn takes it. unet takes encoder_depth, decoder_"),
-        ({"arch": "unet", "decoder_channels": 32}, "`model.decoder_channels` must be a list of numbers for unet; got 32"),
+        (
+            {"arch": "unet", "decoder_dropout": 0.1},
+            "must be left out for unet: fpn takes it. unet takes encoder_depth, decoder_",
+        ),
+        (
+            {"arch": "unet", "decoder_channels": 32},
+            "`model.decoder_channels` must be a list of numbers for unet; got 32",
+        ),
         ({"arch": "deeplabv3plus", "decoder_channels": [32]}, "must be a whole number for deeplabv3plus; got [32]"),
         ({"arch": "deeplabv3", "encoder_output_stride": 32}, "must be 8 or 16 for deeplabv3; got 32"),
-        ({"arch": "unet", "decoder_channels": [32, 16]}, "got decoder_channels [32, 16] (Model depth is 5, but you provide"),
+        (
+            {"arch": "unet", "decoder_channels": [32, 16]},
+            "got decoder_channels [32, 16] (Model depth is 5, but you provide",
+        ),
         ({"arch": "pspnet", "encoder_depth": 4}, "got encoder_depth 4 (16 × 48 comes back in another size)"),
         ({"arch": "unet", "decoder_use_norm": "layernorm"}, "got decoder_use_norm layernorm ("),
     ],
@@ -408,7 +423,14 @@ def test_options_that_do_not_fit_are_one_sentence(options: dict[str, object], wo
 
 
 def test_options_are_keys_of_a_yaml_and_flags_and_their_values_are_checked() -> None:
-    flags = ["--model", "unet/resnet18", "--model.decoder_channels", "[128,64,32,16,8]", "--model.decoder_attention_type", "scse"]
+    flags = [
+        "--model",
+        "unet/resnet18",
+        "--model.decoder_channels",
+        "[128,64,32,16,8]",
+        "--model.decoder_attention_type",
+        "scse",
+    ]
     model = load_config(None, parse_overrides(flags)).model
     assert model == SmpConfig(encoder="resnet18", decoder_channels=[128, 64, 32, 16, 8], decoder_attention_type="scse")
     with pytest.raises(ConfigError, match=r"decoder_attention_type` must be scse"):
@@ -420,4 +442,7 @@ def test_options_are_keys_of_a_yaml_and_flags_and_their_values_are_checked() -> 
 def test_older_names_of_smp_are_timms_of_today() -> None:
     config = load_config(None, [("model", "unet/timm-mobilenetv3_small_minimal_100", "--model")])
     assert config.model.encoder == "tu-tf_mobilenetv3_small_minimal_100"
-    assert build_smp(config.model.model_copy(update={"weights": "none"}), 3, 2).encoder.name == "tf_mobilenetv3_small_minimal_100"
+    assert (
+        build_smp(config.model.model_copy(update={"weights": "none"}), 3, 2).encoder.name
+        == "tf_mobilenetv3_small_minimal_100"
+    )

@@ -91,7 +91,9 @@ def test_every_architecture_is_built_with_new_heads(arch: str) -> None:
 
 @pytest.mark.parametrize("num_channels", [3, 1, 5])
 @pytest.mark.parametrize("arch", [LRASPP, MOBILE])
-def test_coco_weights_come_from_the_cache(arch: str, num_channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coco_weights_come_from_the_cache(
+    arch: str, num_channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Through torchvision's loading code, hash and all; only the address is replaced (see torch_cache)."""
     state = coco(arch).state_dict()
     cached(tmp_path, monkeypatch, coco_weights(arch), state)
@@ -105,7 +107,9 @@ def test_coco_weights_come_from_the_cache(arch: str, num_channels: int, tmp_path
     for name in state.keys() - heads - {first}:
         assert torch.equal(found[name], state[name]), name
     kernels = state[first]
-    expected = {3: kernels, 1: kernels.sum(1, keepdim=True), 5: torch.cat([kernels, kernels[:, :2]], 1) * 0.6}[num_channels]
+    expected = {3: kernels, 1: kernels.sum(1, keepdim=True), 5: torch.cat([kernels, kernels[:, :2]], 1) * 0.6}[
+        num_channels
+    ]
     assert torch.allclose(found[first], expected)
     assert model.loaded is not None
     assert model.loaded.loaded == len(state) - 4 and set(model.loaded.fresh) == heads
@@ -137,7 +141,9 @@ def test_a_spoilt_file_and_none_at_all_are_one_sentence(
     with pytest.raises(ModelError) as refused:
         build_torchvision(wish(LRASPP, weights="COCO_WITH_VOC_LABELS_V1"), 3, 2)
     told = str(refused.value)
-    assert told.startswith("`model.weights` must be at hand or within reach; COCO_WITH_VOC_LABELS_V1 of lraspp_mobilenet_v3")
+    assert told.startswith(
+        "`model.weights` must be at hand or within reach; COCO_WITH_VOC_LABELS_V1 of lraspp_mobilenet_v3"
+    )
     assert f"Put {file.name}" in told and str(file.parent) in told and "--weights none" in told
     assert len(told.splitlines()) == 1
     assert capsys.readouterr().out == ""  # torch.hub's remark on the download would spoil JSON
@@ -148,7 +154,9 @@ def test_a_spoilt_file_and_none_at_all_are_one_sentence(
 
 
 def test_weights_of_a_wrong_name_are_told_with_near_ones() -> None:
-    with pytest.raises(ModelError, match=r"`model\.weights` must be one that is known; got 'imagenet'\. Did you mean imagenet-b"):
+    with pytest.raises(
+        ModelError, match=r"`model\.weights` must be one that is known; got 'imagenet'\. Did you mean imagenet-b"
+    ):
         build_torchvision(wish(LRASPP, weights="imagenet"), 3, 2)
     assert set(WEIGHTS) - {"none"} <= LICENCES.keys()
 
@@ -193,12 +201,16 @@ class TestAuxiliaryHead:
         assert wish(MOBILE).aux_weight == 0.4 and wish(LRASPP).aux_weight == 0
         assert wish(MOBILE, aux_weight=0.25).aux_weight == 0.25
         assert Config.model_validate({"model": wish(LRASPP).model_dump()}).model == wish(LRASPP)
-        with pytest.raises(ConfigError, match="aux_weight must be 0 for lraspp_mobilenet_v3_large, which has no auxiliary head"):
+        with pytest.raises(
+            ConfigError, match="aux_weight must be 0 for lraspp_mobilenet_v3_large, which has no auxiliary head"
+        ):
             load_config(None, [("model", LRASPP, "--model"), ("model.aux_weight", "0.4", "--model.aux_weight")])
 
 
 def test_the_shorthand_names_the_architecture() -> None:
-    config = load_config(None, [("model", "deeplabv3_resnet50", "--model"), ("model.weights", "none", "--weights")]).model
+    config = load_config(
+        None, [("model", "deeplabv3_resnet50", "--model"), ("model.weights", "none", "--weights")]
+    ).model
     assert config == TorchvisionConfig(arch="deeplabv3_resnet50", weights="none")
     with pytest.raises(ConfigError, match=r"got 'deeplabv3_resnet51'\. Did you mean deeplabv3_resnet50"):
         load_config(None, [("model", "deeplabv3_resnet51", "--model")])
@@ -207,7 +219,9 @@ def test_the_shorthand_names_the_architecture() -> None:
 def test_a_batch_of_one_is_told_in_a_sentence() -> None:
     """DeepLabV3 pools its map to 1 × 1, and batch-norm has nothing to measure there."""
     model = build_model(wish(MOBILE), THREE).train()
-    with pytest.raises(ModelError, match=r"`train\.batch_size` must leave batch-norm more than one value; got 1 of 32 × 32"):
+    with pytest.raises(
+        ModelError, match=r"`train\.batch_size` must leave batch-norm more than one value; got 1 of 32 × 32"
+    ):
         model.training_logits(images(1, 3, 32, 32))
 
 

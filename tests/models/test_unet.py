@@ -74,7 +74,9 @@ def expected_size(up: str, norm: str, width: int, depth: int, num_outputs: int) 
     def block(before: int, after: int) -> int:
         if norm == "none":
             return conv(before, after, 3) + conv(after, after, 3)
-        return conv(before, after, 3, bias=False) + conv(after, after, 3, bias=False) + 2 * (2 * after)  # scale and shift
+        return (
+            conv(before, after, 3, bias=False) + conv(after, after, 3, bias=False) + 2 * (2 * after)
+        )  # scale and shift
 
     channels = [width * 2**level for level in range(depth + 1)]
     down = sum(block(before, after) for before, after in zip([3, *channels[:-1]], channels, strict=True))
@@ -124,7 +126,9 @@ def test_first_weights_keep_the_signal() -> None:
     with torch.no_grad():
         net(torch.randn(1, 3, 64, 64))
     assert min(spread) > 0.4 and max(spread) < 5
-    assert all((layer.bias == 0).all() for layer in net.modules() if isinstance(layer, nn.Conv2d) and layer.bias is not None)
+    assert all(
+        (layer.bias == 0).all() for layer in net.modules() if isinstance(layer, nn.Conv2d) and layer.bias is not None
+    )
 
 
 def test_every_parameter_learns() -> None:

@@ -53,7 +53,13 @@ def test_what_is_never_used_goes_and_the_answer_stays() -> None:
     net, whole = made(Half), made(Half)
     gone = take_out_idle(net)
     norm = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
-    assert gone == ("deeper.0.weight", "deeper.0.bias", *(f"deeper.1.{name}" for name in norm), "thrown.weight", "thrown.bias")
+    assert gone == (
+        "deeper.0.weight",
+        "deeper.0.bias",
+        *(f"deeper.1.{name}" for name in norm),
+        "thrown.weight",
+        "thrown.bias",
+    )
     assert set(whole.state_dict()) - set(net.state_dict()) == set(gone)
     assert isinstance(net.deeper, Passing) and isinstance(net.thrown, Passing)
     assert torch.equal(net.eval()(image()), whole.eval()(image()))
@@ -62,7 +68,9 @@ def test_what_is_never_used_goes_and_the_answer_stays() -> None:
 def test_finding_changes_nothing() -> None:
     net, whole = made(Half), made(Half)
     assert find_unused(net, image()) == Unused(modules=("deeper", "thrown"), parameters=("both.idle",))
-    assert list(net.state_dict()) == list(whole.state_dict()) and all(parameter.requires_grad for parameter in net.parameters())
+    assert list(net.state_dict()) == list(whole.state_dict()) and all(
+        parameter.requires_grad for parameter in net.parameters()
+    )
 
 
 def test_a_single_idle_parameter_is_held_still() -> None:

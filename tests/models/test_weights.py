@@ -74,7 +74,11 @@ def smp_hub(hub: Path, encoder: str = "mobilenet_v2", space: str = "RGB") -> dic
     tensors = get_encoder(encoder, weights=None).state_dict()
     entry = encoders[encoder]["pretrained_settings"]["imagenet"]
     put(
-        hub, entry["repo_id"], entry["revision"], tensors, {"mean": MEAN, "std": STD, "input_range": [0, 1], "input_space": space}
+        hub,
+        entry["repo_id"],
+        entry["revision"],
+        tensors,
+        {"mean": MEAN, "std": STD, "input_range": [0, 1], "input_space": space},
     )
     return tensors
 
@@ -116,7 +120,9 @@ class TestFromTheHub:
         blue_first = pixels.flip(1).float() / 255
         theirs = (blue_first - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
         one = torch.nn.functional.conv2d(theirs, tensors[first])
-        ours = torch.nn.functional.conv2d(model.normalise(pixels), model.net.get_submodule("encoder").state_dict()[first])
+        ours = torch.nn.functional.conv2d(
+            model.normalise(pixels), model.net.get_submodule("encoder").state_dict()[first]
+        )
         assert torch.allclose(one, ours, atol=1e-5)
 
     def test_other_bands_take_the_three_in_turns(self, hub: Path) -> None:
@@ -124,11 +130,14 @@ class TestFromTheHub:
         model = build_model(smp(weights="imagenet"), TWO, num_channels=4)
         name, weight = next((name, value) for name, value in tensors.items() if value.ndim == 4)
         assert torch.allclose(model.net.get_submodule("encoder").state_dict()[name], bands_in_turn(weight, 4))
-        assert model.loaded is not None and any("3 bands in turns for the 4 here" in note for note in model.loaded.notes)
+        assert model.loaded is not None and any(
+            "3 bands in turns for the 4 here" in note for note in model.loaded.notes
+        )
         assert model.mean.flatten().tolist() == pytest.approx([255 * 0.2] * 4)
 
     @pytest.mark.parametrize(
-        "written", [("tu-test_resnet", "imagenet"), ("tu-test_resnet", "r160_in1k"), ("tu-test_resnet.r160_in1k", "imagenet")]
+        "written",
+        [("tu-test_resnet", "imagenet"), ("tu-test_resnet", "r160_in1k"), ("tu-test_resnet.r160_in1k", "imagenet")],
     )
     def test_timm_s_encoders_load_from_the_cache(self, hub: Path, written: tuple[str, str]) -> None:
         runtime.ensure_torchvision()
@@ -263,7 +272,9 @@ class TestFromFilesAndRuns:
 
     def test_other_bands_are_taken_in_turns_and_told(self) -> None:
         run = Run.open(finished())
-        model = build_model(run.config.model.model_copy(update={"weights": str(run.root), "pixels": "auto"}), TWO, num_channels=5)
+        model = build_model(
+            run.config.model.model_copy(update={"weights": str(run.root), "pixels": "auto"}), TWO, num_channels=5
+        )
         first = "net.encoder.0.0.weight"
         theirs = load_file(run.weights)[first]
         assert torch.allclose(model.state_dict()[first], theirs[:, [0, 1, 2, 0, 1]] * 0.6)
@@ -272,7 +283,9 @@ class TestFromFilesAndRuns:
 
     def test_another_network_is_refused_with_what_it_was(self, tmp_path: Path) -> None:
         run = Run.open(finished())
-        with pytest.raises(ModelError, match=r"net\.encoder\.0\.0\.weight is 2×3×3×3.*trained as name unet.*width 2") as refused:
+        with pytest.raises(
+            ModelError, match=r"net\.encoder\.0\.0\.weight is 2×3×3×3.*trained as name unet.*width 2"
+        ) as refused:
             build_model(UnetConfig(width=4, depth=2, weights=str(run.root)), TWO)
         assert len(str(refused.value).splitlines()) == 1
         with pytest.raises(ModelError, match=r"of the encoder's \d+ tensors are found; it was trained as name unet"):
@@ -362,7 +375,9 @@ class TestFromFilesAndRuns:
         assert outcome.code == 0, outcome.err
         assert f"from run {finished()}" in outcome.err
         assert Run.open(out).config.model.model_dump()["weights"] == str(finished())
-        outcome = maskwright("train", "--data", data(), *TINY, "--weights", tmp_path / "nothing.pt", "--out", tmp_path / "third")
+        outcome = maskwright(
+            "train", "--data", data(), *TINY, "--weights", tmp_path / "nothing.pt", "--out", tmp_path / "third"
+        )
         assert outcome.code == 2 and "nothing.pt" in outcome.sentence
         assert not (tmp_path / "third").exists()
 

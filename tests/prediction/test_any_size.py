@@ -66,7 +66,9 @@ def scene(path: Path, size: tuple[int, int] = (300, 420), **profile: Any) -> Pat
     pixels = np.clip(pixels, 1, 255)
     pixels[:20, :30] = 0
     settings = {"crs": "EPSG:32633", "transform": TRANSFORM, "nodata": 0, **profile}
-    with rasterio.open(path, "w", driver="GTiff", height=size[0], width=size[1], count=3, dtype="uint8", **settings) as file:
+    with rasterio.open(
+        path, "w", driver="GTiff", height=size[0], width=size[1], count=3, dtype="uint8", **settings
+    ) as file:
         file.write(np.moveaxis(pixels, -1, 0))
     return path
 
@@ -114,7 +116,9 @@ def test_every_kind_of_file_tells_the_same(tiled: Path, tmp_path: Path) -> None:
     with rasterio.open(out / "x.tif") as file:
         labels = file.read(1)
     with rasterio.open(out / "x-probabilities.tif") as file:
-        assert file.transform == TRANSFORM and file.descriptions == ("background", "foreground") and file.nodata == IGNORE
+        assert (
+            file.transform == TRANSFORM and file.descriptions == ("background", "foreground") and file.nodata == IGNORE
+        )
         shares = file.read()
     valid = labels != IGNORE
     assert (shares[:, ~valid] == IGNORE).all() and np.abs(shares[:, valid].astype(int).sum(axis=0) - 254).max() <= 1
@@ -125,7 +129,9 @@ def test_every_kind_of_file_tells_the_same(tiled: Path, tmp_path: Path) -> None:
     area = (labels == 1).sum() * abs(TRANSFORM.determinant)
     found = json.loads((out / "x-contours.geojson").read_text())
     assert found["crs"]["properties"]["name"] == "EPSG:32633"
-    assert sum(map(polygon_area, (one["geometry"]["coordinates"] for one in found["features"]))) == pytest.approx(area, rel=1e-4)
+    assert sum(map(polygon_area, (one["geometry"]["coordinates"] for one in found["features"]))) == pytest.approx(
+        area, rel=1e-4
+    )
     layer, _, shapes, fields = pyogrio.raw.read(out / "x-polygons.gpkg")
     assert layer["crs"] == "EPSG:32633" and len(shapes) == len(found["features"]) and set(fields[1]) == {"foreground"}
     coco = COCO.__new__(COCO)
@@ -184,7 +190,12 @@ def test_small_regions_take_the_class_of_what_is_near(tiled: Path, tmp_path: Pat
     labels = np.zeros((20, 20), np.uint8)
     labels[:, 12:], labels[3, 3], labels[10:12, 14:16], labels[5:11, 3:9], labels[19, 0] = 1, 2, 0, 2, IGNORE
     found = without_small(labels, 5)
-    assert found[3, 3] == 0 and (found[10:12, 14:16] == 1).all() and (found[5:11, 3:9] == 2).all() and found[19, 0] == IGNORE
+    assert (
+        found[3, 3] == 0
+        and (found[10:12, 14:16] == 1).all()
+        and (found[5:11, 3:9] == 2).all()
+        and found[19, 0] == IGNORE
+    )
     assert (without_small(labels, 1) == labels).all() and (without_small(labels[:2, :2], 99) == labels[:2, :2]).all()
     for name, image in {"x": picture(tmp_path / "x.png", noise(60, 70)), "y": scene(tmp_path / "in" / "y.tif")}.items():
         predicted(tiled, image, tmp_path / name / "plain")
@@ -229,7 +240,9 @@ def test_a_raster_whose_head_lies_is_refused(tiled: Path, tmp_path: Path) -> Non
     assert leftovers(tmp_path / "out") == []
 
 
-def test_a_large_tiff_that_lies_nowhere_is_read_by_windows(tiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_tiff_that_lies_nowhere_is_read_by_windows(
+    tiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "in" / "x.tif"
     path.parent.mkdir()
     pixels = noise(90, 130)
@@ -248,7 +261,9 @@ def test_patterns_and_a_list_on_stdin(tmp_path: Path, monkeypatch: pytest.Monkey
         picture(tmp_path / "in" / name, noise(9, 9))
     monkeypatch.chdir(tmp_path)
     assert "4 images" in predicted(finished(), "in/**/*.png", tmp_path / "glob").out
-    assert "1 image " in predicted(finished(), "in/note[1].png", tmp_path / "odd").out  # a file of that name is that file
+    assert (
+        "1 image " in predicted(finished(), "in/note[1].png", tmp_path / "odd").out
+    )  # a file of that name is that file
     monkeypatch.setattr("sys.stdin", io.StringIO("in/a.png\n\nin/deep\n"))
     assert "2 images" in predicted(finished(), "-", tmp_path / "list").out
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
@@ -261,7 +276,8 @@ def mirrored(predictor: Predictor, pixels: np.ndarray) -> list[np.ndarray]:
     """Probabilities of an image and its mirror images, turned back."""
     ways: list[Any] = [lambda x: x, np.fliplr, np.flipud, lambda x: np.flipud(np.fliplr(x))]
     return [
-        np.stack([way(plane) for plane in predictor.predict(np.ascontiguousarray(way(pixels))).probabilities]) for way in ways
+        np.stack([way(plane) for plane in predictor.predict(np.ascontiguousarray(way(pixels))).probabilities])
+        for way in ways
     ]
 
 
@@ -295,7 +311,11 @@ def test_runs_predict_together_by_the_mean_and_tell_their_disagreement(tiled: Pa
     same = combine([one, one], spread=True).forward(noise(32, 32)[np.newaxis])[0]
     assert uncertainty(same, 2).max() < 1e-5 < uncertainty(same[:2], 2).max()  # two that say the same are of one mind
     refused = maskwright("predict", finished(), tiled, image, "--out", tmp_path / "none")
-    assert refused.code == 2 and "the view, size, scale and tiles of" in refused.sentence and not (tmp_path / "none").exists()
+    assert (
+        refused.code == 2
+        and "the view, size, scale and tiles of" in refused.sentence
+        and not (tmp_path / "none").exists()
+    )
 
 
 def test_a_call_that_was_killed_is_gone_on_with(tmp_path: Path) -> None:
@@ -381,7 +401,19 @@ def test_devices_and_batches_that_are_none(tmp_path: Path) -> None:
         outcome = maskwright("predict", finished(), image, "--out", tmp_path / "out", *words)
         assert outcome.code == 2 and told in outcome.sentence, outcome.err
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
-    predicted(finished(), image, tmp_path / "out", "--device", "cpu", "--precision", "fp32", "--batch-size", 3, "--tta", "flips")
+    predicted(
+        finished(),
+        image,
+        tmp_path / "out",
+        "--device",
+        "cpu",
+        "--precision",
+        "fp32",
+        "--batch-size",
+        3,
+        "--tta",
+        "flips",
+    )
 
 
 @pytest.mark.parametrize("kind", ["contours", "coco", "polygons"])

@@ -143,7 +143,19 @@ def settled(net: nn.Module, way: str = "imagenet") -> nn.Module:
 
 
 def predictor(path: Path, *words: str, model: str = "unet"):
-    flags = ["--model", model, "--weights", str(path), "--size", str(SIDE), "--precision", "fp32", "--devices", "cpu", *words]
+    flags = [
+        "--model",
+        model,
+        "--weights",
+        str(path),
+        "--size",
+        str(SIDE),
+        "--precision",
+        "fp32",
+        "--devices",
+        "cpu",
+        *words,
+    ]
     return predictor_for(load_config(None, parse_overrides(flags)), images())
 
 
@@ -321,7 +333,10 @@ def test_tensors_too_few_too_many_and_of_other_shape_are_named(tmp_path):
     with pytest.raises(ModelError) as refused:
         predictor(tmp_path / "my.safetensors")
     told = str(refused.value)
-    assert "are missing (decoder.0.1.bias)" in told and "1 tensor of the file has no place in it (net.extra.weight)" in told
+    assert (
+        "are missing (decoder.0.1.bias)" in told
+        and "1 tensor of the file has no place in it (net.extra.weight)" in told
+    )
     assert "net.decoder.0.0.weight is 4×9×3×3 and not 4×8×3×3" in told
 
 
@@ -346,7 +361,11 @@ class Marker:
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
 def test_a_pickle_is_never_run(tmp_path, command):
     torch.save({"state_dict": Marker(tmp_path / "ran")}, tmp_path / "my.pth")
-    rest = (example(), "--out", tmp_path / "out") if command == "predict" else ("--data", data(), "--out", tmp_path / "out")
+    rest = (
+        (example(), "--out", tmp_path / "out")
+        if command == "predict"
+        else ("--data", data(), "--out", tmp_path / "out")
+    )
     outcome = maskwright(command, "--model", "unet", "--weights", tmp_path / "my.pth", *rest)
     assert outcome.code == 2 and "must be a whole file of tensors alone" in outcome.sentence
     assert not (tmp_path / "ran").exists() and not (tmp_path / "out").exists()
@@ -380,7 +399,9 @@ def test_what_other_weights_left_undone_is_not_gone_on_with(tmp_path: Path) -> N
     own = load_file(finished() / "model.safetensors")
     files = [tmp_path / f"{number}.safetensors" for number in range(2)]
     for number, file in enumerate(files):
-        save_file({name: value * 0.9 if number and value.is_floating_point() else value for name, value in own.items()}, file)
+        save_file(
+            {name: value * 0.9 if number and value.is_floating_point() else value for name, value in own.items()}, file
+        )
 
     def call(file: Path, out: str) -> Outcome:
         words = (finished() / "config.yaml", "--weights", file, "--write", "labels,probabilities")

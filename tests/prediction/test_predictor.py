@@ -149,9 +149,14 @@ def test_an_image_of_another_depth_than_the_runs_is_refused(predictor, tmp_path)
     """Tones settled on 16-bit files would make it black, without a word."""
     deep = dataclasses.replace(predictor, bands=Bands((0, 1, 2), (100.0,) * 3, (4000.0,) * 3))
     shallow = picture(tmp_path / "x.png", noise(8, 9))
-    with pytest.raises(DataError, match="must be an image of more than 8 bits, as those the run was trained on; got uint8"):
+    with pytest.raises(
+        DataError, match="must be an image of more than 8 bits, as those the run was trained on; got uint8"
+    ):
         deep.predict(shallow)
-    assert dataclasses.replace(deep, any_depth=True).predict(shallow).labels.shape == (8, 9)  # data.tones said what is meant
+    assert dataclasses.replace(deep, any_depth=True).predict(shallow).labels.shape == (
+        8,
+        9,
+    )  # data.tones said what is meant
 
 
 def test_a_colour_picture_is_refused_by_a_run_on_grey_ones(predictor, tmp_path):
@@ -206,7 +211,9 @@ def test_an_image_is_given_in_many_ways(predictor, tmp_path, kind):
     np.zeros((3, 8, 9), np.uint8), torch.zeros(8, 9, 3, dtype=torch.uint8), torch.zeros(3, 8, 9), np.zeros((8, 9, 3)), np.array(3)
 ], ids=["planes", "a tensor of pixels", "floats", "doubles", "a number"])  # fmt: skip
 def test_pixels_in_another_order_or_depth_are_refused(predictor, given):
-    with pytest.raises(DataError, match=r"`image` must be height × width × 3 of uint8 \(RGB\), or a tensor 3 × height × width"):
+    with pytest.raises(
+        DataError, match=r"`image` must be height × width × 3 of uint8 \(RGB\), or a tensor 3 × height × width"
+    ):
         predictor.predict(given)
 
 

@@ -8,7 +8,9 @@ from maskwright.errors import UsageError
 from maskwright.prediction.threshold import read_threshold
 
 
-@pytest.mark.parametrize(("wish", "read"), [(None, None), ("fixed", None), ("tuned", "tuned"), ("0.25", 0.25), (0.25, 0.25)])
+@pytest.mark.parametrize(
+    ("wish", "read"), [(None, None), ("fixed", None), ("tuned", "tuned"), ("0.25", 0.25), (0.25, 0.25)]
+)
 def test_thresholds_that_can_be_wished_for(wish, read):
     assert read_threshold(wish, 2) == read
 

@@ -32,7 +32,11 @@ def test_labels_are_an_indexed_png_of_class_numbers_and_an_overlay_is_beside(tmp
     with Image.open(tmp_path / "out" / "photo-overlay.jpg") as overlay:
         assert (overlay.format, overlay.mode, overlay.size) == ("JPEG", "RGB", (size[1], size[0]))
         assert np.abs(np.asarray(overlay).astype(int) - prediction.overlay()).mean() < 30
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["photo-overlay.jpg", "photo.png", "predictions.csv"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "photo-overlay.jpg",
+        "photo.png",
+        "predictions.csv",
+    ]
 
 
 @pytest.mark.parametrize("num_classes", [2, 5, 250])
@@ -46,7 +50,16 @@ def test_every_class_number_survives_the_png(tmp_path, num_classes):
 def test_bad_files_are_told_at_the_end_and_the_rest_is_done(tmp_path):
     (tmp_path / "a.png").write_text("no picture")
     good = [picture(tmp_path / name, noise(9, 9)) for name in ("b.png", "c.png")]
-    words = ("predict", finished(), tmp_path / "a.png", good[0], tmp_path / "none.png", good[1], "--out", tmp_path / "out")
+    words = (
+        "predict",
+        finished(),
+        tmp_path / "a.png",
+        good[0],
+        tmp_path / "none.png",
+        good[1],
+        "--out",
+        tmp_path / "out",
+    )
     outcome = maskwright(*words)
     assert outcome.code == 1
     assert outcome.out == f"2 images predicted into {tmp_path / 'out'}, 2 could not be\n"
@@ -75,7 +88,9 @@ def test_a_folder_stands_for_its_images(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["x.png", "y.png"]
 
 
-@pytest.mark.parametrize("layout", ["images/{}.jpg masks/{}.png", "{}.jpg {}_mask.png", "train/{}/image.png train/{}/mask.png"])
+@pytest.mark.parametrize(
+    "layout", ["images/{}.jpg masks/{}.png", "{}.jpg {}_mask.png", "train/{}/image.png train/{}/mask.png"]
+)
 def test_of_a_data_set_the_images_alone_are_predicted(layout, tmp_path):
     places = [[tmp_path / "in" / part.format(index) for part in layout.split()] for index in range(4)]
     for index, (image, mask) in enumerate(places):
@@ -84,7 +99,9 @@ def test_of_a_data_set_the_images_alone_are_predicted(layout, tmp_path):
     outcome = maskwright("predict", finished(), tmp_path / "in", "--out", tmp_path / "out")
     assert outcome.code == 0 and outcome.out.startswith("4 images predicted"), outcome.err
     assert f"note    {tmp_path / 'in'} is a data set: 4 masks in it left aside" in outcome.err.splitlines()
-    assert maskwright("predict", finished(), places[0][1], "--out", tmp_path / "one").out.startswith("1 image predicted")
+    assert maskwright("predict", finished(), places[0][1], "--out", tmp_path / "one").out.startswith(
+        "1 image predicted"
+    )
 
 
 def test_a_legend_tells_the_colours_of_more_than_two_classes(tmp_path):
@@ -95,7 +112,9 @@ def test_a_legend_tells_the_colours_of_more_than_two_classes(tmp_path):
     for _ in range(2):  # again, into the same folder
         predict_files(three, [image], tmp_path / "out")
     drawn = ElementTree.parse(tmp_path / "out" / "legend.svg").getroot()
-    assert [text.text for text in drawn if text.tag.endswith("text")] == [f"{index} {name}" for index, name in enumerate(names)]
+    assert [text.text for text in drawn if text.tag.endswith("text")] == [
+        f"{index} {name}" for index, name in enumerate(names)
+    ]
     swatches = [rect.get("fill") for rect in drawn if rect.tag.endswith("rect")][1:]
     assert swatches == [css(colour) for colour in palette(3)[:3]]
     predict_files(predictor, [image], tmp_path / "two")
@@ -111,7 +130,10 @@ def test_sub_folders_are_kept(tmp_path):
     picture(tmp_path / "in" / ".cache" / "x.png", noise(3, 3))
     outcome = maskwright("predict", finished(), tmp_path / "in", "--out", tmp_path / "out")
     assert outcome.code == 0 and outcome.out.startswith("5 images predicted"), outcome.err
-    written = {path.relative_to(tmp_path / "out").with_suffix("").as_posix(): path for path in (tmp_path / "out").rglob("*.png")}
+    written = {
+        path.relative_to(tmp_path / "out").with_suffix("").as_posix(): path
+        for path in (tmp_path / "out").rglob("*.png")
+    }
     assert {name: np.asarray(Image.open(path)).shape for name, path in written.items()} == sizes
     assert (tmp_path / "out" / "b" / "deep" / "x-overlay.jpg").is_file()
 
@@ -133,11 +155,15 @@ def test_nothing_is_written_outside_the_folder_for_predictions(tmp_path, monkeyp
     (tmp_path / "in" / "deep").mkdir()
     monkeypatch.chdir(tmp_path / "in")
     before = sorted(path for name in ("in", "other") for path in (tmp_path / name).rglob("*"))
-    for index, folders in enumerate(([".", "../other"], [tmp_path / place, tmp_path / place / "deep" / ".." / ".." / "other"])):
+    for index, folders in enumerate(
+        ([".", "../other"], [tmp_path / place, tmp_path / place / "deep" / ".." / ".." / "other"])
+    ):
         outcome = maskwright("predict", finished(), *folders, "--out", f"../out/{index}")
         assert outcome.code == 0, outcome.err
         assert len(list((tmp_path / "out" / str(index)).rglob("*.png"))) == 2
-        again = maskwright("predict", finished(), folders[0], tmp_path / "other" / ".." / "in", "--out", tmp_path / "again")
+        again = maskwright(
+            "predict", finished(), folders[0], tmp_path / "other" / ".." / "in", "--out", tmp_path / "again"
+        )
         assert again.code == 2 and "would be written twice. Name each once" in again.sentence
     assert sorted(path for name in ("in", "other") for path in (tmp_path / name).rglob("*")) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "other", "out"]
@@ -159,7 +185,10 @@ def test_an_image_wider_than_a_jpeg_may_be_has_a_smaller_overlay(tmp_path):
         picture(tmp_path / "in" / f"{name}.png", noise(*size))
     outcome = maskwright("predict", finished(), tmp_path / "in", "--out", tmp_path / "out")
     assert outcome.code == 0 and outcome.out.startswith("3 images predicted"), outcome.err
-    with Image.open(tmp_path / "out" / "wide.png") as labels, Image.open(tmp_path / "out" / "wide-overlay.jpg") as overlay:
+    with (
+        Image.open(tmp_path / "out" / "wide.png") as labels,
+        Image.open(tmp_path / "out" / "wide-overlay.jpg") as overlay,
+    ):
         assert labels.size == (65_600, 2) and overlay.size == (65_500, 2)
 
 
@@ -171,8 +200,13 @@ def test_links_that_lead_nowhere_are_told_and_the_rest_is_done(tmp_path):
     (tmp_path / "in" / "gone.png").symlink_to("nowhere")
     outcome = maskwright("predict", finished(), tmp_path / "in", "--out", tmp_path / "out")
     assert outcome.code == 0 and outcome.out.startswith("8 images predicted"), outcome.err
-    assert "gone.png (a link that leads nowhere)" in outcome.err and "loop.png (Too many levels of symbolic links)" in outcome.err
-    named = maskwright("predict", finished(), tmp_path / "in" / "loop.png", tmp_path / "in" / "a.png", "--out", tmp_path / "two")
+    assert (
+        "gone.png (a link that leads nowhere)" in outcome.err
+        and "loop.png (Too many levels of symbolic links)" in outcome.err
+    )
+    named = maskwright(
+        "predict", finished(), tmp_path / "in" / "loop.png", tmp_path / "in" / "a.png", "--out", tmp_path / "two"
+    )
     assert named.code == 1 and "1 of 2 images could not be predicted" in named.err and "loop.png`" in named.err
 
 
@@ -227,7 +261,10 @@ def test_a_folder_that_predict_did_not_make_is_left_alone(tmp_path, name):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("a,b\nmine,too\n")
     outcome = maskwright("predict", finished(), image, "--out", tmp_path / "out")
-    assert outcome.code == 2 and f"must be a new or empty folder; got {tmp_path / 'out'}, which holds {name}" in outcome.sentence
+    assert (
+        outcome.code == 2
+        and f"must be a new or empty folder; got {tmp_path / 'out'}, which holds {name}" in outcome.sentence
+    )
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
 
 
@@ -242,7 +279,8 @@ def test_only_what_predict_wrote_is_replaced(tmp_path):
         before = (out / name).read_bytes()
         outcome = maskwright("predict", finished(), image, "--out", out)
         assert (
-            outcome.code == 2 and f"holds {name}, which predict did not write or somebody has changed since" in outcome.sentence
+            outcome.code == 2
+            and f"holds {name}, which predict did not write or somebody has changed since" in outcome.sentence
         )
         assert (out / name).read_bytes() == before
     (out / "a.png").write_bytes(labels)

@@ -61,7 +61,19 @@ def executed():
         "MASKWRIGHT_FLAGS": "--precision fp32 --devices cpu",
         "IPYTHONDIR": str(root / "ipython"),
     }
-    words = ["-n", "0", "-q", "-p", "no:cacheprovider", "-o", "addopts=", "-o", "filterwarnings=", "--rootdir", str(root)]
+    words = [
+        "-n",
+        "0",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=",
+        "-o",
+        "filterwarnings=",
+        "--rootdir",
+        str(root),
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--nbmake", "--overwrite", "--nbmake-timeout=300", *words, *map(str, paths)],
         cwd=root, env=environment, capture_output=True, text=True, check=False,

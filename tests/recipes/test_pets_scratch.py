@@ -49,7 +49,18 @@ def documented() -> Run:
     """The document's training command, word for word after the program's name, with flags that make it small laid over it."""
     command = "--seed 2024 --epochs 100 --batch_size 46 --lr 1e-3 --weight_decay 1e-4 --model UNet --mask_threshold 0.4"
     out = session_folder() / "outputs" / "UNet"
-    words = ("--data_path", done() / "data", *command.split(), "--save_dir", out, *TINY, "--epochs", 3, "--batch_size", 8)
+    words = (
+        "--data_path",
+        done() / "data",
+        *command.split(),
+        "--save_dir",
+        out,
+        *TINY,
+        "--epochs",
+        3,
+        "--batch_size",
+        8,
+    )
     outcome = maskwright("train", RECIPE / "train.yaml", *words)
     assert outcome.code in (0, None), outcome.err
     return Run.open(out)
@@ -96,9 +107,10 @@ def test_the_layout_of_oxford_pets_is_read_with_its_own_split():
 
 
 def test_the_boundary_counts_as_pet():
-    assert {config().data.boundary, *(cell.config.data.boundary for cell in read_matrix(RECIPE / "models.yaml").cells)} == {
-        "foreground"
-    }
+    assert {
+        config().data.boundary,
+        *(cell.config.data.boundary for cell in read_matrix(RECIPE / "models.yaml").cells),
+    } == {"foreground"}
     run = documented()
     entry = run.data["splits"]["test"][0]
     trimap = np.asarray(Image.open(done() / "data" / entry["mask"]))
@@ -120,7 +132,9 @@ def test_images_are_resized_to_256_and_normalised_as_imagenet():
 
 
 def test_flips_and_rotation_move_image_and_mask_together():
-    (steps,) = [cell.config.augment for cell in read_matrix(RECIPE / "models.yaml").cells if cell.config.augment != "none"][:1]
+    (steps,) = [
+        cell.config.augment for cell in read_matrix(RECIPE / "models.yaml").cells if cell.config.augment != "none"
+    ][:1]
     assert [step.name for step in steps] == ["hflip", "vflip", "rotate"]
     y, x = np.mgrid[:96, :96]
     mask = (((y - 30) ** 2 + (x - 40) ** 2) < 20**2).astype(np.uint8)
@@ -161,21 +175,30 @@ def test_the_resnet_has_34_layers_of_basic_blocks():
     kinds = [type(one).__name__ for part in network.parts["encoder"] for one in part.modules()]
     assert kinds.count("BasicBlock") == 3 + 4 + 6 + 3
     convolutions = [one for part in network.parts["encoder"] for one in part.modules() if isinstance(one, nn.Conv2d)]
-    assert sum(one.kernel_size != (1, 1) for one in convolutions) == 33  # and a fully connected layer, which is not needed here
+    assert (
+        sum(one.kernel_size != (1, 1) for one in convolutions) == 33
+    )  # and a fully connected layer, which is not needed here
 
 
 # ---------------------------------------------------------------- training
 
 
 def test_every_flag_of_train_py_arrives():
-    flags = "--data_path pets --seed 2024 --epochs 100 --lr 1e-3 --weight_decay 1e-4 --batch_size 128 --model ResNet34_UNet"
+    flags = (
+        "--data_path pets --seed 2024 --epochs 100 --lr 1e-3 --weight_decay 1e-4 --batch_size 128 --model ResNet34_UNet"
+    )
     found = config(*flags.replace("_path", "-path").replace("_decay", "-decay").replace("_size", "-size").split())
     assert (found.data.root, found.train.seed, found.train.epochs, found.train.batch_size) == ("pets", 2024, 100, 128)
     assert (found.optim.lr, found.optim.weight_decay, found.model.name) == (1e-3, 1e-4, "resnet34_unet")
     run = documented()  # the same flags with underscores, and --save_dir and --mask_threshold, through the command
     assert run.root == session_folder() / "outputs" / "UNet"
     made = run.config
-    assert (made.train.seed, made.optim.lr, made.optim.weight_decay, made.train.mask_threshold) == (2024, 1e-3, 1e-4, 0.4)
+    assert (made.train.seed, made.optim.lr, made.optim.weight_decay, made.train.mask_threshold) == (
+        2024,
+        1e-3,
+        1e-4,
+        0.4,
+    )
 
 
 def test_adam_at_a_constant_rate():
@@ -186,7 +209,10 @@ def test_adam_at_a_constant_rate():
 
 
 def test_the_loss_is_bce_with_logits_of_one_channel():
-    z, truth = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 8, 8, dtype=torch.uint8)
+    z, truth = (
+        torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)),
+        torch.zeros(2, 8, 8, dtype=torch.uint8),
+    )
     truth[:, 2:5] = 1
     expected = nn.BCEWithLogitsLoss()(z[:, 0], truth.float())
     ours = build_loss(config().loss)(torch.cat([torch.zeros_like(z), z], dim=1), truth)
@@ -284,7 +310,9 @@ def test_the_table_has_both_networks_with_and_without_augmentation():
     assert len(rows) == 4 and all(0 <= float(row["f1"]) <= 1 and row["verdict"] for row in rows)
     assert (done() / "models" / "report.html").stat().st_size > 10_000
     configs = [one.config for one in read_matrix(RECIPE / "models.yaml").cells]
-    assert {(one.train.batch_size, one.train.repeats, one.train.epochs) for one in configs} == {(46, 1, 100)}  # alike for all
+    assert {(one.train.batch_size, one.train.repeats, one.train.epochs) for one in configs} == {
+        (46, 1, 100)
+    }  # alike for all
 
 
 def test_the_grid_is_the_documents_learning_rates_and_weight_decays():

@@ -61,7 +61,16 @@ def small(arch: str = "unet", encoder: str = SMALL):
 
 def test_the_recipe_runs_from_check_to_prediction():
     verbs = [line.split()[2] for line in (done(), told().out)[1].splitlines() if line.startswith("$ maskwright")]
-    assert list(dict.fromkeys(verbs)) == ["data", "check", "train", "evaluate", "compare", "diagnose", "report", "predict"]
+    assert list(dict.fromkeys(verbs)) == [
+        "data",
+        "check",
+        "train",
+        "evaluate",
+        "compare",
+        "diagnose",
+        "report",
+        "predict",
+    ]
     assert "all of it in" in told().out.splitlines()[-1]
 
 
@@ -91,7 +100,12 @@ def test_lightning_trains():
 
 def test_arch_and_encoder_are_flags():
     model = config("--arch", "FPN", "--encoder", "efficientnet-b0").model
-    assert (model.arch.lower(), model.encoder, model.weights, model.outputs) == ("fpn", "efficientnet-b0", "imagenet", "sigmoid")
+    assert (model.arch.lower(), model.encoder, model.weights, model.outputs) == (
+        "fpn",
+        "efficientnet-b0",
+        "imagenet",
+        "sigmoid",
+    )
     assert (config().model.arch, config().model.encoder) == ("unet", "resnet34")
 
 
@@ -102,25 +116,40 @@ def test_the_four_architectures_the_document_names_were_trained():
     assert len(rows) == 4 and all(row["cost"]["parameters"] > 0 and 0 <= row["metrics"]["iou"] <= 1 for row in rows)
 
 
-@pytest.mark.parametrize(("arch", "encoder"), [("unetplusplus", "mobilenet_v2"), ("manet", "resnet18"), ("deeplabv3plus", SMALL)])
+@pytest.mark.parametrize(
+    ("arch", "encoder"), [("unetplusplus", "mobilenet_v2"), ("manet", "resnet18"), ("deeplabv3plus", SMALL)]
+)
 def test_others_of_smp_and_timm_can_be_named(arch, encoder):
     model = small(arch, encoder).eval()
     with torch.no_grad():
         assert model(torch.zeros(1, 3, 40, 50, dtype=torch.uint8)).shape == (1, 2, 40, 50)
-    assert all(any(True for part in model.part(name) for _ in part.parameters()) for name in ("encoder", "decoder", "head"))
+    assert all(
+        any(True for part in model.part(name) for _ in part.parameters()) for name in ("encoder", "decoder", "head")
+    )
 
 
 @pytest.mark.parametrize("flags", [("--arch", "unett"), ("--encoder", "resnet35")])
 def test_a_name_that_is_not_known_is_told_with_the_nearest(tmp_path, flags):
     outcome = maskwright(
-        "train", RECIPE / "train.yaml", "--data", done() / "data", *flags, "--weights", "none", *PLAIN, "--out", tmp_path / "run"
+        "train",
+        RECIPE / "train.yaml",
+        "--data",
+        done() / "data",
+        *flags,
+        "--weights",
+        "none",
+        *PLAIN,
+        "--out",
+        tmp_path / "run",
     )
     assert outcome.code == 2 and "Did you mean" in outcome.sentence and not (tmp_path / "run").exists()
 
 
 def test_pretrained_weights_are_the_default():
     assert config().model.weights == "imagenet"
-    assert {one.model.weights for name in ("architectures", "freezing", "schedules") for one in configs(name)} == {"imagenet"}
+    assert {one.model.weights for name in ("architectures", "freezing", "schedules") for one in configs(name)} == {
+        "imagenet"
+    }
 
 
 # ---------------------------------------------------------------- flags, losses, optimisers
@@ -146,7 +175,9 @@ def test_freeze_flags_stand_alone_or_say_true_or_false(words, frozen):
 
 
 def test_a_freeze_flag_that_says_something_else_is_refused():
-    with pytest.raises(UsageError, match="`--freeze-encoder` must stand alone or be followed by true or false; got 'maybe'"):
+    with pytest.raises(
+        UsageError, match="`--freeze-encoder` must stand alone or be followed by true or false; got 'maybe'"
+    ):
         parse_overrides(["--freeze-encoder=maybe"])
 
 
@@ -175,13 +206,20 @@ def test_the_optimisers_the_document_names(name):
 
 def test_each_combination_of_the_documents_advice_is_compared():
     made = [list(one.optim.freeze) for one in configs("freezing")]
-    assert made == [[], ["encoder"], ["decoder"], ["encoder", "decoder"]]  # all; decoder and head; encoder and head; head alone
+    assert made == [
+        [],
+        ["encoder"],
+        ["decoder"],
+        ["encoder", "decoder"],
+    ]  # all; decoder and head; encoder and head; head alone
 
 
 def test_what_is_frozen_keeps_its_first_weights_and_statistics():
     """The cells have one seed, so frozen parts of two cells are equal to the bit, and parts that learn are not."""
     held = {name: load_file(run.weights) for name, run in runs("freezing").items()}
-    no_one, encoder, decoder, both = (held[f"freeze {name}"] for name in ("none", "encoder", "decoder", "encoder, decoder"))
+    no_one, encoder, decoder, both = (
+        held[f"freeze {name}"] for name in ("none", "encoder", "decoder", "encoder, decoder")
+    )
 
     def same(one, other, part):
         names = [name for name in one if name.startswith(f"net.{part}.")]
@@ -201,7 +239,10 @@ def test_parameters_that_learn_and_seconds_an_epoch_stand_beside_the_scores():
     script = module(RECIPE / "what_freezing_does.py", "what_freezing_does")
     rows = {row.name: row for row in script.rows_of(done() / "freezing")}
     model = small()
-    size = {part: sum(p.numel() for one in model.part(part) for p in one.parameters()) for part in ("encoder", "decoder", "head")}
+    size = {
+        part: sum(p.numel() for one in model.part(part) for p in one.parameters())
+        for part in ("encoder", "decoder", "head")
+    }
     assert rows["freeze none"].learning == rows["freeze none"].parameters == sum(size.values())
     assert rows["freeze encoder"].learning == size["decoder"] + size["head"]
     assert rows["freeze decoder"].learning == size["encoder"] + size["head"]
@@ -273,5 +314,9 @@ def test_a_schedule_may_follow_the_validation_loss():
 def test_every_test_the_readme_names_is_there():
     named = set(re.findall(r"`(test_\w+)`", (RECIPE / "README.md").read_text(encoding="utf-8")))
     files = [Path(__file__), ROOT / "tests" / "models" / "test_smp.py"]
-    here = {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)}
+    here = {
+        name
+        for file in files
+        for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    }
     assert named <= here and len(named) > 15

@@ -70,7 +70,9 @@ def test_ones_own_folders_of_ten_four_four_are_read_as_they_are(tmp_path, write_
     rng = np.random.default_rng(0)
     for split, count in zip(names, (10, 4, 4), strict=True):
         for number in range(count):
-            image, mask = (tmp_path / part.format(split=split, name=f"{split}-{number}.png") for part in place.split("|"))
+            image, mask = (
+                tmp_path / part.format(split=split, name=f"{split}-{number}.png") for part in place.split("|")
+            )
             write_image(image, rng.integers(0, 256, (24, 32, 3), np.uint8))
             write_image(mask, np.where(rng.random((24, 32)) < 0.3, 255, 0).astype(np.uint8))
     audit = mw.check(tmp_path)
@@ -85,7 +87,10 @@ def test_image_and_mask_are_augmented_together():
     y, x = np.mgrid[:96, :128]
     mask = ((y - 40) ** 2 + (x - 50) ** 2 < 30**2).astype(np.uint8)
     painted = np.repeat(mask[..., None] * 255, 3, axis=2)
-    drawn = [augment(painted, mask, View("whole", 128), resolve("standard"), sample_rng(0, 0, number)) for number in range(10)]
+    drawn = [
+        augment(painted, mask, View("whole", 128), resolve("standard"), sample_rng(0, 0, number))
+        for number in range(10)
+    ]
     seen = [image[..., 0] > (int(image.min()) + int(image.max())) / 2 for image, _ in drawn]
 
     def iou(a, b):
@@ -213,7 +218,20 @@ def test_the_recipe_does_not_need_wandb(tmp_path, monkeypatch):
     assert all("wandb" not in run.config.log for run in every_run().values())
     assert not list(lab().rglob("wandb"))
     monkeypatch.setitem(sys.modules, "wandb", None)  # as where it is not installed
-    tiny = ("--size", 32, "--model.width", 2, "--model.depth", 1, "--train.repeats", 1, "--epochs", 1, "--devices", "cpu")
+    tiny = (
+        "--size",
+        32,
+        "--model.width",
+        2,
+        "--model.depth",
+        1,
+        "--train.repeats",
+        1,
+        "--epochs",
+        1,
+        "--devices",
+        "cpu",
+    )
     assert maskwright("train", "--data", lab() / "data", "--out", tmp_path / "first", *tiny).code == 0
     asked = maskwright("train", "--data", lab() / "data", "--out", tmp_path / "run", "--log", "csv,tensorboard,wandb")
     assert asked.code == 2 and install_command("wandb") in asked.sentence
@@ -247,7 +265,9 @@ def test_the_comparison_table_has_the_five_scores_of_every_model_and_intervals(n
         assert all(f"{score}{end}" in row for score in FIVE for end in ("", "_low", "_high"))
         assert row["accuracy"] and row["iou"]
         assert row["verdict"] in ("best", "tie", "worse", "undefined")
-    assert all(word in (lab() / name / "table.md").read_text() for word in ("accuracy", "precision", "recall", "F1", "IoU"))
+    assert all(
+        word in (lab() / name / "table.md").read_text() for word in ("accuracy", "precision", "recall", "F1", "IoU")
+    )
     assert "On 4 test images" in (lab() / name / "table.md").read_text()
 
 
@@ -290,7 +310,9 @@ def test_the_pictures_and_figures_of_the_notebooks_are_computed_from_the_runs(mo
 
 def test_diagnose_takes_a_comparison_and_says_when_nothing_in_it_is_finished(tmp_path):
     found = maskwright("diagnose", lab() / "variants", "--json").json
-    assert [run["name"] for run in found["runs"]] == list(runs("variants")) and all(run["diagnosis"] for run in found["runs"])
+    assert [run["name"] for run in found["runs"]] == list(runs("variants")) and all(
+        run["diagnosis"] for run in found["runs"]
+    )
     for name in ("comparison.yaml", "plan.json"):
         (tmp_path / name).write_bytes((lab() / "variants" / name).read_bytes())
     begun = maskwright("diagnose", tmp_path)

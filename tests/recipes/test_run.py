@@ -84,7 +84,9 @@ def test_places_are_filled_in(tmp_path):
     made, check, *_ = commands(recipe("puzzle-lab", "--list", "--out", tmp_path).out)
     assert made[:4] == ["maskwright", "data", "make", "puzzle"] and made[4] == f"{tmp_path}/data"
     assert check == ["maskwright", "check", f"{tmp_path}/data"]
-    variants = next(words for words in commands(recipe("puzzle-lab", "--list", "--out", tmp_path).out) if "compare" in words)
+    variants = next(
+        words for words in commands(recipe("puzzle-lab", "--list", "--out", tmp_path).out) if "compare" in words
+    )
     assert variants[2] == f"{RECIPE.as_posix()}/variants.yaml"
     assert variants[variants.index("--out") + 1] == f"{tmp_path}/variants"
 
@@ -116,7 +118,10 @@ def test_the_chosen_run_its_test_images_and_all_runs_are_found():
 
 
 def test_a_finished_run_is_not_trained_again_and_a_stopped_one_goes_on(toy):
-    out = toy({"run": "train --data {data} --out {out}/run {flags}", "tiny": shlex.join(TINY)}, "evaluate {out}/run --split val")
+    out = toy(
+        {"run": "train --data {data} --out {out}/run {flags}", "tiny": shlex.join(TINY)},
+        "evaluate {out}/run --split val",
+    )
     assert recipe("toy", "--tiny", "--out", out, "--epochs", "2").code == 0
     weights, before = out / "run" / "model.safetensors", (out / "run" / "model.safetensors").read_bytes()
     again = recipe("toy", "--tiny", "--out", out, "--epochs", "2")

@@ -85,7 +85,9 @@ def test_classes_are_named_by_label_mapping_and_the_test_is_test_set():
 def test_horizontal_flip_and_shift_scale_rotate_are_drawn():
     (step,) = load_config(CONFIG).augment
     assert [one["name"] for one in step.albumentations] == ["HorizontalFlip", "ShiftScaleRotate"]
-    assert "albumentations (HorizontalFlip, ShiftScaleRotate)" in str(resolve(load_config(CONFIG).augment)[-1].description)
+    assert "albumentations (HorizontalFlip, ShiftScaleRotate)" in str(
+        resolve(load_config(CONFIG).augment)[-1].description
+    )
 
 
 def test_image_and_mask_are_augmented_together():
@@ -138,7 +140,9 @@ def test_the_classifier_is_replaced_and_all_else_is_the_file_s(tmp_path, monkeyp
     from torchvision.models import get_model, get_weight
 
     torch_cache = module(ROOT / "tests" / "models" / "torch_cache.py", "torch_cache_of_models")
-    state = get_model("deeplabv3_resnet50", weights=None, weights_backbone=None, num_classes=21, aux_loss=True).state_dict()
+    state = get_model(
+        "deeplabv3_resnet50", weights=None, weights_backbone=None, num_classes=21, aux_loss=True
+    ).state_dict()
     weights = get_weight("DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1")
     torch_cache.cached(tmp_path, monkeypatch, weights, state)
     model = load_config(CONFIG).model
@@ -164,7 +168,20 @@ def test_what_was_loaded_stands_in_environment_json(tmp_path, monkeypatch):
     weights = get_weight("DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1")
     torch_cache.cached(tmp_path / "torch", monkeypatch, weights, state)
     run = tmp_path / "run"
-    words = ("--data", made() / "data", "--model", arch, "--size", 32, "--epochs", 1, "--devices", "cpu", "--precision", "fp32")
+    words = (
+        "--data",
+        made() / "data",
+        "--model",
+        arch,
+        "--size",
+        32,
+        "--epochs",
+        1,
+        "--devices",
+        "cpu",
+        "--precision",
+        "fp32",
+    )
     assert maskwright("train", CONFIG, *words, "--out", run).code in (0, None)
     noted = json.loads((run / "environment.json").read_text())["weights"]
     assert noted["source"].endswith("COCO_WITH_VOC_LABELS_V1") and noted["loaded"] == len(state) - 4

@@ -27,10 +27,14 @@ def bright(images: np.ndarray) -> np.ndarray:
     return np.stack([1 - share, share], axis=1)
 
 
-def network(forward: Forward = bright, view: View | None = None, bands: Bands = RGB, any_depth: bool = False) -> Network:
+def network(
+    forward: Forward = bright, view: View | None = None, bands: Bands = RGB, any_depth: bool = False
+) -> Network:
     """A network whose answers are known, without one that was trained; it sees images at their own scale."""
     classes = ClassMap(("sky", "sun"), (0, 1))
-    return Network(name="tiny", forward=forward, view=view or View("crop", 64), classes=classes, bands=bands, any_depth=any_depth)
+    return Network(
+        name="tiny", forward=forward, view=view or View("crop", 64), classes=classes, bands=bands, any_depth=any_depth
+    )
 
 
 @contextlib.contextmanager
@@ -43,7 +47,9 @@ def serving(served: Network, settings: Settings = Settings()) -> Iterator[httpx.
         while not server.started:
             assert thread.is_alive()
             time.sleep(0.005)
-        with httpx.Client(base_url=f"http://127.0.0.1:{opened.getsockname()[1]}", timeout=60, trust_env=False) as client:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{opened.getsockname()[1]}", timeout=60, trust_env=False
+        ) as client:
             yield client
     finally:
         server.should_exit = True

@@ -90,7 +90,10 @@ def test_labels_and_probabilities_come_of_one_pass():
         seen.append(len(images))
         return bright(images)
 
-    asked = {"inputs": [tensor(np.stack([noise(9, 7)] * 3))], "outputs": [{"name": "probabilities"}, {"name": "labels"}]}
+    asked = {
+        "inputs": [tensor(np.stack([noise(9, 7)] * 3))],
+        "outputs": [{"name": "probabilities"}, {"name": "labels"}],
+    }
     with serving(network(watched)) as client:
         found = client.post("/v2/models/tiny/infer", json=asked).json()["outputs"]
     assert [output["name"] for output in found] == ["probabilities", "labels"] and sum(seen) == 3

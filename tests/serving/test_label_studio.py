@@ -89,7 +89,9 @@ def client(studio):
 
 
 def ask(client, photo: object, schema: str = SCHEMA):
-    return client.post("/label-studio/predict", json={"tasks": [{"id": 3, "data": {"photo": photo}}], "label_config": schema})
+    return client.post(
+        "/label-studio/predict", json={"tasks": [{"id": 3, "data": {"photo": photo}}], "label_config": schema}
+    )
 
 
 INLINE = "data:image/png;base64," + base64.b64encode(png(sun())).decode()

@@ -165,7 +165,11 @@ def test_more_requests_than_are_taken_are_told_to_try_again():
         refused = client.post("/predict", content=png(sun()))
         gate.open.set()
         assert [answer.result().status_code for answer in taken] == [200, 200]
-        assert refused.status_code == 503 and refused.headers["retry-after"] == "1" and "at most 2" in refused.json()["error"]
+        assert (
+            refused.status_code == 503
+            and refused.headers["retry-after"] == "1"
+            and "at most 2" in refused.json()["error"]
+        )
         assert client.post("/predict", content=png(sun())).status_code == 200
 
 
@@ -268,7 +272,9 @@ def test_the_dockerfile_is_short_and_what_it_starts_is_understood(monkeypatch):
     assert program == "maskwright" and words[1] == "/model"
     monkeypatch.delenv("MASKWRIGHT_TOKEN", raising=False)
     assert "MASKWRIGHT_TOKEN" in maskwright(*words).sentence  # asked for before the model is opened
-    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
     installed = re.search(r"'\.\[(.*)\]'", "\n".join(lines))
     assert set(installed[1].split(",")) <= extras.keys()
 

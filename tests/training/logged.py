@@ -71,7 +71,9 @@ def inspected(run: Path) -> list[list[dict[str, Any]]]:
 
 def histories(run: Path) -> list[dict[str, Any]]:
     """The rows of all files, one after the other."""
-    return [record["history"]["item"] for records in inspected(run) for record in records if record["type"] == "history"]
+    return [
+        record["history"]["item"] for records in inspected(run) for record in records if record["type"] == "history"
+    ]
 
 
 def epochs_of(rows: list[dict[str, Any]]) -> list[int]:

@@ -36,7 +36,9 @@ def test_counting_on_a_device_is_counting(num_classes):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_fp16_is_refused_where_nothing_multiplies_it(tmp_path):
-    outcome = maskwright("train", "--data", data(), *TINY, "--epochs", 1, "--precision", "fp16", "--out", tmp_path / "run")
+    outcome = maskwright(
+        "train", "--data", data(), *TINY, "--epochs", 1, "--precision", "fp16", "--out", tmp_path / "run"
+    )
     assert outcome.code == 2 and "`train.precision` must be bf16 or fp32 without an NVIDIA GPU" in outcome.sentence
     assert not (tmp_path / "run").exists()
 
@@ -46,7 +48,10 @@ def test_scaled_gradients_are_stepped_after_they_are_clipped():
     model = nn.Conv2d(1, 1, 1)
     model.part = lambda name: []  # pyright: ignore[reportAttributeAccessIssue]
     config = OptimConfig(name="adamw")
-    assert build_optimizer(model, config).defaults["fused"] and not build_optimizer(model, config, fused=False).defaults["fused"]
+    assert (
+        build_optimizer(model, config).defaults["fused"]
+        and not build_optimizer(model, config, fused=False).defaults["fused"]
+    )
 
 
 @pytest.mark.slow
@@ -55,7 +60,14 @@ def test_a_compiled_network_keeps_its_names_and_learns_alike(tmp_path):
     weights = {}
     for name, words in (("plain", ()), ("compiled", ("--train.compile", "true"))):
         out = tmp_path / name
-        plain = ("--epochs", 2, "--train.grow", 0, "--optim.name", "sgd")  # which makes no large step of a small difference
+        plain = (
+            "--epochs",
+            2,
+            "--train.grow",
+            0,
+            "--optim.name",
+            "sgd",
+        )  # which makes no large step of a small difference
         outcome = maskwright("train", "--data", data(), *TINY, *plain, *words, "--out", out)
         assert outcome.code == 0, outcome.err
         weights[name] = load_file(out / "model.safetensors")
@@ -75,7 +87,11 @@ class NoDouble(TorchDispatchMode):
 def test_nothing_is_computed_in_float64_which_apples_gpus_do_not_have(tmp_path):
     with NoDouble():
         words = ("--data", data(), *TINY, "--lr", "auto", "--epochs", 1, "--out", tmp_path / "run")
-        for command in (("train", *words), ("evaluate", tmp_path / "run"), ("predict", tmp_path / "run", data() / "images")):
+        for command in (
+            ("train", *words),
+            ("evaluate", tmp_path / "run"),
+            ("predict", tmp_path / "run", data() / "images"),
+        ):
             outcome = maskwright(*command, *(["--out", tmp_path / "labels"] if command[0] == "predict" else []))
             assert outcome.code in (0, None), outcome.err
 

@@ -41,7 +41,8 @@ def test_the_average_follows_the_recurrence():
         average.update()
         decay = min(1 - 1 / 40, number / (number + 4))
         expected = [
-            decay * mean + (1 - decay) * p.detach().double() for mean, p in zip(expected, model.parameters(), strict=True)
+            decay * mean + (1 - decay) * p.detach().double()
+            for mean, p in zip(expected, model.parameters(), strict=True)
         ]
     for mean, want in zip(average.weights, expected, strict=True):
         torch.testing.assert_close(mean.double(), want, rtol=1e-4, atol=1e-4)

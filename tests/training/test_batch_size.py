@@ -68,7 +68,9 @@ def planned(*words: tuple[str, str]) -> Plan:
     keys |= {"--data.root": str(data()), "--batch-size": "auto", "--train.epochs": "2", **dict(words)}
     names = {"--size": "data.size", "--batch-size": "train.batch_size", "--precision": "train.precision",
              "--devices": "train.devices", "--lr": "optim.lr"}  # fmt: skip
-    return prepare(load_config(None, [(names.get(key, key.removeprefix("--")), value, key) for key, value in keys.items()]))
+    return prepare(
+        load_config(None, [(names.get(key, key.removeprefix("--")), value, key) for key, value in keys.items()])
+    )
 
 
 def measured(plan: Plan) -> Plan:
@@ -110,7 +112,9 @@ def test_a_step_that_does_not_fit_is_no_failure_and_another_error_is_one(monkeyp
         measured(plan)
 
 
-def test_what_is_measured_is_told_trained_with_written_and_replayed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_is_measured_is_told_trained_with_written_and_replayed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The measuring of a GPU, on the processor in its place: by `--plan` and `train` alike, and never by a resume."""
     calls: list[str] = []
 
@@ -121,7 +125,9 @@ def test_what_is_measured_is_told_trained_with_written_and_replayed(monkeypatch:
     monkeypatch.setattr(build, "resolve_batch_size", resolve_batch_size)
     words = ("train", "--data", data(), *TINY, "--batch-size", "auto", "--epochs", 2, "--log", "[csv]")
     told = maskwright(*words, "--plan", "--json").json
-    assert "of the free memory" in told["reasons"]["train.batch_size"] and "to learn" in told["reasons"]["train.workers"]
+    assert (
+        "of the free memory" in told["reasons"]["train.batch_size"] and "to learn" in told["reasons"]["train.workers"]
+    )
     trained = maskwright(*words, "--out", tmp_path / "run")
     assert trained.code == 0, trained.err
     run = Run.open(tmp_path / "run")
@@ -141,7 +147,9 @@ def test_a_plan_with_a_rate_to_be_looked_for(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4])
-def test_a_gpu_is_fed_by_a_process_of_its_own_however_few_cores_there_are(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_fed_by_a_process_of_its_own_however_few_cores_there_are(
+    cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(resolve, "usable_cores", lambda: cores)
     workers, why = resolve._workers("gpu", 1)
     assert 1 <= workers <= cores and "keep" in why and "the GPU fed" in why

@@ -84,7 +84,9 @@ def overfitted(seed: int, steep: float = 0.008, iou_fall: float = 0.06, **change
 # ------------------------------------------------------------------ trend, smoothing, swing
 
 
-@pytest.mark.parametrize(("likeness", "num", "least"), [(0.0, 8, 0.93), (0.0, 40, 0.93), (0.6, 40, 0.84), (0.6, 100, 0.9)])
+@pytest.mark.parametrize(
+    ("likeness", "num", "least"), [(0.0, 8, 0.93), (0.0, 40, 0.93), (0.6, 40, 0.84), (0.6, 100, 0.9)]
+)
 def test_the_interval_of_a_trend_covers_the_true_slope_though_neighbours_are_alike(
     likeness: float, num: int, least: float
 ) -> None:
@@ -141,7 +143,9 @@ def test_overfitting_is_told_from_when_and_by_how_much() -> None:
         assert one.figures["rise"] == pytest.approx(ends / lowest - 1)
         assert one.figures["slope_low"] < 0.008 < one.figures["slope_high"] + 0.002
         assert one.figures["iou_fall"] == pytest.approx(0.05, abs=0.03)
-        assert f"Overfitting from epoch {one.figures['from_epoch']} on" == one.title and "95 % interval +" in one.evidence
+        assert (
+            f"Overfitting from epoch {one.figures['from_epoch']} on" == one.title and "95 % interval +" in one.evidence
+        )
         assert "--augment heavy" in one.advice and "--train.early_stop" in one.advice
 
 
@@ -177,7 +181,9 @@ def test_a_steep_rise_over_the_last_four_of_twelve_epochs_is_told() -> None:
     one = told(short(0, steep))["overconfident"]
     assert one.severity == "note" and 7 <= one.figures["from_epoch"] <= 9 and 0.25 < one.figures["rise"] < 0.6
     assert "healthy" not in told(short(0, steep))
-    fallen = dataclasses.replace(short(0, steep), val_iou=healthy(0, 12).val_iou - np.r_[np.zeros(8), 0.02, 0.04, 0.06, 0.08])
+    fallen = dataclasses.replace(
+        short(0, steep), val_iou=healthy(0, 12).val_iou - np.r_[np.zeros(8), 0.02, 0.04, 0.06, 0.08]
+    )
     assert told(fallen)["overfitting"].severity == "warning"
     for seed in SEEDS:  # a small rise, and none
         assert "overconfident" not in told(short(seed, (0.005, 0.01, 0.02, 0.025)))
@@ -186,14 +192,20 @@ def test_a_steep_rise_over_the_last_four_of_twelve_epochs_is_told() -> None:
 
 @pytest.mark.parametrize("after", [(0.36, 0.40, 0.45, 0.49), (0.34, 0.38, 0.43, 0.49), (0.35, 0.42, 0.44, 0.49)])
 @pytest.mark.parametrize("num_small", [0, 6, 9])
-def test_a_val_loss_up_by_half_at_the_end_of_twelve_epochs_is_told_by_hand(after: tuple[float, ...], num_small: int) -> None:
+def test_a_val_loss_up_by_half_at_the_end_of_twelve_epochs_is_told_by_hand(
+    after: tuple[float, ...], num_small: int
+) -> None:
     """From 0.32 in the eighth epoch to 0.49, by 53 %, whichever way it bends; the IoU stands at 0.80."""
     val = np.array([0.80, 0.62, 0.50, 0.43, 0.38, 0.35, 0.33, 0.32, *after])
     scores = np.array([0.40, 0.48, 0.56, 0.64, 0.72, 0.80, 0.80, 0.81, 0.80, 0.81, 0.805, 0.80])
     curves = {"train_loss": np.linspace(0.7, 0.2, 12), "val_loss": val, "train_iou": scores, "val_iou": scores}
     one = told(healthy(0, 12, num_small=num_small, **curves))["overconfident"]
-    assert one.figures["ends"] == pytest.approx(np.mean(after[1:])) and one.figures["lowest"] == pytest.approx(0.33, abs=0.011)
-    assert "validation loss rose by 3" in one.evidence and "IoU held (0.81 at its best, 0.81 at the end)" in one.evidence
+    assert one.figures["ends"] == pytest.approx(np.mean(after[1:])) and one.figures["lowest"] == pytest.approx(
+        0.33, abs=0.011
+    )
+    assert (
+        "validation loss rose by 3" in one.evidence and "IoU held (0.81 at its best, 0.81 at the end)" in one.evidence
+    )
 
 
 def test_a_diagnosis_of_overconfidence_knows_the_calibration_and_the_monitor() -> None:
@@ -250,7 +262,9 @@ def test_the_switch_to_the_full_size_is_no_spike_and_no_overfitting() -> None:
     for seed in SEEDS:
         base = healthy(seed)
         jump = np.where(np.arange(EPOCHS) >= 30, 0.1 * np.exp(-(np.arange(EPOCHS) - 30) / 3), 0)
-        grown = dataclasses.replace(base, train_loss=base.train_loss + jump, val_loss=base.val_loss + jump, num_small=30)
+        grown = dataclasses.replace(
+            base, train_loss=base.train_loss + jump, val_loss=base.val_loss + jump, num_small=30
+        )
         assert told(grown).keys() == {"healthy"}
 
 
@@ -294,7 +308,11 @@ def test_a_rate_too_high_spikes_saws_or_ends_above_its_start() -> None:
         spiked = base.train_loss.copy()
         spiked[[8, 14, 19]] += 0.5
         one = told(dataclasses.replace(base, train_loss=spiked))["lr-high"]
-        assert one.figures["spikes"] == 3 and "leapt up 3 times" in one.evidence and "--lr 0.00067 (it was 0.002)" in one.advice
+        assert (
+            one.figures["spikes"] == 3
+            and "leapt up 3 times" in one.evidence
+            and "--lr 0.00067 (it was 0.002)" in one.advice
+        )
         saw = 0.12 * (-1.0) ** np.arange(EPOCHS) * (cosine() > 5e-4)
         assert told(dataclasses.replace(base, train_loss=base.train_loss + saw))["lr-high"].figures["how"] == "saws"
         up = told(dataclasses.replace(base, train_loss=0.8 + 0.02 * np.arange(EPOCHS)))["lr-high"]
@@ -382,7 +400,9 @@ def test_masks_the_wrong_way_round_or_empty_are_suspected() -> None:
         and one.figures["images"] == ["i11"]
         and "i11: 99 % of foreground predicted as background" in str(one)
     )
-    learned = told(healthy(counts={"train": of([GOOD] * 10 + [SWAPPED, UNLABELLED]), "val": of([GOOD] * 12)}))["label-noise"]
+    learned = told(healthy(counts={"train": of([GOOD] * 10 + [SWAPPED, UNLABELLED]), "val": of([GOOD] * 12)}))[
+        "label-noise"
+    ]
     assert learned.severity == "warning" and learned.figures["images"] == ["i10", "i11"]
     assert "2 of them were trained on" in learned.evidence
 
@@ -398,11 +418,17 @@ def test_a_network_that_is_bad_everywhere_suspects_no_mask() -> None:
 
 def test_collapse_and_missed_classes_by_counts() -> None:
     collapsed = told(healthy(counts={"val": of([[[700, 0], [300, 0]]] * 12)}))
-    assert "100 % of the validation pixels are predicted as background, which has 70 %" in collapsed["collapse"].evidence
+    assert (
+        "100 % of the validation pixels are predicted as background, which has 70 %" in collapsed["collapse"].evidence
+    )
     assert "class-missed" not in collapsed
     three = [[500, 10, 0], [10, 400, 0], [40, 40, 0]]
-    missed = told(healthy(classes=("sky", "road", "tree"), class_shares=(0.5, 0.4, 0.1), counts={"val": of([three] * 12)}))
-    assert missed["class-missed"].figures["classes"] == ["tree"] and "8 % of the pixels" in missed["class-missed"].evidence
+    missed = told(
+        healthy(classes=("sky", "road", "tree"), class_shares=(0.5, 0.4, 0.1), counts={"val": of([three] * 12)})
+    )
+    assert (
+        missed["class-missed"].figures["classes"] == ["tree"] and "8 % of the pixels" in missed["class-missed"].evidence
+    )
     rare = [[995, 2], [0, 3]]  # a class of 0.3 % that is found is no collapse
     assert "collapse" not in told(healthy(counts={"val": of([rare] * 12)}))
 
@@ -437,14 +463,21 @@ def test_the_same_image_or_group_in_two_splits_is_leakage() -> None:
 def test_what_opening_and_the_gate_said_of_leaks_is_evidence(tmp_path: Path) -> None:
     root = copy_of(finished(), tmp_path / "run")
     for name, key, value in (
-        ("environment.json", "allowed", [{"code": "near-leak", "files": [], "evidence": "2 pictures are nearly the same"}]),
+        (
+            "environment.json",
+            "allowed",
+            [{"code": "near-leak", "files": [], "evidence": "2 pictures are nearly the same"}],
+        ),
         ("environment.json", "findings", [{"code": "imbalance", "evidence": "no leak"}]),
         ("data.json", "notes", ["3 images are nearly the same as one in another split (a, b): …", "something else"]),
     ):
         document = json.loads((root / name).read_text())
         (root / name).write_text(json.dumps({**document, key: value}))
     parted = gather(Run.open(root)).parted
-    assert parted == ("2 pictures are nearly the same", "3 images are nearly the same as one in another split (a, b): …")
+    assert parted == (
+        "2 pictures are nearly the same",
+        "3 images are nearly the same as one in another split (a, b): …",
+    )
     assert "2 pictures are nearly the same." in told(healthy(parted=parted))["leakage"].evidence
 
 
@@ -479,7 +512,15 @@ def every_kind() -> list[Evidence]:
 
 
 def test_every_flag_advised_is_one_that_training_takes() -> None:
-    own = ("--resume", "--fix", "--html", "--seed", "--size", "--model", "--lr")  # told without a value, or of another command
+    own = (
+        "--resume",
+        "--fix",
+        "--html",
+        "--seed",
+        "--size",
+        "--model",
+        "--lr",
+    )  # told without a value, or of another command
     num_flags = 0
     for one in (one for evidence in every_kind() for one in diagnose_evidence(evidence)):
         assert one.title and one.evidence and one.advice and one.title[0].isupper()
@@ -518,8 +559,15 @@ def test_scores_of_the_test_images_are_never_read(tmp_path: Path) -> None:
 
 def test_the_command_tells_and_prints_json(tmp_path: Path) -> None:
     told_ = maskwright("diagnose", finished())
-    assert told_.code == 0 and "Validation is too small" in told_.out and "Next: " in told_.out and "--split val" in told_.out
-    (one,) = [one for one in maskwright("diagnose", finished(), "--json").json["diagnosis"] if one["code"] == "val-small"]
+    assert (
+        told_.code == 0
+        and "Validation is too small" in told_.out
+        and "Next: " in told_.out
+        and "--split val" in told_.out
+    )
+    (one,) = [
+        one for one in maskwright("diagnose", finished(), "--json").json["diagnosis"] if one["code"] == "val-small"
+    ]
     assert one["severity"] == "warning" and one["figures"]["images"] == 2
     wrong = maskwright("diagnose", tmp_path)
     assert wrong.code == 2 and "must be a run folder" in wrong.sentence
@@ -632,4 +680,6 @@ def test_a_network_worse_than_an_answer_without_looking_is_warned_of_on_counts()
     learned = told(healthy(counts={"train": of(bad)}))
     assert "of the training pixels" in learned["unlooked"].evidence
     assert "unlooked" not in told(healthy(counts={"val": of([GOOD] * 12)}))
-    assert "unlooked" not in told(healthy(counts={"val": of([[[690, 10], [300, 0]]] * 12)}))  # predicted as one class: said so
+    assert "unlooked" not in told(
+        healthy(counts={"val": of([[[690, 10], [300, 0]]] * 12)})
+    )  # predicted as one class: said so

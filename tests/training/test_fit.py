@@ -217,7 +217,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [("--data.cache", "none"), ("--data.cache", "disk"), ("--log", "[csv]"), ("--train.workers", "2")], ids=" ".join
+    "words",
+    [("--data.cache", "none"), ("--data.cache", "disk"), ("--log", "[csv]"), ("--train.workers", "2")],
+    ids=" ".join,
 )
 def test_what_must_not_matter_does_not(tmp_path, words):
     run = train(tmp_path / "run", "--epochs", EPOCHS, *words)
@@ -246,7 +248,11 @@ def test_views_crop_and_letterbox_train_and_are_remembered(tmp_path):
 def test_every_class_of_a_multi_class_set_is_learned_of(tmp_path):
     maskwright("data", "make", "landcover", tmp_path / "set", "--count", 6, "--size", 32)
     run = mw.train(
-        tmp_path / "set", out=tmp_path / "run", epochs=1, progress=False, **{"model.width": 2, "model.depth": 1, "data.size": 32}
+        tmp_path / "set",
+        out=tmp_path / "run",
+        epochs=1,
+        progress=False,
+        **{"model.width": 2, "model.depth": 1, "data.size": 32},
     )
     scores = run.evaluate("val")
     assert len(scores.classes) == 5 and json.loads(json.dumps(scores.to_json()))["classes"] == list(scores.classes)
@@ -254,6 +260,8 @@ def test_every_class_of_a_multi_class_set_is_learned_of(tmp_path):
 
 
 def test_a_sigmoid_head_trains_too(tmp_path):
-    run = train(tmp_path / "run", "--epochs", 1, "--model.outputs", "sigmoid", "--loss", "bce", "--model.up", "bilinear")
+    run = train(
+        tmp_path / "run", "--epochs", 1, "--model.outputs", "sigmoid", "--loss", "bce", "--model.up", "bilinear"
+    )
     assert load_file(run.weights)["net.head.weight"].shape[0] == 1
     assert math.isfinite(run.evaluate("val").loss)

@@ -73,9 +73,9 @@ def test_what_it_cannot_be_is_one_sentence(written: str) -> None:
     with pytest.raises(ConfigError) as refused:
         load_config(None, [("optim.freeze", written, "--optim.freeze")])
     assert len(refused.value.problems) == 1
-    assert "encoder, decoder or head" in str(refused.value) or "epoch to thaw after (5, or 5 epochs), always or never" in str(
+    assert "encoder, decoder or head" in str(
         refused.value
-    )
+    ) or "epoch to thaw after (5, or 5 epochs), always or never" in str(refused.value)
 
 
 def test_flags_join_what_is_named_by_dots() -> None:
@@ -116,7 +116,12 @@ def test_parts_thaw_one_after_the_other() -> None:
     model = network()
     everything = learning(model)
     freezer = Freezer(model, OptimConfig(freeze={"encoder": 2, "decoder": 1, "head": "always"}))
-    for epoch, frozen in ((0, ("encoder", "decoder", "head")), (1, ("encoder", "head")), (2, ("head",)), (99, ("head",))):
+    for epoch, frozen in (
+        (0, ("encoder", "decoder", "head")),
+        (1, ("encoder", "head")),
+        (2, ("head",)),
+        (99, ("head",)),
+    ):
         freezer.at(epoch)
         held = {name for part in frozen for name in named(dict(model.named_parameters()), part)}
         assert learning(model) == everything - held
@@ -139,7 +144,9 @@ def test_a_thaw_does_not_wake_what_the_network_holds_still() -> None:
 # ------------------------------------------------------------------ in training
 
 
-def history_of(tmp_path: Path, *words: object) -> tuple[mw.TrainedRun, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+def history_of(
+    tmp_path: Path, *words: object
+) -> tuple[mw.TrainedRun, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     outcome = maskwright("train", "--data", data(), *TINY, *words, "--log", "[csv]", "--out", tmp_path / "run")
     assert outcome.code == 0, outcome.err
     run = mw.load_run(tmp_path / "run")
@@ -200,7 +207,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("killed_at", [(2,), (5, 6), (7, 9)], ids=["before the thaw", "around it", "after it"])
-def test_a_run_killed_near_a_thaw_goes_on_to_the_same_bits(tmp_path: Path, whole: Path, killed_at: tuple[int, ...]) -> None:
+def test_a_run_killed_near_a_thaw_goes_on_to_the_same_bits(
+    tmp_path: Path, whole: Path, killed_at: tuple[int, ...]
+) -> None:
     run, words = tmp_path / "run", command(tmp_path / "run")
     for row in killed_at:
         kill(run, lambda row=row: rows(run) >= row, random.Random(row).uniform(0, 0.05), *words)
@@ -264,5 +273,7 @@ def test_what_a_person_who_freezes_is_told() -> None:
 
 
 def test_a_plan_refuses_what_training_refuses() -> None:
-    outcome = maskwright("train", "--data", data(), *TINY, "--epochs", 1, "--optim.freeze", "[encoder, decoder, head]", "--plan")
+    outcome = maskwright(
+        "train", "--data", data(), *TINY, "--epochs", 1, "--optim.freeze", "[encoder, decoder, head]", "--plan"
+    )
     assert outcome.code == 2 and "`optim.freeze` must be such that something learns from the start" in outcome.sentence

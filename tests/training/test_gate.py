@@ -47,7 +47,9 @@ def train(root: Path, out: Path, *words: object):
 def test_an_error_is_one_sentence_with_code_files_and_what_to_type(leaking, tmp_path):
     outcome = train(leaking, tmp_path / "run")
     assert outcome.code == 2 and outcome.out == "" and not (tmp_path / "run").exists()
-    assert outcome.sentence.startswith(f"`{leaking}` must hold no errors to be trained on; found exact-leak (images/image-")
+    assert outcome.sentence.startswith(
+        f"`{leaking}` must hold no errors to be trained on; found exact-leak (images/image-"
+    )
     assert f"See maskwright check {leaking}, or go on in spite of it with --allow exact-leak." in outcome.sentence
 
 
@@ -67,7 +69,9 @@ def test_what_is_allowed_goes_on_and_is_written_down(leaking, tmp_path):
     assert outcome.code == 0, outcome.err
     assert "allowed exact-leak: " in outcome.err
     allowed = json.loads((out / "environment.json").read_text())["allowed"]
-    assert [one["code"] for one in allowed] == ["exact-leak"] and len(allowed[0]["files"]) == 2 and allowed[0]["evidence"]
+    assert (
+        [one["code"] for one in allowed] == ["exact-leak"] and len(allowed[0]["files"]) == 2 and allowed[0]["evidence"]
+    )
     assert yaml.safe_load((out / "config.yaml").read_text())["train"]["allow"] == ["exact-leak"]
     assert maskwright("report", out).code == 0
     assert "allowed when it was trained" in (out / "report.html").read_text()
@@ -157,7 +161,9 @@ def test_a_leak_is_warned_of_in_the_words_of_the_audit(leaking, tmp_path):
     test = [row for row in (leaking / "pairs.csv").read_text().splitlines() if ",test" in row][-1]
     path = leaking / next(cell for cell in test.split(",") if cell.startswith("images/"))
     picture(path, np.clip(np.asarray(Image.open(path).convert("RGB")) * 1.15, 0, 255).astype(np.uint8))
-    audited = {one.code: one.evidence for one in audit(DataConfig(root=str(leaking))).findings if one.severity == "warning"}
+    audited = {
+        one.code: one.evidence for one in audit(DataConfig(root=str(leaking))).findings if one.severity == "warning"
+    }
     assert "near-leak" in audited
     outcome = train(leaking, tmp_path / "run")
     assert outcome.code == 0 and f"warning near-leak: {audited['near-leak']}" in outcome.err.splitlines()
@@ -206,7 +212,9 @@ def test_names_that_likeness_contradicts_are_not_told_as_groups_torn_apart(tmp_p
         drawn, mask = GENERATORS["landcover"].draw(np.random.default_rng((7, tile)), 90, 120)
         for exposure in range(1, 5):
             name = f"exp{exposure}_num_{100 * tile + 7 * exposure}"
-            write_image(tmp_path / f"images/{name}.png", np.clip(drawn * (0.4 + 0.1 * exposure), 0, 255).astype(np.uint8))
+            write_image(
+                tmp_path / f"images/{name}.png", np.clip(drawn * (0.4 + 0.1 * exposure), 0, 255).astype(np.uint8)
+            )
             write_image(tmp_path / f"masks/{name}.png", (mask > 0).astype(np.uint8))
             rows.append(f"images/{name}.png,masks/{name}.png,{split}")
     assert guess_groups([row.partition(",")[0].removesuffix(".png") for row in rows[1:]]) is not None

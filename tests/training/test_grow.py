@@ -21,7 +21,9 @@ def test_half_the_size_shows_the_same_part() -> None:
         assert half @ (corners * [[0.5], [0.5], [1]]) == pytest.approx(full @ corners)
 
 
-@pytest.mark.parametrize(("grow", "sizes"), [(0.0, [32, 32, 32, 32]), (0.5, [16, 16, 32, 32]), (0.75, [16, 16, 16, 32])])
+@pytest.mark.parametrize(
+    ("grow", "sizes"), [(0.0, [32, 32, 32, 32]), (0.5, [16, 16, 32, 32]), (0.75, [16, 16, 16, 32])]
+)
 def test_the_first_epochs_are_small(grow: float, sizes: list[int]) -> None:
     config = Config.model_validate({"data": {"root": str(data()), "size": 32}, "train": {"epochs": 4, "grow": grow}})
     plan = prepare(config)
@@ -37,7 +39,9 @@ def test_the_first_epochs_are_small(grow: float, sizes: list[int]) -> None:
 
 def test_auto_grows_where_half_the_size_still_shows_something() -> None:
     def settled(size: int, **train: object) -> object:
-        config = Config.model_validate({"data": {"root": str(data()), "size": size}, "train": {"devices": "cpu", **train}})
+        config = Config.model_validate(
+            {"data": {"root": str(data()), "size": size}, "train": {"devices": "cpu", **train}}
+        )
         return prepare(config).config.train.grow
 
     assert settled(512) == 0.75

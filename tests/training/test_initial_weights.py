@@ -73,4 +73,6 @@ def test_the_note_is_printed_and_kept(tmp_path: Path) -> None:
     assert "note    optim.lr 0.002 is much for a pretrained transformer" in outcome.err
     run = Run.open(tmp_path / "run")
     assert any("optim.lr 0.002 is much" in note for note in run.data["notes"])
-    assert run.environment["auto"]["model.pixels"].startswith("ImageNet's: a file of weights does not say what it expects")
+    assert run.environment["auto"]["model.pixels"].startswith(
+        "ImageNet's: a file of weights does not say what it expects"
+    )

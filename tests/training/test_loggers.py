@@ -65,7 +65,10 @@ def test_flags_name_loggers_with_commas_or_one_after_the_other(values, log):
         ("{name: csv, mode: offline}", "got mode for csv, which has none"),
         ("[{name: wandb, tags: [a]}, wandb]", "must name each logger once; got wandb with two sets of options"),
         ("{name: wandb, projekt: x}", "`log.0.projekt` must be a known key. Did you mean `log.0.project`?"),
-        ("[csv, {name: mlflow, experimant: x}]", "`log.1.experimant` must be a known key. Did you mean `log.1.experiment`?"),
+        (
+            "[csv, {name: mlflow, experimant: x}]",
+            "`log.1.experimant` must be a known key. Did you mean `log.1.experiment`?",
+        ),
         ("{name: wandb, mode: on}", "`log.0.mode` must be auto, offline or online; got 'on'"),
     ],
 )
@@ -102,7 +105,9 @@ def test_what_is_settled_is_written_with_its_reason(monkeypatch, tmp_path):
     ("log", "absent", "extra"),
     [("wandb", "wandb", "wandb"), ("mlflow", "mlflow", "mlflow"), ("csv,mlflow", "alembic", "mlflow")],
 )
-def test_a_package_that_is_missing_is_told_with_its_extra_before_anything_is_written(monkeypatch, tmp_path, log, absent, extra):
+def test_a_package_that_is_missing_is_told_with_its_extra_before_anything_is_written(
+    monkeypatch, tmp_path, log, absent, extra
+):
     """The look for packages is a mock: they are installed here."""
     whole = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == absent else whole(name, *rest))
@@ -113,7 +118,10 @@ def test_a_package_that_is_missing_is_told_with_its_extra_before_anything_is_wri
 
 def test_nothing_is_imported_that_was_not_chosen(tmp_path):
     """Training, evaluating and reporting with `log: csv`, in a process of its own."""
-    words = [str(word) for word in ("train", "--data", data(), *TINY, "--epochs", 1, "--log", "csv", "--out", tmp_path / "run")]
+    words = [
+        str(word)
+        for word in ("train", "--data", data(), *TINY, "--epochs", 1, "--log", "csv", "--out", tmp_path / "run")
+    ]
     program = f"""
 import sys
 from maskwright.cli import main
@@ -203,7 +211,9 @@ def test_one_that_fails_is_told_of_once_and_the_others_go_on(opened):
     assert numbers(bad) == [0] and numbers(good) == [0, 1, 2, 3]
     assert bad.closed == ["failed"] and good.closed == ["finished"]
     told = [line for line in said if line.startswith("warning")]
-    assert len(told) == 1 and told[0].startswith("warning Weights & Biases failed: the line is dead; training goes on without it")
+    assert len(told) == 1 and told[0].startswith(
+        "warning Weights & Biases failed: the line is dead; training goes on without it"
+    )
 
 
 def test_a_full_disk_ends_the_training_as_before(opened):

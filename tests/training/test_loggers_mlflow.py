@@ -140,7 +140,9 @@ def test_what_was_begun_somewhere_goes_on_there_if_this_call_names_it(monkeypatc
 
 
 def test_a_parameter_too_long_for_it_says_where_it_stands():
-    config = Config.model_validate({"data": {"classes": {f"a class of a long name {index}": index for index in range(250)}}})
+    config = Config.model_validate(
+        {"data": {"classes": {f"a class of a long name {index}": index for index in range(250)}}}
+    )
     flat = dict(_flat(config))
     assert flat["data.classes"] == "see config.yaml" and flat["data.split.val"] == "0.2"
     assert without_password("sqlite:////tmp/a@b.db") == "sqlite:////tmp/a@b.db"

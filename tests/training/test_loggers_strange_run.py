@@ -158,7 +158,9 @@ def test_a_store_that_keeps_files_elsewhere_is_given_none(tmp_path, kept):
             (link,) = (run / "mlflow" / "artifacts").rglob("history.csv")
             link.unlink()
             link.symlink_to(mine)
-            (run / "loggers.json").write_text((run / "loggers.json").read_text().replace('"finished": true', '"finished": false'))
+            (run / "loggers.json").write_text(
+                (run / "loggers.json").read_text().replace('"finished": true', '"finished": false')
+            )
         else:
             (run / "loggers.json").unlink()
             place = f"{address}/x" if kept == "on a server" else (tmp_path / "mine").as_uri()

@@ -90,10 +90,14 @@ def test_best_scores_are_in_the_summary_and_curves_are_tables_of_the_history():
     for kind in ("loss", "iou", "dice", "accuracy"):
         (table,) = (logged() / "wandb").glob(f"*run-*/files/media/table/curves/{kind}_table*.json")
         drawn = json.loads(table.read_text())
-        lines = {(row[drawn["columns"].index("step")], row[drawn["columns"].index("lineKey")]): row for row in drawn["data"]}
+        lines = {
+            (row[drawn["columns"].index("step")], row[drawn["columns"].index("lineKey")]): row for row in drawn["data"]
+        }
         for row in history:
             for split in ("train", "val"):
-                assert lines[row["epoch"], split][drawn["columns"].index("lineVal")] == pytest.approx(row[f"{split}_{kind}"])
+                assert lines[row["epoch"], split][drawn["columns"].index("lineVal")] == pytest.approx(
+                    row[f"{split}_{kind}"]
+                )
 
 
 def test_an_evaluation_adds_its_tables_and_scores_to_the_same_run():
@@ -173,7 +177,9 @@ def online(tmp_path_factory):
     folder = tmp_path_factory.mktemp("online")
     with serving() as server:
         with elsewhere(folder, WANDB_BASE_URL=server.address, WANDB_API_KEY=KEY, WANDB_MODE="online"):
-            outcome = maskwright("train", "--data", data(), *TINY, "--epochs", 3, "--log", "wandb", "--out", folder / "run")
+            outcome = maskwright(
+                "train", "--data", data(), *TINY, "--epochs", 3, "--log", "wandb", "--out", folder / "run"
+            )
             assert maskwright("evaluate", folder / "run").code in (0, None)
         yield folder / "run", server, outcome
 
@@ -202,7 +208,10 @@ def test_what_goes_offline_after_having_been_online_reports_nothing(online):
 def test_a_server_that_refuses_leaves_the_run_offline_and_complete(tmp_path):
     """Told of before the first epoch; later, with no key at all, an evaluation asks for none."""
     run = tmp_path / "run"
-    with serving() as server, elsewhere(tmp_path, WANDB_BASE_URL=server.address, WANDB_API_KEY=KEY, WANDB_MODE="online"):
+    with (
+        serving() as server,
+        elsewhere(tmp_path, WANDB_BASE_URL=server.address, WANDB_API_KEY=KEY, WANDB_MODE="online"),
+    ):
         server.refuses = True
         outcome = maskwright("train", "--data", data(), *TINY, "--epochs", 2, "--log", "wandb", "--out", run)
     (told,) = [line for line in outcome.err.splitlines() if line.startswith("log ")]
@@ -244,7 +253,9 @@ def test_online_without_a_key_is_refused_before_anything_is_asked_or_written(tmp
 
 def test_disabled_means_nothing_at_all(tmp_path):
     with elsewhere(tmp_path, WANDB_MODE="disabled"):
-        outcome = maskwright("train", "--data", data(), *TINY, "--epochs", 1, "--log", "wandb", "--out", tmp_path / "run")
+        outcome = maskwright(
+            "train", "--data", data(), *TINY, "--epochs", 1, "--log", "wandb", "--out", tmp_path / "run"
+        )
     assert outcome.code in (0, None) and not (tmp_path / "run" / "wandb").exists()
 
 

@@ -101,7 +101,11 @@ def test_evaluation_repeats_the_val_iou_of_the_best_epoch():
 def test_fixed_is_the_runs_own_and_a_number_lies_over_it():
     half, own = runs()
     threshold = own.config.train.mask_threshold
-    plain, fixed, number = score(own), score(own, "--mask-threshold", "fixed"), score(half, "--mask-threshold", threshold)
+    plain, fixed, number = (
+        score(own),
+        score(own, "--mask-threshold", "fixed"),
+        score(half, "--mask-threshold", threshold),
+    )
     assert plain["threshold"] == fixed["threshold"] == {"value": threshold, "how": "fixed", "on": None}
     assert plain["metrics"] == fixed["metrics"] == number["metrics"]  # the same weights at the same bar
     assert score(own, "--mask-threshold", 0.5)["metrics"] == score(half)["metrics"] != plain["metrics"]
@@ -169,14 +173,27 @@ def test_more_than_two_classes_refuse_it_before_anything_is_written(tmp_path):
     words = ("train", "--data", tmp_path / "tiles", *SHORT, "--out", tmp_path / "run")
     outcome = maskwright(*words, "--mask_threshold", "0.4")
     assert outcome.code == 2
-    assert outcome.sentence.startswith("`train.mask_threshold` must be left out with more than two classes; got 0.4 and 5.")
+    assert outcome.sentence.startswith(
+        "`train.mask_threshold` must be left out with more than two classes; got 0.4 and 5."
+    )
     assert not (tmp_path / "run").exists()
     assert maskwright(*words, "--epochs", 1, "--mask_threshold", "0.5").code in (0, None)  # the default, said aloud
 
 
 def test_thresholds_can_be_compared(tmp_path):
     (tmp_path / "bars.yaml").write_text("matrix: {mask_threshold: [0.3, 0.5]}\n")
-    words = ("compare", tmp_path / "bars.yaml", "--data", data(), *TINY, "--epochs", 1, "--out", tmp_path / "bars", "--json")
+    words = (
+        "compare",
+        tmp_path / "bars.yaml",
+        "--data",
+        data(),
+        *TINY,
+        "--epochs",
+        1,
+        "--out",
+        tmp_path / "bars",
+        "--json",
+    )
     outcome = maskwright(*words)
     assert outcome.code in (0, None), outcome.err
     assert {row["name"] for row in json.loads(outcome.out)["rows"]} == {"mask_threshold 0.3", "mask_threshold 0.5"}

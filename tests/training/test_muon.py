@@ -48,7 +48,11 @@ def test_small_and_flat_parameters_are_adamw_s():
     step(other, adamw, 3)
     # biases and norms: equal; kernels of 16 and more: not
     pairs = dict(
-        zip([name for name, _ in model.named_parameters()], zip(model.parameters(), other.parameters(), strict=True), strict=True)
+        zip(
+            [name for name, _ in model.named_parameters()],
+            zip(model.parameters(), other.parameters(), strict=True),
+            strict=True,
+        )
     )
     flat = [name for name, (one, _) in pairs.items() if one.ndim == 1]
     assert flat and all(torch.allclose(*pairs[name], atol=1e-6) for name in flat)
@@ -60,7 +64,9 @@ def test_the_layout_in_memory_changes_nothing():
     for model in (plain, last):
         optimizer = Muon(model.parameters(), lr=1e-2)
         step(model, optimizer, 0)
-    kernels = zip(plain.parameters(), last.parameters(), strict=True)  # biases before a norm have a gradient of noise alone
+    kernels = zip(
+        plain.parameters(), last.parameters(), strict=True
+    )  # biases before a norm have a gradient of noise alone
     assert all(torch.allclose(one, other, atol=1e-4) for one, other in kernels if one.ndim == 4)
 
 

@@ -43,7 +43,9 @@ def test_the_plan_as_json(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = maskwright("train", "--data", data(), *TINY, "--epochs", 3, "--plan", "--json").json
     assert (
-        told["config"]["optim"]["name"] == "muon" and "optim.name" in told["reasons"] and told["steps"].startswith("6 in about")
+        told["config"]["optim"]["name"] == "muon"
+        and "optim.name" in told["reasons"]
+        and told["steps"].startswith("6 in about")
     )
     assert not list(tmp_path.iterdir())
 
@@ -161,7 +163,9 @@ def test_pretrained_weights_are_spared_by_rate_and_optimiser(monkeypatch):
     from maskwright.config.files import load_config
     from maskwright.training.plan import prepare
 
-    monkeypatch.setattr("maskwright.models.choice.weights_at_hand", lambda encoder: ("imagenet", "ImageNet's, from the cache"))
+    monkeypatch.setattr(
+        "maskwright.models.choice.weights_at_hand", lambda encoder: ("imagenet", "ImageNet's, from the cache")
+    )
     found = prepare(load_config(None, [("data.root", str(data()), "--data")]))
     found.opened.store.close()
     optim = found.config.optim

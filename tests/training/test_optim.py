@@ -16,14 +16,24 @@ from maskwright.errors import ConfigError
 from maskwright.losses import build_loss
 from maskwright.models import Segmenter, build_model
 from maskwright.models.unet import build_unet
-from maskwright.training.optim import build_optimizer, optimizer_class, rates, validate_optimizer, why_unfit, without_effect
+from maskwright.training.optim import (
+    build_optimizer,
+    optimizer_class,
+    rates,
+    validate_optimizer,
+    why_unfit,
+    without_effect,
+)
 from maskwright.training.schedules import learning_rate_factor, resolve_schedule_keys
 from support import TINY, data, maskwright
 
 USABLE = sorted(
     name
     for name, kind in vars(torch.optim).items()
-    if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer) and name != "Optimizer" and not why_unfit(kind)
+    if isinstance(kind, type)
+    and issubclass(kind, torch.optim.Optimizer)
+    and name != "Optimizer"
+    and not why_unfit(kind)
 )
 BINARY = ClassMap(("background", "foreground"), (0, 255))
 
@@ -50,7 +60,9 @@ def step(model: Segmenter, optimizer: torch.optim.Optimizer, seed: int = 0) -> f
 @pytest.mark.parametrize("name", USABLE)
 def test_three_steps_move_every_weight_and_stay_finite(name: str, schedule: Any) -> None:
     changes, _ = resolve_schedule_keys(OptimConfig(schedule=schedule), 3)
-    config = OptimConfig(name=name, schedule=schedule, lr=0.01, **{key.split(".")[1]: value for key, value in changes.items()})
+    config = OptimConfig(
+        name=name, schedule=schedule, lr=0.01, **{key.split(".")[1]: value for key, value in changes.items()}
+    )
     validate_optimizer(config)
     model = network()
     optimizer = build_optimizer(model, config)
@@ -66,7 +78,19 @@ def test_three_steps_move_every_weight_and_stay_finite(name: str, schedule: Any)
 
 
 def test_all_of_torch_but_those_that_cannot_are_usable() -> None:
-    assert {"Adam", "AdamW", "SGD", "RAdam", "RMSprop", "NAdam", "Adagrad", "Adamax", "Adadelta", "ASGD", "Rprop"} <= set(USABLE)
+    assert {
+        "Adam",
+        "AdamW",
+        "SGD",
+        "RAdam",
+        "RMSprop",
+        "NAdam",
+        "Adagrad",
+        "Adamax",
+        "Adadelta",
+        "ASGD",
+        "Rprop",
+    } <= set(USABLE)
     assert not {"LBFGS", "SparseAdam"} & set(USABLE)
 
 
@@ -116,14 +140,23 @@ def test_the_encoder_learns_at_its_own_rate() -> None:
 @pytest.mark.parametrize(
     ("config", "plain"),
     [
-        (OptimConfig(name="sgd", lr=0.1), lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0)),
+        (
+            OptimConfig(name="sgd", lr=0.1),
+            lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0),
+        ),
         (OptimConfig(name="sgd", lr=0.1, momentum=0), lambda p: torch.optim.SGD(p, lr=0.1)),
-        (OptimConfig(name="SGD", lr=0.1, nesterov=False, momentum=0.5), lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5)),
+        (
+            OptimConfig(name="SGD", lr=0.1, nesterov=False, momentum=0.5),
+            lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5),
+        ),
         (
             OptimConfig(name="radam", lr=0.1, options={"betas": [0.8, 0.9], "eps": "1e-3"}),
             lambda p: torch.optim.RAdam(p, lr=0.1, betas=(0.8, 0.9), eps=1e-3),
         ),
-        (OptimConfig(name="rmsprop", lr=0.1, options={"momentum": 0.5}), lambda p: torch.optim.RMSprop(p, lr=0.1, momentum=0.5)),
+        (
+            OptimConfig(name="rmsprop", lr=0.1, options={"momentum": 0.5}),
+            lambda p: torch.optim.RMSprop(p, lr=0.1, momentum=0.5),
+        ),
         (OptimConfig(name="adagrad", lr=0.1), lambda p: torch.optim.Adagrad(p, lr=0.1)),
     ],
     ids=["sgd", "plain sgd", "heavy ball", "radam", "rmsprop", "adagrad"],
@@ -175,7 +208,10 @@ def test_rprop_heeds_the_rate_of_its_first_step_alone() -> None:
     ("keys", "told"),
     [
         ({"name": "adamx"}, r"`optim.name` must be one that is known; got 'adamx'\. Did you mean .*adam"),
-        ({"name": "lbfgs"}, "`optim.name` must be one that steps by a batch's gradients; got lbfgs, which must compute the loss"),
+        (
+            {"name": "lbfgs"},
+            "`optim.name` must be one that steps by a batch's gradients; got lbfgs, which must compute the loss",
+        ),
         ({"name": "SparseAdam"}, "takes sparse gradients alone"),
         (
             {"options": {"beta": [0.9, 0.98]}},
@@ -225,7 +261,16 @@ def test_numbers_in_options_may_be_written_as_people_do() -> None:
 
 
 def test_a_run_tells_both_rates_in_its_history(tmp_path: Any) -> None:
-    words = ("--epochs", 2, "--optim.name", "NAdam", "--optim.options", "{betas: [0.8, 0.9]}", "--optim.encoder_scale", 0.5)
+    words = (
+        "--epochs",
+        2,
+        "--optim.name",
+        "NAdam",
+        "--optim.options",
+        "{betas: [0.8, 0.9]}",
+        "--optim.encoder_scale",
+        0.5,
+    )
     outcome = maskwright("train", "--data", data(), *TINY, *words, "--log", "[csv]", "--out", tmp_path / "run")
     assert outcome.code == 0
     header, first, *_ = (tmp_path / "run" / "history.csv").read_text().splitlines()

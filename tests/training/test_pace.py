@@ -69,7 +69,11 @@ def simulate(
             stretch, coming = coming, next(steps, None)
             spent.schedule.append(pace.share(len(spent.shown)))
             now += (
-                step * (SMALL if stretch.small else FULL).pixels / FULL.pixels * speed(now / budget) * (1 if spent.shown else 8)
+                step
+                * (SMALL if stretch.small else FULL).pixels
+                / FULL.pixels
+                * speed(now / budget)
+                * (1 if spent.shown else 8)
             )
             spent.shown.append(stretch.small)
             pace.ran_step()
@@ -131,7 +135,9 @@ def test_validation_is_as_frequent_as_it_is_cheap():
 
 def test_every_sample_is_seen_once_a_pass_and_a_batch_may_span_two():
     stretches = [Stretch(0, 0, 5, 0, 4, True, 0.0, 0.5, 0.0), Stretch(0, 5, 1, 20, 2, False, 0.5, 1.0, 1.0)]
-    pace = Pace(10, 0, 0.7, {False: FULL, True: SMALL}, kept=[*stretches, Stretch(0, 6, 0, 22, 2, False, 1.0, 1.0, 2.0)])
+    pace = Pace(
+        10, 0, 0.7, {False: FULL, True: SMALL}, kept=[*stretches, Stretch(0, 6, 0, 22, 2, False, 1.0, 1.0, 2.0)]
+    )
     keys = list(PacedKeys(7, 3, pace))
     assert [len(batch) for batch in keys] == [4] * 5 + [2] and pace.done
     flat = [key for batch in keys for key in batch]
@@ -224,10 +230,16 @@ def test_interrupted_before_its_first_validation_it_keeps_a_checkpoint_and_goes_
     words = ("--data", data(), *TINY, "--train.grow", 0.5, "--budget", "5s", "--out", root)
     outcome = interrupted("train", *words, when=lambda: len(decided()) > 6)
     assert outcome.code == 130 and f"go on with: maskwright train --resume {root}" in outcome.err
-    assert "another interrupt stops at once" in outcome.err and rows(root) == 1 and not (root / "model.safetensors").exists()
+    assert (
+        "another interrupt stops at once" in outcome.err
+        and rows(root) == 1
+        and not (root / "model.safetensors").exists()
+    )
     run = decided()
     step = torch.load(root / "checkpoints/last.ckpt", weights_only=True)["global_step"]
-    assert step == run[-1]["step"] + run[-1]["steps"] and {one["epoch"] for one in run} == {0} and run[-1]["seconds"] < 3
+    assert (
+        step == run[-1]["step"] + run[-1]["steps"] and {one["epoch"] for one in run} == {0} and run[-1]["seconds"] < 3
+    )
     assert maskwright("train", "--resume", root).code == 0
     whole = decided()
     assert whole[: len(run)] == run and whole[len(run)]["step"] == step and 4 < whole[-1]["seconds"] < 5.5
@@ -246,7 +258,9 @@ def test_what_stopped_before_anything_was_saved_begins_anew_by_the_clock(budgete
     shutil.rmtree(root / "checkpoints")
     rows = json.loads((root / "pace.json").read_text())
     assert not rows[-1]["steps"]
-    fake = [{**row, "steps": 100 * row["steps"], "step": 100 * row["step"], "seen": 100 * row["seen"]} for row in rows[:-1]]
+    fake = [
+        {**row, "steps": 100 * row["steps"], "step": 100 * row["step"], "seen": 100 * row["seen"]} for row in rows[:-1]
+    ]
     (root / "pace.json").write_text(json.dumps(fake))
     outcome = maskwright("train", "--resume", root)
     assert outcome.code == 0 and outcome.out.startswith("weights of the end: val IoU "), outcome.err
@@ -287,7 +301,9 @@ def test_a_part_thaws_within_a_budget_of_one_validation(tmp_path, until, learns)
     start = build_model(run.config.model, class_map(run.data), 3).state_dict()
     end = load_file(run.weights)
     moved = [
-        name for name in start if name.endswith("weight") and ".encoder." in name and not torch.equal(start[name], end[name])
+        name
+        for name in start
+        if name.endswith("weight") and ".encoder." in name and not torch.equal(start[name], end[name])
     ]
     assert bool(moved) == learns
 

@@ -74,7 +74,9 @@ def test_a_loss_that_never_falls_keeps_the_default_and_says_so() -> None:
 
 
 def test_a_loss_that_is_not_finite_from_the_start_is_one_sentence() -> None:
-    with pytest.raises(TrainingError, match=r"must be finite at the lowest rates for optim.lr auto; .* or give --lr a number"):
+    with pytest.raises(
+        TrainingError, match=r"must be finite at the lowest rates for optim.lr auto; .* or give --lr a number"
+    ):
         choose(rising_rates()[:3], [1.0, 1.0, 1.0])
 
 
@@ -95,7 +97,9 @@ def test_rates_rise_by_the_same_factor() -> None:
 # ------------------------------------------------------------------ the test itself
 
 
-@pytest.mark.parametrize("optim", [{}, {"name": "sgd"}, {"freeze": ["encoder"]}, {"encoder_scale": 0.1, "clip": None}], ids=str)
+@pytest.mark.parametrize(
+    "optim", [{}, {"name": "sgd"}, {"freeze": ["encoder"]}, {"encoder_scale": 0.1, "clip": None}], ids=str
+)
 def test_everything_is_afterwards_as_before(optim: dict[str, Any]) -> None:
     config, model, loss, samples, keys = made(**optim)
     before = {name: value.clone() for name, value in model.state_dict().items()}

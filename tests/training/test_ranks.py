@@ -143,7 +143,11 @@ def test_a_budgets_decisions_are_rank_0s() -> None:
         assert paces[1].next() is None and paces[1].done == paces[0].done
         if paces[0].done:
             break
-    assert paces[0].done and paces[0].stretches == paces[1].stretches and written == list(range(1, len(paces[0].stretches) + 1))
+    assert (
+        paces[0].done
+        and paces[0].stretches == paces[1].stretches
+        and written == list(range(1, len(paces[0].stretches) + 1))
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,27 @@ from maskwright.models.devices import choose_precision
 from maskwright.runs import Run
 from maskwright.training import fit, module
 from maskwright.training.callbacks import read_best
-from support import EPOCHS, TINY, columns, copy_of, data, finished, leftovers, maskwright, rows, session_folder, start, wait_until
+from support import (
+    EPOCHS,
+    TINY,
+    columns,
+    copy_of,
+    data,
+    finished,
+    leftovers,
+    maskwright,
+    rows,
+    session_folder,
+    start,
+    wait_until,
+)
 
 pytestmark = pytest.mark.xdist_group("resume")
 
 NUM_EPOCHS = 14
-BF16 = pytest.param("bf16", marks=pytest.mark.skipif(choose_precision("cpu")[0] != "bf16", reason="this processor has no bf16"))
+BF16 = pytest.param(
+    "bf16", marks=pytest.mark.skipif(choose_precision("cpu")[0] != "bf16", reason="this processor has no bf16")
+)
 
 
 def command(out: Path, precision: str) -> list[object]:
@@ -80,7 +95,9 @@ def resumed(run: Path) -> Path:
 def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
     accumulator = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
     accumulator.Reload()
-    return {tag: [(event.step, event.value) for event in accumulator.Scalars(tag)] for tag in accumulator.Tags()["scalars"]}
+    return {
+        tag: [(event.step, event.value) for event in accumulator.Scalars(tag)] for tag in accumulator.Tags()["scalars"]
+    }
 
 
 def tensors(tree: object) -> list[torch.Tensor]:
@@ -102,7 +119,9 @@ def assert_same(run: Path, other: Path) -> None:
         assert len(one) == len(two) > 0
         assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True)), name
         if name == "best.ckpt":
-            assert {k: v for k, v in ours.items() if k != "state_dict"} == {k: v for k, v in theirs.items() if k != "state_dict"}
+            assert {k: v for k, v in ours.items() if k != "state_dict"} == {
+                k: v for k, v in theirs.items() if k != "state_dict"
+            }
     assert scalars(run) == scalars(other)
     assert (run / "data.json").read_bytes() == (other / "data.json").read_bytes()
     assert Run.open(run).config == Run.open(other).config
@@ -118,7 +137,15 @@ def test_two_uninterrupted_runs_are_the_same(tmp_path):
 @pytest.mark.parametrize(("every", "saved"), [(2, 3), (3, 2), (9, None)])  # epochs are counted from 0
 def test_checkpoints_are_written_every_so_many_epochs_and_a_resume_goes_on_from_there(tmp_path, every, saved):
     """Stopped within the sixth epoch; what was trained since the checkpoint is trained again, to the same bits."""
-    words = [*command(tmp_path / "run", "fp32")[1:-2], "--train.repeats", "2", "--epochs", "7", "--train.save_every", str(every)]
+    words = [
+        *command(tmp_path / "run", "fp32")[1:-2],
+        "--train.repeats",
+        "2",
+        "--epochs",
+        "7",
+        "--train.save_every",
+        str(every),
+    ]
     whole, run = tmp_path / "whole", tmp_path / "run"
     assert maskwright("train", *words, "--out", whole).code == 0
 
@@ -138,7 +165,15 @@ def test_checkpoints_are_written_every_so_many_epochs_and_a_resume_goes_on_from_
 @pytest.mark.parametrize("renamed", ["last.ckpt", "best.ckpt"])
 def test_killed_between_its_two_checkpoints_a_run_ships_a_best_of_its_own_history(tmp_path, monkeypatch, renamed):
     """Where arithmetic is not bit-exact: the third epoch scored higher than it, or any other, will when it is trained again."""
-    words = [*command(tmp_path / "run", "fp32")[1:-2], "--train.repeats", "2", "--epochs", "5", "--train.save_every", "1"]
+    words = [
+        *command(tmp_path / "run", "fp32")[1:-2],
+        "--train.repeats",
+        "2",
+        "--epochs",
+        "5",
+        "--train.save_every",
+        "1",
+    ]
     run, replace, metrics = tmp_path / "run", Path.replace, module.epoch_metrics
 
     def lucky(*counts: Any) -> dict[str, float]:
@@ -210,7 +245,18 @@ def test_killed_after_the_last_epoch(tmp_path):
 def test_killed_after_stopping_early(tmp_path):
     """Stopped for want of a better epoch: going on must not train another."""
     whole = tmp_path / "whole"
-    words = ("--epochs", 20, "--train.early_stop", 2, "--lr", "1e-30", "--train.average", "none", "--model.norm", "none")
+    words = (
+        "--epochs",
+        20,
+        "--train.early_stop",
+        2,
+        "--lr",
+        "1e-30",
+        "--train.average",
+        "none",
+        "--model.norm",
+        "none",
+    )
     assert maskwright("train", "--data", data(), *TINY, *words, "--out", whole).code == 0
     run = copy_of(whole, tmp_path / "run")
     (run / "model.safetensors").unlink()
@@ -233,7 +279,9 @@ def test_a_resume_from_elsewhere_finds_the_data(tmp_path, monkeypatch):
 def test_temporaries_of_a_killed_process_are_swept_up(tmp_path):
     run = copy_of(finished(), tmp_path / "run")
     (run / "model.safetensors").unlink()
-    (run / "checkpoints" / temporary_beside(Path("a.ckpt")).name.replace(f"-{os.getpid()}-", "-4194999-")).write_bytes(b"half")
+    (run / "checkpoints" / temporary_beside(Path("a.ckpt")).name.replace(f"-{os.getpid()}-", "-4194999-")).write_bytes(
+        b"half"
+    )
     (run / "cache").mkdir()
     (run / "cache" / "pixels.u8").write_bytes(b"half")
     resumed(run)
@@ -276,7 +324,9 @@ def test_a_finished_run_needs_no_checkpoints(tmp_path):
     run = copy_of(finished(), tmp_path / "run")
     shutil.rmtree(run / "checkpoints")
     again = maskwright("train", "--resume", run, "--json")
-    assert again.code == 0 and again.json["scores"] == maskwright("train", "--resume", finished(), "--json").json["scores"]
+    assert (
+        again.code == 0 and again.json["scores"] == maskwright("train", "--resume", finished(), "--json").json["scores"]
+    )
     (run / "model.safetensors").write_bytes(b"spoilt")
     assert "must be a whole weights file" in maskwright("train", "--resume", run).sentence
 

@@ -79,7 +79,9 @@ def test_rates_are_those_of_torch(config: OptimConfig, make: Make, every: int) -
 def test_plateau_drops_when_torchs_does(monitor: str) -> None:
     """torch's patience counts the epochs it still bears, ours those after which it acts."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    theirs = lr_scheduler.ReduceLROnPlateau(optimizer, "min" if monitor == "val_loss" else "max", factor=0.5, patience=2)
+    theirs = lr_scheduler.ReduceLROnPlateau(
+        optimizer, "min" if monitor == "val_loss" else "max", factor=0.5, patience=2
+    )
     ours = Plateau(monitor, patience=3, factor=0.5)
     generator = torch.Generator().manual_seed(3)
     for score in (torch.rand(60, generator=generator) * 0.2 + 0.5).round(decimals=2).tolist():
@@ -91,7 +93,13 @@ def test_plateau_drops_when_torchs_does(monitor: str) -> None:
 
 def test_plateau_survives_scores_that_are_not_numbers() -> None:
     plateau = Plateau("val_iou", patience=2, factor=0.1)
-    assert [plateau.update(score) for score in (math.nan, math.nan, 0.5, math.nan, 0.4)] == [False, True, False, False, True]
+    assert [plateau.update(score) for score in (math.nan, math.nan, 0.5, math.nan, 0.4)] == [
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
     assert plateau.best == 0.5 and plateau.share == pytest.approx(0.01)
 
 
@@ -186,14 +194,21 @@ def test_keys_without_effect_are_noted(keys: dict[str, Any], idle: list[str]) ->
         ({"schedule": "step", "every": 5}, 6, None, None),
         ({"schedule": "plateau"}, 6, None, "optim.patience 5: the rate never drops, training has 6 epochs"),
         ({"schedule": "plateau"}, 7, None, None),
-        ({"schedule": "plateau"}, 40, 5, "optim.patience 5: train.early_stop 5 mostly ends the training before the rate drops"),
+        (
+            {"schedule": "plateau"},
+            40,
+            5,
+            "optim.patience 5: train.early_stop 5 mostly ends the training before the rate drops",
+        ),
         ({"schedule": "plateau"}, 40, 6, None),
         ({"schedule": "plateau"}, "auto", None, None),
         ({"schedule": "plateau"}, 1, None, None),  # nor does any other schedule change anything then
         ({}, 2, 1, None),
     ],
 )
-def test_a_drop_that_comes_too_late_is_noted(keys: dict[str, Any], epochs: Any, early_stop: Any, told: str | None) -> None:
+def test_a_drop_that_comes_too_late_is_noted(
+    keys: dict[str, Any], epochs: Any, early_stop: Any, told: str | None
+) -> None:
     assert too_late(OptimConfig(**keys), epochs, early_stop) == ([told] if told else [])
 
 
@@ -212,7 +227,9 @@ def test_notes_and_settled_keys_reach_the_person_and_the_run(tmp_path: Any) -> N
     assert "optim.patience 5: the rate never drops, training has 4 epochs" in outcome.err
     assert "# optim.every was auto: a third of 6 epochs" in (tmp_path / "run" / "config.yaml").read_text()
     # the rate told is that of the step to come, as for every schedule
-    assert [float(row["lr"]) for row in columns(tmp_path / "run")] == pytest.approx([0.01, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5])
+    assert [float(row["lr"]) for row in columns(tmp_path / "run")] == pytest.approx(
+        [0.01, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5]
+    )
 
 
 # ------------------------------------------------------------------ plateau in training

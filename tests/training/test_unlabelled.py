@@ -23,7 +23,8 @@ def images(root: Path, blank: str) -> Path:
         if index == 6:
             mask[:] = NOTHING
         picture(
-            root / "images" / f"{index}.png", (rng.integers(0, 90, (24, 32, 3)) + 90 * (mask == 1)[..., None]).astype(np.uint8)
+            root / "images" / f"{index}.png",
+            (rng.integers(0, 90, (24, 32, 3)) + 90 * (mask == 1)[..., None]).astype(np.uint8),
         )
         picture(root / "masks" / f"{index}.png", mask)
         lines.append(f"images/{index}.png,masks/{index}.png,{split}")

@@ -80,7 +80,16 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
         if name == "Viewer":
-            return {"viewer": {"id": "1", "entity": "me", "username": "me", "email": "", "flags": "{}", "teams": {"edges": []}}}
+            return {
+                "viewer": {
+                    "id": "1",
+                    "entity": "me",
+                    "username": "me",
+                    "email": "",
+                    "flags": "{}",
+                    "teams": {"edges": []},
+                }
+            }
         if name == "RunResumeStatus":
             return {"model": {"id": "p", "name": given["project"], "entity": {"id": "e", "name": "me"},
                               "bucket": self._bucket(given["name"])}}  # fmt: skip

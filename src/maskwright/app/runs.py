@@ -162,9 +162,7 @@ class Runs:
     def _threshold(self, run: Run, document: Mapping[str, Any]) -> dict[str, Any]:
         tuned = None
         if run.weights.is_file() and (run.root / "evaluation" / "settled.json").is_file():
-            settled = (
-                read_settled(run, document, file_digest(run.weights)) or {}
-            )
+            settled = read_settled(run, document, file_digest(run.weights)) or {}
             tuned = (settled.get("threshold") or {}).get("value")
         return {"own": run.config.train.mask_threshold, "tuned": tuned}
 

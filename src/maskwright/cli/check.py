@@ -133,7 +133,9 @@ def next_step(audit: Audit, root: str, flags: Sequence[str], fixed: str | None) 
     questions = [finding.proposal for finding in errors if finding.proposal and finding.proposal.question]
     if questions:
         commands = any(proposal.answers for proposal in questions)
-        ways = "answer the questions above with the commands below them, or fix the files" if commands else "fix the files"
+        ways = (
+            "answer the questions above with the commands below them, or fix the files" if commands else "fix the files"
+        )
         return f"{number}; {ways}, then check again", ""
     asked = [finding.code for finding in audit.findings if finding.proposal and finding.proposal.question]
     leave = "".join(f" --leave {code}" for code in dict.fromkeys(asked))

@@ -60,7 +60,9 @@ def make(
         )
         return
     splits = ", ".join(f"{number} {split}" for split, number in made.splits.items())
-    say(f"{counted(made.num_images, 'image')} ({splits}) in {made.root}; next: maskwright train --data {as_typed(made.root)}")
+    say(
+        f"{counted(made.num_images, 'image')} ({splits}) in {made.root}; next: maskwright train --data {as_typed(made.root)}"
+    )
 
 
 def preview(
@@ -124,7 +126,9 @@ def preview(
         validate_outside_data(path.parent, plan.opened.dataset)
         samples, _ = training_inputs(plan.config, plan.opened)
         rows = preview_rows(samples, plan.opened.dataset, count, draws)
-        heading = _heading(plan, samples.plan, len(rows), config.augment if isinstance(config.augment, str) else "a list")
+        heading = _heading(
+            plan, samples.plan, len(rows), config.augment if isinstance(config.augment, str) else "a list"
+        )
         save_sheet(path, draw_sheet(rows, plan.opened.dataset, heading))
     finally:
         plan.opened.store.close()

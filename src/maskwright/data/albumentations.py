@@ -197,7 +197,10 @@ def _package() -> Any:
             import albumentations
     except ImportError:
         raise ConfigError(
-            [f"`augment` must have albumentations for these steps; it is not installed. Run: {install_command('albumentations')}"]
+            [
+                "`augment` must have albumentations for these steps; it is not installed. "
+                f"Run: {install_command('albumentations')}"
+            ]
         ) from None
     if not hasattr(albumentations.Compose, "set_random_state"):
         fix = f"Run: {install_command('albumentations')}"
@@ -253,12 +256,16 @@ def _made(cls: Any, key: str, arguments: dict[str, Any]) -> Any:
             else:
                 problem = f"`{key}.{argument}` must fit {cls.__name__} ({message}); got {item['input']!r}."
             problems.setdefault(argument, problem)
-        raise ConfigError([problem for argument, problem in problems.items() if argument or len(problems) == 1]) from None
+        raise ConfigError(
+            [problem for argument, problem in problems.items() if argument or len(problems) == 1]
+        ) from None
 
 
 def _names(package: Any) -> list[str]:
     """Transforms of pictures that a YAML can name."""
-    classes = {name: getattr(package, name) for name in dir(package) if name not in _NOT_FROM_YAML and not name.endswith("3D")}
+    classes = {
+        name: getattr(package, name) for name in dir(package) if name not in _NOT_FROM_YAML and not name.endswith("3D")
+    }
     return [
         name
         for name, cls in classes.items()

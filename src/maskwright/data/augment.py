@@ -89,7 +89,11 @@ Curve = np.ndarray  # the tones 0 … 1 come out as, for each channel; 256 C, or
 TONAL: dict[str, tuple[Callable[[Curve, float, Rng], Curve], float, float]] = {
     "brightness": (lambda curve, amount, rng: curve + rng.uniform(-amount, amount), 0.2, 1.0),
     "contrast": (lambda curve, amount, rng: (curve - 0.5) * (1 + rng.uniform(-amount, amount)) + 0.5, 0.2, 1.0),
-    "gamma": (lambda curve, amount, rng: np.clip(curve, 0, 1) ** np.exp(rng.uniform(-1, 1) * np.log1p(amount)), 0.25, 1.0),
+    "gamma": (
+        lambda curve, amount, rng: np.clip(curve, 0, 1) ** np.exp(rng.uniform(-1, 1) * np.log1p(amount)),
+        0.25,
+        1.0,
+    ),
     "channel_shift": (lambda curve, amount, rng: curve + rng.uniform(-amount, amount, curve.shape[1]), 0.05, 1.0),
 }
 
@@ -143,7 +147,12 @@ AFTER: dict[str, tuple[Callable[[np.ndarray, float, Rng], np.ndarray], float, fl
     "noise": (_noise, 0.04, 0.3),
 }
 
-_MOST = {"rotate": 360, "hue": 360, "blur": 100, "perspective": 0.45}  # further on there is no picture left; of all others 10
+_MOST = {
+    "rotate": 360,
+    "hue": 360,
+    "blur": 100,
+    "perspective": 0.45,
+}  # further on there is no picture left; of all others 10
 FIXED = ("hflip", "vflip", "rot90")  # there is no more or less of these
 OPERATIONS = {**GEOMETRIC, **TONAL, **COLOUR, **AFTER}
 
@@ -154,7 +163,12 @@ _HEAVY = [
     ("brightness", 0.1), ("contrast", 0.15), ("gamma", 0.15), ("channel_shift", 0.02), ("saturation", 0.15), ("hue", 5.0),
     ("blur", 1.0), ("noise", 0.03),
 ]  # fmt: skip
-PRESETS: dict[str, list[tuple[str, float | None]]] = {"none": [], "light": _LIGHT, "standard": _STANDARD, "heavy": _HEAVY}
+PRESETS: dict[str, list[tuple[str, float | None]]] = {
+    "none": [],
+    "light": _LIGHT,
+    "standard": _STANDARD,
+    "heavy": _HEAVY,
+}
 
 
 def resolve(wish: str | Sequence[AugmentOp | AlbumentationsOp | CustomOp]) -> tuple[Op, ...]:
@@ -207,7 +221,9 @@ def unused_settings(wish: str | Sequence[AugmentOp | AlbumentationsOp | CustomOp
     elif idle and len(set(bands.chosen)) == 1:
         notes.append(f"augment {listed(dict.fromkeys(idle))}: no effect on grey images")
     steps = [] if isinstance(wish, str) else list(wish)
-    fixed = [step.name for step in steps if isinstance(step, AugmentOp) and step.name in FIXED and step.amount is not None]
+    fixed = [
+        step.name for step in steps if isinstance(step, AugmentOp) and step.name in FIXED and step.amount is not None
+    ]
     if fixed:
         notes.append(f"augment {listed(dict.fromkeys(fixed))}: amount has no effect")
     never = [op.name for op in plan if op.p == 0]
@@ -215,7 +231,9 @@ def unused_settings(wish: str | Sequence[AugmentOp | AlbumentationsOp | CustomOp
         notes.append(f"augment {listed(dict.fromkeys(never))}: no effect with p 0")
     kinds = [isinstance(step, AlbumentationsOp | CustomOp) for step in steps]
     if kinds != sorted(kinds):
-        notes.append("augment: steps of albumentations or your own come after all others, whatever their place in the list")
+        notes.append(
+            "augment: steps of albumentations or your own come after all others, whatever their place in the list"
+        )
     return notes
 
 
@@ -298,7 +316,9 @@ def _finish(image: np.ndarray, chosen: Sequence[Op], rng: Rng) -> np.ndarray:
 _ZOOM, _SHIFT = 0.4, 0.1
 _THIN = 6.0  # pixels: blurred, a thinner line is gone
 _UPRIGHT_TURN = 10.0  # degrees a camera is held askew
-_MIRROR_MOST = 1.0  # of the surprise at an image's classes: where a mirrored one surprises so much more, sides mean something
+_MIRROR_MOST = (
+    1.0  # of the surprise at an image's classes: where a mirrored one surprises so much more, sides mean something
+)
 _TONES = {"brightness": 0.1, "contrast": 0.25, "channel_shift": 0.05}
 _STRONG = _TONES | {"gamma": 0.3, "saturation": 0.4, "hue": 15.0, "blur": 1.0, "noise": 0.03}
 _OF_COLOUR = ("channel_shift", "saturation", "hue")  # grey images have none
@@ -335,10 +355,16 @@ def _geometry(traits: Traits | None) -> tuple[dict[str, float | None], str]:
     more, _ = traits.places["hflip"]
     if more > _MIRROR_MOST:
         del upright["hflip"]
-        return upright, f"mirrored, classes would lie where they never do ({more:.0%} more surprising): nothing is mirrored"
+        return (
+            upright,
+            f"mirrored, classes would lie where they never do ({more:.0%} more surprising): nothing is mirrored",
+        )
     if traits.has_upside:
         more, errors = traits.places["vflip"]
-        return upright, f"upside down, classes would lie elsewhere ({more:.0%} more surprising, {errors:.0f} standard errors)"
+        return (
+            upright,
+            f"upside down, classes would lie elsewhere ({more:.0%} more surprising, {errors:.0f} standard errors)",
+        )
     if traits.has_grain:
         detail = "all images are streaked the same way, so they are mirrored and hardly turned"
         return {"hflip": None, "vflip": None, "rotate": _UPRIGHT_TURN, "scale": _ZOOM, "shift": _SHIFT}, detail

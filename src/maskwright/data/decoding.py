@@ -155,12 +155,16 @@ def open_picture(source: bytes | Path, path: Path, kind: str = "image") -> Itera
         with _one_at_a_time:  # the limit belongs to the process
             limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=PICTURE_FORMATS)
+                picture = Image.open(
+                    io.BytesIO(source) if isinstance(source, bytes) else source, formats=PICTURE_FORMATS
+                )
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
         with picture:
             stored = len(source) if isinstance(source, bytes) else source.stat().st_size
-            most = {"TIFF": MOST_IN_TIFF, "WEBP": 2**63}.get(picture.format or "", _MOST)  # an even WebP is 30 bytes, of any size
+            most = {"TIFF": MOST_IN_TIFF, "WEBP": 2**63}.get(
+                picture.format or "", _MOST
+            )  # an even WebP is 30 bytes, of any size
             validate_decoded_size(path, (picture.height, picture.width, len(picture.getbands())), 1, stored, most)
             yield picture
 

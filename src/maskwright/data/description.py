@@ -45,7 +45,9 @@ def described(config: DataConfig) -> tuple[DataConfig, tuple[str, ...]]:
     if path is None or not path.is_file():
         return config, ()
     found = read_keys(path)
-    if found and not any(get_close_matches(key, DataConfig.model_fields, 1, _MEANT) for key in found):  # another program's
+    if found and not any(
+        get_close_matches(key, DataConfig.model_fields, 1, _MEANT) for key in found
+    ):  # another program's
         return config, (f"{FILE} describes no data set ({listed(found, 'and', 4)}) and was left aside",)
     odd = [key for key in found if key in DataConfig.model_fields and key not in KEYS]
     if odd:
@@ -62,7 +64,9 @@ def described(config: DataConfig) -> tuple[DataConfig, tuple[str, ...]]:
 
 def _unsaid(config: DataConfig, said: DataConfig) -> dict[str, Any]:
     """The keys of the description that the configuration leaves open."""
-    changes = {key: getattr(said, key) for key in KEYS if key in said.model_fields_set - config.model_fields_set - {"split"}}
+    changes = {
+        key: getattr(said, key) for key in KEYS if key in said.model_fields_set - config.model_fields_set - {"split"}
+    }
     if {"images", "masks", "reader"} & config.model_fields_set:  # where the files are is given by one of the two, whole
         changes = {key: value for key, value in changes.items() if key not in ("images", "masks", "reader")}
     if "split" in said.model_fields_set:

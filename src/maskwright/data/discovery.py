@@ -82,7 +82,8 @@ def by_role(root: Path, images: str | None = None, masks: str | None = None) -> 
         reading = Reading(root, files_below(root)[0])
         kinds = reading.by_folder()
     found = [
-        [replace(kind, paths=pictures_of(kind.paths)) for kind in kinds if kind.role == role] for role in ("images", "masks")
+        [replace(kind, paths=pictures_of(kind.paths)) for kind in kinds if kind.role == role]
+        for role in ("images", "masks")
     ]
     if not all(found):
         raise DataError(_not_recognised(root, reading))
@@ -132,7 +133,9 @@ def _of_roles(kinds: Sequence[Kind]) -> tuple[list[Kind], list[Kind]]:
     """Kinds of images (those of no role where none has it) and of masks; these are arrays where there are no pictures."""
     images = [kind for kind in kinds if kind.role == "images"] or [kind for kind in kinds if not kind.role]
     images = [replace(kind, role="images", paths=paths) for kind in images if (paths := pictures_of(kind.paths))]
-    return images, [replace(kind, paths=pictures_of(kind.paths) or kind.paths) for kind in kinds if kind.role == "masks"]
+    return images, [
+        replace(kind, paths=pictures_of(kind.paths) or kind.paths) for kind in kinds if kind.role == "masks"
+    ]
 
 
 def _finer(reading: Reading, kinds: Sequence[Kind], parts: Sequence[Kind] = ()) -> Iterator[Sequence[Kind]]:
@@ -199,7 +202,10 @@ def in_splits(found: Found) -> tuple[list[tuple[Files, Files]], tuple[str, ...]]
         raise DataError(f"{names} must hold the same splits; only one of them has {listed(odd)}. Add or remove it.")
     both = sorted(split for split in theirs & ours if split)
     without = sorted(split for split in ours - theirs if split)
-    notes = [f"{counted(len(found.images.of(split).paths), 'image')} of {split} left aside: it has no masks" for split in without]
+    notes = [
+        f"{counted(len(found.images.of(split).paths), 'image')} of {split} left aside: it has no masks"
+        for split in without
+    ]
     rest = found.images.of(None).names
     notes += [f"{counted(len(rest), 'image')} left aside, such as {rest[0]}: in none of the splits"] if rest else []
     return [(found.images.of(split), found.masks.of(split)) for split in both], tuple(notes)
@@ -233,7 +239,11 @@ def _leftovers(root: Path, found: Found, files: Sequence[Path]) -> list[str]:
     """Remarks on files in the folders of images and masks that are no pictures, and on pictures that no pair takes in."""
     used = {*found.images.paths, *found.masks.paths}
     places = {path.parent for path in used}
-    others = [path.name for path in files if path.parent in places and path.suffix.lower() not in SUFFIXES and path not in used]
+    others = [
+        path.name
+        for path in files
+        if path.parent in places and path.suffix.lower() not in SUFFIXES and path not in used
+    ]
     others = [name for name in others if name not in (*_OWN, "classes.yaml")]
     more = [path for path in pictures_of(files) if path not in used]
     folders = sorted({os.path.relpath(path.parent, root) for path in more if path.parent not in places} - {"."})
@@ -314,7 +324,10 @@ def _yolo_labels(root: Path) -> Path | None:
 def _inside(root: Path) -> str:
     """What a folder holds, by its folders; where it is one that holds folders alone, by those."""
     folders = [
-        inner for folder in folders_in(root) for inner in (folder, *folders_in(folder)) if any(map(Path.is_file, inner.iterdir()))
+        inner
+        for folder in folders_in(root)
+        for inner in (folder, *folders_in(folder))
+        if any(map(Path.is_file, inner.iterdir()))
     ]
     shown = folders or folders_in(root)
     parts = [f"{folder.relative_to(root).as_posix()}/ ({_held(files_below(folder)[0])})" for folder in shown]

@@ -36,7 +36,9 @@ from maskwright.runs import size_name
 LICENCE_FILE = "LICENCE.txt"
 MARKER = ".download.json"
 _UNPACKING, _UNPACKED = ".unpacking", ".unpacked"
-_AFRESH = "Move the folder away and run the command again for a fresh copy; to use it as it is, nothing needs to be done."
+_AFRESH = (
+    "Move the folder away and run the command again for a fresh copy; to use it as it is, nothing needs to be done."
+)
 _BLOCK = 1 << 16
 _TEMPORARY_STATUSES = (408, 425, 429)  # and those from 500 on: the same request may succeed later
 Facts = tuple[int, str]  # a file's size and CRC-32
@@ -388,7 +390,9 @@ class _Job:
         except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             fix = "Remove it and download it again."
-            raise DataError(f"`{archive.name}` must be a whole tar archive; reading it failed: {reason}. {fix}") from None
+            raise DataError(
+                f"`{archive.name}` must be a whole tar archive; reading it failed: {reason}. {fix}"
+            ) from None
         if not files:
             raise DataError(f"`{archive.name}` must hold files in {archive.folder}/; it holds none.")
         self.on_progress(f"unpacking {archive.name}", archive.size, archive.size)
@@ -448,7 +452,9 @@ class _Job:
 
 def _ask(url: str, start: int, timeout: float) -> Any:
     """An open answer; None where the server has nothing from `start` on."""
-    headers = {"User-Agent": "maskwright", "Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    headers = {"User-Agent": "maskwright", "Accept-Encoding": "identity"} | (
+        {"Range": f"bytes={start}-"} if start else {}
+    )
     try:
         return urllib.request.build_opener().open(urllib.request.Request(url, headers=headers), timeout=timeout)
     except HTTPError as error:

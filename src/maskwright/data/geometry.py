@@ -129,7 +129,9 @@ def perspective(size: int, shifts: np.ndarray) -> np.ndarray:
     return cv2.getPerspectiveTransform(corners, (corners + shifts * size).astype(np.float32)).astype(np.float64)
 
 
-def warp_pair(image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: int, outside: str) -> tuple[np.ndarray, np.ndarray]:
+def warp_pair(
+    image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: int, outside: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Read the output crop from source image (linear, area when shrinking) and mask (nearest).
 
     image H W C uint8, mask H W uint8 → size size C, size size
@@ -166,7 +168,9 @@ def in_fours(apply: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np
     H W C → h w C
     """
     parts = (
-        [image] if image.shape[2] <= 4 else [np.ascontiguousarray(image[..., at : at + 4]) for at in range(0, image.shape[2], 4)]
+        [image]
+        if image.shape[2] <= 4
+        else [np.ascontiguousarray(image[..., at : at + 4]) for at in range(0, image.shape[2], 4)]
     )
     done = [apply(part) for part in parts]
     done = [part.reshape(*part.shape[:2], -1) for part in done]
@@ -178,7 +182,9 @@ def _warp(source: np.ndarray, matrix: np.ndarray, size: int, how: int, border: i
     flags = how | cv2.WARP_INVERSE_MAP
     if abs(matrix[2, 0]) + abs(matrix[2, 1]) > 0:
         return cv2.warpPerspective(source, centred, (size, size), flags=flags, borderMode=border, borderValue=fill)  # type: ignore[call-overload]
-    return cv2.warpAffine(source, centred[:2] / centred[2, 2], (size, size), flags=flags, borderMode=border, borderValue=fill)  # type: ignore[call-overload]
+    return cv2.warpAffine(
+        source, centred[:2] / centred[2, 2], (size, size), flags=flags, borderMode=border, borderValue=fill
+    )  # type: ignore[call-overload]
 
 
 def _shrink(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

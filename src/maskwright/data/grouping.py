@@ -114,7 +114,9 @@ def _searched(pattern: str, names: Sequence[str]) -> list[list[str | None] | Non
     patience = _PATIENCE + len(names) / 1000
     words = [sys.executable, "-I", "-S", "-c", _SEARCH]
     try:
-        done = subprocess.run(words, input=json.dumps([pattern, *names]).encode(), capture_output=True, timeout=patience)
+        done = subprocess.run(
+            words, input=json.dumps([pattern, *names]).encode(), capture_output=True, timeout=patience
+        )
     except subprocess.TimeoutExpired:
         raise DataError(
             f"`data.split.group` must find its part of a name quickly; {pattern!r} was still searching "
@@ -128,7 +130,9 @@ def _searched(pattern: str, names: Sequence[str]) -> list[list[str | None] | Non
 def groupings(records: Sequence[Record], group: str | None, near: Near) -> list[Grouping]:
     """Ways to group the records, the most careful first. The last is what the data set or a person says, and must do."""
     pattern = None if group == AUTO else group
-    own = Grouping(groups_of(records, pattern), pattern, named=pattern is not None or any(record.group for record in records))
+    own = Grouping(
+        groups_of(records, pattern), pattern, named=pattern is not None or any(record.group for record in records)
+    )
     if group is None:
         return [own]
     guess = _guess(records, group)
@@ -155,7 +159,9 @@ def contradicting(groups: Sequence[str], near: Near) -> int:
     return sum(map(len, torn_apart)) if across > max(inside, _EXCEPTIONS * len(groups)) else 0
 
 
-def grouping_notes(records: Sequence[Record], group: str | None, near: Near, chosen: Grouping, sides: Sequence[str]) -> list[str]:
+def grouping_notes(
+    records: Sequence[Record], group: str | None, near: Near, chosen: Grouping, sides: Sequence[str]
+) -> list[str]:
     """What a person should know of the groups a split was dealt by, those that were given up among them."""
     notes: list[str] = []
     guess = _guess(records, group)
@@ -176,10 +182,15 @@ def grouping_notes(records: Sequence[Record], group: str | None, near: Near, cho
         )
     if chosen.near:
         num = sum(map(len, chosen.near))
-        notes.append(f"{num} images were kept together because they are nearly the same ({_example(records, chosen.near)})")
+        notes.append(
+            f"{num} images were kept together because they are nearly the same ({_example(records, chosen.near)})"
+        )
     parted = parted_by(sides, near)
     if parted:
-        num, why = sum(map(len, parted)), "" if group is None else "; kept together they would leave a side too few images"
+        num, why = (
+            sum(map(len, parted)),
+            "" if group is None else "; kept together they would leave a side too few images",
+        )
         fix = f". To keep them together, say {EACH_ALONE}" if group is None else ""
         notes.append(
             f"{num} images are nearly the same as one in another split ({_example(records, parted)}){why}: "

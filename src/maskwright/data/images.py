@@ -53,7 +53,11 @@ def tiff_head(path: Path, data: bytes | None = None) -> Head | None:
             page = tiff.pages[0]
             orientation = int(page.tags["Orientation"].value) if "Orientation" in page.tags else 1  # pyright: ignore
             alpha = page.extrasamples and int(page.extrasamples[0]) in (1, 2) and page.samplesperpixel in (2, 4)  # pyright: ignore
-            several = len(tiff.pages) if len(tiff.series) == 1 and tiff.series[0].ndim == 3 and page.samplesperpixel == 1 else 1  # pyright: ignore
+            several = (
+                len(tiff.pages)
+                if len(tiff.series) == 1 and tiff.series[0].ndim == 3 and page.samplesperpixel == 1
+                else 1
+            )  # pyright: ignore
             channels = (page.samplesperpixel - 1 if alpha else page.samplesperpixel) * several  # pyright: ignore
             height, width = (page.imagelength, page.imagewidth)  # pyright: ignore
             if orientation in TURNED:
@@ -65,7 +69,9 @@ def tiff_head(path: Path, data: bytes | None = None) -> Head | None:
     except Exception:  # noqa: BLE001 - tifffile raises whatever it stumbles over; Pillow then says what is wrong
         return None
     stored = path.stat().st_size if data is None else len(data)
-    validate_decoded_size(path, (head.height, head.width, head.channels), np.dtype(head.dtype).itemsize, stored, MOST_IN_TIFF)
+    validate_decoded_size(
+        path, (head.height, head.width, head.channels), np.dtype(head.dtype).itemsize, stored, MOST_IN_TIFF
+    )
     return head
 
 
@@ -93,9 +99,13 @@ def decode_tiff(data: bytes, path: Path, head: Head) -> np.ndarray:
     except Exception as error:  # noqa: BLE001 - compressions tifffile lacks a decoder for, and whatever else it stumbles over
         return decode_deep(data, path, head.orientation, error)
     if values.dtype.kind not in "buif":
-        raise DataError(f"`{path}` must hold real numbers; got {values.dtype}. Export it as whole or floating-point numbers.")
+        raise DataError(
+            f"`{path}` must hold real numbers; got {values.dtype}. Export it as whole or floating-point numbers."
+        )
     if pictures > 1:
-        raise DataError(f"`{path}` must hold one picture; got {pictures} of different kinds. Save the one that is meant alone.")
+        raise DataError(
+            f"`{path}` must hold one picture; got {pictures} of different kinds. Save the one that is meant alone."
+        )
     if values.ndim == 2:
         values = values[..., None]
     elif values.ndim == 3 and axes[-1] not in "SC" and values.shape[0] < values.shape[-1]:
@@ -106,7 +116,9 @@ def decode_tiff(data: bytes, path: Path, head: Head) -> np.ndarray:
 
 
 def _lacks_parts(page: Any) -> bool:
-    return page is None or not (page.keyframe.is_contiguous or len(page.dataoffsets) >= math.prod(page.keyframe.chunked))
+    return page is None or not (
+        page.keyframe.is_contiguous or len(page.dataoffsets) >= math.prod(page.keyframe.chunked)
+    )
 
 
 def decode_deep(data: bytes, path: Path, orientation: int, cause: Exception | None = None) -> np.ndarray:
@@ -167,7 +179,9 @@ def decode_raw(data: bytes, path: Path) -> np.ndarray:
         if image.mode in _DEEP_MODES or deep:  # Pillow would cut 16-bit colours to 8 without a word
             return without_fill(decode_deep(data, path, image.getexif().get(0x0112, 1)))
         upright = _upright(image)
-        colours = upright if upright.mode == "RGB" else upright.convert("RGB")  # convert copies even what is RGB already
+        colours = (
+            upright if upright.mode == "RGB" else upright.convert("RGB")
+        )  # convert copies even what is RGB already
         return np.array(colours)  # a copy, because Pillow's own cannot be written to and torch warns of that
 
 
@@ -187,7 +201,9 @@ def to_uint8(raw: np.ndarray, bands: Bands, path: Path) -> np.ndarray:
         raw = np.repeat(raw, 3, axis=2)
     if max(bands.chosen) >= raw.shape[2]:
         wanted = listed([band + 1 for band in bands.chosen], "and", 12)
-        raise DataError(f"`{path}` must have the bands {wanted}; it has {raw.shape[2]}. Set data.bands, or replace the file.")
+        raise DataError(
+            f"`{path}` must have the bands {wanted}; it has {raw.shape[2]}. Set data.bands, or replace the file."
+        )
     if bands.chosen != tuple(range(raw.shape[2])):
         raw = raw[..., list(bands.chosen)]
     if not bands.low:
@@ -264,7 +280,9 @@ def _reject_pages(image: Image.Image, data: bytes, path: Path) -> None:
     if count > 1 and image.format == "TIFF":
         count = num_pictures(data) or count
     if count > 1:
-        raise DataError(f"`{path}` must hold one picture; got {count} pages. Save the one that is meant as a file of its own.")
+        raise DataError(
+            f"`{path}` must hold one picture; got {count} pages. Save the one that is meant as a file of its own."
+        )
 
 
 def whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
@@ -274,5 +292,7 @@ def whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
     if not whole:
         raise DataError(f"`{path}` must hold whole numbers as labels; got fractions. Save labels as integers.")
     if values.min() < 0 or values.max() > 65535:
-        raise DataError(f"`{path}` must hold labels from 0 to 65535; got {values.min()} to {values.max()}. Renumber them.")
+        raise DataError(
+            f"`{path}` must hold labels from 0 to 65535; got {values.min()} to {values.max()}. Renumber them."
+        )
     return values.astype(np.uint8 if values.max() < 256 else np.uint16)

@@ -36,12 +36,16 @@ def pairs_folder(pairs: Any, parent: Path) -> Path:
         rows = [["image", "mask", "group"]]
         for number, (image, mask, group) in enumerate(_pairs(pairs)):
             _reject_other_shape(number, image, mask)
-            kept = [_kept(value, made, f"{kind}s", number, digest) for kind, value in (("image", image), ("mask", mask))]
+            kept = [
+                _kept(value, made, f"{kind}s", number, digest) for kind, value in (("image", image), ("mask", mask))
+            ]
             rows.append([*kept, group])
         if len(rows) == 1:
             raise DataError("`data` must hold at least one pair of image and mask; it holds none.")
         text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(rows if any(row[2] for row in rows[1:]) else [row[:2] for row in rows])
+        csv.writer(text, lineterminator="\n").writerows(
+            rows if any(row[2] for row in rows[1:]) else [row[:2] for row in rows]
+        )
         digest.update(text.getvalue().encode())
         (made / PAIRS_FILE).write_text(text.getvalue(), encoding="utf-8", newline="")
         place = parent / f"data-{digest.hexdigest()[:12]}"
@@ -55,7 +59,9 @@ def pairs_folder(pairs: Any, parent: Path) -> Path:
 
 def _pairs(pairs: Any) -> Iterator[tuple[Any, Any, str]]:
     if not hasattr(pairs, "__len__") or not hasattr(pairs, "__getitem__"):
-        raise DataError(f"`data` must be a folder, a list of {_FORM}, or a torch Dataset of them; got {type(pairs).__name__}.")
+        raise DataError(
+            f"`data` must be a folder, a list of {_FORM}, or a torch Dataset of them; got {type(pairs).__name__}."
+        )
     for number in range(len(pairs)):
         pair = pairs[number]
         if isinstance(pair, dict) and {"image", "mask"} <= pair.keys():
@@ -125,7 +131,9 @@ def _kept(value: Path | np.ndarray, folder: Path, kind: str, number: int, digest
 
         out = io.BytesIO()
         kept = value if value.dtype.itemsize <= 4 else value.astype(np.float32 if value.dtype.kind == "f" else np.int32)
-        tifffile.imwrite(out, kept, photometric="minisblack", planarconfig="contig" if value.ndim == 3 else None, metadata=None)
+        tifffile.imwrite(
+            out, kept, photometric="minisblack", planarconfig="contig" if value.ndim == 3 else None, metadata=None
+        )
         data = out.getvalue()
     digest.update(data)
     with writing(path, "keep the images"):

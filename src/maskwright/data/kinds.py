@@ -150,7 +150,9 @@ def kinds_by_ending(paths: Sequence[Path], fewest: int = 2) -> list[Kind]:
         for cut in (0, *(match.end() for match in _TOKEN.finditer(name))):
             endings[f"{path.parent}/{name[:cut]}"].add(name[cut:] + suffix)
     sets = Counter(frozenset(found) for found in endings.values() if 2 <= len(found) <= 8)
-    best, count = max(sets.items(), key=lambda one: (one[1] * len(one[0]), -sum(map(len, one[0]))), default=(frozenset[str](), 0))
+    best, count = max(
+        sets.items(), key=lambda one: (one[1] * len(one[0]), -sum(map(len, one[0]))), default=(frozenset[str](), 0)
+    )
     numbers = any(
         word.isdigit() for ending in best for word in split_words(ending.rpartition(".")[0])
     )  # another picture, no other kind

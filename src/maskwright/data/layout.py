@@ -25,8 +25,23 @@ SPLIT_NAMES = {
 _WORD = re.compile(r"\d+(?:st|nd|rd|th)(?![a-z])|\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
 _SHORT_SPLITS = {"trn": "train", "tr": "train", "tst": "test", "te": "test"}  # they may mean something else
 SPLIT_WORDS = SPLIT_NAMES | _SHORT_SPLITS
-_SPLIT_FILLERS = {"set", "sets", "data", "stage", "part", "split"}  # beside a split they say nothing: train_set, stage1_train
-_WEAK_MASKS = {"lab", "lesion", "lesions", "map", "maps", "labeled", "labelled"}  # unless the name says images: lab_photos
+_SPLIT_FILLERS = {
+    "set",
+    "sets",
+    "data",
+    "stage",
+    "part",
+    "split",
+}  # beside a split they say nothing: train_set, stage1_train
+_WEAK_MASKS = {
+    "lab",
+    "lesion",
+    "lesions",
+    "map",
+    "maps",
+    "labeled",
+    "labelled",
+}  # unless the name says images: lab_photos
 ROLE_WORDS = frozenset(word for word in IMAGE_NAMES | MASK_NAMES | _WEAK_MASKS if len(word) > 1)
 # Where several kinds of masks pair with the images, those of the least rank are meant; the rest is drawn from them.
 RANKS = {
@@ -178,7 +193,10 @@ def read_place(parts: tuple[str, ...], same: int) -> Place:
         others = frozenset(word for word in words if not word.isdigit() and word not in SPLIT_WORDS)
         here = role_of(words) if depth >= same else ""
         if here and not role:
-            role, keys = here, frozenset(word for word in words if word in ROLE_WORDS or word in RANKS or len(words) == 1)
+            role, keys = (
+                here,
+                frozenset(word for word in words if word in ROLE_WORDS or word in RANKS or len(words) == 1),
+            )
             names = [others]
         elif others and not role and depth >= same:
             names = [others]
@@ -191,7 +209,9 @@ def read_place(parts: tuple[str, ...], same: int) -> Place:
             rest.append("_".join(word for word in words if word not in known and not (here and len(words) == 1)))
         else:
             rest.append(parts[depth])
-    words = names[0] if names else frozenset({""} if not parts else ())  # files of the root are apart from those of `train`
+    words = (
+        names[0] if names else frozenset({""} if not parts else ())
+    )  # files of the root are apart from those of `train`
     return Place(parts, role, keys, words, split, sure, tuple(name for name in reversed(rest) if name))
 
 

@@ -23,7 +23,9 @@ from maskwright.data.sampling import Aimer, draw_images
 from maskwright.data.store import PixelStore
 from maskwright.errors import DataError, MaskwrightError, TrainingError
 
-Key = tuple[int, int] | tuple[int, int, bool]  # epoch, number of the sample within it; perhaps whether it has half the size
+Key = (
+    tuple[int, int] | tuple[int, int, bool]
+)  # epoch, number of the sample within it; perhaps whether it has half the size
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,9 @@ class EpochKeys(Sampler[list[Key]]):
         largest = -(-num_samples // self.num_steps)
         self.batches_a_step = max(1, -(-largest // batch_size))
         self._sizes = [len(step) for step in self._steps(np.arange(num_samples))]
-        self.sampler = self  # Lightning calls set_epoch on a loader's batch_sampler.sampler, not on the batch sampler itself
+        self.sampler = (
+            self  # Lightning calls set_epoch on a loader's batch_sampler.sampler, not on the batch sampler itself
+        )
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -168,7 +172,9 @@ class EpochKeys(Sampler[list[Key]]):
 
     def _steps(self, order: np.ndarray) -> list[np.ndarray]:
         steps = np.array_split(order, self.num_steps)
-        if 1 < self.batches_a_step > len(steps[-1]):  # single samples that don't come out even: the last step is smaller
+        if (
+            1 < self.batches_a_step > len(steps[-1])
+        ):  # single samples that don't come out even: the last step is smaller
             steps = np.split(order, range(self.batches_a_step, len(order), self.batches_a_step))
         return steps
 

@@ -95,7 +95,9 @@ def validate_mask_values(classes: ClassMap, values: Mapping[str, Mapping[int, in
     meaning = ", ".join(
         f"{classes.format_value(value)} = {name}" for name, value in zip(classes.names, classes.values, strict=True)
     )
-    ignoring = f", {listed(map(classes.format_value, classes.ignore_values))} = ignored" if classes.ignore_values else ""
+    ignoring = (
+        f", {listed(map(classes.format_value, classes.ignore_values))} = ignored" if classes.ignore_values else ""
+    )
     raise DataError(
         f"mask values must be known ({meaning}{ignoring}); {len(odd)} masks hold others, {pixels} pixels in all: "
         f"{listed(detail, 'and', 4)}. {_fix(classes, odd)}"
@@ -110,7 +112,9 @@ def labels_of(classes: ClassMap, values: Sequence[int]) -> np.ndarray:
     """
     if classes.foreground_from is not None:
         return np.array([IGNORE if value < 0 else int(value >= classes.foreground_from) for value in values], np.uint8)
-    meaning = dict.fromkeys(classes.ignore_values, IGNORE) | {value: index for index, value in enumerate(classes.values)}
+    meaning = dict.fromkeys(classes.ignore_values, IGNORE) | {
+        value: index for index, value in enumerate(classes.values)
+    }
     return np.array([meaning.get(value, IGNORE) for value in values], np.uint8)
 
 
@@ -119,7 +123,9 @@ def _from_threshold(config: DataConfig, named: Mapping[str, int] | None, thresho
     labels = tuple(names) if names is not None else ("background", "foreground")
     if len(labels) != 2:
         fix = "Leave out --data.foreground_from, or name background and foreground only."
-        raise DataError(f"`data.classes` must name two classes when data.foreground_from is set; got {len(labels)}. {fix}")
+        raise DataError(
+            f"`data.classes` must name two classes when data.foreground_from is set; got {len(labels)}. {fix}"
+        )
     return ClassMap(labels, (0, threshold), (), threshold, f"values from {threshold} up are {labels[1]}, as configured")
 
 
@@ -149,7 +155,9 @@ def _from_values(
     """Without names. What a person says is ignored always is; what a format calls void (a raster's nodata 0) may be a class."""
     found = set(total)
     if found <= {0, 1} | set(ignored) and 1 in found and not {0, 1} & set(configured):
-        return ClassMap(("background", "foreground"), (0, 1), tuple(v for v in ignored if v > 1), None, "masks hold 0 and 1")
+        return ClassMap(
+            ("background", "foreground"), (0, 1), tuple(v for v in ignored if v > 1), None, "masks hold 0 and 1"
+        )
     if found <= {0, 255} and 255 in found and (configured == (IGNORE,) or not {0, 255} & set(configured)):
         return ClassMap(("background", "foreground"), (0, 255), (), None, "masks hold 0 and 255")
     if looks_like_a_ramp(total):

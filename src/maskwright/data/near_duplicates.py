@@ -91,7 +91,11 @@ def _shrunk(image: np.ndarray) -> np.ndarray:
     while min(image.shape[:2]) >= 4 * SIDE:  # halving is so much quicker that it pays to begin with it
         height, width = image.shape[:2]
         image = cv2.resize(image, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_LINEAR)
-    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY if image.shape[2] == 3 else cv2.COLOR_RGBA2GRAY)
+    grey = (
+        image
+        if image.ndim == 2
+        else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY if image.shape[2] == 3 else cv2.COLOR_RGBA2GRAY)
+    )
     height, width = grey.shape
     grey = cv2.resize(grey, (min(width, SIDE), min(height, SIDE)), interpolation=cv2.INTER_AREA)
     return cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
@@ -168,7 +172,9 @@ def nearly_the_same(signatures: Sequence[Signature | None]) -> list[list[int]]:
     return clusters.lists()
 
 
-def find_matches(signatures: Sequence[Signature], apart: Callable[[int, int], bool] = lambda one, two: False) -> Iterator[Match]:
+def find_matches(
+    signatures: Sequence[Signature], apart: Callable[[int, int], bool] = lambda one, two: False
+) -> Iterator[Match]:
     """Matches that join what was not joined before, likelier ones first.
 
     Pairs that are `apart` (in two splits) are joined for themselves, and the others for themselves.
@@ -254,7 +260,9 @@ def _features(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if described is None:
         return np.zeros((0, 4), np.float32), np.zeros((0, 128), np.float32)
     height, width = picture.shape
-    places = [(one.pt[1] - (height - 1) / 2, one.pt[0] - (width - 1) / 2, one.angle, one.size) for one in found[:_FEATURES]]
+    places = [
+        (one.pt[1] - (height - 1) / 2, one.pt[0] - (width - 1) / 2, one.angle, one.size) for one in found[:_FEATURES]
+    ]
     described = described[:_FEATURES]
     # square roots of shares compare better than the numbers themselves (Arandjelović and Zisserman, 2012)
     return np.array(places, np.float32), np.sqrt(described / (described.sum(1, keepdims=True) + 1e-6))
@@ -268,7 +276,9 @@ def _count_votes(pair: np.ndarray, turn: np.ndarray, rows: np.ndarray, columns: 
         for right in (0, _TOLERANCE / 2):
             cell = np.floor((rows + down) / _TOLERANCE).astype(np.int64) + reach // 2
             cell = cell * reach + np.floor((columns + right) / _TOLERANCE).astype(np.int64) + reach // 2
-            key, entry, votes = np.unique((pair * 8 + turn) * reach * reach + cell, return_inverse=True, return_counts=True)
+            key, entry, votes = np.unique(
+                (pair * 8 + turn) * reach * reach + cell, return_inverse=True, return_counts=True
+            )
             shifts = [np.bincount(entry, shift, len(key)) / np.maximum(votes, 1) for shift in (rows, columns)]
             enough = votes >= _VOTES
             key = key[enough] // (reach * reach)
@@ -334,7 +344,9 @@ def _detail(grey: np.ndarray, width: float, around: float, noise: float, soft: f
 def _over(one: np.ndarray, two: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first picture where the second is, and where both are."""
     size = (two.shape[1], two.shape[0])
-    return cv2.warpAffine(one, matrix, size, flags=_LINEAR), cv2.warpAffine(np.ones_like(one), matrix, size, flags=_LINEAR) > 0.99
+    return cv2.warpAffine(one, matrix, size, flags=_LINEAR), cv2.warpAffine(
+        np.ones_like(one), matrix, size, flags=_LINEAR
+    ) > 0.99
 
 
 def _correlation(one: np.ndarray, two: np.ndarray, matrix: np.ndarray) -> float:
@@ -379,7 +391,9 @@ def _without_lines(one: np.ndarray, two: np.ndarray, inside: np.ndarray) -> tupl
     """Two pictures less their means along the direction in which both change least."""
     core = cv2.erode(inside, np.ones((5, 5)))
     steps = [np.gradient(picture) for picture in (one, two)]
-    down, right, both = (sum(float((step[i] * step[j] * core).sum()) for step in steps) for i, j in ((0, 0), (1, 1), (0, 1)))
+    down, right, both = (
+        sum(float((step[i] * step[j] * core).sum()) for step in steps) for i, j in ((0, 0), (1, 1), (0, 1))
+    )
     angle = np.degrees(np.arctan2(2 * both, right - down)) / 2 + 90
     line = np.zeros((_LINE, _LINE), np.float32)
     line[_LINE // 2] = 1
@@ -395,7 +409,8 @@ def _best_elsewhere(one: np.ndarray, two: np.ndarray, inside: np.ndarray) -> flo
     def spectra(turn: int, *pictures: np.ndarray) -> list[np.ndarray]:
         whole = [np.ascontiguousarray(turned_picture(picture, turn)) for picture in pictures]
         return [
-            cv2.dft(cv2.copyMakeBorder(p, 0, _ROUND - p.shape[0], 0, _ROUND - p.shape[1], cv2.BORDER_CONSTANT)) for p in whole
+            cv2.dft(cv2.copyMakeBorder(p, 0, _ROUND - p.shape[0], 0, _ROUND - p.shape[1], cv2.BORDER_CONSTANT))
+            for p in whole
         ]
 
     def summed(first: np.ndarray, second: np.ndarray) -> np.ndarray:

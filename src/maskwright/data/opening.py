@@ -74,7 +74,10 @@ class _Look:
 
 
 def open_dataset(
-    config: DataConfig, cache_folder: Path | None = None, progress: Progress | None = None, inspect: Inspect | None = None
+    config: DataConfig,
+    cache_folder: Path | None = None,
+    progress: Progress | None = None,
+    inspect: Inspect | None = None,
 ) -> Opened:
     """Open a data set for training: everything is looked at, dealt into splits and cached."""
     config, listing = list_data(config)
@@ -105,18 +108,31 @@ def as_colours(config: DataConfig, listing: Listing) -> Listing:
     """The listing with pictures read as colours, where classes are colours."""
     if uses_colours(config, listing):
         coloured = {"picture": {"kind": "colour"}, "raster": {"key": "colour"}}
-        records = [replace(record, form=replace(record.form, **coloured.get(record.form.kind, {}))) for record in listing.records]
+        records = [
+            replace(record, form=replace(record.form, **coloured.get(record.form.kind, {})))
+            for record in listing.records
+        ]
         listing = replace(listing, records=tuple(records))
     return listing
 
 
-def _open(config: DataConfig, listing: Listing, store: PixelStore, cache: tuple[str, str], looks: list[_Look]) -> Opened:
+def _open(
+    config: DataConfig, listing: Listing, store: PixelStore, cache: tuple[str, str], looks: list[_Look]
+) -> Opened:
     classes = decide_classes(config, listing, {mask_name(look.record): look.counts for look in looks})
     items = _count_classes(looks, store, classes)
-    near = nearly_the_same([look.signature for look in looks]) if indices_to_split(listing.records, config.split) else None
+    near = (
+        nearly_the_same([look.signature for look in looks]) if indices_to_split(listing.records, config.split) else None
+    )
     dealt = assign_splits(items, config.split, near or (), classes.names)
     items = dealt.items
-    notes = (*listing.notes, *dealt.notes, *_unused_settings(config, listing), *_remarks(dealt, classes), *_claims(looks))
+    notes = (
+        *listing.notes,
+        *dealt.notes,
+        *_unused_settings(config, listing),
+        *_remarks(dealt, classes),
+        *_claims(looks),
+    )
     reason = f"{listing.reason}; split {dealt.split_info.reason}"
     dataset = Dataset(Path(config.root or ""), items, classes, listing.reader, reason,
                       fingerprint(items, classes, store.bands), notes, store.bands, dealt.split_info)  # fmt: skip
@@ -180,7 +196,9 @@ def _count_classes(looks: Sequence[_Look], store: PixelStore, classes: ClassMap)
     for index, look in enumerate(looks):
         table = code_labels(classes, look.values)
         there = np.flatnonzero(look.pixels)
-        if not np.array_equal(table[there], there):  # most masks hold class numbers: what lies on the disk is right then
+        if not np.array_equal(
+            table[there], there
+        ):  # most masks hold class numbers: what lies on the disk is right then
             store.relabel(index, table)
         pixels, labels = np.array(look.pixels, np.int64), table[: len(look.values)]
         counts = tuple(int(pixels[labels == label].sum()) for label in range(classes.num_classes))
@@ -242,6 +260,8 @@ def _remarks(dealt: SplitAssignment, classes: ClassMap) -> list[str]:
     if ignored:
         total = sum(item.height * item.width for item in items)
         word = "value" if len(classes.ignore_values) == 1 else "values"
-        detail = f" ({word} {listed(map(classes.format_value, classes.ignore_values))})" if classes.ignore_values else ""
+        detail = (
+            f" ({word} {listed(map(classes.format_value, classes.ignore_values))})" if classes.ignore_values else ""
+        )
         notes.append(f"{ignored / total:.1%} of the pixels are ignored{detail}")
     return notes

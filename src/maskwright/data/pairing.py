@@ -54,7 +54,9 @@ def pair(images: Sequence[str], masks: Sequence[str], where: str = "") -> Pairin
     if len(different) == 1:
         contradiction = _contradiction(images, masks, [template for _, _, template in candidates])
         if contradiction:
-            raise DataError(f"names must pair each image with one mask{where}; {candidates[0][1]} pairs all, but {contradiction}")
+            raise DataError(
+                f"names must pair each image with one mask{where}; {candidates[0][1]} pairs all, but {contradiction}"
+            )
         return Pairing(*candidates[0][:2])
     if len(different) > 1:
         raise DataError(_ambiguous(images, masks, candidates, where))
@@ -100,7 +102,9 @@ def _match(image_keys: Sequence[object], mask_keys: Sequence[object]) -> tuple[i
 
 def _tokens(name: str) -> Key:
     """Letters are compared without case, numbers without leading zeros."""
-    return tuple(token.lower().lstrip("0") or "0" if token.isdigit() else token.lower() for token in _TOKEN.findall(name))
+    return tuple(
+        token.lower().lstrip("0") or "0" if token.isdigit() else token.lower() for token in _TOKEN.findall(name)
+    )
 
 
 def _without_constant_ends(names: Sequence[str]) -> list[object]:
@@ -130,7 +134,8 @@ def _templates(images: Sequence[str], masks: Sequence[str]) -> list[Candidate]:
                 continue
             left, right = zip(*template, strict=True)
             keys = [
-                [tuple(tokens[spot] for spot in spots) for tokens in names] for names, spots in ((ours, left), (theirs, right))
+                [tuple(tokens[spot] for spot in spots) for tokens in names]
+                for names, spots in ((ours, left), (theirs, right))
             ]
             match = _match(*keys)
             if match is not None:
@@ -151,7 +156,9 @@ def _contradiction(images: Sequence[str], masks: Sequence[str], templates: Seque
             continue
         odd = [repr(name) for name, tokens in zip(images, ours, strict=True) if tokens[one] not in right]
         odd += [repr(name) for name, tokens in zip(masks, theirs, strict=True) if tokens[two] not in left]
-        odd = odd or [repr(name) for name, tokens in zip(images, ours, strict=True) if left[tokens[one]] != right[tokens[one]]]
+        odd = odd or [
+            repr(name) for name, tokens in zip(images, ours, strict=True) if left[tokens[one]] != right[tokens[one]]
+        ]
         fix = "Rename or remove them, or write the pairs down in pairs.csv (image,mask)."
         return f"another part of the names agrees for most files and not for {listed(odd)}. {fix}"
     return ""
@@ -211,7 +218,9 @@ def _unpaired(images: Sequence[str], masks: Sequence[str], where: str) -> str:
     detail = [f"{label}: {listed(names, 'and', 8)}" for label, names in problems.items() if names]
     what = "; ".join(detail) or "no part of the names agrees"
     fix = "Rename or remove them, or write the pairs down in pairs.csv (image,mask)."
-    return f"names must pair each image with one mask{where}; {len(images)} images and {len(masks)} masks: {what}. {fix}"
+    return (
+        f"names must pair each image with one mask{where}; {len(images)} images and {len(masks)} masks: {what}. {fix}"
+    )
 
 
 def _readings(images: Sequence[str], masks: Sequence[str]) -> list[tuple[Sequence[Any], Sequence[Any]]]:

@@ -111,7 +111,9 @@ def overlay(image: np.ndarray, labels: np.ndarray, colours: np.ndarray, strength
         colour = _lab(colours[None, None, index])
         near = np.linalg.norm(_lab(image[None, y, x]) - colour, axis=-1) <= NEAR
         if 2 * near.sum() >= near.size:
-            cv2.drawContours(drawn, lines, -1, (0, 0, 0) if colour[0, 0, 0] > 50 else (255, 255, 255), width + 2, cv2.LINE_AA)
+            cv2.drawContours(
+                drawn, lines, -1, (0, 0, 0) if colour[0, 0, 0] > 50 else (255, 255, 255), width + 2, cv2.LINE_AA
+            )
         cv2.drawContours(drawn, lines, -1, colours[index].tolist(), width, cv2.LINE_AA)
     return drawn
 

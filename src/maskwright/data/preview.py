@@ -58,7 +58,9 @@ class PreviewRow:
 
 def preview_rows(samples: TrainSamples, dataset: Dataset, num_images: int, num_draws: int) -> list[PreviewRow]:
     """Training images spread over the set, each with its first inputs, one an epoch."""
-    places = np.unique(np.linspace(0, len(samples.indices) - 1, min(num_images, len(samples.indices))).round().astype(int))
+    places = np.unique(
+        np.linspace(0, len(samples.indices) - 1, min(num_images, len(samples.indices))).round().astype(int)
+    )
     return [_row(samples, dataset, samples.indices[int(at)], num_draws) for at in places]
 
 
@@ -77,7 +79,9 @@ def _row(samples: TrainSamples, dataset: Dataset, item: int, num_draws: int) -> 
         draws.append(Shot(shown(found), labels, f"epoch {key[0] + 1}{aimed}"))
     name, size = dataset.items[item].record.id, (mask.shape[0], mask.shape[1])
     if view.kind == "crop":
-        return PreviewRow(name, size, Shot(shown(image), mask, "the whole image, windows numbered"), tuple(draws), tuple(windows))
+        return PreviewRow(
+            name, size, Shot(shown(image), mask, "the whole image, windows numbered"), tuple(draws), tuple(windows)
+        )
     plain, labels = augment(image, mask, view, (), np.random.default_rng(0))
     return PreviewRow(name, size, Shot(shown(plain), labels, "not augmented"), tuple(draws))
 
@@ -92,7 +96,8 @@ def draw_sheet(rows: Sequence[PreviewRow], dataset: Dataset, heading: Sequence[s
     """The rows as one picture: heading, rows of pictures, and what the outlines mean. → H W 3 uint8"""
     colours = palette(dataset.classes.num_classes)
     pictures = [
-        [_with_windows(_outlined(row.original, colours), row), *(_outlined(shot, colours) for shot in row.draws)] for row in rows
+        [_with_windows(_outlined(row.original, colours), row), *(_outlined(shot, colours) for shot in row.draws)]
+        for row in rows
     ]
     tall = [max(picture.shape[0] for picture in line) for line in pictures]
     width = 2 * _MARGIN + max(map(len, pictures)) * (TILE + _GAP) - _GAP
@@ -147,7 +152,9 @@ def validate_sheet_path(path: Path) -> None:
     if path.suffix.lower() != ".png":
         raise UsageError(f"`--out` must end in .png; got {path}. Write --out {as_typed(path.with_suffix('.png'))}.")
     if path.exists() and not _is_ours(path):
-        raise UsageError(f"`--out` must be a new file or an earlier preview; got {path}, which is neither. Choose another name.")
+        raise UsageError(
+            f"`--out` must be a new file or an earlier preview; got {path}, which is neither. Choose another name."
+        )
 
 
 def _is_ours(path: Path) -> bool:

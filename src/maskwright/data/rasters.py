@@ -97,7 +97,9 @@ def read_window(raster: Any, place: Any) -> tuple[np.ndarray, np.ndarray | None]
     return values, None if valid.all() else valid
 
 
-def raster_values(path: Path, window: Window | None = None, colours: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+def raster_values(
+    path: Path, window: Window | None = None, colours: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
     """A mask's values, H W (with `colours` 0xRRGGBB), and where its mask band or opacity says that they mean something.
 
     nodata is a value like others here, because masks often name the background so; but one that can be no label
@@ -107,7 +109,11 @@ def raster_values(path: Path, window: Window | None = None, colours: bool = Fals
         place, bands = _place(window, path, raster), _bands(raster)
         values = np.moveaxis(raster.read(bands, window=place), 0, -1)
         flags = {flag.name for flags in raster.mask_flag_enums for flag in flags}
-        valid = raster.dataset_mask(window=place) > 0 if {"per_dataset", "alpha"} & flags else np.ones(values.shape[:2], bool)
+        valid = (
+            raster.dataset_mask(window=place) > 0
+            if {"per_dataset", "alpha"} & flags
+            else np.ones(values.shape[:2], bool)
+        )
         nodata = next((value for value in raster.nodatavals if value is not None), None)
         if colours and _is_palette(raster):
             values = _colours(raster)[values[..., 0]]
@@ -142,7 +148,9 @@ def read_georeference(path: str | Path) -> Georeference | None:
 
 
 @contextmanager
-def new_like(path: Path, like: Any, count: int, dtype: str, nodata: float, palette: np.ndarray | None = None) -> Iterator[Any]:
+def new_like(
+    path: Path, like: Any, count: int, dtype: str, nodata: float, palette: np.ndarray | None = None
+) -> Iterator[Any]:
     """A GeoTIFF to write into by windows that lies where an open raster does, with its compression (where that loses nothing),
     its blocks and its overviews; `palette` (256 3) are the colours of class numbers."""
     import rasterio  # its image was read with it
@@ -213,7 +221,9 @@ def opened(path: Path) -> Iterator[Any]:
     start = read_bytes(path, 4)
     driver = next((name for known, name in _DRIVERS.items() if start.startswith(known)), None)
     if driver is None:
-        raise DataError(f"`{path}` must be a readable raster; got something else under that name. Replace or remove it.")
+        raise DataError(
+            f"`{path}` must be a readable raster; got something else under that name. Replace or remove it."
+        )
     with decoding(path, "raster"), rasterio.open(path, driver=driver) as raster:
         if raster.count == 0 or raster.dtypes[0].startswith("complex"):
             got = "complex numbers" if raster.count else "several data sets in one file"
@@ -228,7 +238,9 @@ def rasterio_for(path: Path) -> Any:
         import rasterio.errors
     except ImportError:
         fix = f"Run: {install_command('geo')}"
-        raise DataError(f"`{path}` must be read with rasterio, as it is georeferenced; it is not installed. {fix}") from None
+        raise DataError(
+            f"`{path}` must be read with rasterio, as it is georeferenced; it is not installed. {fix}"
+        ) from None
     return rasterio
 
 
@@ -261,7 +273,9 @@ def _place(window: Window | None, path: Path, raster: Any) -> Any:
     from rasterio.windows import Window as Place
 
     size = window[2:] if window else (raster.height, raster.width)
-    validate_decoded_size(path, (*size, raster.count), np.dtype(raster.dtypes[0]).itemsize, path.stat().st_size, MOST_IN_TIFF)
+    validate_decoded_size(
+        path, (*size, raster.count), np.dtype(raster.dtypes[0]).itemsize, path.stat().st_size, MOST_IN_TIFF
+    )
     return Place(window[1], window[0], window[3], window[2]) if window else None  # pyright: ignore[reportCallIssue]
 
 

@@ -41,7 +41,9 @@ class Raw:
     @property
     def counts(self) -> dict[int, int]:
         """Pixels of each value that occurs, nodata aside."""
-        return {value: count for value, count in zip(self.values, self.pixels, strict=True) if count and value != NO_DATA}
+        return {
+            value: count for value, count in zip(self.values, self.pixels, strict=True) if count and value != NO_DATA
+        }
 
 
 def read_record(record: Record, bands: Bands = RGB, hashed: bool = True) -> Raw:
@@ -98,7 +100,9 @@ def _counted(raw: np.ndarray) -> np.ndarray:
     return found if found.sum() == raw.size else np.bincount(raw.ravel(), minlength=256)
 
 
-def compact(raw: np.ndarray, valid: np.ndarray | None, record: Record) -> tuple[np.ndarray, tuple[int, ...], tuple[int, ...]]:
+def compact(
+    raw: np.ndarray, valid: np.ndarray | None, record: Record
+) -> tuple[np.ndarray, tuple[int, ...], tuple[int, ...]]:
     """Raw values as codes of one byte, the value of each code and its number of pixels."""
     if raw.dtype == np.uint8 and valid is None:
         return raw, tuple(range(256)), tuple(_counted(raw).tolist())
@@ -169,7 +173,9 @@ def decide_bands(config: DataConfig, records: Sequence[Record], heads: Sequence[
         return Bands(chosen, reason=reason)
     if config.tones is not None:
         low, high = config.tones
-        return Bands(chosen, (low,) * len(chosen), (high,) * len(chosen), f"{low:g} to {high:g} become 0 to 255, as configured")
+        return Bands(
+            chosen, (low,) * len(chosen), (high,) * len(chosen), f"{low:g} to {high:g} become 0 to 255, as configured"
+        )
     return _spread(chosen, [record for record, _ in known])
 
 
@@ -191,7 +197,9 @@ def _spread(chosen: tuple[int, ...], records: Sequence[Record]) -> Bands:
         except DataError:
             continue
         flat = pixels.reshape(-1, pixels.shape[2]) if valid is None else pixels[valid]
-        taken.append(flat[rng.integers(0, len(flat), min(len(flat), 20_000))].astype(np.float64) if len(flat) else flat[:0])
+        taken.append(
+            flat[rng.integers(0, len(flat), min(len(flat), 20_000))].astype(np.float64) if len(flat) else flat[:0]
+        )
     values = np.concatenate(taken) if taken else np.zeros((1, max(chosen) + 1))
     values = values[np.isfinite(values).all(axis=1)]
     low, high = np.percentile(values, _PERCENTILES, axis=0) if len(values) else np.zeros((2, max(chosen) + 1))

@@ -38,7 +38,9 @@ def class_map(document: dict[str, Any]) -> ClassMap:
 
 def bands_of(document: dict[str, Any]) -> Bands:
     """The bands and tones a run was trained with."""
-    return Bands.from_json(document["bands"]) if "bands" in document else RGB  # the first runs kept none: they were all RGB
+    return (
+        Bands.from_json(document["bands"]) if "bands" in document else RGB
+    )  # the first runs kept none: they were all RGB
 
 
 def split_entries(document: dict[str, Any], split: str) -> list[dict[str, Any]]:
@@ -87,7 +89,9 @@ def validate_outside_data(out: Path, data: Dataset | dict[str, Any], flag: str =
         raise UsageError(must(flag, "a folder apart from the images and masks", f"{out}, among those of {detail}", fix))
 
 
-def read_split(document: dict[str, Any], split: str, root: Path | None = None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def read_split(
+    document: dict[str, Any], split: str, root: Path | None = None
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Name, image and mask (class numbers) of each record of a split, each file checked against its hash."""
     from maskwright.data.opening import load_pair  # late, as above
 
@@ -101,7 +105,9 @@ def read_split(document: dict[str, Any], split: str, root: Path | None = None) -
         for kind, now in zip(("image", "mask"), hashes, strict=True):
             if now != entry[f"{kind}_sha256"]:
                 fix = "Put the file back as it was, or train a new run on the data of now."
-                raise DataError(f"`{root / entry[kind]}` must be the file the run was made with; its content changed. {fix}")
+                raise DataError(
+                    f"`{root / entry[kind]}` must be the file the run was made with; its content changed. {fix}"
+                )
         yield entry["id"], image, mask
 
 

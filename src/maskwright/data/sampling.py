@@ -34,7 +34,8 @@ def choose_sampling(dataset: Dataset) -> tuple[str, str]:
     if not few:
         return "uniform", f"most images show {listed(dataset.classes.names[i] for i in rare)}, few as the pixels are"
     detail = [
-        f"{dataset.classes.names[i]} has {shares[i]:.2%} of the pixels and is in {within[i]:.0%} of the images" for i in few
+        f"{dataset.classes.names[i]} has {shares[i]:.2%} of the pixels and is in {within[i]:.0%} of the images"
+        for i in few
     ]
     return "balanced", listed(detail, "and", 3)
 
@@ -102,7 +103,9 @@ class Aimer:
         across = -(-mask.shape[1] // _TILE)
         top, left = (int(tiles[nth]) // across) * _TILE, (int(tiles[nth]) % across) * _TILE
         tile = mask[top : top + _TILE, left : left + _TILE]
-        row, column = divmod(int(np.flatnonzero(tile == label)[place - int(upto[nth - 1] if nth else 0)]), tile.shape[1])
+        row, column = divmod(
+            int(np.flatnonzero(tile == label)[place - int(upto[nth - 1] if nth else 0)]), tile.shape[1]
+        )
         return label, (left + column + 0.5, top + row + 0.5)
 
     def _tiles(self, item: int, mask: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:

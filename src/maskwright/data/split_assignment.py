@@ -41,10 +41,14 @@ class Groups:
 
     def only(self, chosen: np.ndarray) -> Groups:
         """Some of the groups."""
-        return Groups([self.names[int(index)] for index in chosen], self.sizes[chosen], self.pixels[chosen], self.showing[chosen])
+        return Groups(
+            [self.names[int(index)] for index in chosen], self.sizes[chosen], self.pixels[chosen], self.showing[chosen]
+        )
 
 
-def assign_groups(groups: Groups, targets: Sequence[int], needs: Sequence[int], seed: int, stratify: bool = True) -> np.ndarray:
+def assign_groups(
+    groups: Groups, targets: Sequence[int], needs: Sequence[int], seed: int, stratify: bool = True
+) -> np.ndarray:
     """The side of each group. `targets` are images a side should get, `needs` how many groups each must have. → G
 
     >>> one = np.ones((4, 1), int)
@@ -168,7 +172,9 @@ class _Assignment:
         stiff = 1 / table.wanted[one] + 1 / table.wanted[two]
         gives, takes = self._candidates(one, -pull, order), self._candidates(two, pull, order)
         (give, give_holds), (take, take_holds) = self._rows(gives), self._rows(takes)
-        change = (take @ pull + stiff * take**2 @ table.weights)[None] + (stiff * give**2 @ table.weights - give @ pull)[:, None]
+        change = (take @ pull + stiff * take**2 @ table.weights)[None] + (
+            stiff * give**2 @ table.weights - give @ pull
+        )[:, None]
         change -= 2 * stiff * (give * table.weights) @ take.T
         change += _MISSING * self._lost(one, give_holds, take_holds)
         change += _MISSING * self._lost(two, take_holds, give_holds).T
@@ -176,7 +182,9 @@ class _Assignment:
             change[:, -1] = np.inf  # nothing taken in return
         if not table.moves or self.num[two] <= table.needs[two]:
             change[-1, :] = np.inf
-        change = change.round(10)  # so that ties fall to the first in order, whatever the machine makes of the last digits
+        change = change.round(
+            10
+        )  # so that ties fall to the first in order, whatever the machine makes of the last digits
         row, column = np.unravel_index(int(np.argmin(change)), change.shape)
         return float(change[row, column]), int(gives[row]), int(takes[column]), one, two
 

@@ -52,7 +52,9 @@ def indices_to_split(records: Sequence[Record], config: SplitConfig) -> list[int
     if None in have:
         raise DataError("splits must be named for all images or for none; some have none. Complete them.")
     if "train" not in have:
-        raise DataError(f"the data set must have images in train; it has only {', '.join(sorted(map(str, have)))}. Add some.")
+        raise DataError(
+            f"the data set must have images in train; it has only {', '.join(sorted(map(str, have)))}. Add some."
+        )
     if config.folds is not None:
         return [index for index, record in enumerate(records) if record.split != "test"]
     if "val" in have or config.val == 0:
@@ -60,7 +62,9 @@ def indices_to_split(records: Sequence[Record], config: SplitConfig) -> list[int
     return [index for index, record in enumerate(records) if record.split == "train"]
 
 
-def assign_splits(items: Sequence[Item], config: SplitConfig, near: Near = (), names: Sequence[str] = ()) -> SplitAssignment:
+def assign_splits(
+    items: Sequence[Item], config: SplitConfig, near: Near = (), names: Sequence[str] = ()
+) -> SplitAssignment:
     """Give every item a split. `near` are sets of items that are nearly the same, `names` those of the classes."""
     chosen = indices_to_split([item.record for item in items], config)
     have = {str(item.record.split) for item in items} - {"None"}
@@ -109,14 +113,22 @@ def _too_few(pool: Sequence[Item], grouping: Grouping, asked: dict[str, int], co
     kind = "group" if num < len(pool) else "image"
     ways: list[str] = []
     if kind == "group" and len(pool) >= len(asked):
-        windows = "neighbouring windows of one scene then lie on different sides; a smaller --data.window gives more of them"
-        ways.append(f"deal image by image with {EACH_ALONE}{f' ({windows})' if any(one.record.window for one in pool) else ''}")
+        windows = (
+            "neighbouring windows of one scene then lie on different sides; a smaller --data.window gives more of them"
+        )
+        ways.append(
+            f"deal image by image with {EACH_ALONE}{f' ({windows})' if any(one.record.window for one in pool) else ''}"
+        )
     if config.folds and num - test >= 2:
         ways.append(f"take fewer folds with --data.split.folds {num - test}")
     if not config.folds and test and num == len(asked) - 1 >= 2:
         ways.append("do without a test with --data.split.test 0")
     how = listed([*ways, f"add {kind}s"], "or")
-    sides = f"{config.folds} folds{' and test' if test else ''}" if config.folds else f"train, val{' and test' if test else ''}"
+    sides = (
+        f"{config.folds} folds{' and test' if test else ''}"
+        if config.folds
+        else f"train, val{' and test' if test else ''}"
+    )
     return f"a split needs at least {len(asked)} {kind}s; got {num}, for {sides}. {how[0].upper()}{how[1:]}."
 
 
@@ -271,7 +283,11 @@ def _uneven(splits: Sequence[str], asked: dict[str, int], config: SplitConfig) -
 
 
 def _poor_classes(
-    pool: Sequence[Item], splits: Sequence[str], explained: frozenset[tuple[str, int]], names: Sequence[str], config: SplitConfig
+    pool: Sequence[Item],
+    splits: Sequence[str],
+    explained: frozenset[tuple[str, int]],
+    names: Sequence[str],
+    config: SplitConfig,
 ) -> list[str]:
     """Classes of whose pixels val or test got much less than is due to so many images."""
     pixels = np.array([item.class_pixels for item in pool], float)
@@ -282,9 +298,13 @@ def _poor_classes(
         for label, total in enumerate(pixels.sum(0)):
             share = pixels[inside, label].sum() / total if total else due
             if 0 < share < _POOR * due and (split, label) not in explained:
-                detail.append(f"{split} has {share:.1%} of the pixels of {_name(names, label)} and {due:.0%} of the images")
+                detail.append(
+                    f"{split} has {share:.1%} of the pixels of {_name(names, label)} and {due:.0%} of the images"
+                )
     fix = (
-        "; groups leave no better way, so its score will rest on little" if config.stratify else "; data.split.stratify is false"
+        "; groups leave no better way, so its score will rest on little"
+        if config.stratify
+        else "; data.split.stratify is false"
     )
     return [listed(detail) + fix] if detail else []
 

@@ -34,7 +34,12 @@ class PixelStore:
     """Image (H W C) and mask (H W) of each record, decoded once where there is room for them."""
 
     def __init__(
-        self, records: Sequence[Record], sizes: Sequence[tuple[int, int]], bands: Bands, place: Place, folder: Path | None
+        self,
+        records: Sequence[Record],
+        sizes: Sequence[tuple[int, int]],
+        bands: Bands,
+        place: Place,
+        folder: Path | None,
     ) -> None:
         self.records, self.sizes, self.bands, self.place = list(records), list(sizes), bands, place
         self.classes: ClassMap | None = None
@@ -136,7 +141,9 @@ def _new_map(path: Path, size: int) -> np.memmap:
     except OSError as error:
         _remove(path)
         fix = "Free some space, choose another --out, or set data.cache to none."
-        raise RunError(f"`data.cache` must have room for {size_name(size)} in {path}; got: {error.strerror}. {fix}") from None
+        raise RunError(
+            f"`data.cache` must have room for {size_name(size)} in {path}; got: {error.strerror}. {fix}"
+        ) from None
 
 
 def _take_room(file: int, size: int) -> None:

@@ -21,7 +21,14 @@ from maskwright.data.dataset import IGNORE
 from maskwright.data.record import read_split
 from maskwright.data.tiles import EVEN
 from maskwright.errors import DataError, must
-from maskwright.evaluation.calibration import COOLEST, WARMEST, Reliability, confidence, fit_temperature, likelihood_loss
+from maskwright.evaluation.calibration import (
+    COOLEST,
+    WARMEST,
+    Reliability,
+    confidence,
+    fit_temperature,
+    likelihood_loss,
+)
 from maskwright.evaluation.intervals import draw, num_units, percentile_interval
 from maskwright.prediction.predictor import Predictor
 from maskwright.prediction.threshold import SETTLED, Wish, fingerprint_of

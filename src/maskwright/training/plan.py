@@ -86,7 +86,9 @@ def settle(config: Config, opened: Opened, passed: Passed) -> Plan:
 def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
     """Refuse augmentation that can't be applied to these inputs; note what was asked for and changes nothing."""
     dataset, data, view = opened.dataset, config.data, view_of(settled)
-    validate_augment(resolve_augment(settled.augment), view.size, dataset.bands.num_channels, dataset.classes.num_classes)
+    validate_augment(
+        resolve_augment(settled.augment), view.size, dataset.bands.num_channels, dataset.classes.num_classes
+    )
     notes = [
         *unused_augment_settings(config.augment, dataset.bands),
         *unused_sampling_settings(data.sampling, data.crop_focus, view.kind, dataset),

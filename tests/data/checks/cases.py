@@ -111,7 +111,11 @@ CASES = (
         asks=True,
     ),
     Case(
-        "size-mismatch", edited(resized_mask(20, 28)), edited(resized_mask(40, 56)), files=("masks/daisy.png",), op="resize-mask"
+        "size-mismatch",
+        edited(resized_mask(20, 28)),
+        edited(resized_mask(40, 56)),
+        files=("masks/daisy.png",),
+        op="resize-mask",
     ),
     Case(
         "size-mismatch",
@@ -146,7 +150,9 @@ CASES = (
         asks=True,
         name="rows and columns exchanged",
     ),
-    Case("offset", edited(resized_mask(39, 57)), edited(resized_mask(40, 56)), files=("masks/daisy.png",), op="fit-mask"),
+    Case(
+        "offset", edited(resized_mask(39, 57)), edited(resized_mask(40, 56)), files=("masks/daisy.png",), op="fit-mask"
+    ),
     Case(
         "unknown-values",
         edited(with_value(7), classes=PETS),
@@ -155,7 +161,13 @@ CASES = (
         op="remap",
         asks=True,
     ),
-    Case("unclear-classes", sound((0, 37, 190)), sound((0, 37, 190), classes={"a": 0, "b": 37, "c": 190}), op="remap", asks=True),
+    Case(
+        "unclear-classes",
+        sound((0, 37, 190)),
+        sound((0, 37, 190), classes={"a": 0, "b": 37, "c": 190}),
+        op="remap",
+        asks=True,
+    ),
     Case("off-by-one", sound((1, 2, 3)), sound((0, 1, 2, 3)), files=("masks/apple.png",), op="remap", asks=True),
     Case("off-by-one", sound((1, 2, 3)), sound((0, 1, 2, 3), ignore_index=0), op="remap", asks=True, name="0 ignored"),
     Case(
@@ -334,9 +346,17 @@ CASES = (
         named_like(VIDEOS, ["train"] * 4 + ["val"] * 4 + ["test"] * 4),
         "warning",
     ),
-    Case("exact-duplicates", edited(copied("birch")), edited(copied("birch", brighter)), "warning", ("images/apple.png",)),
+    Case(
+        "exact-duplicates", edited(copied("birch")), edited(copied("birch", brighter)), "warning", ("images/apple.png",)
+    ),
     Case("exact-leak", edited(copied("hazel")), edited(copied("hazel", brighter)), "error", ("images/apple.png",)),
     Case("near-duplicates", large(nearly("birch")), large(as_it_is), "note", ("images/apple.png",)),
     Case("near-leak", large(nearly("hazel")), large(as_it_is), "warning", ("images/apple.png",)),
-    Case("different-masks", edited(copied("birch", own_mask=False)), edited(copied("birch")), "warning", ("masks/apple.png",)),
+    Case(
+        "different-masks",
+        edited(copied("birch", own_mask=False)),
+        edited(copied("birch")),
+        "warning",
+        ("masks/apple.png",),
+    ),
 )

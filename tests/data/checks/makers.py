@@ -23,7 +23,9 @@ HEIGHT, WIDTH = 40, 56
 def image(seed: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
     """A picture unlike that of any other seed, at every scale. → H W 3 uint8"""
     rng = np.random.default_rng(seed)
-    coarse = cv2.resize(rng.integers(0, 200, (7, 9, 3)).astype(np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
+    coarse = cv2.resize(
+        rng.integers(0, 200, (7, 9, 3)).astype(np.uint8), (width, height), interpolation=cv2.INTER_CUBIC
+    )
     return (coarse.clip(0, 215) + rng.integers(0, 40, (height, width, 3))).astype(np.uint8)
 
 
@@ -182,9 +184,9 @@ def with_value(value: int, pixels: int = 5, **keys: Any) -> Callable[[Path], Key
 def banded(index: int) -> np.ndarray:
     """A trimap: 0 the background, 1 the pet, 2 a thin band between them."""
     found = mask(index)
-    return np.where(cv2.dilate(found, np.ones((3, 3), np.uint8)) > cv2.erode(found, np.ones((3, 3), np.uint8)), 2, found).astype(
-        np.uint8
-    )
+    return np.where(
+        cv2.dilate(found, np.ones((3, 3), np.uint8)) > cv2.erode(found, np.ones((3, 3), np.uint8)), 2, found
+    ).astype(np.uint8)
 
 
 def stacked(index: int) -> np.ndarray:
@@ -208,7 +210,9 @@ def upsampled(values: Sequence[int]) -> Callable[[int], np.ndarray]:
 
     def draw(index: int) -> np.ndarray:
         found = np.full((HEIGHT // 2, WIDTH // 2), values[0], np.uint8)
-        for value, columns in zip(values[1:], np.array_split(np.arange(3, WIDTH // 2 - 3), len(values) - 1), strict=True):
+        for value, columns in zip(
+            values[1:], np.array_split(np.arange(3, WIDTH // 2 - 3), len(values) - 1), strict=True
+        ):
             found[2 + index % 3 : HEIGHT // 2 - 4 + index % 3, columns[0] : columns[-1] + 1] = value
         return cv2.resize(found, (WIDTH, HEIGHT))
 

@@ -34,7 +34,9 @@ def hashes(folder: Path) -> dict[str, str]:
 def finding(
     code: str, op: str | None, files: list[str] | tuple[str, ...], severity: Severity = "error", **values: Any
 ) -> Finding:
-    return Finding(code, tuple(files), f"evidence of {code}", severity, Repair(op, values, f"told of {code}") if op else None)
+    return Finding(
+        code, tuple(files), f"evidence of {code}", severity, Repair(op, values, f"told of {code}") if op else None
+    )
 
 
 def audit_of(config: DataConfig, *findings: Finding, records: tuple[Record, ...] | None = None) -> Audit:

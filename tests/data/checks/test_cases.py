@@ -104,12 +104,16 @@ def test_the_audit_deals_as_training_does(tmp_path: Path) -> None:
     found = audit(config)
     opened = open_dataset(config)
     opened.store.close()
-    assert {one.id: one.split for one in found.records} == {one.record.id: one.record.split for one in opened.dataset.items}
+    assert {one.id: one.split for one in found.records} == {
+        one.record.id: one.record.split for one in opened.dataset.items
+    }
     assert "near-leak" not in {one.code for one in found.findings}
 
 
 @pytest.mark.parametrize(("group", "severity"), [("auto", "note"), (None, "warning"), (".+", "")])
-def test_names_are_told_as_groups_until_a_person_says_otherwise(group: str | None, severity: str, tmp_path: Path) -> None:
+def test_names_are_told_as_groups_until_a_person_says_otherwise(
+    group: str | None, severity: str, tmp_path: Path
+) -> None:
     named_like(VIDEOS)(tmp_path)
     found = audit(DataConfig.model_validate({"root": str(tmp_path), "split": {"group": group}}))
     assert [one.severity for one in found.findings if one.code == "groups"] == [severity] * bool(severity)

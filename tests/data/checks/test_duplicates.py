@@ -38,7 +38,9 @@ def blobs(seed: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
     """Clouds of noise and a few shapes: cheap, and another picture with each seed."""
     rng = np.random.default_rng((11, seed))
     picture = sum(
-        cv2.resize(rng.normal(0, 40 / octave, (4 * octave, 5 * octave, 3)), (width, height), interpolation=cv2.INTER_CUBIC)
+        cv2.resize(
+            rng.normal(0, 40 / octave, (4 * octave, 5 * octave, 3)), (width, height), interpolation=cv2.INTER_CUBIC
+        )
         for octave in (1, 2, 4)
     )
     picture = np.clip(picture + 128, 0, 255).astype(np.uint8)
@@ -65,7 +67,9 @@ def codes(findings: Sequence[Finding]) -> list[str]:
 
 
 def saved_as_jpeg(quality: int) -> Change:
-    return lambda image: cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+    return lambda image: cv2.imdecode(
+        cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR
+    )
 
 
 def resized(share: float) -> Change:
@@ -93,14 +97,22 @@ CHANGES: dict[str, tuple[Change, str, str]] = {
     "other diagonal": (lambda image: np.rot90(image, 2).swapaxes(0, 1), "turned", "mirrored along its other diagonal"),
     "JPEG 90": (saved_as_jpeg(90), "copy", "b.png is a.png saved again"),
     "JPEG 75": (saved_as_jpeg(75), "copy", "b.png is a.png saved again"),
-    "JPEG 40": (saved_as_jpeg(40), "scene", "b.png shows nearly what a.png shows"),  # as far off as a video's next frame
+    "JPEG 40": (
+        saved_as_jpeg(40),
+        "scene",
+        "b.png shows nearly what a.png shows",
+    ),  # as far off as a video's next frame
     "brighter": (lambda image: cv2.convertScaleAbs(image, alpha=1.1, beta=5), "copy", "brighter by about"),
     "darker": (lambda image: cv2.convertScaleAbs(image, alpha=0.8), "copy", "b.png is a.png darker by about 20%"),
     "smaller": (resized(0.75), "copy", "b.png is a.png resized from 160x120 to 120x90"),
     "larger": (resized(1.5), "copy", "b.png is a.png resized from 160x120 to 240x180"),
     "cropped a little": (cropped(0.92, back=True), "crop", "b.png shows what a.png shows, cropped to about 92 %"),
     "cropped, smaller": (cropped(0.92, back=False), "crop", "cropped to about 92 %"),
-    "turned and smaller": (lambda image: resized(0.8)(np.rot90(image)), "turned", "turned by 90° to the left, resized from"),
+    "turned and smaller": (
+        lambda image: resized(0.8)(np.rot90(image)),
+        "turned",
+        "turned by 90° to the left, resized from",
+    ),
 }
 
 
@@ -140,7 +152,11 @@ def test_overlapping_tiles_are_found_with_their_shift(share: float, down: bool, 
 def test_a_piece_cut_out_of_another_frame() -> None:
     """Pictures of different size, one pixel being as large in both."""
     scene = drawn("landcover", 22, 200, 260)
-    facts = [fact("a", scene), *(fact(f"o{n}", drawn("landcover", n)) for n in range(3)), fact("b", scene[40:180, 60:240])]
+    facts = [
+        fact("a", scene),
+        *(fact(f"o{n}", drawn("landcover", n)) for n in range(3)),
+        fact("b", scene[40:180, 60:240]),
+    ]
     (pair,) = near_pairs(facts)
     assert (pair.kind, pair.told) == ("crop", "b.png is cut out of a.png")
 
@@ -163,7 +179,9 @@ def striped(seed: int, angle: float) -> np.ndarray:
     across = yx[1] * np.cos(angle) + yx[0] * np.sin(angle) + WIDTH + rng.integers(-4, 5)
     picture = 128 + 25 * drawn[across.astype(int)] + 6 * cv2.resize(rng.normal(0, 1, (12, 16)), (WIDTH, HEIGHT))
     for _ in range(6):
-        cv2.circle(picture, (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT))), 4, 128 + float(rng.normal(0, 50)), -1)
+        cv2.circle(
+            picture, (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT))), 4, 128 + float(rng.normal(0, 50)), -1
+        )
     return np.clip(picture + rng.normal(0, 4, picture.shape), 0, 255).astype(np.uint8)[..., None].repeat(3, 2)
 
 
@@ -255,7 +273,9 @@ def test_any_change_of_any_picture_is_found(
     scene = blobs(seed, 240, 320)
     height, width = 150, 200
     top, left = (round(shift * height), 0) if down else (0, round(shift * width))
-    changed = np.stack([turned_picture(scene[top : top + height, left : left + width, band], turn) for band in range(3)], 2)
+    changed = np.stack(
+        [turned_picture(scene[top : top + height, left : left + width, band], turn) for band in range(3)], 2
+    )
     changed = cv2.convertScaleAbs(resized(share)(changed), alpha=tone)
     changed = saved_as_jpeg(quality)(changed) if quality else changed
     others = [blobs(seed + 1 + number, height, width) for number in range(3)]
@@ -269,7 +289,9 @@ def test_two_unrelated_pictures_are_not_found(seed: int, on: int) -> None:
     assert nearly_the_same([signature(blobs(seed)), signature(blobs(seed + on))]) == []
 
 
-def test_equal_pixels_in_two_splits_are_an_error_with_a_question(write_image: Callable[..., Path], tmp_path: Path) -> None:
+def test_equal_pixels_in_two_splits_are_an_error_with_a_question(
+    write_image: Callable[..., Path], tmp_path: Path
+) -> None:
     """The same picture as PNG, and saved again without loss as TIFF in grey-free colours."""
     rows = ["image,mask,split"]
     for number in range(5):
@@ -277,7 +299,8 @@ def test_equal_pixels_in_two_splits_are_an_error_with_a_question(write_image: Ca
         image = blobs(0 if number == 4 else number, 40, 50)
         write_image(tmp_path / f"i{number}.{'tif' if number == 4 else 'png'}", image)
         write_image(
-            tmp_path / f"m{number}.png", np.pad(np.ones((10 + (number == 4), 50), np.uint8), ((0, 30 - (number == 4)), (0, 0)))
+            tmp_path / f"m{number}.png",
+            np.pad(np.ones((10 + (number == 4), 50), np.uint8), ((0, 30 - (number == 4)), (0, 0))),
         )
         rows.append(f"i{number}.{'tif' if number == 4 else 'png'},m{number}.png,{split}")
     (tmp_path / "pairs.csv").write_text("\n".join(rows) + "\n")
@@ -336,16 +359,27 @@ def test_within_and_across_splits_are_told_apart() -> None:
     assert inside.details["clusters"] == [["a.png", "b.png"], ["d.png", "e.png"]]
     assert leak.proposal and leak.proposal.question and inside.proposal is None
     assert {pair["kind"] for pair in inside.details["pairs"]} == {"turned"}
-    assert [split for pair in leak.details["pairs"] for split in pair["splits"]] == ["train", "test"] * len(leak.details["pairs"])
+    assert [split for pair in leak.details["pairs"] for split in pair["splits"]] == ["train", "test"] * len(
+        leak.details["pairs"]
+    )
 
 
 def test_pictures_without_a_split_are_grouped() -> None:
     one, two = blobs(0), blobs(1)
-    facts = [fact("a", one), fact("b", one), fact("c", two), fact("d", two[::-1]), fact("e", one[:, ::-1]), fact("f", blobs(2))]
+    facts = [
+        fact("a", one),
+        fact("b", one),
+        fact("c", two),
+        fact("d", two[::-1]),
+        fact("e", one[:, ::-1]),
+        fact("f", blobs(2)),
+    ]
     findings = duplicate_findings(facts, groups={"a": "a", "b": "a", "e": "a", "c": "c", "d": "c"})
     assert codes(findings) == ["exact-duplicates", "near-duplicates"]
     proposed = [
-        finding.proposal.values["groups"] for finding in findings if finding.proposal and finding.proposal.op == "regroup"
+        finding.proposal.values["groups"]
+        for finding in findings
+        if finding.proposal and finding.proposal.op == "regroup"
     ]
     assert proposed == [{"a": "a", "b": "a"}, {"c": "c", "d": "c", "e": "a"}]  # no record in two of them
     assert nearly_the_same([one.signature for one in facts]) == [[0, 1, 4], [2, 3]]
@@ -378,7 +412,8 @@ def test_a_turned_copy_with_another_mask_is_told() -> None:
 def test_files_of_no_picture_compare_by_their_bytes() -> None:
     """Cheap checks may know a file's hash alone."""
     facts = [
-        PairFacts(Record(n, Path(n), Path(n), split), n, n, hashes=("same", n)) for n, split in (("a", "train"), ("b", "test"))
+        PairFacts(Record(n, Path(n), Path(n), split), n, n, hashes=("same", n))
+        for n, split in (("a", "train"), ("b", "test"))
     ]
     assert codes(duplicate_findings(facts, cheap=True)) == ["exact-leak"]
 
@@ -436,5 +471,9 @@ def test_clusters_are_what_pairs_connect(pairs: list[tuple[int, int]]) -> None:
 
 
 def test_the_same_pictures_give_the_same_findings() -> None:
-    facts = [fact(f"{kind}{n}", change, "train") for n in range(6) for kind, change in (("a", blobs(n)), ("b", blobs(n)[::-1]))]
+    facts = [
+        fact(f"{kind}{n}", change, "train")
+        for n in range(6)
+        for kind, change in (("a", blobs(n)), ("b", blobs(n)[::-1]))
+    ]
     assert duplicate_findings(facts) == duplicate_findings(facts) != []

@@ -47,7 +47,9 @@ def asked(document: dict[str, Any]) -> dict[tuple[str, str], list[str]]:
     """The questions of an audit, and the commands that answer each."""
     proposals = [(one["code"], one["proposal"]) for one in document["findings"] if one["proposal"]]
     return {
-        (code, one["question"]): [answer["command"] for answer in one["answers"]] for code, one in proposals if one["question"]
+        (code, one["question"]): [answer["command"] for answer in one["answers"]]
+        for code, one in proposals
+        if one["question"]
     }
 
 
@@ -83,13 +85,20 @@ def test_what_training_proposes_works_when_it_is_pasted(tmp_path: Path, monkeypa
             for command in commands(told := str(refused.value)):
                 accepted(re.sub(r"[.,]( or go on .*)?$| tells more.*$", "", command))
             given = [word for key, value in keys.items() for word in (f"--data.{key}", str(value))]
-            for flag, value in re.findall(r"(--data\.[a-z_.]+) ('[^']*'|[^\s']+)", re.sub(r"maskwright check .*", "", told)):
-                assert maskwright("check", ODD, *given, flag, *shlex.split(value.rstrip(".,;"))).code in (0, 1), (flag, value)
+            for flag, value in re.findall(
+                r"(--data\.[a-z_.]+) ('[^']*'|[^\s']+)", re.sub(r"maskwright check .*", "", told)
+            ):
+                assert maskwright("check", ODD, *given, flag, *shlex.split(value.rstrip(".,;"))).code in (0, 1), (
+                    flag,
+                    value,
+                )
             shutil.rmtree(ODD)
 
 
 @pytest.mark.parametrize("kind", ["broken", "unpaired"])
-def test_nothing_is_proposed_where_no_pair_would_be_left(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_proposed_where_no_pair_would_be_left(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A copy of nothing is no repair, nor is one of what cannot be read."""
     monkeypatch.chdir(tmp_path)
     for index in range(4):
@@ -97,7 +106,9 @@ def test_nothing_is_proposed_where_no_pair_would_be_left(kind: str, tmp_path: Pa
             (tmp_path / "set" / folder).mkdir(parents=True, exist_ok=True)
             (tmp_path / "set" / folder / f"{index}.png").write_text("no picture")
     if kind == "unpaired":
-        (tmp_path / "set" / "pairs.csv").write_text("image,mask\n" + "".join(f"{index},m{index}\n" for index in range(4)))
+        (tmp_path / "set" / "pairs.csv").write_text(
+            "image,mask\n" + "".join(f"{index},m{index}\n" for index in range(4))
+        )
     told = maskwright("check", "set")
     assert told.code == 1 and "--fix" not in told.out and "leave" not in told.out, told.out
     refused = maskwright("check", "set", "--fix", "copy")

@@ -67,7 +67,9 @@ def test_the_copy_needs_a_new_or_empty_folder(make_set: MakeSet, out: Path) -> N
     root = make_set(2)
     out.mkdir()
     assert repaired(root, out, BARE).num_images == 2
-    with pytest.raises(RunError, match=r"`--fix` must be a new or empty folder; got .* which holds classes\.yaml, images, masks"):
+    with pytest.raises(
+        RunError, match=r"`--fix` must be a new or empty folder; got .* which holds classes\.yaml, images, masks"
+    ):
         repaired(root, out, BARE)
     with pytest.raises(RunError, match=r"must be a new or empty folder; got .*pairs\.csv, a file"):
         repaired(root, out / "pairs.csv", BARE)
@@ -112,7 +114,9 @@ def test_an_interruption_leaves_nothing(make_set: MakeSet, out: Path) -> None:
 
     def interrupt(done: int, total: int) -> None:
         if done == 2 * total // 3 - 1:  # while masks are written
-            assert [path.name for path in out.glob(".maskwright-*/*")] == ["masks"] or len(list(out.glob(".maskwright-*/*"))) == 2
+            assert [path.name for path in out.glob(".maskwright-*/*")] == ["masks"] or len(
+                list(out.glob(".maskwright-*/*"))
+            ) == 2
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -42,7 +42,9 @@ def test_a_threshold_of_the_configuration_is_done_in_the_copy(make_set: MakeSet,
     assert (pixels(out / "masks/000.png") == (pixels(root / "masks/000.png") >= 100)).all()
 
 
-def test_names_of_classes_are_kept_and_made_up_ones_end_where_labels_end(make_set: MakeSet, out: Path, tmp_path: Path) -> None:
+def test_names_of_classes_are_kept_and_made_up_ones_end_where_labels_end(
+    make_set: MakeSet, out: Path, tmp_path: Path
+) -> None:
     named, bare = make_set(2, values=(0, 1, 2, 3)), make_set(2, values=(0, 1, 2, 3))
     (named / "classes.yaml").write_text("sky: 0\nroad: 1\ntree: 2\nmoon: 4\n", encoding="utf-8")
     void = {"table": {3: 255}}
@@ -53,7 +55,9 @@ def test_names_of_classes_are_kept_and_made_up_ones_end_where_labels_end(make_se
 
 
 @pytest.mark.parametrize("foreground", [1, 255])
-def test_named_classes_in_another_order_keep_their_meaning(make_set, out: Path, tmp_path: Path, foreground: int) -> None:
+def test_named_classes_in_another_order_keep_their_meaning(
+    make_set, out: Path, tmp_path: Path, foreground: int
+) -> None:
     """The first name is class 0, whatever its value: a threshold and a table must follow that."""
     root = make_set(2, values=(0, 255))
     (root / "classes.yaml").write_text(f"cell: {foreground}\nrest: 0\n", encoding="utf-8")

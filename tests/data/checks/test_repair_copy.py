@@ -43,7 +43,13 @@ def test_masks_become_indexed_pictures_of_class_numbers(make_set: MakeSet, out: 
     assert hashes(out / "images") == hashes(root / "images")
     changed = sum(int((pixels(root / name) == 255).sum()) for name in every_mask(root))
     assert fixed.done == ({"code": "zero-255", "op": "remap", "files": 4, "pixels": changed},)
-    assert [path.name for path in sorted(out.iterdir())] == ["classes.yaml", "images", "masks", "pairs.csv", "repairs.json"]
+    assert [path.name for path in sorted(out.iterdir())] == [
+        "classes.yaml",
+        "images",
+        "masks",
+        "pairs.csv",
+        "repairs.json",
+    ]
 
 
 def test_if_one_mask_is_changed_all_are_class_numbers(make_set: MakeSet, out: Path, write_image) -> None:
@@ -54,7 +60,11 @@ def test_if_one_mask_is_changed_all_are_class_numbers(make_set: MakeSet, out: Pa
     fixed = repaired(root, out, finding("smoothed", "threshold", ["masks/001.png"], at=128))
     assert pixels(out / "masks/001.png").tolist() == [[0, 1], [1, 1]]
     changes = {change["file"]: change for change in document(fixed)["changes"]}
-    assert (changes["masks/001.png"]["op"], changes["masks/001.png"]["pixels"], changes["masks/001.png"]["between"]) == (
+    assert (
+        changes["masks/001.png"]["op"],
+        changes["masks/001.png"]["pixels"],
+        changes["masks/001.png"]["between"],
+    ) == (
         "threshold",
         4,
         1,
@@ -71,7 +81,9 @@ def test_names_stay_and_a_masks_is_its_images(tmp_path: Path, out: Path, write_i
     for split in ("train", "val"):
         for stem, suffix in (("a", "jpg"), ("a", "png")):
             write_image(root / split / "images" / f"{stem}.{suffix}", np.zeros((4, 4, 3), np.uint8))
-            write_image(root / split / "masks" / f"{stem}_{suffix}.png", np.array([[0, 255]] * 4, np.uint8).repeat(2, 1))
+            write_image(
+                root / split / "masks" / f"{stem}_{suffix}.png", np.array([[0, 255]] * 4, np.uint8).repeat(2, 1)
+            )
     lines = [f"{s}/images/a.{x},{s}/masks/a_{x}.png,{s}" for s in ("train", "val") for x in ("jpg", "png")]
     (root / "pairs.csv").write_text("\n".join(["image,mask,split", *lines]), encoding="utf-8")
     fixed = repaired(root, out, finding("zero-255", "remap", every_mask(root, "train/masks"), table={0: 0, 255: 1}))
@@ -116,7 +128,9 @@ def test_groups_that_leave_nothing_to_deal_are_left_out_and_told(make_set: MakeS
     fixed = repaired(root, out, finding("groups", "regroup", every_mask(root), "warning", groups=groups))
     assert "group" not in rows(out)[0] and document(fixed)["changes"] == [] and fixed.done == ()
     (note,) = fixed.notes
-    assert note.startswith("the groups were left out, because the copy cannot be trained on with them: a split needs at least 3")
+    assert note.startswith(
+        "the groups were left out, because the copy cannot be trained on with them: a split needs at least 3"
+    )
     assert sum(open_dataset(DataConfig(root=str(out))).dataset.sizes().values()) == 6
 
 
@@ -124,7 +138,10 @@ def test_a_copy_that_cannot_be_trained_on_says_so(make_set: MakeSet, out: Path) 
     root = make_set(4)
     fixed = repaired(root, out, finding("unreadable", "leave-out", every_mask(root)[1:3]))
     (note,) = fixed.notes
-    assert note.startswith("the copy cannot be trained on yet: a split needs at least 3 images; got 2") and str(out) not in note
+    assert (
+        note.startswith("the copy cannot be trained on yet: a split needs at least 3 images; got 2")
+        and str(out) not in note
+    )
 
 
 def test_pairs_and_lone_files_are_left_out_and_told(make_set: MakeSet, out: Path) -> None:
@@ -133,7 +150,9 @@ def test_pairs_and_lone_files_are_left_out_and_told(make_set: MakeSet, out: Path
     (root / "masks/001.png").write_bytes(b"no picture")
     (root / "README.txt").write_text("about")
     config = DataConfig(root=str(root))
-    records = tuple(Record(f"images/{n:03d}", root / f"images/{n:03d}.png", root / f"masks/{n:03d}.png") for n in range(3))
+    records = tuple(
+        Record(f"images/{n:03d}", root / f"images/{n:03d}.png", root / f"masks/{n:03d}.png") for n in range(3)
+    )
     audit = audit_of(
         config,
         finding("unreadable", "leave-out", ["masks/001.png"]),

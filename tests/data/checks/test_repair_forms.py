@@ -20,7 +20,9 @@ from maskwright.errors import DataError
 def copied(root: Path, out: Path, *findings: Finding) -> Fixed:
     config, listing, gaps = list_tolerantly(DataConfig(root=str(root)))
     assert not gaps
-    audit = Audit(str(root), listing.reader, "", len(listing.records), {}, (), (), "", findings, records=listing.records)
+    audit = Audit(
+        str(root), listing.reader, "", len(listing.records), {}, (), (), "", findings, records=listing.records
+    )
     return fix(audit, config, out)
 
 
@@ -52,7 +54,9 @@ def test_one_image_of_a_shared_file_can_be_left_out(tmp_path: Path) -> None:
     _, listing, _ = list_tolerantly(DataConfig(root=str(tmp_path / "set")))
     record = listing.records[1]
     shared, image = (path.relative_to(tmp_path / "set").as_posix() for path in (record.mask, record.image))
-    finding = Finding("unreadable", (shared,), "", "error", Repair("leave-out", {}, "leave it out"), {"problems": {image: "why"}})
+    finding = Finding(
+        "unreadable", (shared,), "", "error", Repair("leave-out", {}, "leave it out"), {"problems": {image: "why"}}
+    )
     fixed = copied(tmp_path / "set", tmp_path / "out", finding)
     assert fixed.num_images == len(expected.labels) - 1
     assert [one["file"] for one in fixed.left_out] == [image]

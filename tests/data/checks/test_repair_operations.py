@@ -174,7 +174,9 @@ def test_a_broken_mask_is_no_grey_one(make_pair, tmp_path: Path) -> None:
 def test_colours_become_class_numbers(make_pair) -> None:
     red, blue = (255, 0, 0), (0, 0, 255)
     pair = make_pair(np.array([[red, blue], [blue, (0, 0, 0)]], np.uint8), colours=True)
-    assert apply(pair, "colours", table={"#000000": 0, "#ff0000": 1, "#0000ff": 2}, names=["a", "b", "c"]) == {"pixels": 3}
+    assert apply(pair, "colours", table={"#000000": 0, "#ff0000": 1, "#0000ff": 2}, names=["a", "b", "c"]) == {
+        "pixels": 3
+    }
     assert laid(pair) == [[1, 2], [2, 0]]
 
 
@@ -201,6 +203,8 @@ def test_tables_are_read_as_json_or_python_writes_them() -> None:
 
 @pytest.mark.parametrize("greys", [False, True])
 @pytest.mark.parametrize("mask", [GRID, np.dstack([GRID, GRID, GRID + 9])], ids=["grey", "coloured"])
-def test_a_mask_s_hash_is_its_file_s_however_it_is_read(make_pair, tmp_path: Path, mask: np.ndarray, greys: bool) -> None:
+def test_a_mask_s_hash_is_its_file_s_however_it_is_read(
+    make_pair, tmp_path: Path, mask: np.ndarray, greys: bool
+) -> None:
     pair = make_pair(mask, greys=greys, colours=not greys)
     assert pair.digest == hashlib.sha256((tmp_path / "m.png").read_bytes()).hexdigest()

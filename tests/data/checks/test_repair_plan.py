@@ -65,7 +65,9 @@ def test_image_and_mask_of_one_pair_are_one_repair() -> None:
 
 
 def test_left_out_are_pairs_and_files_of_no_pair() -> None:
-    made = plan(finding("unpaired", "leave-out", ("images/lost.png",)), finding("unreadable", "leave-out", ("masks/b.png",)))
+    made = plan(
+        finding("unpaired", "leave-out", ("images/lost.png",)), finding("unreadable", "leave-out", ("masks/b.png",))
+    )
     assert steps(made) == {1: [("leave-out", "unreadable")]}
     assert {file: step.code for file, step in made.lone.items()} == {"images/lost.png": "unpaired"}
 
@@ -79,15 +81,23 @@ def test_values_can_name_fewer_files_than_the_finding() -> None:
 
 def test_a_file_of_many_masks_stands_for_the_images_the_details_name() -> None:
     records = tuple(
-        Record(n, ROOT / f"{n}.png", ROOT / "all.json", form=MaskForm("coco", key=str(k))) for k, n in enumerate(NAMES, 1)
+        Record(n, ROOT / f"{n}.png", ROOT / "all.json", form=MaskForm("coco", key=str(k)))
+        for k, n in enumerate(NAMES, 1)
     )
-    broken = Finding("unreadable", ("all.json",), "", "error", Repair("leave-out"), {"problems": {"b.png": "what is wrong"}})
+    broken = Finding(
+        "unreadable", ("all.json",), "", "error", Repair("leave-out"), {"problems": {"b.png": "what is wrong"}}
+    )
     assert steps(plan(broken, records=records)) == {1: [("leave-out", "unreadable")]}
 
 
 def test_a_question_stops_with_the_commands_of_its_answers_and_one_that_leaves_it() -> None:
-    answers = (Answer("if it is void", {"ignore_index": 11}), Answer("if it is a class", {"classes": {"a": 0, "b": 11}}))
-    void = Finding("void-after-last", (), "", "warning", Repair("remap", {"table": {"11": 255}}, "", "Is 11 void?", answers))
+    answers = (
+        Answer("if it is void", {"ignore_index": 11}),
+        Answer("if it is a class", {"classes": {"a": 0, "b": 11}}),
+    )
+    void = Finding(
+        "void-after-last", (), "", "warning", Repair("remap", {"table": {"11": 255}}, "", "Is 11 void?", answers)
+    )
     broken = Finding("unreadable", ("masks/b.png",), "", "error", Repair("leave-out"))
     with pytest.raises(RepairQuestion) as refused:
         plan(void, broken)
@@ -112,7 +122,11 @@ def test_where_a_question_is_all_there_is_no_command_that_repairs_the_rest() -> 
 
 def test_all_questions_are_told_at_once() -> None:
     asked = questions(SWAP, COLOURS, finding("mixed-depth"))
-    assert [told.partition(":")[0] for told in asked] == ["`inverted`", "`colour-masks`", "`mixed-depth` must be fixed by hand"]
+    assert [told.partition(":")[0] for told in asked] == [
+        "`inverted`",
+        "`colour-masks`",
+        "`mixed-depth` must be fixed by hand",
+    ]
     assert asked[2] == "`mixed-depth` must be fixed by hand: evidence of mixed-depth (masks/a.png)."
     with pytest.raises(RepairQuestion, match=r"--fix OUT --leave groups --leave inverted --leave mixed-depth$"):
         plan(SWAP, finding("mixed-depth"), finding("offset", "resize-mask"), leave=("groups",))
@@ -155,13 +169,17 @@ def test_repairs_that_agree_go_together() -> None:
 
 def test_a_pair_left_out_asks_nothing_more() -> None:
     made = plan(
-        finding("unreadable", "leave-out"), finding("smoothed", "threshold", at=100), finding("offset", "threshold", at=128)
+        finding("unreadable", "leave-out"),
+        finding("smoothed", "threshold", at=100),
+        finding("offset", "threshold", at=128),
     )
     assert made.steps[0][0].op == "leave-out"
 
 
 def test_groups_go_to_the_records_they_name() -> None:
-    made = plan(finding("groups", "regroup", severity="warning", groups={"images/a": "x", "images/c": "y", "gone": "z"}))
+    made = plan(
+        finding("groups", "regroup", severity="warning", groups={"images/a": "x", "images/c": "y", "gone": "z"})
+    )
     assert steps(made) == {0: [("regroup", "groups")], 2: [("regroup", "groups")]}
 
 
@@ -174,4 +192,7 @@ def test_one_pair_has_one_group() -> None:
 def test_the_question_is_a_mistake_in_the_input() -> None:
     assert issubclass(RepairQuestion, MaskwrightError)
     told = str(RepairQuestion(["one", "two"], "maskwright check x"))
-    assert told == "2 questions before anything is repaired:\n  one\n  two\n  To repair the rest alone:\n    maskwright check x"
+    assert (
+        told
+        == "2 questions before anything is repaired:\n  one\n  two\n  To repair the rest alone:\n    maskwright check x"
+    )

@@ -95,7 +95,9 @@ def turned_image(root: Path) -> None:
 
 
 def named(root: Path, *names: str) -> None:
-    (root / "classes.yaml").write_text("".join(f"{name}: {value}\n" for value, name in enumerate(names)), encoding="utf-8")
+    (root / "classes.yaml").write_text(
+        "".join(f"{name}: {value}\n" for value, name in enumerate(names)), encoding="utf-8"
+    )
 
 
 def colours(mask: np.ndarray) -> np.ndarray:

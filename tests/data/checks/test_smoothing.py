@@ -50,7 +50,9 @@ WAYS: dict[str, tuple[Draw, str, dict[str, int], Draw, float]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_pasted_line_names_the_classes_and_the_next_takes_the_rest_back(way: str, tmp_path: Path, monkeypatch) -> None:
+def test_a_pasted_line_names_the_classes_and_the_next_takes_the_rest_back(
+    way: str, tmp_path: Path, monkeypatch
+) -> None:
     draw, suffix, options, truth, most = WAYS[way]
     monkeypatch.chdir(tmp_path)
     masks_by(draw, suffix, **options)(tmp_path / "set")
@@ -63,7 +65,11 @@ def test_a_pasted_line_names_the_classes_and_the_next_takes_the_rest_back(way: s
     fixed = pasted(last[last.index("maskwright ") :])
     assert fixed.code == 0, fixed.err
     assert maskwright("check", "set_repaired").code == 0
-    order = [int(np.bincount(truth(0)[labels == number]).argmax()) for labels in [read("set_repaired", 0)] for number in range(3)]
+    order = [
+        int(np.bincount(truth(0)[labels == number]).argmax())
+        for labels in [read("set_repaired", 0)]
+        for number in range(3)
+    ]
     wrong = [(np.array(order)[read("set_repaired", index)] != truth(index)).mean() for index in range(8)]
     assert sorted(order) == [0, 1, 2] and max(wrong) <= most
 
@@ -103,7 +109,9 @@ def test_a_colour_of_its_own_is_no_mixture(tmp_path: Path) -> None:
 
 def test_a_few_smoothed_masks_leave_the_others_what_they_are(tmp_path: Path) -> None:
     """255 is not ignored while nobody has settled what it is: the other masks are not empty."""
-    masks_by(lambda index: blurred(lambda i: mask(i, (0, 255)))(index) if index < 2 else mask(index, (0, 255)))(tmp_path)
+    masks_by(lambda index: blurred(lambda i: mask(i, (0, 255)))(index) if index < 2 else mask(index, (0, 255)))(
+        tmp_path
+    )
     told = maskwright("check", tmp_path, "--json").json
     assert [one["code"] for one in told["findings"]] == ["smoothed"] and len(told["findings"][0]["files"]) == 2
 

@@ -44,12 +44,21 @@ def test_what_was_configured_is_written_down(tmp_path: Path) -> None:
     keys = edited(with_value(7), classes={"background": 0, "pet": 1})(tmp_path)
     config = DataConfig.model_validate({"root": str(tmp_path), **keys, "ignore_index": 7, "split": {"group": "^a"}})
     tree = yaml.safe_load(description(audit(config), config))
-    assert tree["ignore_index"] == 7 and tree["classes"] == {"background": 0, "pet": 1} and tree["split"] == {"group": "^a"}
+    assert (
+        tree["ignore_index"] == 7
+        and tree["classes"] == {"background": 0, "pet": 1}
+        and tree["split"] == {"group": "^a"}
+    )
 
 
 @pytest.mark.parametrize(
     "said",
-    [{"ignore_index": None}, {"ignore_index": (7, 9)}, {"split": {"val": 0.4, "seed": 3}}, {"split": {"group": ".+", "seed": 5}}],
+    [
+        {"ignore_index": None},
+        {"ignore_index": (7, 9)},
+        {"split": {"val": 0.4, "seed": 3}},
+        {"split": {"group": ".+", "seed": 5}},
+    ],
     ids=["nothing ignored", "several ignored", "split", "split and groups"],
 )
 def test_what_was_configured_holds_without_being_said_again(said: dict[str, Any], tmp_path: Path) -> None:

@@ -51,7 +51,9 @@ def assert_complete(out: Path, *more: str) -> None:
 def assert_not_begun(out: Path) -> None:
     """Nothing that looks like a data set."""
     assert [
-        name for name in ("images", "annotations", LICENCE_FILE, MARKER, ".unpacked", ".unpacking") if (out / name).exists()
+        name
+        for name in ("images", "annotations", LICENCE_FILE, MARKER, ".unpacked", ".unpacking")
+        if (out / name).exists()
     ] == []
 
 

@@ -22,10 +22,15 @@ from petserver import NAMES, archived
 @pytest.mark.parametrize("source", DOWNLOADS.values(), ids=list(DOWNLOADS))
 def test_every_source_is_told_in_full(source):
     assert all(
-        base == validate_url(base) and base.startswith("https://") for base in (*source.bases, source.homepage.rstrip("/"))
+        base == validate_url(base) and base.startswith("https://")
+        for base in (*source.bases, source.homepage.rstrip("/"))
     )
-    assert all(len(archive.sha256) == 64 and int(archive.sha256, 16) and archive.size > 0 for archive in source.archives)
-    assert len({archive.name for archive in source.archives}) == len({archive.folder for archive in source.archives}) == 2
+    assert all(
+        len(archive.sha256) == 64 and int(archive.sha256, 16) and archive.size > 0 for archive in source.archives
+    )
+    assert (
+        len({archive.name for archive in source.archives}) == len({archive.folder for archive in source.archives}) == 2
+    )
     assert source.licence and source.terms and source.citation
 
 

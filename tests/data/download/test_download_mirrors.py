@@ -38,7 +38,9 @@ def test_without_network_one_sentence_says_what_to_do_and_that_works(web, monkey
 
 def test_a_name_that_no_server_has(monkeypatch, tmp_path):
     monkeypatch.setitem(DOWNLOADS, "oxford-pet", source_of(ARCHIVES, "http://no-such-host.invalid/pets"))
-    assert "no-such-host.invalid/pets/images.tar.gz (could not be reached: " in failing(tmp_path, retries=replace(QUICK, tries=1))
+    assert "no-such-host.invalid/pets/images.tar.gz (could not be reached: " in failing(
+        tmp_path, retries=replace(QUICK, tries=1)
+    )
 
 
 def test_one_by_hand_and_one_from_the_net(web, tmp_path):

@@ -183,7 +183,10 @@ def test_wrong_bytes_are_told_removed_and_not_unpacked(web, tmp_path):
     web.otherwise = Answer(body=wrong)
     sentence = failing(tmp_path)
     expected, found = (hashlib.sha256(data).hexdigest() for data in (IMAGES, wrong))
-    assert f"{web.base}/images.tar.gz (gives another file: its SHA-256 is {found}, not {expected}; it was removed)" in sentence
+    assert (
+        f"{web.base}/images.tar.gz (gives another file: its SHA-256 is {found}, not {expected}; it was removed)"
+        in sentence
+    )
     assert inside(tmp_path) == {} and len(web.asked) == 1
     web.otherwise = Answer()
     pets(tmp_path)

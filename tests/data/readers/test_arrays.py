@@ -55,7 +55,9 @@ def test_the_mask_is_known_by_its_size_then_by_its_name(kind: str) -> None:
     other = np.zeros((3, 2))
     assert (decoded(kind, saved(kind, inst_centroid=other, odd=MASK)) == MASK).all()
     assert (decoded(kind, saved(kind, weight=MASK.astype(float) + 0.5, type_map=MASK)) == MASK).all()
-    with pytest.raises(DataError, match=r"one array that is the mask; got inst_map 6x9 and type_map 6x9\. .*under the name mask"):
+    with pytest.raises(
+        DataError, match=r"one array that is the mask; got inst_map 6x9 and type_map 6x9\. .*under the name mask"
+    ):
         decoded(kind, saved(kind, inst_map=MASK, type_map=MASK, more=MASK))
     with pytest.raises(DataError, match="got one 6x9 and two 6x9"):
         decoded(kind, saved(kind, one=MASK, two=MASK))
@@ -107,7 +109,9 @@ def test_python_objects_are_never_opened() -> None:
 @pytest.mark.parametrize("data", [b"", b"words", "half"])
 def test_broken_files_are_one_sentence(kind: str, data: Any) -> None:
     whole = saved(kind, mask=np.random.default_rng(0).integers(0, 200, (50, 50), np.uint8))
-    with pytest.raises(DataError, match=rf"`m\.{kind}` must (be a whole, readable array file|hold plain numbers)") as refused:
+    with pytest.raises(
+        DataError, match=rf"`m\.{kind}` must (be a whole, readable array file|hold plain numbers)"
+    ) as refused:
         decoded(kind, whole[: len(whole) // 2] if data == "half" else data)
     assert str(refused.value).endswith(".")
 
@@ -126,7 +130,9 @@ def test_the_array_of_a_matlab_struct_or_cell_is_found() -> None:
     assert (decoded("mat", saved("mat", groundTruth=cell)) == MASK).all()
     assert (decoded("mat", saved("mat", S={"inner": {"odd": MASK}})) == MASK).all()
     two = np.array([{"Segmentation": MASK}, {"Segmentation": MASK}], dtype=object)
-    with pytest.raises(DataError, match=r"got groundTruth\{1\}\.Segmentation 6x9 and groundTruth\{2\}\.Segmentation 6x9"):
+    with pytest.raises(
+        DataError, match=r"got groundTruth\{1\}\.Segmentation 6x9 and groundTruth\{2\}\.Segmentation 6x9"
+    ):
         decoded("mat", saved("mat", groundTruth=two))
 
 
@@ -150,7 +156,13 @@ def test_matlab_files_are_read_as_scipy_does(dtype: str, packed: bool) -> None:
         values = (rng.random(shape) * 100).astype(dtype)
         names = np.array(["sky", "röad", "c"], dtype=object)
         structs = np.array([{"x": 1.5, "y": values}, {"x": 2.0, "y": np.eye(2)}], dtype=object)
-        tree = {"a": values, "names": names, "text": "hello", "S": {"labels": values, "in": {"x": 3.0, "n": names}}, "c": structs}
+        tree = {
+            "a": values,
+            "names": names,
+            "text": "hello",
+            "S": {"labels": values, "in": {"x": 3.0, "n": names}},
+            "c": structs,
+        }
         file = io.BytesIO()
         savemat(file, tree, do_compression=packed)
         expected = {k: v for k, v in loadmat(io.BytesIO(file.getvalue()), simplify_cells=True).items() if k[0] != "_"}

@@ -29,13 +29,24 @@ def box(left: float, top: float, right: float, bottom: float) -> list[list[float
 
 
 def thing(category: int, outline: Any, image: int = 0, **more: Any) -> dict[str, Any]:
-    return {"id": more.pop("id", 1), "image_id": image, "category_id": category, "segmentation": outline, "iscrowd": 0, **more}
+    return {
+        "id": more.pop("id", 1),
+        "image_id": image,
+        "category_id": category,
+        "segmentation": outline,
+        "iscrowd": 0,
+        **more,
+    }
 
 
 def document(things: list[dict[str, Any]], count: int = 1, categories: dict[int, str] | None = None) -> dict[str, Any]:
     names = {3: "cat", 9: "dog"} if categories is None else categories
     images = [{"id": index, "file_name": f"{index}.png", "height": SIZE[0], "width": SIZE[1]} for index in range(count)]
-    return {"images": images, "annotations": things, "categories": [{"id": i, "name": name} for i, name in names.items()]}
+    return {
+        "images": images,
+        "annotations": things,
+        "categories": [{"id": i, "name": name} for i, name in names.items()],
+    }
 
 
 def write(root: Path, tree: Any, name: str = "annotations/instances.json", images: str = "images") -> Path:
@@ -127,7 +138,9 @@ def test_discs_and_patches() -> None:
     patch = disc((5.0, 4.0), 2.0, 20, 30)
     assert patch.inside.sum() == 12 and patch.place == (slice(2, 6), slice(3, 7))
     assert disc((0.0, 0.0), 1.0, 20, 30).inside.tolist() == [[True]]
-    both = joined([fill(np.array(box(2, 2, 4, 4)).reshape(-1, 2), *SIZE), fill(np.array(box(6, 5, 7, 6)).reshape(-1, 2), *SIZE)])
+    both = joined(
+        [fill(np.array(box(2, 2, 4, 4)).reshape(-1, 2), *SIZE), fill(np.array(box(6, 5, 7, 6)).reshape(-1, 2), *SIZE)]
+    )
     assert (both.place, int(both.inside.sum())) == ((slice(2, 6), slice(2, 7)), 5)
     assert cropped(np.zeros((4, 4), bool)).inside.size == 0
     assert fill(np.array([[1, 1], [2, 1], [3, 1]]), 9, 9).inside.size == 0
@@ -264,7 +277,10 @@ def test_layouts_people_have(tmp_path: Path, name: str, images: str, split: str 
 def test_a_split_takes_the_images_of_its_own_folder(tmp_path: Path) -> None:
     for split in ("train", "val"):
         write(tmp_path, document([thing(3, box(1, 1, 3, 3))]), f"annotations/{split}.json", f"images/{split}")
-    assert {record.image.parent.name: record.split for record in listed(tmp_path).records} == {"train": "train", "val": "val"}
+    assert {record.image.parent.name: record.split for record in listed(tmp_path).records} == {
+        "train": "train",
+        "val": "val",
+    }
 
 
 def test_one_file_may_be_named(tmp_path: Path) -> None:
@@ -371,8 +387,13 @@ def test_categories_must_agree_between_files_and_with_the_configuration(tmp_path
 
 
 def test_opening_tells_what_was_claimed_twice(tmp_path: Path) -> None:
-    things = [thing(3, box(2, 2, 12, 12), index) for index in range(5)] + [thing(9, box(5, 5, 8, 8), index) for index in range(3)]
+    things = [thing(3, box(2, 2, 12, 12), index) for index in range(5)] + [
+        thing(9, box(5, 5, 8, 8), index) for index in range(3)
+    ]
     write(tmp_path, document(things, count=5))
     found = open_dataset(DataConfig(root=str(tmp_path)))
-    assert "27 pixels in 3 masks are claimed by objects of different classes: the smaller object has them" in found.dataset.notes
+    assert (
+        "27 pixels in 3 masks are claimed by objects of different classes: the smaller object has them"
+        in found.dataset.notes
+    )
     assert sum(item.class_pixels[1] for item in found.dataset.items) == 5 * 100 - 27

@@ -50,7 +50,9 @@ def test_any_labelmap_with_colours_is_cvats(header: tuple[str, ...], made: Expec
 def test_without_colours_it_is_vocs(made: Expected, tmp_path: Path) -> None:
     labelmap(tmp_path, "apple", "background", "leaf")
     assert read(tmp_path).reader == "voc"
-    with pytest.raises(DataError, match=r"labelmap\.txt` must give each class a colour for reader cvat; it holds names alone"):
+    with pytest.raises(
+        DataError, match=r"labelmap\.txt` must give each class a colour for reader cvat; it holds names alone"
+    ):
         read(tmp_path, reader="cvat")
     (tmp_path / "labelmap.txt").unlink()
     assert read(tmp_path).reader == "voc"
@@ -123,9 +125,15 @@ def test_frames_in_subfolders(made: Expected, tmp_path: Path) -> None:
         for place in ("day 1", "day 2"):
             (tmp_path / folder / place).mkdir()
             shutil.copy(tmp_path / folder / f"frame 000000.{suffix}", tmp_path / folder / place / f"a.{suffix}")
-    (tmp_path / "ImageSets" / "Segmentation" / "default.txt").write_text("day 1/a\nday 2/a\nframe 000003\n", encoding="utf-8")
+    (tmp_path / "ImageSets" / "Segmentation" / "default.txt").write_text(
+        "day 1/a\nday 2/a\nframe 000003\n", encoding="utf-8"
+    )
     listing = read(tmp_path)
-    assert {record.id for record in listing.records} == {"JPEGImages/day 1/a", "JPEGImages/day 2/a", "JPEGImages/frame 000003"}
+    assert {record.id for record in listing.records} == {
+        "JPEGImages/day 1/a",
+        "JPEGImages/day 2/a",
+        "JPEGImages/frame 000003",
+    }
     assert any(note.startswith("4 masks that belong to nothing were left aside") for note in listing.notes)
 
 

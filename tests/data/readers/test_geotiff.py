@@ -110,7 +110,13 @@ def test_a_band_marked_as_opacity_is_told(tmp_path: Path) -> None:
     some(tmp_path)
     for index in range(5):
         image = np.full((20, 30, 4), 255, np.uint8)
-        raster(tmp_path / "images" / f"{index}.tif", image, (PLACE[0] + 1000 * index, PLACE[1]), photometric="RGB", alpha="YES")
+        raster(
+            tmp_path / "images" / f"{index}.tif",
+            image,
+            (PLACE[0] + 1000 * index, PLACE[1]),
+            photometric="RGB",
+            alpha="YES",
+        )
     assert any("band 4 of 5 images is marked as opacity" in note for note in listed(tmp_path).notes)
 
 
@@ -267,7 +273,9 @@ def test_a_window_is_read_without_decoding_the_scene(tmp_path: Path) -> None:
         "pixels, valid = raster_pixels(Path(sys.argv[1]), (9000, 5000, 64, 64)); assert (pixels == 7).all() and valid is None\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
-    out = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True, timeout=60).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
     assert int(out) < 32 * 1024  # KiB; the scene has 2 GiB
 
 
@@ -289,7 +297,10 @@ def test_label_files_lie_where_their_image_does(tmp_path: Path) -> None:
     labels = np.random.default_rng(0).integers(0, 4, (300, 280)).astype(np.uint8)
     labels[0] = IGNORE
     palette = np.random.default_rng(1).integers(0, 256, (256, 3)).astype(np.uint8)
-    with opened_raster(source) as image, new_like(tmp_path / "labels.tif", image, 1, "uint8", IGNORE, palette) as written:
+    with (
+        opened_raster(source) as image,
+        new_like(tmp_path / "labels.tif", image, 1, "uint8", IGNORE, palette) as written,
+    ):
         written.write(labels, 1)
     with rasterio.open(source) as one, rasterio.open(tmp_path / "labels.tif") as two:
         assert (two.crs, two.transform, two.nodata, two.shape) == (one.crs, one.transform, IGNORE, one.shape)
@@ -327,7 +338,12 @@ def test_train_and_predict_on_five_bands_of_16_bits(tmp_path: Path) -> None:
     assert told.code == 0, told.err
     assert sorted(path.name for path in out.iterdir()) == ["0-overlay.jpg", "0.tif", "legend.svg", "predictions.csv"]
     with rasterio.open(source) as image, rasterio.open(out / "0.tif") as labels:
-        assert (labels.crs, labels.transform, labels.shape, labels.nodata) == (image.crs, image.transform, image.shape, 255)
+        assert (labels.crs, labels.transform, labels.shape, labels.nodata) == (
+            image.crs,
+            image.transform,
+            image.shape,
+            255,
+        )
         found, valid = labels.read(1), image.dataset_mask() > 0
         assert (found[~valid] == IGNORE).all() and (~valid).sum() == 3
         assert set(np.unique(found[valid])) <= {0, 1, 2}

@@ -82,7 +82,9 @@ def test_the_same_masks_for_every_image_may_be_classes(tmp_path: Path) -> None:
         image(tmp_path / "images" / f"{name}.png")
         instance(tmp_path / "masks" / name / "cat.png", ONE)
         instance(tmp_path / "masks" / name / "dog.png", TWO)
-    with pytest.raises(DataError, match=r"each of the 3 images has the same masks \(cat and dog\).*--data\.reader instances"):
+    with pytest.raises(
+        DataError, match=r"each of the 3 images has the same masks \(cat and dog\).*--data\.reader instances"
+    ):
         listed(tmp_path)
     assert len(listed(tmp_path, reader="instances").records) == 3
 
@@ -127,7 +129,9 @@ def test_an_image_without_instances_is_background_and_noted(tmp_path: Path) -> N
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
     nested(tmp_path / "n")
     image(tmp_path / "n" / "images" / "e5.png")
-    with pytest.raises(DataError, match="a folder of masks for each image; 1 images or folders of masks have no partner: e5"):
+    with pytest.raises(
+        DataError, match="a folder of masks for each image; 1 images or folders of masks have no partner: e5"
+    ):
         listed(tmp_path / "n")
     bowl(tmp_path / "b")
     image(tmp_path / "b" / "e5" / "images" / "e5.png")

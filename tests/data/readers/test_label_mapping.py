@@ -55,7 +55,9 @@ FORMS_OF_COLOURS: dict[str, object] = {
     "#hex: object": {text: {"name": name} for name, text in HEX.items()},
     "background last": {name: TRIPLES[name] for name in ("water", "road", "background")},
     **{
-        f"objects of name and {key}": [{"name": name, key: (HEX if key == "hex" else TRIPLES)[name]} for name in TRIPLES]
+        f"objects of name and {key}": [
+            {"name": name, key: (HEX if key == "hex" else TRIPLES)[name]} for name in TRIPLES
+        ]
         for key in ("color", "colour", "rgb", "hex", "color_rgb")
     },
 }
@@ -118,7 +120,10 @@ def test_colours_of_ids_without_names(tmp_path: Path) -> None:
 
 
 def test_byte_order_mark_and_words_of_other_languages(tmp_path: Path) -> None:
-    assert read(tmp_path, "\ufeff" + json.dumps({"Straße": 1, "水": 2}, ensure_ascii=False)).ids == {"Straße": 1, "水": 2}
+    assert read(tmp_path, "\ufeff" + json.dumps({"Straße": 1, "水": 2}, ensure_ascii=False)).ids == {
+        "Straße": 1,
+        "水": 2,
+    }
 
 
 # the file's text, and words of the sentence
@@ -184,7 +189,9 @@ def test_other_encodings_and_absurd_depths_are_one_sentence(tmp_path: Path) -> N
 TEXTS = st.sampled_from(["water", "road", "", "0", "7", "70000", "9" * 5000, "#0000ff", "1,2,3", "[1, 2, 300]",
                          "labels", "classes", "id", "name", "color"])  # fmt: skip
 LEAVES = TEXTS | st.none() | st.booleans() | st.integers(-2, 300) | st.floats(allow_nan=True) | st.just(10**9)
-TREES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4), max_leaves=12)
+TREES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4), max_leaves=12
+)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

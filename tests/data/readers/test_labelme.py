@@ -163,7 +163,15 @@ def test_a_shape_without_a_label_is_ignored_where_it_lies(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "points",
-    [[[1, 1], [2, 2], [3]], [["1", "2"]] * 3, [1, 2, 3], None, [[1e308, 0]] * 3, [[float("nan"), 0]] * 3, [[10**400, 1]] * 3],
+    [
+        [[1, 1], [2, 2], [3]],
+        [["1", "2"]] * 3,
+        [1, 2, 3],
+        None,
+        [[1e308, 0]] * 3,
+        [[float("nan"), 0]] * 3,
+        [[10**400, 1]] * 3,
+    ],
 )
 def test_points_that_are_none_are_refused(tmp_path: Path, points: Any) -> None:
     write(tmp_path, "x", [shape("a", BOX), shape("a", points)])
@@ -205,7 +213,9 @@ def test_images_are_found_where_people_have_them(tmp_path: Path, file: str, name
 
 def test_a_picture_that_is_only_embedded_is_not_read(tmp_path: Path) -> None:
     write(tmp_path, "x", [shape("a", BOX)], "gone.png", imageData="aGVsbG8=")
-    with pytest.raises(DataError, match=r"gone\.png is not \(the picture embedded in it is not read.*save it from LabelMe\."):
+    with pytest.raises(
+        DataError, match=r"gone\.png is not \(the picture embedded in it is not read.*save it from LabelMe\."
+    ):
         listed(tmp_path)
     write(tmp_path, "x", [shape("a", BOX)], "gone.png")
     with pytest.raises(DataError, match=r"gone\.png is not\. Put it there\."):
@@ -237,7 +247,9 @@ def test_other_json_files_are_left_aside_and_one_image_has_one_file(tmp_path: Pa
     (tmp_path / "meta.json").write_text("{}", encoding="utf-8")
     assert "1 JSON files are not LabelMe's and were left aside: meta.json" in listed(tmp_path).notes
     write(tmp_path, "copy", [shape("a", BOX)], "x.png")
-    with pytest.raises(DataError, match=r"images must be listed once; 1 are listed twice: x \(copy\.json and x\.json\)"):
+    with pytest.raises(
+        DataError, match=r"images must be listed once; 1 are listed twice: x \(copy\.json and x\.json\)"
+    ):
         listed(tmp_path)
 
 
@@ -272,4 +284,6 @@ def test_opening_a_set(tmp_path: Path) -> None:
     found = open_dataset(DataConfig(root=str(tmp_path)))
     assert found.dataset.reader == "labelme"
     assert found.dataset.classes.names == ("background", "a", "b")
-    assert any("claimed by shapes of different classes: the later shape has them" in note for note in found.dataset.notes)
+    assert any(
+        "claimed by shapes of different classes: the later shape has them" in note for note in found.dataset.notes
+    )

@@ -164,7 +164,10 @@ WRONG = {
     "no such species": ("Birman_3 3 3 2\n", "species of 1 .cat. or 2 .dog."),
     "one id, two breeds": ("Birman_3 3 1 2\nAbyssinian_1 3 1 1\n", "one CLASS-ID; Abyssinian_1 has 3, which is Birman"),
     "one breed, two ids": ("Birman_3 3 1 2\nBirman_4 4 1 2\n", "one CLASS-ID; Birman_4 has 4, others of Birman have 3"),
-    "twice in one list": ("Birman_3 3 1 2\nBirman_3 3 1 2\n", "must list each image once; Birman_3 on line 2 is listed already"),
+    "twice in one list": (
+        "Birman_3 3 1 2\nBirman_3 3 1 2\n",
+        "must list each image once; Birman_3 on line 2 is listed already",
+    ),
     "in both lists": ("beagle_2 5 2 3\n", "`annotations/test.txt` must list each image once; beagle_2"),
 }
 

@@ -104,7 +104,11 @@ def test_what_is_unclear_lies_unread_and_is_said(case: str, root: Path) -> None:
 def test_images_that_no_list_names_are_left_aside_and_said(root: Path) -> None:
     write(root, {"train.txt": "a1\nc3", "val.txt": "d4", "test.txt": "not_given_away"})
     listing = listed(root)
-    assert {record.image.stem: record.split for record in listing.records} == {"a1": "train", "c3": "train", "d4": "val"}
+    assert {record.image.stem: record.split for record in listing.records} == {
+        "a1": "train",
+        "c3": "train",
+        "d4": "val",
+    }
     assert listing.notes == ("2 images that no list names were left aside: images/b 2 and images/more/e5",)
 
 

@@ -56,7 +56,8 @@ def test_found_at_any_depth_people_unpack_it(place: str, tmp_path: Path) -> None
     listing = read(tmp_path)
     assert listing.reader == "voc"
     assert (
-        listing.reason == f"{'' if place == '.' else f'{place}/'}JPEGImages/ beside SegmentationClass/, by train.txt and val.txt"
+        listing.reason
+        == f"{'' if place == '.' else f'{place}/'}JPEGImages/ beside SegmentationClass/, by train.txt and val.txt"
     )
     assert len(listing.records) == 4
     assert opened(tmp_path).dataset.classes.names == VOC_NAMES
@@ -126,7 +127,9 @@ def test_without_lists_images_without_masks_are_noted_and_masks_without_images_r
     save(tmp_path / "JPEGImages" / "photo.jpg", noise(0, (8, 8)))
     assert read(tmp_path).notes == ("1 images that belong to nothing were left aside: photo",)
     (tmp_path / "JPEGImages" / f"{FOUR[1]}.jpg").unlink()
-    with pytest.raises(DataError, match=r"`SegmentationClass` must name files that are there; JPEGImages lacks 2007_000039\."):
+    with pytest.raises(
+        DataError, match=r"`SegmentationClass` must name files that are there; JPEGImages lacks 2007_000039\."
+    ):
         read(tmp_path)
 
 
@@ -241,13 +244,18 @@ def test_labelmaps_that_are_wrong_are_one_sentence(text: str, words: str, tmp_pa
 
 def test_colour_masks_without_a_labelmap_are_refused(tmp_path: Path) -> None:
     build(tmp_path, 3)
-    save(tmp_path / "SegmentationClass" / f"{FOUR[0]}.png", np.random.default_rng(0).integers(0, 9, (12, 16, 3), np.uint8))
+    save(
+        tmp_path / "SegmentationClass" / f"{FOUR[0]}.png",
+        np.random.default_rng(0).integers(0, 9, (12, 16, 3), np.uint8),
+    )
     with pytest.raises(DataError, match="one value a pixel; got a colour picture"):
         opened(tmp_path)
 
 
 def test_without_folders_it_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="JPEGImages/ beside one SegmentationClass/ for reader voc; got no such folders"):
+    with pytest.raises(
+        DataError, match="JPEGImages/ beside one SegmentationClass/ for reader voc; got no such folders"
+    ):
         read(tmp_path, reader="voc")
     for name in ("JPEGImages", "SegmentationClass"):
         (tmp_path / name).mkdir()

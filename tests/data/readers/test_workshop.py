@@ -29,7 +29,9 @@ def opened(root: Path) -> Opened:
     return open_dataset(DataConfig.model_validate({"root": str(root), "split": {"group": None}}))
 
 
-def build(root: Path, mapping: object, codes: dict[int, int | tuple[int, int, int]], palette: tuple[int, ...] = ()) -> Path:
+def build(
+    root: Path, mapping: object, codes: dict[int, int | tuple[int, int, int]], palette: tuple[int, ...] = ()
+) -> Path:
     """Four pairs of three classes, written as `codes` say."""
     for index in range(4):
         labels = blocks(index, 3)
@@ -118,7 +120,9 @@ def test_id_to_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["list", "hex"])
 def test_colours(form: str, tmp_path: Path) -> None:
-    mapping = {name: list(RGB[i]) if form == "list" else "#{:02x}{:02x}{:02x}".format(*RGB[i]) for i, name in enumerate(NAMES)}
+    mapping = {
+        name: list(RGB[i]) if form == "list" else "#{:02x}{:02x}{:02x}".format(*RGB[i]) for i, name in enumerate(NAMES)
+    }
     found = opened(build(tmp_path, dict(reversed(mapping.items())), RGB))
     assert found.dataset.classes.names == ("background", "road", "water")
     assert {item.record.form.kind for item in found.dataset.items} == {"colour"}
@@ -137,13 +141,18 @@ FLAT = tuple(part for colour in RGB.values() for part in colour)
     ("ids", {0: 0, 1: 1, 2: 2}, FLAT, "picture"),
     ("colours", RGB, (), "colour"),
 ])  # fmt: skip
-def test_ids_and_colours_are_told_apart_by_the_masks(hold: str, codes: dict, palette: tuple, kind: str, tmp_path: Path) -> None:
+def test_ids_and_colours_are_told_apart_by_the_masks(
+    hold: str, codes: dict, palette: tuple, kind: str, tmp_path: Path
+) -> None:
     found = opened(build(tmp_path, BOTH, codes, palette))
     assert found.dataset.classes.names == NAMES
     assert labels_are_right(found)
     assert {item.record.form.kind for item in found.dataset.items} == {kind}
     other = "colours" if hold == "ids" else "ids"
-    assert f"label_mapping.json gives ids and colours; the masks hold {hold}, so its {other} are not used" in found.dataset.notes
+    assert (
+        f"label_mapping.json gives ids and colours; the masks hold {hold}, so its {other} are not used"
+        in found.dataset.notes
+    )
 
 
 def test_black_masks_decide_nothing(tmp_path: Path) -> None:

@@ -119,7 +119,11 @@ def _resolve(survey: Survey, near: Sequence[Pair] = ()) -> Survey:
             items, split, alike = [_item(one, classes) for one in facts], survey.config.split, alike_sets(facts, near)
             dealt = assign_splits(items, split, alike, classes.names if classes else ())
             # what a list of groups has to say, where the configuration looks at none
-            kept = dealt if split.group is not None else assign_splits(items, split.model_copy(update={"group": AUTO}), alike)
+            kept = (
+                dealt
+                if split.group is not None
+                else assign_splits(items, split.model_copy(update={"group": AUTO}), alike)
+            )
             groups = {
                 now.record.id: str(now.record.group)
                 for now, was in zip(kept.items, items, strict=True)
@@ -127,7 +131,9 @@ def _resolve(survey: Survey, near: Sequence[Pair] = ()) -> Survey:
             }
             facts = tuple(replace(one, record=item.record) for one, item in zip(facts, dealt.items, strict=True))
             told = f"split {dealt.split_info.reason}"
-            survey = replace(survey, dealt=told, notes=dealt.notes, near=alike, groups=groups, pattern=kept.split_info.group)
+            survey = replace(
+                survey, dealt=told, notes=dealt.notes, near=alike, groups=groups, pattern=kept.split_info.group
+            )
             troubles |= _without_images(facts)
         except DataError as error:
             troubles["split"] = str(error)

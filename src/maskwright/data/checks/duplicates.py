@@ -63,7 +63,12 @@ def duplicate_findings(
     near = [] if cheap else list(near_pairs(facts) if pairs is None else pairs)
     ungrouped = dict(groups or {})
     findings = [_listed_twice(facts)]
-    for code, pairs_of in (("exact-leak", same), ("exact-duplicates", same), ("near-leak", near), ("near-duplicates", near)):
+    for code, pairs_of in (
+        ("exact-leak", same),
+        ("exact-duplicates", same),
+        ("near-leak", near),
+        ("near-duplicates", near),
+    ):
         chosen = [pair for pair in pairs_of if _crosses(facts, pair) == code.endswith("-leak")]
         finding = _finding(code, chosen, facts, own, ungrouped)
         if finding and finding.proposal and finding.proposal.op == "regroup":
@@ -158,7 +163,9 @@ def _finding(
     lists = [[facts[place].image_file for place in cluster] for cluster in clusters.lists()]
     files = tuple(dict.fromkeys(file for cluster in lists for file in cluster))
     number = sum(map(len, lists))
-    evidence = f"{counted(number, 'picture')} in {counted(len(lists), 'cluster')}: {_some([pair.told for pair in pairs])}"
+    evidence = (
+        f"{counted(number, 'picture')} in {counted(len(lists), 'cluster')}: {_some([pair.told for pair in pairs])}"
+    )
     details = {"clusters": lists, "pairs": [_detail(pair, facts) for pair in pairs]}
     places = [place for cluster in clusters.lists() for place in cluster]
     repair = _repair(code, pairs, places, facts, named, groups)
@@ -175,15 +182,16 @@ def _repair(
 ) -> Repair | None:
     """A question where the data set's own splits share pictures; groups where the splits are ours to deal."""
     if code.endswith("-leak"):
-        given = [pair for pair in pairs if {facts[pair.first].record.split, facts[pair.second].record.split} <= set(named)]
+        given = [
+            pair for pair in pairs if {facts[pair.first].record.split, facts[pair.second].record.split} <= set(named)
+        ]
         if given:
             sides: dict[str, list[str]] = defaultdict(list)
             for place in sorted({place for pair in given for place in (pair.first, pair.second)}):
                 sides[str(facts[place].record.split)].append(facts[place].image_file)
             counts = listed([f"{len(files)} in {split}" for split, files in sides.items()])
-            question = (
-                f"The same pictures are in several splits ({counts}). Decide which side goes without, and remove them there."
-            )
+            where = f"The same pictures are in several splits ({counts})."
+            question = f"{where} Decide which side goes without, and remove them there."
             return Repair("leave-out", {"sides": dict(sides)}, question=question)
     elif named:
         return None
@@ -214,7 +222,9 @@ def _different_masks(facts: Sequence[PairFacts], pairs: Sequence[Pair]) -> Findi
 def _values_apart(one: dict[int, int], two: dict[int, int]) -> float:
     """The least share of pixels that must differ, for the values to be as often as they are."""
     totals = max(1, sum(one.values())), max(1, sum(two.values()))
-    return sum(abs(one.get(value, 0) / totals[0] - two.get(value, 0) / totals[1]) for value in one.keys() | two.keys()) / 2
+    return (
+        sum(abs(one.get(value, 0) / totals[0] - two.get(value, 0) / totals[1]) for value in one.keys() | two.keys()) / 2
+    )
 
 
 def _detail(pair: Pair, facts: Sequence[PairFacts]) -> dict[str, object]:
@@ -281,7 +291,9 @@ def _cropped(match: Match, names: tuple[str, str], signatures: tuple[Signature, 
 def _moved(match: Match, size: tuple[int, int]) -> str:
     """The shift in pixels of the second picture; nothing for less than a hundredth."""
     pixels = [round(abs(share) * side) for share, side in zip(match.shift, size, strict=True)]
-    parts = [(number, word) for number, word in zip(pixels, ("row", "column"), strict=True) if number > 0.01 * max(size)]
+    parts = [
+        (number, word) for number, word in zip(pixels, ("row", "column"), strict=True) if number > 0.01 * max(size)
+    ]
     told = " and ".join(counted(number, word) for number, word in parts)
     return f", shifted by {told}" if told else ""
 

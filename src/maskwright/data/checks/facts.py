@@ -50,11 +50,17 @@ class PairFacts:
     values: dict[int, int] = field(default_factory=dict)
     num_values: int = 0  # how many different ones there are; `values` keeps the most frequent 256
     frame: dict[int, int] = field(default_factory=dict)  # values on the outermost rows and columns
-    touching: dict[tuple[int, int], int] = field(default_factory=dict)  # unequal neighbours on every second row, smaller first
-    between: dict[int, int] = field(default_factory=dict)  # pixels of a value that lie between others, as mixtures of them do
+    touching: dict[tuple[int, int], int] = field(
+        default_factory=dict
+    )  # unequal neighbours on every second row, smaller first
+    between: dict[int, int] = field(
+        default_factory=dict
+    )  # pixels of a value that lie between others, as mixtures of them do
     palette: dict[int, int] = field(default_factory=dict)  # index → 0xRRGGBB, for palette masks
     grey_spread: int = 0  # colour masks: the largest difference between a pixel's three channels
-    edges: tuple[float, float] | None = None  # how well the mask follows the image as it is, and turned by the image's EXIF
+    edges: tuple[float, float] | None = (
+        None  # how well the mask follows the image as it is, and turned by the image's EXIF
+    )
     signature: Signature | None = None  # of the decoded image, for finding duplicates
     constant: bool = False  # the image has one colour
     num_tones: int = 256  # of the image, any band's: those that hold nearly all of it
@@ -167,15 +173,23 @@ def _facts(
     head: Head | None,
     signed: Signature | None,
 ) -> PairFacts:
-    counts = {value: number for value, number in zip(mask.values, mask.pixels, strict=True) if number and value != NO_DATA}
+    counts = {
+        value: number for value, number in zip(mask.values, mask.pixels, strict=True) if number and value != NO_DATA
+    }
     told = mask_head(record)
-    palette = {index: told.palette[index] for index in counts if index < len(told.palette)} if len(counts) <= _FEW_VALUES else {}
+    palette = (
+        {index: told.palette[index] for index in counts if index < len(told.palette)}
+        if len(counts) <= _FEW_VALUES
+        else {}
+    )
     kind = "palette" if told.palette and mask.kind == "grey" else mask.kind
     frame, touching = ({}, {}) if mask.codes is None else _places(mask.codes, mask.values, len(counts))
     between = mask.between or {}
     if mask.codes is not None and len(counts) > 2:
         found = lying_between(mask.codes, kind == "colour")
-        between = {mask.values[code]: int(found[code]) for code in np.flatnonzero(found) if mask.values[code] != NO_DATA}
+        between = {
+            mask.values[code]: int(found[code]) for code in np.flatnonzero(found) if mask.values[code] != NO_DATA
+        }
     return PairFacts(
         record, *names,
         head=head or Head(image.shape[0], image.shape[1], image.shape[2]),
@@ -220,7 +234,11 @@ def mask_head(record: Record) -> MaskHead:
 def _read_mask(record: Record, image: np.ndarray | None, valid: np.ndarray | None, named: Sequence[int]) -> _Mask:
     size = (image.shape[0], image.shape[1]) if image is not None else (0, 0)
     try:
-        loaded, kind, spread = load_mask(record, size), {"picture": "grey", "colour": "colour"}.get(record.form.kind, "other"), 0
+        loaded, kind, spread = (
+            load_mask(record, size),
+            {"picture": "grey", "colour": "colour"}.get(record.form.kind, "other"),
+            0,
+        )
     except DataError:
         if record.form.kind != "picture" or record.mask.suffix.lower() in ARRAY_SUFFIXES:
             raise
@@ -278,7 +296,9 @@ def _stretched(record: Record) -> tuple[np.ndarray, np.ndarray | None, Callable[
     return to_uint8(raw, bands, record.image), valid, digest
 
 
-def _places(codes: np.ndarray, values: tuple[int, ...], number: int) -> tuple[dict[int, int], dict[tuple[int, int], int]]:
+def _places(
+    codes: np.ndarray, values: tuple[int, ...], number: int
+) -> tuple[dict[int, int], dict[tuple[int, int], int]]:
     """Values on the mask's outermost rows and columns, and which values lie beside which."""
     if not codes.size:
         return {}, {}
@@ -343,7 +363,9 @@ def _values_hash(mask: _Mask, counts: dict[int, int]) -> str:
     if mask.codes is None:
         return mask.digest
     codes = mask.codes
-    if mask.values != tuple(range(256)) and max(counts, default=0) < 256:  # labels of one byte, so that all such masks compare
+    if (
+        mask.values != tuple(range(256)) and max(counts, default=0) < 256
+    ):  # labels of one byte, so that all such masks compare
         table = np.zeros(256, np.uint8)
         table[: len(mask.values)] = [max(0, value) & 255 for value in mask.values]
         codes = table[codes]

@@ -18,7 +18,9 @@ from maskwright.config.typed import command_on
 from maskwright.data.dataset import RGB, Bands, ClassMap, Record
 from maskwright.runs import ShownInNotebook
 
-Severity = Literal["error", "warning", "note"]  # error: train refuses; warning: a person should look; note: good to know
+Severity = Literal[
+    "error", "warning", "note"
+]  # error: train refuses; warning: a person should look; note: good to know
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,8 @@ class Audit(ShownInNotebook):
             "images": self.num_images,
             "splits": self.splits,
             "classes": [
-                {"name": name, "share": round(share, 6)} for name, share in zip(self.classes, self.class_shares, strict=True)
+                {"name": name, "share": round(share, 6)}
+                for name, share in zip(self.classes, self.class_shares, strict=True)
             ],
             "classes_reason": self.classes_reason,
             "ignored": [{"value": value, "share": round(share, 6)} for value, share in self.ignored.items()],
@@ -210,7 +213,9 @@ def format_audit(audit: Audit) -> list[str]:
     images = f"{audit.num_images}{f' ({splits})' if splits else ''}{_sizes(audit)}"
     lines = [f"reader   {audit.reader}: {audit.reason}", f"images   {images}"]
     if audit.classes:
-        shares = ", ".join(f"{name}\u00a0{share:.1%}" for name, share in zip(audit.classes, audit.class_shares, strict=True))
+        shares = ", ".join(
+            f"{name}\u00a0{share:.1%}" for name, share in zip(audit.classes, audit.class_shares, strict=True)
+        )
         lines.append(f"classes  {shares} ({audit.classes_reason})")
     if audit.ignored:
         shares = ", ".join(f"{value} {share:.1%}" for value, share in audit.ignored.items())
@@ -261,13 +266,18 @@ def format_ranges(sizes: Collection[tuple[int, int]]) -> str:
     >>> format_ranges({(116, 383), (599, 244), (512, 383)})
     '116 to 599 pixels wide and 244 to 383 high'
     """
-    wide, high = [f"{min(side)} to {max(side)}" if len({*side}) > 1 else str(side[0]) for side in zip(*sizes, strict=True)]
+    wide, high = [
+        f"{min(side)} to {max(side)}" if len({*side}) > 1 else str(side[0]) for side in zip(*sizes, strict=True)
+    ]
     return f"{wide} pixels wide and {high} high"
 
 
 def _format_finding(finding: Finding, audit: Audit) -> list[str]:
     number = f" ({len(finding.files)} files)" if len(finding.files) > 1 else ""
-    lines = [f"{finding.severity.ljust(8)} {finding.code}: {CODES[finding.code].title}{number}", f"  {finding.evidence}"]
+    lines = [
+        f"{finding.severity.ljust(8)} {finding.code}: {CODES[finding.code].title}{number}",
+        f"  {finding.evidence}",
+    ]
     if finding.files:
         lines.append(f"  files: {_some_files(finding.files)}")
     proposal = finding.proposal

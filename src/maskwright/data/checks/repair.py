@@ -88,7 +88,9 @@ class Fixed:
         return "\n".join([*lines, f"copied byte for byte: {copied}", *self.notes])
 
 
-def fix(audit: Audit, config: DataConfig, out: Path, progress: Progress | None = None, leave: Collection[str] = ()) -> Fixed:
+def fix(
+    audit: Audit, config: DataConfig, out: Path, progress: Progress | None = None, leave: Collection[str] = ()
+) -> Fixed:
     """Write a repaired copy of the audited data set into a new or empty folder.
 
     `leave` are codes of findings to leave as they are. `progress` is called three times a pair: when its mask is looked
@@ -141,7 +143,9 @@ class _Repair:
 
     def __post_init__(self) -> None:
         self.root = folder_of(self.audit.root)
-        self.splits = {record.id: record.split for record in self.listing.records}  # as the source has them, not as dealt
+        self.splits = {
+            record.id: record.split for record in self.listing.records
+        }  # as the source has them, not as dealt
         left = {place for place, steps in self.plan.steps.items() if any(step.op == "leave-out" for step in steps)}
         self.kept = {place: record for place, record in enumerate(self.audit.records) if place not in left}
         if not self.kept:
@@ -174,7 +178,9 @@ class _Repair:
         if trouble and groups:
             self._write_lists(folder, files, {})
             if not _untrainable(folder, None):
-                self.notes.append(f"the groups were left out, because the copy cannot be trained on with them: {trouble}")
+                self.notes.append(
+                    f"the groups were left out, because the copy cannot be trained on with them: {trouble}"
+                )
                 return self._document(changes, files)
             self._write_lists(folder, files, groups)
         if trouble:
@@ -216,7 +222,9 @@ class _Repair:
     def _must_rewrite(self) -> bool:
         """Whether masks are written as class numbers: all, if one is changed or no classes.yaml could explain it."""
         source = self.meaning.source
-        plain = all(one.form.kind == "picture" and not one.form.remap and one.mask.is_file() for one in self.kept.values())
+        plain = all(
+            one.form.kind == "picture" and not one.form.remap and one.mask.is_file() for one in self.kept.values()
+        )
         if not plain or any(self._steps(place) for place in self.kept):
             return True
         ignored = {value for value, label in self.meaning.table.items() if label == IGNORE}
@@ -234,7 +242,11 @@ class _Repair:
         _write_bytes(folder / files.mask, data)
         entries = [{"op": step.op, "values": step.values, "code": step.code, **counts} for step, counts in done]
         coloured = record.form.kind == "colour" or any(step.op == "colours" for step, _ in done)
-        plain = {f"#{value:06x}" if coloured else str(value): label for value, label in table.items() if value not in pair.labels}
+        plain = {
+            f"#{value:06x}" if coloured else str(value): label
+            for value, label in table.items()
+            if value not in pair.labels
+        }
         if plain or not any(step.op in OF_VALUES for step, _ in done):
             entries.append({"op": "rewrite", "values": {"table": plain}, "code": None, "pixels": 0})
         names = {"file": files.mask, "source": name_in(self.root, record.mask)}
@@ -295,7 +307,9 @@ class _Repair:
             return []
         used = {path.absolute() for record in self.audit.records for path in (record.image, record.mask)}
         files = [path for path in sorted(self.root.rglob("*")) if path.is_file() and path.absolute() not in used]
-        others = [name_in(self.root, path) for path in files if not used & {parent.absolute() for parent in path.parents}]
+        others = [
+            name_in(self.root, path) for path in files if not used & {parent.absolute() for parent in path.parents}
+        ]
         return [file for file in others if file not in {one["file"] for one in left_out}]
 
     def _notes(self) -> tuple[str, ...]:
@@ -323,7 +337,9 @@ class _Repair:
             "classes": self._classes(),
             "classes_of_source": source.to_json() if source else None,
             "ignored": IGNORE,
-            "findings": [{"code": f.code, "evidence": f.evidence, "told": f.proposal.told} for f in asked if f.proposal],
+            "findings": [
+                {"code": f.code, "evidence": f.evidence, "told": f.proposal.told} for f in asked if f.proposal
+            ],
             "left_as_they_are": list(self.leave),
             "changes": changes,
             "left_out": left_out,
@@ -335,7 +351,9 @@ class _Repair:
 
     # what the numbers in the copy mean: the repairs' own class numbers, and every other value as the class map has it
 
-    def _decide_meaning(self, plain: Counter[int], labels: Counter[int], files: Mapping[int, Sequence[str]]) -> _Meaning:
+    def _decide_meaning(
+        self, plain: Counter[int], labels: Counter[int], files: Mapping[int, Sequence[str]]
+    ) -> _Meaning:
         source = self._class_map(plain, labels)
         table = _known(source, plain)
         strange = sorted(set(plain) - set(table))
@@ -383,7 +401,9 @@ class _Repair:
 
     def _names(self, number: int, source: ClassMap | None) -> tuple[str, ...]:
         """Names for the classes, those a person gave first; names made of numbers only for classes that occur."""
-        proposed = (step.values["names"] for steps in self.plan.steps.values() for step in steps if step.values.get("names"))
+        proposed = (
+            step.values["names"] for steps in self.plan.steps.values() for step in steps if step.values.get("names")
+        )
         given = list(named_values(self.config.classes)) if self.config.classes is not None else list(next(proposed, ()))
         if not given and source is not None:
             given = list(source.names)

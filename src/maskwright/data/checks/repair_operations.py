@@ -24,7 +24,9 @@ from maskwright.data.raw import compact, read_head
 from maskwright.errors import DataError
 
 Values = Mapping[str, Any]
-Counts = dict[str, int]  # pixels: how many an operation changed; between: of them, neither plainly black nor plainly white
+Counts = dict[
+    str, int
+]  # pixels: how many an operation changed; between: of them, neither plainly black nor plainly white
 Operation = Callable[["Pair", Values], Counts]
 NEARLY_BLACK, NEARLY_WHITE = 16, 239
 
@@ -109,7 +111,9 @@ def fit_mask(pair: Pair, values: Values) -> Counts:
     if (height, width) != pair.size:
         sizes = f"{pair.size[1]}x{pair.size[0]} and {pair.raw.shape[1]}x{pair.raw.shape[0]}"
         fix = "Check the data set again, or make the mask anew."
-        raise DataError(f"`{pair.record.mask}` must be {rows} rows and {columns} columns from its image; they are {sizes}. {fix}")
+        raise DataError(
+            f"`{pair.record.mask}` must be {rows} rows and {columns} columns from its image; they are {sizes}. {fix}"
+        )
     before, kept = pair.raw.size, min(height, height - rows) * min(width, width - columns)
     if kept < height * width and pair.valid is None:
         pair.valid = np.ones(pair.raw.shape, bool)
@@ -175,7 +179,11 @@ def same_aspect(image: tuple[int, int], mask: tuple[int, int]) -> bool:
     small, large = sorted([image, mask], key=lambda size: size[0] * size[1])
     if min(small) < 1:
         return False
-    for less, more in ((0.5, 0.5), (0, 1), (1, 0)):  # both sides were rounded, or both cut down, or both up: is there one scale?
+    for less, more in (
+        (0.5, 0.5),
+        (0, 1),
+        (1, 0),
+    ):  # both sides were rounded, or both cut down, or both up: is there one scale?
         lowest = max((small[side] - less) / large[side] for side in (0, 1))
         highest = min((small[side] + more) / large[side] for side in (0, 1))
         if lowest < highest or small == large:

@@ -22,7 +22,16 @@ from maskwright.data.dataset import IGNORE
 from maskwright.errors import DataError, UsageError, listed, unknown
 
 OF_MEANING = frozenset(
-    {"unknown-values", "unclear-classes", "void-after-last", "off-by-one", "smoothed", "lossy-masks", "colour-masks", "one-class"}
+    {
+        "unknown-values",
+        "unclear-classes",
+        "void-after-last",
+        "off-by-one",
+        "smoothed",
+        "lossy-masks",
+        "colour-masks",
+        "one-class",
+    }
 )
 
 
@@ -93,7 +102,9 @@ def plan_repairs(
                 steps[place].append(step)
         lone.update({file: step for file in others if step.op == "leave-out"})
     order = {op: place for place, op in enumerate((*OF_PAIRS, *OPERATIONS))}
-    ready = {place: tuple(sorted(done, key=lambda step: order[step.op])) for place, done in sorted(steps.items()) if done}
+    ready = {
+        place: tuple(sorted(done, key=lambda step: order[step.op])) for place, done in sorted(steps.items()) if done
+    }
     if questions:
         left = [word for code in dict.fromkeys([*leave, *open_codes]) for word in ("--leave", code)]
         more = bool(ready or lone)

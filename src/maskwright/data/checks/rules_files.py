@@ -33,7 +33,9 @@ def swapped(survey: Survey) -> list[Finding]:
     folders = named if all(named) else pair_folders(survey.listing.records, survey.root)
     answers = (Answer("name them the other way round", {"images": folders[1], "masks": folders[0]}),) if folders else ()
     csv = "Exchange the columns `image` and `mask` of the list." if survey.listing.reader == "csv" else ""
-    repair = Repair("leave-out", {}, "", csv or "Are images and masks named the wrong way round?", () if csv else answers)
+    repair = Repair(
+        "leave-out", {}, "", csv or "Are images and masks named the wrong way round?", () if csv else answers
+    )
     return [Finding("swapped", mask_files(found), evidence, "error", repair, {"values": values, "tones": tones})]
 
 
@@ -133,17 +135,33 @@ def _more(found: Sequence[PairFacts]) -> str:
 
 
 def _offset(found: Sequence[PairFacts], rows: int, columns: int) -> Finding:
-    parts = [f"{word} {'more' if number < 0 else 'less'}" for number, word in ((rows, "a row"), (columns, "a column")) if number]
-    evidence = f"{counted(len(found), 'mask has', 'masks have')} {listed(parts)} than the image: {_sizes_told(found[0])}."
-    verb = "cut off or add" if rows * columns < 0 else "cut off" if min(rows, columns) < 0 else "add, as unlabelled pixels,"
+    parts = [
+        f"{word} {'more' if number < 0 else 'less'}"
+        for number, word in ((rows, "a row"), (columns, "a column"))
+        if number
+    ]
+    evidence = (
+        f"{counted(len(found), 'mask has', 'masks have')} {listed(parts)} than the image: {_sizes_told(found[0])}."
+    )
+    verb = (
+        "cut off or add"
+        if rows * columns < 0
+        else "cut off"
+        if min(rows, columns) < 0
+        else "add, as unlabelled pixels,"
+    )
     told = f"{verb} the row or column at the bottom or right"
     repair = Repair("fit-mask", {"rows": rows, "columns": columns}, told)
-    return Finding("offset", mask_files(found), evidence, "error", repair, {"rows": rows, "columns": columns, **_details(found)})
+    return Finding(
+        "offset", mask_files(found), evidence, "error", repair, {"rows": rows, "columns": columns, **_details(found)}
+    )
 
 
 def _turned(found: Sequence[PairFacts], orientation: int) -> Finding:
     if orientation:
-        evidence = f"the image is turned by its EXIF orientation {orientation}, the mask is not: {_sizes_told(found[0])}"
+        evidence = (
+            f"the image is turned by its EXIF orientation {orientation}, the mask is not: {_sizes_told(found[0])}"
+        )
         repair = Repair("turn-mask", {"orientation": orientation}, "turn the masks as their images are")
     else:
         evidence = f"rows and columns of mask and image are exchanged: {_sizes_told(found[0])}"
@@ -155,14 +173,18 @@ def _turned(found: Sequence[PairFacts], orientation: int) -> Finding:
 def _scaled(found: Sequence[PairFacts]) -> Finding:
     repair = Repair("resize-mask", {}, "bring the masks to their images' size, each pixel the nearest value")
     evidence = f"same shape, other size: {_sizes_told(found[0])}{_more(found)}."
-    return Finding("size-mismatch", mask_files(found), evidence, "error", repair, {"same_aspect": True, **_details(found)})
+    return Finding(
+        "size-mismatch", mask_files(found), evidence, "error", repair, {"same_aspect": True, **_details(found)}
+    )
 
 
 def _other_size(found: Sequence[PairFacts]) -> Finding:
     question = "Do these masks belong to these images, and which part of them do they show? Make them anew at the images' size."
     repair = Repair("resize-mask", {}, "bring the masks to their images' size", question)
     evidence = f"other size and other shape: {_sizes_told(found[0])}{_more(found)}."
-    return Finding("size-mismatch", mask_files(found), evidence, "error", repair, {"same_aspect": False, **_details(found)})
+    return Finding(
+        "size-mismatch", mask_files(found), evidence, "error", repair, {"same_aspect": False, **_details(found)}
+    )
 
 
 def _unlike_edges(found: Sequence[PairFacts], number: int) -> Finding:

@@ -49,7 +49,9 @@ def constant_image(survey: Survey) -> list[Finding]:
 
 def not_finite(survey: Survey) -> list[Finding]:
     """NaN and infinite values of floating-point images: nothing can be learned there."""
-    found = sorted((facts for facts in survey.readable if facts.num_not_finite), key=lambda facts: -facts.num_not_finite)
+    found = sorted(
+        (facts for facts in survey.readable if facts.num_not_finite), key=lambda facts: -facts.num_not_finite
+    )
     if not found:
         return []
     pixels = sum(facts.num_not_finite for facts in found)

@@ -34,8 +34,14 @@ def colour_masks(survey: Survey) -> list[Finding]:
     rest = len(drawn.mixed)
     shown = ", ".join(f"#{value:06x} {drawn.pixels[value] / pixels:.1%}" for value in clear[:_SHOWN_COLOURS])
     hidden = f" and {len(clear) - _SHOWN_COLOURS} more" if len(clear) > _SHOWN_COLOURS else ""
-    mixed = f"; {counted(rest, 'rarer colour looks', 'rarer colours look')} like smoothed borders between them" if rest else ""
-    evidence = f"{counted(len(found), 'mask holds', 'masks hold')} {counted(len(clear), 'colour')}: {shown}{hidden}{mixed}."
+    mixed = (
+        f"; {counted(rest, 'rarer colour looks', 'rarer colours look')} like smoothed borders between them"
+        if rest
+        else ""
+    )
+    evidence = (
+        f"{counted(len(found), 'mask holds', 'masks hold')} {counted(len(clear), 'colour')}: {shown}{hidden}{mixed}."
+    )
     named = name_values([f"#{value:06x}" for value in clear])
     answers = (Answer("name the colours of classes as they are called", {"classes": named}),)
     table = {colour: label for label, colour in enumerate(named.values())}
@@ -83,7 +89,11 @@ def _read_as_they_are(survey: Survey) -> tuple[Answer, ...]:
     named = survey.named or {}
     if sorted(named.values()) != [0, 1]:
         return ()
-    return (Answer("name the values as they are", {"classes": {name: 255 if value else 0 for name, value in named.items()}}),)
+    return (
+        Answer(
+            "name the values as they are", {"classes": {name: 255 if value else 0 for name, value in named.items()}}
+        ),
+    )
 
 
 def palette(survey: Survey) -> list[Finding]:
@@ -95,7 +105,11 @@ def palette(survey: Survey) -> list[Finding]:
     for facts in found:
         for index, colour in facts.palette.items():
             colours.setdefault(index, set()).add(colour)
-    details = {"palette": {str(index): [f"#{colour:06x}" for colour in sorted(some)] for index, some in sorted(colours.items())}}
+    details = {
+        "palette": {
+            str(index): [f"#{colour:06x}" for colour in sorted(some)] for index, some in sorted(colours.items())
+        }
+    }
     differing = sorted(index for index, some in colours.items() if len(some) > 1)
     if differing and survey.config.classes is None:
         first = differing[0]
@@ -133,9 +147,8 @@ def off_by_one(survey: Survey) -> list[Finding]:
         return [Finding("off-by-one", files, evidence, "error", repair, details)]
     values = sorted((survey.named or {}).values())
     if values == list(range(len(labels))) and len(labels) > 1:
-        evidence = (
-            f"the {len(values)} classes are 0 to {len(values) - 1}, the masks hold {labels[0]} to {labels[-1]} and never 0."
-        )
+        held = f"the masks hold {labels[0]} to {labels[-1]} and never 0."
+        evidence = f"the {len(values)} classes are 0 to {len(values) - 1}, {held}"
         repair = Repair("remap", {"table": table}, "every label becomes one less")
         return [Finding("off-by-one", files, evidence, "error", repair, details)]
     return []
@@ -173,7 +186,9 @@ def unknown_values(survey: Survey) -> list[Finding]:
     it, is_it = ("it", "it is") if len(odd) == 1 else ("them", "they are")
     answers = (
         Answer(f"if {is_it} unlabelled, leave {it} out", {"ignore_index": survey.ignoring(*odd)}),
-        Answer(f"if {is_it} {'a class' if len(odd) == 1 else 'classes'}, name {it}", {"classes": survey.named_with(odd)}),
+        Answer(
+            f"if {is_it} {'a class' if len(odd) == 1 else 'classes'}, name {it}", {"classes": survey.named_with(odd)}
+        ),
     )
     question = f"What {'does' if len(odd) == 1 else 'do'} {survey.format_values(odd)} mean?"
     table = {survey.written(value): IGNORE for value in odd}
@@ -206,7 +221,9 @@ def unclear_classes(survey: Survey) -> list[Finding]:
     if survey.named is None and not survey.has_colours and 1 < len(survey.labels) <= IGNORE:
         answers = [Answer("name the values as the classes are called", {"classes": survey.named_with(survey.labels)})]
         if IGNORE in survey.totals and IGNORE not in survey.labels and len(survey.labels) < IGNORE:
-            answers.append(Answer(f"if {IGNORE} is a class, too", {"classes": survey.named_with([*survey.labels, IGNORE])}))
+            answers.append(
+                Answer(f"if {IGNORE} is a class, too", {"classes": survey.named_with([*survey.labels, IGNORE])})
+            )
         table = {value: label for label, value in enumerate(survey.labels)}
         repair = Repair("remap", {"table": table}, "", "Which class is each value?", tuple(answers))
     details = {"values": {survey.format_value(value): survey.totals[value] for value in survey.labels[:256]}}

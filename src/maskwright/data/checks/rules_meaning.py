@@ -29,11 +29,12 @@ def void_after_last(survey: Survey) -> list[Finding]:
             return []
         share = f"{survey.share(survey.totals[value]):.1%} of the pixels in {counted(len(pairs_with(survey, value)), 'mask')}"
         along = f" and {told[value]}" if value in told else ""
-        evidence = (
-            f"{value} comes right after the last of {len(survey.named)} classes, 0 to {value - 1}; it holds {share}{along}."
-        )
+        classes = f"{len(survey.named)} classes, 0 to {value - 1}"
+        evidence = f"{value} comes right after the last of {classes}; it holds {share}{along}."
         severity = "error"
-        question = f"Is {value} a class?" if value not in told else ""  # nothing says that it is void rather than a class
+        question = (
+            f"Is {value} a class?" if value not in told else ""
+        )  # nothing says that it is void rather than a class
         answers = (Answer(f"if {value} is a class, name it", {"classes": survey.named_with([value])}),)
         if question:
             answers += (Answer("if it marks unlabelled pixels", {"ignore_index": survey.ignoring(value)}),)
@@ -47,7 +48,9 @@ def void_after_last(survey: Survey) -> list[Finding]:
             Answer("if it is void", {"ignore_index": survey.ignoring(value)}),
             Answer("if it is a class, name all of them", {"classes": survey.named_with(survey.labels)}),
         )
-    repair = Repair("remap", {"table": {value: IGNORE}}, f"{value} becomes {IGNORE}, which is ignored", question, answers)
+    repair = Repair(
+        "remap", {"table": {value: IGNORE}}, f"{value} becomes {IGNORE}, which is ignored", question, answers
+    )
     details = {"value": value, "pixels": survey.totals[value], "borders": _borders(survey, value)}
     return [Finding("void-after-last", mask_files(pairs_with(survey, value)), evidence, severity, repair, details)]
 
@@ -55,9 +58,16 @@ def void_after_last(survey: Survey) -> list[Finding]:
 def suspected_void(survey: Survey) -> int | None:
     """The highest of values without names, if it looks like void and nobody has said what is."""
     index = survey.config.ignore_index
-    answered = survey.config.classes is not None or ("ignore_index" in survey.config.model_fields_set and index != IGNORE)
+    answered = survey.config.classes is not None or (
+        "ignore_index" in survey.config.model_fields_set and index != IGNORE
+    )
     labels = survey.labels
-    if survey.named is not None or answered or len(labels) < 3 or labels != list(range(labels[0], labels[0] + len(labels))):
+    if (
+        survey.named is not None
+        or answered
+        or len(labels) < 3
+        or labels != list(range(labels[0], labels[0] + len(labels)))
+    ):
         return None
     return labels[-1] if labels[-1] in _lies_between(survey) else None
 
@@ -86,10 +96,14 @@ def inverted(survey: Survey) -> list[Finding]:
     also = {"ignore_index": survey.ignoring(void)} if void is not None else {}
     answers = (
         Answer("if it is", {"classes": {"background": other, "foreground": background}, **also}),
-        Answer("if it is background, as it stands", {"classes": {"background": background, "foreground": other}, **also}),
+        Answer(
+            "if it is background, as it stands", {"classes": {"background": background, "foreground": other}, **also}
+        ),
     )
     question = f"Is {background} the foreground?"
-    repair = Repair("remap", {"table": {background: 1, other: 0}}, "exchange foreground and background", question, answers)
+    repair = Repair(
+        "remap", {"table": {background: 1, other: 0}}, "exchange foreground and background", question, answers
+    )
     details = {"value": background, "share_on_frame": round(on_frame, 4), "share": round(inside, 4), "images": turned}
     return [Finding("inverted", mask_files(both), evidence, "warning", repair, details)]
 
@@ -108,7 +122,11 @@ def empty_masks(survey: Survey) -> list[Finding]:
         f"{len(found)} of {counted(len(survey.valued), 'mask')} hold background alone{more}: is there nothing to see, "
         "or was the mask never drawn?"
     )
-    return [Finding("empty-masks", mask_files(found), evidence, "warning", None, {"masks": len(found), "unlabelled": unlabelled})]
+    return [
+        Finding(
+            "empty-masks", mask_files(found), evidence, "warning", None, {"masks": len(found), "unlabelled": unlabelled}
+        )
+    ]
 
 
 def ignored(survey: Survey) -> list[Finding]:
@@ -125,7 +143,10 @@ def ignored(survey: Survey) -> list[Finding]:
     repair = None
     if IGNORE in values and IGNORE not in survey.listing.ignore and survey.config.classes is None:
         answers = (
-            Answer(f"if {IGNORE} is a class", {"classes": survey.named_with([*([] if survey.named else survey.labels), IGNORE])}),
+            Answer(
+                f"if {IGNORE} is a class",
+                {"classes": survey.named_with([*([] if survey.named else survey.labels), IGNORE])},
+            ),
             Answer(f"if {IGNORE} marks unlabelled pixels", {"ignore_index": survey.ignoring(*values)}),
         )
         question = f"Is {IGNORE} a class, or does it mark unlabelled pixels?"

@@ -18,7 +18,11 @@ _RARE = 0.01  # of the labelled pixels: a class that a loss sees too little of
 def no_split(survey: Survey) -> list[Finding]:
     """Splits that cannot be dealt, or that leave nothing to train on."""
     trouble = survey.troubles.get("split", "")
-    return [Finding("no-split", (), trouble, "error")] if trouble and not any(g.code == "unlisted" for g in survey.gaps) else []
+    return (
+        [Finding("no-split", (), trouble, "error")]
+        if trouble and not any(g.code == "unlisted" for g in survey.gaps)
+        else []
+    )
 
 
 def class_missing(survey: Survey) -> list[Finding]:
@@ -62,7 +66,9 @@ def groups(survey: Survey) -> list[Finding]:
     splits = [record.split for record in records]
     if any(record.group for record in survey.listing.records):
         found = torn([record.group or record.id for record in records], splits)
-        return [_torn(survey, found, "groups the data set names lie in several splits", "warning", None)] if found else []
+        return (
+            [_torn(survey, found, "groups the data set names lie in several splits", "warning", None)] if found else []
+        )
     guess = guess_groups([record.id for record in records])
     if guess is None or (guess.strength == "strong" and contradicting(guess.groups, survey.alike)):
         return []
@@ -109,7 +115,9 @@ def class_pixels(survey: Survey, classes: ClassMap) -> dict[str | None, list[int
 
 def class_shares(survey: Survey, classes: ClassMap) -> list[float]:
     """Share of the labelled pixels each class has."""
-    totals = [sum(column) for column in zip(*class_pixels(survey, classes).values(), strict=True)] or [0] * classes.num_classes
+    totals = [sum(column) for column in zip(*class_pixels(survey, classes).values(), strict=True)] or [
+        0
+    ] * classes.num_classes
     return [total / max(1, sum(totals)) for total in totals]
 
 

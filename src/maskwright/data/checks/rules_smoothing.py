@@ -59,32 +59,48 @@ def _mixtures(survey: Survey) -> list[Finding]:
         return []
     pixels = sum(survey.totals[value] for value in mixed)
     word = "colour" if survey.has_colours else "value"
-    told = f"{counted(len(mixed), word)} ({survey.format_values(mixed)})" if len(mixed) > 1 else survey.format_values(mixed)
+    told = (
+        f"{counted(len(mixed), word)} ({survey.format_values(mixed)})"
+        if len(mixed) > 1
+        else survey.format_values(mixed)
+    )
     evidence = (
         f"{told} {'lies' if len(mixed) == 1 else 'lie'} between or near {survey.format_values(classes)}, as soft borders, "
         f"resizing or JPEG leave them: {survey.share(pixels):.2%} of the pixels, in {len(found)} of "
         f"{counted(len(survey.valued), 'mask')}."
     ) if mixed else _tint(found)  # fmt: skip
-    details = {"mixed": {survey.format_value(value): survey.totals[value] for value in mixed[:IGNORE]}, "pixels": pixels}
-    code = "lossy-masks" if mixed and survey.named is None and all(is_lossy(facts) for facts in survey.valued) else "smoothed"
+    details = {
+        "mixed": {survey.format_value(value): survey.totals[value] for value in mixed[:IGNORE]},
+        "pixels": pixels,
+    }
+    code = (
+        "lossy-masks"
+        if mixed and survey.named is None and all(is_lossy(facts) for facts in survey.valued)
+        else "smoothed"
+    )
     files = mask_files(found)
     if survey.named is not None or (survey.classes is not None and not mixed):
         told = f"each pixel of another {word} becomes the nearest of the classes around it"
-        other = (Answer(f"if {survey.format_value(mixed[0])} is a class, name it", {"classes": survey.named_with(mixed)}),)
+        other = (
+            Answer(f"if {survey.format_value(mixed[0])} is a class, name it", {"classes": survey.named_with(mixed)}),
+        )
         repair = Repair("nearest", targets, told, answers=other if len(mixed) == 1 else ())
         return [Finding(code, files, evidence, "error", repair, details)]
     if not 2 <= len(classes) <= IGNORE:
-        evidence = (
-            f"{counted(len(found), 'mask is', 'masks are')} JPEG, which changes values: most of the {len(survey.totals)} that "
-        )
+        masks = counted(len(found), "mask is", "masks are")
+        evidence = f"{masks} JPEG, which changes values: most of the {len(survey.totals)} that "
         evidence += "they hold are no labels."
         question = f"Which values were drawn? They lie so near each other that JPEG has mixed them up: {_ANEW}."
         return [Finding(code, files, evidence, "error", Repair("nearest", targets, "", question), details)]
     question = f"Were only {survey.format_values(classes, 12)} drawn? If not, name the values that were; or {_ANEW}."
-    answers = [Answer("if only these are classes (--fix then takes the others back)", {"classes": survey.named_with(classes)})]
+    answers = [
+        Answer("if only these are classes (--fix then takes the others back)", {"classes": survey.named_with(classes)})
+    ]
     if len(classes) == 2:
         middle = -(-sum(classes) // 2)
-        answers.append(Answer(f"if they are background and foreground, read from {middle} up", {"foreground_from": middle}))
+        answers.append(
+            Answer(f"if they are background and foreground, read from {middle} up", {"foreground_from": middle})
+        )
     if not survey.lossy and len(mixed) <= _FEW:
         answers.append(Answer("if all of them are classes", {"classes": survey.named_with(sorted(survey.totals))}))
     return [Finding(code, files, evidence, "error", Repair("nearest", targets, "", question, tuple(answers)), details)]
@@ -95,7 +111,9 @@ def _tinted(survey: Survey) -> list[PairFacts]:
 
 
 def _tint(found: list[PairFacts]) -> str:
-    return f"{counted(len(found), 'mask holds', 'masks hold')} greys that JPEG has tinted, which cannot be read as values."
+    return (
+        f"{counted(len(found), 'mask holds', 'masks hold')} greys that JPEG has tinted, which cannot be read as values."
+    )
 
 
 def _partly_between(survey: Survey) -> list[Finding]:
@@ -122,7 +140,9 @@ def _partly_between(survey: Survey) -> list[Finding]:
         Answer(f"if {it} {'marks' if one else 'mark'} what is to be left out", {"ignore_index": survey.ignoring(*odd)}),
     ]
     if share >= MIXED and len(others) > 1:
-        answers.append(Answer(f"if no mask had {it} (--fix then takes {them} back)", {"classes": survey.named_with(others)}))
+        answers.append(
+            Answer(f"if no mask had {it} (--fix then takes {them} back)", {"classes": survey.named_with(others)})
+        )
     repair = Repair("nearest", {"values": others}, "", question, tuple(answers))
     found = mask_files(facts for facts in survey.valued if any(value in facts.between for value in odd))
     details = {"between": {str(value): survey.between[value] for value in odd}}
@@ -144,7 +164,9 @@ def has_ramp(survey: Survey) -> bool:
     binary = survey.named is None or sorted(survey.named.values()) in ([0, 1], [0, 255])
     if not binary or survey.has_colours or survey.config.foreground_from is not None or not survey.totals:
         return False
-    if any(survey.totals[value] - survey.between[value] >= _SOLID * sum(survey.totals.values()) for value in range(16, 240)):
+    if any(
+        survey.totals[value] - survey.between[value] >= _SOLID * sum(survey.totals.values()) for value in range(16, 240)
+    ):
         return False
     return looks_like_a_ramp(survey.totals) or _small_ramp(survey)
 

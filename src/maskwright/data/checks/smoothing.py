@@ -12,8 +12,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-MIXED = 0.6  # of a value's pixels lie between others: in 12 classes of street scenes, numbered at random, at most 0.29 do
-LEAST, LEAST_BLURRED = 0.0005, 0.01  # of the pixels: what is rarer and near nothing is what smoothing and JPEG left over
+MIXED = (
+    0.6  # of a value's pixels lie between others: in 12 classes of street scenes, numbered at random, at most 0.29 do
+)
+LEAST, LEAST_BLURRED = (
+    0.0005,
+    0.01,
+)  # of the pixels: what is rarer and near nothing is what smoothing and JPEG left over
 _AROUND = 3  # pixels: how far a value's neighbours are looked for
 _FAR = 24.0  # JPEG changes values by so much at most, far from borders
 _MOST = 1024  # colours that are told apart one by one; the rarer ones are mixtures
@@ -47,7 +52,11 @@ def lying_between(codes: np.ndarray, colours: bool) -> np.ndarray:
 
 
 def sort_values(
-    totals: Mapping[int, int], between: Mapping[int, int], colours: bool, lossy: bool, known: Collection[int] | None = None
+    totals: Mapping[int, int],
+    between: Mapping[int, int],
+    colours: bool,
+    lossy: bool,
+    known: Collection[int] | None = None,
 ) -> Sorted:
     """Which values are classes and which are mixtures. `known` are those that somebody has given a meaning."""
     pixels = max(1, sum(totals.values()))
@@ -71,7 +80,9 @@ def sort_values(
         blurred = lossy and colours and not between.get(value)  # too many colours to see where each of them lies
         few = (lossy or colours) and totals[value] < (LEAST_BLURRED if blurred else LEAST) * pixels
         if (is_mixed or blurred) and colours:
-            is_mixed = _is_mixture(value, [end for end in classes if not blurred or totals[end] >= _MUCH_MORE * totals[value]])
+            is_mixed = _is_mixture(
+                value, [end for end in classes if not blurred or totals[end] >= _MUCH_MORE * totals[value]]
+            )
         (mixed if few or is_mixed or (lossy and _near([value], classes, colours, _FAR)) else classes).append(value)
     return Sorted(tuple(sorted(classes)), tuple(sorted(mixed)), tuple(sorted(strange)), totals)
 
@@ -86,7 +97,9 @@ def snapped(raw: np.ndarray, targets: Sequence[int], colours: bool) -> np.ndarra
     mixed = (distances.min(axis=1) > 0)[inverse]
     if mixed.any():
         near = (distances.min(axis=1) <= reach(targets, colours))[inverse]
-        for place in range(len(aims)):  # near, with others like it around: alone it may be a mixture of two other classes
+        for place in range(
+            len(aims)
+        ):  # near, with others like it around: alone it may be a mixture of two other classes
             like = (near & (chosen == place)).astype(np.uint8)
             mixed &= (cv2.boxFilter(like, -1, (3, 3), normalize=False) < _LIKE) | (like == 0)
         rows, columns = np.nonzero(mixed)
@@ -109,7 +122,9 @@ def apart(raw: np.ndarray, targets: Sequence[int]) -> tuple[np.ndarray, np.ndarr
     folded = np.where(plain, np.array(sorted(targets))[distances.argmin(axis=1)], values).astype(raw.dtype)
     inverse = inverse.reshape(raw.shape)
     other = (~plain[inverse]).astype(np.uint8)
-    return folded[inverse], cv2.morphologyEx(other, cv2.MORPH_OPEN, np.ones((2 * _AROUND + 1, 2 * _AROUND + 1), np.uint8)) > 0
+    return folded[inverse], cv2.morphologyEx(
+        other, cv2.MORPH_OPEN, np.ones((2 * _AROUND + 1, 2 * _AROUND + 1), np.uint8)
+    ) > 0
 
 
 def reach(targets: Sequence[int], colours: bool) -> float:

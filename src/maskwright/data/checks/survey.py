@@ -89,16 +89,24 @@ class Survey:
             return {}
         area = sum(facts.mask_size[0] * facts.mask_size[1] for facts in self.valued if facts.mask_size)
         found = {
-            self.classes.format_value(value): self.totals[value] for value in self.classes.ignore_values if self.totals[value]
+            self.classes.format_value(value): self.totals[value]
+            for value in self.classes.ignore_values
+            if self.totals[value]
         }
         nodata = area - sum(self.totals.values())
-        found |= {"nodata": nodata} if nodata > 0 and all(len(one.values) == one.num_values for one in self.valued) else {}
+        found |= (
+            {"nodata": nodata} if nodata > 0 and all(len(one.values) == one.num_values for one in self.valued) else {}
+        )
         return {value: pixels / max(1, area) for value, pixels in found.items()}
 
     @cached_property
     def sorted_values(self) -> Sorted:
         """Which of the values are classes, which mixtures that smoothing or JPEG made, and which neither."""
-        known = None if self.named is None else {value for value in self.totals if value in {*self.named.values(), *self.ignored}}
+        known = (
+            None
+            if self.named is None
+            else {value for value in self.totals if value in {*self.named.values(), *self.ignored}}
+        )
         return sort_values(self.totals, self.between, self.has_colours, self.lossy, known)
 
     @cached_property

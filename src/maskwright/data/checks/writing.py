@@ -39,7 +39,9 @@ def write_description(audit: Audit, config: DataConfig) -> Path:
 
 def description(audit: Audit, config: DataConfig) -> str:
     """The text of dataset.yaml: each key with why it is so."""
-    parts = ["# What this data set is, written by `maskwright check --write`; keys are those of `data:` in a configuration."]
+    parts = [
+        "# What this data set is, written by `maskwright check --write`; keys are those of `data:` in a configuration."
+    ]
     parts.append(_key("reader", audit.reader, audit.reason))
     folders = pair_folders(audit.records, Path(config.root or "")) if audit.reader == "folders" else None
     if folders:
@@ -75,7 +77,12 @@ def _classes(classes: ClassMap, config: DataConfig) -> list[str]:
 def _proposed_classes(audit: Audit) -> list[str]:
     """A proposal to fill in, where nobody can say yet what the values mean."""
     asked = [finding.proposal for finding in audit.errors if finding.proposal and finding.proposal.question]
-    named = [(proposal.question, answer.keys) for proposal in asked for answer in proposal.answers if "classes" in answer.keys]
+    named = [
+        (proposal.question, answer.keys)
+        for proposal in asked
+        for answer in proposal.answers
+        if "classes" in answer.keys
+    ]
     if not named:
         return [f"\n# classes: {{name: value}}   to be named: {one_line(audit.classes_reason)}"]
     question, keys = named[0]
@@ -88,7 +95,9 @@ def _proposed_classes(audit: Audit) -> list[str]:
 def _groups(audit: Audit, config: DataConfig) -> list[str]:
     """How the split is dealt, as configured, and the pattern of groups that the names show, where it is ours to deal."""
     said = config.split.model_dump(exclude_unset=True) if "split" in config.model_fields_set else {}
-    found = next((finding for finding in audit.findings if finding.code == "groups" and "pattern" in finding.details), None)
+    found = next(
+        (finding for finding in audit.findings if finding.code == "groups" and "pattern" in finding.details), None
+    )
     if "group" in said or found is None or not found.details["kept"]:
         return [_key("split", said, "as configured")] if said else []
     return [_key("split", {**said, "group": found.details["pattern"]}, found.evidence)]

@@ -49,7 +49,11 @@ def _chosen(arrays: dict[str, np.ndarray], size: tuple[int, int], path: Path) ->
             detail = listed([f"{name} {'x'.join(map(str, array.shape))}" for name, array in candidates.items()])
             fix = "Save a file with the one you mean, under the name mask."
             raise DataError(f"`{path}` must hold one array that is the mask; got {detail}. {fix}")
-    inside = listed([f"{name} ({array.dtype}, {array.ndim} axes)" for name, array in arrays.items()]) if arrays else "nothing"
+    inside = (
+        listed([f"{name} ({array.dtype}, {array.ndim} axes)" for name, array in arrays.items()])
+        if arrays
+        else "nothing"
+    )
     raise DataError(f"`{path}` must hold a mask as an array of height × width; it holds {inside}. Save it as one.")
 
 
@@ -92,7 +96,9 @@ def _array(file: IO[bytes], size: int, path: Path) -> np.ndarray:
     shape, by_columns, dtype = read_head(file)
     if dtype.hasobject:
         fix = "Save it with numpy.save as an array of whole numbers."
-        raise DataError(f"`{path}` must hold plain numbers; got Python objects, which could run anything when opened. {fix}")
+        raise DataError(
+            f"`{path}` must hold plain numbers; got Python objects, which could run anything when opened. {fix}"
+        )
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
         raise ValueError(f"a head of {' x '.join(map(str, shape))} values in {size} bytes")
     values = np.frombuffer(file.read(math.prod(shape) * dtype.itemsize), dtype)
@@ -133,7 +139,9 @@ def read_mat(data: bytes) -> dict[str, Any]:
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None:
         raise ValueError("no head of a MATLAB file")
-    variables = (_matrix(content, order) for kind, content in _elements(memoryview(data)[128:], order) if kind == _MATRIX)
+    variables = (
+        _matrix(content, order) for kind, content in _elements(memoryview(data)[128:], order) if kind == _MATRIX
+    )
     return {name: value for name, value in variables if name}
 
 
@@ -176,7 +184,10 @@ def _matrix(data: memoryview, order: str) -> tuple[str, Any]:
         length, packed = int(_numbers(parts, order)[0]), bytes(_content(parts)[1])
         if not 0 < length <= len(packed):
             raise ValueError("a struct without names of its fields")
-        fields = [packed[at : at + length].partition(b"\0")[0].decode("utf-8", "replace") for at in range(0, len(packed), length)]
+        fields = [
+            packed[at : at + length].partition(b"\0")[0].decode("utf-8", "replace")
+            for at in range(0, len(packed), length)
+        ]
         rows = [{field: _inner(parts, order) for field in fields} for _ in range(_count(shape, data))]
         return name, rows[0] if len(rows) == 1 else rows
     if kind == _CELL:
@@ -241,4 +252,7 @@ def _old_variables(data: memoryview) -> Iterator[tuple[str, Any]]:
             raise ValueError("it ends before its content does")
         name = bytes(data[start - length : start]).partition(b"\0")[0].decode("utf-8", "replace")
         plain = kind % 10 == 0 and not imaginary  # neither text nor sparse
-        yield name, np.frombuffer(data, dtype, rows * columns, start).reshape(rows, columns, order="F") if plain else None
+        yield (
+            name,
+            np.frombuffer(data, dtype, rows * columns, start).reshape(rows, columns, order="F") if plain else None,
+        )

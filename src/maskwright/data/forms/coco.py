@@ -86,13 +86,17 @@ def _read(path: Path) -> CocoFile:
     tree = load_json(path, "Download or export it again.")
     parts = ("images", "annotations", "categories")
     if not isinstance(tree, dict) or not all(isinstance(tree.get(part), list) for part in parts):
-        raise DataError(f"`{path}` must hold the lists {listed(parts)}, as COCO files do; it does not. Export it as COCO.")
+        raise DataError(
+            f"`{path}` must hold the lists {listed(parts)}, as COCO files do; it does not. Export it as COCO."
+        )
     problems: list[str] = []
     categories, parents = _categories(tree["categories"], problems)
     images = _images(tree["images"], problems)
     by_image, used, without_area = _annotations(tree["annotations"], images, categories, problems)
     if problems:
-        raise DataError(f"`{path}` must be a sound COCO file; {listed(problems, 'and', 5)}. Fix it, or export it again.")
+        raise DataError(
+            f"`{path}` must be a sound COCO file; {listed(problems, 'and', 5)}. Fix it, or export it again."
+        )
     return CocoFile(path, images, categories, parents, by_image, used, without_area)
 
 
@@ -123,7 +127,10 @@ def _images(entries: list[Any], problems: list[str]) -> dict[str, CocoImage]:
         key = str(entry["id"])
         if key in found:
             problems.append(f"two images have the id {key}")
-        sides = [entry.get(side) if type(entry.get(side)) is int and entry[side] > 0 else None for side in ("height", "width")]
+        sides = [
+            entry.get(side) if type(entry.get(side)) is int and entry[side] > 0 else None
+            for side in ("height", "width")
+        ]
         found[key] = CocoImage(key, name.replace("\\", "/"), *sides)
     return found
 
@@ -222,7 +229,9 @@ def pixels_of(counts: Sequence[int] | str, height: int, width: int) -> np.ndarra
     runs = unpack(counts) if isinstance(counts, str) else np.array(counts, np.int64)
     if (runs < 0).any():
         raise ValueError("a run has a negative length")
-    if (runs > total).any():  # before they are added up: a sum that wraps around would fit, and pixels be written beyond the end
+    if (
+        runs > total
+    ).any():  # before they are added up: a sum that wraps around would fit, and pixels be written beyond the end
         raise ValueError("a run is longer than the picture")
     if runs.sum() != total:
         raise ValueError(f"the runs have {runs.sum()} pixels, the image {total}")
@@ -236,7 +245,9 @@ def load(record: Record, size: tuple[int, int]) -> LoadedMask:
     image = file.images.get(record.form.key)
     if image is None:
         fix = "Put the file back as it was."
-        raise DataError(f"`{record.mask}` must list the image {record.image.name} (id {record.form.key}); it does not. {fix}")
+        raise DataError(
+            f"`{record.mask}` must list the image {record.image.name} (id {record.form.key}); it does not. {fix}"
+        )
     if image.height and image.width and (image.height, image.width) != size:
         detail = f"{image.width}x{image.height}; the image is {size[1]}x{size[0]}"
         fix = "Use the image the annotations were drawn on (was it resized, or turned by its EXIF?)."
@@ -262,7 +273,9 @@ def draw(file: CocoFile, record: Record, size: tuple[int, int]) -> LoadedMask:
             twice[patch.place] |= patch.inside & (there != BACKGROUND) & (there != CROWD) & (there != category)
         there[patch.inside] = CROWD if crowd else category
     whole = [list(size), names, texts]
-    return LoadedMask(raw, lambda: hashlib.sha256(json.dumps(whole).encode()).hexdigest(), claimed_twice=int(twice.sum()))
+    return LoadedMask(
+        raw, lambda: hashlib.sha256(json.dumps(whole).encode()).hexdigest(), claimed_twice=int(twice.sum())
+    )
 
 
 def _pixels(outline: Any, size: tuple[int, int], record: Record) -> Patch:

@@ -25,7 +25,12 @@ from maskwright.errors import DataError, counted, listed
 BACKGROUND_NAMES = ("_background_", "background")
 IGNORE_NAME = "__ignore__"
 IGNORED = 65535  # the value of what is labelled __ignore__
-CORNERED = {"polygon": 3, "rectangle": 2, "rotation": 4, "oriented_rectangle": 4}  # types that are outlines: fewest points
+CORNERED = {
+    "polygon": 3,
+    "rectangle": 2,
+    "rotation": 4,
+    "oriented_rectangle": 4,
+}  # types that are outlines: fewest points
 _LINES = ("point", "points", "line", "linestrip")
 _FARTHEST = 1e9  # a coordinate beyond is none
 
@@ -55,7 +60,9 @@ def parse(path: Path) -> LabelMeFile:
     """A LabelMe file checked whole: every shape is one that can be drawn."""
     tree = load_json(path, "Save it again in LabelMe.")
     if not is_labelme(tree):
-        raise DataError(f"`{path}` must be a LabelMe file with shapes and imagePath; it has neither. Remove it, or fix it.")
+        raise DataError(
+            f"`{path}` must be a LabelMe file with shapes and imagePath; it has neither. Remove it, or fix it."
+        )
     shapes: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
     problems: list[str] = []
@@ -73,8 +80,13 @@ def parse(path: Path) -> LabelMeFile:
             label = label if isinstance(label, str) else IGNORE_NAME
             shapes.append({"label": label, "points": shape["points"], "mask": shape.get("mask"), "shape_type": kind})
     if problems:
-        raise DataError(f"`{path}` must be a sound LabelMe file; {listed(problems, 'and', 4)}. Fix it, or save it again.")
-    sides = [tree.get(side) if type(tree.get(side)) is int and tree[side] > 0 else 0 for side in ("imageHeight", "imageWidth")]
+        raise DataError(
+            f"`{path}` must be a sound LabelMe file; {listed(problems, 'and', 4)}. Fix it, or save it again."
+        )
+    sides = [
+        tree.get(side) if type(tree.get(side)) is int and tree[side] > 0 else 0
+        for side in ("imageHeight", "imageWidth")
+    ]
     size = (sides[0], sides[1]) if all(sides) else None
     name = str(tree["imagePath"]).replace("\\", "/")
     return LabelMeFile(path, name, size, shapes, dict(left_out), num_nameless, bool(tree.get("imageData")))
@@ -97,7 +109,9 @@ def load(record: Record, size: tuple[int, int]) -> LoadedMask:
     meaning = {**values, **dict.fromkeys(BACKGROUND_NAMES, background), IGNORE_NAME: IGNORED}
     new = sorted(file.labels - meaning.keys())
     if new:
-        raise DataError(f"`{record.mask}` must hold labels that are known; {listed(new)} are new. Put the file back as it was.")
+        raise DataError(
+            f"`{record.mask}` must hold labels that are known; {listed(new)} are new. Put the file back as it was."
+        )
     raw = np.full(size, background, np.uint16)
     twice = np.zeros(size, bool)
     for shape in file.shapes:
@@ -156,7 +170,9 @@ def _stamp(shape: dict[str, Any], points: np.ndarray, size: tuple[int, int], pat
             fits = left >= 0 and top >= 0 and top + height <= size[0] and left + width <= size[1]
             inside = np.asarray(picture.convert("L")) > 0 if fits else None
     except (DataError, ValueError):
-        raise DataError(f"`{path}` must hold mask shapes as PNG; that of {shape['label']} is none. Save it again.") from None
+        raise DataError(
+            f"`{path}` must hold mask shapes as PNG; that of {shape['label']} is none. Save it again."
+        ) from None
     if inside is None:
         detail = f"that of {shape['label']} is {width}x{height} at {left}, {top}"
         raise DataError(f"`{path}` must hold mask shapes that lie in the image; {detail}. Save it again.")

@@ -118,7 +118,10 @@ def files_of(folder: Path, key: str) -> list[Path]:
         names = _by_beginning(folder, folder.stat().st_mtime_ns)
     except OSError as error:
         raise DataError(f"`{folder}` must be a folder of masks; {error.strerror}. Put it back.") from None
-    return [folder / name for name in (names.get(key, ()) if key else sorted(name for found in names.values() for name in found))]
+    return [
+        folder / name
+        for name in (names.get(key, ()) if key else sorted(name for found in names.values() for name in found))
+    ]
 
 
 def numbered(stem: str) -> str | None:

@@ -79,4 +79,6 @@ def _reject_odd_names(listing: Listing) -> None:
     odd = [ascii(path.name)[1:-1] for path in paths if not is_text(str(path))]
     if odd:
         fix = "Rename them (convmv does it), or unpack the archive with its encoding."
-        raise DataError(f"names of files and folders must be UTF-8; those of {listed(dict.fromkeys(odd))} are not. {fix}")
+        raise DataError(
+            f"names of files and folders must be UTF-8; those of {listed(dict.fromkeys(odd))} are not. {fix}"
+        )

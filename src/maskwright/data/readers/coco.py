@@ -45,10 +45,14 @@ def read(config: DataConfig, root: Path) -> Listing:
     without_area = sum(file.without_area for file in files)
     notes += detail
     notes += [f"{empty} images have no annotations: all of them is background"] if empty else []
-    notes += [f"{without_area} outlines of fewer than three points have no area and were left out"] if without_area else []
+    notes += (
+        [f"{without_area} outlines of fewer than three points have no area and were left out"] if without_area else []
+    )
     reason = f"COCO annotations in {listed([file.path.relative_to(_folder(root)).as_posix() for file in files])}"
     source = files[0].path.name
-    return Listing(tuple(records), "coco", reason, names, tuple(notes), (CROWD,), classes_from=f"the categories of {source}")
+    return Listing(
+        tuple(records), "coco", reason, names, tuple(notes), (CROWD,), classes_from=f"the categories of {source}"
+    )
 
 
 def _folder(root: Path) -> Path:
@@ -74,7 +78,9 @@ def _files(root: Path) -> tuple[list[CocoFile], list[str]]:
     if not found:
         held = listed([path.name for path in candidates]) if candidates else "no JSON"
         got = f"{root}, which holds {held}"
-        raise DataError(f"`data.root` must hold COCO files for reader coco (or annotations/ must); got {got}. Check the path.")
+        raise DataError(
+            f"`data.root` must hold COCO files for reader coco (or annotations/ must); got {got}. Check the path."
+        )
     files = [parse(path) for path in found]
     used = [file for file in files if file.annotations]
     if not used:
@@ -118,7 +124,9 @@ def _reject_other_meaning(config: DataConfig, names: dict[str, int]) -> None:
     for name, value in named_values(config.classes).items():
         if name in names and not is_colour(value) and value != names[name]:
             detail = f"{name} is given {value}, and the category {name} has the id {names[name]}"
-            raise DataError(f"`data.classes` must give categories their own ids; {detail}. Leave data.classes out, or fix it.")
+            raise DataError(
+                f"`data.classes` must give categories their own ids; {detail}. Leave data.classes out, or fix it."
+            )
 
 
 def _records(file: CocoFile, root: Path, background: int) -> list[Record]:
@@ -136,7 +144,9 @@ def _records(file: CocoFile, root: Path, background: int) -> list[Record]:
 
 def _id(image: Path, folder: Path) -> str:
     parts = Path(os.path.relpath(image, folder)).with_suffix("").parts
-    return "/".join(part for part in parts if part != "..")  # of a file in annotations/, named by itself, images are elsewhere
+    return "/".join(
+        part for part in parts if part != ".."
+    )  # of a file in annotations/, named by itself, images are elsewhere
 
 
 def _base(file: CocoFile, images: list[CocoImage], folder: Path, split: str | None) -> Path:

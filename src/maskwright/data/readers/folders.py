@@ -48,11 +48,15 @@ def read_classes(root: Path) -> dict[str, int] | None:
     try:
         tree = load_yaml(read_text(path))
     except yaml.YAMLError as error:
-        raise DataError(f"`{path}` must be valid YAML; {str(error).splitlines()[0]}. Write one `name: value` a line.") from None
+        raise DataError(
+            f"`{path}` must be valid YAML; {str(error).splitlines()[0]}. Write one `name: value` a line."
+        ) from None
     if isinstance(tree, list) and all(isinstance(name, str) for name in tree):
         tree = {name: value for value, name in enumerate(tree)}
     if not isinstance(tree, dict) or not all(type(v) is int and 0 <= v <= 65535 for v in tree.values()):
-        raise DataError(f"`{path}` must hold one `name: value` a line, values 0 to 65535; got {str(tree)[:60]}. Fix it.")
+        raise DataError(
+            f"`{path}` must hold one `name: value` a line, values 0 to 65535; got {str(tree)[:60]}. Fix it."
+        )
     return {str(name): value for name, value in tree.items()}
 
 
@@ -74,7 +78,10 @@ def read_pairs(root: Path, found: Found) -> tuple[list[Record], list[str], list[
         rules.append(rule)
         records += [
             Record(
-                record_id(images.paths[one], root), images.paths[one], masks.paths[two], images.splits[one] or masks.splits[two]
+                record_id(images.paths[one], root),
+                images.paths[one],
+                masks.paths[two],
+                images.splits[one] or masks.splits[two],
             )
             for one, two in paired.items()
         ]
@@ -85,6 +92,10 @@ def _doubled(files: Files) -> str:
     """Files whose names differ in their suffix alone: by their names they could not be told apart."""
     count = Counter(files.names)
     folder = files.folder
-    same = [path.relative_to(folder).as_posix() for path, name in zip(files.paths, files.names, strict=True) if count[name] > 1]
+    same = [
+        path.relative_to(folder).as_posix()
+        for path, name in zip(files.paths, files.names, strict=True)
+        if count[name] > 1
+    ]
     fix = "Remove or rename what is not meant, or write the pairs down in pairs.csv (image,mask)."
     return f"`{folder}` must hold one file a name; got {listed(same, 'and', 8)}. {fix}" if same else ""

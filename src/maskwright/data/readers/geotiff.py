@@ -37,7 +37,9 @@ def recognise(config: DataConfig, root: Path) -> str | None:
         listing = _listed(config, root)
     except (DataError, OSError):
         return None  # the reader of the plain layout says what is wrong
-    files = [record.image for record in listing.records[:_LOOKED_AT]] + [record.mask for record in listing.records[:_LOOKED_AT]]
+    files = [record.image for record in listing.records[:_LOOKED_AT]] + [
+        record.mask for record in listing.records[:_LOOKED_AT]
+    ]
     return "its TIFF files are georeferenced" if any(map(georeferenced, files)) else None
 
 
@@ -62,7 +64,9 @@ def read(config: DataConfig, root: Path) -> Listing:
         masks.append(mask)
         records += windows(record, image.head.height, image.head.width, config.window)
     if problems:
-        fix = "Bring them to their images' grids with gdalwarp (-t_srs, -tr, -te, and -r near, which invents no labels)."
+        fix = (
+            "Bring them to their images' grids with gdalwarp (-t_srs, -tr, -te, and -r near, which invents no labels)."
+        )
         raise DataError(f"masks must lie on the grids of their images; {listed(problems, 'and', 6)}. {fix}")
     scenes = len({record.id.partition("@")[0] for record in records if record.window})
     cut = sum(record.window is not None for record in records)

@@ -71,7 +71,8 @@ def _find(config: DataConfig, root: Path) -> tuple[list[Record], str, list[str]]
 def _alike(records: list[Record]) -> list[str]:
     """The names of the masks, where more than two images have the same several ones."""
     found = {
-        tuple(path.stem.removeprefix(record.form.key) for path in files_of(record.mask, record.form.key)) for record in records
+        tuple(path.stem.removeprefix(record.form.key) for path in files_of(record.mask, record.form.key))
+        for record in records
     }
     names = next(iter(found))
     return list(names) if len(found) == 1 and len(names) > 1 and len(records) > 2 else []
@@ -105,8 +106,12 @@ def _by_id(root: Path) -> tuple[list[Record], list[str]]:
         return [], []
     if problems:
         detail = f"{len(problems)} do not: {listed(problems)}"
-        raise _Incomplete(f"`{root}` must hold folders with one image in images/ and its masks in masks/; {detail}. Fix them.")
-    return records, [f"{len(aside)} images have no folder of masks and were left aside: {listed(aside)}"] if aside else []
+        raise _Incomplete(
+            f"`{root}` must hold folders with one image in images/ and its masks in masks/; {detail}. Fix them."
+        )
+    return records, [
+        f"{len(aside)} images have no folder of masks and were left aside: {listed(aside)}"
+    ] if aside else []
 
 
 def _in_folders(root: Path, images: Files, masks: Files) -> tuple[list[Record], list[str]]:

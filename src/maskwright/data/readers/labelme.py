@@ -104,7 +104,9 @@ def _values(config: DataConfig, root: Path, files: list[LabelMeFile]) -> tuple[d
     if config.classes is not None:
         named = named_values(config.classes)
         if any(is_colour(value) for value in named.values()):
-            raise DataError("`data.classes` must give LabelMe's labels numbers; got colours. Name the labels alone, in order.")
+            raise DataError(
+                "`data.classes` must give LabelMe's labels numbers; got colours. Name the labels alone, in order."
+            )
         detail, source = {name: int(value) for name, value in named.items() if isinstance(value, int)}, "data.classes"
     if detail is None:
         detail = {label: value for value, label in enumerate(labels, start=1)}
@@ -125,12 +127,18 @@ def _notes(paths: list[Path], files: list[LabelMeFile]) -> Iterator[str]:
     for what in sorted({what for file in files for what in file.left_out}):
         having = [file for file in files if what in file.left_out]
         kind, _, more = what.partition(" ")
-        count, names = sum(file.left_out[what] for file in having), listed([file.path.name for file in having], "and", 3)
+        count, names = (
+            sum(file.left_out[what] for file in having),
+            listed([file.path.name for file in having], "and", 3),
+        )
         has, was = ("has", "was") if count == 1 else ("have", "were")
         why = "" if more.startswith("of the unknown") else f"{has} no area and "
         yield f"{counted(count, kind)}{more and ' ' + more} {why}{was} left out ({names})"
     if nameless := [file for file in files if file.num_nameless]:
-        count, names = sum(file.num_nameless for file in nameless), listed([file.path.name for file in nameless], "and", 3)
+        count, names = (
+            sum(file.num_nameless for file in nameless),
+            listed([file.path.name for file in nameless], "and", 3),
+        )
         yield f"{counted(count, 'shape')} without a label: neither learned nor scored there ({names})"
     empty = sum(not file.shapes for file in files)
     if empty:
@@ -154,11 +162,15 @@ def _json_files(root: Path) -> Iterator[Path]:
 
 def _is_one(path: Path) -> bool:
     try:
-        data = read_bytes(path)  # its text is enough: a file that is cut off is one too, and reading it says what is wrong
+        data = read_bytes(
+            path
+        )  # its text is enough: a file that is cut off is one too, and reading it says what is wrong
         return b'"shapes"' in data and (b'"imagePath"' in data or b'"version"' in data)
     except DataError:
         return False
 
 
 def _split(path: Path, root: Path) -> str | None:
-    return next((SPLIT_NAMES[part.lower()] for part in path.relative_to(root).parts[:-1] if part.lower() in SPLIT_NAMES), None)
+    return next(
+        (SPLIT_NAMES[part.lower()] for part in path.relative_to(root).parts[:-1] if part.lower() in SPLIT_NAMES), None
+    )

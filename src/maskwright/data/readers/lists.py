@@ -69,12 +69,19 @@ def with_unique_ids(listing: Listing) -> Listing:
             window = "@" + ids[index].rpartition("@")[2] if listing.records[index].window else ""
             ids[index] = place.relative_to(shared).with_suffix("").as_posix() + window
     count = Counter(ids)
-    ids = [name + record.image.suffix if count[name] > 1 else name for name, record in zip(ids, listing.records, strict=True)]
+    ids = [
+        name + record.image.suffix if count[name] > 1 else name
+        for name, record in zip(ids, listing.records, strict=True)
+    ]
     twice = [name for name, number in Counter(ids).items() if number > 1]
     if twice:
         both = [str(record.image) for name, record in zip(ids, listing.records, strict=True) if name == twice[0]]
-        raise DataError(f"images must have names of their own; {listed(both)} would both be {twice[0]}. Rename one of them.")
-    return replace(listing, records=tuple(_renamed(record, name) for record, name in zip(listing.records, ids, strict=True)))
+        raise DataError(
+            f"images must have names of their own; {listed(both)} would both be {twice[0]}. Rename one of them."
+        )
+    return replace(
+        listing, records=tuple(_renamed(record, name) for record, name in zip(listing.records, ids, strict=True))
+    )
 
 
 def leads_out(name: str) -> bool:

@@ -39,7 +39,11 @@ class _Entry:
 def recognise(config: DataConfig, root: Path) -> str | None:
     """annotations/trimaps beside the official lists, here or in oxford-iiit-pet/."""
     base = None if config.images else _base(root)
-    return None if base is None else f"{_place(base, root)}annotations/ holds trimaps/ and Oxford-IIIT Pet's lists of names"
+    return (
+        None
+        if base is None
+        else f"{_place(base, root)}annotations/ holds trimaps/ and Oxford-IIIT Pet's lists of names"
+    )
 
 
 def read(config: DataConfig, root: Path) -> Listing:
@@ -47,14 +51,18 @@ def read(config: DataConfig, root: Path) -> Listing:
     base = _base(root)
     if base is None:
         wish = "images/, annotations/trimaps/, annotations/trainval.txt and annotations/test.txt for reader oxford-pet"
-        raise DataError(f"`{root}` must hold {wish}; they are not there. Unpack images.tar.gz and annotations.tar.gz into it.")
+        raise DataError(
+            f"`{root}` must hold {wish}; they are not there. Unpack images.tar.gz and annotations.tar.gz into it."
+        )
     entries, twice, notes = _entries(base / "annotations")
     folders = {folder: files_by_name(folder) for folder in (base / "images", base / "annotations" / "trimaps")}
     (images, others), (trimaps, _) = folders.values()
     gaps = [Gap("listed-twice", (images.get(name, base / "images" / name),), detail) for name, detail in twice.items()]
     for name, split in _LISTS.items():
         chosen = [entry.name for entry in entries if entry.split == split]
-        gaps += missing_files(f"annotations/{name}.txt", chosen, {folder: files for folder, (files, _) in folders.items()})
+        gaps += missing_files(
+            f"annotations/{name}.txt", chosen, {folder: files for folder, (files, _) in folders.items()}
+        )
     listed_names = {entry.name for entry in entries}
     spare = sorted(set(images) - listed_names)
     if spare:
@@ -100,7 +108,9 @@ def _entries(annotations: Path) -> tuple[list[_Entry], dict[str, str], list[str]
                 twice[entry.name] = f"{detail}. Take out one of the lines."
             entries.setdefault(entry.name, entry)
     if not entries:
-        raise DataError(f"`{annotations}` must list at least one image in trainval.txt; it lists none. Unpack the lists again.")
+        raise DataError(
+            f"`{annotations}` must list at least one image in trainval.txt; it lists none. Unpack the lists again."
+        )
     _reject_mixed_breeds(annotations, list(entries.values()))
     return list(entries.values()), twice, notes
 
@@ -123,7 +133,10 @@ def _reject_mixed_breeds(annotations: Path, entries: list[_Entry]) -> None:
     names: dict[int, str] = {}
     numbers: dict[str, int] = {}
     for entry in entries:
-        name, number = names.setdefault(entry.breed, entry.breed_name), numbers.setdefault(entry.breed_name, entry.breed)
+        name, number = (
+            names.setdefault(entry.breed, entry.breed_name),
+            numbers.setdefault(entry.breed_name, entry.breed),
+        )
         if (name, number) != (entry.breed_name, entry.breed):
             odd = f"{entry.name} has {entry.breed}, which is {name}" if name != entry.breed_name else (
                 f"{entry.name} has {entry.breed}, others of {name} have {number}")  # fmt: skip

@@ -68,16 +68,22 @@ def read(config: DataConfig, root: Path) -> Listing:
     )
     if gaps:
         detail = listed([gap.message for gap in gaps], "and", 8)
-        raise PartialListing(f"`{path}` must list existing images and masks once each; {detail}. Fix these rows.", listing, gaps)
+        raise PartialListing(
+            f"`{path}` must list existing images and masks once each; {detail}. Fix these rows.", listing, gaps
+        )
     if not records:
         raise DataError(f"`{path}` must list at least one image; it lists none. Add rows of image,mask.")
     return listing
 
 
-def read_rows(path: Path, needed: Sequence[str] = ("image", "mask")) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+def read_rows(
+    path: Path, needed: Sequence[str] = ("image", "mask")
+) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     """The rows of a CSV with their lines, and its columns by our names for them."""
     if not path.exists():
-        raise DataError(f"`data.root` must be a CSV or hold {PAIRS_FILE} for reader csv; {path} is not there. Check the path.")
+        raise DataError(
+            f"`data.root` must be a CSV or hold {PAIRS_FILE} for reader csv; {path} is not there. Check the path."
+        )
     text = read_text(path)
     try:
         # Excel writes semicolons where a comma stands in decimal numbers: the sign that makes both columns is the one
@@ -89,7 +95,9 @@ def read_rows(path: Path, needed: Sequence[str] = ("image", "mask")) -> tuple[li
         fix = f"Add a first row: {','.join(needed)}."
         raise DataError(f"`{path}` must have the columns {listed(needed)}; it has {listed(columns)}. {fix}")
     if twice := [name for name in _COLUMNS if columns.count(name) > 1]:
-        raise DataError(f"`{path}` must have each column once; {listed(twice)} stands twice. Rename or remove one of them.")
+        raise DataError(
+            f"`{path}` must have each column once; {listed(twice)} stands twice. Rename or remove one of them."
+        )
     return rows, columns
 
 

@@ -32,7 +32,12 @@ def with_matlab_names(listing: Listing, root: Path) -> Listing:
     """The listing with the names that stand in or beside its .mat masks, if nothing else names the classes."""
     masks = {record.mask for record in listing.records}
     first = min(masks, default=None)
-    if listing.classes is not None or listing.usual_classes is not None or first is None or first.suffix.lower() != ".mat":
+    if (
+        listing.classes is not None
+        or listing.usual_classes is not None
+        or first is None
+        or first.suffix.lower() != ".mat"
+    ):
         return listing
     for path in (first, *_beside(first, root, masks)):
         try:
@@ -83,7 +88,21 @@ def _in_text(path: Path) -> dict[str, int]:
     return {line: value for value, line in enumerate(lines, start=1)} if len(set(lines)) == len(lines) else {}
 
 
-_WORDS = {"list", "lists", "split", "splits", "set", "sets", "names", "files", "file", "ids", "images", "final", "dataset"}
+_WORDS = {
+    "list",
+    "lists",
+    "split",
+    "splits",
+    "set",
+    "sets",
+    "names",
+    "files",
+    "file",
+    "ids",
+    "images",
+    "final",
+    "dataset",
+}
 _LARGEST = 2**24  # bytes: a list of names is no more
 
 
@@ -130,7 +149,9 @@ def with_listed_splits(listing: Listing, root: Path) -> Listing:
 
 def _split(listing: Listing, lists: _Lists) -> Listing:
     """The records that lists name, each with its split."""
-    kept = [replace(record, split=lists.splits[record.image]) for record in listing.records if record.image in lists.splits]
+    kept = [
+        replace(record, split=lists.splits[record.image]) for record in listing.records if record.image in lists.splits
+    ]
     aside = [record.id for record in listing.records if record.image not in lists.splits]
     notes = [f"{len(aside)} images that no list names were left aside: {listed(aside)}"] if aside else []
     reason = f"{listing.reason}, split by {listed(lists.files)}"
@@ -140,7 +161,9 @@ def _split(listing: Listing, lists: _Lists) -> Listing:
 def _is_list(path: Path) -> bool:
     """Whether a file is called as lists of splits are: train.txt, val_list.txt, split.csv, splits_final.json."""
     words = set(split_words(path.stem))
-    known = words <= SPLIT_NAMES.keys() | _WORDS | {"trainval"} and words & (SPLIT_NAMES.keys() | {"split", "splits", "trainval"})
+    known = words <= SPLIT_NAMES.keys() | _WORDS | {"trainval"} and words & (
+        SPLIT_NAMES.keys() | {"split", "splits", "trainval"}
+    )
     return path.suffix in (".txt", ".csv", ".json") and (bool(known) or path.name == PAIRS_FILE)
 
 
@@ -168,7 +191,9 @@ def _read(paths: Sequence[Path], root: Path, index: Mapping[str, set[Path]]) -> 
     there = {split for _, image, split in found if image}  # a test whose masks were never given away has no image here
     unknown = [name for name, image, split in found if image is None and split in there]
     if unknown:
-        raise _UnclearError(f"{len(unknown)} of its names are no image's with a mask, or of several, such as {unknown[0]}")
+        raise _UnclearError(
+            f"{len(unknown)} of its names are no image's with a mask, or of several, such as {unknown[0]}"
+        )
     splits: dict[Path, str] = {}
     for name, image, split in found:
         if image and splits.setdefault(image, split) != split:
@@ -229,7 +254,9 @@ def _json(path: Path) -> dict[str, list[str]]:
     tree = load_json(path, "Leave it out.")
     lists = tree if isinstance(tree, dict) else {_split_of(path.stem): tree}
     found = {SPLIT_NAMES[str(key).lower()]: some for key, some in lists.items() if str(key).lower() in SPLIT_NAMES}
-    if not found or not all(isinstance(some, list) and all(isinstance(name, str) for name in some) for some in found.values()):
+    if not found or not all(
+        isinstance(some, list) and all(isinstance(name, str) for name in some) for some in found.values()
+    ):
         raise _UnclearError("it holds no list of names for each split")
     return found
 

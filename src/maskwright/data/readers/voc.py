@@ -52,7 +52,9 @@ def read_labelmap(path: Path) -> tuple[dict[str, int], bool]:
             raise DataError(f"`{path}` must have {wish}; got {line[:60]!r} on line {number}. {_HOW}")
         name = match["name"].rstrip() if match else line
         if name in classes:
-            raise DataError(f"`{path}` must name each class once; {name!r} stands again on line {number}. Remove one of them.")
+            raise DataError(
+                f"`{path}` must name each class once; {name!r} stands again on line {number}. Remove one of them."
+            )
         classes[name] = _colour(path, number, match) if match else place
     if not classes:
         raise DataError(f"`{path}` must name the classes; it names {listed([])}. {_HOW}")
@@ -132,7 +134,9 @@ def read(config: DataConfig, root: Path) -> Listing:
         classes, coloured = read_labelmap(base / LABELMAP)
         void = VOID_COLOUR if coloured else VOID
         listing = replace(listing, classes=classes, ignore=(void,), colours=coloured, classes_from=LABELMAP)
-    elif all(_VOC_NAME.fullmatch(record.image.stem) for record in found.records):  # people keep their own data like this, too
+    elif all(
+        _VOC_NAME.fullmatch(record.image.stem) for record in found.records
+    ):  # people keep their own data like this, too
         listing = replace(listing, usual_classes={name: value for value, name in enumerate(NAMES)})
     return whole(listing, found.gaps)
 
@@ -145,12 +149,16 @@ def read_records(root: Path, base: Path, image_folder: Path) -> Found:
         if not files:
             raise DataError(f"`{folder}` must hold at least one {kind} file; got none. Put the {kind}s there.")
     lists = read_lists(base / LISTS, {*images, *masks})
-    notes = [*lists.notes, *others_note(other_images + other_masks)] if lists else others_note(other_images + other_masks)
+    notes = (
+        [*lists.notes, *others_note(other_images + other_masks)] if lists else others_note(other_images + other_masks)
+    )
     splits: dict[str, str | None] = dict(lists.splits) if lists else dict.fromkeys(masks)
     test = [name for name, split in splits.items() if split == "test"]
     if _held_back(test, splits, images, masks):
         splits = {name: split for name, split in splits.items() if split != "test"}
-        notes.append(f"test.txt names {len(test)} images and none has a mask: they were left aside and cannot be scored")
+        notes.append(
+            f"test.txt names {len(test)} images and none has a mask: they were left aside and cannot be scored"
+        )
     gaps = (
         [Gap("listed-twice", (images.get(name, image_folder / name),), detail) for name, detail in lists.twice.items()]
         if lists
@@ -158,7 +166,9 @@ def read_records(root: Path, base: Path, image_folder: Path) -> Found:
     )
     for list_ in dict.fromkeys(lists.lists.values()) if lists else [""]:
         names = [name for name in splits if lists is None or lists.lists[name] == list_]
-        gaps += missing_files(f"{LISTS}/{list_}" if list_ else MASKS, names, {image_folder: images, base / MASKS: masks})
+        gaps += missing_files(
+            f"{LISTS}/{list_}" if list_ else MASKS, names, {image_folder: images, base / MASKS: masks}
+        )
     for kind, names in {"masks": masks, "images": images}.items():
         spare = sorted(set(names) - set(splits) - set(test) - (set(masks) if kind == "images" else set()))
         notes += [f"{len(spare)} {kind} that belong to nothing were left aside: {listed(spare)}"] if spare else []
@@ -177,7 +187,9 @@ def _held_back(
 
 def read_lists(folder: Path, files: set[str]) -> Lists | None:
     """The names in train.txt, val.txt, test.txt (trainval.txt where there is no train.txt), or in lists of other names."""
-    texts = {path.stem: [_name(line, files) for _, line in read_lines(path)] for path in sorted(folder.glob("[!.]*.txt"))}
+    texts = {
+        path.stem: [_name(line, files) for _, line in read_lines(path)] for path in sorted(folder.glob("[!.]*.txt"))
+    }
     if not texts:
         return None
     named = {stem: SPLIT_NAMES.get(stem.lower()) or ("train" if stem.lower() == "trainval" else None) for stem in texts}
@@ -187,7 +199,9 @@ def read_lists(folder: Path, files: set[str]) -> Lists | None:
     if known and len(known) < len(chosen):
         odd = listed(f"{stem}.txt" for stem in chosen if not named[stem])
         fix = "Rename or remove what is no split."
-        raise DataError(f"`{folder}` must hold lists called train, val, trainval and test, or none of them; got {odd} too. {fix}")
+        raise DataError(
+            f"`{folder}` must hold lists called train, val, trainval and test, or none of them; got {odd} too. {fix}"
+        )
     lists: dict[str, str] = {}
     twice: dict[str, str] = {}
     for stem, names in chosen.items():
@@ -197,9 +211,13 @@ def read_lists(folder: Path, files: set[str]) -> Lists | None:
                 twice[name] = f"`{LISTS}` must list each name once; {name} is {where}. Take it out of one."
             lists.setdefault(name, f"{stem}.txt")
     if not lists:
-        raise DataError(f"`{folder}` must list at least one name; its {len(texts)} lists are empty. Write one name a line.")
+        raise DataError(
+            f"`{folder}` must list at least one name; its {len(texts)} lists are empty. Write one name a line."
+        )
     more = [name for stem in both for name in texts[stem] if name not in lists]
-    notes = [f"{len(more)} names in trainval.txt that no other list has were left aside: {listed(more)}"] if more else []
+    notes = (
+        [f"{len(more)} names in trainval.txt that no other list has were left aside: {listed(more)}"] if more else []
+    )
     splits = {name: named[Path(list_).stem] for name, list_ in lists.items()}
     return Lists(splits, lists, twice, tuple(notes))
 
@@ -230,11 +248,15 @@ def read_cvat(config: DataConfig, root: Path) -> Listing:
     """The names in ImageSets/Segmentation, or all masks; the images have to be put beside them."""
     if not (root / MASKS).is_dir() or not (root / LABELMAP).is_file():
         wish = f"{LABELMAP} and {MASKS}/ for reader cvat"
-        raise DataError(f"`{root}` must hold {wish}; they are not there. Unpack the export of “Segmentation mask 1.1” into it.")
+        raise DataError(
+            f"`{root}` must hold {wish}; they are not there. Unpack the export of “Segmentation mask 1.1” into it."
+        )
     classes, coloured = read_labelmap(root / LABELMAP)
     if not coloured:
         fix = "Export “Segmentation mask 1.1” again, or read the folder with --data.reader voc."
-        raise DataError(f"`{root / LABELMAP}` must give each class a colour for reader cvat; it holds names alone. {fix}")
+        raise DataError(
+            f"`{root / LABELMAP}` must give each class a colour for reader cvat; it holds names alone. {fix}"
+        )
     images = _image_folder(root)
     found = read_records(root, root, images)
     reason = f"{LABELMAP} and {MASKS}/ of a CVAT export with the images in {images.name}/, {found.how}"
@@ -256,4 +278,6 @@ def _image_folder(root: Path) -> Path:
     lists = read_lists(root / LISTS, set())
     names = listed(list(lists.splits) if lists else sorted(path.stem for path in (root / MASKS).glob("*")), "and", 3)
     fix = f"Put them there under the same names ({names}), or export again with “Save images”."
-    raise DataError(f"`{root / IMAGES}` must hold the images; it is not there, as CVAT exports masks alone unless asked. {fix}")
+    raise DataError(
+        f"`{root / IMAGES}` must hold the images; it is not there, as CVAT exports masks alone unless asked. {fix}"
+    )

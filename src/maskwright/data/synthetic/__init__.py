@@ -234,7 +234,11 @@ def make(
         raise UsageError(must("size", f"at least {SMALLEST} pixels each way", f"{height} x {width}", fix))
     if seed < 0:
         raise UsageError(must("seed", "0 or more", seed, "Pass a whole number that is not negative."))
-    for key, value, most in (("count", count, 1_000_000), ("size", max(height, width), 8192), ("seed", seed, 2**32 - 1)):
+    for key, value, most in (
+        ("count", count, 1_000_000),
+        ("size", max(height, width), 8192),
+        ("seed", seed, 2**32 - 1),
+    ):
         if value > most:
             raise UsageError(must(key, f"at most {most}", value))
 
@@ -245,7 +249,10 @@ def make(
         raise UsageError(unknown("layout", layout, LAYOUTS))
     written = LAYOUTS[layout]
     if written.classes not in (None, len(generator.class_names)):
-        wish, got = f"one that can tell {len(generator.class_names)} classes", f"{layout}, which tells {written.classes}"
+        wish, got = (
+            f"one that can tell {len(generator.class_names)} classes",
+            f"{layout}, which tells {written.classes}",
+        )
         raise UsageError(must("layout", wish, got, "Make puzzle, or choose another layout."))
     splits = write_set(Path(out), generator.style, written, generator.class_names, picture, count, seed, on_progress)
     if not written.val:

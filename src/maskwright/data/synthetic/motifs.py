@@ -36,12 +36,16 @@ def face(rng: np.random.Generator, canvas: Bytes, centre: Points, radius: float,
         return centre + radius * (at(x, y) @ turn)
 
     fill(canvas, ellipse(on_head(0, -0.18), (1.06 * radius, 1.1 * radius), tilt), hair)
-    jaw = np.array([(-0.82, -0.3), (-0.8, 0.2), (-0.45, 0.82), (0, 1.0), (0.45, 0.82), (0.8, 0.2), (0.82, -0.3), (0, -0.9)])
+    jaw = np.array(
+        [(-0.82, -0.3), (-0.8, 0.2), (-0.45, 0.82), (0, 1.0), (0.45, 0.82), (0.8, 0.2), (0.82, -0.3), (0, -0.9)]
+    )
     fill(canvas, spline(centre + radius * (jaw @ turn), closed=True), skin)
     for sign in (-1, 1):
         fill(canvas, ellipse(on_head(sign * 0.5, 0.34), (0.2 * radius, 0.14 * radius), tilt), skin * (1, 0.86, 0.84))
         _draw_eye(canvas, on_head(sign * 0.36, -0.08), 0.24 * radius, iris, looking)
-    fringe = np.array([(-0.95, -0.15), (-0.85, -0.75), (0, -1.15), (0.85, -0.75), (0.95, -0.15), (0.4, -0.55), (-0.3, -0.5)])
+    fringe = np.array(
+        [(-0.95, -0.15), (-0.85, -0.75), (0, -1.15), (0.85, -0.75), (0.95, -0.15), (0.4, -0.55), (-0.3, -0.5)]
+    )
     fill(canvas, spline(centre + radius * (fringe @ turn), closed=True), hair)
     nose = np.array([(0.02, 0.1), (0.1, 0.3), (-0.02, 0.36)])
     stroke(canvas, spline(centre + radius * (nose @ turn)), skin * 0.7, radius * 0.045)

@@ -129,7 +129,9 @@ def cloth(rng: np.random.Generator, height: int, width: int) -> Floats:
     over = np.sign(across * down)
     weave = np.where(over > 0, np.abs(across) ** 0.6, np.abs(down) ** 0.6) - 0.6
     threads = 0.5 * white_noise(rng, 1, width) + 0.5 * white_noise(rng, height, 1)
-    slub = smooth_noise(rng, height, width, (1.5 * unit, 24 * unit)) + smooth_noise(rng, height, width, (24 * unit, 1.5))
+    slub = smooth_noise(rng, height, width, (1.5 * unit, 24 * unit)) + smooth_noise(
+        rng, height, width, (24 * unit, 1.5)
+    )
     surface = mix(colour(0, 0, 0), base, 1 + 0.16 * weave + 0.03 * threads + 0.025 * slub)
     if rng.random() < 0.45:
         surface = _checks(rng, surface, unit)

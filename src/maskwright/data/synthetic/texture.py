@@ -123,7 +123,9 @@ def fill(canvas: Bytes, points: Points, rgb: Colour) -> None:
 
 def stroke(canvas: Bytes, points: Points, rgb: Colour, thickness: float) -> None:
     """Draw an open line through the points, edges anti-aliased."""
-    cv2.polylines(canvas, [fixed_point(points)], False, [float(v) for v in rgb], max(1, round(thickness)), cv2.LINE_AA, _SHIFT)
+    cv2.polylines(
+        canvas, [fixed_point(points)], False, [float(v) for v in rgb], max(1, round(thickness)), cv2.LINE_AA, _SHIFT
+    )
 
 
 def ellipse(centre: Points | tuple[float, float], radii: tuple[float, float], angle: float, steps: int = 28) -> Points:

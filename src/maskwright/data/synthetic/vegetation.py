@@ -147,7 +147,9 @@ def _margins(rng: np.random.Generator, tile: Floats, fields: Fields, unit: float
 _GREENS = ((58, 82, 44), (48, 72, 46), (74, 92, 50), (42, 64, 48), (88, 96, 56))
 
 
-def paint_trees(rng: np.random.Generator, tile: Floats, woods: Floats, clear: Floats, sun: Points, unit: float) -> Floats:
+def paint_trees(
+    rng: np.random.Generator, tile: Floats, woods: Floats, clear: Floats, sun: Points, unit: float
+) -> Floats:
     """Plant a crown wherever a grid point wants to be forest and none of `clear` is near; returns the area covered."""
     height, width = woods.shape
     spacing = max(3.0, rng.uniform(3.8, 5.8) * unit)
