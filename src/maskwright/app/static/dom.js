@@ -161,7 +161,7 @@ export function number(value, digits = 3) {
 
 /** "val_iou" → "val IoU". @param {string} key @returns {string} */
 export function metricName(key) {
-  return key.replace(/_/g, " ").replace(/\biou\b/g, "IoU").replace(/^dice$/, "Dice").replace(/\bf1\b/g, "F1");
+  return key.replace(/_/g, " ").replace(/\biou\b/g, "IoU").replace(/^dice$/, "Dice").replace(/\bf1\b/g, "F1").replace(/\bf$/, "F").replace("hd95", "HD95");
 }
 
 /** @param {number} value @returns {string} */

@@ -159,7 +159,7 @@ function scoreTables(run) {
   if (!splits.length) return h("section", null, h("h2", null, "Scores"), run.status === "training" ? h("p", { class: "muted" }, "They come when training has ended.")
     : h("p", null, "This run has not been scored. ", evaluateButton(run, "test")));
   const scalar = (/** @type {any} */ value) => typeof value === "number" || value === null;
-  const metrics = [...new Set(splits.flatMap(([, set]) => Object.keys(set).filter((key) => scalar(set[key]))))];
+  const metrics = [...new Set(splits.flatMap(([, set]) => Object.keys(set).filter((key) => key !== "images" && scalar(set[key]))))];
   const overall = table("Scores by split", ["score", ...splits.map(([split]) => split)], metrics.map((metric) => [metricName(metric), ...splits.map(([, set]) => {
     const interval = set.intervals?.[metric] ?? (metric === run.metric ? set.interval : null);
     return [h("span", { class: "value" }, number(set[metric])), interval ? h("small", null, `${number(interval[0])} to ${number(interval[1])}`) : null];
