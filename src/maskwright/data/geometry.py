@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -179,12 +180,10 @@ def in_fours(apply: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np
 
 def _warp(source: np.ndarray, matrix: np.ndarray, size: int, how: int, border: int, fill: object) -> np.ndarray:
     centred = _FROM_CENTRES @ matrix @ _TO_CENTRES
-    flags = how | cv2.WARP_INVERSE_MAP
+    how_to: dict[str, Any] = {"flags": how | cv2.WARP_INVERSE_MAP, "borderMode": border, "borderValue": fill}
     if abs(matrix[2, 0]) + abs(matrix[2, 1]) > 0:
-        return cv2.warpPerspective(source, centred, (size, size), flags=flags, borderMode=border, borderValue=fill)  # type: ignore[call-overload]
-    return cv2.warpAffine(
-        source, centred[:2] / centred[2, 2], (size, size), flags=flags, borderMode=border, borderValue=fill
-    )  # type: ignore[call-overload]
+        return cv2.warpPerspective(source, centred, (size, size), **how_to)
+    return cv2.warpAffine(source, centred[:2] / centred[2, 2], (size, size), **how_to)
 
 
 def _shrink(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
