@@ -61,7 +61,7 @@ def test_newer_parts_are_on_the_page(pair: Run) -> None:
     text = " ".join(page.text.split())
     for told in ("12.3 ms (11.8–14.2), cpu: a processor, fp32",
                  "1,234 MiB at most", "7.76 million", "12.3 billion at 512 × 256 pixels",
-                 "A pixel counts as cat from a probability of 0.43 (tuned on the validation images).",
+                 "A pixel counts as cat above a probability of 0.43 (tuned on the validation images).",
                  "brings the error from 0.100 to 0.010"):  # fmt: skip
         assert told in text
     assert page.svgs == 3

@@ -144,7 +144,7 @@ def plain_lines(document: dict[str, Any]) -> str:
             f"how = cv2.INTER_AREA if np.prod({size}) < height * width else cv2.INTER_LINEAR",
             f"tile = np.ascontiguousarray(cv2.resize(image, {size}, interpolation=how).transpose(2, 0, 1)[None])",
             f"probabilities = [cv2.resize(plane, (width, height)) for plane in {called}[0]]",
-            f"labels = (probabilities[1] {'>' if threshold == 0.5 else '>='} {threshold:g}).astype(np.uint8)"
+            f"labels = (probabilities[1] > {threshold:g}).astype(np.uint8)"
             if two
             else "labels = np.argmax(probabilities, axis=0).astype(np.uint8)",
             'cv2.imwrite("labels.png", labels)  # class numbers, in the order of bundle.json',

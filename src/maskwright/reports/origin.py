@@ -80,7 +80,7 @@ def threshold(facts: Facts) -> str:
     if not facts.is_binary or found.get("value") is None:
         return ""
     how = f"tuned on the {SPLIT_WORDS.get(found.get('on') or 'val')} images" if found.get("how") == "tuned" else "fixed"
-    return f"A pixel counts as {facts.classes[1]} from a probability of {found['value']:.3g} ({how})."
+    return f"A pixel counts as {facts.classes[1]} above a probability of {found['value']:.3g} ({how})."
 
 
 def latency(cost: Mapping[str, Any]) -> str:

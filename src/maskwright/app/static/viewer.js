@@ -103,7 +103,7 @@ export function createViewer(host, run, { go, others, signal }) {
   const classBoxes = run.classes.map((each, index) => h("input", { type: "checkbox", checked: shown[index], onchange: () => toggleClass(index) }));
   const panel = h("div", { class: "panel" },
     h("section", { "aria-label": "Scores of this image" }, scores, status),
-    two && run.threshold ? h("section", null, h("label", { for: "threshold" }, h("h2", null, "Foreground from ", thresholdValue)), slider,
+    two && run.threshold ? h("section", null, h("label", { for: "threshold" }, h("h2", null, "Foreground above ", thresholdValue)), slider,
       h("p", { class: "buttons" }, h("button", { class: "quiet", onclick: () => setStep(own) }, `Own ${number(run.threshold.own, 2)}`),
         run.threshold.tuned !== null && h("button", { class: "quiet", onclick: () => setStep(Math.round((run.threshold?.tuned ?? 0.5) * STEPS)) }, `Tuned on val ${number(run.threshold.tuned, 2)}`))) : null,
     h("section", null, h("h2", null, "Layers"), rows.map((each) => layerRow(each))),

@@ -20,8 +20,8 @@ export async function showPredict(main, route, signal) {
   }
   const wanted = route.query.get("model") ?? kept.model;
   kept.model = models.some((each) => each.id === wanted) ? wanted : models[0].id;
-  const threshold = h("input", { type: "number", min: 0, max: 1, step: 0.01, placeholder: "its own", "aria-label": "Foreground from" });
-  const thresholdField = h("label", null, "Foreground from", threshold);
+  const threshold = h("input", { type: "number", min: 0, max: 1, step: 0.01, placeholder: "its own", "aria-label": "Foreground above" });
+  const thresholdField = h("label", null, "Foreground above", threshold);
   const nameModel = () => { thresholdField.hidden = models.find((each) => each.id === kept.model)?.classes.length !== 2; };
   const picker = h("input", { type: "file", multiple: true, accept: "image/*,.tif,.tiff", class: "unseen", id: "files", onchange: () => { void send([...(picker.files ?? [])]); picker.value = ""; } });
   const drop = h("label", { class: "drop", for: "files" }, h("strong", null, "Drop images here"), h("span", null, "or choose files"), h("small", null, "one or many; large ones are predicted by tiles"));
