@@ -61,19 +61,7 @@ def executed():
         "MASKWRIGHT_FLAGS": "--precision fp32 --devices cpu",
         "IPYTHONDIR": str(root / "ipython"),
     }
-    words = [
-        "-n",
-        "0",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-o",
-        "addopts=",
-        "-o",
-        "filterwarnings=",
-        "--rootdir",
-        str(root),
-    ]
+    words = f"-n 0 -q -p no:cacheprovider -o addopts= -o filterwarnings= --rootdir {root}".split()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--nbmake", "--overwrite", "--nbmake-timeout=300", *words, *map(str, paths)],
         cwd=root, env=environment, capture_output=True, text=True, check=False,
@@ -82,6 +70,7 @@ def executed():
     return {path.stem: nbformat.read(path, as_version=4) for path in paths}
 
 
+@pytest.mark.slow  # two minutes of kernels; .ci/run runs it after the others
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_notebook_runs_and_shows_its_plots(executed, name):
     outputs = [output for cell in executed[name].cells if cell.cell_type == "code" for output in cell.outputs]
