@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 from fastapi import HTTPException
-from PIL import Image
 
 from maskwright.app.answers import MOST_PIXELS, Pixels, pixels_shown, png, refuse_pixels, text_of
 from maskwright.app.models import Models
 from maskwright.app.runs import classes_of
 from maskwright.data.dataset import IGNORE, RGB, Bands
-from maskwright.data.decoding import read_bytes
+from maskwright.data.decoding import open_picture, read_bytes
 from maskwright.data.images import TIFF_STARTS, tiff_head
 from maskwright.data.layout import SUFFIXES
 from maskwright.errors import MaskwrightError, is_out_of_memory
@@ -138,7 +137,7 @@ class Jobs:
         found = next((path for end in (".png", ".tif") if (path := job.out / f"image{kind}{end}").is_file()), None)
         if found is None:
             raise HTTPException(404, "this was not written for the image. Drop it again.")
-        with Image.open(found) as picture:
+        with open_picture(found, found, "map") as picture:
             return png(np.asarray(picture))
 
     def _done(self, id: str) -> Job:
@@ -197,7 +196,7 @@ def _watched(network: Network, job: Job) -> Network:
 def _facts(job: Job, network: Network) -> dict[str, Any]:
     names = network.classes.names
     path = next(path for end in (".png", ".tif") if (path := job.out / f"image{end}").is_file())
-    with Image.open(path) as picture:
+    with open_picture(path, path, "map") as picture:
         labels = np.asarray(picture)
     found = np.bincount(labels.ravel(), minlength=256)[: len(names)]
     whole = max(1, int(found.sum()))

@@ -10,7 +10,8 @@ agree on one turn and one shift are laid over each other, and only what then agr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -27,8 +28,9 @@ _NEIGHBOURS = 5  # features each one meets, each way round
 _NEAR = 0.25  # squared distance of square roots of SIFT descriptors: farther ones are two things
 _UPRIGHT = 25  # degrees off a quarter turn
 _TOLERANCE = 5  # pixels of the thumbnail within which shifts agree
-_VOTES = 3  # features that must agree
+_VOTES = 2  # features that must agree
 _READINGS = 6  # turns and shifts looked at for a pair
+_LAID = 1  # of those, laid over each other exactly: the one that agrees best coarsely
 # correlation of coarse details, as the features lay them, that is worth a closer look; a change of scale may lower it
 # where nearly all is shared
 _PASSING, _PASSING_APART, _WHOLE = 0.35, 0.45, 0.8
@@ -45,7 +47,7 @@ _ASIDE = 0.85  # overlaps below this are far apart
 _CERTAIN = 0.97  # from here on nothing is gained by looking for a change of scale
 _HOPELESS = 0.3  # and below this neither
 _BLOCKS = 6  # each way; a quarter of them may disagree
-_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-3)
+_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-2)
 _LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 # a SIFT descriptor of the mirrored picture: its rows the other way round, and the directions in them
 _MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
@@ -184,7 +186,7 @@ def find_matches(
     if len({tuple(sorted(one.size)) for one in signatures}) > 1:  # pieces of one scene may have different sizes
         views.append((_at_one_scale(signatures), False))
     for pictures, same_view in views:
-        for candidate in _candidates(pictures):
+        for candidate in _passing(pictures, _candidates(pictures)):
             first, second = candidate.first, candidate.second
             joined = clusters[apart(first, second)]
             match = None if joined.together(first, second) else _verified(pictures, candidate, same_view)
@@ -253,6 +255,33 @@ def _candidates(pictures: Sequence[np.ndarray]) -> Iterator[_Candidate]:
         yield _Candidate(first, second, int(turn[place]), float(rows[place]), float(columns[place]))
 
 
+def _passing(pictures: Sequence[np.ndarray], candidates: Iterable[_Candidate]) -> list[_Candidate]:
+    """Those whose coarse details agree at whole shifts: the best ones of each pair, in the order they came."""
+    coarse = [[_coarse(np.float32(turned_picture(picture, turn))) for turn in range(8)] for picture in pictures]
+    found: dict[tuple[int, int], list[tuple[float, int, _Candidate]]] = defaultdict(list)
+    for number, candidate in enumerate(candidates):
+        one, two = coarse[candidate.first][candidate.turn], coarse[candidate.second][0]
+        a, b = _shared(one, two, candidate.rows, candidate.columns)
+        if a.size < _SMALLEST / 2 * two.size:
+            continue
+        agreed = float(np.vdot(a, b)) / max(1e-6, float(np.sqrt(np.vdot(a, a) * np.vdot(b, b))))
+        if agreed >= (_PASSING if a.size >= _WHOLE * two.size else _PASSING_APART):
+            found[candidate.first, candidate.second].append((-agreed, number, candidate))
+    best = sorted(entry[1:] for entries in found.values() for entry in sorted(entries)[:_LAID])
+    return [candidate for _, candidate in best]
+
+
+def _shared(one: np.ndarray, two: np.ndarray, rows: float, columns: float) -> tuple[np.ndarray, np.ndarray]:
+    """What both show, where the middle of one lies some rows and columns after that of the other."""
+    parts = []
+    for axis, shift in enumerate((rows, columns)):
+        start = round(shift + (two.shape[axis] - one.shape[axis]) / 2)
+        begin, end = max(0, start), min(two.shape[axis], start + one.shape[axis])
+        parts.append((slice(begin - start, max(begin, end) - start), slice(begin, max(begin, end))))
+    (one_rows, two_rows), (one_columns, two_columns) = parts
+    return one[one_rows, one_columns], two[two_rows, two_columns]
+
+
 def _features(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows, columns (from the centre), angles and sizes of a thumbnail's SIFT features, and their descriptors."""
     sift = cv2.SIFT.create(_FEATURES, contrastThreshold=0.01, edgeThreshold=20)
@@ -307,9 +336,6 @@ def _align(one: np.ndarray, two: np.ndarray, rows: float, columns: float) -> tup
     """From the second picture's places to the first's: a shift, with a change of scale where that fits better."""
     right, down = columns + (two.shape[1] - one.shape[1]) / 2, rows + (two.shape[0] - one.shape[0]) / 2
     best = np.array([[1, 0, -right], [0, 1, -down]], np.float32)
-    shared = (1 - abs(rows) / len(two)) * (1 - abs(columns) / two.shape[1])
-    if _correlation(one, two, best) < (_PASSING if shared >= _WHOLE else _PASSING_APART):
-        return best, 0.0
     best = _better(one, two, best, cv2.MOTION_TRANSLATION)
     score = _correlation(one, two, best)
     if _HOPELESS <= score < _CERTAIN:
