@@ -284,7 +284,7 @@ def _shared(one: np.ndarray, two: np.ndarray, rows: float, columns: float) -> tu
 
 def _features(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows, columns (from the centre), angles and sizes of a thumbnail's SIFT features, and their descriptors."""
-    sift = cv2.SIFT.create(_FEATURES, contrastThreshold=0.01, edgeThreshold=20)
+    sift = cv2.SIFT.create(_FEATURES, contrastThreshold=0.003, edgeThreshold=20)
     found, described = sift.detectAndCompute(picture, None)  # type: ignore[call-overload]
     if described is None:
         return np.zeros((0, 4), np.float32), np.zeros((0, 128), np.float32)
