@@ -257,7 +257,7 @@ def _candidates(pictures: Sequence[np.ndarray]) -> Iterator[_Candidate]:
 
 def _passing(pictures: Sequence[np.ndarray], candidates: Iterable[_Candidate]) -> list[_Candidate]:
     """Those whose coarse details agree at whole shifts: the best ones of each pair, in the order they came."""
-    coarse = [[_coarse(np.float32(turned_picture(picture, turn))) for turn in range(8)] for picture in pictures]
+    coarse = [[_coarse(turned_picture(picture, turn).astype(np.float32)) for turn in range(8)] for picture in pictures]
     found: dict[tuple[int, int], list[tuple[float, int, _Candidate]]] = defaultdict(list)
     for number, candidate in enumerate(candidates):
         one, two = coarse[candidate.first][candidate.turn], coarse[candidate.second][0]
