@@ -15,6 +15,7 @@ from app_pages import client_of, grey, png, wait_for
 from PIL import Image
 
 from maskwright.config.data import DataConfig
+from maskwright.data.geometry import View
 from maskwright.data.opening import open_dataset
 from maskwright.data.pictures import indexed_png
 from support import TINY, kill, maskwright, noise, picture, start_call
@@ -134,6 +135,58 @@ def test_ignored_pixels_need_a_value_that_stands_for_them(tmp_path):
         assert put(client, "0", drawn, client.get("/api/label/images/0").json()["version"]).status_code == 200
         assert (grey(client.get("/api/label/images/0/mask")) == drawn).all()
     assert (np.asarray(Image.open(root / "masks/0.png"))[0] == 7).all()
+
+
+def test_a_page_may_draw_what_is_ignored_where_a_value_stands_for_it(tmp_path):
+    """Palette and class numbers have one (255), 0/255 has none; a folder that began without masks has one, too."""
+    for kind, ignorable in (("palette", True), ("numbers", True), ("0/255", False)):
+        root = set_of(tmp_path / kind.replace("/", "-"), kind)
+        drawn, path = labels_of(1, KINDS[kind]), root / "masks/0.png"
+        drawn[:3] = 255
+        before = encoding_of(path)[0]
+        with client_of(tmp_path / "runs", root) as client:
+            about = client.get("/api/label/images/0").json()
+            assert about["ignorable"] == ignorable
+            if ignorable:
+                answer = put(client, "0", drawn, about["version"])
+                assert answer.status_code == 200, answer.text
+                assert (grey(client.get("/api/label/images/0/mask")) == drawn).all()
+                assert encoding_of(path)[0] == before and (np.asarray(Image.open(path)) == drawn).all()
+                assert (read_back(root, 0) == drawn).all()
+                assert put(client, "0", labels_of(1, KINDS[kind]), answer.json()["version"]).status_code == 200
+                assert (read_back(root, 0) == labels_of(1, KINDS[kind])).all()
+    photos = tmp_path / "photos"
+    for index in range(6):
+        picture(photos / f"{index}.png", noise(HEIGHT, WIDTH, index))
+    with client_of(tmp_path / "runs", photos) as client:
+        assert client.post("/api/label/classes", json={"names": ["ground", "roof"]}).status_code == 200
+        for index in range(1, 6):
+            assert put(client, str(index), labels_of(index), "none").status_code == 200
+        version = "none"
+        for seed in (1, 2):  # the second is drawn over the first
+            assert client.get("/api/label/images/0").json()["ignorable"]
+            drawn = labels_of(seed)
+            drawn[:, :5] = 255
+            answer = put(client, "0", drawn, version)
+            assert answer.status_code == 200, answer.text
+            version = answer.json()["version"]
+            assert (grey(client.get("/api/label/images/0/mask")) == drawn).all()
+    assert (read_back(photos, 0) == drawn).all()
+
+
+def test_a_place_is_predicted_as_its_window_alone_is(tmp_path):
+    """512 pixels as the network sees them, about the place, never beyond the image; an image seen whole is predicted whole."""
+    from maskwright.app.models import window_about
+
+    crop, whole = View("crop", 64, 0.5), View("whole", 64)
+    for height, width, x, y, wanted in (
+        (3000, 4000, 2000, 1500, (988, 2012, 1488, 2512)),
+        (3000, 4000, 3, 2999, (1976, 3000, 0, 1024)),
+        (700, 4000, 3990, 5, (0, 700, 2976, 4000)),
+    ):
+        rows, columns = window_about(crop, height, width, x, y)
+        assert (rows.start, rows.stop, columns.start, columns.stop) == wanted
+        assert window_about(whole, height, width, x, y) == (slice(0, height), slice(0, width))
 
 
 @pytest.mark.parametrize("spoil", ["size", "value", "no picture", "no version"])

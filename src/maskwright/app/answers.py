@@ -27,15 +27,15 @@ Pixels = tuple[bytes, dict[str, str]]  # what is sent, and headers of its own
 
 
 class Cache:
-    """Bytes that were made, the newest so many of them; what several ask for at once is made once."""
+    """Bytes (or arrays) that were made, the newest so many of them; what several ask for at once is made once."""
 
     def __init__(self, most: int = _KEPT) -> None:
         self._most, self._size = most, 0
-        self._kept: OrderedDict[Hashable, Pixels] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[Any, dict[str, str]]] = OrderedDict()
         self._making: dict[Hashable, threading.Lock] = {}
         self._lock, self._room = threading.Lock(), threading.BoundedSemaphore(_AT_ONCE)
 
-    def get(self, key: Hashable, make: Callable[[], bytes | Pixels]) -> Pixels:
+    def get(self, key: Hashable, make: Callable[[], Any]) -> tuple[Any, dict[str, str]]:
         """What stands under a key, made if it is not there."""
         with self._lock:
             found = self._found(key)
@@ -52,21 +52,21 @@ class Cache:
                 finally:
                     with self._lock:
                         self._making.pop(key, None)
-                found = (made, {}) if isinstance(made, bytes) else made
+                found = made if isinstance(made, tuple) else (made, {})
                 with self._lock:
                     self._keep(key, found)
         return found
 
-    def _found(self, key: Hashable) -> Pixels | None:
+    def _found(self, key: Hashable) -> tuple[Any, dict[str, str]] | None:
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
-    def _keep(self, key: Hashable, found: Pixels) -> None:
+    def _keep(self, key: Hashable, found: tuple[Any, dict[str, str]]) -> None:
         self._kept[key] = found
-        self._size += len(found[0])
+        self._size += memoryview(found[0]).nbytes
         while self._size > self._most and len(self._kept) > 1:
-            self._size -= len(self._kept.popitem(last=False)[1][0])
+            self._size -= memoryview(self._kept.popitem(last=False)[1][0]).nbytes
 
 
 def send(

@@ -22,7 +22,7 @@ from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit, folder_of, list_tolerantly
 from maskwright.data.checks.findings import CODES, Audit, format_audit
 from maskwright.data.checks.repair import fix
-from maskwright.data.dataset import RGB, ClassMap, Listing, Record
+from maskwright.data.dataset import IGNORE, RGB, ClassMap, Listing, Record
 from maskwright.data.layout import image_files, role_of, split_words
 from maskwright.data.raw import code_labels, read_head, read_image, read_record
 from maskwright.data.readers.folders import read_classes
@@ -171,7 +171,8 @@ class DataSet:
                 raise HTTPException(
                     409, "classes must be named before anything can be drawn; they are not. Name them on this page."
                 )
-            return ClassMap(tuple(named), tuple(named.values()), reason="as in classes.yaml")
+            ignored = () if IGNORE in named.values() else (IGNORE,)
+            return ClassMap(tuple(named), tuple(named.values()), ignored, reason="as in classes.yaml")
         found = self.wait().class_map
         if found is None:
             raise HTTPException(409, f"what the masks' values mean must be clear first. {self.wait().classes_reason}")

@@ -64,7 +64,8 @@ class Labels:
             if one.get("image") == item.name
         ]
         return {"id": id, "name": text_of(item.name), "width": width, "height": height, "version": self.version(item),
-                "masked": item.record is not None, "classes": list(classes.names), "by": by}  # fmt: skip
+                "masked": item.record is not None, "classes": list(classes.names), "by": by,
+                "ignorable": bool(classes.ignore_values)}  # fmt: skip
 
     def version(self, item: Item) -> str:
         """A hash of the mask's file: another whoever changed it."""

@@ -9,7 +9,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from queue import PriorityQueue
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ import numpy as np
 
 from maskwright.app.runs import Found, Runs
 from maskwright.data.dataset import IGNORE
+from maskwright.data.geometry import View
 from maskwright.data.tiles import predict_whole
 from maskwright.errors import MaskwrightError
 from maskwright.prediction.bundle import FILE, read_bundle
@@ -28,9 +30,15 @@ from maskwright.prediction.threshold import labels_from_probabilities
 from maskwright.runs import PREDICTS, Run
 
 T = TypeVar("T")
+Corner = tuple[int, int]  # x, y
+WINDOW = 512  # pixels a side, as the network sees them, that are predicted about a place
 _OPEN = 2  # networks that stay in memory
 # the thresholds i/254, as a network's float32 is compared with them
 THRESHOLDS = (np.arange(CERTAIN + 1) / CERTAIN).astype(np.float32)
+
+
+class Unwanted(Exception):
+    """Nobody waits for it any more."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Models:
     def __init__(self, runs: Runs) -> None:
         self.runs = runs
         self._waiting: PriorityQueue[tuple[int, int, Callable[[], object] | None, Future[Any]]] = PriorityQueue()
-        self._numbers = count()
+        self._numbers, self._rank = count(), 0
         threading.Thread(target=self._work, name="maskwright-predict", daemon=True).start()
         self._open: OrderedDict[Any, Network] = OrderedDict()
         self._classes: dict[Any, list[str]] = {}
@@ -63,14 +71,26 @@ class Models:
         return found
 
     def _work(self) -> None:
-        while True:
-            _, _, work, found = self._waiting.get()
-            if work is None:
-                return
-            try:
-                found.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - whoever waits for it is told
-                found.set_exception(error)
+        while self._do_next():
+            pass
+
+    def _do_next(self) -> bool:
+        rank, _, work, found = self._waiting.get()
+        if work is None:
+            return False
+        before, self._rank = self._rank, rank
+        try:
+            found.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - whoever waits for it is told
+            found.set_exception(error)
+        finally:
+            self._rank = before
+        return True
+
+    def _do_urgent(self) -> None:
+        """What has come meanwhile and has a lower rank goes first, between two tiles of a large image."""
+        while self._waiting.queue and 0 <= self._waiting.queue[0][0] < self._rank:
+            self._do_next()
 
     def rows(self) -> list[dict[str, Any]]:
         """What can predict: finished runs and bundles."""
@@ -94,11 +114,11 @@ class Models:
         stats = [path.stat() if path.is_file() else None for path in (one.root / name for name in names)]
         return (str(one.root), *((stat.st_ino, stat.st_size, stat.st_mtime_ns) if stat else None for stat in stats))
 
-    def call(self, work: Callable[[], T]) -> T:
+    def call(self, work: Callable[[], T], rank: int = 1) -> T:
         """Do something with a network, one after another: two at once would take twice the memory and no less time."""
-        return self._add(0, work).result()
+        return self._add(rank, work).result()
 
-    def submit(self, work: Callable[[], object], rank: int = 1) -> None:
+    def submit(self, work: Callable[[], object], rank: int = 2) -> None:
         """The same, with nobody waiting for it: what somebody waits for goes first, and what has the lower rank."""
         self._add(rank, work)
 
@@ -113,11 +133,51 @@ class Models:
         return self._open[key]
 
     def _load(self, id: str) -> Network:
-        return open_network(self.runs.get(id, "").root)
+        network = open_network(self.runs.get(id, "").root)
+
+        def forward(images: np.ndarray) -> np.ndarray:
+            self._do_urgent()
+            return network.forward(images)
+
+        return replace(network, forward=forward)
 
     def maps(self, id: str, pixels: np.ndarray, valid: np.ndarray | None = None) -> Maps:
         """Labels, probability and uncertainty of an image H W C as this model sees it."""
         return self.call(lambda: maps_of(self.network(id), pixels, valid))
+
+    def labels(self, id: str, pixels: np.ndarray) -> np.ndarray:
+        """The labels alone."""
+        return self.call(lambda: labels_of(self.network(id), pixels))
+
+    def labels_about(
+        self, id: str, pixels: np.ndarray, x: int, y: int, wanted: Callable[[], bool]
+    ) -> tuple[np.ndarray, Corner]:
+        """Those about a place of an image H W C: before all else, and only if they are still wanted by then."""
+
+        def look() -> tuple[np.ndarray, Corner]:
+            if not wanted():
+                raise Unwanted
+            network = self.network(id)
+            rows, columns = window_about(network.view, pixels.shape[0], pixels.shape[1], x, y)
+            return labels_of(network, np.ascontiguousarray(pixels[rows, columns])), (columns.start, rows.start)
+
+        return self.call(look, rank=0)
+
+
+def window_about(view: View, height: int, width: int, x: int, y: int) -> tuple[slice, slice]:
+    """What a network sees of an image about a place: 512 pixels at its own scale, or all where it sees images whole."""
+    side = round(WINDOW / view.scale) if view.kind == "crop" else max(height, width)
+    top, left = (min(max(0, at - side // 2), max(0, length - side)) for at, length in ((y, height), (x, width)))
+    return slice(top, min(height, top + side)), slice(left, min(width, left + side))
+
+
+def labels_of(network: Network, pixels: np.ndarray) -> np.ndarray:
+    """A run's are those that evaluating goes by; a bundle's those that it predicts. H W C → H W uint8"""
+    if hasattr(network, "logits"):
+        return network.labels(network.logits(pixels))  # pyright: ignore
+    threshold = network.threshold_for(None)
+    reduce = partial(labels_from_probabilities, threshold=threshold)
+    return predict_whole(pixels, network.view, network.forward, reduce)
 
 
 def maps_of(network: Network, pixels: np.ndarray, valid: np.ndarray | None = None) -> Maps:

@@ -5,10 +5,11 @@ app = create_app(Path("runs"), Path("my_data"))
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -28,7 +29,7 @@ from maskwright.app.answers import Cache, pixels_shown, png, read_body, send, te
 from maskwright.app.compare import compare
 from maskwright.app.dataset import DataSet, Item, stamp_of
 from maskwright.app.label import Conflict, Labels
-from maskwright.app.models import Maps, Models, curve
+from maskwright.app.models import Maps, Models, Unwanted, curve
 from maskwright.app.predicting import FILES, Jobs
 from maskwright.app.runs import Runs, Shown, Wish, image_of, inside, read_image
 from maskwright.app.sure import Unsure
@@ -39,7 +40,7 @@ from maskwright.runs import Run
 
 STATIC = Path(__file__).parent / "static"
 _KINDS = ("truth", "prediction", "uncertainty", "probability")
-_SMALL_BODY = 1 << 20
+_STEP = 64  # pixels: places this near to each other are told the same
 
 
 @dataclass
@@ -49,6 +50,8 @@ class App:
     runs: Runs
     data: DataSet | None
     cache: Cache = field(default_factory=Cache)
+    windows: Cache = field(default_factory=lambda: Cache(64 << 20))  # nobody who rests on a place waits for larger ones
+    decoded: Cache = field(default_factory=lambda: Cache(512 << 20))  # images as arrays, for their parts
     closing: bool = False
 
     @cached_property
@@ -79,6 +82,10 @@ class App:
                 409, "this page must have a data set; the app has none. Start it anew: maskwright app --data DATA"
             )
         return self.data
+
+    def image(self, one: Item) -> np.ndarray:
+        """An image of the data set, decoded once for all that is asked of it in a row. H W C"""
+        return self.decoded.get((str(one.image), stamp_of(one.image)), lambda: self.dataset.pixels(one))[0]
 
     def datasets(self) -> list[str]:
         """The app's own data set, and those that runs here were trained on and that are still there."""
@@ -376,10 +383,28 @@ def _add_label(app: FastAPI, here: App) -> None:
         )
 
     @app.get("/api/label/images/{image}/suggestion")
-    def suggestion(image: str, model: str, request: Request) -> Response:
-        one = here.dataset.item(image)
-        key = ("suggestion", str(one.image), stamp_of(one.image), here.models.stamp(model))
-        return send(request, here.cache, key, lambda: _suggested(here, one, model), forever=False)
+    async def suggestion(
+        image: str, model: str, request: Request, x: int | None = None, y: int | None = None
+    ) -> Response:
+        """A model's labels of an image; about a place, those of what the network sees at once, which X-Place says."""
+        loop = asyncio.get_running_loop()
+
+        def wanted() -> bool:
+            return not asyncio.run_coroutine_threadsafe(request.is_disconnected(), loop).result()
+
+        def answer() -> Response:
+            one = here.dataset.item(image)
+            key = ("suggestion", str(one.image), stamp_of(one.image), here.models.stamp(model))
+            if x is None or y is None:
+                return send(request, here.cache, key, lambda: _suggested(here, one, model), forever=False)
+            place = (x // _STEP * _STEP + _STEP // 2, y // _STEP * _STEP + _STEP // 2)
+            make = lambda: _suggested_about(here, one, model, place, wanted)  # noqa: E731
+            return send(request, here.windows, (*key, place), make, forever=False)
+
+        try:
+            return await run_in_threadpool(answer)
+        except Unwanted:
+            return Response(status_code=204)
 
     @app.put("/api/label/images/{image}/mask")
     async def save(image: str, request: Request) -> Response:
@@ -423,18 +448,31 @@ def _on(here: App, data: str) -> Trainings:
 
 def _suggested(here: App, one: Item, model: str) -> bytes:
     """A model's labels of an image, as this data set numbers its classes."""
-    pixels, classes = here.dataset.pixels(one), here.dataset.classes()
-    names = next(row["classes"] for row in here.models.rows() if row["id"] == model)
-    labels = here.models.maps(model, pixels).labels
+    numbers = _numbers_of(here, model)
+    return png(numbers[here.models.labels(model, here.image(one))])
+
+
+def _suggested_about(
+    here: App, one: Item, model: str, place: tuple[int, int], wanted: Callable[[], bool]
+) -> tuple[bytes, dict[str, str]]:
+    numbers = _numbers_of(here, model)
+    labels, (left, top) = here.models.labels_about(model, here.image(one), *place, wanted)
+    return png(numbers[labels]), {"X-Place": f"{left},{top}"}
+
+
+def _numbers_of(here: App, model: str) -> np.ndarray:
+    """The data set's class number for each of a model's."""
+    classes = here.dataset.classes()
+    names = next((row["classes"] for row in here.models.rows() if row["id"] == model), [])
     if len(names) != len(classes.names):
-        told = f"the model knows {', '.join(names)}; here are {', '.join(classes.names)}"
+        told = f"the model knows {', '.join(names) or 'none'}; here are {', '.join(classes.names)}"
         raise HTTPException(
             422, f"a model must have the data set's classes to suggest masks; {told}. Choose another model."
         )
     table = np.arange(256, dtype=np.uint8)
     if set(names) == set(classes.names):
         table[: len(names)] = [classes.names.index(name) for name in names]
-    return png(table[labels])
+    return table
 
 
 def _data_thumb(data: DataSet, one: Item) -> bytes:

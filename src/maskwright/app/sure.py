@@ -60,7 +60,7 @@ class Unsure:
         if new or todo:
             for item in todo:
                 scores.setdefault(item.id, -1.0)
-                self.models.submit(lambda item=item: self._look(model, item, scores), rank=2)
+                self.models.submit(lambda item=item: self._look(model, item, scores), rank=3)
         end = time.monotonic() + _WAIT
         with self._seen:
             while any(scores.get(item.id) == -1.0 for item in items) and time.monotonic() < end:

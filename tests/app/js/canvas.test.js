@@ -60,6 +60,13 @@ test("a brush stroke holds exactly the pixels whose centre is near its line, at 
   }
 });
 
+/** The places of a region's spans. */
+function pixelsOf({ spans }) {
+  const all = [];
+  for (let span = 0; span < spans.length; span += 2) for (let index = spans[span]; index <= spans[span + 1]; index++) all.push(index);
+  return all;
+}
+
 test("a region is what hangs together by sides, found as a plain search finds it", () => {
   const next = random(3);
   for (let round = 0; round < 60; round++) {
@@ -74,7 +81,24 @@ test("a region is what hangs together by sides, found as a plain search finds it
         if (near >= 0 && near < labels.length && labels[near] === labels[index]) wanted.add(near);
       }
     }
-    assert.deepEqual(new Set(found.indexes), wanted);
+    assert.deepEqual(new Set(pixelsOf(found)), wanted);
+    assert.equal(found.count, wanted.size);
+    const sides = new Map(); // each side of a pixel that has no pixel of the region beyond it
+    for (const index of wanted) {
+      const [column, row] = [index % width, Math.floor(index / width)];
+      for (const [beyond, ...side] of [
+        [column ? index - 1 : -1, column, row, column, row + 1], [column < width - 1 ? index + 1 : -1, column + 1, row, column + 1, row + 1],
+        [index - width, column, row, column + 1, row], [index + width, column, row + 1, column + 1, row + 1],
+      ]) if (!wanted.has(beyond)) sides.set(side.join(), true);
+    }
+    const lines = flood.outline(found, labels, width);
+    for (let at = 0; at < lines.length; at += 4) {
+      const [ax, ay, bx, by] = lines.slice(at, at + 4);
+      for (let [px, py] = [ax, ay]; px < bx || py < by; px += Math.sign(bx - ax), py += Math.sign(by - ay)) {
+        assert.ok(sides.delete([px, py, px + Math.sign(bx - ax), py + Math.sign(by - ay)].join()), "a line lies on the border, once");
+      }
+    }
+    assert.equal(sides.size, 0, "the whole border has its lines");
     const columns = [...wanted].map((index) => index % width);
     assert.equal(found.rect.x, Math.min(...columns));
     assert.equal(found.rect.width, Math.max(...columns) - Math.min(...columns) + 1);
@@ -90,13 +114,25 @@ test("the bucket fills a drawn outline, and nothing where nothing changes", () =
   assert.equal(flood.fill(mask, 10, 10, 4, 4, 1), null);
 });
 
-test("a click takes a predicted region over, the next takes it out again", () => {
-  const prediction = Uint8Array.from([0, 2, 2, 0, 0, 2, 0, 1, 0]);
+test("a click takes a predicted region over, the next takes it out again, and so does one that is to remove", () => {
+  const whole = { x: 0, y: 0, width: 3, height: 3, pixels: Uint8Array.from([0, 2, 2, 0, 0, 2, 0, 1, 0]) };
   const mask = Uint8Array.from([1, 1, 0, 0, 0, 0, 0, 0, 0]);
-  assert.equal(flood.toggleRegion(mask, prediction, 3, 3, 1, 0).grown, true);
+  const click = (x, y, removes) => flood.toggleRegion(mask, 3, whole, flood.regionAt(whole, x, y), removes).grown;
+  assert.equal(click(1, 0), true);
   assert.deepEqual([...mask], [1, 2, 2, 0, 0, 2, 0, 0, 0]);
-  assert.equal(flood.toggleRegion(mask, prediction, 3, 3, 2, 1).grown, false);
+  assert.equal(click(2, 1), false);
   assert.deepEqual([...mask], [1, 0, 0, 0, 0, 0, 0, 0, 0]);
+  mask.set([1, 2, 1, 0, 0, 2, 0, 0, 0]);
+  assert.equal(click(2, 1, true), false);
+  assert.deepEqual([...mask], [1, 0, 1, 0, 0, 0, 0, 0, 0], "what shows another class stays");
+});
+
+test("a region of a part of the image lands where the part lies", () => {
+  const part = { x: 2, y: 1, width: 2, height: 2, pixels: Uint8Array.from([1, 0, 1, 1]) };
+  const mask = new Uint8Array(20);
+  assert.equal(flood.regionAt(part, 1, 1), null);
+  assert.deepEqual(flood.toggleRegion(mask, 5, part, flood.regionAt(part, 2, 1)), { rect: { x: 2, y: 1, width: 2, height: 2 }, grown: true });
+  assert.deepEqual([...mask.keys()].filter((index) => mask[index]), [7, 12, 13]);
 });
 
 test("a polygon holds the pixels whose centre lies inside it, by the even-odd rule", () => {

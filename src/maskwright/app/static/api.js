@@ -26,7 +26,7 @@ import { decodeGrey } from "./canvas/png.js";
  * @typedef {{path: string, images: number, masked: number, classes: ClassInfo[], encoding: string, summary: string[], findings: Finding[],
  *   checking?: {done: number, total: number}|null}} DataInfo
  * @typedef {{id: string, name: string, width: number, height: number, masked: boolean, split: string|null}} DataImage
- * @typedef {{id: string, name: string, width: number, height: number, version: string, masked: boolean, classes: string[],
+ * @typedef {{id: string, name: string, width: number, height: number, version: string, masked: boolean, classes: string[], ignorable: boolean,
  *   by: {who: string, when: string, what: string}[]}} LabelImage
  * @typedef {{version: string, runs_dir: string, data: string|null, datasets: string[]}} Meta
  */

@@ -1,8 +1,8 @@
 /** Drawing a mask: tools over a stage, undo, and what is drawn handed on to be saved. The rules of saving live in pages/label.js. */
-import { announce, fillWith, h, swatch, typing } from "./dom.js";
+import { announce, fillWith, h, left, messageOf, swatch, typing } from "./dom.js";
 import { stroke } from "./canvas/brush.js";
 import { luminance, trace, wireFrom } from "./canvas/edge.js";
-import { fill, region, toggleRegion } from "./canvas/flood.js";
+import { fill, outline, regionAt, toggleRegion } from "./canvas/flood.js";
 import { IGNORED, paintLabels, palette } from "./canvas/layers.js";
 import { fillPolygon } from "./canvas/polygon.js";
 import { createHistory, record, redo, undo } from "./canvas/undo.js";
@@ -12,6 +12,8 @@ import { Stage, pixelLayers } from "./stage.js";
 /** @typedef {import("./canvas/view.js").Point} Point */
 /** @typedef {import("./canvas/view.js").Rect} Rect */
 /** @typedef {import("./stage.js").Layer} Layer */
+/** @typedef {import("./canvas/flood.js").Piece} Piece */
+/** @typedef {{piece: Piece, region: import("./canvas/flood.js").Region, at: Point, label: number, path: Path2D}} Preview */
 /** @typedef {"brush"|"eraser"|"polygon"|"magnetic"|"fill"|"region"|"pan"} ToolName */
 
 /** @type {[ToolName, string, string, string][]} name, key, title, what it does */
@@ -20,18 +22,22 @@ const TOOLS = [
   ["polygon", "p", "Polygon", "Click corner by corner; click the first one, or press Enter twice, to close."],
   ["magnetic", "m", "Magnetic edge", "Click along an edge: the line keeps to it. Close as a polygon."],
   ["fill", "f", "Fill", "Fill the connected area under the pointer."],
-  ["region", "r", "Region", "Click a region the model predicts to take it over; click again to remove it."],
+  ["region", "r", "Region", "Rest on the image: the region a model predicts there is outlined. Click or Enter adds it, with Shift removes it."],
   ["pan", "h", "Move", "Drag the picture. With any tool: the middle button, two fingers, or space held."],
 ];
+
+const REST = 150; // milliseconds the cursor stays where it is until something is predicted there
+const STILL = 3; // screen pixels: a hand is never quite still
 
 /** @type {{tool: ToolName, size: number, label: number, mask: number, suggestion: number}} what stays from image to image */
 const wishes = { tool: "brush", size: 24, label: 1, mask: 0.55, suggestion: 0 };
 
 /**
  * @param {HTMLElement} host @param {{name: string, colour: string}[]} classes
- * @param {{changed: () => void, save: () => void, next: () => void, extra: HTMLElement[], signal: AbortSignal}} options
+ * @param {{ignorable: boolean, changed: () => void, save: () => void, next: () => void, extra: HTMLElement[], signal: AbortSignal,
+ *   predict: (x: number, y: number, signal: AbortSignal) => Promise<Piece>, predictAll: () => Promise<void>}} options
  */
-export function createLabeller(host, classes, { changed, save, next, extra, signal }) {
+export function createLabeller(host, classes, { ignorable, changed, save, next, extra, signal, predict, predictAll }) {
   const colours = classes.map((each) => each.colour);
   /** @type {Uint8Array} */
   let mask = new Uint8Array(1);
@@ -40,6 +46,16 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
   let height = 1;
   /** @type {Uint8Array|null} */
   let suggestion = null;
+  let predicts = false; // a model is chosen
+  /** @type {Piece[]} what it was asked for last; the whole image, once that is there */
+  let pieces = [];
+  /** @type {Preview|null} */
+  let preview = null;
+  /** @type {{at: Point, abort: AbortController, clicked: boolean}|null} */
+  let asking = null;
+  let resting = 0;
+  /** @type {Point} */
+  let rest = { x: -1e6, y: 0 };
   /** @type {ImageBitmap|null} */
   let picture = null;
   /** @type {{factor: number, width: number, height: number, pixels: Uint8Array}|null} */
@@ -62,7 +78,11 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
   let ahead = [];
   /** @type {import("./canvas/edge.js").Wire|null} */
   let wire = null;
-  wishes.label = Math.min(wishes.label, classes.length - 1);
+  if (!ignorable || wishes.label !== IGNORED) wishes.label = Math.min(wishes.label, classes.length - 1);
+  /** @param {number} label */
+  const nameOf = (label) => classes[label]?.name ?? "ignored";
+  /** @param {number} label */
+  const colourOf = (label) => colours[label] ?? "#7f7f7f";
 
   const stage = new Stage("Drawing area. Arrow keys move the cursor, Enter draws or sets a point, control Z takes back. Tools have letter keys, classes have number keys.", signal);
   const table = () => palette(colours, colours.map((_, index) => index > 0));
@@ -80,12 +100,18 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
   const hint = h("p", { class: "readout", role: "status" });
   const size = h("input", { type: "range", min: 1, max: 200, value: wishes.size, "aria-label": "Brush size in pixels", oninput: () => resize(Number(size.value)) });
   const sizeText = h("output", null);
-  const radios = classes.map((_, index) => h("input", { type: "radio", name: "class", value: index, onchange: () => chooseClass(index) }));
+  /** @type {[number, string, string|number|null][]} label, what it is for a person who has not read about it, its key */
+  const labels = classes.map((_, index) => [index, "", index < 9 ? index + 1 : null]);
+  if (ignorable) labels.push([IGNORED, "Neither learned nor scored", "I"]);
+  const radios = new Map(labels.map(([label]) => [label, h("input", { type: "radio", name: "class", value: label, onchange: () => chooseClass(label) })]));
   const maskOpacity = h("input", { type: "range", min: 0, max: 100, value: wishes.mask * 100, "aria-label": "Opacity of the mask", oninput: () => { maskLayer.opacity = wishes.mask = Number(maskOpacity.value) / 100; stage.redraw(); } });
   const suggestionOpacity = h("input", { type: "range", min: 0, max: 100, value: wishes.suggestion * 100, "aria-label": "Opacity of the prediction", oninput: () => setSuggestionOpacity(Number(suggestionOpacity.value) / 100) });
-  const useSuggestion = h("button", { onclick: () => startFromSuggestion(true) }, "Start from the prediction");
+  const useSuggestion = h("button", { onclick: async () => {
+    if (!suggestion) await predictAll();
+    startFromSuggestion(true);
+  } }, "Start from the prediction");
   const panel = h("div", { class: "panel" },
-    h("section", null, h("h2", null, "Class"), h("div", { role: "radiogroup", "aria-label": "Class to draw with" }, h("ul", { class: "classes" }, classes.map((each, index) => h("li", null, h("label", null, radios[index], swatch(each.colour), each.name, index < 9 ? h("kbd", null, index + 1) : null)))))),
+    h("section", null, h("h2", null, "Class"), h("div", { role: "radiogroup", "aria-label": "Class to draw with" }, h("ul", { class: "classes" }, labels.map(([label, title, key]) => h("li", null, h("label", { title: title || null }, radios.get(label), swatch(colourOf(label)), nameOf(label), key !== null && h("kbd", null, key))))))),
     h("section", null, h("h2", null, "Brush ", sizeText), size),
     extra[0],
     h("section", null, h("h2", null, "Layers"), h("div", { class: "layer" }, h("span", null, "Mask"), maskOpacity), h("div", { class: "layer" }, h("span", null, "Prediction"), suggestionOpacity), h("p", { class: "buttons" }, useSuggestion)),
@@ -101,16 +127,16 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
     stage.element.dataset.tool = name;
     const chosen = TOOLS.find(([each]) => each === name);
     hint.textContent = chosen ? chosen[3] : "";
-    if (name === "region" && !suggestion) hint.textContent = "Choose a model on the right first: this tool takes over what it predicts.";
+    if (name === "region" && !predicts) hint.textContent = "Choose a model on the right first: this tool takes over what it predicts.";
     if (name === "region" && suggestion && !wishes.suggestion) setSuggestionOpacity(0.35);
     stage.redrawOver();
   }
-  /** @param {number} index */
-  function chooseClass(index) {
-    wishes.label = index;
-    radios[index].checked = true;
-    if (wishes.tool === "eraser" && index) choose("brush");
-    announce(classes[index].name);
+  /** @param {number} label */
+  function chooseClass(label) {
+    wishes.label = label;
+    for (const [each, radio] of radios) radio.checked = each === label;
+    if (wishes.tool === "eraser" && label) choose("brush");
+    announce(nameOf(label));
   }
   /** @param {number} value */
   function resize(value) {
@@ -128,7 +154,8 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
   function drawButtons() {
     undoButton.disabled = !history.done.length;
     redoButton.disabled = !history.undone.length;
-    useSuggestion.disabled = suggestionOpacity.disabled = !suggestion;
+    useSuggestion.disabled = !predicts;
+    suggestionOpacity.disabled = !suggestion;
   }
 
   const value = () => (wishes.tool === "eraser" ? 0 : wishes.label);
@@ -190,6 +217,7 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
     wire = null;
     penDown = false;
     last = null;
+    forget();
     stage.redrawOver();
   }
   function close() {
@@ -240,8 +268,81 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
     const [x, y] = [Math.floor(at.x), Math.floor(at.y)];
     return x < 0 || y < 0 || x >= width || y >= height ? null : { x, y };
   }
-  /** @param {Point} at */
-  function begin(at) {
+  /** Nothing is predicted for the cursor any more, nor shown. */
+  function forget() {
+    clearTimeout(resting);
+    asking?.abort.abort();
+    preview = asking = null;
+    rest = { x: -1e6, y: 0 };
+  }
+  /** Whether a piece tells of a place: near its border, where that is not the image's, it has seen too little. @param {Piece} piece @param {Point} at */
+  const tells = (piece, at) => [[at.x, piece.x, piece.width, width], [at.y, piece.y, piece.height, height]].every(([place, start, length, whole]) =>
+    place >= (start > 0 ? start + length / 4 : 0) && place < (start + length < whole ? start + (3 * length) / 4 : whole));
+  /** @param {Preview} shown @param {Point} at */
+  const holds = ({ piece, region: found, label }, at) => tells(piece, at) && piece.pixels[(at.y - piece.y) * piece.width + at.x - piece.x] === label
+    && at.x >= found.rect.x + piece.x && at.y >= found.rect.y + piece.y && at.x < found.rect.x + piece.x + found.rect.width && at.y < found.rect.y + piece.y + found.rect.height;
+
+  /** The cursor has moved: what is predicted elsewhere is wanted no more, and here only if it stays. */
+  function follow() {
+    if (wishes.tool !== "region" || !predicts) return;
+    const at = pixel(cursor);
+    if (preview && (!at || !holds(preview, at))) {
+      preview = null;
+      stage.redrawOver();
+    }
+    if (asking?.clicked || Math.hypot(cursor.x - rest.x, cursor.y - rest.y) * stage.view.scale <= STILL) return;
+    rest = cursor;
+    clearTimeout(resting);
+    asking?.abort.abort();
+    asking = null;
+    if (at && !preview) resting = window.setTimeout(() => void look(at), REST);
+  }
+  /** Outlines what is predicted at a place. @param {Point} at @param {boolean} [clicked] @returns {Promise<Preview|null>} */
+  async function look(at, clicked = false) {
+    let piece = pieces.find((each) => tells(each, at));
+    if (!piece) {
+      asking?.abort.abort();
+      const mine = asking = { at, abort: new AbortController(), clicked };
+      hint.textContent = "Predicting …";
+      try {
+        piece = await predict(at.x, at.y, mine.abort.signal);
+      } catch (error) {
+        if (asking === mine && !left(error)) hint.textContent = messageOf(error);
+        if (asking === mine) asking = null;
+        return null;
+      }
+      if (asking !== mine) return null;
+      asking = null;
+      if (suggestion) piece = pieces[0]; // which has come meanwhile
+      else pieces = [piece, ...pieces.slice(0, 7)];
+    }
+    const found = regionAt(piece, at.x, at.y);
+    if (!found) return null;
+    const label = piece.pixels[found.spans[0]];
+    const path = new Path2D();
+    const lines = outline(found, piece.pixels, piece.width);
+    for (let index = 0; index < lines.length; index += 4) {
+      path.moveTo(lines[index] + piece.x, lines[index + 1] + piece.y);
+      path.lineTo(lines[index + 2] + piece.x, lines[index + 3] + piece.y);
+    }
+    preview = { piece, region: found, at, label, path };
+    hint.textContent = `${nameOf(label)}, ${found.count.toLocaleString()} pixels. Click or Enter adds them, with Shift removes them.`;
+    stage.redrawOver();
+    return preview;
+  }
+  /** Adds the region under a place to the mask, or removes it; what is not predicted yet is waited for. @param {Point} at @param {boolean} removes */
+  async function takeRegion(at, removes) {
+    if (!predicts) return announce(hint.textContent ?? "");
+    clearTimeout(resting);
+    const shown = preview && holds(preview, at) ? preview : await look(at, true);
+    if (!shown) return;
+    before.set(mask);
+    const { rect, grown } = toggleRegion(mask, width, shown.piece, shown.region, removes);
+    announce(grown ? "Region added" : "Region removed");
+    finish(rect, grown ? "add a region" : "remove a region");
+  }
+  /** @param {Point} at @param {boolean} [removes] */
+  function begin(at, removes = false) {
     if (wishes.tool === "brush" || wishes.tool === "eraser") {
       before.set(mask);
       touched = null;
@@ -251,15 +352,9 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
     else {
       const place = pixel(at);
       if (!place) return;
+      if (wishes.tool === "region") return void takeRegion(place, removes);
       before.set(mask);
-      if (wishes.tool === "fill") finish(fill(mask, width, height, place.x, place.y, value()), "fill");
-      else if (wishes.tool === "region" && suggestion) {
-        const found = toggleRegion(mask, suggestion, width, height, place.x, place.y);
-        if (found) {
-          announce(found.grown ? "Region taken over" : "Region removed");
-          finish(found.rect, found.grown ? "take a region over" : "remove a region");
-        }
-      } else if (wishes.tool === "region") announce(hint.textContent ?? "");
+      finish(fill(mask, width, height, place.x, place.y, value()), "fill");
     }
   }
   /** @param {Point} at */
@@ -277,7 +372,7 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
     finish(touched, wishes.tool);
   }
   stage.tool = {
-    down: (at) => { byKeys = false; begin(at); },
+    down: (at, event) => { byKeys = false; begin(at, event.shiftKey || event.altKey); },
     move: (at) => extend(at),
     up: () => end(),
     cancel: () => {
@@ -288,11 +383,18 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
     },
   };
   stage.hover = (at) => {
-    if (!at) { if (!byKeys) { cursor = { x: -1e6, y: 0 }; stage.redrawOver(); } return; }
+    if (!at) {
+      if (byKeys) return;
+      cursor = { x: -1e6, y: 0 };
+      follow();
+      return stage.redrawOver();
+    }
+    const keys = byKeys;
     byKeys = false;
     cursor = at;
     if (wishes.tool === "magnetic" && corners.length) ahead = wayTo(at);
     else if (wishes.tool === "polygon") ahead = [at];
+    else if (wishes.tool === "region") return keys ? stage.redrawOver() : follow(); // an outline is not drawn anew at each move
     stage.redrawOver();
   };
   stage.over = (context) => {
@@ -317,13 +419,14 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
         const place = toScreen(view, point.x, point.y);
         context.beginPath();
         context.arc(place.x, place.y, index ? 4 : 6, 0, 7);
-        context.fillStyle = index ? "#ffffff" : colours[value()];
+        context.fillStyle = index ? "#ffffff" : colourOf(value());
         context.fill();
         context.strokeStyle = "#000000";
         context.lineWidth = 1.5;
         context.stroke();
       });
     }
+    if (preview) drawPreview(context, preview);
     const place = toScreen(view, cursor.x, cursor.y);
     const ring = wishes.tool === "brush" || wishes.tool === "eraser" ? (wishes.size / 2) * view.scale : 0;
     if (ring || byKeys) {
@@ -338,6 +441,39 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
     }
   };
 
+  /** @param {CanvasRenderingContext2D} context @param {Preview} shown */
+  function drawPreview(context, { path, at, label }) {
+    const { view } = stage;
+    context.save();
+    context.translate(view.x, view.y);
+    context.scale(view.scale, view.scale);
+    context.lineCap = "square";
+    for (const [style, thick] of /** @type {[string, number][]} */ ([["#000000", 4], ["#ffffff", 2]])) {
+      context.strokeStyle = style;
+      context.lineWidth = thick / view.scale;
+      context.stroke(path);
+    }
+    context.restore();
+    const place = toScreen(view, at.x + 0.5, at.y + 0.5);
+    const text = nameOf(label);
+    context.font = "600 13px system-ui, sans-serif";
+    const wide = context.measureText(text).width;
+    const x = Math.max(4, Math.min(place.x + 14, stage.paneWidth - wide - 38));
+    const y = Math.max(4, place.y - 34);
+    context.fillStyle = "#1b1f24";
+    context.beginPath();
+    context.roundRect(x, y, wide + 34, 24, 5);
+    context.fill();
+    context.fillStyle = colourOf(label);
+    context.fillRect(x + 9, y + 7, 10, 10);
+    context.strokeStyle = "#ffffff";
+    context.lineWidth = 1;
+    context.strokeRect(x + 8.5, y + 6.5, 11, 11);
+    context.fillStyle = "#ffffff";
+    context.textBaseline = "middle";
+    context.fillText(text, x + 26, y + 12.5);
+  }
+
   /** @param {KeyboardEvent} event */
   function moveCursor(event) {
     const far = event.shiftKey ? 10 : 1;
@@ -351,6 +487,7 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
     if (wishes.tool === "magnetic" && corners.length) ahead = wayTo(cursor);
     else if (wishes.tool === "polygon") ahead = [cursor];
     stage.reveal(cursor);
+    follow();
     stage.redrawOver();
   }
   document.addEventListener("keydown", (event) => {
@@ -362,6 +499,7 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
     else if (event.ctrlKey) return;
     else if (tool) choose(tool[0]);
     else if (/^[1-9]$/.test(event.key) && Number(event.key) <= classes.length) chooseClass(Number(event.key) - 1);
+    else if (event.key === "i" && ignorable) chooseClass(IGNORED);
     else if (event.key === "[" || event.key === "]") resize(wishes.size * (event.key === "]" ? 1.2 : 1 / 1.2) + (event.key === "]" ? 0.5 : -0.5));
     else if (event.key === "Escape") abandon();
     else if (event.key === "n") next();
@@ -372,7 +510,7 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
       if (wishes.tool === "brush" || wishes.tool === "eraser") {
         if (penDown) { penDown = false; end(); } else { begin(cursor); penDown = true; }
         announce(penDown ? "Pen down" : "Pen up");
-      } else begin(cursor);
+      } else begin(cursor, event.shiftKey);
     } else if (onStage && event.key === " ") stage.panning = true;
     else if (!stage.key(event)) return;
     event.preventDefault();
@@ -395,16 +533,24 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
       repaint();
       drawButtons();
     },
-    /** @param {Uint8Array|null} labels */
-    setSuggestion(labels) {
+    /** What the chosen model predicts of the whole image, as far as that is known; `asked`: whether one is chosen. @param {Uint8Array|null} labels @param {boolean} asked */
+    setSuggestion(labels, asked) {
+      if (!labels) forget();
+      predicts = asked;
       suggestion = labels;
+      pieces = labels ? [{ x: 0, y: 0, width, height, pixels: labels }] : [];
       const colour = table();
       suggestionLayer.source = labels ? painter.paint(null, (out) => {
         paintLabels(out, labels, colour, width);
         for (let index = 0; index < out.length; index++) if ((((index % width) + Math.floor(index / width)) >> 2) & 1) out[index] = 0; // hatched: it is not the mask
       }) : null;
       stage.redraw();
-      if (wishes.tool === "region") choose("region");
+      if (!labels && wishes.tool === "region") choose("region");
+      if (labels && wishes.tool === "region") {
+        if (!wishes.suggestion) setSuggestionOpacity(0.35);
+        [preview, rest] = [null, { x: -1e6, y: 0 }];
+        follow();
+      }
       drawButtons();
     },
     startFromSuggestion,
@@ -418,7 +564,5 @@ export function createLabeller(host, classes, { changed, save, next, extra, sign
     },
     get mask() { return mask; },
     get empty() { return mask.every((each) => each === 0 || each === IGNORED); },
-    /** How many pixels hang together with a place: for tests and for saying what a click would change. @param {number} x @param {number} y */
-    regionSize: (x, y) => region(mask, width, height, x, y)?.indexes.length ?? 0,
   };
 }

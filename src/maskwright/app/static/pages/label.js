@@ -1,11 +1,12 @@
 /** Labelling: which image, what is saved when, what happens when two people draw on one image, and training on what was drawn. */
 import * as api from "../api.js";
-import { encodeGrey } from "../canvas/png.js";
+import { decodeGrey, encodeGrey } from "../canvas/png.js";
 import { announce, ask, auditProgress, command, emptyState, field, fillWith, h, left, messageOf, notify, select } from "../dom.js";
 import { createLabeller } from "../labeller.js";
 import { when } from "./runs.js";
 
 const REST = 1200; // milliseconds without a change before it is saved
+const AT_ONCE = 2 ** 22; // pixels: of larger images what a model says is asked for where it is needed
 
 /** @type {{model: string, who: string}} */
 const wishes = { model: "", who: "" };
@@ -108,7 +109,13 @@ async function showOne(main, id, models, info, signal) {
     },
     save: () => { dirty = true; void save(); },
     next: () => void next(),
-    signal,
+    signal, ignorable: image.ignorable,
+    predict: async (x, y, stop) => {
+      const answer = await about(x, y, stop);
+      const [left, top] = (answer.headers.get("X-Place") ?? "0,0").split(",").map(Number);
+      return { ...await decodeGrey(new Uint8Array(await answer.arrayBuffer())), x: left, y: top };
+    },
+    predictAll: () => suggest(true),
     extra: [
       h("section", null, h("h2", null, "Model"), select("Model whose prediction helps", [["", models.length ? "none" : "none trained yet"], ...models.map((each) => /** @type {[string, string]} */ ([each.id, each.name]))], wishes.model, (value) => { wishes.model = value; void suggest(); }), why),
       h("section", null, h("h2", null, "Record"), who, record),
@@ -180,16 +187,26 @@ async function showOne(main, id, models, info, signal) {
     }
   }
 
+  /** What the model predicts about a place. @param {number} x @param {number} y @param {AbortSignal} stop */
+  const about = (x, y, stop) => api.request(`${base}/suggestion${api.query({ model: wishes.model, x, y })}`, { signal: stop });
+
   let asked = 0;
-  async function suggest() {
+  /** @param {boolean} [all] of a large image, too */
+  async function suggest(all = image.width * image.height <= AT_ONCE) {
     const mine = ++asked;
-    labeller.setSuggestion(null);
-    if (!wishes.model) { why.textContent = ""; return; }
+    labeller.setSuggestion(null, Boolean(wishes.model));
+    why.textContent = "";
+    if (!wishes.model) return;
+    if (!all) {
+      why.textContent = "The image is large: with the region tool it is predicted where the cursor rests.";
+      about(image.width >> 1, image.height >> 1, signal).catch(() => undefined); // opens the model, and decodes the image, meanwhile
+      return;
+    }
     why.textContent = "Predicting …";
     try {
       const answer = await api.grey(`${base}/suggestion${api.query({ model: wishes.model })}`);
       if (mine !== asked || signal.aborted) return;
-      labeller.setSuggestion(answer.pixels);
+      labeller.setSuggestion(answer.pixels, true);
       why.textContent = "";
       if (!image.masked && labeller.empty && !dirty) {
         labeller.startFromSuggestion(false);

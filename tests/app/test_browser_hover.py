@@ -1,0 +1,193 @@
+"""What a model predicts where the cursor rests, pixels that are not counted, and images larger than 4096 pixels, in Chromium."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from app_pages import served
+from PIL import Image
+from test_browser import chromium, encoded, visit  # noqa: F401 - fixtures
+
+from maskwright.prediction.network import open_network
+from support import TINY, disc_data, maskwright
+
+pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]' brings playwright")
+pytest.importorskip("onnxruntime", reason="pip install '.[export]' brings it")
+SIDES = (2100, 2048)  # so large that the page does not ask for the whole image at once
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a bundle that sees windows at half the images' scale."""
+    root = tmp_path_factory.mktemp("hover")
+    small = disc_data(root / "small", [(96, 96)] * 6, ["train"] * 4 + ["val", "test"])
+    words = ("--data", small, *TINY[:-2], "--data.view", "crop", "--data.scale", "0.5", "--epochs", 6)
+    assert maskwright("train", *words, "--out", root / "run").code == 0
+    assert maskwright("export", root / "run", "--format", "onnx", "--out", root / "runs/bundle").code == 0
+    return root / "runs"
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return disc_data(tmp_path_factory.mktemp("large"), [SIDES] * 2, ["train", "val"])
+
+
+@pytest.fixture
+def app(bundles: Path, large: Path) -> Iterator[str]:
+    with served(bundles, large) as client:
+        yield str(client.base_url).rstrip("/")
+
+
+def label(page: Any, base: str, image: int) -> None:
+    page.goto(f"{base}/#/label/{image}")
+    page.wait_for_selector(f'.viewer-host[data-image="{image}"]')
+
+
+def on_screen(page: Any, x: float, y: float, height: int, width: int) -> tuple[float, float]:
+    """Where a place of the image lies on the page while all of it is shown."""
+    box = page.locator(".stage").bounding_box()
+    scale = min(8, box["width"] / width, box["height"] / height)
+    return (box["x"] + (box["width"] - width * scale) / 2 + x * scale,
+            box["y"] + (box["height"] - height * scale) / 2 + y * scale)  # fmt: skip
+
+
+def saved(page: Any) -> None:
+    page.wait_for_selector('.save-state:text-is("Saved")')
+
+
+def values_of(path: Path) -> np.ndarray:
+    with Image.open(path) as opened:
+        return np.asarray(opened)
+
+
+def region_at(labels: np.ndarray, x: int, y: int) -> np.ndarray:
+    """The pixels of one label that hang together with a place."""
+    parts = cv2.connectedComponents((labels == labels[y, x]).astype(np.uint8), connectivity=4)[1]
+    return parts == parts[y, x]
+
+
+def test_the_region_under_the_cursors_rest_is_outlined_and_a_click_takes_it(app, bundles, large, visit) -> None:  # noqa: F811
+    pixels, height, width = values_of(large / "images/0.png"), *SIDES
+    asked: list[str] = []
+    page = visit(app, "#/label/0")
+    page.wait_for_selector('.viewer-host[data-image="0"]')
+    with page.expect_response("**/suggestion?*"):  # the model is opened as soon as it is chosen
+        page.get_by_label("Model whose prediction helps").select_option("bundle")
+    page.on("request", lambda one: "suggestion" in one.url and asked.append(one.url))
+    page.keyboard.press("r")
+    page.mouse.move(*on_screen(page, 700, 700, height, width))
+    for step in range(12):  # one that moves on asks for nothing
+        page.mouse.move(*on_screen(page, 710 + 40 * step, 800, height, width))
+        page.wait_for_timeout(20)
+    assert not asked
+    x, y = 1111, 999
+    place = on_screen(page, x + 0.5, y + 0.5, height, width)
+    started = time.perf_counter()
+    page.mouse.move(*place)
+    page.wait_for_selector('.readout:has-text("pixels. Click or Enter")')
+    print(f"a region is outlined {1000 * (time.perf_counter() - started):.0f} ms after the cursor came")
+    (url,) = asked
+    x, y = (int(one) for one in re.findall(r"[xy]=(\d+)", url))  # a pixel of the screen is several of the image
+    answer = page.request.get(url)
+    left, top = (int(one) for one in answer.headers["x-place"].split(","))
+    side = 1024  # 512 at half the scale
+    assert abs(left + side / 2 - x) <= 32 and abs(top + side / 2 - y) <= 32
+    window = (slice(top, top + side), slice(left, left + side))
+    wanted = np.zeros(SIDES, bool)
+    labels = open_network(bundles / "bundle").predict(pixels[window]).labels
+    wanted[window] = region_at(labels, x - left, y - top)
+    told = page.inner_text(".stage-box .readout")
+    assert told.startswith(f"{('background', 'foreground')[labels[y - top, x - left]]}, {wanted.sum():,} pixels")
+    page.mouse.move(place[0] + 1, place[1])
+    page.wait_for_timeout(300)
+    assert len(asked) == 1, "a hand is never quite still"
+
+    before = values_of(large / "masks/0.png") == 255
+    page.mouse.click(*place)
+    saved(page)
+    grown = np.where(wanted, labels[y - top, x - left] == 1, before)
+    assert ((values_of(large / "masks/0.png") == 255) == grown).all()
+    page.keyboard.down("Shift")
+    page.mouse.click(*place)
+    page.keyboard.up("Shift")
+    saved(page)
+    removed = np.where(wanted & (labels[y - top, x - left] == 1), False, grown)
+    assert ((values_of(large / "masks/0.png") == 255) == removed).all()
+    assert len(asked) == 1, "what is outlined is what is taken"
+
+
+def test_keys_rest_and_take_regions_too(app, large, visit) -> None:  # noqa: F811
+    page = visit(app, "#/label/1")
+    page.wait_for_selector('.viewer-host[data-image="1"]')
+    page.get_by_label("Model whose prediction helps").select_option("bundle")
+    page.keyboard.press("r")
+    page.locator(".stage").focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector('.readout:has-text("pixels. Click or Enter")')
+    before = (large / "masks/1.png").read_bytes()
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('.save-state:text-is("Not saved yet"), .save-state:text-is("Saving …")')
+    saved(page)
+    assert (large / "masks/1.png").read_bytes() != before
+
+
+def test_a_place_nobody_rests_on_any_more_is_not_predicted(app, visit) -> None:  # noqa: F811
+    """One that was asked for and given up while another was predicted costs nothing; the newest is told."""
+    page = visit(app, "#/label/1", quiet="ERR_ABORTED|Canvas2D")
+    page.wait_for_selector('.viewer-host[data-image="1"]')
+    with page.expect_response("**/suggestion?*"):
+        page.get_by_label("Model whose prediction helps").select_option("bundle")
+    page.keyboard.press("r")
+    ended: list[str] = []
+    page.on("requestfailed", lambda one: ended.append(one.url))
+    held = []
+
+    def hold(route: Any) -> None:
+        held.append(route)  # the first is never answered
+        if len(held) > 1:
+            route.continue_()
+
+    page.route("**/suggestion?*", hold)
+    page.mouse.move(*on_screen(page, 600, 600, *SIDES))
+    page.wait_for_selector('.readout:has-text("Predicting")')
+    page.mouse.move(*on_screen(page, 1500, 1500, *SIDES))
+    page.wait_for_selector('.readout:has-text("pixels. Click or Enter")')
+    assert len(held) == 2 and ended == [held[0].request.url]
+    page.unroute_all(behavior="ignoreErrors")
+
+
+@pytest.mark.parametrize("encoding", ["palette", "numbers"])
+def test_what_is_ignored_is_drawn_cleared_and_read_back(tmp_path: Path, visit, encoding) -> None:  # noqa: F811
+    folder = encoded(tmp_path / "set", encoding)
+    path = folder / "masks/0.png"
+    before = values_of(path)
+    with served(tmp_path / "runs", folder) as client:
+        page = visit(str(client.base_url).rstrip("/"), "#/label/0")
+        page.wait_for_selector('.viewer-host[data-image="0"]')
+        page.get_by_label("Brush size in pixels").fill("9")
+        page.keyboard.press("i")
+        assert page.get_by_role("radio", name="ignored").is_checked()
+        page.mouse.click(*on_screen(page, 24, 20, 40, 48))
+        saved(page)
+        y, x = np.mgrid[:40, :48]
+        disc = np.hypot(x + 0.5 - 24, y + 0.5 - 20) < 4.5
+        with Image.open(path) as opened:
+            assert opened.mode == ("P" if encoding == "palette" else "L")
+            assert (np.asarray(opened) == np.where(disc, 255, before)).all()
+        page.reload()
+        page.wait_for_selector('.viewer-host[data-image="0"]')
+        page.keyboard.press("e")
+        page.get_by_label("Brush size in pixels").fill("11")
+        page.mouse.click(*on_screen(page, 24, 20, 40, 48))
+        saved(page)
+        now = values_of(path)
+        wiped = np.hypot(x + 0.5 - 24, y + 0.5 - 20) < 5.5
+        assert (now == np.where(wiped, 0, before)).all() and not (now == 255).any()
