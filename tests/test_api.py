@@ -229,9 +229,9 @@ def test_an_array_of_another_kind_is_refused(run, wrong):
 @pytest.mark.parametrize(
     ("keys", "error", "told"),
     [
-        ({"epoch": 1}, UsageError, "Did you mean epochs"),
+        ({"epoch": 1}, UsageError, "Did you mean 'epochs'"),
         ({"wat": 1}, UsageError, "got 'wat'"),
-        ({"optim": {"lrr": 1}}, ConfigError, "Did you mean `optim.lr`"),
+        ({"optim": {"lrr": 1}}, ConfigError, "Did you mean 'optim.lr'"),
         ({"train.epoch": 1}, ConfigError, "Did you mean `train.epochs`"),
         ({"epochs": 0}, ConfigError, r"`train\.epochs` must be greater than 0 or auto; got 0"),
     ],
@@ -309,7 +309,7 @@ def test_data_is_made_and_audited(tmp_path):
     audit = mw.check(made.root, **{"data.classes": {"background": 0, "piece": 255}})
     assert (audit.num_images, audit.clean, audit.classes) == (4, True, ("background", "piece"))
     assert str(audit).startswith("reader   csv: ") and "images   4 (" in str(audit)
-    with pytest.raises(UsageError, match="Did you mean epochs"):
+    with pytest.raises(UsageError, match="Did you mean 'epochs'"):
         mw.check(made.root, epoch=1)
 
 
@@ -349,7 +349,7 @@ def test_a_search_goes_on_and_prints_as_a_few_lines(tmp_path, monkeypatch):
 def test_mistakes_in_a_search_are_told():
     with pytest.raises(UsageError, match="`trials` must be above 0 and at most 1000000; got 0"):
         mw.search("rates.yaml", trials=0)
-    with pytest.raises(UsageError, match="Did you mean epochs"):
+    with pytest.raises(UsageError, match="Did you mean 'epochs'"):
         mw.search("rates.yaml", epoch=1)
     with pytest.raises(ConfigError, match="must be a YAML file"):
         mw.search("nowhere.yaml")

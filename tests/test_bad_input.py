@@ -170,9 +170,7 @@ def test_a_run_folder_that_exists(tmp_path):
 
 def test_a_typo_in_the_configuration(tmp_path):
     (tmp_path / "my.yaml").write_text("optim:\n  lrr: 1\n")
-    assert "line 2: `optim.lrr` must be a known key. Did you mean `optim.lr`?" in refused(
-        tmp_path, tmp_path / "my.yaml"
-    )
+    assert "line 2: Unknown key 'optim.lrr'. Did you mean 'optim.lr'?" in refused(tmp_path, tmp_path / "my.yaml")
 
 
 def test_a_configuration_that_is_not_there(tmp_path):
@@ -182,8 +180,8 @@ def test_a_configuration_that_is_not_there(tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--loss", "dise"), "`loss` must be one that is known; got 'dise'. Did you mean dice"),
-        (("--augment", "[{name: hflp}]"), "Did you mean hflip"),
+        (("--loss", "dise"), "Unknown loss 'dise'. Did you mean 'dice'"),
+        (("--augment", "[{name: hflp}]"), "Did you mean 'hflip'"),
         (("--optim.freeze", "[encodr]"), "encoder"),
         (("--data.images", "imags", "--data.masks", "masks"), "`data.images` must be a folder inside"),
     ],
@@ -194,7 +192,7 @@ def test_a_name_that_is_not_known(tmp_path, words, told):
 
 
 @pytest.mark.parametrize(
-    ("model", "told"), [("unet/resnet43", "Did you mean resnet34"), ("unett/resnet18", "Did you mean unet")]
+    ("model", "told"), [("unet/resnet43", "Did you mean 'resnet34'"), ("unett/resnet18", "Did you mean 'unet'")]
 )
 def test_a_model_that_is_not_known(tmp_path, model, told):
     words = ("--model", model, "--weights", "none", "--size", 32, "--epochs", 1, "--out", tmp_path / "run")

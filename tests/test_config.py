@@ -108,15 +108,15 @@ def test_a_file_reached_by_a_link_to_its_folder_has_its_data_beside_it(tmp_path,
 )
 def test_an_unknown_key_is_told_with_file_line_and_nearest_key(tmp_path, text, where, key, near):
     problems = refused(tmp_path, text)
-    assert problems == (f"{where}: `{key}` must be a known key. Did you mean `{near}`?",)
+    assert problems == (f"{where}: Unknown key '{key}'. Did you mean '{near}'?",)
 
 
 def test_a_key_of_another_model_is_not_offered_as_its_own_mending(tmp_path):
     (problem,) = refused(tmp_path, "model: {name: smp, width: 8}")
-    assert "Did you mean `model.width`" not in problem
+    assert "Did you mean 'model.width'" not in problem
     assert "encoder" in problem  # the keys this model has
     (problem,) = refused(tmp_path, "model: {arch: unet, width: 8}")
-    assert "Did you mean `model.width`" not in problem
+    assert "Did you mean 'model.width'" not in problem
 
 
 def test_all_problems_are_told_at_once(tmp_path):
@@ -137,7 +137,7 @@ def test_all_problems_are_told_at_once(tmp_path):
         ),
         (
             "log: [wandbb]",
-            "my.yaml, line 1: `log`: must name csv, tensorboard, wandb or mlflow (did you mean wandb?); got 'wandbb'.",
+            "my.yaml, line 1: `log`: Unknown logger 'wandbb'. Did you mean 'wandb'?",
         ),
         ("data: {split: {val: 0.6, test: 0.6}}", "my.yaml, line 1: `data.split`: val + test must be below 1; got 1.2."),
         (
@@ -155,7 +155,7 @@ def test_all_problems_are_told_at_once(tmp_path):
         ),
         (
             "train: {devices: 'cuda:0'}",
-            "my.yaml, line 1: `train.devices` must be auto, cpu or gpu; got 'cuda:0'. Did you mean gpu?",
+            "my.yaml, line 1: `train.devices` must be auto, cpu or gpu; got 'cuda:0'. Did you mean 'gpu'?",
         ),
         (
             "data: {classes: 'background,lesion'}",
@@ -164,7 +164,7 @@ def test_all_problems_are_told_at_once(tmp_path):
         ),
         (
             "augment: hevy",
-            "my.yaml, line 1: `augment` must be auto, none, light, standard or heavy; got 'hevy'. Did you mean heavy?",
+            "my.yaml, line 1: `augment` must be auto, none, light, standard or heavy; got 'hevy'. Did you mean 'heavy'?",
         ),
     ],
 )
@@ -241,7 +241,7 @@ def test_a_wrong_shape_is_told_in_words_for_people(tmp_path, text):
 
 def test_an_unknown_model_names_the_models_and_the_shorthand(tmp_path):
     (problem,) = refused(tmp_path, "model: unett")
-    told = "`model` must be auto, unet, resnet34_unet, smp, torchvision or hf; got 'unett'. Did you mean unet?"
+    told = "Unknown model 'unett'. Did you mean 'unet'?"
     assert told in problem and "arch/encoder" in problem
 
 
@@ -262,7 +262,7 @@ def test_keys_merged_from_an_anchor_are_keys_like_others(tmp_path):
     path.write_text("# first\n<<: {train: {epochs: 3}}\n")
     assert read_keys(path) == {"train": 2} and load_config(path).train.epochs == 3
     (problem,) = refused(tmp_path, "train:\n  <<: {epoch: 3}\n")
-    assert "line 2: `train.epoch` must be a known key" in problem
+    assert "line 2: Unknown key 'train.epoch'" in problem
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_a_flag_lies_over_the_file_even_over_its_shorthand(tmp_path):
 def test_the_order_of_a_section_and_its_keys_does_not_matter():
     flags = [("model.width", "3", "--model.width"), ("model", "unet", "--model")]
     assert load_config(None, flags).model.width == load_config(None, flags[::-1]).model.width == 3
-    with pytest.raises(ConfigError, match=r"--model\.width: `model\.width` must be a known key"):
+    with pytest.raises(ConfigError, match=r"--model\.width: Unknown key 'model\.width'"):
         load_config(None, [flags[0], ("model", "unet/resnet18", "--model")])
 
 

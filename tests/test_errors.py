@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -63,10 +64,22 @@ def test_near_names_are_at_most_five_and_the_best_comes_first():
 
 
 def test_an_unknown_name_shows_close_ones_or_all_when_they_are_few():
-    assert "Did you mean dice" in unknown("loss", "dcie", ["dice", "ce"])
-    assert "Did you mean a, b or c?" in unknown("loss", "zzz", ["a", "b", "c"])
-    assert "Did you mean" not in unknown("loss", "zzz", [f"name{i}" for i in range(9)])
-    assert unknown("loss", "zzz", [f"name{i}" for i in range(9)], "See the list.").endswith("See the list.")
+    names = [f"name{i}" for i in range(9)]
+    assert unknown("loss", "dise", ["dice", "ce"]) == "Unknown loss 'dise'. Did you mean 'dice'?"
+    assert unknown("loss", "zzz", ["a", "b", "c"]) == "Unknown loss 'zzz'. Did you mean 'a', 'b' or 'c'?"
+    assert unknown("loss", "zzz", names) == f"Unknown loss 'zzz'. Choose from {listed(names, limit=20)}."
+    assert unknown("loss", "zzz", names, "See the list.").endswith("See the list.")
+    assert unknown("loss", "zzz", [], "Leave it out.", "loss.0.name") == (
+        "Unknown loss 'zzz' in `loss.0.name`. Leave it out."
+    )
+
+
+def test_every_unknown_name_is_said_by_the_one_helper():
+    """No sentence of its own about a name that is not known, and no question that quotes its names otherwise."""
+    own = re.compile(r"must be (one that is|a) known|[Dd]id you mean (`|\{(?!meant|listed\(names))")
+    source = Path(errors.__file__).parent
+    found = {path.name: own.findall(path.read_text("utf-8")) for path in source.rglob("*.py")}
+    assert not {name: wrong for name, wrong in found.items() if wrong}
 
 
 @pytest.mark.parametrize(

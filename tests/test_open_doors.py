@@ -273,7 +273,7 @@ def test_a_comparison_of_somebody_else_executes_nothing(folder):
     [
         (("--model", "nowhere.py:Net"), "must name code that is there; {cwd}/nowhere.py is missing"),
         (("--model", "no.such.module:Net"), "must name code that is there; no.such.module is missing"),
-        (("--model", "mine/net.py:Nett"), "Did you mean Net?"),
+        (("--model", "mine/net.py:Nett"), "Did you mean 'Net'?"),
         (("--loss", "mine/broken.py:x"), "fails with ZeroDivisionError: division by zero"),
         (("--model", "mine/net.py:Net", "--model.options", "{depth: 3}"), "must be arguments that Net takes"),
         (("--loss", "[{source: mine/net.py:loss, options: {a: 3}}]"), "unexpected keyword argument 'a'"),

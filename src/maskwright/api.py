@@ -19,7 +19,7 @@ from maskwright.config.base import higher_is_better
 from maskwright.config.files import Override, load_config
 from maskwright.config.flags import SHORT
 from maskwright.custom import is_source
-from maskwright.errors import UsageError, closest, counted, must
+from maskwright.errors import UsageError, closest, counted, must, unknown
 from maskwright.folders import out_folder
 from maskwright.runs import PREDICTS, Run, ShownInNotebook, default_out, is_cross_validation
 from maskwright.terminal import stderr
@@ -164,7 +164,7 @@ def train(
 
     >>> train("my_data", epoch=1)
     Traceback (most recent call last):
-    maskwright.errors.UsageError: `train()` must be given a keyword that is known; got 'epoch'. Did you mean epochs?
+    maskwright.errors.UsageError: Unknown keyword 'epoch'. Did you mean 'epochs'?
     """
     asked = load_config(config, [*_data_root(data, out), *_overrides(keys)])
 
@@ -349,8 +349,7 @@ def _override(name: str, value: Any) -> list[Override]:
     if name in ("data", "optim", "train") and isinstance(value, dict):
         return [(f"{name}.{key}", inner, f"{name}.{key}") for key, inner in value.items()]
     near = closest(name, [*_SHORT_NAMES, "optim", "augment", "log", "config", "out"], limit=1)
-    fix = f"Did you mean {near[0]}?" if near else "See its docs."
-    raise UsageError(must("train()", "given a keyword that is known", repr(name), fix))
+    raise UsageError(unknown("keyword", name, near, "" if near else "See help(maskwright.train)."))
 
 
 def _stamps(run: Run) -> tuple[object, ...]:

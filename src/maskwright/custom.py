@@ -241,7 +241,7 @@ def _attribute(key: str, module: ModuleType, source: str) -> Any:
     except AttributeError:
         known = [name for name in vars(module) if not name.startswith("_")]
         fix = f"It is not in {source.rpartition(':')[0]}."
-        raise ConfigError([unknown(f"{key}.source", name_of(source), known, fix)]) from None
+        raise ConfigError([unknown("name", name_of(source), known, fix, f"{key}.source")]) from None
 
 
 def _walk(module: Any, name: str) -> Any:

@@ -82,16 +82,28 @@ def closest(name: str, known: Iterable[str], limit: int = 5) -> list[str]:
     return [lower[item] for item in difflib.get_close_matches(name.lower(), list(lower), n=limit, cutoff=0.6)]
 
 
-def unknown(kind: str, name: object, known: Iterable[str], fix: str = "") -> str:
-    """The sentence for a name that is not known, with at most five close ones.
+def unknown(kind: str, name: object, known: Iterable[str], fix: str = "", key: str = "") -> str:
+    """The sentence for a name that is not known, with at most five close ones; `key` where a configuration has it.
 
     >>> unknown("loss", "dise", ["dice", "ce"])
-    "`loss` must be one that is known; got 'dise'. Did you mean dice?"
+    "Unknown loss 'dise'. Did you mean 'dice'?"
+    >>> unknown("loss", "x", ["bce", "ce", "dice", "focal", "topk", "tversky"], key="loss.0.name")
+    "Unknown loss 'x' in `loss.0.name`. Choose from bce, ce, dice, focal, topk and tversky."
     """
     known = list(known)
     near = closest(str(name), known) or (known if len(known) <= 5 else [])
-    ask = f"Did you mean {listed(near, 'or')}?" if near else ""
-    return must(kind, "one that is known", repr(name), " ".join(part for part in (ask, fix) if part))
+    choose = did_you_mean(near) or (f"Choose from {listed(known, 'and', 20)}." if known else "")
+    return " ".join(filter(None, (f"Unknown {kind} {str(name)!r}{f' in `{key}`' if key else ''}.", choose, fix)))
+
+
+def did_you_mean(near: Iterable[str]) -> str:
+    """A question that offers names; nothing where there is none.
+
+    >>> did_you_mean(["fpn", "pan"])
+    "Did you mean 'fpn' or 'pan'?"
+    """
+    names = [repr(name) for name in near]
+    return f"Did you mean {listed(names, 'or')}?" if names else ""
 
 
 def listed(items: Iterable[object], last: str = "and", limit: int = 5) -> str:

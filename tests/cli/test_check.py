@@ -209,7 +209,7 @@ def test_one_folder_named_for_both_is_told_as_that(tmp_path, named):
     [
         ((), "`data.root` must be named"),
         (("nowhere",), "nowhere is not there"),
-        (("nowhere", "--data.clases", "x"), "Did you mean `data.classes`?"),
+        (("nowhere", "--data.clases", "x"), "Did you mean 'data.classes'?"),
         (("nowhere", "--fx", "x"), "`--fx` must be a known flag"),
         (("nowhere", "--leave", "offset"), "`--leave` must stand with --fix"),
     ],

@@ -148,10 +148,10 @@ def test_config_check_without_json(tmp_path):
         (("config", "shwo"), "Did you mean `show`?"),
         (("evaluate", "x", "--splt", "val"), "Did you mean --split?"),
         (("evaluate",), "RUN"),
-        (("data", "make", "puzle", "x"), "Did you mean puzzle?"),
+        (("data", "make", "puzle", "x"), "Did you mean 'puzzle'?"),
         (("data", "make", "puzzle", "x", "--count", "many"), "--count"),
         (("data", "make", "puzzle", "x", "--size", "big"), "`--size` must be HEIGHTxWIDTH or one number; got 'big'"),
-        (("train", "--epoch", "3"), "Did you mean --epochs?"),
+        (("train", "--epoch", "3"), "Did you mean '--epochs'?"),
         (
             ("train", "--resume", "x", "--lr", "1"),
             "--resume cannot be combined with --lr: a run goes on with the settings",

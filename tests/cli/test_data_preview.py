@@ -77,15 +77,15 @@ def test_a_configuration_file_may_stand_for_the_data(tmp_path: Path) -> None:
         (["--augment", "hevy"], "--augment: `augment` must be auto, none, light, standard or heavy; got 'hevy'."),
         (
             ["--augment", "[{name: hflpi}]"],
-            "`augment.0.name` must be one that is known; got 'hflpi'. Did you mean hflip",
+            "Unknown operation 'hflpi' in `augment.0.name`. Did you mean 'hflip'",
         ),
         (
             ["--augment", "[{albumentations: {name: HorizontalFlp}}]"],
-            "`augment.0.albumentations.name` must be one that is known",
+            "Unknown transform 'HorizontalFlp' in `augment.0.albumentations.name`. Did you mean ",
         ),
         (["--count", "0"], "`--count` must be 1 to 64; got 0."),
         (["--draws", "99"], "`--draws` must be 1 to 12; got 99."),
-        (["--data.siz", "3"], "`data.siz` must be a known key. Did you mean `data.size`?"),
+        (["--data.siz", "3"], "Unknown key 'data.siz'. Did you mean 'data.size'?"),
         (["--out", "sheet.jpg"], "`--out` must end in .png"),
     ],
 )

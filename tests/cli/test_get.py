@@ -74,8 +74,8 @@ def test_every_flag(web, tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("oxford-pets", "out"), "Did you mean oxford-pet?"),
-        (("cityscapes", "out"), "`name` must be one that is known; got 'cityscapes'. Did you mean oxford-pet?"),
+        (("oxford-pets", "out"), "Did you mean 'oxford-pet'?"),
+        (("cityscapes", "out"), "Unknown data set 'cityscapes'. Did you mean 'oxford-pet'?"),
         (("oxford-pet",), "OUT"),
         (("oxford-pet", "out", "--tries", "0"), "`--tries` must be at least 1; got 0"),
         (

@@ -272,7 +272,7 @@ matrix:
     ("sections", "words", "told"),
     [
         ({"data": {"root": "nowhere"}}, (), "nowhere"),
-        ({}, ("--split", "tset"), "`--split` must be one that is known; got 'tset'. Did you mean test?"),
+        ({}, ("--split", "tset"), "Unknown split 'tset'. Did you mean 'test'?"),
     ],
 )
 def test_what_no_cell_could_be_trained_with_is_refused(tmp_path, sections, words, told):

@@ -302,5 +302,5 @@ def test_parameters_reach_the_function() -> None:
 
 
 def test_a_name_that_is_not_known_is_refused() -> None:
-    with pytest.raises(ConfigError, match="Did you mean dice"):
+    with pytest.raises(ConfigError, match="Did you mean 'dice'"):
         build_loss("dise")

@@ -66,14 +66,14 @@ def test_beside_a_csv_it_is_found_too(root):
     [
         (
             "reader: folders\nclases: [a, b]\n",
-            "dataset.yaml, line 2: `clases` must be a known key. Did you mean `classes`?",
+            "dataset.yaml, line 2: Unknown key 'clases'. Did you mean 'classes'?",
         ),
         ("reader: folders\nignore_index: many\n", "dataset.yaml, line 2: `ignore_index`"),
-        ("classes: [a, b]\nsplit:\n  groups: x\n", "dataset.yaml, line 3: `split.groups` must be a known key"),
+        ("classes: [a, b]\nsplit:\n  groups: x\n", "dataset.yaml, line 3: Unknown key 'split.groups'"),
         ("classes: [a, b]\nsize: 512\n", "dataset.yaml, line 2: `size` must stand in the configuration of a training"),
         ("classes: [a, b]\nroot: /elsewhere\n", "line 2: `root` must stand in the configuration"),
         ("classes: [a, b\n", "must be valid YAML"),
-        ("<<: {clases: [a, b]}\nreader: folders\n", "dataset.yaml, line 1: `clases` must be a known key"),
+        ("<<: {clases: [a, b]}\nreader: folders\n", "dataset.yaml, line 1: Unknown key 'clases'"),
         ("tones: [200, 10]\n", "`tones`: must be a lower and a higher value; got 200 and 10"),
     ],
 )

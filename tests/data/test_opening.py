@@ -185,7 +185,7 @@ def test_a_document_brings_each_split_back(make_set, write_image) -> None:
     write_image(changed, np.ones((24, 32), np.uint8))
     with pytest.raises(DataError, match="must be the file the run was made with"):
         list(read_split(document, "test"))
-    with pytest.raises(UsageError, match="Did you mean test"):
+    with pytest.raises(UsageError, match="Did you mean 'test'"):
         split_entries(document, "tset")
 
 

@@ -152,7 +152,7 @@ def test_no_threshold_solves_the_puzzle() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"name": "puzle"}, "must be one that is known; got 'puzle'. Did you mean puzzle"),
+        ({"name": "puzle"}, "Unknown data set 'puzle'. Did you mean 'puzzle'"),
         ({"count": 0}, "`count` must be at least 1; got 0."),
         ({"size": (16, 64)}, "`size` must be at least 32 pixels each way; got 16 x 64."),
         ({"seed": -1}, "`seed` must be 0 or more; got -1."),

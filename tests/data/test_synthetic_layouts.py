@@ -82,7 +82,7 @@ def test_splits_told_are_those_of_the_files(sets: dict[str, Path], tmp_path: Pat
 
 
 def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Did you mean workshop"):
+    with pytest.raises(UsageError, match="Did you mean 'workshop'"):
         make("landcover", tmp_path / "set", COUNT, SIZE, layout="workshp")
     with pytest.raises(UsageError, match="one that can tell 5 classes; got oxford-pet"):
         make("landcover", tmp_path / "set", COUNT, SIZE, layout="oxford-pet")

@@ -258,7 +258,7 @@ def test_a_missing_file_is_refused_by_name(own_run, kind):
 
 
 def test_a_split_that_is_not_known_or_empty_is_refused(own_run):
-    assert "Did you mean test?" in maskwright("evaluate", own_run.root, "--split", "tset").sentence
+    assert "Did you mean 'test'?" in maskwright("evaluate", own_run.root, "--split", "tset").sentence
     document = own_run.data
     own_run.write_json("data.json", {**document, "splits": {**document["splits"], "test": []}})
     assert "one that has images (train, val); got 'test'" in maskwright("evaluate", own_run.root).sentence

@@ -324,7 +324,7 @@ def test_the_input_is_bytes_with_named_open_axes():
 
 def test_what_cannot_be_exported_is_a_sentence(tmp_path):
     out = ("--out", tmp_path / "bundle")
-    assert "Did you mean onnx?" in maskwright("export", finished(), "--format", "onx", *out).sentence
+    assert "Did you mean 'onnx'?" in maskwright("export", finished(), "--format", "onx", *out).sentence
     assert (
         "`--int8` must go with onnx or openvino"
         in maskwright("export", finished(), "--format", "torch", "--int8", *out).sentence

@@ -123,9 +123,7 @@ def test_number_of_parameters(up: str, decoder: int) -> None:
 def test_configuration() -> None:
     config = Config.model_validate({"model": "resnet34_unet"}).model
     assert isinstance(config, Resnet34UnetConfig) and config.width == 64 and config.weights == "none"
-    with pytest.raises(
-        ModelError, match=r"`model\.weights` must be one that is known; got 'imagnet'\. Did you mean imagenet"
-    ):
+    with pytest.raises(ModelError, match=r"Unknown weights 'imagnet' in `model\.weights`\. Did you mean 'imagenet'"):
         build_resnet34_unet(config.model_copy(update={"weights": "imagnet"}), 3, 2)
     with pytest.raises(ModelError, match=r"`model\.width` must be 64 for pretrained weights; got 32"):
         build_resnet34_unet(config.model_copy(update={"weights": "imagenet", "width": 32}), 3, 2)

@@ -435,7 +435,7 @@ def test_options_are_keys_of_a_yaml_and_flags_and_their_values_are_checked() -> 
     assert model == SmpConfig(encoder="resnet18", decoder_channels=[128, 64, 32, 16, 8], decoder_attention_type="scse")
     with pytest.raises(ConfigError, match=r"decoder_attention_type` must be scse"):
         load_config(None, parse_overrides([*flags[:-1], "se"]))
-    with pytest.raises(ConfigError, match=r"decoder_chanels.*Did you mean `model\.decoder_channels`"):
+    with pytest.raises(ConfigError, match=r"decoder_chanels.*Did you mean 'model\.decoder_channels'"):
         load_config(None, parse_overrides(["--model", "unet/resnet18", "--model.decoder_chanels", "[1]"]))
 
 

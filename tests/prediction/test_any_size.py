@@ -163,7 +163,7 @@ def test_a_pictures_probabilities_are_a_tiff(tiled: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"), [("lables", "Did you mean labels?"), ("probabilities,probabilities-float", "got both")]
+    ("kind", "told"), [("lables", "Did you mean 'labels'?"), ("probabilities,probabilities-float", "got both")]
 )
 def test_kinds_that_are_none_are_refused(tmp_path: Path, kind: str, told: str) -> None:
     outcome = maskwright("predict", finished(), data() / "images", "--out", tmp_path / "out", "--write", kind)

@@ -22,5 +22,5 @@ def test_a_threshold_that_is_none_is_refused(wish):
 
 
 def test_a_mistyped_word_is_guessed():
-    with pytest.raises(UsageError, match=r"got 'tunned'\. Did you mean tuned\?"):
+    with pytest.raises(UsageError, match=r"got 'tunned'\. Did you mean 'tuned'\?"):
         read_threshold("tunned", 2)

@@ -158,7 +158,7 @@ def test_a_step_that_fails_is_told_in_a_sentence(toy, step, code, sentence):
 
 def test_a_flag_that_is_not_known_is_refused_by_the_step_that_gets_it(toy):
     told = recipe("toy", "--data", data(), "--out", toy("train --data {data} --out {out}/run {flags}"), "--epoch", "2")
-    assert told.code == 2 and "Did you mean --epochs" in told.err
+    assert told.code == 2 and "Did you mean '--epochs'" in told.err
 
 
 def test_every_recipe_lists_its_commands(tmp_path):

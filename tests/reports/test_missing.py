@@ -128,5 +128,5 @@ def test_undefined_scores_are_dashes(tmp_path: Path) -> None:
 
 
 def test_unknown_splits_are_refused(pair: Run) -> None:
-    with pytest.raises(UsageError, match="Did you mean test"):
+    with pytest.raises(UsageError, match="Did you mean 'test'"):
         write_report(pair, "tset")

@@ -87,7 +87,8 @@ def test_codes_can_be_allowed_in_a_file_and_from_python(leaking, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("code", "told"), [("exact-leek", "Did you mean exact-leak"), ("xyz", "`train.allow` must be one that is known")]
+    ("code", "told"),
+    [("exact-leek", "Did you mean 'exact-leak'"), ("xyz", "Unknown finding 'xyz' in `train.allow`. Choose from ")],
 )
 def test_a_code_that_is_not_known_is_told_before_anything_is_read(code, told, tmp_path):
     assert told in train(tmp_path / "nowhere", tmp_path / "run", "--allow", code).sentence

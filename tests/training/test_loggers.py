@@ -59,15 +59,15 @@ def test_flags_name_loggers_with_commas_or_one_after_the_other(values, log):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("wnadb", "`log`: must name csv, tensorboard, wandb or mlflow (did you mean wandb?); got 'wnadb'"),
+        ("wnadb", "`log`: Unknown logger 'wnadb'. Did you mean 'wandb'?"),
         ("[csv, 3]", "`log`: must name csv, tensorboard, wandb or mlflow; got 3"),
         ("{mode: offline}", "which has no name"),
         ("{name: csv, mode: offline}", "got mode for csv, which has none"),
         ("[{name: wandb, tags: [a]}, wandb]", "must name each logger once; got wandb with two sets of options"),
-        ("{name: wandb, projekt: x}", "`log.0.projekt` must be a known key. Did you mean `log.0.project`?"),
+        ("{name: wandb, projekt: x}", "Unknown key 'log.0.projekt'. Did you mean 'log.0.project'?"),
         (
             "[csv, {name: mlflow, experimant: x}]",
-            "`log.1.experimant` must be a known key. Did you mean `log.1.experiment`?",
+            "Unknown key 'log.1.experimant'. Did you mean 'log.1.experiment'?",
         ),
         ("{name: wandb, mode: on}", "`log.0.mode` must be auto, offline or online; got 'on'"),
     ],

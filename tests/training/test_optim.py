@@ -207,7 +207,7 @@ def test_rprop_heeds_the_rate_of_its_first_step_alone() -> None:
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ({"name": "adamx"}, r"`optim.name` must be one that is known; got 'adamx'\. Did you mean .*adam"),
+        ({"name": "adamx"}, r"Unknown optimizer 'adamx' in `optim.name`\. Did you mean .*adam"),
         (
             {"name": "lbfgs"},
             "`optim.name` must be one that steps by a batch's gradients; got lbfgs, which must compute the loss",
@@ -215,7 +215,7 @@ def test_rprop_heeds_the_rate_of_its_first_step_alone() -> None:
         ({"name": "SparseAdam"}, "takes sparse gradients alone"),
         (
             {"options": {"beta": [0.9, 0.98]}},
-            "`optim.options of AdamW` must be one that is known; got 'beta'. Did you mean betas",
+            "Unknown option of AdamW 'beta' in `optim.options`. Did you mean 'betas'",
         ),
         ({"options": {"lr": 0.1}}, "`optim.options.lr` must be left out; it is a key of its own. Write optim.lr."),
         ({"name": "sgd", "options": {"momentum": 0.1}}, "Write optim.momentum"),

@@ -140,7 +140,7 @@ def encoders(
     known = all_encoders()
     chosen = [one for one in known if match is None or match.lower() in one.name.lower()]
     if not chosen:
-        raise UsageError(unknown("--match", match, [one.name for one in known], "maskwright encoders lists all."))
+        raise UsageError(unknown("encoder", match, [one.name for one in known], "maskwright encoders lists all."))
     measured = sizes or time or (match is not None and len(chosen) <= _MOST_MEASURED)
     if match is None and (measured or not json):  # timm's, a thousand and more, only by name
         chosen = [one for one in chosen if one.source == "smp"]

@@ -32,7 +32,7 @@ def predict(
     TIFF the class numbers are NAME.tif, which lies where the image does, with nodata 255. legend.svg tells the colours
     of more than two classes. predictions.csv lists what was written; only files it lists are replaced. A file that
     can't be read is told at the end, with exit code 1, and the rest is done. The same command after a stop, or after bad
-    files were mended, does what is left.
+    files were repaired, does what is left.
 
     Parameters
     ----------

@@ -107,7 +107,7 @@ def compare_cells(
     `found` when the folder was not named but is that of an earlier call.
     """
     if split is not None and split not in SPLITS:
-        raise UsageError(unknown("--split", split, SPLITS))
+        raise UsageError(unknown("split", split, SPLITS))
     say = say or (partial(console.print, soft_wrap=True) if console else lambda line: None)
     for note in matrix.notes:
         say(f"note    {note}")

@@ -127,7 +127,7 @@ def make_plan(
 ) -> ComparisonPlan:  # fmt: skip
     """Open the data, then build and try each setting once; seeds of one setting take the same."""
     if split not in SPLITS:
-        raise UsageError(unknown("--split", split, SPLITS))
+        raise UsageError(unknown("split", split, SPLITS))
     validate_names(matrix)
     base = prepare(matrix.base, None, console)
     try:

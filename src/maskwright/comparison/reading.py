@@ -17,7 +17,7 @@ from maskwright.config.flags import SHORT
 from maskwright.config.keys import FREE, known_keys
 from maskwright.config.sentences import Sources
 from maskwright.config.yaml_text import flag_value
-from maskwright.errors import ConfigError, closest, listed
+from maskwright.errors import ConfigError, closest, listed, unknown
 
 # one test for all, and one budget: only then does a difference come from what is compared
 SHARED = ("data.root", "data.images", "data.masks", "data.reader", "data.target", "data.boundary", "data.window",
@@ -75,10 +75,10 @@ class Reading:
         refuse_anothers(self.path, self.tree, "compare" if "matrix" in parts else "search")
         for key in [key for key in self.tree if key not in parts]:
             near = closest(str(key), parts, limit=1)
-            hint = f"Did you mean `{near[0]}`?" if near else f"A {whole} has {listed(parts, 'and', len(parts))}."
+            hint = "" if near else f"A {whole} has {listed(parts, 'and', len(parts))}."
             if key in Config.model_fields:
-                hint = f"Write it below `base:`, as `base.{key}`."
-            self.complain((str(key),), f"`{key}` must be a known key. {hint}")
+                near, hint = [], f"Write it below `base:`, as `base.{key}`."
+            self.complain((str(key),), unknown("key", key, near, hint))
         for key, kind in parts.items():
             if kind and key in self.tree and not isinstance(self.tree[key], kind[0]):
                 self.complain((key,), f"`{key}` must be {kind[1]}; got {self.tree[key]!r}.")
@@ -92,8 +92,9 @@ class Reading:
             return key
         near = closest(name, [*_FLAGS, *known], limit=1)
         same = [one for one in known if one.split(".")[-1] == name]
-        hint = f"Did you mean `{(near or same)[0]}`?" if near or same else "maskwright config show lists all keys."
-        self.complain(at, f"`{'.'.join(map(str, at))}` must be a known key. {hint}")
+        near = (near or same)[:1]
+        hint = "" if near else "maskwright config show lists all keys."
+        self.complain(at, unknown("key", ".".join(map(str, at)), near, hint))
         return None
 
     def base(

@@ -25,7 +25,7 @@ from maskwright.config.files import Override, lay_over, validated
 from maskwright.config.flags import TRUTHS
 from maskwright.config.sentences import Sources
 from maskwright.config.yaml_text import flag_value
-from maskwright.errors import ConfigError, UsageError, closest, listed, must
+from maskwright.errors import ConfigError, UsageError, closest, did_you_mean, listed, must
 from maskwright.runs import plain_name
 
 PARTS: Mapping[str, tuple[type, str] | None] = {
@@ -227,8 +227,7 @@ def _range(reading: Reading, key: str, name: str, given: Mapping[str, Any]) -> R
     numbers = {"low": low, "high": high, **({} if step is None else {"step": step})}
     odd = next((one for one, value in numbers.items() if not _is_number(value) or not math.isfinite(value)), None)
     if strange is not None:
-        near = closest(str(strange), _RANGE, limit=1)
-        problem = f"{listed(_RANGE)}; got {strange!r}.{f' Did you mean {near[0]}?' if near else ''}"
+        problem = f"{listed(_RANGE)}; got {strange!r}. {did_you_mean(closest(str(strange), _RANGE, limit=1))}".rstrip()
     elif odd:
         problem = f"a number as {odd}; got {numbers[odd]!r}."
     elif not isinstance(log, bool):

@@ -11,7 +11,7 @@ from maskwright.config.files import Override
 from maskwright.config.keys import FREE, known_keys
 from maskwright.config.sentences import SYNONYMS
 from maskwright.config.yaml_text import flag_value
-from maskwright.errors import UsageError, as_typed, closest, listed
+from maskwright.errors import UsageError, as_typed, closest, unknown
 
 # short name → dotted key; the seeds' own spellings stand beside ours
 SHORT = {
@@ -36,7 +36,7 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
     """
     found: list[Override] = []
     lists: dict[str, list[str]] = {ALLOW: [], LOG: []}
-    unknown: dict[str, str] = {}
+    strangers: dict[str, str] = {}
     rest = list(words)
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
@@ -48,7 +48,7 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
             meant = f"--data {as_typed(flag)}"
             raise UsageError(f"only one CONFIG and flags are taken; got {flag!r}. Did you mean {meant}?")
         if flag not in lists and flag not in SHORT and not _may_be_key(flag):
-            unknown[flag] = _unknown(flag)
+            strangers[flag] = _unknown(flag)
             if not equals and rest and not rest[0].startswith("--"):
                 rest.pop(0)
             continue
@@ -60,9 +60,9 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
             lists[flag].append(value)
         else:
             found.append((SHORT.get(flag, flag[2:]), value, flag))
-    if unknown:
-        head = "" if len(unknown) == 1 else f"{len(unknown)} flags are not known:\n  "
-        raise UsageError(head + "\n  ".join(unknown.values()))
+    if strangers:
+        head = "" if len(strangers) == 1 else f"{len(strangers)} flags are not known:\n  "
+        raise UsageError(head + "\n  ".join(strangers.values()))
     allowed, logged = lists[ALLOW], lists[LOG]
     found += [("train.allow", allowed, ALLOW)] if allowed else []
     found += [("log", logged[0] if len(logged) == 1 else [_read(value) for value in logged], LOG)] if logged else []
@@ -99,5 +99,4 @@ def _unknown(flag: str) -> str:
     if not near:
         own = ("--out", "--resume", "--folds", "--plan", "--verbose", "--json")
         near = closest(flag, [*SHORT, *FREEZE, ALLOW, LOG, *(f"--{key}" for key in keys), *own], limit=1)
-    hint = f"Did you mean {listed(near, 'or')}?" if near else "See maskwright train --help."
-    return f"`{flag}` must be a known flag. {hint}"
+    return unknown("flag", flag, near, "" if near else "See maskwright train --help.")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Discriminator, Tag
 
 from maskwright.config.base import Section, option
-from maskwright.errors import closest, listed
+from maskwright.errors import listed, unknown
 
 PlainLog = Literal["csv", "tensorboard"]
 LogName = Literal["csv", "tensorboard", "wandb", "mlflow"]
@@ -87,9 +87,7 @@ def _entry(given: Any) -> Any:
         raise ValueError(f"must be names or {{name: wandb, …}}; got {given!r}, which has no name")
     name = written["name"]
     if name not in get_args(LogName):
-        near = closest(str(name), get_args(LogName), limit=1)
-        ask = f" (did you mean {near[0]}?)" if near else ""
-        raise ValueError(f"must name {listed(get_args(LogName), 'or')}{ask}; got {name!r}")
+        raise ValueError(unknown("logger", name, get_args(LogName)))
     if name in LOG_SECTIONS:
         return written
     if len(written) > 1:

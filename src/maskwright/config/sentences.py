@@ -14,7 +14,7 @@ from maskwright.config.keys import MODEL_SECTIONS, known_keys, sections_of
 from maskwright.config.log import LOG_SECTIONS, section_at
 from maskwright.config.losses import LOSS_SECTIONS, CustomTerm
 from maskwright.config.models import HF_SIZES, TorchvisionArch, UnetConfig, model_shorthand
-from maskwright.errors import as_typed, closest, listed, unknown
+from maskwright.errors import closest, did_you_mean, listed, unknown
 
 Sources = dict[tuple[str | int, ...], str]  # where the key at a path was given
 
@@ -42,27 +42,30 @@ def sentences_of(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) 
         where = next((f"{sources[loc[:end]]}: " for end in range(len(loc), 0, -1) if loc[:end] in sources), "")
         if item["type"] == "invalid_key":
             line = next((source for at, source in sources.items() if at[-1] == key), "")
-            sentences.append(f"{line}{': ' if line else ''}`{key}` must be a known key. {_key_hint((key,), tree)}")
+            sentences.append(f"{line}{': ' if line else ''}{_unknown_key((key,), tree)}")
         elif loc[0] == "loss" and item["type"] in ("extra_forbidden", "union_tag_invalid", "union_tag_not_found"):
             sentences.append(where + _loss_sentence(item, loc, tree["loss"]))
         elif item["type"] == "extra_forbidden":
-            sentences.append(f"{where}`{key}` must be a known key. {_key_hint(loc, tree)}")
+            sentences.append(where + _unknown_key(loc, tree))
         elif item["type"] in ("union_tag_invalid", "union_tag_not_found"):
-            got = (item.get("ctx") or {}).get("tag", "no name")
-            near = closest(got, [*MODEL_SECTIONS, *get_args(TorchvisionArch), *HF_SIZES])
-            hint = f"Did you mean {listed(near, 'or')}? " if near else ""
-            hint += "An architecture with an encoder is written arch/encoder, such as unet/resnet34."
+            fix = "An architecture with an encoder is written arch/encoder, such as unet/resnet34."
             names = [name for name in MODEL_SECTIONS if name != "custom"]
-            sentences.append(f"{where}`{key}` must be {listed(names, 'or', 6)}; got {got!r}. {hint}")
+            if item["type"] == "union_tag_not_found":
+                sentences.append(f"{where}`{key}.name` must be {listed(names, 'or', 6)}; got no name. {fix}")
+                continue
+            got = item["ctx"]["tag"]
+            near = closest(got, [*MODEL_SECTIONS, *get_args(TorchvisionArch), *HF_SIZES])
+            sentences.append(where + unknown("model", got, near or names, fix))
         elif item["type"] == "value_error":
-            sentences.append(f"{where}`{key}`: {item['msg'].removeprefix('Value error, ')}.")
+            said = item["msg"].removeprefix("Value error, ")
+            sentences.append(f"{where}`{key}`: {said}{'' if said.endswith(('.', '?')) else '.'}")
         else:
             given = (f"{where}`{key}`", f"{item['input']!r:.200}")
             constraints.setdefault(given, []).append(_constraint(item))
             meant.setdefault(given, []).extend(_nearest_value(item))
     merged = [
         f"{key} must be {listed(dict.fromkeys(musts), 'or')}; got {got}."
-        + "".join(f" Did you mean {near}?" for near in meant[key, got][:1])
+        + "".join(f" {did_you_mean([near])}" for near in meant[key, got][:1])
         for (key, got), musts in constraints.items()
     ]
     return sentences + merged
@@ -77,21 +80,20 @@ def _loss_sentence(item: Any, loc: tuple[Any, ...], written: Any) -> str:
         takers = [one for one, section in LOSS_SECTIONS.items() if loc[2] in section.model_fields]
         near = closest(loc[2], keys, limit=1)
         if near and not takers:
-            return f"`{key}` must be a known key. Did you mean `loss.{loc[1]}.{near[0]}`?"
+            return unknown("key", key, [f"loss.{loc[1]}.{near[0]}"])
         elsewhere = f" {listed(takers)} {'takes' if len(takers) == 1 else 'take'} it." if takers else ""
-        return f"`{key}` must be a known key of {name}. Its keys are {listed(keys, 'and', 12)}.{elsewhere}"
+        return f"{unknown('key', key, [])} The keys of {name} are {listed(keys, 'and', 12)}.{elsewhere}"
     where = "loss" if isinstance(written, str) else f"{key}.name"
+    of = "" if where == "loss" else where
     if item["type"] == "union_tag_not_found":
         return f"`{where}` must be given. Write {{name: …}}; losses are {listed(LOSS_SECTIONS, 'and', 20)}."
     got = item["ctx"]["tag"]
     if got in LOSS_SYNONYMS:
-        return f"`{where}` must be one that is known; got {got!r}. Did you mean {LOSS_SYNONYMS[got]}?"
+        return unknown("loss", got, [LOSS_SYNONYMS[got]], key=of)
     parts = [part.strip() for part in re.split("[+,]", got)]
     if len(parts) > 1 and set(parts) <= set(LOSS_SECTIONS):
         return f"`{where}` must be one name; got {got!r}. Write a mix as [{', '.join(parts)}]."
-    known = [*LOSS_SECTIONS, "auto"] if where == "loss" else list(LOSS_SECTIONS)
-    near = closest(got, known)
-    return unknown(where, got, known, "" if near else f"Losses are {listed(LOSS_SECTIONS, 'and', 20)}.")
+    return unknown("loss", got, [*LOSS_SECTIONS, *([] if of else ["auto"])], key=of)
 
 
 def _of_the_branch_meant(errors: Sequence[Any]) -> list[Any]:
@@ -113,18 +115,16 @@ def _of_the_branch_meant(errors: Sequence[Any]) -> list[Any]:
     return kept or list(errors)
 
 
-def _key_hint(loc: tuple[Any, ...], tree: dict[str, Any]) -> str:
-    """The nearest key of this section, else the same key in another section, else all keys here."""
+def _unknown_key(loc: tuple[Any, ...], tree: dict[str, Any]) -> str:
+    """With the nearest key of this section, else the same key in another section, else all keys here."""
     siblings, mine = _siblings(loc, tree), ".".join(map(str, loc))
     name = SYNONYMS.get(mine, SYNONYMS.get(str(loc[-1]), str(loc[-1])))
     near = closest(name, siblings, limit=1)
     near = near or [SYNONYMS[other] for other in closest(name, SYNONYMS, limit=1) if SYNONYMS[other] in siblings]
     if near:
-        return f"Did you mean `{'.'.join([*map(str, loc[:-1]), near[0]])}`?"
+        return unknown("key", mine, [".".join([*map(str, loc[:-1]), near[0]])])
     elsewhere = [key for key in known_keys() if key.split(".")[-1] == name and key != mine]
-    if elsewhere:
-        return f"Did you mean `{elsewhere[0]}`?"
-    return f"Keys here are {listed(siblings, 'and', 12)}."
+    return unknown("key", mine, elsewhere[:1], "" if elsewhere else f"Keys here are {listed(siblings, 'and', 12)}.")
 
 
 def _is_union_tag(part: object, loc: tuple[Any, ...]) -> bool:
@@ -169,7 +169,7 @@ def _nearest_value(item: Any) -> list[str]:
     if not isinstance(given, str):
         return []
     if item["type"] == "list_type" and "," in given:
-        return [as_typed(f"[{', '.join(part.strip() for part in given.split(','))}]")]
+        return [f"[{', '.join(part.strip() for part in given.split(','))}]"]
     if item["type"] != "literal_error":
         return []
     known = re.findall("'([^']*)'", item["ctx"]["expected"])

@@ -27,7 +27,7 @@ from maskwright.config.augment import AlbumentationsOp, CustomOp
 from maskwright.custom import name_of
 from maskwright.data.dataset import IGNORE
 from maskwright.data.decoding import quiet
-from maskwright.errors import ConfigError, DataError, closest, install_command, listed, unknown
+from maskwright.errors import ConfigError, DataError, install_command, listed, unknown
 
 # what we do ourselves, and where: such a transform in a pipeline would do it twice or differently
 OURS = {
@@ -222,7 +222,7 @@ def _transform(package: Any, key: str, tree: Mapping[str, Any]) -> Any:
         held = _built(package, [(f"{key}.transforms.{place}", one) for place, one in enumerate(inner)], wrong)
         return _made(getattr(package, name), key, {**arguments, "transforms": list(held)})
     if name not in (known := _names(package)):
-        raise ConfigError([unknown(f"{key}.name", name, [*known, *_HOLDERS])])
+        raise ConfigError([unknown("transform", name, [*known, *_HOLDERS], key=f"{key}.name")])
     cls = getattr(package, name)
     parameters = inspect.signature(cls.__init__).parameters
     wrong = _unknown_arguments(key, name, arguments, [one for one in parameters if one not in ("self", "strict")])
@@ -277,9 +277,7 @@ def _unknown_arguments(key: str, name: str, arguments: Mapping[str, Any], known:
     problems = []
     for argument in arguments:
         if argument not in known:
-            near = closest(argument, known, limit=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Its arguments are {listed(known, 'and', 12)}."
-            problems.append(f"`{key}.{argument}` must be an argument of {name}. {hint}")
+            problems.append(unknown(f"argument of {name}", argument, known, key=key))
     return problems
 
 
@@ -307,7 +305,7 @@ def _unfit(key: str, image: Any, mask: Any, num_channels: int, num_classes: int)
     odd = sorted(set(np.unique(mask).tolist()) - {*range(num_classes), IGNORE})
     if odd:
         meant = f"class numbers 0 to {num_classes - 1}, or {IGNORE} for ignored"
-        return f"`{key}` must fill masks with {meant}; got {listed(odd)}. Mend fill_mask or its like."
+        return f"`{key}` must fill masks with {meant}; got {listed(odd)}. Fix fill_mask or its like."
     return ""
 
 

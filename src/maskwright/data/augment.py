@@ -187,7 +187,7 @@ def resolve(wish: str | Sequence[AugmentOp | AlbumentationsOp | CustomOp]) -> tu
         if isinstance(op, AlbumentationsOp | CustomOp):
             foreign.append((f"augment.{place}", op))
         elif op.name not in OPERATIONS:
-            problems.append(unknown(f"augment.{place}.name", op.name, OPERATIONS))
+            problems.append(unknown("operation", op.name, OPERATIONS, key=f"augment.{place}.name"))
         elif op.amount is not None and op.amount > (most := _MOST.get(op.name, 10)):
             problems.append(must(f"augment.{place}.amount", f"at most {most:g} for {op.name}", f"{op.amount:g}"))
         else:

@@ -153,7 +153,7 @@ def get(
     `get("oxford-pet", "pets", url="https://mirror.example/pets")` asks a mirror that holds the same archives.
     """
     if name not in DOWNLOADS:
-        raise UsageError(unknown("name", name, DOWNLOADS))
+        raise UsageError(unknown("data set", name, DOWNLOADS))
     source, out = DOWNLOADS[name], Path(out)
     bases = source.bases if url is None else (validate_url(url),)
     if out.exists() and not out.is_dir():

@@ -96,11 +96,11 @@ def groups_of(records: Sequence[Record], pattern: str | None) -> tuple[str, ...]
         return tuple(record.group or record.id for record in records)
     found = _searched(pattern, [record.id for record in records])
     if isinstance(found, str):
-        raise DataError(f"`data.split.group` must be a regular expression; got {pattern!r} ({found}). Mend it.")
+        raise DataError(f"`data.split.group` must be a regular expression; got {pattern!r} ({found}). Fix it.")
     without = next((record.id for record, parts in zip(records, found, strict=True) if parts is None), None)
     if without is not None:
         raise DataError(
-            f"`data.split.group` must find something in every name; {pattern!r} finds nothing in {without!r}. Mend it."
+            f"`data.split.group` must find something in every name; {pattern!r} finds nothing in {without!r}. Fix it."
         )
     return tuple("|".join(part or "" for part in parts[1:]) or str(parts[0]) for parts in found if parts is not None)
 

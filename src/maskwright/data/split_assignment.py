@@ -138,7 +138,7 @@ class _Assignment:
         return self.spread() + _MISSING * self.missing()
 
     def within(self, spread: float) -> bool:
-        """Alike enough, and no class missing but for those in fewer groups than there are sides, which no dealing mends."""
+        """Alike enough, and no class missing but for those in fewer groups than there are sides, which no assignment fixes."""
         total = self.table.holds.sum(0)
         unavoidable = np.maximum(0, self.table.needs.sum() - total).sum()
         return self.spread() <= spread and self.missing() <= unavoidable

@@ -1,4 +1,4 @@
-"""How far a network's confidence can be believed: reliability, calibration error, and the temperature that mends it.
+"""How far a network's confidence can be believed: reliability, calibration error, and the temperature that corrects it.
 
 A pixel's confidence is the probability of the class it is predicted as. Where it can be believed, eight in ten pixels of
 confidence 0.8 are right. The calibration error is how far the two lie apart, bin by bin, in the mean over pixels

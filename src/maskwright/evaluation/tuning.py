@@ -144,7 +144,7 @@ class ValImages:
 
 @dataclass(frozen=True)
 class Temperature:
-    """The temperature fitted by likelihood on a seeded sample of val's pixels, and how much it mends on that sample.
+    """The temperature fitted by likelihood on a seeded sample of val's pixels, and how much it improves on that sample.
 
     `value` is None where none could be fitted, and `reason` says why.
     """

@@ -69,7 +69,7 @@ def export_run(
     `int8` quantises with ranges measured on training images. `data` says where the data set is now, when it has moved.
     """
     if format not in PACKAGES:
-        raise UsageError(unknown("--format", format, PACKAGES))
+        raise UsageError(unknown("format", format, PACKAGES))
     if int8 and format == "torch":
         raise UsageError("`--int8` must go with onnx or openvino; got torch. Leave it out, or write --format openvino.")
     if not (math.isfinite(max_iou_drop) and 0 <= max_iou_drop <= 1):

@@ -15,7 +15,7 @@ import numpy as np
 from maskwright.config.losses import CustomTerm, LossTerm
 from maskwright.data.dataset import Dataset
 from maskwright.data.sampling import RARE, aimer, image_weights
-from maskwright.errors import ConfigError, closest, listed
+from maskwright.errors import ConfigError, listed, unknown
 from maskwright.losses import AUTO, AUTO_REASON
 
 LEAST, MOST = 0.5, 4.0  # of a class weight; mild, so that a rare class's false positives stay dear
@@ -127,8 +127,6 @@ def _by_class(
         return None, f"`{key}` must hold a weight for each class; got {len(written)}. The classes are {classes}."
     strangers = [name for name in written if name not in names]
     if strangers:
-        near = closest(strangers[0], names, limit=1)
-        hint = f"Did you mean {near[0]}?" if near else f"The classes are {listed(names, 'and', 12)}."
-        return None, f"`{key}` must name classes of the data; got {strangers[0]!r}. {hint}"
+        return None, unknown("class", strangers[0], names, key=key)
     found = [float(written.get(name, 1.0)) for name in names]
     return (found, None) if any(found) else (None, f"`{key}` must leave a class a weight above 0; got {written}.")

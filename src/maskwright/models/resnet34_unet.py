@@ -161,7 +161,7 @@ def _renamed(name: str, names: Mapping[str, str]) -> str:
 def build_resnet34_unet(config: Resnet34UnetConfig, num_channels: int, num_outputs: int) -> Resnet34Unet:
     """The network a configuration asks for; `weights: imagenet` starts its encoder from torchvision's."""
     if config.weights not in ("none", "imagenet"):
-        raise ModelError(unknown("model.weights", config.weights, ["imagenet", "none"]))
+        raise ModelError(unknown("weights", config.weights, ["imagenet", "none"], key="model.weights"))
     if config.weights == "imagenet" and config.width != _PRETRAINED_WIDTH:
         fix = f"Set model.width: {_PRETRAINED_WIDTH}, or --weights none."
         raise ModelError(must("model.width", f"{_PRETRAINED_WIDTH} for pretrained weights", config.width, fix))

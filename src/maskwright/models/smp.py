@@ -74,7 +74,7 @@ def refuse_unknown(config: SmpConfig) -> tuple[str, str | None]:
 
     architectures = dict(smp.MODEL_ARCHITECTURES_MAPPING)
     if config.arch.lower() not in architectures:
-        raise ModelError(unknown("model.arch", config.arch, architectures))
+        raise ModelError(unknown("architecture", config.arch, architectures, key="model.arch"))
     _own_options(config)
     return _named(config)
 
@@ -169,12 +169,12 @@ def _named(config: SmpConfig) -> tuple[str, str | None]:
     if encoder.startswith(TIMM):
         base, _, tag = encoder.removeprefix(TIMM).partition(".")
         if not timm.is_model(base):
-            raise ModelError(
-                unknown("model.encoder", encoder, encoder_names(), "maskwright encoders --match TEXT lists them.")
-            )
+            fix = "maskwright encoders --match TEXT lists them."
+            raise ModelError(unknown("encoder", encoder, encoder_names(), fix, "model.encoder"))
         offered = weight_sets(TIMM + base)
         if tag and tag not in offered:
-            raise ModelError(unknown("model.encoder", encoder, [f"{TIMM}{base}.{one}" for one in offered[1:]]))
+            known = [f"{TIMM}{base}.{one}" for one in offered[1:]]
+            raise ModelError(unknown("encoder", encoder, known, key="model.encoder"))
         if tag:
             offered = ["imagenet", tag]
         elif weights in offered[1:]:
@@ -183,7 +183,7 @@ def _named(config: SmpConfig) -> tuple[str, str | None]:
         offered = weight_sets(encoder)
     else:
         fix = "Any of timm's is tu-NAME; maskwright encoders --match TEXT lists them."
-        raise ModelError(unknown("model.encoder", encoder, encoder_names(), fix))
+        raise ModelError(unknown("encoder", encoder, encoder_names(), fix, "model.encoder"))
     if weights is not None and weights not in offered:
         raise ModelError(_unknown_set(config, offered))
     return encoder, weights
@@ -199,7 +199,7 @@ def _unknown_set(config: SmpConfig, offered: list[str]) -> str:
             f"{config.encoder} has no pretrained weights.",
         )
     fix = f"{config.encoder} offers {listed(offered, 'and', 8)}; a weights file or a run folder must be there to be taken."
-    return unknown("model.weights", config.weights, [*offered, "none"], fix)
+    return unknown("weights", config.weights, [*offered, "none"], fix, "model.weights")
 
 
 def _flexible(build: Any, options: dict[str, Any]) -> Any:

@@ -78,7 +78,7 @@ def build_torchvision(config: TorchvisionConfig, num_channels: int, num_outputs:
     from torchvision import models
 
     if config.weights not in WEIGHTS:
-        raise ModelError(unknown("model.weights", config.weights, WEIGHTS))
+        raise ModelError(unknown("weights", config.weights, WEIGHTS, key="model.weights"))
     backbone = next(name for name in BACKBONES if config.arch.endswith(name))
     wanted = {"COCO_WITH_VOC_LABELS_V1": _coco_weights(config.arch), "imagenet-backbone": BACKBONES[backbone]}.get(
         config.weights

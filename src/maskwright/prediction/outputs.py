@@ -23,7 +23,7 @@ from maskwright.data.dataset import IGNORE
 from maskwright.data.decoding import validate_fits_memory
 from maskwright.data.pictures import css, indexed_png, palette
 from maskwright.data.rasters import new_like
-from maskwright.errors import UsageError, closest, listed, printable
+from maskwright.errors import UsageError, printable, unknown
 from maskwright.files import temporary_beside
 from maskwright.prediction.combine import uncertainty
 from maskwright.prediction.network import Network
@@ -84,11 +84,7 @@ def read_kinds(text: str) -> tuple[str, ...]:
     kinds = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
     for kind in kinds or ("",):
         if kind not in KINDS:
-            near = closest(kind, KINDS, limit=1)
-            fix = f"Did you mean {near[0]}?" if near else "Name them with commas between."
-            raise UsageError(
-                f"`--write` must name kinds of files ({listed(KINDS, 'or', len(KINDS))}); got {kind!r}. {fix}"
-            )
+            raise UsageError(unknown("kind of file", kind, KINDS, "--write takes several with commas between."))
     if {"probabilities", "probabilities-float"} <= {*kinds}:
         raise UsageError("`--write` must name one kind of probabilities; got both, which are one file. Leave one out.")
     if "polygons" in kinds:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from maskwright.data.tiles import EVEN, is_foreground
-from maskwright.errors import UsageError, closest, must
+from maskwright.errors import UsageError, closest, did_you_mean, must
 
 if TYPE_CHECKING:
     from maskwright.runs import Run
@@ -45,7 +45,7 @@ def _number(wish: str | float) -> float:
         value = float(wish)
     except ValueError:
         near = closest(str(wish), ("fixed", "tuned"), limit=1)
-        fix = f"Did you mean {near[0]}?" if near else "Leave it out for the run's own."
+        fix = did_you_mean(near) or "Leave it out for the run's own."
         raise UsageError(must("--mask-threshold", _CONSTRAINT, repr(wish), fix)) from None
     if not (math.isfinite(value) and 0 < value < 1):
         raise UsageError(must("--mask-threshold", _CONSTRAINT, wish, "Leave it out for the run's own."))

@@ -59,7 +59,7 @@ def open_checked(config: Config, cache_folder: Path | None, progress: Progress |
 
 def refuse_unknown(allowed: list[str]) -> None:
     """Codes that no finding has."""
-    problems = [unknown("train.allow", code, CODES) for code in allowed if code not in CODES]
+    problems = [unknown("finding", code, CODES, key="train.allow") for code in allowed if code not in CODES]
     if problems:
         raise ConfigError(problems)
 

@@ -11,7 +11,7 @@ from torch import nn
 from maskwright.config import Config
 from maskwright.config.models import is_transformer
 from maskwright.config.optim import OptimConfig
-from maskwright.errors import ConfigError, closest, listed, must, unknown
+from maskwright.errors import ConfigError, must, unknown
 from maskwright.training.muon import Muon
 
 _OWN_KEYS = ("params", "lr", "weight_decay")  # arguments that have keys of their own
@@ -87,9 +87,7 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
     usable = {key: kind for key, kind in known.items() if not why_unfit(kind)}
     found = next((kind for key, kind in known.items() if key.lower() == name.lower()), None)
     if found is None:
-        names = sorted(key.lower() for key in usable)
-        fix = "" if closest(name, names) else f"torch has {listed(names, 'and', 20)}."
-        raise ConfigError([unknown("optim.name", name, names, fix)])
+        raise ConfigError([unknown("optimizer", name, sorted(key.lower() for key in usable), key="optim.name")])
     why = why_unfit(found)
     if why:
         raise ConfigError(
@@ -141,8 +139,7 @@ def _strange_options(kind: type[torch.optim.Optimizer], config: OptimConfig) -> 
         if name in own and name != "params":
             problems.append(f"`optim.options.{name}` must be left out; it is a key of its own. Write optim.{name}.")
         elif name not in known:
-            fix = "" if closest(name, known) else f"It takes {listed(known, 'and', 20)}."
-            problems.append(unknown(f"optim.options of {kind.__name__}", name, known, fix))
+            problems.append(unknown(f"option of {kind.__name__}", name, known, key="optim.options"))
     return problems
 
 

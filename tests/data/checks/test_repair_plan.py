@@ -145,7 +145,7 @@ def test_remarks_without_a_proposal_are_passed_over() -> None:
 
 def test_leave_without_its_finding_is_remarked_and_a_wrong_code_refused() -> None:
     assert plan(leave=("smoothed",)).notes == ("--leave smoothed has no effect: there is no such finding",)
-    with pytest.raises(UsageError, match="Did you mean smoothed"):
+    with pytest.raises(UsageError, match="Did you mean 'smoothed'"):
         plan(leave=("smoothd",))
 
 

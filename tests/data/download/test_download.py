@@ -88,7 +88,7 @@ def test_files_carry_contents_and_no_rights_of_the_archive(web, monkeypatch, tmp
 
 
 def test_a_name_that_is_not_known(tmp_path):
-    with pytest.raises(UsageError, match=r"got 'oxford-pets'\. Did you mean oxford-pet\?"):
+    with pytest.raises(UsageError, match=r"Unknown data set 'oxford-pets'\. Did you mean 'oxford-pet'\?"):
         get("oxford-pets", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -186,4 +186,4 @@ def _question(finding: Finding, audit: Audit) -> list[str]:
 def _refuse_unknown(leave: Collection[str]) -> None:
     for code in leave:
         if code not in CODES:
-            raise UsageError(unknown("--leave", code, CODES))
+            raise UsageError(unknown("finding", code, CODES))

@@ -223,7 +223,7 @@ def make(
     An image depends on the seed, its number and the size only, so a larger set begins with the smaller one's images.
     """
     if name not in GENERATORS:
-        raise UsageError(unknown("name", name, GENERATORS))
+        raise UsageError(unknown("data set", name, GENERATORS))
     generator = GENERATORS[name]
     count = generator.count if count is None else count
     height, width = generator.size if size is None else size
