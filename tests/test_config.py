@@ -111,6 +111,14 @@ def test_an_unknown_key_is_told_with_file_line_and_nearest_key(tmp_path, text, w
     assert problems == (f"{where}: Unknown key '{key}'. Did you mean '{near}'?",)
 
 
+def test_a_change_leaves_open_which_keys_of_the_data_were_given():
+    """What nobody gave is dataset.yaml's to say."""
+    mine = Config.model_validate({"data": {"root": "x", "split": {"val": 0.3}}})
+    assert mine.replace({"train.epochs": 3}).data.model_fields_set == {"root", "split"}
+    moved = mine.replace({"data.split.folds": 5, "data.size": 64}).data
+    assert moved.model_fields_set == {"root", "split", "size"} and moved.split.model_fields_set == {"val", "folds"}
+
+
 def test_a_key_of_another_model_is_not_offered_as_its_own_mending(tmp_path):
     (problem,) = refused(tmp_path, "model: {name: smp, width: 8}")
     assert "Did you mean 'model.width'" not in problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from maskwright.comparison.cells import budgeted, compare_cells
 from maskwright.comparison.folder import open_comparison
 from maskwright.comparison.spec import Cell, read_matrix
 from maskwright.config import Config
+from maskwright.data import opening
+from maskwright.data.dataset import Record
 from maskwright.errors import ConfigError, MaskwrightError, RunError
 from maskwright.folders import LOCK, lock_folder
 from maskwright.runs import Run
-from maskwright.training import fit
+from maskwright.training import fit, gate
 from support import copy_of, data, leftovers, maskwright, noise, picture, rows, start, wait_until
 
 pytestmark = pytest.mark.xdist_group("comparison")
@@ -64,6 +67,38 @@ def test_going_on_with_a_finished_comparison_trains_nothing(tmp_path):
     assert told.code == 0 and "4 of 4 cells are finished already" in told.err
     assert {path: path.stat().st_mtime_ns for path in (root / "cells").rglob("*") if path.is_file()} == before
     assert (root / "table.csv").read_text() == (compared() / "table.csv").read_text()
+
+
+def test_all_cells_together_read_and_audit_the_data_once(tmp_path, monkeypatch):
+    """Cells that use the pixels in unlike ways, in a new folder, and in one that is found and has a cell to train."""
+    read, look, images, audits = opening.read_record, gate.judge, Counter[str](), []
+
+    def reading(record: Record, *rest: Any, **options: Any) -> Any:
+        images[record.id] += 1
+        return read(record, *rest, **options)
+
+    monkeypatch.setattr(opening, "read_record", reading)
+    monkeypatch.setattr(gate, "judge", lambda *rest: (audits.append(1), look(*rest))[1])
+    monkeypatch.chdir(tmp_path)
+    mine = copy_of(data(), tmp_path / "data")
+    (mine / "dataset.yaml").write_text("classes: {ground: 0, thing: 255}\n")
+    config = written(tmp_path / "c.yaml", {"data.size": [32, 24, 16]}, data={"root": str(mine)})
+    assert maskwright("compare", config).code == 0
+    (root,) = (tmp_path / "runs").iterdir()
+    first = Run.open(root / "cells/size-32").data
+    train = [entry["id"] for entry in first["splits"]["train"]]
+    assert first["classes"]["names"] == ["ground", "thing"]  # as dataset.yaml says
+    assert [images[name] for name in train] == [1] * len(train) and len(audits) == 1
+    cell = root / "cells" / "size-24"
+    weights = (cell / "model.safetensors").read_bytes()
+    (cell / "model.safetensors").unlink()  # as if it were killed before its end
+    shutil.rmtree(root / "cells" / "size-16")
+    images.clear()
+    again = maskwright("compare", config)
+    assert again.code == 0 and "1 of 3 cells are finished already" in again.err
+    assert [images[name] for name in train] == [1] * len(train) and len(audits) == 2
+    assert (cell / "model.safetensors").read_bytes() == weights
+    assert leftovers(root) == [] and not (root / "cache").exists()
 
 
 def test_killed_inside_a_cell_it_goes_on_to_the_same_bits(tmp_path):
@@ -170,7 +205,7 @@ def test_data_that_change_on_the_way_fail_the_cells_after(tmp_path):
     compare_cells(matrix, tmp_path / "out", say=change)
     first, second = states(tmp_path / "out").values()
     assert first["state"] == "done" and second["state"] == "failed"
-    assert second["reason"].startswith("runs must have the same test images to be compared")
+    assert second["reason"].startswith(f"`{root / test}` must be the file the run was made with; its content changed.")
 
 
 # ------------------------------------------------------------------ what is refused before anything starts

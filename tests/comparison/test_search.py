@@ -25,7 +25,7 @@ from maskwright.comparison.spec import read_matrix
 from maskwright.errors import ConfigError, RunError, install_command
 from maskwright.models import Segmenter
 from maskwright.reports.search_plots import panels, write_plots
-from maskwright.training import fit, module
+from maskwright.training import fit, gate, module
 from support import TINY, data, maskwright, start, wait_until
 
 BASE = """base:
@@ -267,7 +267,10 @@ def test_test_images_are_never_predicted_and_change_nothing(
     )  # trials × epochs × val images
 
 
-def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(tmp_path: Path) -> None:
+def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And all trials together read and audit the data once."""
+    look, audits = gate.judge, []
+    monkeypatch.setattr(gate, "judge", lambda *rest: (audits.append(1), look(*rest))[1])
     rest = "search:\n  lr: [0.01, 1e+30]\n  optim.clip: [null, 1.0]\n"
     space = space_of(tmp_path, rest, trials=6, overrides=[("optim.warmup", "0", "--optim.warmup")])
     result = search(space, tmp_path / "out")
@@ -275,6 +278,7 @@ def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(tmp_path: Path) -
     assert failed and all(trial.values["optim.lr"] == "1e+30" and "finite" in str(trial.reason) for trial in failed)
     assert result.best and result.best.values["optim.lr"] == "0.01" and len(result.trials) == 6
     assert any("failed" in line for line in (tmp_path / "out" / "trials.csv").read_text().splitlines())
+    assert len(audits) == 1 and not (tmp_path / "out" / "cache").exists()
 
 
 def test_a_trial_without_memory_fails_and_other_errors_do_not_hide(

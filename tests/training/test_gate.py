@@ -19,7 +19,8 @@ from maskwright.data.checks.audit import audit
 from maskwright.data.groups import guess_groups
 from maskwright.data.synthetic import GENERATORS
 from maskwright.errors import ConfigError, DataError
-from maskwright.training.gate import open_checked
+from maskwright.training import gate
+from maskwright.training.gate import SharedData, open_checked
 from maskwright.training.plan import prepare
 from support import TINY, copy_of, data, maskwright, picture
 
@@ -191,6 +192,27 @@ def test_every_file_is_decoded_once(monkeypatch):
     plan.opened.store.close()
     assert len(seen) == 16 and set(seen.values()) == {1}
     assert len(plan.opened.inspected) == 8
+
+
+def test_shared_data_are_opened_anew_only_where_they_are_read_otherwise(mine, tmp_path, monkeypatch):
+    look, audits = gate.judge, []
+    monkeypatch.setattr(gate, "judge", lambda *rest: (audits.append(1), look(*rest))[1])
+    asked = Config.model_validate({"data": {"root": str(mine), "size": 32, "cache": "disk"}})
+    with SharedData() as shared:
+        first, _ = shared.open(asked, None, None)
+        assert first.store.place == "ram"  # as there is no folder yet
+        shared.folder = tmp_path / "out" / "cache"
+        second, _ = shared.open(asked, None, None)
+        third, _ = shared.open(asked.replace({"data.size": 16, "train.epochs": 3}), tmp_path / "other", None)
+        assert len(audits) == 2 and third.config.size == 16 and second.config.size == 32
+        assert second.store.place == third.store.place == "disk" and (shared.folder / "pixels.u8").is_file()
+        second.store.close()
+        assert (third.store.get(0)[0] == first.store.get(0)[0]).all()  # lent, so nobody else's is closed
+        _, passed = shared.open(asked.replace({"train.allow": ["exact-leak"]}), None, None)
+        assert len(audits) == 3 and "has no effect" in passed.notes[0]
+        shared.open(asked.replace({"data.split.val": 0.5}), None, None)
+        assert len(audits) == 4
+    assert not (tmp_path / "out").exists() and not (tmp_path / "other").exists()
 
 
 def test_a_run_that_began_goes_on_without_the_gate(leaking, tmp_path):

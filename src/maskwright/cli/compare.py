@@ -66,9 +66,11 @@ def compare(
 
     if plan:
         from maskwright.comparison.plan import make_plan
+        from maskwright.training.gate import SharedData
 
-        matrix, root = matrix_and_folder(named, overrides, out)
-        planned = make_plan(matrix, root, split or "test", stderr(), counting("measuring"))
+        with SharedData() as data:
+            matrix, root = matrix_and_folder(named, overrides, out, data.open)
+            planned = make_plan(matrix, root, split or "test", stderr(), counting("measuring"), data)
         if json:
             say_json(planned.to_json())
         else:

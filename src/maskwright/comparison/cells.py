@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -33,10 +34,11 @@ from maskwright.models.weights import own_weights, without_weights
 from maskwright.runs import Run, of_other_kind
 from maskwright.terminal import Counter, duration, goes_on_with
 from maskwright.training import fit
+from maskwright.training.gate import OpenData, SharedData, open_checked
 from maskwright.training.loggers.choice import resolve_log
 from maskwright.training.optim import validate_optimizer
 from maskwright.training.plan import Plan as TrainingPlan
-from maskwright.training.plan import prepare
+from maskwright.training.plan import prepare, reading
 from maskwright.training.summary import tell_plan
 
 Say = Callable[[str], object]
@@ -51,16 +53,18 @@ def compare(
         return _compare_runs(what, overrides, out, split or "test", console)
     if what and folders.is_of_runs(what[0]) and not overrides and not out:
         return open_comparison(what[0])
-    matrix, root = matrix_and_folder(what, overrides, out)
-    begun = is_comparison(root)
-    with out_folder(out or (root if begun else None), root) as place:
-        compare_cells(matrix, place, split, console, begun and not out and Path(what[0]).is_file())
-        return open_comparison(place)
+    with SharedData() as data:
+        matrix, root = matrix_and_folder(what, overrides, out, data.open)
+        begun = is_comparison(root)
+        with out_folder(out or (root if begun else None), root) as place:
+            compare_cells(matrix, place, split, console, begun and not out and Path(what[0]).is_file(), data=data)
+            return open_comparison(place)
 
 
 def matrix_and_folder(
-    what: Sequence[str | Path], overrides: Sequence[Override] = (), out: str | Path | None = None
-) -> tuple[Matrix, Path]:
+    what: Sequence[str | Path], overrides: Sequence[Override] = (), out: str | Path | None = None,
+    open_data: OpenData = open_checked,
+) -> tuple[Matrix, Path]:  # fmt: skip
     """The matrix of a CONFIG or of a comparison's folder, and where its cells are."""
     wanted = "`compare` must be given a CONFIG, a comparison's folder or finished runs; got"
     if not what:
@@ -68,7 +72,7 @@ def matrix_and_folder(
     path = Path(what[0])
     if not path.is_dir():
         matrix = read_matrix(path, overrides)
-        return matrix, Path(out) if out else place_for(matrix)
+        return matrix, Path(out) if out else place_for(matrix, open_data)
     if not is_comparison(path):
         is_run = (path / "config.yaml").is_file()
         kind = "a run, and one run alone compares with nothing" if is_run else f"without {GIVEN}"
@@ -100,11 +104,11 @@ def _compare_runs(
 
 def compare_cells(
     matrix: Matrix, root: Path, split: str | None = None, console: Console | None = None, found: bool = False,
-    say: Say | None = None,
+    say: Say | None = None, data: SharedData | None = None,
 ) -> None:  # fmt: skip
     """Train and score every cell of a matrix in the folder `root`, or go on where an earlier call stopped there.
 
-    `found` when the folder was not named but is that of an earlier call.
+    `found` when the folder was not named but is that of an earlier call. All cells read the same `data`.
     """
     if split is not None and split not in SPLITS:
         raise UsageError(unknown("split", split, SPLITS))
@@ -119,9 +123,12 @@ def compare_cells(
     with (
         goes_on_with(f"maskwright compare {as_typed(root)}", root / GIVEN),
         lock_folder(root) if begun else folders.new_comparison(root),
+        data or SharedData() as data,
     ):
-        plan, runs = _go_on(matrix, root, split) if begun else _begin(matrix, root, split or "test", console)
-        _run_all(matrix, plan, runs, root, say, console)
+        data.folder = root / "cache"
+        shutil.rmtree(data.folder, ignore_errors=True)  # of a process that was killed
+        plan, runs = _go_on(matrix, root, split) if begun else _begin(matrix, root, split or "test", console, data)
+        _run_all(matrix, plan, runs, root, say, console, data)
 
 
 def validate_names(matrix: Matrix) -> None:
@@ -180,9 +187,9 @@ def _go_on(matrix: Matrix, root: Path, split: str | None) -> tuple[Plan, list[Ru
     return plan, _scored_joining(matrix, plan, root)
 
 
-def _begin(matrix: Matrix, root: Path, split: str, console: Console | None) -> tuple[Plan, list[Run]]:
+def _begin(matrix: Matrix, root: Path, split: str, console: Console | None, data: SharedData) -> tuple[Plan, list[Run]]:
     """Open and audit the data once, before anything is written; what `auto` becomes in the base holds for all."""
-    opened = prepare(matrix.base, None, console)
+    opened = prepare(matrix.base, None, console, data.open)
     try:
         validate_split(opened, split)
         validate_outside_data(root, opened.opened.dataset)
@@ -227,7 +234,9 @@ def _joined(matrix: Matrix, places: Sequence[Place]) -> list[Place]:
     return [place for place in places if place.name not in cells]
 
 
-def _run_all(matrix: Matrix, plan: Plan, runs: list[Run], root: Path, say: Say, console: Console | None) -> None:
+def _run_all(
+    matrix: Matrix, plan: Plan, runs: list[Run], root: Path, say: Say, console: Console | None, data: SharedData
+) -> None:
     states = States(root, [place.name for place in plan.places])
     left = [cell for cell in matrix.cells if not _is_done(root / CELLS / cell.folder, plan.split, states, cell)]
     if len(left) < len(matrix.cells):
@@ -240,7 +249,7 @@ def _run_all(matrix: Matrix, plan: Plan, runs: list[Run], root: Path, say: Say, 
         if console and console.is_terminal:
             console.print(f"{_counted(matrix, cell)}  {cell.name}", soft_wrap=True)
         started = time.perf_counter()
-        outcome = _attempt(cell, plan, folder, first, console)
+        outcome = _attempt(cell, plan, folder, first, console, data)
         spent = states[cell.name].seconds + time.perf_counter() - started
         spent = max(
             spent, sum(row["seconds"] for row in Run(folder).history)
@@ -257,10 +266,12 @@ def _is_done(folder: Path, split: str, states: States, cell: Cell) -> bool:
     return states[cell.name].state == "done" and run.weights.is_file() and is_scored(run, split)
 
 
-def _attempt(cell: Cell, plan: Plan, folder: Path, first: Run | None, console: Console | None) -> dict[str, Any]:
+def _attempt(
+    cell: Cell, plan: Plan, folder: Path, first: Run | None, console: Console | None, data: SharedData
+) -> dict[str, Any]:
     """Train and score a cell; its new state, with the reason if it failed."""
     try:
-        _train(cell, plan, folder, console)
+        _train(cell, plan, folder, console, data)
         if first is not None:
             refuse_other_images([first, Run(folder)], plan.split)
         ensure_scored(Run(folder), plan.split, log=resolve_log(cell.config, {}).log)
@@ -276,13 +287,15 @@ def _attempt(cell: Cell, plan: Plan, folder: Path, first: Run | None, console: C
     return {"state": "done"}
 
 
-def _train(cell: Cell, plan: Plan, folder: Path, console: Console | None) -> None:
+def _train(cell: Cell, plan: Plan, folder: Path, console: Console | None, data: SharedData) -> None:
     if (folder / "model.safetensors").is_file():
         return
     if (folder / "config.yaml").is_file():
-        fit.resume(folder, console, log=resolve_log(cell.config, {}).log, every_epoch=False)
+        with reading(console) as progress:
+            opened, _ = data.open(cell.config, None, progress)
+        fit.resume(folder, console, log=resolve_log(cell.config, {}).log, every_epoch=False, opened=opened)
     else:
-        fit.train(budgeted(cell.config, plan.budget), folder, console, every_epoch=False)
+        fit.train(budgeted(cell.config, plan.budget), folder, console, every_epoch=False, open_data=data.open)
 
 
 def _counted(matrix: Matrix, cell: Cell) -> str:

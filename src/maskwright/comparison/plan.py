@@ -15,10 +15,8 @@ from maskwright.comparison.cells import budget_of, budgeted, validate_names, val
 from maskwright.comparison.measuring import Measured, Task, measure_in_subprocess
 from maskwright.comparison.search_space import Choices, Space
 from maskwright.comparison.spec import Cell, Matrix
-from maskwright.config import Config
 from maskwright.config.base import seconds_of
 from maskwright.data.dataset import SPLITS
-from maskwright.data.description import described
 from maskwright.data.opening import Opened
 from maskwright.data.store import PixelStore
 from maskwright.errors import MaskwrightError, UsageError, listed, unknown
@@ -26,13 +24,11 @@ from maskwright.files import plain
 from maskwright.runs import size_name
 from maskwright.runtime import free_memory
 from maskwright.terminal import duration, format_number
-from maskwright.training.gate import open_checked
-from maskwright.training.plan import Plan, prepare, settle
+from maskwright.training.gate import SharedData
+from maskwright.training.plan import prepare
 from maskwright.training.range_test import STEPS as RANGE_STEPS
 from maskwright.training.summary import tell_plan
 
-# of a cell's data, what decides how files are read, and so what is opened
-_OPENING = ("bands", "tones", "cache")
 _START = 3.0  # seconds a cell spends on opening files and writing
 
 
@@ -123,14 +119,15 @@ class ComparisonPlan:
 
 def make_plan(
     matrix: Matrix, root: Path, split: str = "test", console: Console | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None, data: SharedData | None = None,
 ) -> ComparisonPlan:  # fmt: skip
     """Open the data, then build and try each setting once; seeds of one setting take the same."""
     if split not in SPLITS:
         raise UsageError(unknown("split", split, SPLITS))
     validate_names(matrix)
-    base = prepare(matrix.base, None, console)
-    try:
+    with data or SharedData() as data:
+        base = prepare(matrix.base, None, console, data.open)
+        base.opened.store.close()  # what is tried decodes its few images anew
         validate_split(base, split)
         if console:
             tell_plan(console)(base)
@@ -138,19 +135,18 @@ def make_plan(
         budget, num_test = budget_of(base), len(base.opened.dataset.split(split))
         for number, cell in enumerate(matrix.cells):
             if cell.entry not in known:
-                known[cell.entry] = _planned(cell, base, budget, num_test)
+                known[cell.entry] = _planned(cell, data, budget, num_test)
             if progress:
                 progress(number + 1, len(matrix.cells))
-    finally:
-        base.opened.store.close()
     cells = tuple(replace(known[cell.entry], name=cell.name) for cell in matrix.cells)
     place = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
     return ComparisonPlan(cells, budget, free_memory(), shutil.disk_usage(place).free)
 
 
-def _planned(cell: Cell, base: Plan, budget: dict[str, Any], num_test: int) -> CellPlan:
+def _planned(cell: Cell, data: SharedData, budget: dict[str, Any], num_test: int) -> CellPlan:
     try:
-        plan = _resolved(budgeted(cell.config, budget), base)
+        plan = prepare(budgeted(cell.config, budget), None, None, data.open)
+        plan.opened.store.close()
     except MaskwrightError as error:
         return CellPlan(cell.name, None, " ".join(str(error).split()))
     config = plan.config
@@ -162,19 +158,6 @@ def _planned(cell: Cell, base: Plan, budget: dict[str, Any], num_test: int) -> C
     else:
         seconds = found.seconds + (RANGE_STEPS * found.step if config.optim.lr == "auto" else 0)
     return CellPlan(cell.name, replace(found, seconds=seconds + _START))
-
-
-def _resolved(config: Config, base: Plan) -> Plan:
-    """The cell's own plan, on the base's open data unless it reads the files another way."""
-    config = config.model_copy(update={"data": described(config.data)[0]})
-    ours, theirs = ([getattr(one, key) for key in _OPENING] for one in (config.data, base.opened.config))
-    if ours == theirs:
-        return settle(config, replace(base.opened, config=config.data), base.passed)
-    opened, passed = open_checked(config, None, None)
-    try:
-        return settle(config, opened, passed)
-    finally:
-        opened.store.close()
 
 
 def _light(opened: Opened) -> Opened:

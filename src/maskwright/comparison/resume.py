@@ -12,13 +12,13 @@ from maskwright.config import Config
 from maskwright.config.keys import flat_keys
 from maskwright.errors import MaskwrightError, RunError, as_typed, listed
 from maskwright.runs import Run
-from maskwright.training.gate import open_checked
+from maskwright.training.gate import OpenData, open_checked
 
 Settings = Sequence[tuple[str, Config]]
 _MOST_KEYS = 3
 
 
-def place_for(matrix: Matrix, parent: Path = Path("runs")) -> Path:
+def place_for(matrix: Matrix, open_data: OpenData = open_checked, parent: Path = Path("runs")) -> Path:
     """Without --out: the newest of the folders named for these data that was begun with the same, else a new one.
 
     Where images or masks have changed since, a new one too: what was said of the old ones would be said of these.
@@ -29,7 +29,7 @@ def place_for(matrix: Matrix, parent: Path = Path("runs")) -> Path:
     numbers = {path: int(number) for (name, _, number), path in numbered if name == stem and number.isdigit()}
     newest_first = sorted(numbers, key=lambda path: numbers[path], reverse=True)
     same = next((path for path in newest_first if _is_same(path, matrix)), None)
-    return same if same and _has_these_data(same, matrix) else new
+    return same if same and _has_these_data(same, matrix, open_data) else new
 
 
 def refuse_other(root: Path, matrix: Matrix) -> None:
@@ -54,12 +54,12 @@ def _is_same(root: Path, matrix: Matrix) -> bool:
     return _cells(begun) == _cells(matrix) and begun.joining == matrix.joining
 
 
-def _has_these_data(root: Path, matrix: Matrix) -> bool:
+def _has_these_data(root: Path, matrix: Matrix, open_data: OpenData) -> bool:
     """Whether the data are still those that the first cell was trained on; they are where none has begun."""
     for cell, place in zip(matrix.cells, read_plan(root).places, strict=False):  # runs that join come after
         run = Run(root / place.run)
         if (run.root / "data.json").is_file():
-            opened, _ = open_checked(cell.config, None, None)
+            opened, _ = open_data(cell.config, None, None)
             opened.store.close()
             return opened.dataset.fingerprint == run.data["fingerprint"]
     return True

@@ -50,6 +50,7 @@ from maskwright.folders import lock_folder
 from maskwright.models.devices import release_memory
 from maskwright.runs import SEARCH, Run, refuse_used
 from maskwright.training import fit
+from maskwright.training.gate import OpenData, SharedData
 from maskwright.training.plan import prepare
 
 if TYPE_CHECKING:
@@ -69,9 +70,13 @@ def search(space: Space, root: Path, console: Console | None = None, say: Say | 
     say = say or (partial(console.print, soft_wrap=True) if console else lambda line: None)
     optuna = load_optuna()
     _refuse_other(root, space)
-    with lock_folder(root), quiet(optuna):
+    with lock_folder(root), quiet(optuna), SharedData() as data:
         _refuse_other(root, space)  # somebody may have used the time
-        plan = prepare(space.base, None, console)  # data that cannot be used stop it before anything is written
+        data.folder = root / "cache"
+        shutil.rmtree(data.folder, ignore_errors=True)  # of a process that was killed
+        plan = prepare(
+            space.base, None, console, data.open
+        )  # data that cannot be used stop it before anything is written
         budget, num_val = budget_of(plan), len(plan.opened.dataset.split("val"))
         plan.opened.store.close()
         validate_outside_data(root, plan.opened.dataset)
@@ -87,7 +92,7 @@ def search(space: Space, root: Path, console: Console | None = None, say: Say | 
                 break
             number, began = len(done) + 1, time.perf_counter()
             proposal, values = propose(optuna, study, space, len(done))
-            outcome = _train(proposal, space, values, root / f"trials/{number:03d}", budget, console)
+            outcome = _train(proposal, space, values, root / f"trials/{number:03d}", budget, console, data.open)
             state, score, epochs, reason = outcome
             trial = Trial(number, state, values, score, epochs, round(time.perf_counter() - began, 1), reason)
             tell(optuna, study, proposal, trial)
@@ -113,22 +118,20 @@ def _refuse_other(root: Path, space: Space) -> None:
 
 def _train(
     proposal: optuna.Trial, space: Space, values: Mapping[str, Any], folder: Path, budget: Mapping[str, Any],
-    console: Console | None,
+    console: Console | None, open_data: OpenData,
 ) -> tuple[str, float, int, str | None]:  # fmt: skip
     """State, score, epochs and the reason of a failure."""
     monitor = space.base.train.monitor
     watch = Watch(proposal, monitor)
     try:
         config = budgeted(space.config_of(values), budget)
-        fit.train(config, folder, console, after_epoch=watch.after_epoch, every_epoch=False)
+        fit.train(config, folder, console, after_epoch=watch.after_epoch, every_epoch=False, open_data=open_data)
     except (TrainingError, ModelError, ConfigError) as error:
         return "failed", math.nan, watch.epochs, str(error)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         return "failed", math.nan, watch.epochs, "memory did not suffice"
-    finally:
-        shutil.rmtree(folder / "cache", ignore_errors=True)
     if math.isnan(watch.best):
         return "failed", math.nan, watch.epochs, f"{monitor} was undefined in every epoch"
     return "pruned" if watch.pruned else "done", watch.best, watch.epochs, None

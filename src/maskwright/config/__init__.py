@@ -127,4 +127,10 @@ class Config(Section):
             for part in parents:
                 node = node[int(part) if isinstance(node, list) else part]
             node[last] = value
-        return Config.model_validate(tree)
+        new = Config.model_validate(tree)
+        for before, after, at in ((self.data, new.data, "data."), (self.data.split, new.data.split, "data.split.")):
+            changed = {key.removeprefix(at).partition(".")[0] for key in changes if key.startswith(at)}
+            after.model_fields_set.intersection_update(
+                before.model_fields_set | changed
+            )  # dataset.yaml says the others
+        return new

@@ -103,7 +103,7 @@ def load_data_keys(path: Path) -> DataConfig:
     except ValidationError as error:
         below = {("data", *at): source for at, source in sources.items()}
         problems = sentences_of(error.errors(), {"data": tree}, below)
-        raise ConfigError([problem.replace("`data.", "`") for problem in dict.fromkeys(problems)]) from None
+        raise ConfigError([re.sub("([`'])data\\.", r"\1", problem) for problem in dict.fromkeys(problems)]) from None
 
 
 def to_yaml(config: Config, reasons: Mapping[str, str] | None = None) -> str:

@@ -233,8 +233,6 @@ def _refuse(problems: Sequence[str]) -> None:
 def _unused_settings(config: DataConfig, listing: Listing) -> list[str]:
     """Options somebody set that change nothing here."""
     found: list[str] = []
-    if config.letterbox and config.view == "crop":
-        found.append("data.letterbox has no effect with view crop")
     for key in ("target", "boundary"):
         if getattr(config, key) != DataConfig.model_fields[key].default and listing.reader != "oxford-pet":
             found.append(f"data.{key} has no effect: only reader oxford-pet knows it, and this is {listing.reader}")

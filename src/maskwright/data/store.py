@@ -50,6 +50,11 @@ class PixelStore:
         if folder and place == "disk":
             self._open_map(folder)
 
+    @property
+    def has_folder(self) -> bool:
+        """Whether there is a place for pixels on the disk."""
+        return self._folder is not None
+
     def put(self, index: int, image: np.ndarray, mask: np.ndarray) -> None:
         """Keep one decoded pair."""
         if self.place == "ram":
@@ -74,6 +79,12 @@ class PixelStore:
         if image is not None and mask is not None:
             return image, mask
         return self._decode(self.records[index])
+
+    def lend(self) -> PixelStore:
+        """The same pixels for somebody who will close them: what lies on the disk goes when the owner closes it."""
+        lent = object.__new__(PixelStore)
+        lent.__dict__ |= {**self.__dict__, "_images": [*self._images], "_masks": [*self._masks], "_is_owner": False}
+        return lent
 
     def close(self) -> None:
         """Remove the memory map's file."""
@@ -118,6 +129,7 @@ class PixelStore:
         lengths = [height * width * (self.bands.num_channels + 1) for height, width in self.sizes]
         self._map = _new_map(folder / "pixels.u8", max(1, sum(lengths)))
         self._file, self._starts = folder / "pixels.u8", np.cumsum([0, *lengths]).tolist()
+        self._is_owner = True
 
     def _views(self, index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         start, pixels, channels = self._starts[index], height * width, self.bands.num_channels

@@ -49,6 +49,7 @@ from maskwright.training.callbacks import (
     write_weights,
 )
 from maskwright.training.diagnose_evidence import FAILURE
+from maskwright.training.gate import OpenData, open_checked
 from maskwright.training.initial_weights import (
     delete_initial_weights,
     describe_initial_weights,
@@ -84,6 +85,7 @@ class TrainResult:
 def train(
     config: Config, out: str | Path, console: Console | None = None, tell: Callable[[Plan], None] | None = None,
     after_epoch: AfterEpoch | None = None, every_epoch: bool = True, began: float | None = None,
+    open_data: OpenData = open_checked,
 ) -> TrainResult:  # fmt: skip
     """Train a new run in the folder `out`; `tell` is called with the plan before the first step.
 
@@ -96,7 +98,7 @@ def train(
     runtime.tune_allocator()
     out = Path(out)
     with new_folder(out, partial(Run.refuse_taken, out), "config.yaml", MADE):
-        plan = prepare(config, out / "cache", console)
+        plan = prepare(config, out / "cache", console, open_data)
         try:
             validate_outside_data(out, plan.opened.dataset)
             return _train_new(plan, out, console, tell, after_epoch, every_epoch, began)
@@ -106,12 +108,13 @@ def train(
 
 def resume(
     root: str | Path, console: Console | None = None, data: Path | None = None, log: Sequence[LogEntry] | None = None,
-    every_epoch: bool = True,
+    every_epoch: bool = True, opened: Opened | None = None,
 ) -> TrainResult:  # fmt: skip
     """Go on with a run that was stopped, to the same weights it would have reached uninterrupted.
 
     `data` says where the data set is now, when it has moved; its files must be what they were. `log` is where this call's
-    configuration logs to; without one, where the run's own does, as far as the environment names it too.
+    configuration logs to; without one, where the run's own does, as far as the environment names it too. `opened` are the
+    data, where they are open already.
     """
     runtime.tune_allocator()
     run = Run.open(root)
@@ -124,7 +127,7 @@ def resume(
     validate_device(config.train.devices, config.train.num_devices)
     config = _where_data_are(config, data)
     with lock_folder(run.root, "--resume"):
-        return _resume(run, config, console, log, every_epoch)
+        return _resume(run, config, console, log, every_epoch, opened)
 
 
 def continuation(root: str | Path, budget: str, moved: str | None = None) -> Config:
@@ -146,11 +149,13 @@ def continuation(root: str | Path, budget: str, moved: str | None = None) -> Con
 
 
 def _resume(
-    run: Run, config: Config, console: Console | None, log: Sequence[LogEntry] | None, every_epoch: bool
-) -> TrainResult:
+    run: Run, config: Config, console: Console | None, log: Sequence[LogEntry] | None, every_epoch: bool,
+    opened: Opened | None,
+) -> TrainResult:  # fmt: skip
     shutil.rmtree(run.root / "cache", ignore_errors=True)  # of a process that was killed
-    with reading(console) as progress:
-        opened = open_dataset(config.data, run.root / "cache", progress)
+    if opened is None:
+        with reading(console) as progress:
+            opened = open_dataset(config.data, run.root / "cache", progress)
     plan = Plan(config, {}, opened)
     try:
         known, now = run.data["fingerprint"], plan.opened.dataset.fingerprint

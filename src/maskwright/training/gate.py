@@ -6,8 +6,10 @@ opening has not kept them on one side already: where the data set names its spli
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from maskwright.config import Config
 from maskwright.config.data import DataConfig
@@ -18,13 +20,15 @@ from maskwright.data.checks.facts import PairFacts, facts_of, folder_of
 from maskwright.data.checks.findings import CODES, Finding
 from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import Record
-from maskwright.data.description import check_command
+from maskwright.data.description import check_command, described
 from maskwright.data.images import Head
 from maskwright.data.near_duplicates import Signature
 from maskwright.data.opening import Opened, Progress, open_dataset
 from maskwright.data.raw import Raw
 from maskwright.errors import ConfigError, DataError, listed, unknown
 
+# of `data`, what is done with pixels after they are read
+_AFTER_READING = {"view", "letterbox", "size", "scale", "tiles", "outside", "sampling", "crop_focus"}
 _NAME = "Name the values that the masks hold in data.classes, or deal the splits otherwise; see"
 
 
@@ -36,6 +40,51 @@ class Passed:
     warnings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+
+
+OpenData = Callable[[Config, Path | None, Progress | None], tuple[Opened, Passed]]
+
+
+class SharedData:
+    """Data that several trainings open one after the other: read and audited once, as long as they read them alike.
+
+    `folder` is where pixels go that are too many for memory; None while there is no such place.
+    """
+
+    def __init__(self) -> None:
+        self.folder: Path | None = None
+        self._found: tuple[Opened, Passed] | None = None
+        self._read_as: Any = None
+
+    def __enter__(self) -> SharedData:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self, config: Config, cache_folder: Path | None, progress: Progress | None) -> tuple[Opened, Passed]:
+        """As `open_checked`; whoever it is given to closes it as their own, and it stays for the next."""
+        said = config.data.model_fields_set - _AFTER_READING
+        read_as = (config.data.model_dump(exclude=_AFTER_READING), said, config.train.allow)
+        if self._found is None or self._read_as != read_as or self._wants_folder(config.data.cache):
+            self.close()
+            self._found, self._read_as = open_checked(config, self.folder, progress), read_as
+        opened, passed = self._found
+        return replace(opened, store=opened.store.lend(), config=described(config.data)[0]), passed
+
+    def close(self) -> None:
+        """Let go of the pixels."""
+        if self._found:
+            self._found[0].store.close()
+        self._found = None
+
+    def _wants_folder(self, wish: str) -> bool:
+        """Whether pixels that were too many for memory have a place on the disk by now."""
+        assert self._found is not None
+        store = self._found[0].store
+        return (
+            bool(self.folder) and not store.has_folder and (wish == "disk" or (wish, store.place) == ("auto", "none"))
+        )
 
 
 def open_checked(config: Config, cache_folder: Path | None, progress: Progress | None) -> tuple[Opened, Passed]:

@@ -23,7 +23,7 @@ from maskwright.models.devices import validate_device
 from maskwright.models.weights import Loaded
 from maskwright.terminal import Counter
 from maskwright.training.freeze import notes as freeze_notes
-from maskwright.training.gate import Passed, open_checked
+from maskwright.training.gate import OpenData, Passed, open_checked
 from maskwright.training.initial_weights import (
     rate_notes,
 )
@@ -46,7 +46,9 @@ class Plan:
     loaded: Loaded | None = None
 
 
-def prepare(config: Config, cache_folder: Path | None = None, console: Console | None = None) -> Plan:
+def prepare(
+    config: Config, cache_folder: Path | None = None, console: Console | None = None, open_data: OpenData = open_checked
+) -> Plan:
     """Open the data and settle every `auto`, without training or writing anything."""
     config = with_code(config)  # what can't be imported, and a name that isn't known, is told before all files are read
     resolve_augment(config.augment)
@@ -54,7 +56,7 @@ def prepare(config: Config, cache_folder: Path | None = None, console: Console |
     validate_loggers(config)
     validate_device(config.train.devices, config.train.num_devices)
     with reading(console) as progress:
-        opened, passed = open_checked(config, cache_folder, progress)
+        opened, passed = open_data(config, cache_folder, progress)
     try:
         return settle(config.model_copy(update={"data": opened.config}), opened, passed)  # with what dataset.yaml says
     except BaseException:
@@ -90,6 +92,7 @@ def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
         resolve_augment(settled.augment), view.size, dataset.bands.num_channels, dataset.classes.num_classes
     )
     notes = [
+        *(["data.letterbox has no effect with view crop"] if data.letterbox and data.view == "crop" else []),
         *unused_augment_settings(config.augment, dataset.bands),
         *unused_sampling_settings(data.sampling, data.crop_focus, view.kind, dataset),
         *optim_without_effect(config.optim),
