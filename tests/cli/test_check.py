@@ -210,7 +210,7 @@ def test_one_folder_named_for_both_is_told_as_that(tmp_path, named):
         ((), "`data.root` must be named"),
         (("nowhere",), "nowhere is not there"),
         (("nowhere", "--data.clases", "x"), "Did you mean 'data.classes'?"),
-        (("nowhere", "--fx", "x"), "`--fx` must be a known flag"),
+        (("nowhere", "--fx", "x"), "Unknown flag '--fx'. See maskwright train --help."),
         (("nowhere", "--leave", "offset"), "`--leave` must stand with --fix"),
     ],
     ids=" ".join,

@@ -232,7 +232,7 @@ def test_without_the_step_the_package_is_not_imported() -> None:
 )
 def test_a_mistake_is_told_with_its_key_and_a_way_out(what: object, key: str, told: str) -> None:
     (problem,) = refused(what)
-    assert problem.startswith(f"`{key}` ") and told in problem
+    assert (problem.startswith(f"`{key}` ") or f" in `{key}`. " in problem) and told in problem
     assert "\n" not in problem
 
 

@@ -60,7 +60,7 @@ def test_flags_name_loggers_with_commas_or_one_after_the_other(values, log):
     ("text", "told"),
     [
         ("wnadb", "`log`: Unknown logger 'wnadb'. Did you mean 'wandb'?"),
-        ("[csv, 3]", "`log`: must name csv, tensorboard, wandb or mlflow; got 3"),
+        ("[csv, 3]", "`log`: Unknown logger '3'. Did you mean 'csv', 'tensorboard', 'wandb' or 'mlflow'?"),
         ("{mode: offline}", "which has no name"),
         ("{name: csv, mode: offline}", "got mode for csv, which has none"),
         ("[{name: wandb, tags: [a]}, wandb]", "must name each logger once; got wandb with two sets of options"),

@@ -215,15 +215,21 @@ def test_rprop_heeds_the_rate_of_its_first_step_alone() -> None:
         ({"name": "SparseAdam"}, "takes sparse gradients alone"),
         (
             {"options": {"beta": [0.9, 0.98]}},
-            "Unknown option of AdamW 'beta' in `optim.options`. Did you mean 'betas'",
+            "Unknown AdamW option 'beta' in `optim.options`. Did you mean 'betas'",
         ),
         ({"options": {"lr": 0.1}}, "`optim.options.lr` must be left out; it is a key of its own. Write optim.lr."),
         ({"name": "sgd", "options": {"momentum": 0.1}}, "Write optim.momentum"),
         ({"options": {"betas": [2, 3]}}, r"arguments that AdamW can work with; got betas: \[2, 3\] \(Invalid beta"),
         ({"options": {"betas": 3}}, "arguments that AdamW can work with"),
         ({"name": "sgd", "options": {"dampening": 0.5}}, "can work with; got dampening: 0.5"),
-        ({"name": "ftrl"}, "got 'ftrl'. torch has adadelta, adafactor, adagrad, adam, "),
-        ({"options": {"dampening": 0.1}}, "got 'dampening'. It takes betas, eps, amsgrad, "),
+        (
+            {"name": "ftrl"},
+            "Unknown optimizer 'ftrl' in `optim.name`. Choose from adadelta, adafactor, adagrad, adam, ",
+        ),
+        (
+            {"options": {"dampening": 0.1}},
+            "Unknown AdamW option 'dampening' in `optim.options`. Choose from betas, eps, amsgrad, ",
+        ),
         (
             {"name": "rprop", "lr": "auto"},
             "`optim.lr` must be a number where no range test can tell rates apart; got auto and Rprop",
@@ -238,9 +244,13 @@ def test_what_cannot_be_is_one_sentence(keys: dict[str, Any], told: str) -> None
 
 
 def test_the_command_line_refuses_before_it_reads(tmp_path: Any) -> None:
-    for words in (("--optim.name", "adamx"), ("--optim.options", "{bets: 1}"), ("--optim.name", "LBFGS")):
-        outcome = maskwright("train", "--data", data(), *TINY, *words, "--out", tmp_path / "run")
-        assert outcome.code == 2 and outcome.sentence.startswith("`optim.") and not (tmp_path / "run").exists()
+    for key, value, sentence in (
+        ("--optim.name", "adamx", "Unknown optimizer 'adamx' in `optim.name`. "),
+        ("--optim.options", "{bets: 1}", "Unknown AdamW option 'bets' in `optim.options`. "),
+        ("--optim.name", "LBFGS", "`optim.name` must be "),
+    ):
+        outcome = maskwright("train", "--data", data(), *TINY, key, value, "--out", tmp_path / "run")
+        assert outcome.code == 2 and outcome.sentence.startswith(sentence) and not (tmp_path / "run").exists()
 
 
 def test_keys_without_effect_are_noted() -> None:

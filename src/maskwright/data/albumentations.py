@@ -277,7 +277,7 @@ def _unknown_arguments(key: str, name: str, arguments: Mapping[str, Any], known:
     problems = []
     for argument in arguments:
         if argument not in known:
-            problems.append(unknown(f"argument of {name}", argument, known, key=key))
+            problems.append(unknown(f"{name} argument", argument, known, key=f"{key}.{argument}"))
     return problems
 
 

@@ -139,7 +139,7 @@ def _strange_options(kind: type[torch.optim.Optimizer], config: OptimConfig) -> 
         if name in own and name != "params":
             problems.append(f"`optim.options.{name}` must be left out; it is a key of its own. Write optim.{name}.")
         elif name not in known:
-            problems.append(unknown(f"option of {kind.__name__}", name, known, key="optim.options"))
+            problems.append(unknown(f"{kind.__name__} option", name, known, key="optim.options"))
     return problems
 
 
