@@ -230,9 +230,9 @@ def test_an_array_of_another_kind_is_refused(run, wrong):
     ("keys", "error", "told"),
     [
         ({"epoch": 1}, UsageError, "Did you mean 'epochs'"),
-        ({"wat": 1}, UsageError, "got 'wat'"),
+        ({"wat": 1}, UsageError, "Unknown keyword 'wat'. See help"),
         ({"optim": {"lrr": 1}}, ConfigError, "Did you mean 'optim.lr'"),
-        ({"train.epoch": 1}, ConfigError, "Did you mean `train.epochs`"),
+        ({"train.epoch": 1}, ConfigError, "Did you mean 'train.epochs'"),
         ({"epochs": 0}, ConfigError, r"`train\.epochs` must be greater than 0 or auto; got 0"),
     ],
 )
