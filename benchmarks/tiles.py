@@ -20,10 +20,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from common import Figure, part, publish
+
+if TYPE_CHECKING:
+    from maskwright.data.tiles import Forward
+    from maskwright.prediction.predictor import Predictor
 
 SIDE, TILE, OVERLAP, CLASSES = 4096, 512, 64, 19
 NUM_IMAGES = 200
@@ -43,11 +48,12 @@ def main() -> bool:
     if given.raster:
         return publish("tiles_raster", [_raster(given.raster)])
     one = part(__file__, "--side", "tiles", "--size", str(given.size))
-    ratio, faster = one["ours"] / one["network"], one["loop"] / one["ours"]
+    ratio, faster, exported = one["ours"] / one["network"], one["loop"] / one["ours"], one["loop"] / one["bundle"]
     told = f"{given.size}², {CLASSES} classes, tiles of {TILE}, overlap {OVERLAP}, unet/resnet34"
     figures = [
         Figure(f"tiled / the network on its tiles, {told}", ratio, "<= 1.05", ratio <= 1.05, {**one}),
-        Figure("plain loop in numpy / tiled", faster, ">= 4", faster >= 4, {}),
+        Figure("plain loop in numpy / tiled, a run", faster, ">= 4", faster >= 4, {}),
+        Figure("plain loop in numpy / tiled, its OpenVINO bundle", exported, ">= 4", exported >= 4, {}),
         Figure("memory of tiling, MiB", one["mib"], "<= 200", one["mib"] <= 200, {}),
     ]
     many = part(__file__, "--side", "folder", "--size", str(NUM_IMAGES))
@@ -63,7 +69,7 @@ def _raster(size: int) -> Figure:
     return Figure(told, found["mib"], "<= 1024", found["mib"] <= 1024, {**found})
 
 
-def _predictor(model: str, num_classes: int, **keys: object):
+def _predictor(model: str, num_classes: int, **keys: object) -> Predictor:
     from maskwright import runtime
     from maskwright.config.files import load_config
     from maskwright.data.dataset import Bands, ClassMap
@@ -76,6 +82,17 @@ def _predictor(model: str, num_classes: int, **keys: object):
     config = load_config(None, [(key, value, key) for key, value in given.items()])
     classes = ClassMap(tuple(f"class {index}" for index in range(num_classes)), tuple(range(num_classes)))
     return Predictor.of(config, build_model(config.model, classes, 3, start=False), classes, Bands((0, 1, 2)))
+
+
+def _exported(predictor: Predictor) -> Forward:
+    """The network as `maskwright export --format openvino` would make it run, in bf16."""
+    from maskwright.export.graph import export_program, write_onnx, write_openvino
+    from maskwright.prediction.bundle import load_forward
+
+    folder = Path(tempfile.mkdtemp(prefix="maskwright-bench-"))
+    write_onnx(export_program(predictor.model, 3), folder / "model.onnx", {})
+    write_openvino(folder / "model.onnx", folder / "model.xml")
+    return load_forward(folder, "openvino", "bf16")
 
 
 @contextmanager
@@ -106,7 +123,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def tiles(size: int) -> dict[str, float]:
-    """Seconds of ours, of the network alone on the same tiles, of a loop as it is usually written."""
+    """Seconds of ours, of the network alone on the same tiles, of a loop as it is usually written, of a bundle."""
     import torch
 
     from maskwright.data.tiles import predict_bands
@@ -120,11 +137,9 @@ def tiles(size: int) -> dict[str, float]:
     cut = [np.ascontiguousarray(image[y : y + TILE, x : x + TILE]) for y in starts for x in starts]
     labels = np.empty((size, size), np.uint8)
 
-    def ours() -> None:
+    def ours(forward: Forward = predictor.forward) -> None:
         keep = Wanted(kinds=("labels",)).reduce(predictor)
-        bands = predict_bands(
-            lambda top, bottom: image[top:bottom], size, size, predictor.view, predictor.forward, 1, keep
-        )
+        bands = predict_bands(lambda top, bottom: image[top:bottom], size, size, predictor.view, forward, 1, keep)
         for top, band in bands:
             labels[top : top + band.shape[1]] = band[0]
 
@@ -151,10 +166,13 @@ def tiles(size: int) -> dict[str, float]:
     memory: dict[str, float] = {}
     with _watched(memory):
         ours()
-    times = {"ours": [], "network": []}
+    bundle = _exported(predictor)
+    bundle(cut[0][np.newaxis])
+    times = {"ours": [], "network": [], "bundle": []}
     for _ in range(3):
         times["network"].append(_timed(network))
         times["ours"].append(_timed(ours))
+        times["bundle"].append(_timed(lambda: ours(bundle)))
     medians = {side: statistics.median(found) for side, found in times.items()}
     return {
         **medians,

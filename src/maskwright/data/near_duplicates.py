@@ -33,12 +33,12 @@ _READINGS = 6  # turns and shifts looked at for a pair
 _LAID = 1  # of those, laid over each other exactly: the one that agrees best coarsely
 # correlation of coarse details, as the features lay them, that is worth a closer look; a change of scale may lower it
 # where nearly all is shared
-_PASSING, _PASSING_APART, _WHOLE = 0.35, 0.45, 0.8
+_PASSING, _PASSING_APART, _WHOLE = 0.45, 0.55, 0.8
 _ALIKE = 0.6  # the same once laid exactly; what unrelated photographs reach at best
 _FINE = (0.6, 0.45)  # correlation of fine details over the overlap, and in the quarter of it that agrees least
 _FINE_APART = (0.7, 0.55)  # the same for pictures turned or far apart, where more places were tried
 _PARTICULAR = 0.45  # correlation of what is left without lines: stripes that a camera draws on everything tell nothing
-_ELSEWHERE = 0.7  # of what another shift or turn leaves unexplained, this one must leave less: a brick fits any brick
+_ELSEWHERE = 0.6  # of what another shift or turn leaves unexplained, this one must leave less: a brick fits any brick
 _LINE = 15  # pixels of the thumbnail over which a line is followed
 _ROUND = 64  # side on which shifts are tried all at once: a power of two with room for shifts by nearly half a side
 _ASIDE_BY = 3.5  # pixels from which on another shift is another
@@ -284,8 +284,10 @@ def _shared(one: np.ndarray, two: np.ndarray, rows: float, columns: float) -> tu
 
 def _features(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows, columns (from the centre), angles and sizes of a thumbnail's SIFT features, and their descriptors."""
-    sift = cv2.SIFT.create(_FEATURES, contrastThreshold=0.003, edgeThreshold=20)
-    found, described = sift.detectAndCompute(picture, None)  # type: ignore[call-overload]
+    sift = cv2.SIFT.create(_FEATURES, contrastThreshold=0.01, edgeThreshold=20)
+    # of local contrast: soft pictures have as many as sharp ones
+    even = np.clip(_detail(picture.astype(np.float32), 4.0, 6.0, 2.0, 0.5) * 40 + 128, 0, 255).astype(np.uint8)
+    found, described = sift.detectAndCompute(even, None)  # type: ignore[call-overload]
     if described is None:
         return np.zeros((0, 4), np.float32), np.zeros((0, 128), np.float32)
     height, width = picture.shape
