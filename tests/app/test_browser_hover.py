@@ -11,12 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from app_pages import served
+from app_pages import served, wait_for
 from PIL import Image
-from test_browser import chromium, encoded, visit  # noqa: F401 - fixtures
+from test_browser import chromium, encoded, settle, visit  # noqa: F401 - fixtures
 
 from maskwright.prediction.network import open_network
-from support import TINY, disc_data, maskwright
+from support import TINY, disc_data, maskwright, noise, picture
 
 pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]' brings playwright")
 pytest.importorskip("onnxruntime", reason="pip install '.[export]' brings it")
@@ -191,3 +191,54 @@ def test_what_is_ignored_is_drawn_cleared_and_read_back(tmp_path: Path, visit, e
         now = values_of(path)
         wiped = np.hypot(x + 0.5 - 24, y + 0.5 - 20) < 5.5
         assert (now == np.where(wiped, 0, before)).all() and not (now == 255).any()
+
+
+def test_a_large_image_is_seen_to_the_pixel_and_drawn_in(tmp_path: Path, visit) -> None:  # noqa: F811
+    """A smaller picture of it all, its own pixels where it is zoomed, masks painted where they are seen."""
+    height, width, folder = 90, 4300, tmp_path / "set"
+    pixels, mask = noise(height, width), np.zeros((height, width), np.uint8)
+    mask[:, 2040:2060] = 1
+    for index in range(3):
+        picture(folder / f"images/{index}.png", pixels)
+        picture(folder / f"masks/{index}.png", mask)
+    with served(tmp_path / "runs", folder) as client:
+        page = visit(str(client.base_url).rstrip("/"), "#/label/0")
+        page.wait_for_selector('.viewer-host[data-image="0"]')
+        page.get_by_label("Opacity of the mask").fill("0")
+        box = page.locator(".stage").bounding_box()
+        scale = box["width"] / width
+        for _ in range(8):
+            page.keyboard.press("+")
+            scale *= 1.4
+        rows, columns = slice(20, 70), slice(2040, 2260)
+        script = """([scale, height, width, y, x, high, wide]) => {
+          const canvas = document.querySelector(".stage canvas");
+          const all = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+          return Array.from({length: high * wide}, (_, at) => {
+            const column = Math.floor(canvas.width / 2 + (x + at % wide + 0.5 - width / 2) * scale);
+            const row = Math.floor(canvas.height / 2 + (y + Math.floor(at / wide) + 0.5 - height / 2) * scale);
+            const start = 4 * (row * canvas.width + column);
+            return [all[start], all[start + 1], all[start + 2]];
+          });
+        }"""
+        wanted = pixels[rows, columns]
+
+        def look() -> np.ndarray:
+            found = page.evaluate(script, [scale, height, width, rows.start, columns.start, *wanted.shape[:2]])
+            return np.array(found, np.uint8).reshape(wanted.shape)
+
+        wait_for(look, lambda seen: bool((seen == wanted).all()), 20)
+        page.get_by_label("Opacity of the mask").fill("100")
+        settle(page)
+        shown = (look() == (0, 158, 115)).all(axis=-1)
+        assert (shown == (mask[rows, columns] == 1)).all(), "a mask is painted in tiles, with no seam"
+        page.get_by_label("Brush size in pixels").fill("8")
+        page.mouse.click(box["x"] + box["width"] / 2 + 3 * scale, box["y"] + box["height"] / 2 - 2 * scale)
+        saved(page)
+        y, x = np.mgrid[:height, :width]
+        disc = np.hypot(x + 0.5 - width / 2 - 3, y + 0.5 - height / 2 + 2) < 4
+        now = values_of(folder / "masks/0.png")
+        assert (now[~disc] == mask[~disc]).all() and (now[disc] == 1).mean() > 0.9
+        page.mouse.move(5, 5)
+        settle(page)
+        assert ((look() == (0, 158, 115)).all(axis=-1) == (now[rows, columns] == 1)).all()

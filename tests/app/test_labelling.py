@@ -189,6 +189,23 @@ def test_a_place_is_predicted_as_its_window_alone_is(tmp_path):
         assert window_about(whole, height, width, x, y) == (slice(0, height), slice(0, width))
 
 
+def test_a_large_image_is_shown_smaller_and_in_parts_at_its_own_size(tmp_path):
+    """Together the parts are the image, to the bit."""
+    pixels, mask = noise(1030, 4100), np.zeros((1030, 4100), np.uint8)
+    mask[5:9] = 1
+    for index in range(3):
+        picture(tmp_path / f"set/images/{index}.png", pixels)
+        picture(tmp_path / f"set/masks/{index}.png", mask)
+    with client_of(tmp_path / "runs", tmp_path / "set") as client:
+        whole = client.get("/api/data/images/0/pixels")
+        assert grey(whole).shape == (515 - 1, 2048, 3) and float(whole.headers["x-scale"]) == round(2048 / 4100, 6)
+        at = lambda part: client.get("/api/data/images/0/pixels", params={"part": part})  # noqa: E731
+        rows = [np.concatenate([grey(at(f"{x},{y}")) for x in range(5)], axis=1) for y in range(2)]
+        assert (np.concatenate(rows) == pixels).all()
+        for part in ("5,0", "0,2", "-1,0", "1", "a,b", "1,²", "99999,0"):
+            assert at(part).status_code == 404, part
+
+
 @pytest.mark.parametrize("spoil", ["size", "value", "no picture", "no version"])
 def test_what_is_no_mask_of_the_image_is_refused_and_changes_nothing(spoil, tmp_path):
     root = set_of(tmp_path / "set", "numbers")

@@ -20,7 +20,8 @@ from maskwright.data.pictures import overlay, palette, shown
 
 MOST_BYTES = 64 << 20
 MOST_PIXELS = 100_000_000
-LARGEST = 4096  # pixels a side that are shown
+LARGEST, SMALLER = 4096, 2048  # pixels a side that are shown as they are; of larger images a smaller picture
+PART = 1024  # and these parts
 _KEPT = 256 << 20  # bytes of answers
 _AT_ONCE = 2  # pictures that are made at the same time: each may take a gigabyte
 Pixels = tuple[bytes, dict[str, str]]  # what is sent, and headers of its own
@@ -95,11 +96,17 @@ def jpeg(pixels: np.ndarray, quality: int = 85) -> bytes:
     ].tobytes()
 
 
-def pixels_shown(image: np.ndarray) -> Pixels:
-    """An image H W C for looking at: at most LARGEST a side, X-Scale tells by how much it was shrunk."""
+def pixels_shown(image: np.ndarray, part: str = "") -> Pixels:
+    """An image H W C for looking at, or its `part` ("column,row"); X-Scale tells by how much a large one was shrunk."""
+    if part:
+        column, row = (int(one) if one.isdecimal() and len(one) < 5 else -1 for one in (part + ",").split(",")[:2])
+        cut = image[row * PART : (row + 1) * PART, column * PART : (column + 1) * PART]
+        if min(column, row) < 0 or not cut.size:
+            raise HTTPException(404, "a part must be a column and a row of the image's; got another. Reload the page.")
+        return png(shown(cut)), {}
     image = shown(image)
-    scale = min(1.0, LARGEST / max(image.shape[:2]))
-    if scale < 1:
+    if max(image.shape[:2]) > LARGEST:
+        scale = SMALLER / max(image.shape[:2])
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         return jpeg(cv2.resize(image, size, interpolation=cv2.INTER_AREA), 92), {"X-Scale": f"{scale:.6f}"}
     return png(image), {}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from fastapi import HTTPException
 
-from maskwright.app.answers import MOST_PIXELS, Pixels, pixels_shown, png, refuse_pixels, text_of
+from maskwright.app.answers import MOST_PIXELS, png, refuse_pixels, text_of
 from maskwright.app.models import Models
 from maskwright.app.runs import classes_of
 from maskwright.data.dataset import IGNORE, RGB, Bands
@@ -126,10 +126,10 @@ class Jobs:
             {"label.png": f"{stem}.png", "overlay.jpg": f"{stem}-overlay.jpg"}.get(kind, f"{stem}-{kind}"),
         )
 
-    def pixels(self, id: str) -> Pixels:
-        """The image as the network saw it."""
+    def pixels(self, id: str) -> np.ndarray:
+        """The image as the network saw it. H W C"""
         job = self._done(id)
-        return pixels_shown(read_pixels(job.image, *job.seen)[0])
+        return read_pixels(job.image, *job.seen)[0]
 
     def map(self, id: str, kind: str) -> bytes:
         """Classes or uncertainty as grey PNG."""

@@ -51,7 +51,7 @@ class App:
     data: DataSet | None
     cache: Cache = field(default_factory=Cache)
     windows: Cache = field(default_factory=lambda: Cache(64 << 20))  # nobody who rests on a place waits for larger ones
-    decoded: Cache = field(default_factory=lambda: Cache(512 << 20))  # images as arrays, for their parts
+    decoded: Cache = field(default_factory=lambda: Cache(320 << 20))  # the last images as arrays, for their parts
     closing: bool = False
 
     @cached_property
@@ -269,9 +269,10 @@ def _add_pictures(app: FastAPI, here: App) -> None:
         return send(request, here.cache, (*key, path and stamp_of(path)), make, forever=False)
 
     @app.get("/api/runs/{id}/images/{image}/pixels")
-    def pixels(id: str, image: str, request: Request) -> Response:
+    def pixels(id: str, image: str, request: Request, part: str = "") -> Response:
         run, one, key = made_of(id, image, "pixels")
-        return send(request, here.cache, key, lambda: pixels_shown(read_image(run, one)[0]))
+        decoded = lambda: here.decoded.get(key, lambda: read_image(run, one)[0])[0]  # noqa: E731
+        return send(request, here.cache, (*key, part), lambda: pixels_shown(decoded(), part))
 
     @app.get("/api/runs/{id}/images/{image}/curve")
     def counts(id: str, image: str, request: Request) -> Response:
@@ -316,12 +317,13 @@ def _add_predict(app: FastAPI, here: App) -> None:
         return here.jobs.get(job).to_json()
 
     @app.get("/api/predict/{job}/{kind}")
-    def result(job: str, kind: str, request: Request) -> Response:
+    def result(job: str, kind: str, request: Request, part: str = "") -> Response:
         if kind in FILES:
             path, media, name = here.jobs.file(job, kind)
             return FileResponse(path, media_type=media, filename=name)
         if kind == "pixels":
-            return send(request, here.cache, ("job", job, kind), lambda: here.jobs.pixels(job))
+            decoded = lambda: here.decoded.get(("job", job), lambda: here.jobs.pixels(job))[0]  # noqa: E731
+            return send(request, here.cache, ("job", job, kind, part), lambda: pixels_shown(decoded(), part))
         if kind in ("prediction", "uncertainty"):
             end = "-uncertainty" if kind == "uncertainty" else ""
             return send(request, here.cache, ("job", job, kind), lambda: here.jobs.map(job, end))
@@ -348,14 +350,14 @@ def _add_data(app: FastAPI, here: App) -> None:
         return page | {"items": [_item(data, one) for one in page["items"]]}
 
     @app.get("/api/data/images/{image}/{kind}")
-    def picture(image: str, kind: str, request: Request) -> Response:
+    def picture(image: str, kind: str, request: Request, part: str = "") -> Response:
         data, one = here.dataset, here.dataset.item(image)
         mask = stamp_of(one.record.mask) if one.record else None
-        makers = {"thumb": lambda: _data_thumb(data, one), "pixels": lambda: pixels_shown(data.pixels(one)),
+        makers = {"thumb": lambda: _data_thumb(data, one), "pixels": lambda: pixels_shown(here.image(one), part),
                   "truth": lambda: png(data.labels(one))}  # fmt: skip
         if kind not in makers:
             raise HTTPException(404, "a picture must be thumb, pixels or truth; got another.")
-        key = ("data", str(one.image), stamp_of(one.image), kind, mask if kind != "pixels" else None)
+        key = ("data", str(one.image), stamp_of(one.image), kind, mask if kind != "pixels" else part)
         return send(request, here.cache, key, makers[kind], forever=False)
 
     @app.post("/api/data/repair")

@@ -16,7 +16,7 @@ from maskwright.data.dataset import IGNORE, PICTURE, ClassMap, Record
 from maskwright.data.decoding import open_picture
 from maskwright.data.forms import load_mask
 from maskwright.data.images import decode_colours, decode_mask
-from maskwright.data.masks import labels_of
+from maskwright.data.raw import code_labels, compact
 from maskwright.errors import DataError, listed
 
 FORMATS = ("PNG", "BMP", "TIFF")  # that keep every value as it is
@@ -37,9 +37,8 @@ def encode_mask(labels: np.ndarray, classes: ClassMap, path: Path, like: Record 
     if record.mask == path:
         old = load_mask(record, (labels.shape[0], labels.shape[1])).raw
         if old.shape == labels.shape:
-            known, places = np.unique(old, return_inverse=True)
-            same = labels_of(classes, known.tolist())[places.reshape(old.shape)] == labels
-            values = np.where(same, old, values)
+            codes, known, _ = compact(old, None, record)
+            np.copyto(values, old, where=code_labels(classes, known)[codes] == labels, casting="unsafe")
     if (values < 0).any():
         fix = "Paint these pixels with a class, or name a value that is ignored: --data.ignore_index."
         raise DataError(f"`{path}` must have a value for pixels that are ignored; this data set names none. {fix}")
@@ -67,14 +66,14 @@ def refuse_unwritable(record: Record) -> None:
 
 
 def _values(labels: np.ndarray, classes: ClassMap, path: Path) -> np.ndarray:
-    """What the file holds for each label; -1 where nothing stands for what is ignored. → H W int64"""
-    table = np.full(256, -1, np.int64)
+    """What the file holds for each label; -1 where nothing stands for what is ignored. → H W int32"""
+    table = np.full(256, -1, np.int32)
     table[: classes.num_classes] = classes.values
     if classes.foreground_from is not None:
         table[:2] = 0, max(classes.foreground_from, 255)
     if classes.ignore_values:
         table[IGNORE] = classes.ignore_values[0]
-    found = np.unique(labels)
+    found = np.flatnonzero(compact(labels, None, Record("", path, path))[2])
     if odd := [int(label) for label in found if label >= classes.num_classes and label != IGNORE]:
         raise DataError(
             f"`{path.name}` must hold class numbers 0 to {classes.num_classes - 1} and 255 (ignored); got {listed(odd)}."

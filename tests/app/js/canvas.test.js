@@ -35,6 +35,8 @@ test("rectangles join, and are clipped to the image in whole pixels", () => {
   assert.deepEqual(view.union({ x: 1, y: 2, width: 3, height: 4 }, { x: 10, y: 0, width: 1, height: 1 }), { x: 1, y: 0, width: 10, height: 6 });
   assert.deepEqual(view.clipped(-3.2, 1.5, 2.1, 90, 10, 20), { x: 0, y: 1, width: 3, height: 19 });
   assert.equal(view.clipped(11, 0, 12, 5, 10, 20), null);
+  assert.deepEqual(view.overlap({ x: 0, y: 0, width: 5, height: 5 }, { x: 3, y: -2, width: 9, height: 4 }), { x: 3, y: 0, width: 2, height: 2 });
+  assert.equal(view.overlap({ x: 0, y: 0, width: 5, height: 5 }, { x: 5, y: 0, width: 1, height: 1 }), null);
 });
 
 test("a brush stroke holds exactly the pixels whose centre is near its line, at the image's edge too", () => {
@@ -213,9 +215,18 @@ test("labels, errors and thresholds are painted as they are meant, in a rectangl
   const out = new Uint32Array(6);
   layers.paintLabels(out, Uint8Array.from([0, 1, 2, 255, 9, 1]), table, 3);
   assert.deepEqual([...out], [0, layers.colour("#009e73"), layers.colour("#e69f00"), layers.colour("#7f7f7f"), 0, layers.colour("#009e73")]);
-  out.fill(5);
-  layers.paintLabels(out, new Uint8Array(6), table, 3, { x: 1, y: 1, width: 2, height: 1 });
-  assert.deepEqual([...out], [5, 5, 5, 5, 0, 0]);
+  const part = new Uint32Array(2); // as large as what is looked at
+  layers.paintLabels(part, Uint8Array.from([0, 0, 0, 0, 1, 2]), table, 3, { x: 1, y: 1, width: 2, height: 1 });
+  assert.deepEqual([...part], [layers.colour("#009e73"), layers.colour("#e69f00")]);
+  const coarse = new Uint32Array(6); // every second pixel of 5 × 4
+  layers.paintLabels(coarse, Uint8Array.from({ length: 20 }, (_, index) => (index === 12 ? 1 : index === 4 ? 2 : 0)), table, 5, { x: 0, y: 0, width: 5, height: 4, step: 2 });
+  assert.deepEqual([...coarse], [0, 0, layers.colour("#e69f00"), 0, layers.colour("#009e73"), 0]);
+  const striped = new Uint32Array(16);
+  layers.paintDrawn(striped, Uint8Array.from({ length: 16 }, (_, index) => (index < 15 ? 255 : 1)), table, 16, { x: 0, y: 0, width: 16, height: 1 });
+  assert.equal(new Set(striped.slice(0, 4)).size, 1);
+  assert.notEqual(striped[0], striped[4]);
+  assert.equal(striped[0], striped[8]);
+  assert.equal(striped[15], layers.colour("#009e73"));
 
   const [truth, found] = [Uint8Array.from([0, 1, 1, 255]), Uint8Array.from([1, 0, 1, 1])];
   const errors = new Uint32Array(4);
@@ -266,13 +277,12 @@ test("a grey PNG comes back byte for byte, by every filter", async () => {
 test("a stroke on 2048 × 2048 leaves most of a frame's 16 ms", () => {
   const side = 2048;
   const mask = new Uint8Array(side * side);
-  const out = new Uint32Array(side * side);
   const table = layers.palette(["#000000", "#009e73"], [false, true]);
   const times = [];
   for (let round = 0; round < 60; round++) {
     const start = performance.now();
     const rect = brush.stroke(mask, side, side, 20 * round + 40, 1000, 20 * round + 60, 1010, 40, 1);
-    layers.paintLabels(out, mask, table, side, rect);
+    layers.paintDrawn(new Uint32Array(rect.width * rect.height), mask, table, side, rect);
     times.push(performance.now() - start);
   }
   times.sort((a, b) => a - b);

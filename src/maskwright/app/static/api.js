@@ -124,6 +124,9 @@ export function picture(url) {
   return remembered(url, async () => createImageBitmap(await (await request(url)).blob()), (bitmap) => 4 * bitmap.width * bitmap.height);
 }
 
+/** Parts of a large image at its own size, by their column and row. @param {string} url of the whole @returns {(x: number, y: number) => Promise<ImageBitmap>} */
+export const partsOf = (url) => async (x, y) => createImageBitmap(await (await request(`${url}${query({ part: `${x},${y}` })}`)).blob());
+
 /** A label map or other grey picture as bytes; do not change them. @param {string} url @returns {Promise<Grey>} */
 export function grey(url) {
   return remembered(url, async () => decodeGrey(new Uint8Array(await (await request(url)).arrayBuffer())), (made) => made.pixels.length);

@@ -3,11 +3,12 @@ import { announce, fillWith, h, left, messageOf, swatch, typing } from "./dom.js
 import { stroke } from "./canvas/brush.js";
 import { luminance, trace, wireFrom } from "./canvas/edge.js";
 import { fill, outline, regionAt, toggleRegion } from "./canvas/flood.js";
-import { IGNORED, paintLabels, palette } from "./canvas/layers.js";
+import { IGNORED, paintDrawn, paintHatched, palette } from "./canvas/layers.js";
 import { fillPolygon } from "./canvas/polygon.js";
 import { createHistory, record, redo, undo } from "./canvas/undo.js";
-import { toScreen, union } from "./canvas/view.js";
-import { Stage, pixelLayers } from "./stage.js";
+import { clipped, toScreen, union } from "./canvas/view.js";
+import { Stage } from "./stage.js";
+import { Painted, Photo } from "./tiles.js";
 
 /** @typedef {import("./canvas/view.js").Point} Point */
 /** @typedef {import("./canvas/view.js").Rect} Rect */
@@ -27,6 +28,7 @@ const TOOLS = [
 ];
 
 const REST = 150; // milliseconds the cursor stays where it is until something is predicted there
+const WIRE = 256; // pixels, as fine as they are seen, that a magnetic line reaches
 const STILL = 3; // screen pixels: a hand is never quite still
 
 /** @type {{tool: ToolName, size: number, label: number, mask: number, suggestion: number}} what stays from image to image */
@@ -56,12 +58,9 @@ export function createLabeller(host, classes, { ignorable, changed, save, next, 
   let resting = 0;
   /** @type {Point} */
   let rest = { x: -1e6, y: 0 };
-  /** @type {ImageBitmap|null} */
+  /** @type {Photo|null} */
   let picture = null;
-  /** @type {{factor: number, width: number, height: number, pixels: Uint8Array}|null} */
-  let grey = null;
   let history = createHistory();
-  let painter = pixelLayers(1, 1);
   /** @type {Point} */
   let cursor = { x: -1e6, y: 0 };
   let byKeys = false;
@@ -76,8 +75,8 @@ export function createLabeller(host, classes, { ignorable, changed, save, next, 
   let line = [];
   /** @type {Point[]} */
   let ahead = [];
-  /** @type {import("./canvas/edge.js").Wire|null} */
-  let wire = null;
+  /** @type {{wire: import("./canvas/edge.js").Wire, factor: number, x: number, y: number}|null} the ways from the last corner, and where their window lies */
+  let ways = null;
   if (!ignorable || wishes.label !== IGNORED) wishes.label = Math.min(wishes.label, classes.length - 1);
   /** @param {number} label */
   const nameOf = (label) => classes[label]?.name ?? "ignored";
@@ -85,7 +84,7 @@ export function createLabeller(host, classes, { ignorable, changed, save, next, 
   const colourOf = (label) => colours[label] ?? "#7f7f7f";
 
   const stage = new Stage("Drawing area. Arrow keys move the cursor, Enter draws or sets a point, control Z takes back. Tools have letter keys, classes have number keys.", signal);
-  const table = () => palette(colours, colours.map((_, index) => index > 0));
+  const table = palette(colours, colours.map((_, index) => index > 0));
   /** @type {Layer} */
   const imageLayer = { source: null, opacity: 1, visible: true, pane: "both" };
   /** @type {Layer} */
@@ -160,20 +159,11 @@ export function createLabeller(host, classes, { ignorable, changed, save, next, 
 
   const value = () => (wishes.tool === "eraser" ? 0 : wishes.label);
 
-  /** @type {Rect|null} what of the mask has still to be painted */
-  let unpainted = null;
   /** @param {Rect} [rect] */
   function repaint(rect) {
-    unpainted = union(unpainted, rect ?? { x: 0, y: 0, width, height });
+    if (maskLayer.source instanceof Painted) maskLayer.source.change(rect);
     stage.redraw(rect);
   }
-  stage.prepare = () => {
-    const rect = unpainted;
-    if (!rect) return;
-    unpainted = null;
-    const colour = table();
-    maskLayer.source = painter.paint(maskLayer.source instanceof HTMLCanvasElement ? maskLayer.source : null, (out) => paintLabels(out, mask, colour, width, rect), rect);
-  };
   /** @param {Rect|null} rect @param {string} name */
   function finish(rect, name) {
     if (rect && record(history, before, mask, width, rect, name)) {
@@ -187,7 +177,7 @@ export function createLabeller(host, classes, { ignorable, changed, save, next, 
     if (corners.length && way === undo) { // the last corner of what is being drawn goes first
       corners.pop();
       line = corners.length ? line.slice(0, line.lastIndexOf(corners[corners.length - 1]) + 1) : [];
-      wire = null;
+      ways = null;
       stage.redrawOver();
       return;
     }
@@ -214,7 +204,7 @@ export function createLabeller(host, classes, { ignorable, changed, save, next, 
     corners = [];
     line = [];
     ahead = [];
-    wire = null;
+    ways = null;
     penDown = false;
     last = null;
     forget();
@@ -242,25 +232,25 @@ export function createLabeller(host, classes, { ignorable, changed, save, next, 
     if (wishes.tool === "magnetic" && previous) line.push(...wayTo(at));
     line.push(at);
     corners.push(at);
-    wire = null;
+    ways = null;
     stage.redrawOver();
   }
   /** @param {Point} at @returns {Point[]} */
   function wayTo(at) {
     if (!corners.length) return [];
     const factor = Math.max(1, Math.floor(1 / stage.view.scale)); // as fine as it is seen: a path over a large image stays quick
-    if (grey?.factor !== factor) {
-      const [w, h] = [Math.ceil(width / factor), Math.ceil(height / factor)];
-      const context = new OffscreenCanvas(w, h).getContext("2d", { willReadFrequently: true });
-      if (!context || !picture) return [];
-      context.drawImage(picture, 0, 0, width / factor, height / factor);
-      grey = { factor, width: w, height: h, pixels: luminance(context.getImageData(0, 0, w, h).data) };
-      wire = null;
+    if (ways?.factor !== factor) {
+      const from = corners[corners.length - 1];
+      const area = clipped(from.x - WIRE * factor, from.y - WIRE * factor, from.x + WIRE * factor, from.y + WIRE * factor, width, height);
+      const [wide, high] = area ? [Math.ceil(area.width / factor), Math.ceil(area.height / factor)] : [1, 1];
+      const context = new OffscreenCanvas(wide, high).getContext("2d", { willReadFrequently: true });
+      if (!context || !picture || !area) return [];
+      picture.draw(context, { scale: 1 / factor, x: -area.x / factor, y: -area.y / factor }, area);
+      const start = { x: (from.x - area.x) / factor, y: (from.y - area.y) / factor };
+      ways = { wire: wireFrom(luminance(context.getImageData(0, 0, wide, high).data), wide, high, start, WIRE), factor, x: area.x, y: area.y };
     }
-    /** @param {Point} point @param {number} by @returns {Point} */
-    const scaled = (point, by) => ({ x: point.x * by, y: point.y * by });
-    wire ??= wireFrom(grey.pixels, grey.width, grey.height, scaled(corners[corners.length - 1], 1 / factor), 256);
-    return trace(wire, scaled(at, 1 / factor)).map((point) => scaled(point, factor));
+    const { wire, x, y } = ways;
+    return trace(wire, { x: (at.x - x) / factor, y: (at.y - y) / factor }).map((point) => ({ x: point.x * factor + x, y: point.y * factor + y }));
   }
 
   /** @param {Point} at @returns {{x: number, y: number}|null} */
@@ -522,13 +512,13 @@ export function createLabeller(host, classes, { ignorable, changed, save, next, 
   chooseClass(wishes.label);
 
   return {
-    /** @param {ImageBitmap} image @param {Uint8Array} labels a copy that belongs to the labeller @param {number} w @param {number} h */
-    open(image, labels, w, h) {
+    /** @param {ImageBitmap} image @param {(x: number, y: number) => Promise<ImageBitmap>} part @param {Uint8Array} labels a copy that belongs to the labeller @param {number} w @param {number} h */
+    open(image, part, labels, w, h) {
       abandon();
-      [width, height, mask, before, picture, grey, suggestion] = [w, h, labels, new Uint8Array(labels.length), image, null, null];
+      [width, height, mask, before, suggestion] = [w, h, labels, new Uint8Array(labels.length), null];
+      picture = new Photo(image, width, height, part, (rect) => stage.redraw(rect));
       history = createHistory();
-      painter = pixelLayers(width, height);
-      [imageLayer.source, maskLayer.source, suggestionLayer.source] = [image, null, null];
+      [imageLayer.source, maskLayer.source, suggestionLayer.source] = [picture, new Painted(width, height, (out, area) => paintDrawn(out, mask, table, width, area)), null];
       stage.setSize(width, height);
       repaint();
       drawButtons();
@@ -539,11 +529,7 @@ export function createLabeller(host, classes, { ignorable, changed, save, next, 
       predicts = asked;
       suggestion = labels;
       pieces = labels ? [{ x: 0, y: 0, width, height, pixels: labels }] : [];
-      const colour = table();
-      suggestionLayer.source = labels ? painter.paint(null, (out) => {
-        paintLabels(out, labels, colour, width);
-        for (let index = 0; index < out.length; index++) if ((((index % width) + Math.floor(index / width)) >> 2) & 1) out[index] = 0; // hatched: it is not the mask
-      }) : null;
+      suggestionLayer.source = labels && new Painted(width, height, (out, area) => paintHatched(out, labels, table, width, area));
       stage.redraw();
       if (!labels && wishes.tool === "region") choose("region");
       if (labels && wishes.tool === "region") {

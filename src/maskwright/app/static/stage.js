@@ -3,12 +3,12 @@
  * changed; wheel, drag, pinch and keys move the view; a tool, if there is one, gets the pointer in image coordinates.
  */
 import { h } from "./dom.js";
-import { clipped, fit, pan, toImage, toScreen, union, zoom } from "./canvas/view.js";
+import { clipped, fit, overlap, pan, toImage, toScreen, union, zoom } from "./canvas/view.js";
 
 /** @typedef {import("./canvas/view.js").Rect} Rect */
 /** @typedef {import("./canvas/view.js").Point} Point */
 /** @typedef {import("./canvas/view.js").View} View */
-/** @typedef {{source: CanvasImageSource|null, opacity: number, visible: boolean, pane: "both"|"first"|"second"}} Layer */
+/** @typedef {{source: import("./tiles.js").Drawable|null, opacity: number, visible: boolean, pane: "both"|"first"|"second"}} Layer */
 /** @typedef {{down: (at: Point, event: PointerEvent) => void, move: (at: Point, event: PointerEvent) => void, up: (at: Point) => void, cancel: () => void}} Tool */
 
 export class Stage {
@@ -27,8 +27,6 @@ export class Stage {
   over = null;
   /** @type {((at: Point|null) => void)|null} */
   hover = null;
-  /** Called before a drawing: what changed since the last one is painted once, however many events there were. @type {(() => void)|null} */
-  prepare = null;
   panning = false;
   blinking = false;
   #frame = 0;
@@ -140,7 +138,6 @@ export class Stage {
     const dirty = this.#dirty;
     this.#frame = 0;
     this.#dirty = null;
-    this.prepare?.();
     const { context, view } = this;
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [this.#clientWidth, this.#clientHeight];
@@ -162,13 +159,15 @@ export class Stage {
       }
       context.fillStyle = getComputedStyle(this.element).getPropertyValue("--stage").trim() || "#888";
       context.fillRect(0, 0, width, height);
-      context.translate(view.x + shift, view.y);
-      context.scale(view.scale, view.scale);
+      context.setTransform(1, 0, 0, 1, 0, 0);
       context.imageSmoothingEnabled = view.scale < 2;
+      const corner = toImage(view, from - shift, 0);
+      const shown = clipped(corner.x, corner.y, corner.x + (to - from) / view.scale, corner.y + height / view.scale, this.width, this.height);
+      const seen = shown && dirty && dirty !== "all" ? overlap(shown, { x: dirty.x - 2, y: dirty.y - 2, width: dirty.width + 4, height: dirty.height + 4 }) : shown;
       this.layers.forEach((layer, index) => {
-        if (!layer.source || !layer.visible || !layer.opacity || (layer.pane !== "both" && layer.pane !== pane) || (this.blinking && index)) return;
+        if (!seen || !layer.source || !layer.visible || !layer.opacity || (layer.pane !== "both" && layer.pane !== pane) || (this.blinking && index)) return;
         context.globalAlpha = layer.opacity;
-        context.drawImage(layer.source, 0, 0, this.width, this.height);
+        layer.source.draw(context, { scale: view.scale * ratio, x: (view.x + shift) * ratio, y: view.y * ratio }, seen);
       });
       context.restore();
     }
@@ -258,23 +257,4 @@ export class Stage {
     else return false;
     return true;
   }
-}
-
-/**
- * Layers of pixels that are computed: one canvas each, made when first painted, all through one buffer of the image's size.
- * @param {number} width @param {number} height
- */
-export function pixelLayers(width, height) {
-  const image = new ImageData(width, height);
-  const pixels = new Uint32Array(image.data.buffer);
-  return {
-    /** Paints a rectangle of a canvas (all of it without one). @param {HTMLCanvasElement|null} canvas @param {(pixels: Uint32Array) => void} draw @param {Rect|null} [rect] @returns {HTMLCanvasElement} */
-    paint(canvas, draw, rect = null) {
-      const on = canvas ?? Object.assign(document.createElement("canvas"), { width, height });
-      draw(pixels);
-      const area = rect ? clipped(rect.x, rect.y, rect.x + rect.width, rect.y + rect.height, width, height) : { x: 0, y: 0, width, height };
-      if (area) on.getContext("2d")?.putImageData(image, 0, 0, area.x, area.y, area.width, area.height);
-      return on;
-    },
-  };
 }

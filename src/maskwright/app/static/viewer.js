@@ -2,7 +2,8 @@
 import * as api from "./api.js";
 import { announce, fillWith, h, left, loaded, messageOf, metricName, notify, number, select, swatch, typing } from "./dom.js";
 import { STEPS, atThreshold, paintErrors, paintHeat, paintLabels, palette, scoresAt } from "./canvas/layers.js";
-import { Stage, pixelLayers } from "./stage.js";
+import { Stage } from "./stage.js";
+import { Painted, Photo } from "./tiles.js";
 
 /** @typedef {import("./stage.js").Layer} Layer */
 /** @typedef {"image"|"prediction"|"truth"|"error"|"uncertainty"} Kind */
@@ -34,7 +35,7 @@ function pixels(run, image, two) {
     throw error;
   });
   return {
-    picture: () => api.picture(`${base}/pixels`), prediction: () => api.grey(`${base}/prediction`), truth: () => maybe(api.grey(`${base}/truth`)),
+    picture: () => api.picture(`${base}/pixels`), part: api.partsOf(`${base}/pixels`), prediction: () => api.grey(`${base}/prediction`), truth: () => maybe(api.grey(`${base}/truth`)),
     uncertainty: () => maybe(api.grey(`${base}/uncertainty`)),
     probability: () => (two ? maybe(api.grey(`${base}/probability`)) : Promise.resolve(null)),
     curve: () => (two ? maybe(api.once(`${base}/curve`)) : Promise.resolve(null)),
@@ -79,7 +80,7 @@ export function createViewer(host, run, { go, others, signal }) {
   let heat = null;
   /** @type {Uint8Array|null} */
   let labels = null;
-  let painter = pixelLayers(1, 1);
+  let table = palette(colours, shown);
   let round = 0;
 
   const stage = new Stage("Image viewer. Arrow keys go to the next image, plus and minus zoom, 0 fits, 1 to 9 switch classes, space shows the image alone, shift with arrows moves the view.", signal);
@@ -172,27 +173,22 @@ export function createViewer(host, run, { go, others, signal }) {
     fillWith(scores, values.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", { "data-score": name }, number(value)))));
   }
 
+  /** What each layer's pixels are, where there are any. @type {{[kind: string]: (out: Uint32Array, area: import("./canvas/layers.js").Area) => void}} */
+  const painters = {
+    prediction: (out, area) => { if (labels) paintLabels(out, labels, table, stage.width, area); },
+    truth: (out, area) => { if (first?.truth) paintLabels(out, first.truth.pixels, table, stage.width, area); },
+    error: (out, area) => { if (first?.truth && labels) paintErrors(out, first.truth.pixels, labels, colours, shown, stage.width, area); },
+    uncertainty: (out, area) => { if (heat) paintHeat(out, heat.pixels, stage.width, area); },
+  };
   /** @param {Kind[]} which */
   function paint(which) {
-    const table = palette(colours, shown);
-    for (const kind of which) {
-      const each = row[kind];
-      if (!each || !each.visible || !first) continue;
-      const width = first.prediction.width;
-      const canvas = each.layer.source instanceof HTMLCanvasElement ? each.layer.source : null;
-      if (kind === "prediction" && labels) each.layer.source = painter.paint(canvas, (out) => paintLabels(out, /** @type {Uint8Array} */ (labels), table, width));
-      else if (kind === "truth" && first.truth) each.layer.source = painter.paint(canvas, (out) => paintLabels(out, /** @type {api.Grey} */ (first?.truth).pixels, table, width));
-      else if (kind === "error" && first.truth && labels) each.layer.source = painter.paint(canvas, (out) => paintErrors(out, /** @type {api.Grey} */ (first?.truth).pixels, /** @type {Uint8Array} */ (labels), colours, shown, width));
-      else if (kind === "uncertainty" && heat) each.layer.source = painter.paint(canvas, (out) => paintHeat(out, /** @type {api.Grey} */ (heat).pixels, width));
-    }
+    table = palette(colours, shown);
+    for (const kind of which) if (row[kind]?.layer.source instanceof Painted) row[kind].layer.source.change();
     stage.redraw();
   }
 
   function paintOther() {
-    if (second) {
-      const { prediction } = second;
-      otherLayer.source = painter.paint(null, (out) => paintLabels(out, prediction.pixels, palette(colours, shown), prediction.width));
-    } else otherLayer.source = null;
+    otherLayer.source = second && new Painted(stage.width, stage.height, (out, area) => { if (second) paintLabels(out, second.prediction.pixels, table, stage.width, area); });
     otherLayer.opacity = wishes.layers.prediction.opacity;
     stage.redraw();
   }
@@ -210,7 +206,8 @@ export function createViewer(host, run, { go, others, signal }) {
     if (mine !== round) return;
     heat = found;
     if (!found) notify("There is no uncertainty for this image.");
-    paint(["uncertainty"]);
+    row.uncertainty.layer.source = found && new Painted(stage.width, stage.height, painters.uncertainty);
+    stage.redraw();
   }
 
   async function loadOther() {
@@ -270,6 +267,12 @@ export function createViewer(host, run, { go, others, signal }) {
     readout.textContent = `${x}, ${y} · ${labels ? name(labels[index]) : ""}${sure}${first.truth ? ` · truth ${name(first.truth.pixels[index])}` : ""}`;
   };
 
+  /** @param {ImageBitmap} picture @param {number} width @param {number} height @param {(x: number, y: number) => Promise<ImageBitmap>} part */
+  function showPicture(picture, width, height, part) {
+    row.image.layer.source = new Photo(picture, width, height, part, (rect) => stage.redraw(rect));
+    stage.setSize(width, height);
+  }
+
   /** @param {api.RunImage} wanted */
   async function show(wanted) {
     const mine = ++round;
@@ -281,8 +284,7 @@ export function createViewer(host, run, { go, others, signal }) {
       want.picture().then((picture) => setTimeout(() => { // a slow prediction does not keep the image back
         if (mine !== round || first?.image === wanted.id) return;
         for (const each of rows) each.layer.source = null;
-        row.image.layer.source = picture;
-        stage.setSize(wanted.width, wanted.height);
+        showPicture(picture, wanted.width, wanted.height, want.part);
         stage.redraw();
       }, 60), () => undefined);
       const [picture, prediction, truth] = await Promise.all([want.picture(), want.prediction(), want.truth()]);
@@ -291,15 +293,9 @@ export function createViewer(host, run, { go, others, signal }) {
       second = null;
       heat = null;
       labels = prediction.pixels;
-      if (prediction.width !== stage.width || prediction.height !== stage.height) {
-        painter = pixelLayers(prediction.width, prediction.height);
-        for (const each of rows) each.layer.source = null;
-      }
-      row.uncertainty.layer.source = null;
-      if (!truth) row.truth.layer.source = row.error.layer.source = null;
-      row.image.layer.source = picture;
-      otherLayer.source = null;
-      stage.setSize(prediction.width, prediction.height);
+      showPicture(picture, prediction.width, prediction.height, want.part);
+      for (const kind of /** @type {Kind[]} */ (["prediction", "truth", "error"])) row[kind].layer.source = kind === "prediction" || truth ? new Painted(stage.width, stage.height, painters[kind]) : null;
+      row.uncertainty.layer.source = otherLayer.source = null;
       applyStep();
       paint(["prediction", "truth", "error"]);
       status.textContent = truth ? "" : "No truth for this image: nothing to score it against.";

@@ -81,13 +81,20 @@ function unfilter(rows, width, height) {
     const kind = rows[row * (width + 1)];
     const from = row * (width + 1) + 1;
     const start = row * width;
+    if (kind === 0) {
+      out.set(rows.subarray(from, from + width), start);
+      continue;
+    }
+    if (kind === 1) {
+      for (let column = 0, last = 0; column < width; column++) out[start + column] = last = (last + rows[from + column]) & 255;
+      continue;
+    }
     for (let column = 0; column < width; column++) {
       const left = column ? out[start + column - 1] : 0;
       const up = row ? out[start + column - width] : 0;
       const corner = column && row ? out[start + column - width - 1] : 0;
       let guess = 0;
-      if (kind === 1) guess = left;
-      else if (kind === 2) guess = up;
+      if (kind === 2) guess = up;
       else if (kind === 3) guess = (left + up) >> 1;
       else if (kind === 4) {
         const near = left + up - corner;

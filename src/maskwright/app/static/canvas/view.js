@@ -59,3 +59,10 @@ export function clipped(x0, y0, x1, y1, width, height) {
   const bottom = Math.min(height, Math.ceil(y1));
   return right > left && bottom > top ? { x: left, y: top, width: right - left, height: bottom - top } : null;
 }
+
+/** What two rectangles share. @param {Rect} a @param {Rect} b @returns {Rect|null} */
+export function overlap(a, b) {
+  const [x, y] = [Math.max(a.x, b.x), Math.max(a.y, b.y)];
+  const [right, bottom] = [Math.min(a.x + a.width, b.x + b.width), Math.min(a.y + a.height, b.y + b.height)];
+  return right > x && bottom > y ? { x, y, width: right - x, height: bottom - y } : null;
+}

@@ -239,9 +239,10 @@ async function showOne(main, id, models, info, signal) {
 
   window.addEventListener("beforeunload", (event) => { if (dirty || saving) event.preventDefault(); }, { signal });
   signal.addEventListener("abort", () => { clearTimeout(timer); if (dirty) void save(); });
-  const [picture, mask] = await Promise.all([api.picture(`${api.path`/api/data/images/${id}`}/pixels`), maskOf(version)]);
+  const pixels = `${api.path`/api/data/images/${id}`}/pixels`;
+  const [picture, mask] = await Promise.all([api.picture(pixels), maskOf(version)]);
   if (signal.aborted) return;
-  labeller.open(picture, mask, image.width, image.height);
+  labeller.open(picture, api.partsOf(pixels), mask, image.width, image.height);
   say(image.masked ? "Saved" : "No mask yet", "saved");
   host.dataset.image = id;
   void suggest();

@@ -2,7 +2,8 @@
 import * as api from "../api.js";
 import { announce, command, emptyState, fillWith, h, left, messageOf, notify, number, percent, select, swatch } from "../dom.js";
 import { paintHeat, paintLabels, palette } from "../canvas/layers.js";
-import { Stage, pixelLayers } from "../stage.js";
+import { Stage } from "../stage.js";
+import { Painted, Photo } from "../tiles.js";
 
 const AT_ONCE = 4; // files on their way at one time
 const LARGEST = 64 * 2 ** 20;
@@ -131,12 +132,12 @@ export async function showPredict(main, route, signal) {
       const [picture, labels] = await Promise.all([api.picture(`${base}/pixels`), api.grey(`${base}/prediction`)]);
       if (mine.signal.aborted) return;
       const stage = new Stage(`${entry.name}: image and predicted mask. Plus and minus zoom, 0 fits.`, mine.signal);
-      const painter = pixelLayers(labels.width, labels.height);
+      const { width, height } = labels;
       const table = palette(state.classes.map((each) => each.colour), state.classes.map((_, index) => index > 0));
       /** @type {import("../stage.js").Layer[]} */
       const layers = [
-        { source: picture, opacity: 1, visible: true, pane: "both" },
-        { source: painter.paint(null, (out) => paintLabels(out, labels.pixels, table, labels.width)), opacity: 0.55, visible: true, pane: "both" },
+        { source: new Photo(picture, width, height, api.partsOf(`${base}/pixels`), (rect) => stage.redraw(rect)), opacity: 1, visible: true, pane: "both" },
+        { source: new Painted(width, height, (out, area) => paintLabels(out, labels.pixels, table, width, area)), opacity: 0.55, visible: true, pane: "both" },
         { source: null, opacity: 0.8, visible: false, pane: "both" },
       ];
       stage.layers = layers;
@@ -150,7 +151,7 @@ export async function showPredict(main, route, signal) {
         try {
           if (!layers[2].source) {
             const found = await api.grey(`${base}/uncertainty`);
-            layers[2].source = painter.paint(null, (out) => paintHeat(out, found.pixels, found.width));
+            layers[2].source = new Painted(width, height, (out, area) => paintHeat(out, found.pixels, width, area));
           }
         } catch (error) {
           notify(messageOf(error), { kind: "error" });
