@@ -223,7 +223,9 @@ class SaveOnInterrupt(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.was_interrupted and (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not trainer.should_stop:
+            assert isinstance(pl_module, SegmentationTraining)
             self.pace.end_epoch(trainer.global_step)
+            pl_module.set_rate()  # a replay will not know of the stretch that was taken back
             trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -79,6 +79,11 @@ class SegmentationTraining(pl.LightningModule):
         share = learning_rate_factor(step, self.total_steps, self.optim, self.steps_an_epoch)
         return share * self.plateau.share if self.plateau else share
 
+    def set_rate(self) -> None:
+        """Set the next step's rate anew, where what it was foreseen from has changed since."""
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["initial_lr"] * self.rate_factor(self.global_step)
+
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         # not left to Lightning, which refuses to clip for fused optimisers; fp16's gradients are unscaled by now
         clip_gradients(self.model, self.optim)
@@ -213,8 +218,7 @@ class SegmentationTraining(pl.LightningModule):
         share = self.pace.share(self.global_step) if self.pace else self.global_step / self.total_steps
         if share < self.optim.warmup or not plateau.update(self.epoch_scores[plateau.monitor]):
             return
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = group["initial_lr"] * self.rate_factor(self.global_step)
+        self.set_rate()
 
     def _mean(self, losses: list[torch.Tensor]) -> float:
         """Of all processes."""
