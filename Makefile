@@ -39,12 +39,12 @@ install: .venv/installed
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps label-studio-sdk  # asks for an older OpenCV
 	@touch $@
 
-# what the tests of the app drive it with; without it those are skipped
+# what the tests of the app drive it with; what is missing is said before every test run, and those tests are skipped
 .venv/installed-browser: .venv/installed-dev tests/app/js/package.json
-	@command -v chromium >/dev/null && command -v npm >/dev/null || { test "$$(id -u)" = 0 && apt-get -qq install -y chromium npm >/dev/null; } \
-		|| echo "tests of the app in a browser are skipped: install chromium and npm, then make test"
-	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --prefix tests/app/js || true
-	@touch $@
+	@{ command -v chromium && command -v npm; } >/dev/null || { test "$$(id -u)" = 0 && apt-get -qq install -y chromium npm >/dev/null 2>&1; } \
+		|| { echo "tests of the app in a browser are skipped. To run them: sudo apt-get install -y chromium npm && make test"; exit 0; }; \
+		npm install --silent --no-audit --no-fund --prefix tests/app/js && touch $@ \
+		|| echo "tests of the app's accessibility and types are skipped. To run them: npm install --prefix tests/app/js && make test"
 
 .venv/installed-bench: .venv/installed
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'

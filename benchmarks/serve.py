@@ -27,9 +27,9 @@ CLIENTS = 32
 SIDE = 256
 
 
-def bundle(folder: Path) -> tuple[Path, list[bytes]]:
-    """A bundle of an untrained network, and image files to send."""
-    data = made("puzzle", 8, SIDE, SIDE)
+def bundle(folder: Path, side: int = SIDE) -> tuple[Path, Path]:
+    """A bundle of an untrained network that sees `side` pixels a side, and the data it was made with."""
+    data = made("puzzle", 8, side, side)
     run, out = folder / "run", folder / "bundle"
     flags = [
         "--model",
@@ -37,7 +37,7 @@ def bundle(folder: Path) -> tuple[Path, list[bytes]]:
         "--weights",
         "none",
         "--size",
-        str(SIDE),
+        str(side),
         "--data.view",
         "whole",
         "--epochs",
@@ -50,7 +50,7 @@ def bundle(folder: Path) -> tuple[Path, list[bytes]]:
         ["export", run, "--format", "openvino", "--max-iou-drop", "1", "--out", out],
     ):
         subprocess.run([sys.executable, "-m", "maskwright", *map(str, words)], check=True, capture_output=True)
-    return out, [path.read_bytes() for path in sorted((data / "images").iterdir())]
+    return out, data
 
 
 class Load:
@@ -97,7 +97,8 @@ def metric(port: int, name: str) -> float:
 
 def main(requests: int = 5000) -> bool:
     with tempfile.TemporaryDirectory(prefix="maskwright-bench-") as folder:
-        model, images = bundle(Path(folder))
+        model, data = bundle(Path(folder))
+        images = [path.read_bytes() for path in sorted((data / "images").iterdir())]
         command = [sys.executable, "-m", "maskwright", "serve", str(model), "--port", "0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             try:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -17,6 +18,22 @@ from starlette.testclient import TestClient
 
 from maskwright.app.server import create_app
 from maskwright.serving.server import listen
+
+JS = Path(__file__).parent / "js"
+AXE = JS / "node_modules/axe-core/axe.min.js"  # brought by npm install --prefix tests/app/js, as make test does
+
+
+def assert_accessible(page: Any, *schemes: str) -> None:
+    """axe-core finds nothing wrong with a browser's page as it is now, in light and in dark."""
+    if not AXE.is_file():
+        return
+    for scheme in schemes or ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        if not page.evaluate("'axe' in window"):
+            page.evaluate(AXE.read_text())
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        told = [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
+        assert not told, (page.url, scheme, told)
 
 
 def client_of(runs: Path, folder: Path | None = None, **options) -> TestClient:

@@ -9,13 +9,13 @@ import io
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from app_pages import served
+from app_pages import JS, assert_accessible, served
 from PIL import Image
 
 from maskwright.data.record import read_split
@@ -24,51 +24,7 @@ from maskwright.prediction import Predictor
 from maskwright.runs import Run
 from support import data, disc_data, finished, maskwright, noise, picture
 
-playwright = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]' brings playwright")
-JS = Path(__file__).parent / "js"
-AXE = JS / "node_modules/axe-core/axe.min.js"
 SIZES = ((1366, 768), (390, 844))
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with playwright.sync_playwright() as started:
-        try:
-            browser = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium: run `playwright install chromium` ({str(error).splitlines()[0]})")
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(chromium) -> Iterator[Callable[..., Any]]:
-    """Opens an address in a new window; at the end nothing may have been said on any window's console."""
-    said: list[str] = []
-    opened = []
-
-    def visit(base: object, at: str, quiet: str = "Canvas2D", **options: Any) -> Any:
-        context = chromium.new_context(
-            **{"viewport": {"width": 1366, "height": 768}, "accept_downloads": True} | options
-        )
-        opened.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        page.on(
-            "console",
-            lambda line: (
-                line.type in ("error", "warning") and not re.search(quiet, line.text) and said.append(line.text)
-            ),
-        )
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(f"{base}/{at}")
-        return page
-
-    yield visit
-    for context in opened:
-        context.close()
-    assert not said
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +85,7 @@ def test_every_page_opens_without_a_fault(app: str, visit, size, scheme) -> None
         page.wait_for_selector("main h1")
         assert not page.query_selector(".state.is-error"), page.inner_text("main")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{at} is wider than the window"
-        if AXE.is_file():
-            page.evaluate(AXE.read_text())
-            found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-            assert not [(at, each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
+        assert_accessible(page, scheme)
 
 
 def test_the_threshold_moves_mask_and_score_as_the_library_does(app: str, visit) -> None:
@@ -265,6 +218,7 @@ def test_two_tabs_on_one_image_lose_nothing(tmp_path: Path, visit) -> None:
         saved = np.asarray(Image.open(folder / "masks/0.png"))
         dot(mine, 140, 140)
         mine.wait_for_selector("dialog")
+        assert_accessible(mine)
         mine.get_by_role("button", name="Go on from theirs").click()
         mine.wait_for_selector('.save-state:has-text("Theirs is shown")')
         mine.mouse.move(5, 5)

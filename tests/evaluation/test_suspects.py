@@ -9,45 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from maskwright.data.dataset import IGNORE
-from maskwright.evaluation import evaluate, suspects
+from maskwright.evaluation import suspects
 from maskwright.evaluation.suspects import Region, find_suspects, ranked, regions_of
 from maskwright.metrics.counts import Counts
 from maskwright.reports import write_report
 from maskwright.runs import Run
-from support import TINY, disc_data, maskwright
-
-SIDE = 48
-TRAIN, VAL, TEST = 10, 2, 8
-PLANTED = {13: "a disc that isn't labelled", 16: "a square labelled where nothing is"}
+from support import PLANTED, planted
 
 
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A network that knows discs, and eight test images, the labels of two of which are wrong. Not to be changed."""
-    folder = tmp_path_factory.mktemp("planted")
-    splits = ["train"] * TRAIN + ["val"] * VAL + ["test"] * TEST
-    data = disc_data(folder / "data", [(SIDE, SIDE)] * len(splits), splits)
-    spoil(data)
-    words = (*TINY[:-2], "--lr", "0.02", "--size", SIDE, "--model.width", "4", "--train.repeats", "2", "--epochs", "6",
-             "--augment", "none")  # fmt: skip
-    outcome = maskwright("train", "--data", data, *words, "--out", folder / "run", "--json")
-    assert outcome.code == 0, outcome.err
-    evaluate(Run.open(folder / "run"), "test")
-    return Run.open(folder / "run")
-
-
-def spoil(data: Path) -> None:
-    """Erase a disc from one test mask and draw a square into another, away from its disc."""
-    erased, added = (data / "masks" / f"{index}.png" for index in PLANTED)
-    Image.fromarray(np.zeros((SIDE, SIDE), np.uint8)).save(erased)
-    mask = np.asarray(Image.open(added)).copy()
-    corners = [(rows, columns) for rows in (slice(2, 14), slice(-14, -2)) for columns in (slice(2, 14), slice(-14, -2))]
-    corner = next(corner for corner in corners if not mask[corner].any())
-    mask[corner] = 255
-    Image.fromarray(mask).save(added)
+@pytest.fixture(name="planted", scope="module")
+def planted_run() -> Run:
+    return Run.open(planted())
 
 
 def counts_of(run: Run) -> Counts:

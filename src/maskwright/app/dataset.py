@@ -197,6 +197,11 @@ class DataSet:
         except Exception as error:  # noqa: BLE001 - the page is told
             self._error = str(error)
 
+    @property
+    def is_checked(self) -> bool:
+        """Whether the audit is done: whoever asks for what it finds waits for it."""
+        return self._audit is not None
+
     def wait(self, seconds: float = 120.0) -> Audit:
         """The audit, when it is done."""
         self.check()
@@ -267,9 +272,10 @@ class DataSet:
                 422, "`accept` must name findings of this audit; it names none, or others. Reload the page."
             )
         wanted = {found.findings[int(id)].code for id in accept}
-        fixed = fix(
-            found, self.config, folder / out, leave=[one.code for one in found.findings if one.code not in wanted]
-        )
+        places = [place for place, one in enumerate(found.findings) if str(place) in accept or one.code not in wanted]
+        asked = replace(found, findings=tuple(found.findings[place] for place in places))  # two may have one code
+        others = [one.code for one in asked.findings if one.code not in wanted]
+        fixed = fix(asked, self.config, folder / out, leave=others)
         return {
             "path": str(fixed.out),
             "changed": sum(one["files"] for one in fixed.done) + len(fixed.left_out),

@@ -112,7 +112,10 @@ class Labels:
     def _changed(self, item: Item, labels: np.ndarray) -> int:
         if item.record is None:
             return int(labels.size)
-        return int((self.data.labels(item) != labels).sum())
+        try:
+            return int((self.data.labels(item) != labels).sum())
+        except DataError:  # of another size than its image, say: it is drawn anew
+            return int(labels.size)
 
     def _encoded(self, item: Item, labels: np.ndarray, classes: ClassMap) -> tuple[Path, bytes]:
         """Where the mask lies, and its bytes, in the encoding it has or that its neighbours have."""

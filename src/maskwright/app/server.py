@@ -32,7 +32,7 @@ from maskwright.app.label import Conflict, Labels
 from maskwright.app.models import Maps, Models, Unwanted, curve
 from maskwright.app.predicting import FILES, Jobs
 from maskwright.app.runs import Runs, Shown, Wish, image_of, inside, read_image
-from maskwright.app.sure import Unsure
+from maskwright.app.sure import Unsure, judges, suspected
 from maskwright.app.training import Trainings, panels_of
 from maskwright.data.decoding import open_picture
 from maskwright.errors import MaskwrightError, install_command, is_out_of_memory
@@ -333,7 +333,11 @@ def _add_predict(app: FastAPI, here: App) -> None:
 def _add_data(app: FastAPI, here: App) -> None:
     @app.get("/api/data")
     def about() -> dict[str, Any]:
-        return here.dataset.to_json()
+        return {**here.dataset.to_json(), "judges": judges(here.dataset, here.runs)}
+
+    @app.get("/api/data/suspects")
+    def suspects(model: str) -> dict[str, Any]:
+        return suspected(here.dataset, here.models, model)
 
     @app.post("/api/data/check")
     def check() -> dict[str, Any]:
@@ -357,7 +361,7 @@ def _add_data(app: FastAPI, here: App) -> None:
                   "truth": lambda: png(data.labels(one))}  # fmt: skip
         if kind not in makers:
             raise HTTPException(404, "a picture must be thumb, pixels or truth; got another.")
-        key = ("data", str(one.image), stamp_of(one.image), kind, mask if kind != "pixels" else part)
+        key = ("data", str(one.image), stamp_of(one.image), kind, (mask, data.is_checked) if kind != "pixels" else part)
         return send(request, here.cache, key, makers[kind], forever=False)
 
     @app.post("/api/data/repair")
@@ -479,7 +483,7 @@ def _numbers_of(here: App, model: str) -> np.ndarray:
 
 def _data_thumb(data: DataSet, one: Item) -> bytes:
     with contextlib.suppress(MaskwrightError, HTTPException):
-        if one.record is not None:
+        if one.record is not None and data.is_checked:  # before that nobody knows what its values mean
             return thumb(data.pixels(one), data.labels(one), num_classes=data.classes().num_classes)
     return thumb(data.pixels(one))
 

@@ -1,4 +1,5 @@
-"""Which image to label next: the one a model is least sure of, what is nearly the same as a labelled one left aside."""
+"""Which image to label next: the one a model is least sure of, what is nearly the same as a labelled one left aside; and which
+masks to check: those a run surely disagrees with."""
 
 from __future__ import annotations
 
@@ -6,11 +7,16 @@ import threading
 import time
 from typing import Any
 
+from fastapi import HTTPException
+
+from maskwright.app.answers import text_of
 from maskwright.app.dataset import DataSet, Item
 from maskwright.app.models import Models
+from maskwright.app.runs import Runs, inside
+from maskwright.data.checks.audit import folder_of
 from maskwright.data.dataset import IGNORE
 from maskwright.data.near_duplicates import Signature, nearly_the_same, signature
-from maskwright.errors import MaskwrightError
+from maskwright.errors import MaskwrightError, as_typed
 
 _MOST = 400  # labelled images that others are compared with, and images that are looked at
 _WAIT = 1.5  # seconds until the least sure of those seen so far is taken
@@ -100,3 +106,43 @@ class Unsure:
             except MaskwrightError:
                 self._signs[item.id] = None
         return self._signs[item.id]
+
+
+def judges(data: DataSet, runs: Runs) -> list[dict[str, str]]:
+    """The runs that were trained on this data set and scored: what can call its masks into question."""
+    scored = [row for row in runs.rows() if row["metric"] == "test_iou" and row["data_root"]]
+    root = data.root.resolve()
+    return [{"id": row["id"], "name": row["name"]} for row in scored if folder_of(row["data_root"]).resolve() == root]
+
+
+def suspected(data: DataSet, models: Models, id: str) -> dict[str, Any]:
+    """The labels to check that a run's report shows, each with the data set's image it belongs to."""
+    from maskwright.reports.facts import gather  # late: only who asks for this waits for what reports need
+    from maskwright.reports.gallery import data_uri
+    from maskwright.reports.suspects import suspected_labels
+
+    run = models.runs.open(id)
+    splits = {name: entries for name, entries in run.data["splits"].items()
+              if inside(run.root, run.root / f"evaluation/{name}-counts.npz")}  # fmt: skip
+    if not splits:
+        fix = f"Score it first: maskwright evaluate {as_typed(run.root)}"
+        raise HTTPException(409, f"a run must be scored to call masks into question; {run.name} is not. {fix}")
+    galleries = models.call(lambda: [suspected_labels(run, gather(run, split)) for split in splits])
+    files = {entry["id"]: entry["image"] for entries in splits.values() for entry in entries}
+    rows = [
+        {
+            "image": next(iter(data.named_by([files[row.pick.name]])), None),
+            "name": text_of(row.pick.name),
+            "title": text_of(row.pick.role),
+            "text": row.text,
+            "pictures": [
+                {"alt": text_of(one.alt), "url": data_uri(one.pixels, 85)}
+                for one in row.pictures
+                if one.pixels is not None
+            ],
+        }
+        for gallery in galleries
+        for row in gallery.rows
+    ]
+    lines = [line for gallery in galleries for line in (gallery.lead, *gallery.problems) if line]
+    return {"lines": [text_of(line) for line in dict.fromkeys(lines)], "rows": rows}

@@ -24,7 +24,8 @@ import { decodeGrey } from "./canvas/png.js";
  *   height: number, shares: {[name: string]: number}}} Job
  * @typedef {{id: string, severity: string, title: string, text: string, images: string[], repair: {id: string, text: string}|null}} Finding
  * @typedef {{path: string, images: number, masked: number, classes: ClassInfo[], encoding: string, summary: string[], findings: Finding[],
- *   checking?: {done: number, total: number}|null}} DataInfo
+ *   checking?: {done: number, total: number}|null, judges: {id: string, name: string}[]}} DataInfo
+ * @typedef {{lines: string[], rows: {image: string|null, name: string, title: string, text: string, pictures: {alt: string, url: string}[]}[]}} Suspects
  * @typedef {{id: string, name: string, width: number, height: number, masked: boolean, split: string|null}} DataImage
  * @typedef {{id: string, name: string, width: number, height: number, version: string, masked: boolean, classes: string[], ignorable: boolean,
  *   by: {who: string, when: string, what: string}[]}} LabelImage

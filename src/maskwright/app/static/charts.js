@@ -1,4 +1,5 @@
 /** Charts: a small line of our own for lists, plotly (as it comes with the Python package) for curves and points. */
+import { request } from "./api.js";
 import { h, messageOf, svg } from "./dom.js";
 
 /** @typedef {{name: string, x: (number|string)[], y: (number|null)[], colour?: string, dash?: string, mode?: string, text?: string[], error?: {plus: (number|null)[], minus: (number|null)[]}}} Series */
@@ -26,7 +27,7 @@ function ensurePlotly() {
     script.onload = () => resolve();
     script.onerror = () => {
       plotly = null;
-      reject(new Error("Charts need the Python package plotly: pip install plotly, then start the app again."));
+      request("/vendor/plotly.min.js").then(() => reject(new Error("The chart could not be drawn. Reload the page.")), reject); // the app says what to install
     };
     document.head.append(script);
   });

@@ -83,10 +83,10 @@ export function emptyState(title, ...rest) {
   return h("div", { class: "state" }, h("h2", null, title), ...rest.map((child) => (typeof child === "string" ? h("p", null, child) : child)));
 }
 
-/** How far the audit of a data set is. @param {HTMLElement} host @param {string} title @returns {(done: number, total: number) => void} */
-export function auditProgress(host, title) {
+/** How far the audit of a data set is. @param {HTMLElement} host @returns {(done: number, total: number) => void} */
+export function auditProgress(host) {
   const bar = h("progress", { max: 1, value: 0, "aria-label": "Progress of the audit" });
-  fillWith(host, h("h1", null, title), h("p", { class: "waiting", role: "status" }, "Looking through the images. The first time, a large set takes a while."), bar);
+  fillWith(host, h("p", { class: "waiting", role: "status" }, "Looking through the images. The first time, a large set takes a while."), bar);
   return (done, total) => { bar.value = done / (total || 1); };
 }
 

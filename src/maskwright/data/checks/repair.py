@@ -143,9 +143,7 @@ class _Repair:
 
     def __post_init__(self) -> None:
         self.root = folder_of(self.audit.root)
-        self.splits = {
-            record.id: record.split for record in self.listing.records
-        }  # as the source has them, not as dealt
+        self.listed = {record.id: record for record in self.listing.records}  # splits and groups not as dealt
         left = {place for place, steps in self.plan.steps.items() if any(step.op == "leave-out" for step in steps)}
         self.kept = {place: record for place, record in enumerate(self.audit.records) if place not in left}
         if not self.kept:
@@ -257,8 +255,9 @@ class _Repair:
         """pairs.csv with the columns that say something, and classes.yaml where the classes are known."""
         rows: list[dict[str, str]] = []
         for place, record in self.kept.items():
-            group = groups[place].values["groups"][record.id] if place in groups else record.group
-            split = self.splits.get(record.id, record.split)
+            listed = self.listed.get(record.id, record)
+            group = groups[place].values["groups"][record.id] if place in groups else listed.group
+            split = listed.split
             rows.append({**asdict(files[place]), "split": split or "", "group": group or ""})
         columns = [name for name in ("image", "mask", "split", "group") if any(row[name] for row in rows)]
 

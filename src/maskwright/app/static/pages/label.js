@@ -19,7 +19,9 @@ export async function showLabel(main, route, signal) {
     fillWith(main, h("h1", null, "Label"), emptyState("No data set is open", "Start the app with the folder whose images are to be labelled; a folder of images without a mask is enough:", command(`maskwright app ${meta.runs_dir} --data my_data`)));
     return;
   }
-  const [info, models] = await Promise.all([api.dataInfo(signal, auditProgress(main, "Label")), /** @type {Promise<api.Model[]>} */ (api.get("/api/models", signal))]);
+  const waiting = h("div", null);
+  fillWith(main, h("h1", null, "Label"), waiting);
+  const [info, models] = await Promise.all([api.dataInfo(signal, auditProgress(waiting)), /** @type {Promise<api.Model[]>} */ (api.get("/api/models", signal))]);
   if (info.classes.length < 2) return nameClasses(main, info);
   if (wishes.model && !models.some((each) => each.id === wishes.model)) wishes.model = "";
   const id = route.parts[1];
@@ -182,8 +184,9 @@ async function showOne(main, id, models, info, signal) {
       const answer = await api.grey(`${base}/mask${api.query({ v: at })}`);
       return answer.pixels.slice();
     } catch (error) {
-      if (error instanceof api.ApiError && error.status === 404) return new Uint8Array(image.width * image.height);
-      throw error;
+      if (!(error instanceof api.ApiError) || error.status !== 422) throw error;
+      notify(`${error.message} Here it can be drawn anew; the file as it is now is kept.`, { kind: "error" });
+      return new Uint8Array(image.width * image.height);
     }
   }
 
