@@ -184,7 +184,7 @@ def test_runs_are_compared_sorted_and_seen_on_the_same_image(both: Path, visit) 
         assert sorted(shown.locator("figcaption").all_inner_texts()) == ["first", "second"]
         page.wait_for_function("[...document.querySelectorAll('.panels img')].every((one) => one.naturalWidth > 0)")
         for id in ("first", "second"):
-            source = f"/api/runs/{id}/images/{image['ids'][id]}/thumb"
+            source = f"/api/runs/{id}/images/{image['ids'][id]}/thumb?large=1"
             assert page.locator(f'.panels img[src="{source}"]').count() == 1
         page.locator(".panels a").last.click()
         page.wait_for_selector(f'.viewer-host[data-image="{image["ids"]["second"]}"]')

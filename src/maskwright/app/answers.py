@@ -112,10 +112,10 @@ def pixels_shown(image: np.ndarray, part: str = "") -> Pixels:
     return png(image), {}
 
 
-def thumb(image: np.ndarray, *labels: np.ndarray, num_classes: int = 2) -> bytes:
-    """256 pixels: the image with the first labels tinted and outlined, the second as outlines in white."""
+def thumb(image: np.ndarray, *labels: np.ndarray, num_classes: int = 2, longest: int = 256) -> bytes:
+    """A small picture: the image with the first labels tinted and outlined, the second as outlines in white."""
     image = shown(image)
-    factor = min(1.0, 256 / max(image.shape[:2]))
+    factor = min(1.0, longest / max(image.shape[:2]))
     size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     maps = [cv2.resize(one, size, interpolation=cv2.INTER_NEAREST) for one in labels]

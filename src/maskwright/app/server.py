@@ -257,14 +257,15 @@ def _add_pictures(app: FastAPI, here: App) -> None:
             return np.asarray(picture)
 
     @app.get("/api/runs/{id}/images/{image}/thumb")
-    def small(id: str, image: str, request: Request) -> Response:
-        run, one, key = made_of(id, image, "thumb")
+    def small(id: str, image: str, request: Request, large: bool = False) -> Response:
+        run, one, key = made_of(id, image, "thumb", large)
         path = scored(run, one)
 
         def make() -> bytes:
             pixels, truth = read_image(run, one)
             first = prediction(id, run, one) if path else truth  # without one, nothing is predicted for a list
-            return thumb(pixels, first, truth, num_classes=len(run.data["classes"]["names"]))
+            count = len(run.data["classes"]["names"])
+            return thumb(pixels, first, truth, num_classes=count, longest=768 if large else 256)
 
         return send(request, here.cache, (*key, path and stamp_of(path)), make, forever=False)
 

@@ -59,7 +59,7 @@ export function chart(label, { x, y, xLog = false, height = 280, marks = [] }) {
     const [ink, line, muted, accent] = [token("--ink"), token("--line"), token("--muted"), token("--accent")];
     const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, tickcolor: line, automargin: true };
     await window.Plotly.react(plot, series.map((each) => ({
-      type: "scatter", mode: each.mode ?? "lines", name: each.name, x: each.x, y: each.y, text: each.text, textposition: "middle right",
+      type: "scatter", mode: each.mode ?? "lines", name: each.name, x: each.x, y: each.y, text: each.text, textposition: each.text?.map((_, index) => ["middle right", "top left", "bottom right", "middle left", "top right", "bottom left"][index % 6]),
       line: { color: token(each.colour ?? "--accent") || accent, width: 2, dash: each.dash }, marker: { size: 9, color: token(each.colour ?? "--accent") || accent },
       error_y: each.error && { type: "data", symmetric: false, array: each.error.plus, arrayminus: each.error.minus, color: muted, thickness: 1.5 },
       hovertemplate: each.text ? "%{text}<br>%{y:.3f}<extra></extra>" : "%{y:.4f}", cliponaxis: false,

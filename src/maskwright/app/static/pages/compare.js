@@ -1,7 +1,7 @@
 /** Runs beside each other: the table, accuracy against cost, and the same image across models. */
 import * as api from "../api.js";
 import { chart } from "../charts.js";
-import { command, emptyState, fillWith, h, metricName, number } from "../dom.js";
+import { command, emptyState, errorState, fillWith, h, left, metricName, number } from "../dom.js";
 import { windowedGrid } from "../grid.js";
 
 /** @type {import("../main.js").Page} */
@@ -22,7 +22,15 @@ export async function showCompare(main, route, signal) {
   const body = h("div", null);
   fillWith(main, h("div", { class: "title" }, title), picker, body);
   if (chosen.size < 2) return;
-  const answer = /** @type {api.Comparison} */ (await api.get(`/api/compare${api.query({ runs: [...chosen].join(",") })}`, signal));
+  /** @type {api.Comparison} */
+  let answer;
+  try {
+    answer = await api.get(`/api/compare${api.query({ runs: [...chosen].join(",") })}`, signal);
+  } catch (error) {
+    picker.open = true; // others can be chosen
+    if (!left(error)) fillWith(body, errorState(error));
+    return;
+  }
 
   const plot = chart("Accuracy against cost", { x: metricName(answer.cost ?? "cost"), y: metricName(answer.metric ?? "score"), xLog: true, height: 340 });
   const gallery = h("div", { class: "across" });
@@ -38,7 +46,7 @@ export async function showCompare(main, route, signal) {
   if (!answer.images.length) return;
   /** @param {{name: string, ids: {[run: string]: string}}} image */
   const choose = (image) => fillWith(gallery, h("h3", null, image.name), h("div", { class: "panels", style: { "--columns": Math.min(4, chosen.size) } }, answer.rows.filter((row) => image.ids[row.id] !== undefined).map((row) => h("figure", null,
-    h("a", { href: `#/runs/${encodeURIComponent(row.id)}/${encodeURIComponent(image.ids[row.id])}` }, h("img", { src: `${api.path`/api/runs/${row.id}/images/${image.ids[row.id]}`}/thumb`, alt: `${image.name} as ${row.name} sees it` })),
+    h("a", { href: `#/runs/${encodeURIComponent(row.id)}/${encodeURIComponent(image.ids[row.id])}` }, h("img", { src: `${api.path`/api/runs/${row.id}/images/${image.ids[row.id]}`}/thumb?large=1`, alt: `${image.name} as ${row.name} sees it` })),
     h("figcaption", null, row.name)))));
   choose(answer.images[0]);
   const grid = windowedGrid(list, {

@@ -24,6 +24,7 @@ export async function showData(main, route, signal) {
   }
   const findingSelect = select("Finding", [["", "any"]], "", (value) => set("finding", value));
   const audit = h("div", null);
+  let checked = !first.checking; // before that masks are not shown: nobody knows what their values mean
   fillWith(main, h("div", { class: "title" }, h("div", null, h("h1", null, "Data"), h("p", { class: "muted" }, h("code", null, first.path))),
     h("div", { class: "actions" }, h("a", { class: "button primary", href: "#/label" }, first.masked < first.images ? "Label the next image" : "Label"))),
     h("p", { class: "facts" }, h("span", null, h("strong", null, first.images.toLocaleString()), " images"), h("span", null, h("strong", null, first.masked.toLocaleString()), " with a mask")), audit,
@@ -34,7 +35,7 @@ export async function showData(main, route, signal) {
     load: async (offset, limit) => api.get(`/api/data/images${api.query({ ...filter, offset, limit })}`, signal),
     found: (total) => { count.textContent = `${total.toLocaleString()} ${total === 1 ? "image" : "images"}`; },
     empty: () => emptyState("No image fits", "Choose another finding, or any masks."),
-    cell: (/** @type {api.DataImage} */ item) => h("a", { class: "cell", href: `#/label/${encodeURIComponent(item.id)}` }, h("img", { src: `${api.path`/api/data/images/${item.id}`}/thumb`, alt: "", loading: "lazy", decoding: "async" }),
+    cell: (/** @type {api.DataImage} */ item) => h("a", { class: "cell", href: `#/label/${encodeURIComponent(item.id)}` }, h("img", { src: `${api.path`/api/data/images/${item.id}`}/thumb${checked ? "?checked=1" : ""}`, alt: "", loading: "lazy", decoding: "async" }),
       h("span", { class: "cell-text" }, h("span", { class: "name" }, item.name), h("span", { class: "muted" }, item.masked ? item.split ?? "mask" : "no mask"))),
   });
   signal.addEventListener("abort", () => grid.destroy());
@@ -44,7 +45,10 @@ export async function showData(main, route, signal) {
     findingSelect.append(...info.findings.filter((each) => each.images.length).map((each) => h("option", { value: each.id }, each.title)));
     findingSelect.value = filter.finding;
     fillWith(audit, showAudit(info, signal, (id) => set("finding", id)));
-    if (first.checking) void grid.reload(); // now with their masks
+    if (!checked) {
+      checked = true;
+      void grid.reload();
+    }
   } catch (error) {
     if (!left(error)) fillWith(audit, errorState(error));
   }
@@ -88,9 +92,9 @@ function showAudit(info, signal, choose) {
         drawBar();
       } }), repair.text) : null));
   }
-  const summary = info.summary.filter((line) => !/^(note|warning|error) /.test(line) && !info.findings.some((each) => each.text === line)); // findings have a list of their own
+  const lines = info.summary.filter((line) => !/^(note|warning|error) /.test(line)).map((line) => line.trim().replace(/^(\w+) {2,}/, "$1: "));
+  const summary = lines.filter((line) => !info.findings.some((each) => each.text === line)); // findings have a list of their own
   return [
-    info.encoding ? h("p", { class: "facts" }, info.encoding) : null,
     info.classes.length ? h("ul", { class: "shares" }, info.classes.map((each) => h("li", null, swatch(each.colour), `${each.name} `, each.share !== undefined && each.share !== null ? h("span", { class: "value" }, percent(each.share)) : null))) : null,
     summary.length ? h("ul", { class: "remarks" }, summary.map((line) => h("li", null, line))) : null,
     h("section", null, h("h2", null, "Findings"), info.findings.length ? h("ul", { class: "findings wide" }, info.findings.map(findingRow)) : h("p", { class: "muted" }, info.masked ? "Nothing is wrong with what was looked at." : "There is nothing to check before the first mask."),

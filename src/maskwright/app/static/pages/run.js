@@ -34,7 +34,7 @@ export async function showRun(main, route, signal) {
       run.status === "training" && h("button", { onclick: stop }, "Stop after this step"),
       run.status !== "training" && h("a", { class: "button", href: `#/predict${api.query({ model: id })}` }, "Predict with it"))),
     h("p", { class: "facts" }, statusBadge(run), h("span", null, h("strong", null, number(run.score)), ` ${metricName(run.metric)}`),
-      h("span", null, `epoch ${run.epoch}${run.epochs ? ` of ${run.epochs}` : ""}`), h("span", null, duration(run.seconds)), h("span", null, `begun ${when(run.started)}`)),
+      h("span", null, `epoch ${run.epoch}${run.epochs ? ` of ${run.epochs}` : ""}`), h("span", null, duration(run.seconds)), h("span", null, `started ${when(run.started)}`)),
     run.error && h("p", { class: "problem" }, run.error),
     run.status === "training" && run.progress !== null && h("progress", { max: 1, value: run.progress, "aria-label": "Progress of training" }));
   }
@@ -124,7 +124,7 @@ function createOverview(run) {
   const rest = h("div", null);
   const empty = h("p", { class: "muted" }, "The first epoch is still running: curves appear with its end.");
   const curves = h("div", { class: "plots" }, loss.element, score.element);
-  const element = h("div", null, h("section", null, h("h2", null, "Course"), empty, curves), rest);
+  const element = h("div", null, h("section", null, h("h2", null, "Curves"), empty, curves), rest);
 
   /** @param {api.Run} now */
   function update(now) {
@@ -160,7 +160,7 @@ function scoreTables(run) {
     : h("p", null, "This run has not been scored. ", evaluateButton(run, "test")));
   const scalar = (/** @type {any} */ value) => typeof value === "number" || value === null;
   const metrics = [...new Set(splits.flatMap(([, set]) => Object.keys(set).filter((key) => key !== "images" && scalar(set[key]))))];
-  const overall = table("Scores by split", ["score", ...splits.map(([split]) => split)], metrics.map((metric) => [metricName(metric), ...splits.map(([, set]) => {
+  const overall = table("Scores by split", ["split", ...metrics.map(metricName)], splits.map(([split, set]) => [split, ...metrics.map((metric) => {
     const interval = set.intervals?.[metric] ?? (metric === run.metric ? set.interval : null);
     return [h("span", { class: "value" }, number(set[metric])), interval ? h("small", null, `${number(interval[0])} to ${number(interval[1])}`) : null];
   })]));

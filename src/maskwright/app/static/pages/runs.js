@@ -36,7 +36,7 @@ export async function showRuns(main, route, signal) {
       meta.data ? h("p", null, "Before that, ", h("a", { href: "#/data" }, "look through the data"), ".") : null);
     const metric = new Set(runs.map((run) => run.metric)).size === 1 ? metricName(runs[0].metric) : "Score";
     return h("div", { class: "scroll", role: "group", "aria-label": "Runs", tabindex: 0 }, h("table", { class: "runs" },
-      h("thead", null, h("tr", null, h("th", { scope: "col", class: "pick" }, h("span", { class: "unseen" }, "Choose")), ["Run", metric, "Course", "Status", "Model", "Data", "Time", "Begun"].map((text, index) => h("th", { scope: "col", class: `c${index} ${index === 1 || index === 6 ? "num" : ""}` }, text)))),
+      h("thead", null, h("tr", null, h("th", { scope: "col", class: "pick" }, h("span", { class: "unseen" }, "Choose")), ["Run", metric, "Curve", "Status", "Model", "Data", "Time", "Started"].map((text, index) => h("th", { scope: "col", class: `c${index} ${index === 1 || index === 6 ? "num" : ""}` }, text)))),
       h("tbody", null, runs.map((run) => h("tr", null,
         h("td", { class: "pick" }, h("input", { type: "checkbox", checked: chosen.has(run.id), "aria-label": `Choose ${run.name}`, onchange: (/** @type {Event} */ event) => {
           if (/** @type {HTMLInputElement} */ (event.target).checked) chosen.add(run.id); else chosen.delete(run.id);
@@ -84,7 +84,7 @@ function trainForm(meta) {
   const data = select("Data", meta.datasets.map((each) => [each, each]), meta.data ?? meta.datasets[0] ?? "");
   const budget = h("input", { type: "text", required: true, value: "10m", list: "budgets", autocomplete: "off" });
   const model = h("input", { type: "text", placeholder: "chosen for these images", autocomplete: "off", spellcheck: "false" });
-  const weights = h("input", { type: "text", placeholder: "none, imagenet, a file or a run", autocomplete: "off", spellcheck: "false" });
+  const weights = h("input", { type: "text", placeholder: "none, imagenet or a run", autocomplete: "off", spellcheck: "false" });
   const name = h("input", { type: "text", placeholder: "chosen by date", autocomplete: "off", spellcheck: "false" });
   const plan = h("div", { class: "plan", role: "status" });
   const start = h("button", { class: "primary", type: "submit" }, "Start training");
