@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from app_pages import served, wait_for
 from PIL import Image
-from test_browser import chromium, encoded, settle, visit  # noqa: F401 - fixtures
+from test_browser import encoded, settle
 
 from maskwright.prediction.network import open_network
 from support import TINY, disc_data, maskwright, noise, picture
@@ -73,7 +73,7 @@ def region_at(labels: np.ndarray, x: int, y: int) -> np.ndarray:
     return parts == parts[y, x]
 
 
-def test_the_region_under_the_cursors_rest_is_outlined_and_a_click_takes_it(app, bundles, large, visit) -> None:  # noqa: F811
+def test_the_region_under_the_cursors_rest_is_outlined_and_a_click_takes_it(app, bundles, large, visit) -> None:
     pixels, height, width = values_of(large / "images/0.png"), *SIDES
     asked: list[str] = []
     page = visit(app, "#/label/0")
@@ -123,7 +123,7 @@ def test_the_region_under_the_cursors_rest_is_outlined_and_a_click_takes_it(app,
     assert len(asked) == 1, "what is outlined is what is taken"
 
 
-def test_keys_rest_and_take_regions_too(app, large, visit) -> None:  # noqa: F811
+def test_keys_rest_and_take_regions_too(app, large, visit) -> None:
     page = visit(app, "#/label/1")
     page.wait_for_selector('.viewer-host[data-image="1"]')
     page.get_by_label("Model whose prediction helps").select_option("bundle")
@@ -139,7 +139,7 @@ def test_keys_rest_and_take_regions_too(app, large, visit) -> None:  # noqa: F81
     assert (large / "masks/1.png").read_bytes() != before
 
 
-def test_a_place_nobody_rests_on_any_more_is_not_predicted(app, visit) -> None:  # noqa: F811
+def test_a_place_nobody_rests_on_any_more_is_not_predicted(app, visit) -> None:
     """One that was asked for and given up while another was predicted costs nothing; the newest is told."""
     page = visit(app, "#/label/1", quiet="ERR_ABORTED|Canvas2D")
     page.wait_for_selector('.viewer-host[data-image="1"]')
@@ -165,7 +165,7 @@ def test_a_place_nobody_rests_on_any_more_is_not_predicted(app, visit) -> None: 
 
 
 @pytest.mark.parametrize("encoding", ["palette", "numbers"])
-def test_what_is_ignored_is_drawn_cleared_and_read_back(tmp_path: Path, visit, encoding) -> None:  # noqa: F811
+def test_what_is_ignored_is_drawn_cleared_and_read_back(tmp_path: Path, visit, encoding) -> None:
     folder = encoded(tmp_path / "set", encoding)
     path = folder / "masks/0.png"
     before = values_of(path)
@@ -193,7 +193,7 @@ def test_what_is_ignored_is_drawn_cleared_and_read_back(tmp_path: Path, visit, e
         assert (now == np.where(wiped, 0, before)).all() and not (now == 255).any()
 
 
-def test_a_large_image_is_seen_to_the_pixel_and_drawn_in(tmp_path: Path, visit) -> None:  # noqa: F811
+def test_a_large_image_is_seen_to_the_pixel_and_drawn_in(tmp_path: Path, visit) -> None:
     """A smaller picture of it all, its own pixels where it is zoomed, masks painted where they are seen."""
     height, width, folder = 90, 4300, tmp_path / "set"
     pixels, mask = noise(height, width), np.zeros((height, width), np.uint8)

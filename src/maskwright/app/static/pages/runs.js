@@ -97,7 +97,7 @@ function trainForm(meta) {
     fillWith(plan, h("p", { class: "waiting" }, "Measuring what this budget buys …"));
     try {
       const answer = /** @type {{lines: string[], ok: boolean}} */ (await api.post("/api/plan", { data: data.value, budget: budget.value.trim(), model: model.value.trim() || null }));
-      if (mine === round) fillWith(plan, h("h3", null, "The plan"), h("ul", { class: "remarks" }, answer.lines.map((line) => h("li", null, line))));
+      if (mine === round) fillWith(plan, h("h2", null, "The plan"), h("ul", { class: "remarks" }, answer.lines.map((line) => h("li", null, line))));
     } catch (error) {
       if (mine === round) fillWith(plan, h("p", { class: "problem", role: "alert" }, messageOf(error)));
     }
