@@ -34,7 +34,8 @@ def main() -> bool:
     image, mask = GENERATORS["landcover"].draw(np.random.default_rng(0), 512, 512)
     pipeline = A.Compose([A.HorizontalFlip(p=0.5), A.ShiftScaleRotate(p=1.0), A.ColorJitter(p=1.0), A.Normalize()])
     view, numbers = View("crop", 512), itertools.count()
-    # like ColorJitter: brightness, contrast, saturation and hue, every time; normalisation is on the batch, timed beside
+    # like ColorJitter: brightness, contrast, saturation and hue, every time; normalisation is on the batch, timed
+    # beside
     plan = resolve([*(AugmentOp(name=op.name, amount=op.amount) for op in resolve("standard")),
                     AugmentOp(name="saturation", p=1), AugmentOp(name="hue", p=1)])  # fmt: skip
     batch, segmenter = torch.zeros(8, 512, 512, 3, dtype=torch.uint8).permute(0, 3, 1, 2), Segmenter(Unet(3, 2, 2, 1))

@@ -140,8 +140,8 @@ def changed(rng: np.random.Generator, *scenes: tuple[np.ndarray, np.ndarray]) ->
 
 
 def _turned(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    matrix = cv2.getRotationMatrix2D((float(rng.uniform(100, 412)), float(rng.uniform(100, 412))), float(rng.uniform(0, 360)),
-                                     float(rng.uniform(0.8, 1.8)))  # fmt: skip
+    matrix = cv2.getRotationMatrix2D((float(rng.uniform(100, 412)), float(rng.uniform(100, 412))),
+                                     float(rng.uniform(0, 360)), float(rng.uniform(0.8, 1.8)))  # fmt: skip
     turned = cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     tint = np.clip(np.arange(256)[:, None] * rng.uniform(0.75, 1.2, 3) + rng.uniform(-15, 15, 3), 0, 255).astype(
         np.uint8

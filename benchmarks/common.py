@@ -59,9 +59,9 @@ def interleaved(sides: dict[str, Callable[[], object]], repeats: int) -> dict[st
 def part(script: str, *arguments: str) -> dict[str, float]:
     """Run one side in a process of its own; it prints a JSON object, to which its peak memory is added."""
     probe = (
-        "import json, os, resource, runpy, sys; sys.argv = sys.argv[1:]; sys.path.insert(0, os.path.dirname(sys.argv[0]));"
-        "runpy.run_path(sys.argv[0], run_name='__main__');"
-        "print(json.dumps({'peak_gib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))"
+        "import json, os, resource, runpy, sys; sys.argv = sys.argv[1:]; sys.path.insert(0, "
+        "os.path.dirname(sys.argv[0]));runpy.run_path(sys.argv[0], run_name='__main__');print(json.dumps({'peak_gib': "
+        "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", probe, script, *arguments], capture_output=True, text=True, check=False

@@ -33,7 +33,8 @@ def main() -> bool:
         repeats=9,
     )
     figures = []
-    # planes are what resizing to the image's own size gives; channels last what the network gives where nothing is resized
+    # planes are what resizing to the image's own size gives; channels last what the network gives where nothing is
+    # resized
     for side, bar in (("ours", 1 / 20), ("ours, channels last", 1 / 8)):
         ratio = times[side] / times["usual"]
         detail = {"ours_ms": 1000 * times[side], "usual_ms": 1000 * times["usual"]}

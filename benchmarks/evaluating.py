@@ -2,12 +2,12 @@
 
 python benchmarks/evaluating.py
 
-Both sides load the weights, read every image and predict it. Evaluating also reads the masks and checks the hashes, counts
-confusion, outlines and objects, takes loss and calibration, writes the labels, counts the multiply-adds and resamples.
-What val settles (the temperature) is settled before, as in every evaluation of a run but the first.
+Both sides load the weights, read every image and predict it. Evaluating also reads the masks and checks the hashes,
+counts confusion, outlines and objects, takes loss and calibration, writes the labels, counts the multiply-adds and
+resamples. What val settles (the temperature) is settled before, as in every evaluation of a run but the first.
 
-Nothing is trained: the network runs with random weights for its time, and on both sides what it says is exchanged for the
-truth with smooth doubts, so that there are outlines to compare such as a prediction has.
+Nothing is trained: the network runs with random weights for its time, and on both sides what it says is exchanged for
+the truth with smooth doubts, so that there are outlines to compare such as a prediction has.
 """
 
 from __future__ import annotations
@@ -63,8 +63,9 @@ def _run(kind: str, folder: Path) -> Path:
     from maskwright.models import build_model
     from maskwright.runs import Run
 
-    keys = {"data.root": str(made(kind, NUM_IMAGES, SIDE, SIDE)), "model": MODEL, "model.weights": "none", "data.view": "whole",
-            "data.size": SIDE, "data.scale": 1.0, "train.precision": "fp32", "train.devices": "cpu"}  # fmt: skip
+    keys = {"data.root": str(made(kind, NUM_IMAGES, SIDE, SIDE)), "model": MODEL, "model.weights": "none",
+            "data.view": "whole", "data.size": SIDE, "data.scale": 1.0, "train.precision": "fp32",
+            "train.devices": "cpu"}  # fmt: skip
     config = load_config(None, [(key, value, key) for key, value in keys.items()])
     dataset = open_dataset(config.data).dataset
     run = Run.create(folder / "run")

@@ -1,6 +1,7 @@
 """fastai as its course teaches segmentation, for a given time: unet_learner on ResNet34, its augmentation, one cycle.
 
-Called by quality_per_minute.py; random weights, as on all sides. An epoch is timed first, and as many as fit make the cycle.
+Called by quality_per_minute.py; random weights, as on all sides. An epoch is timed first, and as many as fit make the
+cycle.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def main() -> None:
     items, val = list(truth), {image for image, _ in found["val"]}
     block = fastai.DataBlock(
         blocks=(fastai.ImageBlock, fastai.MaskBlock(codes=[str(n) for n in range(CLASSES.get(data, 2))])),
-        get_items=lambda _: items, get_y=lambda image: truth[image], splitter=fastai.FuncSplitter(lambda image: image in val),
-        item_tfms=fastai.Resize(SIZES[data], method="squish"),
+        get_items=lambda _: items, get_y=lambda image: truth[image],
+        splitter=fastai.FuncSplitter(lambda image: image in val), item_tfms=fastai.Resize(SIZES[data], method="squish"),
         batch_tfms=[*fastai.aug_transforms(), fastai.Normalize.from_stats(*fastai.imagenet_stats)],
     )  # fmt: skip
     loaders = block.dataloaders(None, bs=16 if data == "pets128" else 4, num_workers=0)

@@ -2,9 +2,10 @@
 
 python benchmarks/gpu.py            results/gpu.json; on a machine without a GPU one sentence
 
-Steps of resident tensors in fp32, fp16, bf16 and bf16 compiled, of the batch that was measured to be best; `train` beside the
-resident step in the arithmetic it chose, and the share of its time in which the GPU ran nothing; images on disk predicted; large
-images by tiles, with the memory they take; a run killed and resumed; where there are several GPUs, training on all of them.
+Steps of resident tensors in fp32, fp16, bf16 and bf16 compiled, of the batch that was measured to be best; `train`
+beside the resident step in the arithmetic it chose, and the share of its time in which the GPU ran nothing; images on
+disk predicted; large images by tiles, with the memory they take; a run killed and resumed; where there are several
+GPUs, training on all of them.
 """
 
 from __future__ import annotations
@@ -112,7 +113,9 @@ def trained(root: Path, rates: dict[str, float]) -> tuple[Run, list[Figure]]:
 
 @contextlib.contextmanager
 def watched(begins: Path) -> Iterator[list[float]]:
-    """The shares of time in which the first GPU ran something, as its driver says twice a second once `begins` is there."""
+    """The shares of time in which the first GPU ran something, as its driver says twice a second once `begins` is
+    there.
+    """
     words = ["nvidia-smi", "-i", "0", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
     shares: list[float] = []
     done = threading.Event()
@@ -155,7 +158,9 @@ def tiled(run: Run, sides: tuple[int, int] = (4096, 8192)) -> list[Figure]:
 
 
 def shared(root: Path, run: Run, count: int, *more: object) -> Figure:
-    """Half a minute on all GPUs, each with the batch that one had alone: images a second, beside so many times one's."""
+    """Half a minute on all GPUs, each with the batch that one had alone: images a second, beside so many times
+    one's.
+    """
     size, out = run.config.train.batch_size, root.parent / "shared"
     assert size != "auto"
     words = ("--train.num_devices", count, "--batch-size", count * size)

@@ -1,4 +1,5 @@
-"""Milliseconds of each loss, forward and backward, on 4×3×256²: beside cross-entropy, and beside SMP's where it has one.
+"""Milliseconds of each loss, forward and backward, on 4×3×256²: beside cross-entropy, and beside SMP's where it has
+one.
 
 python benchmarks/losses.py
 """

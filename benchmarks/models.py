@@ -1,4 +1,5 @@
-"""Building a model beside its library's own constructor, and the scratch U-Net's training beside a loop written by hand.
+"""Building a model beside its library's own constructor, and the scratch U-Net's training beside a loop written by
+hand.
 
 python benchmarks/models.py [ROUNDS]          both, interleaved
 python benchmarks/models.py part SIDE ROOT    one side of the training
@@ -99,9 +100,9 @@ def one_side(side: str, root: Path) -> dict[str, float]:
 def config(root: Path) -> Any:
     from maskwright.config.files import load_config
 
-    keys = {"data.root": str(root), "data.view": "crop", "data.size": SIZE, "model.width": WIDTH, "train.batch_size": BATCH,
-            "train.repeats": 4, "train.epochs": 3, "train.grow": 0, "data.split.val": 0.1, "data.split.test": 0,
-            "data.sampling": "uniform", "data.crop_focus": 0, "optim.lr": 1e-3}  # fmt: skip
+    keys = {"data.root": str(root), "data.view": "crop", "data.size": SIZE, "model.width": WIDTH,
+            "train.batch_size": BATCH, "train.repeats": 4, "train.epochs": 3, "train.grow": 0, "data.split.val": 0.1,
+            "data.split.test": 0, "data.sampling": "uniform", "data.crop_focus": 0, "optim.lr": 1e-3}  # fmt: skip
     return load_config(None, [(key, value, "benchmark") for key, value in keys.items()])
 
 
@@ -116,7 +117,9 @@ def train_rate(root: Path) -> float:
 
 
 def hand_rate(root: Path) -> float:
-    """The same inputs, precision, loss, optimiser, clipping and averaging; network and loop as one would write them down."""
+    """The same inputs, precision, loss, optimiser, clipping and averaging; network and loop as one would write them
+    down.
+    """
     import torch
 
     from maskwright import runtime

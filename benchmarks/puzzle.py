@@ -1,6 +1,6 @@
 """The lab's own task: 10 / 4 / 4 real puzzle photographs, scratch U-Net, at most 20 minutes a variant.
 
-python benchmarks/puzzle.py                    both variants, 32 epochs each (MASKWRIGHT_REAL_DATA, default ../shared/data)
+python benchmarks/puzzle.py                    both variants, 32 epochs each (MASKWRIGHT_REAL_DATA)
 python benchmarks/puzzle.py --minutes 5 --up bilinear   shorter, one of them
 python benchmarks/puzzle.py --curve            the val curve before and after averaging and settling, 24 epochs a line
 """
@@ -70,7 +70,8 @@ LINES: dict[str, tuple[str, str, dict[str, object]]] = {
     "seeds": (
         "the seeds' plain settings: Adam 1e-3 constant, BCE-like CE, raw weights",
         "#999999",
-        {"train.average": "none", "optim.name": "adam", "optim.schedule": "constant", "optim.lr": 1e-3, "optim.weight_decay": 0.0,
+        {"train.average": "none", "optim.name": "adam", "optim.schedule": "constant", "optim.lr": 1e-3,
+         "optim.weight_decay": 0.0,
          "optim.clip": None, "loss": "ce"},
     ),
     "raw": ("Muon, cosine, CE + Dice; raw weights, running statistics", "#b0562b", {"train.average": "none"}),

@@ -1,12 +1,13 @@
-"""How good a model is for the time it took: ours with nothing chosen beside plain loops, on the same folder, split and machine.
+"""How good a model is for the time it took: ours with nothing chosen beside plain loops, on the same folder, split and
+machine.
 
 python benchmarks/quality_per_minute.py puzzle camvid --budget 5m --peers FOLDER
-python benchmarks/quality_per_minute.py --budget 1m 5m 20m --seeds 2 --peers FOLDER      all sets, a point a budget in the picture
+python benchmarks/quality_per_minute.py --budget 1m 5m 20m --seeds 2 --peers FOLDER   all sets, a point a budget
 
-The sets are folders of MASKWRIGHT_REAL_DATA (default ../shared/data) with a pairs.csv of split, image, mask. FOLDER holds the
-peers: tuned.py and tutorial.py, called as `PEER --data SET --root DATA --budget SECONDS --seed N --out OUT`, which write label
-PNGs to OUT/pred_test/. fastai is run too where it is installed. Sides take turns, or --at-once share the cores;
-random weights everywhere; one scorer. Starting and reading the images count for ours, reading for the peers.
+The sets are folders of MASKWRIGHT_REAL_DATA (default ../shared/data) with a pairs.csv of split, image, mask. FOLDER
+holds the peers: tuned.py and tutorial.py, called as `PEER --data SET --root DATA --budget SECONDS --seed N --out OUT`,
+which write label PNGs to OUT/pred_test/. fastai is run too where it is installed. Sides take turns, or --at-once share
+the cores; random weights everywhere; one scorer. Starting and reading the images count for ours, reading for the peers.
 Writes results/quality_per_minute.json and .png.
 """
 
@@ -153,8 +154,8 @@ def _ours(data: str, budget: str, seed: int, out: Path) -> float:
     """Everything default; the test images are predicted as any folder of images is."""
     words = [sys.executable, "-m", "maskwright"]
     started = time.perf_counter()
-    _call([*words, "train", "--data", str(REAL_DATA / data), "--budget", budget, "--seed", str(seed), "--weights", "none",
-           "--log", "csv", "--out", str(out / "run"), *KEYS.get(data, [])])  # fmt: skip
+    _call([*words, "train", "--data", str(REAL_DATA / data), "--budget", budget, "--seed", str(seed), "--weights",
+           "none", "--log", "csv", "--out", str(out / "run"), *KEYS.get(data, [])])  # fmt: skip
     took = time.perf_counter() - started
     for image, _ in pairs(data, "test"):
         (out / "images").mkdir(exist_ok=True)

@@ -23,7 +23,8 @@ def keep(recipe: Path, runs: Path) -> list[Path]:
     figures = recipe / "figures"
     sources = sorted(path for pattern in KEPT for path in runs.glob(pattern))
     if not sources:
-        raise SystemExit(f"{runs} holds no finished comparison or evaluation. Name the folder that recipes/run.py wrote.")
+        fix = "Name the folder that recipes/run.py wrote."
+        raise SystemExit(f"{runs} holds no finished comparison or evaluation. {fix}")
     shutil.rmtree(figures, ignore_errors=True)
     kept = []
     for source in sources:

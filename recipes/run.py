@@ -89,7 +89,9 @@ def load(name: str) -> dict[str, Any]:
 
 
 def validate_extras(recipe: dict[str, Any], flags: list[str]) -> None:
-    """Stop before the first step where a later one needs a package that is not installed, with the line that installs it."""
+    """Stop before the first step where a later one needs a package that is not installed, with the line that installs
+    it.
+    """
     from maskwright.errors import install_command
 
     logged = re.findall(r"--log[= ](\S+)", " ".join(flags))
@@ -97,7 +99,8 @@ def validate_extras(recipe: dict[str, Any], flags: list[str]) -> None:
     for extra in dict.fromkeys(extras):
         absent = [name for name in requirements(extra) if not installed(name)]
         if absent:
-            raise SystemExit(f"This recipe needs {', '.join(absent)}, which is not installed. Run: {install_command(extra)}")
+            fix = f"Run: {install_command(extra)}"
+            raise SystemExit(f"This recipe needs {', '.join(absent)}, which is not installed. {fix}")
 
 
 def requirements(extra: str) -> list[str]:
@@ -164,20 +167,23 @@ def each_once(words: list[str]) -> list[str]:
 
 
 def data_keys(flags: list[str]) -> list[str]:
-    """Of what was typed, the keys that say what the data are: `--data.ignore_index 11`, without what one input shows."""
+    """Of what was typed, the keys that say what the data are: `--data.ignore_index 11`, without what one input shows.
+    """
     inputs = ("--data.size", "--data.view", "--data.scale", "--data.sampling", "--data.crop_focus", "--data.letterbox")
     told = [place for place, word in enumerate(flags) if word.startswith("--data.") and not word.startswith(inputs)]
     return [word for place in told for word in flags[place : place + (1 if "=" in flags[place] else 2)]]
 
 
 def chosen(comparison: Path) -> Path:
-    """The run that validation chose (of several seeds the first); a name to show where the comparison is not there yet."""
+    """The run that validation chose (of several seeds the first); a name to show where the comparison is not there yet.
+    """
     if (comparison / "data.json").is_file():
         return comparison
     if not (comparison / "standings.json").is_file():
         return comparison / "cells" / "CHOSEN"
     best = next(row["name"] for row in read(comparison / "standings.json")["rows"] if row["chosen"])
-    return next(comparison / place["run"] for place in read(comparison / "plan.json")["cells"] if place["entry"] == best)
+    cells = read(comparison / "plan.json")["cells"]
+    return next(comparison / place["run"] for place in cells if place["entry"] == best)
 
 
 def cells(comparison: Path) -> list[Path]:

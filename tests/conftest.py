@@ -41,8 +41,8 @@ LONGEST = (
 class FileByFile(LoadScopeScheduling):
     """A file's tests run in one worker, with those of all files of its `xdist_group`: what they share is made once.
 
-    xdist's own loadgroup puts the group into the test's id, which pytest 9.2 does not let it do; so the file is read. Files
-    are begun in the order they are collected in, not those of most tests first.
+    xdist's own loadgroup puts the group into the test's id, which pytest 9.2 does not let it do; so the file is read.
+    Files are begun in the order they are collected in, not those of most tests first.
     """
 
     def __init__(self, config: pytest.Config, log: Any) -> None:

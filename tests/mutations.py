@@ -173,7 +173,8 @@ def good_pictures() -> dict[str, bytes]:
         "deflate.tif": tiff(rgb.astype(np.float32), compression="zlib", photometric="rgb"),
         "imagej.tif": tiff(planes.astype(np.uint16), imagej=True), "pillow.tif": saved(rgb, "TIFF", exif=exif),
         "lzw.tif": saved(grey.astype(np.uint16), "TIFF", compression="tiff_lzw"),
-        "jpeg.tif": saved(rgb, "TIFF", compression="jpeg"), "packbits.tif": saved(palette, "TIFF", compression="packbits"),
+        "jpeg.tif": saved(rgb, "TIFF", compression="jpeg"),
+        "packbits.tif": saved(palette, "TIFF", compression="packbits"),
         "fax.tif": saved(grey > 1, "TIFF", compression="group4"),
     }  # fmt: skip
 

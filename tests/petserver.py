@@ -1,4 +1,6 @@
-"""A web server on this machine that misbehaves on request, and archives in the layout of Oxford-IIIT Pet for it to serve."""
+"""A web server on this machine that misbehaves on request, and archives in the layout of Oxford-IIIT Pet for it to
+serve.
+"""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ from PIL import Image
 PROGRAM = str(Path(sys.executable).with_name("maskwright"))
 EPOCHS = 4
 TAGS = {"loss/train": "train_loss", "loss/val": "val_loss", "iou/train": "train_iou", "iou/val": "val_iou",
-        "dice/train": "train_dice", "dice/val": "val_dice", "accuracy/train": "train_accuracy", "accuracy/val": "val_accuracy",
-        "lr": "lr"}  # fmt: skip
+        "dice/train": "train_dice", "dice/val": "val_dice", "accuracy/train": "train_accuracy",
+        "accuracy/val": "val_accuracy", "lr": "lr"}  # fmt: skip
 SCORES = tuple(TAGS.values())[:-1]
 # a network and inputs so small that an epoch takes a tenth of a second
 TINY = ("--model.width", "2", "--model.depth", "2", "--size", "32", "--train.repeats", "2", "--batch-size", "4",

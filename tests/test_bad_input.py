@@ -310,7 +310,8 @@ def test_a_batch_of_one_where_batch_norm_is_left_one_value(tmp_path, words):
 
 def test_inputs_the_network_pads_are_told(tmp_path):
     """Smaller than the stride of 4 once, and no multiple of it; and nothing where they fit."""
-    said = {size: maskwright("train", "--data", data(), *TINY, "--size", size, "--epochs", 1, "--out", tmp_path / str(size)).err
+    said = {size: maskwright("train", "--data", data(), *TINY, "--size", size, "--epochs", 1, "--out",
+                             tmp_path / str(size)).err
             for size in (3, 30, 32)}  # fmt: skip
     assert (
         "note    inputs of 3 x 3 are padded to 4 x 4, as the network takes 4 pixels and more; --size 4 pads nothing"

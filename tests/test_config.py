@@ -172,7 +172,8 @@ def test_all_problems_are_told_at_once(tmp_path):
         ),
         (
             "augment: hevy",
-            "my.yaml, line 1: `augment` must be auto, none, light, standard or heavy; got 'hevy'. Did you mean 'heavy'?",
+            "my.yaml, line 1: `augment` must be auto, none, light, standard or heavy; got 'hevy'. Did you mean "
+            "'heavy'?",
         ),
     ],
 )

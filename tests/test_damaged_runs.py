@@ -1,4 +1,5 @@
-"""The folder of a run or comparison of which anything may have become: read, or refused in a sentence; no traceback, no wait.
+"""The folder of a run or comparison of which anything may have become: read, or refused in a sentence; no traceback, no
+wait.
 
 `test_…_by_the_hundred` do the same many times over; they are slow.
 """
@@ -18,9 +19,10 @@ import pytest
 from mutations import mutations
 from support import TINY, Outcome, data, finished, in_no_time, maskwright, session_folder
 
-FILES = ("config.yaml", "data.json", "environment.json", "history.csv", "loggers.json", "failure.json", "model.safetensors",
-         "checkpoints/last.ckpt", "checkpoints/best.ckpt", "evaluation/test.json", "evaluation/val.json",
-         "evaluation/settled.json", "evaluation/test-counts.npz", "evaluation/val-counts.npz")  # fmt: skip
+FILES = ("config.yaml", "data.json", "environment.json", "history.csv", "loggers.json", "failure.json",
+         "model.safetensors", "checkpoints/last.ckpt", "checkpoints/best.ckpt", "evaluation/test.json",
+         "evaluation/val.json", "evaluation/settled.json", "evaluation/test-counts.npz",
+         "evaluation/val-counts.npz")  # fmt: skip
 COMPARED = ("comparison.yaml", "plan.json", "cells.json", "standings.json", "environment.json")
 
 
@@ -134,7 +136,8 @@ def test_something_else_in_place_of_a_file(name: str, kind: str, tmp_path: Path)
 HALF = "\\ud800"  # of a letter: JSON has it, and no file name or page
 TOLD = {
     "data.json": [('"images/', f'"{HALF}images/', "`splits.train.0.id` must be a path|a string"),
-                  ('"picture",\n     "",\n     []', '"picture", "", [[1, 70000]]', "form.2.0.1` must be less than or equal")],
+                  ('"picture",\n     "",\n     []', '"picture", "", [[1, 70000]]',
+                   "form.2.0.1` must be less than or equal")],
     "plan.json": [('"entry": "', f'"entry": "{HALF}', "`cells.0.entry` must be"),
                   ('"entry": "', '"entry": "\\udcff', "`cells.0.entry` must be text that can be shown")],
     "environment.json": [('"python": "', f'"python": "{HALF}', "`python` must be a string; got")],

@@ -1,4 +1,6 @@
-"""How tests are dealt to workers: files that share what they make go to one, as xdist's own grouping once silently did not."""
+"""How tests are dealt to workers: files that share what they make go to one, as xdist's own grouping once silently did
+not.
+"""
 
 from __future__ import annotations
 

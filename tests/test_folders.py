@@ -1,4 +1,6 @@
-"""Folders that commands write into: one process at a time, nothing of anybody else's lost, nothing half-made left behind."""
+"""Folders that commands write into: one process at a time, nothing of anybody else's lost, nothing half-made left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,8 @@ def test_two_trainings_at_once_without_a_folder_take_one_each(tmp_path: Path) ->
 def test_a_live_run_is_left_alone_and_a_killed_one_goes_on(tmp_path: Path) -> None:
     """With loader workers, which live a little longer than a process that is killed and must not keep its lock.
 
-    A process as a person starts it: the workers of those that tests fork off have another parent, and would stay for ever.
+    A process as a person starts it: the workers of those that tests fork off have another parent, and would stay for
+    ever.
     """
     run = tmp_path / "run"
     words = [PROGRAM, *endless(run, "--train.workers", 2)]

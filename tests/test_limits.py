@@ -1,4 +1,6 @@
-"""No number and no file is without a limit: what nobody means is refused in a sentence, before work begins and in no time."""
+"""No number and no file is without a limit: what nobody means is refused in a sentence, before work begins and in no
+time.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ from maskwright.data.augment import OPERATIONS
 from support import TINY, data, finished, in_no_time, maskwright
 
 HUGE = ("1e30", "99999999999", "1e308", "-1", "9" * 400, "-1e30", ".nan", ".inf", "1e-30")
-# any value above 0 can be computed with: what comes of it is a loss that is not finite, which ends a training with a sentence
+# any value above 0 can be computed with: what comes of it is a loss that is not finite, which ends a training with a
+# sentence
 FREE = {"optim.lr", "optim.weight_decay", "optim.clip", "optim.encoder_scale", "model.aux_weight", "data.tones"}
-# limited by what reads them: values of masks, numbers of a loss, bands' mean and deviation, options of torch's optimisers
+# limited by what reads them: values of masks, numbers of a loss, bands' mean and deviation, options of torch's
+# optimisers
 CHECKED = {"classes", "ignore_index", "loss", "augment", "mean", "std", "options", "freeze"}
 
 
@@ -57,8 +61,9 @@ def test_every_number_of_the_configuration_has_both_limits():
 
 
 @pytest.mark.parametrize("key", [key for key in known_keys() if key.rpartition(".")[2] in (
-    "size", "scale", "window", "epochs", "minutes", "repeats", "batch_size", "accumulate", "seed", "workers", "early_stop",
-    "width", "depth", "period", "patience", "every", "val", "folds", "fold", "grow", "crop_focus", "foreground_from", "power",
+    "size", "scale", "window", "epochs", "minutes", "repeats", "batch_size", "accumulate", "seed", "workers",
+    "early_stop", "width", "depth", "period", "patience", "every", "val", "folds", "fold", "grow", "crop_focus",
+    "foreground_from", "power",
 )])  # fmt: skip
 @pytest.mark.parametrize("value", HUGE)
 def test_a_number_that_nobody_means_is_refused(key, value):
@@ -215,8 +220,9 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path, place):
     pipe = (root if place in IN_THE_DATA else tmp_path) / place
     os.mkfifo(pipe)
     weights = ["train", "--data", data(), *TINY, "--out", tmp_path / "run", "--weights", pipe]
-    words = {"config": ["train", pipe], "weights.pth": weights, "weights.safetensors": weights, "--data": ["check", pipe],
-             "comparison": ["compare", pipe], "predict": ["predict", finished(), pipe]}  # fmt: skip
+    words = {"config": ["train", pipe], "weights.pth": weights, "weights.safetensors": weights,
+             "--data": ["check", pipe], "comparison": ["compare", pipe],
+             "predict": ["predict", finished(), pipe]}  # fmt: skip
     outcome = maskwright(*words.get(place, ["check", root]))
     assert outcome.code in (0, 1, 2) and "unexpected" not in outcome.err
     assert outcome.code < 2 or Path(place).stem in outcome.err

@@ -1,4 +1,6 @@
-"""Networks, losses and augmentations of a person's own: from Python, as FILE.py:NAME, and what becomes of a run without them."""
+"""Networks, losses and augmentations of a person's own: from Python, as FILE.py:NAME, and what becomes of a run without
+them.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ from support import copy_of, data, discs, finished, maskwright, noise, picture
 OWN = Path(own_code.__file__)
 FAST = {"epochs": 1, "batch_size": 2, "lr": 1e-3, "progress": False, "size": 32, "train.repeats": 1, "log": "csv",
         "devices": "cpu", "precision": "fp32", "data.view": "whole"}  # fmt: skip
-WORDS = ("--epochs", 1, "--batch-size", 2, "--lr", 0.001, "--size", 32, "--train.repeats", 1, "--log", "csv", "--data.view",
-         "whole", "--devices", "cpu", "--precision", "fp32")  # fmt: skip
+WORDS = ("--epochs", 1, "--batch-size", 2, "--lr", 0.001, "--size", 32, "--train.repeats", 1, "--log", "csv",
+         "--data.view", "whole", "--devices", "cpu", "--precision", "fp32")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

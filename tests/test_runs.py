@@ -175,14 +175,17 @@ def test_opening_what_is_no_run_says_what_it_is(tmp_path):
 
 
 def test_opening_a_comparison_a_search_or_a_folder_of_runs_names_the_way_on(tmp_path):
-    held = ["two/comparison.yaml", "two/cells/unet/config.yaml", "s/search.yaml", "s/best.yaml", "s/trials/003/model.safetensors",
-            "runs/a/config.yaml", "runs/b/config.yaml", "runs/two/comparison.yaml"]  # fmt: skip
+    held = ["two/comparison.yaml", "two/cells/unet/config.yaml", "s/search.yaml", "s/best.yaml",
+            "s/trials/003/model.safetensors", "runs/a/config.yaml", "runs/b/config.yaml",
+            "runs/two/comparison.yaml"]  # fmt: skip
     for path in (tmp_path / name for name in held):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
     ways = {
-        "two": f"is a comparison. To see or go on with it: maskwright compare {tmp_path}/two, or name one of its runs, such as",
-        "s": f"is a search. To train its best setting: maskwright train {tmp_path}/s/best.yaml, or name the run it came from,",
+        "two": f"is a comparison. To see or go on with it: maskwright compare {tmp_path}/two, or name one of its runs, "
+        "such as",
+        "s": f"is a search. To train its best setting: maskwright train {tmp_path}/s/best.yaml, or name the run it "
+        "came from,",
         "runs": f"is a folder of runs. Name one, such as {tmp_path}/runs/a or {tmp_path}/runs/b.",
     }
     for name, told in ways.items():
@@ -277,7 +280,8 @@ def test_config_yaml_leaves_nothing_to_decide():
         if isinstance(keys, dict)
         for key in autos(f"{section}.", keys)
     ]
-    # how groups are found is a rule: what it came to stands in data.json, as lists; the others belong to schedules not in use
+    # how groups are found is a rule: what it came to stands in data.json, as lists; the others belong to schedules not
+    # in use
     assert left == ["data.split.group", "optim.every", "optim.gamma", "optim.period"]
     config = Run.open(finished()).config
     assert (config.train.epochs, config.train.precision, config.train.devices) == (EPOCHS, "fp32", "cpu")

@@ -22,7 +22,8 @@ from maskwright.runs import Run
 from maskwright.training.freeze import Freezer
 
 NAME = "what-freezing-does.md"
-HEAD = ("what is frozen", "parameters", "that learn", "s, fastest epoch", "train IoU", "val IoU", "test IoU", "95 % interval")
+HEAD = ("what is frozen", "parameters", "that learn", "s, fastest epoch", "train IoU", "val IoU", "test IoU",
+        "95 % interval")
 
 
 @dataclass(frozen=True)

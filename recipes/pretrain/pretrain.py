@@ -2,8 +2,9 @@
 
 python recipes/pretrain/pretrain.py --pictures 200000 --out weights.safetensors
 
-One network, three heads in one (shape, material, edge: see scenes.py). What is kept is the encoder and the decoder in half
-precision; the head is every data set's own. Stopped with Ctrl-C or killed it goes on from what it kept: the same command
+One network, three heads in one (shape, material, edge: see scenes.py). What is kept is the encoder and the decoder in
+half precision; the head is every data set's own. Stopped with Ctrl-C or killed it goes on from what it kept: the same
+command
 with --resume.
 """
 
@@ -78,7 +79,8 @@ def main() -> None:
             steps += 1
             said += parts
             if steps % SAY == 0:
-                told = ", ".join(f"{name} {value / SAY:.3f}" for name, value in zip((*SCHEMES, "shape IoU"), said, strict=True))
+                told = ", ".join(f"{name} {value / SAY:.3f}"
+                 for name, value in zip((*SCHEMES, "shape IoU"), said, strict=True))
                 rate = (steps - first) * options.batch / (time.monotonic() - began)
                 print(f"{done:4.0%}  {steps * options.batch} pictures  {rate:.0f}/s  {told}", flush=True)
                 said[:] = 0
@@ -98,7 +100,9 @@ def build(encoder: str) -> Segmenter:
 
 
 def keep(model: Segmenter, optimizer: Muon, options: argparse.Namespace, steps: int) -> None:
-    """Write encoder and decoder in half precision, with what they were made by; and beside them all that --resume needs."""
+    """Write encoder and decoder in half precision, with what they were made by; and beside them all that --resume
+    needs.
+    """
     head = {id(value) for module in model.part("head") for value in module.state_dict(keep_vars=True).values()}
     state = model.state_dict(keep_vars=True)
     tensors = {name: _half(value.detach().cpu()) for name, value in state.items() if id(value) not in head}

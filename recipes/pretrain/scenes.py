@@ -75,7 +75,8 @@ class Scenes:
         for _ in range(int(rng.integers(1, 3 + 1 / largest))):
             radius = canvas.size * largest * rng.uniform(0.4, 1.1)
             kind = str(rng.choice(kinds))
-            self._add(canvas, kind, self._outline(kind, rng.uniform(0, canvas.size, 2), radius), shadow=rng.random() < 0.4)
+            self._add(canvas, kind, self._outline(kind, rng.uniform(0, canvas.size, 2), radius),
+                      shadow=rng.random() < 0.4)
 
     def _cells(self, canvas: Canvas) -> None:
         """Many things of one kind that touch: cells, grains, seeds."""
@@ -102,7 +103,8 @@ class Scenes:
         """Ground below, something above, boxes and posts that stand on it: layouts where place tells much."""
         rng, size = self.rng, canvas.size
         horizon = rng.uniform(0.25, 0.65) * size
-        far = [(-9.0, horizon), *((x, horizon + rng.normal(0, 4)) for x in np.linspace(0, size, 6)), (size + 9.0, horizon)]
+        far = [(-9.0, horizon), *((x, horizon + rng.normal(0, 4)) for x in np.linspace(0, size, 6)),
+               (size + 9.0, horizon)]
         self._add(canvas, "ground", np.array([*far, (size + 9.0, size + 9.0), (-9.0, size + 9.0)]))
         middle, half = rng.uniform(0.2, 0.8) * size, rng.uniform(0.2, 0.6) * size
         road = [(middle, horizon), (middle + half, size + 9.0), (middle - half, size + 9.0)]
@@ -240,7 +242,8 @@ class Scenes:
 
     def _canvas(self, size: int) -> Canvas:
         blank = np.zeros((size, size), np.uint8)
-        canvas = Canvas(size, np.zeros((size, size, 3), np.float32), blank, blank.copy(), np.zeros((size, size), np.int32))
+        canvas = Canvas(size, np.zeros((size, size, 3), np.float32), blank, blank.copy(),
+                        np.zeros((size, size), np.int32))
         base = self.rng.uniform(10, 245, (int(self.rng.integers(2, 6)), 3)).astype(np.float32)
         grey = base.mean(axis=1, keepdims=True)
         base = grey + (base - grey) * np.float32(self.rng.uniform(0.1, 1) if self.rng.random() < 0.8 else 0)
@@ -260,7 +263,8 @@ class Scenes:
             return np.broadcast_to(first.astype(np.float32), (size, size, 3)).copy()
         tile = self.store[material][rng.integers(_EACH)]
         zoom = np.exp(rng.uniform(np.log(0.5), np.log(2.5)))
-        matrix = np.hstack([_turned(rng.uniform(0, 2 * np.pi)) / zoom, rng.uniform(0, _SIDE, (2, 1))]).astype(np.float32)
+        matrix = np.hstack([_turned(rng.uniform(0, 2 * np.pi)) / zoom,
+                            rng.uniform(0, _SIDE, (2, 1))]).astype(np.float32)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         plane = cv2.warpAffine(tile, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
         step = rng.normal(0, 1, 3) * 10 + rng.normal(0, 1) * 45 + rng.choice((-1, 1)) * 8
@@ -331,12 +335,14 @@ def _material(rng: np.random.Generator, name: str) -> np.ndarray:
     elif name == "stripes":
         plane = np.sin((x + bend) * np.float32(2 * np.pi / period)) * rng.uniform(0.8, 4)
     elif name == "checker":
-        plane = np.sign(np.sin((x + bend) * 2 * np.pi / period) * np.sin((y + bend) * 2 * np.pi / period)).astype(np.float32)
+        waves = np.sin((x + bend) * 2 * np.pi / period) * np.sin((y + bend) * 2 * np.pi / period)
+        plane = np.sign(waves).astype(np.float32)
     elif name == "dots":
         dots = np.zeros((side, side), np.uint8)
         for centre in rng.integers(0, side, (int(0.3 * (side / period) ** 2) + 3, 2)):
             cv2.circle(
-                dots, (int(centre[0]), int(centre[1])), max(1, int(period * rng.uniform(0.15, 0.35))), 255, -1, cv2.LINE_AA
+                dots, (int(centre[0]), int(centre[1])), max(1, int(period * rng.uniform(0.15, 0.35))), 255, -1,
+                cv2.LINE_AA
             )
         plane = dots.astype(np.float32) / 128 - 1
     elif name == "pebbles":
@@ -349,7 +355,8 @@ def _material(rng: np.random.Generator, name: str) -> np.ndarray:
     else:
         row = np.floor(y / period)
         inside = np.minimum(np.mod(x + (row % 2) * period, 2 * period), np.mod(y, period))
-        plane = np.where(inside < max(1.5, 0.12 * period), -1.5, 0.5) + 0.3 * fractal_noise(rng, side, side, 6, octaves=2)
+        noise = fractal_noise(rng, side, side, 6, octaves=2)
+        plane = np.where(inside < max(1.5, 0.12 * period), -1.5, 0.5) + 0.3 * noise
     return np.clip(128 + 64 * plane, 0, 255).astype(np.uint8)
 
 

@@ -2,8 +2,9 @@
 
     python recipes/satellite/augmentations.py --out runs/satellite/augmentations
 
-Writes augmentations.png and augmentations.json from procedural aerial tiles. `agreement` is the mean IoU of the mask that
-would be trained on with what the image then shows; `visible` is how much of what the mask claims can still be seen.
+Writes augmentations.png and augmentations.json from procedural aerial tiles. `agreement` is the mean IoU of the mask
+that would be trained on with what the image then shows; `visible` is how much of what the mask claims can still be
+seen.
 """
 
 from __future__ import annotations
@@ -109,7 +110,9 @@ def agreement(mask: np.ndarray, shown: np.ndarray) -> float:
 
 
 def visible(before: np.ndarray, image: np.ndarray, mask: np.ndarray, case: str) -> float:
-    """Of what the mask claims: the share of road and building not under a hole; for blur, the contrast left at outlines."""
+    """Of what the mask claims: the share of road and building not under a hole; for blur, the contrast left at
+    outlines.
+    """
     claimed = np.isin(mask, OBJECTS)
     if case.startswith("cutout"):
         return float(1 - (claimed & (image == 0).all(2)).sum() / max(1, claimed.sum()))
@@ -143,7 +146,9 @@ def measure(tiles: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, dict[str, f
         results = [(before, *change(before, mask)) for before, mask in tiles]
         found[case] = {
             "agreement": round(float(np.mean([agreement(mask, shown) for _, _, mask, shown in results])), 3),
-            "visible": round(float(np.nanmean([visible(before, image, mask, case) for before, image, mask, _ in results])), 3),
+            "visible": round(
+                float(np.nanmean([visible(before, image, mask, case) for before, image, mask, _ in results])), 3
+            ),
         }
     return found
 
@@ -176,7 +181,8 @@ def main() -> None:
     tiles = [landcover.generate(np.random.default_rng(seed), SIZE, SIZE) for seed in range(asked.tiles)]
     found = measure(tiles)
     asked.out.mkdir(parents=True, exist_ok=True)
-    rich = max(tiles, key=lambda tile: min(int((tile[1] == index).sum()) for index in OBJECTS))  # both kinds of objects are in it
+    # both kinds of objects are in it
+    rich = max(tiles, key=lambda tile: min(int((tile[1] == index).sum()) for index in OBJECTS))
     draw(rich, found).save(asked.out / "augmentations.png", optimize=True)
     (asked.out / "augmentations.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     for case, row in found.items():

@@ -111,7 +111,7 @@ def write_text(path: Path, text: str, safe: str = UNHARMED) -> Path:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a file of lines and flush it to disk; one that a killed process left unfinished stays a line of its own."""
+    """Add a line to a file and flush it to disk; one that a killed process left unfinished stays a line of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
         if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":

@@ -200,7 +200,7 @@ def nested(depth: int) -> list:
     ],
 )
 def test_an_error_of_our_own_is_told_as_one_in_a_sentence(monkeypatch, fails, told):
-    """A command is replaced by one that fails: not dressed up as the user's fault, and with its traceback for --debug alone."""
+    """A command is replaced by one that fails: not said to be the user's fault, its traceback for --debug alone."""
     monkeypatch.setattr("maskwright.cli.names.losses", lambda *, json=False: fails())
     outcome = maskwright("losses")
     assert outcome.code == 2 and outcome.sentence.startswith("unexpected error: ") and told in outcome.sentence
@@ -236,7 +236,7 @@ def test_memory_that_runs_out_is_told_with_what_takes_less(monkeypatch, error):
 
 
 def test_what_the_system_refuses_is_a_sentence(monkeypatch):
-    """A name no file system takes; then rights and a full disk, by a command that meets them (root may read anything)."""
+    """A name no file system takes; then rights and a full disk, by a command that meets them (root reads anything)."""
     assert "File name too long. Choose another place." in maskwright("check", "a" * 300).sentence
     for number, fix in ((errno.EACCES, "Check its permissions."), (errno.ENOSPC, "Free some space.")):
 

@@ -1,4 +1,4 @@
-"""Names that hold what a terminal obeys, what plots take for formulas, or line breaks: shown escaped, drawn as they are."""
+"""Names with what a terminal obeys, plots take for formulas, or line breaks: shown escaped, drawn as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told while something takes long: a line that fits in a terminal, lines that stay, and one now and then in a pipe."""
+"""What is said while something takes long: a line that fits in a terminal, lines that stay, a few in a pipe."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ PIXELS = 20_000  # of an image
 def counts(hits: Sequence[float], missed: Sequence[float], false: Sequence[float]) -> Counts:
     """Two classes, pixels of the foreground hit, missed and falsely found in each image; boundaries a tenth of them.
 
-    Of 100 edge pixels on either side as many are near as the image's IoU says; outlines lie a pixel apart for each wrong hundred.
+    Of 100 edge pixels on either side as many are near as the image's IoU says; outlines lie a pixel apart for each
+    wrong hundred.
     """
     hits, missed, false = (np.asarray(part).round().astype(np.int64) for part in (hits, missed, false))
     matrix = np.stack([np.stack([PIXELS - hits - missed - false, false], -1), np.stack([missed, hits], -1)], 1)
@@ -59,5 +60,5 @@ def comparison(
         )
         for number, runs in enumerate(entries)
     )
-    return Comparison(split, ("background", "piece"), images, tuple(groups or [None] * len(images)), made, tuple(failures),
-                      monitor=monitor)  # fmt: skip
+    return Comparison(split, ("background", "piece"), images, tuple(groups or [None] * len(images)), made,
+                      tuple(failures), monitor=monitor)  # fmt: skip

@@ -366,7 +366,9 @@ def joining(path: Path, runs: list[Path], **sections: dict[str, Any]) -> Path:
 
 
 def test_finished_runs_join_the_cells(tmp_path):
-    """One setting of two seeds, of which one was not yet scored: an entry beside the cell's, trained by nobody again."""
+    """One setting of two seeds, of which one was not yet scored: an entry beside the cell's, trained by nobody
+    again.
+    """
     for seed in SEEDS:
         shutil.copytree(compared() / "cells" / f"up-bilinear_seed-{seed}", tmp_path / f"old-{seed}")
     shutil.rmtree(tmp_path / "old-1" / "evaluation")

@@ -30,8 +30,8 @@ def test_the_table_is_printed_and_written():
     assert told.code == 0 and "up transposed" in told.out and "up bilinear" in told.out
     assert "2 test images" in told.out and told.out.rstrip().endswith(f"the page: {compared() / 'report.html'}")
     held = {path.name for path in compared().iterdir()}
-    assert {"comparison.yaml", "plan.json", "environment.json", "cells", "cells.json", "standings.json", "table.md", "table.csv",
-            "table.tex", "plots", "report.html"} == held  # fmt: skip
+    assert {"comparison.yaml", "plan.json", "environment.json", "cells", "cells.json", "standings.json", "table.md",
+            "table.csv", "table.tex", "plots", "report.html"} == held  # fmt: skip
     rows = list(csv.DictReader((compared() / "table.csv").read_text().splitlines()))
     assert {row["name"] for row in rows} == {"up transposed", "up bilinear"}
     standings = json.loads((compared() / "standings.json").read_text())
@@ -153,8 +153,11 @@ def test_the_report_of_a_comparison(tmp_path):
     [
         ((), "`compare` must be given a CONFIG, a comparison's folder or finished runs; got none."),
         (("nowhere.yaml",), "`CONFIG` must be a YAML file; got nowhere.yaml, which is not there. Check the path."),
-        (("RUN",), "`compare` must be given a CONFIG, a comparison's folder or finished runs; got RUN, a run, and one run alone"),
-        (("EMPTY",), "`compare` must be given a CONFIG, a comparison's folder or finished runs; got EMPTY, without comparison"),
+        (("RUN",),
+            "`compare` must be given a CONFIG, a comparison's folder or finished runs; got RUN, a run, and one run "
+            "alone"),
+        (("EMPTY",),
+         "`compare` must be given a CONFIG, a comparison's folder or finished runs; got EMPTY, without comparison"),
         (("RUN", "RUN"), "`RUN RUN …` must be at least two runs, each named once; got RUN twice."),
         (("RUN", "EMPTY"), "`RUN` must be a run folder made by `maskwright train`; got EMPTY"),
         (("RUN", "CELL", "--plan"), "--plan cannot be combined with finished runs"),

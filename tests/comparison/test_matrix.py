@@ -164,7 +164,8 @@ def test_folder_names_are_safe_and_differ_on_any_file_system(found):
         )
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False), lambda inner: st.lists(inner)
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False),
+                    lambda inner: st.lists(inner)
                     | st.dictionaries(st.sampled_from(["name", "weight", "alpha"]), inner)))  # fmt: skip
 def test_any_value_has_a_name(value):
     assert isinstance(value_name(value), str)
@@ -184,10 +185,13 @@ def test_any_value_has_a_name(value):
         ("matrix: {seed: [0]}\ntrain: {epochs: 3}",
          "my.yaml, line 2: Unknown key 'train'. Write it below `base:`, as `base.train`."),
         ("matrix:\n  seed: 3", "my.yaml, line 2: `matrix.seed` must be a list of values; got 3. Write [3]."),
-        ("matrix:\n  seed: []", "my.yaml, line 2: `matrix.seed` must be a list of values; got an empty list. Name some."),
-        ("matrix:\n  seed: [0, 0]", "my.yaml, line 2: `matrix.seed` must hold each value once; got 0 twice. Remove one."),
+        ("matrix:\n  seed: []",
+         "my.yaml, line 2: `matrix.seed` must be a list of values; got an empty list. Name some."),
+        ("matrix:\n  seed: [0, 0]",
+         "my.yaml, line 2: `matrix.seed` must hold each value once; got 0 twice. Remove one."),
         ("matrix:\n  seed: [0]\n  train.seed: [1]",
-         "my.yaml, line 3: `matrix.train.seed` must stand once; it means train.seed, which stands here already. Remove one."),
+         "my.yaml, line 3: `matrix.train.seed` must stand once; it means train.seed, which stands here already. Remove "
+         "one."),
         ("matrix: {seed: [0]}\nruns: my", "my.yaml, line 2: `runs` must be a list of run folders; got 'my'."),
         ("matrix: {seed: [0]}\nruns: [nowhere]",
          "my.yaml, line 2: `runs.0` must be a run folder made by `maskwright train`; got nowhere. "

@@ -27,7 +27,8 @@ pytestmark = pytest.mark.xdist_group("comparison")
 
 @functools.cache
 def planned() -> tuple[Outcome, list[str]]:
-    """What `compare --plan --json` said, of two networks that can be trained and two that can't; and the files there after.
+    """What `compare --plan --json` said, of two networks that can be trained and two that can't; and the files there
+    after.
 
     The last but one would need more memory than any machine has: it must not take the ones after it along.
     """
@@ -82,7 +83,8 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 def test_disk_and_memory_are_what_a_trained_run_takes(tmp_path):
     """Trained in a process of its own, whose peak of memory the system tells.
 
-    A process's peak begins with that of the one it was started from, which may have run many tests: a small one starts it.
+    A process's peak begins with that of the one it was started from, which may have run many tests: a small one starts
+    it.
     """
     words = [PROGRAM, "train", str(_large(tmp_path / "run.yaml")), "--out", str(tmp_path / "run")]
     started = subprocess.run(
@@ -119,13 +121,13 @@ def test_totals_add_up():
 
 
 def measured(**changes: float) -> Measured:
-    return Measured(**{"parameters": 10, "multiply_adds": 5e6, "step": 0.5, "epochs": 3, "memory": 1 << 30, "disk": 3 << 20,
-                       "seconds": 90.0, **changes})  # pyright: ignore[reportArgumentType]  # fmt: skip
+    return Measured(**{"parameters": 10, "multiply_adds": 5e6, "step": 0.5, "epochs": 3, "memory": 1 << 30,
+                       "disk": 3 << 20, "seconds": 90.0, **changes})  # pyright: ignore[reportArgumentType]  # fmt: skip
 
 
 def test_the_table_of_a_plan():
-    cells = (CellPlan("a", measured()), CellPlan("b", measured(multiply_adds=float("nan"))), CellPlan("c", None, "why."),
-             CellPlan("d", None, "why."))  # fmt: skip
+    cells = (CellPlan("a", measured()), CellPlan("b", measured(multiply_adds=float("nan"))),
+             CellPlan("c", None, "why."), CellPlan("d", None, "why."))  # fmt: skip
     plan = ComparisonPlan(cells, {"epochs": 3}, 1 << 29, 5 << 20)
     columns, rows = plan.rows()
     assert columns == ["cell", "parameters", "multiply-adds", "a step", "epochs", "memory", "disk", "time"]

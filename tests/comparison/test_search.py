@@ -237,7 +237,8 @@ def test_a_search_killed_in_a_trial_proposes_and_finds_what_an_uninterrupted_one
 def test_test_images_are_never_predicted_and_change_nothing(
     found: tuple[Space, SearchResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Noise in place of the test images and masks gives the same trials, and of what is predicted nothing is a test image.
+    """Noise in place of the test images and masks gives the same trials, and of what is predicted nothing is a test
+    image.
 
     Opening a data set looks at every file once, for its hash and its classes.
     """
@@ -449,7 +450,8 @@ def test_a_result_prints_as_a_few_lines(found: tuple[Space, SearchResult]) -> No
 def test_the_data_of_the_plot_and_the_plot(found: tuple[Space, SearchResult], tmp_path: Path) -> None:
     space, result = found
     course, rate, width = panels(result, space)
-    assert [x for x, _, _ in course.points] == [1, 2, 3, 4] and course.line[-1][1] == result.best.score  # type: ignore[union-attr]
+    assert [x for x, _, _ in course.points] == [1, 2, 3, 4]
+    assert course.line[-1][1] == result.best.score  # type: ignore[union-attr]
     assert [y for _, y in course.line] == sorted(y for _, y in course.line)
     assert rate.is_log and rate.best == (result.best.values["optim.lr"], result.best.score)  # type: ignore[union-attr]
     assert width.names == ("2", "4") and {x for x, _, _ in width.points} <= {0.0, 1.0}

@@ -161,8 +161,8 @@ def test_the_best_on_test_is_not_the_one_chosen():
     assert found.best is not found.chosen
     assert (found.best.name, found.chosen.name, found.chosen.verdict) == ("entry0", "entry1", "worse")
     assert found.verdict[2] == (
-        f"Validation chose entry1 (IoU 0.900 there), which is worse here by {-found.chosen.difference:.3f}; still, its score is "
-        "the one to report: to pick entry0 by its test score would flatter it."
+        f"Validation chose entry1 (IoU 0.900 there), which is worse here by {-found.chosen.difference:.3f}; still, its "
+        "score is the one to report: to pick entry0 by its test score would flatter it."
     )
     tied = standings(plain(4, [0.1, 0], vals=[0.80, 0.90]))
     assert tied.chosen.verdict == "tie" and tied.verdict[-1].startswith(
@@ -259,7 +259,9 @@ def test_a_class_without_truth_is_left_out_for_all_whoever_predicts_it() -> None
 
 
 def test_boundary_f_and_distances_by_hand():
-    """Two images: 60 and 80 of 100 edge pixels near, on either side; outlines 40 and 20 pixels apart for each wrong hundred."""
+    """Two images: 60 and 80 of 100 edge pixels near, on either side; outlines 40 and 20 pixels apart for each wrong
+    hundred.
+    """
     run = counts([60, 80], [20, 10], [20, 10])
     (row,) = standings(comparison([(run,)])).rows
     assert row.metrics["boundary_f"] == pytest.approx((60 + 80) / 200)

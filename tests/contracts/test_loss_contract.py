@@ -18,7 +18,8 @@ from maskwright.errors import ConfigError
 from maskwright.losses import LOSSES, Loss, build_loss
 
 MIXED = [CeTerm(weight=0.5), DiceTerm(weight=2.0)]
-OTHERS = {  # parameters far from the defaults; a perfect prediction costs what smoothing asks for, so that is left out here
+# parameters far from the defaults; a perfect prediction costs what smoothing asks for, so that is left out here
+OTHERS = {
     "tversky-recall": {"name": "tversky", "alpha": 0.1, "beta": 2.0},
     "focal-half": {"name": "focal", "gamma": 0.5},
     "focal-zero": {"name": "focal", "gamma": 0.0},

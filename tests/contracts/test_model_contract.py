@@ -38,7 +38,9 @@ _BUILT: dict[tuple[str, str, int], Segmenter] = {}
 
 
 def built(name: str, outputs: str = "softmax", classes: ClassMap = TWO) -> Segmenter:
-    """Built once and in eval mode, with statistics of batch-norm under which answers differ; tests that train copy it."""
+    """Built once and in eval mode, with statistics of batch-norm under which answers differ; tests that train copy
+    it.
+    """
     key = (name, outputs, classes.num_classes)
     if key not in _BUILT:
         torch.manual_seed(0)

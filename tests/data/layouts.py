@@ -122,8 +122,8 @@ def make_workshop(root: Path) -> Expected:
 
 
 VOC_NAMES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
-    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 
 
@@ -199,7 +199,8 @@ def make_coco(root: Path) -> Expected:
         for label in (1, 2, IGNORE):
             inside, crowd = mask == label, int(label == IGNORE)
             document["annotations"].append({
-                "id": len(document["annotations"]), "image_id": index, "iscrowd": crowd, "category_id": ids.get(label, 3),
+                "id": len(document["annotations"]), "image_id": index, "iscrowd": crowd,
+                "category_id": ids.get(label, 3),
                 "segmentation": runs(inside) if crowd or index % 2 else squares(inside),
             })  # fmt: skip
     (root / "annotations").mkdir()
@@ -240,7 +241,9 @@ def make_instances(root: Path) -> Expected:
 def raster(
     path: Path, bands: np.ndarray, place: tuple[float, float] | None = (500_000.0, 4_000_000.0), **options: Any
 ) -> Path:
-    """Write H W or H W C as a GeoTIFF of 10 m pixels whose corner is at `place`, in UTM 33; without one when it is None."""
+    """Write H W or H W C as a GeoTIFF of 10 m pixels whose corner is at `place`, in UTM 33; without one when it is
+    None.
+    """
     import rasterio
 
     path.parent.mkdir(parents=True, exist_ok=True)

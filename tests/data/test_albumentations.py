@@ -277,7 +277,9 @@ def test_an_input_that_comes_out_in_another_size_stops_there() -> None:
 
 
 def test_a_package_that_is_not_there_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The import is made to fail as it does where the extra isn't installed; nothing else can take the package away here."""
+    """The import is made to fail as it does where the extra isn't installed; nothing else can take the package away
+    here.
+    """
     monkeypatch.setitem(sys.modules, "albumentations", None)
     (problem,) = refused({"name": "HorizontalFlip"})
     assert problem.endswith(f"it is not installed. Run: {install_command('albumentations')}")

@@ -226,7 +226,8 @@ FIVE = Bands((0, 1, 2, 3, 4))
          "augment hue and saturation: no effect on images of 5 bands"),
         ("heavy", FIVE, "augment saturation and hue: no effect on images of 5 bands"),
         ("heavy", GREY, "augment saturation and hue: no effect on grey images"),
-        ([AugmentOp(name="hflip", amount=3), AugmentOp(name="rotate", amount=3)], RGB, "augment hflip: amount has no effect"),
+        ([AugmentOp(name="hflip", amount=3), AugmentOp(name="rotate", amount=3)], RGB,
+         "augment hflip: amount has no effect"),
         ([AugmentOp(name="noise", p=0)], RGB, "augment noise: no effect with p 0"),
     ],
 )  # fmt: skip

@@ -128,10 +128,10 @@ def nested_cells(depth: int) -> bytes:
 
 
 BOMBS = {
-    "shape.npy": npy_head("(1000000, 1000000)"), "beyond.npy": npy_head(f"({10**400}, 2)"), "minus.npy": npy_head("(-20, 24)"),
-    "text.npy": npy_head("('a', 2)"), "objects.npy": npy_head("(20, 24)", "|O"), "void.npy": npy_head("(1,)", "|V999999999"),
-    "shape.npz": npz_of(npy_head("(1000000, 1000000)")), "zeros.npz": npz_of(npy_head("(20000, 20000)") + bytes(10**8)),
-    "deep.mat": nested_cells(20_000),
+    "shape.npy": npy_head("(1000000, 1000000)"), "beyond.npy": npy_head(f"({10**400}, 2)"),
+    "minus.npy": npy_head("(-20, 24)"), "text.npy": npy_head("('a', 2)"), "objects.npy": npy_head("(20, 24)", "|O"),
+    "void.npy": npy_head("(1,)", "|V999999999"), "shape.npz": npz_of(npy_head("(1000000, 1000000)")),
+    "zeros.npz": npz_of(npy_head("(20000, 20000)") + bytes(10**8)), "deep.mat": nested_cells(20_000),
 }  # fmt: skip
 
 
@@ -253,7 +253,10 @@ def test_a_raster_that_names_other_files_opens_none(tmp_path: Path) -> None:
     secret = tmp_path / "secret.tif"
     secret.write_bytes(tiff(np.zeros((4, 4), np.uint8)))
     mask = tmp_path / "mask.tif"
-    band = f'<VRTRasterBand dataType="Byte" band="1"><SimpleSource><SourceFilename>{secret}</SourceFilename></SimpleSource>'
+    band = (
+        '<VRTRasterBand dataType="Byte" '
+        f'band="1"><SimpleSource><SourceFilename>{secret}</SourceFilename></SimpleSource>'
+    )
     mask.write_text(f'<VRTDataset rasterXSize="4" rasterYSize="4">{band}</VRTRasterBand></VRTDataset>')
     with pytest.raises(DataError, match="got something else under that name"):
         rasters.raster_values(mask)
@@ -263,7 +266,9 @@ def test_a_raster_that_names_other_files_opens_none(tmp_path: Path) -> None:
 
 
 def make_pipe(path: Path) -> None:
-    """A pipe nobody writes to; after some seconds it is opened, so that a reader that waits for it goes on, and fails."""
+    """A pipe nobody writes to; after some seconds it is opened, so that a reader that waits for it goes on, and
+    fails.
+    """
     os.mkfifo(path)
 
     def unblock() -> None:
@@ -324,8 +329,8 @@ def test_a_link_to_a_pipe_among_the_images(tmp_path: Path) -> None:
 
 LISTS = {
     "coco": "annotations/train.json", "labelme": "00.json", "voc": "VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt",
-    "cvat": "labelmap.txt", "oxford-pet": "annotations/trainval.txt", "workshop": "label_mapping.json", "csv": "pairs.csv",
-    "folders": "classes.yaml",
+    "cvat": "labelmap.txt", "oxford-pet": "annotations/trainval.txt", "workshop": "label_mapping.json",
+    "csv": "pairs.csv", "folders": "classes.yaml",
 }  # fmt: skip
 
 
@@ -438,8 +443,8 @@ def test_predict_goes_on_after_every_kind_of_bad_file(tmp_path: Path) -> None:
     for name in ("a.png", "z.png"):
         picture(folder / name, noise(9, 9))
     bad = {
-        "huge.tif": tiff_head_of(200_000), "large.png": png_head(200_000, 200_000), "empty.png": b"", "words.jpg": b"no picture",
-        "cut.tif": good_pictures()["many.tif"][:-3500], "memory.png": beyond_memory(),
+        "huge.tif": tiff_head_of(200_000), "large.png": png_head(200_000, 200_000), "empty.png": b"",
+        "words.jpg": b"no picture", "cut.tif": good_pictures()["many.tif"][:-3500], "memory.png": beyond_memory(),
     }  # fmt: skip
     for name, content in bad.items():
         (folder / name).write_bytes(content)

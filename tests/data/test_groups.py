@@ -17,7 +17,8 @@ from maskwright.data.groups import guess_groups, torn
 SHOWN: dict[str, tuple[list[str], Callable[[str], str]]] = {
     "videos by id and frame": (
         [f"{split}/{video}_{mark}{n:05d}" for split, video, mark in (("train", "0016E5", ""), ("train", "Seq05VD", "f"),
-                                                                     ("val", "0006R0", "f")) for n in range(0, 900, 90)],
+                                                                     ("val", "0006R0", "f"))
+         for n in range(0, 900, 90)],
         lambda name: re.search(r"0016E5|Seq05VD|0006R0", name).group(),  # type: ignore[union-attr]
     ),
     "frames of numbered videos": (
@@ -27,7 +28,8 @@ SHOWN: dict[str, tuple[list[str], Callable[[str], str]]] = {
     "slices of patients": (
         [f"images/patient{p}_slice{n}" for p in range(1, 14) for n in range(4)], lambda name: name.split("_")[0][7:],
     ),
-    "a folder a patient": ([f"images/patient{p}/{n}" for p in range(6) for n in range(5)], lambda name: name.split("/")[1]),
+    "a folder a patient": ([f"images/patient{p}/{n}" for p in range(6) for n in range(5)],
+                           lambda name: name.split("/")[1]),
     "patients in folders of visits": (
         [f"sub-{p:02d}/ses-{v}/slice_{n}" for p in range(5) for v in range(2) for n in range(3)], lambda name: name[:6],
     ),
@@ -36,24 +38,29 @@ SHOWN: dict[str, tuple[list[str], Callable[[str], str]]] = {
         lambda name: name[: name.index("_eye")],
     ),
     "ids, slices, and a date in the id": (
-        [f"TCGA_{p}_1996{m:02d}09_{n}" for m, p in ((1, "CS_4941"), (4, "DU_5849"), (9, "HT_7605")) for n in range(1, 20)],
+        [f"TCGA_{p}_1996{m:02d}09_{n}"
+         for m, p in ((1, "CS_4941"), (4, "DU_5849"), (9, "HT_7605")) for n in range(1, 20)],
         lambda name: name.rpartition("_")[0],
     ),
     "tiles of scenes": (
         [f"scene_{s}_{y}_{x}" for s in range(3) for y in (0, 512) for x in (0, 512, 1024)], lambda name: name[:7],
     ),
-    "one row of tiles of each scene": ([f"town{s}_0_{x}" for s in range(4) for x in (0, 256, 512)], lambda name: name[:5]),
+    "one row of tiles of each scene": ([f"town{s}_0_{x}" for s in range(4) for x in (0, 256, 512)],
+                                       lambda name: name[:5]),
     "tiles by both corners": (
-        [f"P{s:04d}_{x}_{x + 800}_{y}_{y + 800}" for s in range(5) for y in (0, 600) for x in (0, 600)], lambda name: name[:5],
+        [f"P{s:04d}_{x}_{x + 800}_{y}_{y + 800}" for s in range(5) for y in (0, 600) for x in (0, 600)],
+        lambda name: name[:5],
     ),
-    "rows and columns": ([f"farm_ab{s}_r{r}_c{c}" for s in range(3) for r in range(3) for c in range(3)], lambda name: name[:8]),
+    "rows and columns": ([f"farm_ab{s}_r{r}_c{c}" for s in range(3) for r in range(3) for c in range(3)],
+                         lambda name: name[:8]),
     "crops": ([f"P{s:04d}_crop_{n}" for s in range(8) for n in range(3)], lambda name: name[:5]),
     "slices by two numbers": ([f"{p}_{n}" for p in range(1, 9) for n in range(1, 7)], lambda name: name.split("_")[0]),
     "two numbers before an ending": (
         [f"{p}_{n}_leftImg8bit" for p in range(1, 9) for n in range(1, 7)], lambda name: name.split("_")[0],
     ),
     "changed copies": (
-        [f"{n}" for n in range(20)] + [f"{n}_augmented" for n in range(4)], lambda name: name.removesuffix("_augmented"),
+        [f"{n}" for n in range(20)] + [f"{n}_augmented" for n in range(4)],
+        lambda name: name.removesuffix("_augmented"),
     ),
     "changed copies of many kinds": (
         [f"x/{n}{end}" for n in range(12) for end in ("", "_flip", "-rot90", "_aug_3")],

@@ -47,7 +47,8 @@ LAYOUTS: dict[str, tuple[list[str], list[tuple[str, str, str | None]]]] = {
     ),
     "other names": (["Input/1.tif", "1st_manual/1.gif"], [("Input/1.tif", "1st_manual/1.gif", None)]),
     "split outside": (
-        [f"{split}/{kind}/{name}.png" for split, name in (("train", 1), ("val", 1), ("test", 2)) for kind in ("images", "masks")],
+        [f"{split}/{kind}/{name}.png"
+         for split, name in (("train", 1), ("val", 1), ("test", 2)) for kind in ("images", "masks")],
         [
             ("test/images/2.png", "test/masks/2.png", "test"),
             ("train/images/1.png", "train/masks/1.png", "train"),
@@ -63,15 +64,18 @@ LAYOUTS: dict[str, tuple[list[str], list[tuple[str, str, str | None]]]] = {
     ),
     "camvid": (
         ["train/1.png", "trainannot/1.png", "val/2.png", "valannot/2.png", "test/3.png", "testannot/3.png"],
-        [(f"{split}/{name}.png", f"{split}annot/{name}.png", split) for split, name in (("test", 3), ("train", 1), ("val", 2))],
+        [(f"{split}/{name}.png", f"{split}annot/{name}.png", split)
+         for split, name in (("test", 3), ("train", 1), ("val", 2))],
     ),
-    "train beside train_masks": (["train/1.jpg", "train_masks/1_mask.gif"], [("train/1.jpg", "train_masks/1_mask.gif", "train")]),
+    "train beside train_masks": (["train/1.jpg", "train_masks/1_mask.gif"],
+                                 [("train/1.jpg", "train_masks/1_mask.gif", "train")]),
     "nested": (
         ["images/a/1.png", "images/b/1.png", "masks/a/1.png", "masks/b/1.png"],
         [("images/a/1.png", "masks/a/1.png", None), ("images/b/1.png", "masks/b/1.png", None)],
     ),
     "pets": (
-        ["images/beagle_1.jpg", "images/beagle_2.jpg", "annotations/trimaps/beagle_1.png", "annotations/trimaps/beagle_2.png"],
+        ["images/beagle_1.jpg", "images/beagle_2.jpg", "annotations/trimaps/beagle_1.png",
+         "annotations/trimaps/beagle_2.png"],
         [
             ("images/beagle_1.jpg", "annotations/trimaps/beagle_1.png", None),
             ("images/beagle_2.jpg", "annotations/trimaps/beagle_2.png", None),
@@ -144,10 +148,12 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "only images": (["images/a.png"], r"holds images/ \(1 images\)"),
     "loose files": (["a.png", "b_mask.png"], "2 files"),
     "unlabelled leftovers": (["images/a1.png", "images/a2.png", "masks/a1.png"], "without a mask: a2"),
-    "two folders of masks": (["images/a.png", "masks/a.png", "labels/a.png"], "one folder of masks; got labels and masks"),
+    "two folders of masks": (["images/a.png", "masks/a.png", "labels/a.png"],
+                             "one folder of masks; got labels and masks"),
     "no image in images": (["images/readme.md", "masks/a.png"], "must hold at least one image file"),
     "no mask in masks": (["images/a.png", "masks/a.json"], "must hold at least one mask file"),
-    "a split on one side": (["images/train/1.png", "masks/test/1.png", "masks/train/1.png"], "only one of them has test"),
+    "a split on one side": (["images/train/1.png", "masks/test/1.png", "masks/train/1.png"],
+                            "only one of them has test"),
     "one name, two suffixes": (
         ["images/a.png", "images/a.jpg", "masks/a.png", "masks/b.png"],
         "must hold one file a name; got a.jpg and a.png",

@@ -58,7 +58,8 @@ UNDERSTOOD: dict[str, tuple[list[list[int]], dict[str, object], tuple[str, ...],
     "three ignored, small as a colour": ([[0, 1, 2, 5, 6]], {"ignore_index": [2, 5, 6]}, BINARY, (0, 1), (2, 5, 6)),
     "2 ignored": ([[0, 1, 2]], {"ignore_index": 2}, BINARY, (0, 1), (2,)),
     "list of names": ([[0, 1, 2]], {"classes": ["a", "b", "c"]}, ("a", "b", "c"), (0, 1, 2), (255,)),
-    "names and values": ([[0, 10, 300]], {"classes": {"a": 300, "b": 10, "c": 0}}, ("a", "b", "c"), (300, 10, 0), (255,)),
+    "names and values": ([[0, 10, 300]], {"classes": {"a": 300, "b": 10, "c": 0}}, ("a", "b", "c"), (300, 10, 0),
+                         (255,)),
     "a class at 255": ([[0, 255]], {"classes": {"a": 0, "b": 255}}, ("a", "b"), (0, 255), ()),
     "pets": ([[1, 2, 3]], {"classes": {"bg": 2, "pet": 1}, "ignore_index": 3}, ("bg", "pet"), (2, 1), (3,)),
 }  # fmt: skip
@@ -161,10 +162,12 @@ def test_smoothed_masks_are_refused_with_the_way_out() -> None:
 # masks, options, words of the sentence
 REFUSED: dict[str, tuple[list[list[int]], dict[str, object], str]] = {
     "only background": ([[0, 0], [0]], {}, "at least two classes; all 2 of them hold only 0"),
-    "only background and ignored": ([[0, 255, 1]], {"ignore_index": 1, "classes": ["a"]}, "name 2 to 255 classes; got 1"),
+    "only background and ignored": ([[0, 255, 1]], {"ignore_index": 1, "classes": ["a"]},
+                                    "name 2 to 255 classes; got 1"),
     "0 and 255 ignored of 0 and 255": ([[0, 255]], {"ignore_index": [0, 255]}, "at least two classes"),
     "only ignored": ([[7, 7]], {"ignore_index": 7}, "hold only 7"),
-    "a value with no name": ([[0, 1], [0, 5, 5]], {"classes": ["a", "b"]}, r"1 masks hold others, 2 pixels.*: m1\.png \(5\)"),
+    "a value with no name": ([[0, 1], [0, 5, 5]], {"classes": ["a", "b"]},
+                             r"1 masks hold others, 2 pixels.*: m1\.png \(5\)"),
     "an unnamed colour": (
         [[0, 1, 0x9B9B9B]],
         {"classes": {"a": "#000000", "b": "#000001"}},
@@ -172,11 +175,13 @@ REFUSED: dict[str, tuple[list[list[int]], dict[str, object], str]] = {
     ),
     "an unnamed ignore value": ([[0, 1, 2, 2]], {"classes": ["a", "b"]}, r"add --data\.ignore_index 2"),
     "several values with no name": ([[0, 1, 4, 6]], {"classes": ["a", "b"]}, r"4 and 6.*Name them in data\.classes"),
-    "a map that does not fit": ([[0, 1]], {"classes": {"a": 7, "b": 9}}, r"must fit the masks; none of its values \(7 and 9\)"),
+    "a map that does not fit": ([[0, 1]], {"classes": {"a": 7, "b": 9}},
+                                r"must fit the masks; none of its values \(7 and 9\)"),
     "one value for two": ([[0, 1]], {"classes": {"a": 1, "b": 1}}, "1 stands twice"),
     "scattered values": ([[0, 40, 90, 200]], {}, r"class numbers 0, 1, 2, …; got 0, 40, 90 and 200"),
     "more classes than a byte": ([[0, 256, 300]], {}, "class numbers"),
-    "three names and a threshold": ([[0, 9]], {"classes": ["a", "b", "c"], "foreground_from": 5}, "must name two classes"),
+    "three names and a threshold": ([[0, 9]], {"classes": ["a", "b", "c"], "foreground_from": 5},
+                                    "must name two classes"),
     "a file's 255 unnamed": ([[0, 1, 2, 3, 255]], {"ignore_index": None}, "class numbers"),
 }  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""Data sets laid out as their makers published them: recognised without a flag, every pair and split right, nothing guessed.
+"""Data sets laid out as their makers published them: recognised without a flag, every pair and split right, nothing
+guessed.
 
 Pictures are tiny and drawn; names and folders are those of the published sets.
 """
@@ -133,27 +134,33 @@ LAYOUTS: dict[str, Callable[[], Layout]] = {
     "cityscapes": cityscapes,
     "cityscapes, training ids": lambda: cityscapes("labelTrainIds"),
     "ade20k": lambda: spelled(
-        "images/{s}/ADE_{s}_{n:08d}.jpg", "annotations/{s}/ADE_{s}_{n:08d}.png", {"train": "training", "val": "validation"}
+        "images/{s}/ADE_{s}_{n:08d}.jpg", "annotations/{s}/ADE_{s}_{n:08d}.png",
+        {"train": "training", "val": "validation"}
     ),
-    "camvid, as Kaggle has it": lambda: plain("{s}/1TP_{n:06d}.png", "{s}_labels/1TP_{n:06d}_L.png", True, ["class.csv"]),
+    "camvid, as Kaggle has it": lambda: plain("{s}/1TP_{n:06d}.png", "{s}_labels/1TP_{n:06d}_L.png", True,
+                                              ["class.csv"]),
     "camvid, as fastai has it": lambda: plain("images/0016E5_{n:05d}.png", "labels/0016E5_{n:05d}_L.png"),
-    "camvid, as its makers have it": lambda: plain("701_StillsRaw_full/T_{n:06d}.png", "LabeledApproved_full/T_{n:06d}_L.png"),
+    "camvid, as its makers have it": lambda: plain("701_StillsRaw_full/T_{n:06d}.png",
+                                                   "LabeledApproved_full/T_{n:06d}_L.png"),
     "camvid in one folder": lambda: plain("1TP_{n:06d}.png", "1TP_{n:06d}_L.png"),
     "words and capitals": lambda: plain("Images/{n}.tif", "Ground truth/{n}.tif"),
     "cvc-clinicdb": lambda: plain("Original/{n}.tif", "Ground Truth/{n}.tif"),
     "duts": lambda: spelled("DUTS-{s}/DUTS-{s}-Image/ILSVRC_{n}.jpg", "DUTS-{s}/DUTS-{s}-Mask/ILSVRC_{n}.png", SHORT),
     "duts, the training alone": lambda: plain("DUTS-TR/DUTS-TR-Image/n_{n}.jpg", "DUTS-TR/DUTS-TR-Mask/n_{n}.png"),
-    "kvasir-seg": lambda: plain("Kvasir-SEG/images/cju{n}q.jpg", "Kvasir-SEG/masks/cju{n}q.jpg", rest=["Kvasir-SEG/b.json"]),
+    "kvasir-seg": lambda: plain("Kvasir-SEG/images/cju{n}q.jpg", "Kvasir-SEG/masks/cju{n}q.jpg",
+                                rest=["Kvasir-SEG/b.json"]),
     "isic 2016": lambda: spelled(
         "ISBI2016_ISIC_Part1_{s}_Data/ISIC_{n:07d}.jpg",
         "ISBI2016_ISIC_Part1_{s}_GroundTruth/ISIC_{n:07d}_Segmentation.png",
         {"train": "Training", "test": "Test"},
     ),
     "isic 2018": lambda: spelled(
-        "ISIC2018_Task1-2_{s}_Input/ISIC_{n:07d}.jpg", "ISIC2018_Task1_{s}_GroundTruth/ISIC_{n:07d}_segmentation.png", LONG
+        "ISIC2018_Task1-2_{s}_Input/ISIC_{n:07d}.jpg", "ISIC2018_Task1_{s}_GroundTruth/ISIC_{n:07d}_segmentation.png",
+        LONG
     ),
     "isic 2017, superpixels beside": lambda: plain(
-        "ISIC-2017_Training_Data/ISIC_{n:07d}.jpg", "ISIC-2017_Training_Part1_GroundTruth/ISIC_{n:07d}_segmentation.png",
+        "ISIC-2017_Training_Data/ISIC_{n:07d}.jpg",
+        "ISIC-2017_Training_Part1_GroundTruth/ISIC_{n:07d}_segmentation.png",
         rest=[f"ISIC-2017_Training_Data/ISIC_{n:07d}_superpixels.png" for n in (1, 2, 3, 7, 10, 12)],
     ),
     "ham10000": lambda: (
@@ -162,22 +169,26 @@ LAYOUTS: dict[str, Callable[[], Layout]] = {
     ),
     "ph2": ph2,
     "a folder an image": lambda: plain("ID{n}/ID{n}_image.bmp", "ID{n}/ID{n}_lesion.bmp"),
-    "a folder an image, the same names": lambda: plain("case_{n}/image.png", "case_{n}/mask.png", rest=["case_1/notes.txt"]),
+    "a folder an image, the same names": lambda: plain("case_{n}/image.png", "case_{n}/mask.png",
+                                                       rest=["case_1/notes.txt"]),
     "labelme's own export": lambda: plain(
         "{n}_json/img.png", "{n}_json/label.png",
         rest=[f"{n}_json/{name}" for n in (1, 2, 3, 7, 10, 12) for name in ("label_viz.png*", "label_names.txt")],
     ),
     "loveda": lambda: (
-        [(f"{s.title()}/{place}/images_png/{n + 10 * urban}.png", f"{s.title()}/{place}/masks_png/{n + 10 * urban}.png", s)
+        [(f"{s.title()}/{place}/images_png/{n + 10 * urban}.png", f"{s.title()}/{place}/masks_png/{n + 10 * urban}.png",
+          s)
          for n, s in numbers() if s != "test" for urban, place in enumerate(("Rural", "Urban"))],
         ["Test/Urban/images_png/99.png"],
     ),
-    "massachusetts roads": lambda: plain("tiff/{s}/102{n}_15.tif", "tiff/{s}_labels/102{n}_15.tif", True, ["metadata.csv"]),
+    "massachusetts roads": lambda: plain("tiff/{s}/102{n}_15.tif", "tiff/{s}_labels/102{n}_15.tif", True,
+                                         ["metadata.csv"]),
     "massachusetts, as its makers have it": lambda: spelled(
         "{s}/sat/102{n}_15.tif", "{s}/map/102{n}_15.tif", {"train": "train", "val": "valid", "test": "test"}
     ),
     "deepglobe": lambda: (
-        [(f"train/{n}_sat.jpg", f"train/{n}_mask.png", "train") for n in range(1, 6)], ["valid/9_sat.jpg", "test/10_sat.jpg"]
+        [(f"train/{n}_sat.jpg", f"train/{n}_mask.png", "train") for n in range(1, 6)],
+        ["valid/9_sat.jpg", "test/10_sat.jpg"]
     ),
     "drive": drive,
     "chase_db1": lambda: (
@@ -185,7 +196,8 @@ LAYOUTS: dict[str, Callable[[], Layout]] = {
         [f"Image_{n:02d}{side}_2ndHO.png*" for n in (1, 2, 3) for side in "LR"],
     ),
     "hrf": lambda: plain(
-        "images/{n:02d}_dr.jpg", "manual1/{n:02d}_dr.tif", rest=[f"mask/{n:02d}_dr_mask.tif*" for n in (1, 2, 3, 7, 10, 12)]
+        "images/{n:02d}_dr.jpg", "manual1/{n:02d}_dr.tif",
+        rest=[f"mask/{n:02d}_dr_mask.tif*" for n in (1, 2, 3, 7, 10, 12)]
     ),
     "deepcrack": lambda: spelled("{s}_img/{n}.jpg", "{s}_lab/{n}.png", {"train": "train", "test": "test"}),
     "crack500": lambda: plain("2016022{n}_0810.jpg", "2016022{n}_0810_mask.png"),
@@ -200,7 +212,8 @@ LAYOUTS: dict[str, Callable[[], Layout]] = {
          for kind in ("benign", "malignant") for n in (1, 2, 13)], [],
     ),
     "lgg mri": lambda: (
-        [(f"kaggle_3m/TCGA_CS_{p}_2000/TCGA_CS_{p}_{n}.tif", f"kaggle_3m/TCGA_CS_{p}_2000/TCGA_CS_{p}_{n}_mask.tif", None)
+        [(f"kaggle_3m/TCGA_CS_{p}_2000/TCGA_CS_{p}_{n}.tif", f"kaggle_3m/TCGA_CS_{p}_2000/TCGA_CS_{p}_{n}_mask.tif",
+          None)
          for p in (4941, 4942, 4943) for n in (1, 2)], ["kaggle_3m/data.csv", "kaggle_3m/README.md"],
     ),
     "carvana": lambda: (
@@ -219,10 +232,12 @@ LAYOUTS: dict[str, Callable[[], Layout]] = {
         [f"training/{kind}/{n:06d}_10.png*" for n in range(5) for kind in ("semantic_rgb", "instance")],
     ),
     "bdd100k": lambda: (
-        [(f"seg/images/{s}/{n}e-ca.jpg", f"seg/labels/{s}/{n}e-ca_train_id.png", s) for n, s in numbers() if s != "test"],
+        [(f"seg/images/{s}/{n}e-ca.jpg", f"seg/labels/{s}/{n}e-ca_train_id.png", s)
+         for n, s in numbers() if s != "test"],
         [f"seg/color_labels/{s}/{n}e-ca_train_color.png*" for n, s in numbers() if s != "test"],
     ),
-    "suim": lambda: spelled("{s}/images/d_r_{n}_.jpg", "{s}/masks/d_r_{n}_.png", {"train": "train_val", "test": "TEST"}),
+    "suim": lambda: spelled("{s}/images/d_r_{n}_.jpg", "{s}/masks/d_r_{n}_.png",
+                            {"train": "train_val", "test": "TEST"}),
     "uavid": lambda: (
         [(f"uavid_{s}/seq{n}/Images/{k:06d}.png", f"uavid_{s}/seq{n}/Labels/{k:06d}.png", s)
          for n, s in numbers() if s != "test" for k in (0, 1)], ["uavid_test/seq9/Images/000000.png"],
@@ -231,7 +246,8 @@ LAYOUTS: dict[str, Callable[[], Layout]] = {
     "numbers after words in one folder": lambda: plain("image_{n}.png", "mask_{n}.png"),
     "splits in names": lambda: (
         [(f"images/{n}_{s}.png", f"masks/{n}_manual1.png", {"training": "train", "test": "test"}[s])
-         for n, s in ((21, "training"), (22, "training"), (23, "training"), (24, "training"), (1, "test"), (2, "test"))], [],
+         for n,
+         s in ((21, "training"), (22, "training"), (23, "training"), (24, "training"), (1, "test"), (2, "test"))], [],
     ),
     "unknown words": lambda: plain("stills/{n}.png", "polygons_drawn/{n}.png"),
     "splits on one side": lambda: (

@@ -1,4 +1,6 @@
-"""Help for rare classes: what turns it on, which images are drawn, where windows are aimed; by (seed, epoch, sample)."""
+"""Help for rare classes: what turns it on, which images are drawn, where windows are aimed; by (seed, epoch,
+sample).
+"""
 
 from __future__ import annotations
 

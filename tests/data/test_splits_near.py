@@ -1,4 +1,6 @@
-"""Opening a data set keeps near-duplicates on one side: copies turned, brightened or saved anew are found by their pixels."""
+"""Opening a data set keeps near-duplicates on one side: copies turned, brightened or saved anew are found by their
+pixels.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ def test_folds_keep_them_together_and_the_test_alike(copies: Path) -> None:
 
 
 def test_images_with_splits_of_their_own_are_not_looked_at_for_it(copies: Path, tmp_path: Path, monkeypatch) -> None:
-    """The count of looks is taken by wrapping the function itself, because nothing else shows whether time was spent."""
+    """The count of looks is taken by wrapping the function itself, because nothing else shows whether time was
+    spent.
+    """
     rows = ["image,mask,split"]
     for number, image in enumerate(sorted((copies / "images").iterdir())):
         rows.append(

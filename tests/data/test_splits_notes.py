@@ -1,4 +1,6 @@
-"""What a split tells of itself: guessed groups, near-duplicates, scarce classes, uneven sides, options without effect."""
+"""What a split tells of itself: guessed groups, near-duplicates, scarce classes, uneven sides, options without
+effect.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +104,9 @@ TILES = [list(range(6 * tile, 6 * tile + 6)) for tile in range(19)]
 
 
 def test_names_that_likeness_contradicts_are_not_followed() -> None:
-    """Six exposures of nineteen tiles: by their names they might be six films, by their looks they are nineteen things."""
+    """Six exposures of nineteen tiles: by their names they might be six films, by their looks they are nineteen
+    things.
+    """
     dealt = deal(EXPOSED, TILES)
     assert dealt.split_info.reason == "dealt with seed 0" and dealt.split_info.group is None
     assert {len({side(dealt, index) for index in tile}) for tile in TILES} == {1}

@@ -1,4 +1,5 @@
-"""How near dealt sides come to what was asked, measured beside random dealing; and how little a split changes as data grow.
+"""How near dealt sides come to what was asked, measured beside random dealing; and how little a split changes as data
+grow.
 
 `pytest -s` prints the figures.
 """
@@ -32,7 +33,9 @@ def world(num_groups: int, num_classes: int, seed: int, unequal: bool) -> list[I
 
 
 def off(items: list[Item], splits: list[str]) -> tuple[float, float, int]:
-    """How far image counts and class pixels lie from the shares asked, relative to them; and classes missing from a side."""
+    """How far image counts and class pixels lie from the shares asked, relative to them; and classes missing from a
+    side.
+    """
     pixels = np.array([item.class_pixels for item in items], float)
     counts, classes, missing = [], [], 0
     for split, share in {"train": 0.6, "val": 0.2, "test": 0.2}.items():

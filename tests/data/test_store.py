@@ -200,7 +200,9 @@ def test_free_memory_is_a_plausible_number() -> None:
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no limits on files here")
 def test_a_disk_too_small_for_the_cache_is_a_sentence_and_nothing_is_left(tiny_set: Path, tmp_path: Path) -> None:
-    """The kernel itself refuses; without room taken beforehand, writing into the map would end the process by a signal."""
+    """The kernel itself refuses; without room taken beforehand, writing into the map would end the process by a
+    signal.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:

@@ -86,7 +86,9 @@ def test_a_scaled_image_in_tiles_is_the_scaled_image_in_one_piece(
 
 @pytest.mark.parametrize("scale", [1.0, 0.37, 1.6])
 def test_a_network_with_a_field_of_view_sees_the_same_in_tiles_but_near_their_borders(scale: float) -> None:
-    """A blur that reaches 12 pixels, in tiles that share 32: beyond its reach nothing can differ, and in it little may."""
+    """A blur that reaches 12 pixels, in tiles that share 32: beyond its reach nothing can differ, and in it little
+    may.
+    """
 
     def blurred(images: np.ndarray) -> np.ndarray:
         return np.stack([cv2.GaussianBlur(image, (25, 25), 4).transpose(2, 0, 1) for image in images]).astype(
@@ -141,7 +143,9 @@ def test_labels_need_no_band_of_probabilities() -> None:
 
 
 def test_tiles_of_a_stride_lie_on_its_grid() -> None:
-    """What a network of stride 32 pools together in the whole image it pools together in a tile, in the last one too."""
+    """What a network of stride 32 pools together in the whole image it pools together in a tile, in the last one
+    too.
+    """
     for length in range(513, 3000, 7):
         starts = Tiling(512, 64).starts(length)
         assert all(start % 32 == 0 for start in starts) and length - 512 <= starts[-1] < length - 512 + 32

@@ -1,4 +1,6 @@
-"""What the choice of augmentation and scale rests on: sets whose classes have a place, and sets whose classes have none."""
+"""What the choice of augmentation and scale rests on: sets whose classes have a place, and sets whose classes have
+none.
+"""
 
 from __future__ import annotations
 

@@ -64,7 +64,9 @@ def measured(logits: torch.Tensor, truth: np.ndarray, temperature: float | None 
 
 
 def test_calibration_error_by_hand():
-    """Foreground probabilities 0.9 0.9 0.9 0.1 0.6: confidences 0.9 ×4 (bin 13), three right, and 0.6 (bin 9), wrong."""
+    """Foreground probabilities 0.9 0.9 0.9 0.1 0.6: confidences 0.9 ×4 (bin 13), three right, and 0.6 (bin 9),
+    wrong.
+    """
     found = measured(two_logits([0.9, 0.9, 0.9, 0.1, 0.62]), np.array([[1, 1, 0, 0, 0]], np.uint8))
     filled = {place: each for place, each in enumerate(found.bins) if each.pixels}
     assert set(filled) == {9, 13}
@@ -134,7 +136,9 @@ def test_agrees_with_torchmetrics(num_classes, temperature, channels_last):
 
 
 def test_torchmetrics_binary_means_another_thing():
-    """Theirs bins the foreground's probability and its frequency; ours the confidence of the class predicted, as for many."""
+    """Theirs bins the foreground's probability and its frequency; ours the confidence of the class predicted, as for
+    many.
+    """
     logits = two_logits([0.9, 0.2])
     truth = np.array([[1, 1]], np.uint8)
     theirs = binary_calibration_error(torch.tensor([0.9, 0.2]), torch.tensor([1, 1]), n_bins=BINS, norm="l1")
@@ -166,8 +170,8 @@ def test_the_temperature_is_scipys(num_classes, drawn_at):
     flat, truth = logits[0].flatten(1).T.numpy(), truth_of(logits, drawn_at).ravel().astype(np.int64)
     ours = fit_temperature(flat, truth)
     assert ours is not None
-    theirs: Any = minimize_scalar(lambda t: likelihood_loss(flat, truth, t), bounds=(COOLEST, WARMEST), method="bounded",
-                             options={"xatol": 1e-7})  # fmt: skip
+    theirs: Any = minimize_scalar(lambda t: likelihood_loss(flat, truth, t), bounds=(COOLEST, WARMEST),
+                             method="bounded", options={"xatol": 1e-7})  # fmt: skip
     assert ours == pytest.approx(theirs.x, rel=1e-4)
     assert ours == pytest.approx(drawn_at, rel=0.1)  # and the one the masks were drawn at
     reference = torch.nn.functional.cross_entropy(torch.from_numpy(flat).double() / ours, torch.from_numpy(truth))

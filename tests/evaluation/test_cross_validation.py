@@ -1,4 +1,6 @@
-"""Cross-validation: whole runs, each image judged once by a network that has not seen it, and folds that go on when stopped."""
+"""Cross-validation: whole runs, each image judged once by a network that has not seen it, and folds that go on when
+stopped.
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,9 @@ def test_images_add_up_and_groups_are_drawn_together():
 
 
 def test_the_interval_covers_where_the_best_threshold_is():
-    """Masks drawn so that IoU is best at one threshold for all images: nothing is left to chance, and there is no spread."""
+    """Masks drawn so that IoU is best at one threshold for all images: nothing is left to chance, and there is no
+    spread.
+    """
     one = foreground_counts(torch.tensor([[0.8, 0.31, 0.29, 0.1]]), np.array([[1, 1, 0, 0]], np.uint8))
     best = best_threshold(np.stack([one] * 8), [None] * 8)
     assert (

@@ -51,7 +51,9 @@ def groups_of(num_groups: int, num_each: int) -> list[str | None]:
 
 @pytest.mark.parametrize(("num_groups", "num_each"), [(4, 1), (10, 1), (40, 1), (5, 6), (20, 4)])
 def test_intervals_hold_the_true_score_as_often_as_they_say(num_groups: int, num_each: int) -> None:
-    """The true score is that of very many images. In 300 trials a rate of 95 % is seen as 91.5 to 98.5 % (2.8 deviations)."""
+    """The true score is that of very many images. In 300 trials a rate of 95 % is seen as 91.5 to 98.5 % (2.8
+    deviations).
+    """
     rng = np.random.default_rng((num_groups, num_each))
     true = summary(simulated(rng, 20_000), ("bg", "fg")).metrics
     draws = draw(groups_of(num_groups, num_each), resamples=600)
@@ -66,7 +68,9 @@ def test_intervals_hold_the_true_score_as_often_as_they_say(num_groups: int, num
 
 
 def test_resampling_images_that_belong_together_one_by_one_would_be_too_sure() -> None:
-    """Why groups are resampled whole: with 5 groups of 6 images, intervals over images would hold the truth far too seldom."""
+    """Why groups are resampled whole: with 5 groups of 6 images, intervals over images would hold the truth far too
+    seldom.
+    """
     rng = np.random.default_rng(0)
     true = summary(simulated(rng, 20_000), ("bg", "fg")).metrics["iou"]
     draws, held = draw([None] * 30, resamples=600), 0
@@ -150,7 +154,9 @@ def test_scores_at_an_end_keep_within_the_ends() -> None:
 
 
 def test_few_units_reach_further() -> None:
-    """Student's quantile and the factor of a sample's variance: 12.706 · sqrt(2) = 17.97 deviations of two, 1.96 of many."""
+    """Student's quantile and the factor of a sample's variance: 12.706 · sqrt(2) = 17.97 deviations of two, 1.96 of
+    many.
+    """
     values = np.random.default_rng(0).normal(0.5, 0.001, 2000)
     widths = [high - low for low, high in (score_interval(values, units) for units in (2, 4, 10**6))]
     assert widths[0] / widths[2] == pytest.approx(12.706 * math.sqrt(2) / 1.96, rel=1e-3)

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.xdist_group("settle")
 
 
 def test_what_is_settled_is_the_same_whatever_the_test_masks_are(own):
-    """A twin of the run with the test masks inside out, and data.json saying so: test scores differ, val's say does not."""
+    """A twin of the run with the test masks inside out, and data.json saying so: test scores differ, val's say does
+    not.
+    """
     honest = own.evaluate(threshold="tuned").to_json()
     settled = (own.root / SETTLED).read_bytes()
     (own.root / SETTLED).unlink()

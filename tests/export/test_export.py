@@ -57,7 +57,9 @@ def clear(probabilities: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def cropped() -> Path:
-    """A run of three classes, seen in windows at half the size, with tiles smaller than its images. Not to be changed."""
+    """A run of three classes, seen in windows at half the size, with tiles smaller than its images. Not to be
+    changed.
+    """
     root = session_folder() / "cropped"
     made = session_folder() / "landcover"
     mw.make_data("landcover", made, count=6, size=(96, 120))
@@ -120,7 +122,9 @@ def test_verification_is_stored_and_told(format):
 
 
 def test_a_loss_above_the_allowed_leaves_nothing_and_is_exit_1(tmp_path):
-    """Of a run whose quantised form labels otherwise: no loss at all is allowed, and its masks are what the run says."""
+    """Of a run whose quantised form labels otherwise: no loss at all is allowed, and its masks are what the run
+    says.
+    """
     run, made = spoilt_by_int8(tmp_path)
     out = tmp_path / "bundle"
     done = maskwright("export", run, "--data", made, "--int8", "--max-iou-drop", 0, "--out", out)
@@ -230,7 +234,8 @@ def test_a_bundle_is_served_without_torch(tmp_path):
         "try:\n"
         "    while not server.started: time.sleep(0.01)\n"
         "    url = f'http://127.0.0.1:{opened.getsockname()[1]}/predict'\n"
-        "    sys.stdout.buffer.write(httpx.post(url, content=open(sys.argv[1], 'rb').read(), trust_env=False).content)\n"
+        "    sys.stdout.buffer.write(httpx.post(url, content=open(sys.argv[1], 'rb').read(), "
+        "trust_env=False).content)\n"
         "finally: server.should_exit = True\n"
         "assert 'torch' not in sys.modules and 'lightning' not in sys.modules"
     )
@@ -380,11 +385,12 @@ def test_a_bundle_is_served_under_the_name_of_its_run(tmp_path):
 def test_predicting_an_image_with_a_bundle_imports_little(tmp_path):
     """What takes long to import and is not needed: the command starts in half a second."""
     Image.fromarray(noise(51, 33)).save(tmp_path / "x.png")
-    late = ("torch", "lightning", "pydantic", "rich", "numpy.ma", "scipy", "yaml", "jinja2", "rasterio", "matplotlib", "tifffile",
-            "maskwright.config", "maskwright.data.readers", "maskwright.schemas")  # fmt: skip
+    late = ("torch", "lightning", "pydantic", "rich", "numpy.ma", "scipy", "yaml", "jinja2", "rasterio", "matplotlib",
+            "tifffile", "maskwright.config", "maskwright.data.readers", "maskwright.schemas")  # fmt: skip
     code = (
         "import sys; from maskwright.cli import main\n"
-        f"try: main(['predict', {str(bundle('onnx'))!r}, {str(tmp_path / 'x.png')!r}, '--out', {str(tmp_path / 'out')!r}])\n"
+        f"try: main(['predict', {str(bundle('onnx'))!r}, {str(tmp_path / 'x.png')!r}, '--out', "
+        f"{str(tmp_path / 'out')!r}])\n"
         f"finally: print([name for name in {late!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

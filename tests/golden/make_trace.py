@@ -38,8 +38,8 @@ SPLIT = SplitConfig(val=0.2, test=0.2, seed=0, stratify=True)
 OPTIM = OptimConfig(name="adamw", lr=2e-3, weight_decay=0.02)
 LOSS = [CeTerm(), DiceTerm()]
 AMOUNTS = {
-    "hflip": 1.0, "rotate": 15.0, "scale": 0.25, "shift": 0.05, "perspective": 0.05, "brightness": 0.15, "contrast": 0.2,
-    "gamma": 0.2, "channel_shift": 0.03, "saturation": 0.25, "hue": 10.0, "blur": 1.0,
+    "hflip": 1.0, "rotate": 15.0, "scale": 0.25, "shift": 0.05, "perspective": 0.05, "brightness": 0.15,
+    "contrast": 0.2, "gamma": 0.2, "channel_shift": 0.03, "saturation": 0.25, "hue": 10.0, "blur": 1.0,
 }  # fmt: skip
 AUGMENT = [AugmentOp(name=name, amount=amount, p=0.5) for name, amount in AMOUNTS.items()]
 

@@ -92,7 +92,8 @@ def test_a_class_only_predicted_lowers_the_mean_and_an_absent_one_does_not() -> 
 def test_micro_pools_pixels() -> None:
     """Three classes, truth 011/022, labels 012/212: hits 1 + 1 + 1 = 3 of 6 pixels.
 
-    Each pixel is once in truth and once in the labels, so precision = recall = F1 = accuracy = 3/6; IoU = 3 / (6 + 6 - 3).
+    Each pixel is once in truth and once in the labels, so precision, recall, F1 and accuracy are 3/6; IoU = 3 / (6 + 6
+    - 3).
     """
     expected = {"accuracy": 1 / 2, "precision": 1 / 2, "recall": 1 / 2, "f1": 1 / 2, "dice": 1 / 2, "iou": 1 / 3}
     micro = averages(count(CASES["three classes"]))["micro"]
@@ -102,7 +103,7 @@ def test_micro_pools_pixels() -> None:
 def test_a_split_of_two_images() -> None:
     """Foreground: "one pixel too many" (hits 2, T 2, P 3) and "empty prediction" (hits 0, T 3, P 0).
 
-    pooled: hits 2, T 5, P 3: IoU 2/6, Dice 4/8      imagewise: IoU (2/3 + 0) / 2, precision (2/3) alone, the other has none
+    pooled: hits 2, T 5, P 3: IoU 2/6, Dice 4/8      imagewise: IoU (2/3 + 0) / 2, precision 2/3: the other has none
     """
     both = Counts.join([count(CASES["one pixel too many"]), count(CASES["empty prediction"])])
     found = averages(both)
@@ -113,7 +114,8 @@ def test_a_split_of_two_images() -> None:
 
 
 def test_boundary_iou() -> None:
-    """5 × 5, distance 1. A 3 × 3 square's band is its ring of 8; the prediction lacks the centre, so its band is the same 8.
+    """5 × 5, distance 1. A 3 × 3 square's band is its ring of 8; the prediction lacks the centre, so its band is the
+    same 8.
 
     The scores differ only inside: IoU 8/9, boundary IoU 8/8.
     """

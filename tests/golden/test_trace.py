@@ -10,7 +10,9 @@ from make_trace import STEPS, TRACE, losses
 
 
 def test_twenty_steps_give_the_losses_written_down(tmp_path: Path) -> None:
-    """Processors round a little differently, and steps add that up; anything beyond 1e-5 is a change of what is computed."""
+    """Processors round a little differently, and steps add that up; anything beyond 1e-5 is a change of what is
+    computed.
+    """
     written = json.loads(TRACE.read_text(encoding="utf-8"))
     assert len(written) == STEPS
     assert losses(tmp_path / "data") == pytest.approx(written, rel=1e-5)

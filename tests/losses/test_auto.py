@@ -1,4 +1,6 @@
-"""Loss and class weights chosen from the training pixels: what turns them on, what they are, and no help counted twice."""
+"""Loss and class weights chosen from the training pixels: what turns them on, what they are, and no help counted
+twice.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,9 @@ def test_only_training_images_are_asked() -> None:
 
 
 def test_balanced_images_count_as_often_as_they_are_drawn() -> None:
-    """By hand: class 1 in one of four images, which is drawn √4 = 2 times as often: 2 × 40 of 2 × 100 + 3 × 100 pixels."""
+    """By hand: class 1 in one of four images, which is drawn √4 = 2 times as often: 2 × 40 of 2 × 100 + 3 × 100
+    pixels.
+    """
     dataset = made_of([[60, 40], [100, 0], [100, 0], [100, 0]])
     assert image_weights(dataset, range(4)) == [2.0, 1.0, 1.0, 1.0]
     assert shares_as_seen(dataset, "uniform", 0.0, None) == [0.9, 0.1]
@@ -96,7 +100,9 @@ def test_balanced_images_count_as_often_as_they_are_drawn() -> None:
 
 
 def test_aimed_windows_by_hand() -> None:
-    """Windows of 100 of 1000 pixels, half of them aimed at class 1: those hold all its 20 pixels, the others 2 of 100."""
+    """Windows of 100 of 1000 pixels, half of them aimed at class 1: those hold all its 20 pixels, the others 2 of
+    100.
+    """
     dataset = made_of([[980, 20]])
     assert shares_as_seen(dataset, "uniform", 0.5, 100.0) == pytest.approx([1 - (0.2 + 0.02) / 2, (0.2 + 0.02) / 2])
     # a window can't hold more than it has room for, nor an image more than its own
@@ -261,7 +267,10 @@ def test_a_mix_of_everything_trains_and_its_mistakes_are_told(tmp_path: Path) ->
         "--devices",
         "cpu",
     )
-    mix = "[{name: ce, class_weights: auto, smoothing: 0.1}, {name: tversky, alpha: 0.7, beta: 0.3}, {name: focal}, {name: bce},"
+    mix = (
+        "[{name: ce, class_weights: auto, smoothing: 0.1}, {name: tversky, alpha: 0.7, beta: 0.3}, {name: focal}, "
+        "{name: bce},"
+    )
     mix += "{name: lovasz}, {name: boundary, class_weights: {class_2: 3}}, {name: topk}, {name: jaccard}, {name: dice}]"
     outcome = maskwright("train", "--data", root, *words, "--loss", mix, "--out", tmp_path / "run", "--verbose")
     assert outcome.code == 0, outcome.err

@@ -85,7 +85,9 @@ def row(*labels: int) -> torch.Tensor:
 
 
 def test_dice_by_hand() -> None:
-    """Class 1: overlap 0.9 + 0.6 = 1.5, predicted 0.9 + 0.2 + 0.6 = 1.7, truth 2. With + 1: (3 + 1) / (1.7 + 2 + 1) = 4/4.7."""
+    """Class 1: overlap 0.9 + 0.6 = 1.5, predicted 0.9 + 0.2 + 0.6 = 1.7, truth 2. With + 1: (3 + 1) / (1.7 + 2 + 1) =
+    4/4.7.
+    """
     assert dice(log(0.9, 0.2, 0.6), row(1, 0, 1)).item() == pytest.approx(1 - 4 / 4.7)
 
 

@@ -42,7 +42,8 @@ def test_a_class_that_is_called_by_a_number() -> None:
 
 def test_every_parameter_is_written_down_and_read_back(tmp_path: Path) -> None:
     terms = [
-        CeTerm(class_weights="auto", smoothing=0.1), TverskyTerm(weight=2, class_weights={"road": 2.0}, alpha=0.7, beta=0.3),
+        CeTerm(class_weights="auto", smoothing=0.1),
+        TverskyTerm(weight=2, class_weights={"road": 2.0}, alpha=0.7, beta=0.3),
         TopkTerm(class_weights=[1.0, 0.0], share=0.2), BceTerm(), DiceTerm(weight=0.5),
     ]  # fmt: skip
     text = to_yaml(Config(loss=terms))

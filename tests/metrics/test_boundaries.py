@@ -53,8 +53,9 @@ def one_hot(mask: np.ndarray, num_classes: int) -> torch.Tensor:
 def test_two_squares_a_pixel_apart() -> None:
     """Each edge is a ring of 12 pixels; the rings share 3 + 3 pixels of their upper and lower sides.
 
-    The left column of truth's ring (2; rows 3-6): 1 from the labels' column 3. Its right column (5): 1 from column 6 in rows
-    4 and 5, and on the labels' ring in rows 3 and 6. So no pixel is further than 1: width 1 finds all, and HD95 is 1.
+    The left column of truth's ring (2; rows 3-6): 1 from the labels' column 3. Its right column (5): 1 from column 6 in
+    rows 4 and 5, and on the labels' ring in rows 3 and 6. So no pixel is further than 1: width 1 finds all, and HD95 is
+    1.
     """
     found = compared(square(2), square(3))
     assert found.edge[1].tolist() == found.near[1].tolist() == [12, 12]
@@ -62,7 +63,8 @@ def test_two_squares_a_pixel_apart() -> None:
 
 
 def test_the_width_is_a_distance_in_pixels() -> None:
-    """Squares 3 apart, columns 2-5 and 5-8; their rings share rows 3-6 of column 5: truth's right side, the labels' left.
+    """Squares 3 apart, columns 2-5 and 5-8; their rings share rows 3-6 of column 5: truth's right side, the labels'
+    left.
 
     Distance of truth's ring to the labels' column 5, by column: 2 (4 pixels): 3, 3 (2 pixels): 2, 4 (2): 1, 5 (4): 0.
     Width 1: 6 of 12, width 2: 8, width 3: 12. The labels' ring is its mirror image.
@@ -83,7 +85,9 @@ def test_distances_are_euclidean() -> None:
 
 
 def test_precision_and_recall_differ() -> None:
-    """The labels find the square and add a single pixel far from it: truth's edge is met wholly, 12 of the labels' 13."""
+    """The labels find the square and add a single pixel far from it: truth's edge is met wholly, 12 of the labels'
+    13.
+    """
     labels = square(2)
     labels[11, 11] = 1
     found = compared(square(2), labels)
@@ -92,7 +96,8 @@ def test_precision_and_recall_differ() -> None:
 
 
 def test_the_border_is_an_edge_and_corners_alone_do_not_open_a_region() -> None:
-    """All of a 4 × 5 image: its outermost ring, 2 · 5 + 2 · 2 = 14 pixels. An edge needs one of four neighbours outside:
+    """All of a 4 × 5 image: its outermost ring, 2 · 5 + 2 · 2 = 14 pixels. An edge needs one of four neighbours
+    outside:
 
     of a plus of arms 1 about (2, 2), the middle has all four inside, so its edge is the 4 arms.
     """
@@ -134,16 +139,19 @@ def test_what_lies_in_ignored_pixels_is_no_error_and_no_edge() -> None:
     assert compared(truth, labels).hd95[1] > 0
     found = compared(known, labels)
     assert (found.near == found.edge).all() and (found.overlap == found.union).all()
-    # the prediction's edge lies in the ring, so nothing of the foreground's is scored; the background's is, and is right
+    # the prediction's edge lies in the ring, so nothing of the foreground's is scored; the background's is, and is
+    # right
     assert found.edge[1].tolist() == [0, 0] and np.isnan(found.hd95[1])
     assert found.edge[0].min() > 0 and found.hd95[0] == 0
 
 
 def test_an_edge_beyond_the_ignored_pixels_is_as_far_as_it_must_be() -> None:
-    """One row. Truth 1 1 1 x x 0 0 0, labels 1 1 1 1 1 1 0 0: truth ends somewhere in columns 2 to 4, the labels in column 5.
+    """One row. Truth 1 1 1 x x 0 0 0, labels 1 1 1 1 1 1 0 0: truth ends somewhere in columns 2 to 4, the labels in
+    column 5.
 
-    With truth as predicted where it is ignored it ends in column 4, 1 away. The image's border ends both in column 0; in one
-    row every pixel has the border above it, so all are edges: the labels' columns 0-2 and 5, of which 5 is 1 away.
+    With truth as predicted where it is ignored it ends in column 4, 1 away. The image's border ends both in column 0;
+    in one row every pixel has the border above it, so all are edges: the labels' columns 0-2 and 5, of which 5 is 1
+    away.
     """
     truth = np.array([[1, 1, 1, IGNORE, IGNORE, 0, 0, 0]], np.uint8)
     labels = np.array([[1, 1, 1, 1, 1, 1, 0, 0]], np.uint8)
@@ -186,7 +194,9 @@ def test_hd95_is_that_of_monai(num_classes: int, doubt: float) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*(all 0|all zero).*:UserWarning")  # what MONAI says of an empty mask
 def test_where_monai_finds_infinity_ours_is_the_diagonal() -> None:
-    """The convention that differs: a distance to nothing is infinite or NaN there, so that means break; ours is finite."""
+    """The convention that differs: a distance to nothing is infinite or NaN there, so that means break; ours is
+    finite.
+    """
     full, empty = one_hot(square(2), 2)[:, 1:], one_hot(np.zeros((12, 12), np.uint8), 2)[:, 1:]
     theirs = [
         float(compute_hausdorff_distance(*pair, include_background=True, percentile=95))

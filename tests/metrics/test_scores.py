@@ -190,8 +190,8 @@ def test_nothing_left_has_no_mean() -> None:
 def test_the_four_ways_of_averaging_are_those_of_smp(seed: int, num_classes: int) -> None:
     """SMP's reductions, with counts of each class by image.
 
-    Named differently: its micro-imagewise is our imagewise_micro, its macro-imagewise (a mean over images and classes at
-    once) our imagewise, which is the same where every class has a score in every image, as here.
+    Named differently: its micro-imagewise is our imagewise_micro, its macro-imagewise (a mean over images and classes
+    at once) our imagewise, which is the same where every class has a score in every image, as here.
     Another convention: SMP calls 0/0 a score of 1 (`zero_division`), which we call none; the next test is about that.
     Of two classes SMP is given the foreground alone, as we score it.
     """
@@ -271,7 +271,9 @@ def one_class(near: tuple[int, int], edge: tuple[int, int], hd95: float) -> Coun
 
 
 def test_boundary_f_pools_pixels_and_distances_are_a_mean_over_images() -> None:
-    """Precision (3 + 1) / (4 + 4) = 1/2, recall (4 + 2) / (4 + 4) = 3/4, F = 2 · 1/2 · 3/4 / (5/4) = 3/5; HD95 (1 + 4) / 2."""
+    """Precision (3 + 1) / (4 + 4) = 1/2, recall (4 + 2) / (4 + 4) = 3/4, F = 2 · 1/2 · 3/4 / (5/4) = 3/5; HD95 (1 + 4)
+    / 2.
+    """
     both = Counts.join([one_class((3, 4), (4, 4), 1.0), one_class((1, 2), (4, 4), 4.0)])
     row = per_class(both, ("bg", "fg"))["fg"]
     assert (row["boundary_precision"], row["boundary_recall"], row["boundary_f"]) == pytest.approx(

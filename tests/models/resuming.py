@@ -15,8 +15,8 @@ from maskwright.runs import Run
 from maskwright.training.module import SegmentationTraining
 from support import columns, data, maskwright
 
-WORDS = ("--size", "64", "--train.repeats", "1", "--batch-size", "2", "--precision", "fp32", "--devices", "cpu", "--lr", "1e-3",
-         "--train.grow", "0", "--augment", "light", "--log", "[csv]", "--epochs", "2")  # fmt: skip
+WORDS = ("--size", "64", "--train.repeats", "1", "--batch-size", "2", "--precision", "fp32", "--devices", "cpu", "--lr",
+         "1e-3", "--train.grow", "0", "--augment", "light", "--log", "[csv]", "--epochs", "2")  # fmt: skip
 
 
 def resumed_like_uninterrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, *model: object) -> Run:

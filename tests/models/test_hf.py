@@ -296,7 +296,8 @@ def test_configuration() -> None:
     assert Config.model_validate({"model": "segformer/b5"}).model == HfConfig(arch="segformer", size="b5")
     assert Config.model_validate({"model": "segformer/mit_b0"}).model.name == "smp"
     for text, told in {
-        "{name: hf, arch: segformer, size: tiny}": "size must be b0 or b1 or b2 or b3 or b4 or b5 for segformer; got tiny",
+        "{name: hf, arch: segformer, size: tiny}": "size must be b0 or b1 or b2 or b3 or b4 or b5 for segformer; "
+        "got tiny",
         "{name: hf, arch: mask2former, outputs: sigmoid}": "outputs must be softmax for mask2former",
         "{name: hf, arch: segfomer}": "must be segformer or mask2former; got 'segfomer'",
     }.items():

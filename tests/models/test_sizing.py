@@ -40,7 +40,8 @@ def test_bands_and_classes_change_the_ends_alone() -> None:
 def test_attention_is_counted() -> None:
     """Attention grows with the square of the tokens, all else with their number; so what remains is attention's share.
 
-    tu-test_vit: blocks of width 64, a token for each 16 × 16 pixels and one for the class; two products, tokens² × width each.
+    tu-test_vit: blocks of width 64, a token for each 16 × 16 pixels and one for the class; two products, tokens² ×
+    width each.
     """
     config = SmpConfig(arch="dpt", encoder="tu-test_vit", weights="none")
     encoder = _built(config, 2, 3).net.get_submodule("encoder.model")

@@ -30,8 +30,8 @@ def smp(**options: object) -> SmpConfig:
     return SmpConfig.model_validate({"encoder": "resnet18", "weights": "none", **options})
 
 
-ARCHITECTURES = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet",
-                 "segformer", "dpt")  # fmt: skip
+ARCHITECTURES = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan",
+                 "upernet", "segformer", "dpt")  # fmt: skip
 # what inputs must be a multiple of, and their least side, with an encoder that divides by 32
 SIDES = {"pspnet": (8, 8), "deeplabv3": (8, 8), "deeplabv3plus": (16, 16), "pan": (16, 128)}
 _BUILT: dict[str, Segmenter] = {}
@@ -139,18 +139,20 @@ class TestArchitecture:
 
 
 FAMILIES = ("mobilenet_v2", "efficientnet-b0", "mobileone_s0", "tu-test_convnext")
-HEAVY_FAMILIES = ("resnet18", "dpn68", "vgg11", "se_resnet50", "densenet121", "inceptionresnetv2", "inceptionv4", "xception",
-                  "mit_b0", "timm-efficientnet-b0", "timm-tf_efficientnet_lite0", "timm-skresnet18", "resnext50_32x4d",
-                  "tu-pvt_v2_b0", "tu-mobilenetv3_small_050", "tu-swin_tiny_patch4_window7_224", "tu-vgg11", "tu-dla34",
-                  "tu-test_efficientnet", "timm-mobilenetv3_small_minimal_100", "timm-regnetx_002", "timm-resnest14d",
-                  "timm-res2net50_26w_4s", "timm-gernet_s")  # fmt: skip
+HEAVY_FAMILIES = ("resnet18", "dpn68", "vgg11", "se_resnet50", "densenet121", "inceptionresnetv2", "inceptionv4",
+                  "xception", "mit_b0", "timm-efficientnet-b0", "timm-tf_efficientnet_lite0", "timm-skresnet18",
+                  "resnext50_32x4d", "tu-pvt_v2_b0", "tu-mobilenetv3_small_050", "tu-swin_tiny_patch4_window7_224",
+                  "tu-vgg11", "tu-dla34", "tu-test_efficientnet", "timm-mobilenetv3_small_minimal_100",
+                  "timm-regnetx_002", "timm-resnest14d", "timm-res2net50_26w_4s", "timm-gernet_s")  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "encoder", [*FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY_FAMILIES)]
 )
 def test_one_of_each_family_keeps_the_contract(encoder: str, tmp_path: Path) -> None:
-    """Odd sizes of four bands, gradients, weights that are all it is, bf16, and a trace; built twice, as that takes longest."""
+    """Odd sizes of four bands, gradients, weights that are all it is, bf16, and a trace; built twice, as that takes
+    longest.
+    """
     torch.manual_seed(0)
     model = build_model(smp(encoder=encoder), TWO, 4).eval()
     with torch.no_grad():
@@ -339,21 +341,27 @@ OPTIONS: dict[str, dict[str, object]] = {
              "decoder_use_norm": False, "decoder_interpolation": "bilinear"},
     "unetplusplus": {"encoder_depth": 3, "decoder_channels": [32, 16, 16], "decoder_attention_type": "scse",
                      "decoder_use_norm": {"type": "batchnorm", "momentum": 0.2}, "decoder_interpolation": "bilinear"},
-    "manet": {"encoder_depth": 4, "decoder_channels": [64, 32, 16, 16], "decoder_pab_channels": 16, "decoder_use_norm": False,
+    "manet": {"encoder_depth": 4, "decoder_channels": [64, 32, 16, 16], "decoder_pab_channels": 16,
+              "decoder_use_norm": False,
               "decoder_interpolation": "bilinear"},
     "linknet": {"encoder_depth": 4, "decoder_use_norm": "identity"},
-    "fpn": {"encoder_depth": 4, "decoder_pyramid_channels": 96, "decoder_segmentation_channels": 64, "decoder_dropout": 0.5,
+    "fpn": {"encoder_depth": 4, "decoder_pyramid_channels": 96, "decoder_segmentation_channels": 64,
+            "decoder_dropout": 0.5,
             "decoder_merge_policy": "cat", "decoder_interpolation": "bilinear", "upsampling": 2},
-    "pspnet": {"encoder_depth": 4, "psp_out_channels": 64, "psp_dropout": 0.0, "decoder_use_norm": False, "upsampling": 16},
-    "deeplabv3": {"encoder_depth": 5, "encoder_output_stride": 16, "decoder_channels": 64, "decoder_atrous_rates": [6, 12, 18],
+    "pspnet": {"encoder_depth": 4, "psp_out_channels": 64, "psp_dropout": 0.0, "decoder_use_norm": False,
+               "upsampling": 16},
+    "deeplabv3": {"encoder_depth": 5, "encoder_output_stride": 16, "decoder_channels": 64,
+                  "decoder_atrous_rates": [6, 12, 18],
                   "decoder_aspp_separable": True, "decoder_aspp_dropout": 0.0, "upsampling": 16},
-    "deeplabv3plus": {"encoder_depth": 4, "encoder_output_stride": 8, "decoder_channels": 64, "decoder_atrous_rates": [6, 12, 18],
+    "deeplabv3plus": {"encoder_depth": 4, "encoder_output_stride": 8, "decoder_channels": 64,
+                      "decoder_atrous_rates": [6, 12, 18],
                       "decoder_aspp_separable": False, "decoder_aspp_dropout": 0.0, "upsampling": 4},
     "pan": {"encoder_depth": 5, "encoder_output_stride": 32, "decoder_channels": 16, "decoder_interpolation": "nearest",
             "upsampling": 4},
     "upernet": {"encoder_depth": 4, "decoder_channels": 64, "decoder_use_norm": False, "upsampling": 4},
     "segformer": {"encoder_depth": 4, "decoder_segmentation_channels": 64, "upsampling": 4},
-    "dpt": {"encoder_depth": 3, "encoder_output_indices": [1, 2, 3], "decoder_readout": "add", "decoder_fusion_channels": 32,
+    "dpt": {"encoder_depth": 3, "encoder_output_indices": [1, 2, 3], "decoder_readout": "add",
+            "decoder_fusion_channels": 32,
             "decoder_intermediate_channels": [16, 32, 64]},
 }  # fmt: skip
 

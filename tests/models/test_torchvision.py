@@ -1,4 +1,6 @@
-"""torchvision's networks: their own answers, heads replaced, auxiliary loss, weights from the cache, one sentence without."""
+"""torchvision's networks: their own answers, heads replaced, auxiliary loss, weights from the cache, one sentence
+without.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,9 @@ VARIANTS = [(up, norm) for up in ("transposed", "bilinear") for norm in ("batch"
 
 
 def on_paper(**options: object) -> Unet:
-    """A network without numbers: shapes alone, so that the largest is instant. The lab's, where nothing else is said."""
+    """A network without numbers: shapes alone, so that the largest is instant. The lab's, where nothing else is
+    said.
+    """
     lab = {"up": "transposed", "norm": "batch", "width": 64, "depth": 4}
     with torch.device("meta"):
         return build_unet(UnetConfig.model_validate({**lab, **options}), 3, 2)

@@ -1,6 +1,8 @@
-"""What a network starts from: libraries' weights out of caches made here, files, own runs; told, recorded, and not needed again.
+"""What a network starts from: libraries' weights out of caches made here, files, own runs; told, recorded, and not
+needed again.
 
-The caches have the hub's own layout, and the weights in them are made by the test: all goes through the real loading code.
+The caches have the hub's own layout, and the weights in them are made by the test: all goes through the real loading
+code.
 """
 
 from __future__ import annotations
@@ -185,13 +187,13 @@ def test_training_needs_the_hub_once(hub: Path, tmp_path: Path) -> None:
     """Told in the plan, recorded in the run; resuming from nothing, predicting and evaluating fetch nothing."""
     tensors = smp_hub(hub)
     run = tmp_path / "run"
-    words = ("--data", data(), "--model", "unet/mobilenet_v2", "--size", "32", "--batch-size", "4", "--precision", "fp32",
-             "--devices", "cpu", "--train.repeats", "1", "--lr", "0.001", "--epochs", "1")  # fmt: skip
+    words = ("--data", data(), "--model", "unet/mobilenet_v2", "--size", "32", "--batch-size", "4", "--precision",
+             "fp32", "--devices", "cpu", "--train.repeats", "1", "--lr", "0.001", "--epochs", "1")  # fmt: skip
     outcome = maskwright("train", *words, "--out", run, "--verbose")
     assert outcome.code == 0, outcome.err
     assert (
-        f"start   weights imagenet of mobilenet_v2 (smp-hub/mobilenet_v2.imagenet); {len(tensors)} tensors loaded, 0 skipped"
-        in outcome.err
+        f"start   weights imagenet of mobilenet_v2 (smp-hub/mobilenet_v2.imagenet); {len(tensors)} tensors loaded, 0 "
+        "skipped" in outcome.err
     )
     told = Run.open(run).environment["weights"]
     assert told["loaded"] == len(tensors) and "BSD-3-Clause" in told["licence"]
@@ -222,8 +224,8 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again_without_the_hub(h
     from maskwright.training import fit
 
     smp_hub(hub)
-    keys = {"data.root": str(data()), "model": "unet/mobilenet_v2", "data.size": 32, "train.batch_size": 4, "train.epochs": 1,
-            "train.precision": "fp32", "train.devices": "cpu", "train.repeats": 1}  # fmt: skip
+    keys = {"data.root": str(data()), "model": "unet/mobilenet_v2", "data.size": 32, "train.batch_size": 4,
+            "train.epochs": 1, "train.precision": "fp32", "train.devices": "cpu", "train.repeats": 1}  # fmt: skip
     config = load_config(None, [(key, value, "test") for key, value in keys.items()])
 
     class Killed(Exception):
@@ -384,8 +386,8 @@ class TestFromFilesAndRuns:
     def test_normalisation_comes_with_the_run(self, hub: Path, tmp_path: Path) -> None:
         smp_hub(hub)
         first = tmp_path / "first"
-        words = ("--data", data(), "--model", "unet/mobilenet_v2", "--size", "32", "--batch-size", "4", "--precision", "fp32",
-                 "--devices", "cpu", "--train.repeats", "1", "--epochs", "1")  # fmt: skip
+        words = ("--data", data(), "--model", "unet/mobilenet_v2", "--size", "32", "--batch-size", "4", "--precision",
+                 "fp32", "--devices", "cpu", "--train.repeats", "1", "--epochs", "1")  # fmt: skip
         assert maskwright("train", *words, "--out", first).code == 0
         model = build_model(smp(weights=str(first)), TWO)
         assert model.mean.flatten().tolist() == pytest.approx([255 * value for value in MEAN])

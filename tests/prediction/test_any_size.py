@@ -1,4 +1,6 @@
-"""`maskwright predict` on what is large, odd or interrupted: rasters by windows, kinds of files, ensembles, going on."""
+"""`maskwright predict` on what is large, odd or interrupted: rasters by windows, kinds of files, ensembles, going
+on.
+"""
 
 from __future__ import annotations
 
@@ -297,8 +299,8 @@ def test_runs_predict_together_by_the_mean_and_tell_their_disagreement(tiled: Pa
     image = picture(tmp_path / "x.png", noise(32, 40))
     first = copy_of(finished(), tmp_path / "first")  # not evaluated: a mean has no temperature
     members = [mw.load_run(run).predict(image).probabilities for run in (first, other)]
-    outcome = maskwright("predict", first, other, image, "--out", tmp_path / "out", "--write", "labels,probabilities-float",
-                         "--uncertainty")  # fmt: skip
+    outcome = maskwright("predict", first, other, image, "--out", tmp_path / "out", "--write",
+                         "labels,probabilities-float", "--uncertainty")  # fmt: skip
     assert outcome.code == 0, outcome.err
     mean = np.mean(members, axis=0)
     assert np.abs(tifffile.imread(tmp_path / "out" / "x-probabilities.tif") - mean).max() < 1e-4

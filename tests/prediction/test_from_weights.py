@@ -1,4 +1,6 @@
-"""A person's own weights beside a configuration: what their own code would predict, or one sentence that says what differs."""
+"""A person's own weights beside a configuration: what their own code would predict, or one sentence that says what
+differs.
+"""
 
 from __future__ import annotations
 
@@ -175,7 +177,9 @@ def saved(net: nn.Module, path: Path) -> Path:
     ],
 )
 def test_a_u_net_with_names_of_its_own_predicts_as_its_own_code_does(tmp_path, kind, bias, up_first, way):
-    """Its names, its order in the file, biases before batch-norm, the order of joining and the pixels' range are its own."""
+    """Its names, its order in the file, biases before batch-norm, the order of joining and the pixels' range are its
+    own.
+    """
     torch.manual_seed(1)
     net = settled(kind(bias=bias, up_first=up_first), way)
     found, notes = predictor(saved(net, tmp_path / "my.pth"))
@@ -256,7 +260,9 @@ def test_every_way_of_saving_the_same_weights_predicts_the_same_files(tmp_path):
 
 
 def test_evaluating_a_runs_weights_beside_its_configuration_gives_the_runs_scores(tmp_path):
-    """The same data are dealt into the same splits, so every number is the same; the new folder is a run as any other."""
+    """The same data are dealt into the same splits, so every number is the same; the new folder is a run as any
+    other.
+    """
     words = (finished() / "config.yaml", "--weights", finished() / "model.safetensors", "--out", tmp_path / "run")
     outcome = maskwright("evaluate", *words, "--json")
     assert outcome.code == 0, outcome.err
@@ -392,7 +398,9 @@ def test_what_is_named_is_a_run_or_a_configuration(tmp_path):
 
 
 def test_what_other_weights_left_undone_is_not_gone_on_with(tmp_path: Path) -> None:
-    """A folder that one file of weights began holds the predictions of another after that one's call, of every image."""
+    """A folder that one file of weights began holds the predictions of another after that one's call, of every
+    image.
+    """
     for name in ("a.png", "c.png"):
         picture(tmp_path / "in" / name, np.full((SIDE, SIDE, 3), 90, np.uint8))
     (tmp_path / "in" / "b.png").write_text("no picture")

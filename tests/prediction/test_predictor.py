@@ -41,7 +41,9 @@ def test_labels_are_the_likelier_class(predictor):
 
 
 def test_a_file_read_only_in_memory_gives_no_warning(predictor, tmp_path):
-    """An image that needs no resizing reaches torch as it was decoded; torch warns once a process unless told to warn always."""
+    """An image that needs no resizing reaches torch as it was decoded; torch warns once a process unless told to warn
+    always.
+    """
     path = picture(tmp_path / "x.png", noise(32, 32))
     before = torch.is_warn_always_enabled()
     torch.set_warn_always(True)
@@ -199,8 +201,8 @@ def test_an_image_is_given_in_many_ways(predictor, tmp_path, kind):
     turned = Image.fromarray(np.rot90(pixels).copy())
     turned.getexif()[0x0112] = 6
     grey = Image.fromarray(pixels[..., 0])
-    given = {"path": path, "text": str(path), "PIL": Image.fromarray(pixels), "turned": turned, "grey": grey, "array": pixels,
-             "tensor": torch.from_numpy(pixels).permute(2, 0, 1)}[kind]  # fmt: skip
+    given = {"path": path, "text": str(path), "PIL": Image.fromarray(pixels), "turned": turned, "grey": grey,
+             "array": pixels, "tensor": torch.from_numpy(pixels).permute(2, 0, 1)}[kind]  # fmt: skip
     expected = predictor.predict(np.repeat(pixels[..., :1], 3, axis=2) if kind == "grey" else pixels)
     found = predictor.predict(given)
     assert (found.probabilities == expected.probabilities).all() and (found.labels == expected.labels).all()
@@ -208,7 +210,8 @@ def test_an_image_is_given_in_many_ways(predictor, tmp_path, kind):
 
 
 @pytest.mark.parametrize("given", [
-    np.zeros((3, 8, 9), np.uint8), torch.zeros(8, 9, 3, dtype=torch.uint8), torch.zeros(3, 8, 9), np.zeros((8, 9, 3)), np.array(3)
+    np.zeros((3, 8, 9), np.uint8), torch.zeros(8, 9, 3, dtype=torch.uint8), torch.zeros(3, 8, 9), np.zeros((8, 9, 3)),
+    np.array(3)
 ], ids=["planes", "a tensor of pixels", "floats", "doubles", "a number"])  # fmt: skip
 def test_pixels_in_another_order_or_depth_are_refused(predictor, given):
     with pytest.raises(

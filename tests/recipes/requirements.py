@@ -27,7 +27,9 @@ class Requirement:
 
 
 def requirements(name: str) -> list[Requirement]:
-    """The rows of a recipe's table; `same` repeats the tests of the row above, `as for …` those of the row whose text has it."""
+    """The rows of a recipe's table; `same` repeats the tests of the row above, `as for …` those of the row whose text
+    has it.
+    """
     rows: list[Requirement] = []
     inside = False
     for line in (RECIPES / name / "README.md").read_text(encoding="utf-8").splitlines():
@@ -53,7 +55,9 @@ def _tests(cell: str, rows: list[Requirement]) -> tuple[str, ...]:
 
 
 def places(name: str) -> dict[str, str]:
-    """Where each test and each file of tests is, relative to recipes/; of equal names, those of the recipe's own file."""
+    """Where each test and each file of tests is, relative to recipes/; of equal names, those of the recipe's own
+    file.
+    """
     found: dict[str, str] = {}
     own = f"test_{name.replace('-', '_')}.py"
     for path in sorted((ROOT / "tests").rglob("test_*.py"), key=lambda path: (path.name != own, path)):

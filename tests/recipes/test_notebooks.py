@@ -1,4 +1,6 @@
-"""The lab's notebooks: kept as text and as .ipynb with the outputs of a real run, in step, and run from top to bottom."""
+"""The lab's notebooks: kept as text and as .ipynb with the outputs of a real run, in step, and run from top to
+bottom.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def test_notebooks_with_their_outputs_are_small():
 
 @pytest.fixture(scope="module")
 def executed():
-    """The notebooks after nbmake ran them, in copies beside the recipe's files; the six are those the recipe trained."""
+    """The notebooks after nbmake ran them, in copies beside the recipe's files; the six are those the recipe
+    trained.
+    """
     root = session_folder() / "notebooks"
     recipe, runs = root / "recipes" / "puzzle-lab", root / "runs"
     shutil.copytree(RECIPE, recipe, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))

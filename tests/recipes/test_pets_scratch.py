@@ -46,7 +46,9 @@ told, done = functools.partial(said, "pets-scratch"), functools.partial(whole, "
 
 @functools.cache
 def documented() -> Run:
-    """The document's training command, word for word after the program's name, with flags that make it small laid over it."""
+    """The document's training command, word for word after the program's name, with flags that make it small laid over
+    it.
+    """
     command = "--seed 2024 --epochs 100 --batch_size 46 --lr 1e-3 --weight_decay 1e-4 --model UNet --mask_threshold 0.4"
     out = session_folder() / "outputs" / "UNet"
     words = (
@@ -276,7 +278,9 @@ def test_the_sigmoid_is_cut_at_the_mask_threshold():
 
 
 def test_evaluate_and_inference_use_the_runs_threshold():
-    """evaluate.py scores val, inference.py test: both the mean of the images' own Dice as well as that of all pixels."""
+    """evaluate.py scores val, inference.py test: both the mean of the images' own Dice as well as that of all
+    pixels.
+    """
     for split in ("val", "test"):
         told_ = maskwright("evaluate", documented().root, "--split", split, "--json").json
         assert told_["threshold"] == {"value": 0.4, "how": "fixed", "on": None}

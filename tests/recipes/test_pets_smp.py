@@ -1,4 +1,6 @@
-"""Lightning and segmentation-models-pytorch on pets: each requirement of the document, held by the recipe run at its smallest."""
+"""Lightning and segmentation-models-pytorch on pets: each requirement of the document, held by the recipe run at its
+smallest.
+"""
 
 from __future__ import annotations
 

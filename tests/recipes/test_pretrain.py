@@ -1,4 +1,6 @@
-"""The start from drawn pictures: an endless stream with masks that fit, a training of it, and weights that are taken up."""
+"""The start from drawn pictures: an endless stream with masks that fit, a training of it, and weights that are taken
+up.
+"""
 
 from __future__ import annotations
 

@@ -153,7 +153,9 @@ def test_feature_maps_have_the_sizes_of_the_documents_figure(up):
 
 
 def test_two_channels_with_softmax_and_binary_cross_entropy_fit():
-    """The document's first challenge: bce of two channels is bce of the foreground's softmax, and the two sum to one."""
+    """The document's first challenge: bce of two channels is bce of the foreground's softmax, and the two sum to
+    one.
+    """
     torch.manual_seed(0)
     logits, truth = torch.randn(2, 2, 8, 8), torch.randint(0, 2, (2, 8, 8))
     terms = matrix("variants").base.loss
@@ -197,9 +199,9 @@ def test_checkpoints_are_kept_and_the_best_is_by_iou_for_the_baseline_and_by_los
 def test_wandb_gets_loss_and_iou_of_every_epoch(tmp_path, monkeypatch):
     monkeypatch.setitem(os.environ, "WANDB_MODE", "offline")
     said = maskwright(
-        "compare", RECIPE / "variants.yaml", "--data", lab() / "data", "--out", tmp_path / "logged", "--size", 32, "--epochs", 2,
-        "--model.width", 2, "--model.depth", 1, "--train.repeats", 1, "--precision", "fp32", "--devices", "cpu",
-        "--log", "csv,tensorboard,wandb",
+        "compare", RECIPE / "variants.yaml", "--data", lab() / "data", "--out", tmp_path / "logged", "--size", 32,
+        "--epochs", 2, "--model.width", 2, "--model.depth", 1, "--train.repeats", 1, "--precision", "fp32", "--devices",
+        "cpu", "--log", "csv,tensorboard,wandb",
     )  # fmt: skip
     assert said.code == 0, said.err
     for cell in (tmp_path / "logged" / "cells").iterdir():

@@ -64,7 +64,10 @@ def test_an_unknown_recipe_is_refused_in_a_sentence():
 
 
 def test_a_flag_is_printed_once_with_what_was_given_last():
-    words = "train c.yaml --batch_size 128 --allow a --lr=1 --freeze-encoder --lr 2 --allow b --batch-size 16 --batch_size 8"
+    words = (
+        "train c.yaml --batch_size 128 --allow a --lr=1 --freeze-encoder --lr 2 --allow b --batch-size 16 --batch_size "
+        "8"
+    )
     once = " ".join(runner().each_once(words.split()))
     assert once == "train c.yaml --allow a --freeze-encoder --lr 2 --allow b --batch_size 8"
     printed = commands(recipe("pets-scratch", "--list", "--tiny", "--batch_size", "4").out)

@@ -135,7 +135,9 @@ def test_its_measures_by_hand():
 
 
 def test_the_classifier_is_replaced_and_all_else_is_the_file_s(tmp_path, monkeypatch):
-    """A made file of COCO_WITH_VOC_LABELS_V1, loaded by the real code: `classifier[4] = Conv2d(256, num_classes, 1)`."""
+    """A made file of COCO_WITH_VOC_LABELS_V1, loaded by the real code: `classifier[4] = Conv2d(256, num_classes,
+    1)`.
+    """
     runtime.ensure_torchvision()
     from torchvision.models import get_model, get_weight
 
@@ -268,7 +270,9 @@ def test_test_images_are_predicted_to_files():
 
 
 def test_where_it_struggles_is_measured_and_reported():
-    """Edges, small objects, classes taken for each other, worst images, confidence: in the evaluation and on the page."""
+    """Edges, small objects, classes taken for each other, worst images, confidence: in the evaluation and on the
+    page.
+    """
     found = scores()
     assert {"boundary_iou", "boundary_f", "hd95"} <= set(found["metrics"])
     assert [row["size"] for row in found["objects"]["building"]] == ["small", "medium", "large"]

@@ -61,10 +61,11 @@ WRONG: dict[str, object] = {
         "no image": {"shape": [0, 2, 3, 3], "data": []}, "a shape of words": {"shape": "1233"},
     }.items()},
     **{f"data that are {name}": {"inputs": [tensor(SMALL, data=data)]} for name, data in {
-        "negative": [-1] * 18, "beyond": [256] * 18, "huge": [10**30] * 18, "too few": [1] * 17, "ragged": [[1], [1, 2]],
-        "words": ["a"] * 18,
+        "negative": [-1] * 18, "beyond": [256] * 18, "huge": [10**30] * 18, "too few": [1] * 17,
+        "ragged": [[1], [1, 2]], "words": ["a"] * 18,
     }.items()},
-    "two inputs": {"inputs": [tensor(SMALL)] * 2}, "another output": {"inputs": [tensor(SMALL)], "outputs": [{"name": "x"}]},
+    "two inputs": {"inputs": [tensor(SMALL)] * 2},
+    "another output": {"inputs": [tensor(SMALL)], "outputs": [{"name": "x"}]},
     "no output": {"inputs": [tensor(SMALL)], "outputs": ["labels"]},
     "outputs as words": {"inputs": [tensor(SMALL)], "outputs": "labels"},
 }  # fmt: skip

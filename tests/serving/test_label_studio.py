@@ -24,7 +24,8 @@ with contextlib.redirect_stdout(io.StringIO()):  # it prints what of its other c
     brush = pytest.importorskip("label_studio_sdk.converter.brush")
 
 SCHEMA = """<View><Image name="picture" value="$photo"/>
-<BrushLabels name="tag" toName="picture"><Label value="Sun" background="red"/><Label value="moon"/></BrushLabels></View>"""
+<BrushLabels name="tag" toName="picture"><Label value="Sun" background="red"/><Label value="moon"/></BrushLabels>
+</View>"""
 KEY = "a" * 40
 JWT = "head.body.signature"
 

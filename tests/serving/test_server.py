@@ -227,8 +227,10 @@ def test_the_page_of_routes_needs_nothing_from_elsewhere(client):
 
 @pytest.mark.parametrize(
     ("host", "taken"),
-    [("127.0.0.1:8000", True), ("localhost", True), ("[::1]:80", True), ("10.1.2.3:8000", True), ("masks.example", True),
-     ("evil.example", False), ("localhost.evil.example", False), ("", False), ("[::1", False), ("a@localhost@b", False)],
+    [("127.0.0.1:8000", True), ("localhost", True), ("[::1]:80", True), ("10.1.2.3:8000", True),
+     ("masks.example", True),
+     ("evil.example", False), ("localhost.evil.example", False), ("", False), ("[::1", False),
+     ("a@localhost@b", False)],
 )  # fmt: skip
 def test_another_host_is_refused(host, taken):
     with serving(network(), Settings(hosts=("masks.example",))) as client:

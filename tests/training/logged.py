@@ -59,7 +59,9 @@ def logged() -> Path:
 
 @functools.cache
 def inspected(run: Path) -> list[list[dict[str, Any]]]:
-    """The records of each of the run's W&B files, as W&B's own reader tells them; asked for once the run is as it will be."""
+    """The records of each of the run's W&B files, as W&B's own reader tells them; asked for once the run is as it will
+    be.
+    """
     found = []
     for segment in sorted((run / "wandb").glob("*run-*")):
         if not segment.is_symlink() and segment.is_dir():

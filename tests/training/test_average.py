@@ -101,7 +101,9 @@ def test_in_place_puts_everything_back_when_something_raises(where):
 
 
 def test_the_average_goes_where_the_model_is_taken():
-    """Lightning moves a model to its GPU after the average of it was made; to another kind of number is a CPU's only move."""
+    """Lightning moves a model to its GPU after the average of it was made; to another kind of number is a CPU's only
+    move.
+    """
     model = network()
     average = Average(model, total_steps=10)
     model.double()

@@ -1,4 +1,6 @@
-"""Batch size and workers from measured steps: what is done on a GPU, run on the CPU, where nothing but its memory is unknown."""
+"""Batch size and workers from measured steps: what is done on a GPU, run on the CPU, where nothing but its memory is
+unknown.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,8 @@ def test_the_search_ends_with_its_time() -> None:
 
 @pytest.mark.parametrize(
     ("step", "make", "cores", "workers", "waits"),
-    [(0.1, 0.01, 8, 1, None), (0.1, 0.2, 8, 3, None), (0.1, 0.6, 8, 7, None), (0.1, 1.4, 8, 7, "50%"), (0.1, 0.4, 2, 1, "75%"),
+    [(0.1, 0.01, 8, 1, None), (0.1, 0.2, 8, 3, None), (0.1, 0.6, 8, 7, None), (0.1, 1.4, 8, 7, "50%"),
+     (0.1, 0.4, 2, 1, "75%"),
      (0.1, 0.05, 1, 1, None), (0.1, 0.2, 1, 1, "50%")],
 )  # fmt: skip
 def test_workers_are_as_many_as_keep_the_device_fed(

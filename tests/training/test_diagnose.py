@@ -1,4 +1,5 @@
-"""Diagnosis: each kind of curve is told as what it is, near ones are not, and real runs made to go wrong are seen through.
+"""Diagnosis: each kind of curve is told as what it is, near ones are not, and real runs made to go wrong are seen
+through.
 
 Curves are drawn by formula with noise; every claim is made over several seeds of it.
 """
@@ -77,7 +78,8 @@ def overfitted(seed: int, steep: float = 0.008, iou_fall: float = 0.06, **change
     after = np.maximum(0, np.arange(EPOCHS) - 15)
     return dataclasses.replace(
         base, val_loss=base.val_loss + steep * after, val_iou=base.val_iou - iou_fall * after / after.max(),
-        train_loss=base.train_loss - 0.1 * after / after.max(), train_iou=base.train_iou + 0.08 * after / after.max(), **changes,
+        train_loss=base.train_loss - 0.1 * after / after.max(), train_iou=base.train_iou + 0.08 * after / after.max(),
+        **changes,
     )  # fmt: skip
 
 
@@ -451,7 +453,8 @@ def test_a_validation_set_too_small_to_tell() -> None:
 def test_the_same_image_or_group_in_two_splits_is_leakage() -> None:
     entry = {"id": "a", "image_sha256": "1", "group": None, "window": None}
     splits = {"train": [entry, {**entry, "id": "b", "image_sha256": "2", "group": "g"}],
-              "val": [{**entry, "id": "c"}, {**entry, "id": "d", "image_sha256": "3", "group": "g"}], "test": []}  # fmt: skip
+              "val": [{**entry, "id": "c"}, {**entry, "id": "d", "image_sha256": "3", "group": "g"}],
+              "test": []}  # fmt: skip
     shared = shared_contents(splits)
     assert shared == ("a (train) and c (val) are the same image", "group g is in train and val")
     one = told(healthy(shared=shared))["leakage"]
@@ -616,8 +619,9 @@ def test_a_real_run_made_to_overfit(tmp_path: Path) -> None:
         picture(tmp_path / "set" / "masks" / f"{index}.png", mask)
         rows.append(f"images/{index}.png,masks/{index}.png,{'train' if index < 4 else 'val'}")
     (tmp_path / "set" / "pairs.csv").write_text("\n".join(rows) + "\n")
-    outcome, run = run_of(tmp_path, tmp_path / "set", "--augment", "none", "--epochs", 40, "--model.width", 8, "--data.size", 16,
-                          "--train.repeats", 4, "--train.average", "none", "--weight-decay", 0)  # fmt: skip
+    outcome, run = run_of(tmp_path, tmp_path / "set", "--augment", "none", "--epochs", 40, "--model.width", 8,
+                          "--data.size", 16, "--train.repeats", 4, "--train.average", "none", "--weight-decay",
+                          0)  # fmt: skip
     assert outcome.code == 0, outcome.err
     one = codes(run)["overfitting"]
     assert one.severity == "warning" and one.figures["rise"] > 0.2

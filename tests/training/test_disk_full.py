@@ -1,4 +1,6 @@
-"""A disk that takes no more while a run is being written: the kernel itself refuses, by a limit on the size of files."""
+"""A disk that takes no more while a run is being written: the kernel itself refuses, by a limit on the size of
+files.
+"""
 
 from __future__ import annotations
 

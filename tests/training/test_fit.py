@@ -112,8 +112,8 @@ def test_dice_and_accuracy_of_several_classes_are_the_mean_over_classes_and_the_
 
 def test_a_history_from_before_dice_and_accuracy_is_read_and_gone_on_with(tmp_path):
     """Its four columns are there; a resume adds the others for the epochs that it trains."""
-    old = [{"epoch": 0.0, "train_loss": 0.7, "val_loss": 0.6, "train_iou": 0.4, "val_iou": 0.5, "lr": 0.01, "seconds": 1.0,
-            "images_per_second": 9.0}]  # fmt: skip
+    old = [{"epoch": 0.0, "train_loss": 0.7, "val_loss": 0.6, "train_iou": 0.4, "val_iou": 0.5, "lr": 0.01,
+            "seconds": 1.0, "images_per_second": 9.0}]  # fmt: skip
     run = Run(copy_of(finished(), tmp_path / "run"))
     run.write_rows("history.csv", old)
     assert run.history == old and str(mw.load_run(run.root)).endswith("best 1 with val IoU 0.5000")
@@ -195,7 +195,8 @@ def test_without_an_average_the_weights_are_those_of_the_last_step(tmp_path):
 @pytest.mark.parametrize("average", ["ema", "none"])
 def test_a_frozen_encoder_keeps_its_weights_and_statistics(tmp_path, average):
     words = ("--model", "linknet/tu-test_resnet", "--weights", "none", "--size", 32, "--freeze-encoder", "--lr", 0.1,
-             "--epochs", 2, "--batch-size", 4, "--train.repeats", 2, "--train.average", average, "--log", "[csv]")  # fmt: skip
+             "--epochs", 2, "--batch-size", 4, "--train.repeats", 2, "--train.average", average, "--log",
+             "[csv]")  # fmt: skip
     outcome = maskwright("train", "--data", data(), *words, "--out", tmp_path / "run")
     assert outcome.code == 0, outcome.err
     run = mw.load_run(tmp_path / "run")

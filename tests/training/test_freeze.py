@@ -1,4 +1,6 @@
-"""Frozen parts: their weights and statistics stand still, in training, in settling and in the average; thawing; resume."""
+"""Frozen parts: their weights and statistics stand still, in training, in settling and in the average; thawing;
+resume.
+"""
 
 from __future__ import annotations
 

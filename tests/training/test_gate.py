@@ -1,4 +1,6 @@
-"""The gate before training: errors stop it with codes and files, allowed ones are written down, and nothing is read twice."""
+"""The gate before training: errors stop it with codes and files, allowed ones are written down, and nothing is read
+twice.
+"""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def test_the_note_is_printed_and_kept(tmp_path: Path) -> None:
     tensors = build_model(config, ClassMap(("a", "b"), (0, 255))).state_dict()
     save_file({name: value.contiguous() for name, value in tensors.items()}, tmp_path / "mit.safetensors")
     assert load_file(tmp_path / "mit.safetensors")
-    keys = ("--model", "unet/mit_b0", "--weights", tmp_path / "mit.safetensors", "--size", 32, "--batch-size", 4, "--epochs", 1,
-            "--train.repeats", 1)  # fmt: skip
+    keys = ("--model", "unet/mit_b0", "--weights", tmp_path / "mit.safetensors", "--size", 32, "--batch-size", 4,
+            "--epochs", 1, "--train.repeats", 1)  # fmt: skip
     outcome = maskwright("train", "--data", data(), *keys, "--out", tmp_path / "run")
     assert outcome.code == 0, outcome.err
     assert "note    optim.lr 0.002 is much for a pretrained transformer" in outcome.err

@@ -1,4 +1,6 @@
-"""`train.mask_threshold`: validation, panels, evaluation and prediction of a run call a pixel foreground at one probability."""
+"""`train.mask_threshold`: validation, panels, evaluation and prediction of a run call a pixel foreground at one
+probability.
+"""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ def simulate(
 ) -> Spent:
     """Train by a clock of our own: a step at full size takes `step` seconds times `speed` of the share that is over.
 
-    The first step takes eight times as long, the first validation half as long again. Keys are asked for one step ahead,
-    as Lightning does. From the first validation beyond `flat_from` on, half of what is left is enough.
+    The first step takes eight times as long, the first validation half as long again. Keys are asked for one step
+    ahead, as Lightning does. From the first validation beyond `flat_from` on, half of what is left is enough.
     """
     now = 1.0
     val_pixels = round(validation / step * 3 * FULL.pixels)

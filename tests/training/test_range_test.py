@@ -1,4 +1,6 @@
-"""`optim.lr: auto`: what the range test picks from curves drawn by hand, what it leaves alone, and what it leaves behind."""
+"""`optim.lr: auto`: what the range test picks from curves drawn by hand, what it leaves alone, and what it leaves
+behind.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def test_an_explosion_or_a_lucky_batch_hardly_move_the_choice() -> None:
 
 
 def test_a_floor_the_loss_wanders_along_is_not_climbed() -> None:
-    """With batch-norm the loss often neither rises nor explodes; its lowest may then lie anywhere, here at the very end."""
+    """With batch-norm the loss often neither rises nor explodes; its lowest may then lie anywhere, here at the very
+    end.
+    """
     losses = [loss if rate < 1e-2 else 1.0 for rate, loss in zip(rising_rates(), curve(1e-2), strict=True)]
     losses[-1] = 0.9
     assert choose(rising_rates(), losses).chosen == pytest.approx(choose(rising_rates(), curve(1e-2)).chosen, rel=0.6)

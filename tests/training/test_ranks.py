@@ -1,4 +1,6 @@
-"""Several devices, tried with processes on the CPU: the steps of one device with the whole batch, and an end when one is gone."""
+"""Several devices, tried with processes on the CPU: the steps of one device with the whole batch, and an end when one
+is gone.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ from maskwright.training.ranks import Ranks
 from support import PROGRAM, TINY, data, environment, maskwright
 
 # without batch-norm, which each process computes on its own part, or augmentation of a part by another's random numbers
-PLAIN = ("--data", data(), *TINY, "--model.norm", "none", "--loss", "ce", "--data.ignore_index", "null", "--train.repeats", 5,
-         "--batch-size", 8, "--log", "[csv]")  # fmt: skip
+PLAIN = ("--data", data(), *TINY, "--model.norm", "none", "--loss", "ce", "--data.ignore_index", "null",
+         "--train.repeats", 5, "--batch-size", 8, "--log", "[csv]")  # fmt: skip
 
 
 def train(out: Path, *words: object) -> Run:
@@ -42,7 +44,9 @@ def same(one: Run, two: Run) -> None:
 
 
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
-    """20 inputs in steps of 7, 7 and 6, cut into batches of 4 and 3: parts are uneven, and each input must weigh the same."""
+    """20 inputs in steps of 7, 7 and 6, cut into batches of 4 and 3: parts are uneven, and each input must weigh the
+    same.
+    """
     words = ("--epochs", 3, "--batch-size", 4, "--train.accumulate", 2, "--train.workers", 1)
     whole = train(tmp_path / "whole", *words)
     shared = train(tmp_path / "shared", *words, "--train.num_devices", 2)

@@ -1,4 +1,6 @@
-"""Sampling and aimed windows as a configuration asks for them: settled with a reason, trained with, resumed to the same bits."""
+"""Sampling and aimed windows as a configuration asks for them: settled with a reason, trained with, resumed to the same
+bits.
+"""
 
 from __future__ import annotations
 

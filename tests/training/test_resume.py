@@ -164,7 +164,9 @@ def test_checkpoints_are_written_every_so_many_epochs_and_a_resume_goes_on_from_
 
 @pytest.mark.parametrize("renamed", ["last.ckpt", "best.ckpt"])
 def test_killed_between_its_two_checkpoints_a_run_ships_a_best_of_its_own_history(tmp_path, monkeypatch, renamed):
-    """Where arithmetic is not bit-exact: the third epoch scored higher than it, or any other, will when it is trained again."""
+    """Where arithmetic is not bit-exact: the third epoch scored higher than it, or any other, will when it is trained
+    again.
+    """
     words = [
         *command(tmp_path / "run", "fp32")[1:-2],
         "--train.repeats",

@@ -236,9 +236,11 @@ def test_notes_and_settled_keys_reach_the_person_and_the_run(tmp_path: Any) -> N
 
 
 def test_plateau_drops_in_training_and_resumes_to_the_same_bits(tmp_path: Any) -> None:
-    """At such a rate nothing gets better, so the rate is halved every two epochs; a run cut after epoch 3 goes on alike."""
-    words = ("--data", data(), *TINY, "--lr", "1e-30", "--optim.schedule", "plateau", "--optim.patience", 2, "--optim.warmup", 0,
-             "--train.average", "none", "--model.norm", "none", "--log", "[csv]")  # fmt: skip
+    """At such a rate nothing gets better, so the rate is halved every two epochs; a run cut after epoch 3 goes on
+    alike.
+    """
+    words = ("--data", data(), *TINY, "--lr", "1e-30", "--optim.schedule", "plateau", "--optim.patience", 2,
+             "--optim.warmup", 0, "--train.average", "none", "--model.norm", "none", "--log", "[csv]")  # fmt: skip
     whole = tmp_path / "whole"
     assert maskwright("train", *words, "--epochs", 7, "--out", whole).code == 0
     rates = [float(row["lr"]) / 1e-30 for row in columns(whole)]

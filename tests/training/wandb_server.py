@@ -1,4 +1,5 @@
-"""As much of a W&B server as its client asks for, on the loopback: runs, their histories line by line, summaries, files.
+"""As much of a W&B server as its client asks for, on the loopback: runs, their histories line by line, summaries,
+files.
 
 Written from what wandb 0.31 sends. What a run's history is in the end follows from the offsets the client gives, as on
 the real server.
@@ -102,7 +103,8 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             return {"upsertBucket": {"bucket": bucket, "inserted": True}}
         if name == "CreateRunFiles":
             return {"createRunFiles": {"runID": given["run"], "uploadHeaders": [], "files": [
-                {"name": file, "uploadUrl": f"{self.server.address}/upload/{file}"} for file in given["files"]]}}  # fmt: skip
+                {"name": file,
+                 "uploadUrl": f"{self.server.address}/upload/{file}"} for file in given["files"]]}}  # fmt: skip
         return self._artifact_answer(name, given)
 
     def _artifact_answer(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -120,9 +122,11 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             return None
         last = [known["history"][number] for number in sorted(known["history"])][-1:]
         return {
-            "id": name, "name": name, "displayName": "", "summaryMetrics": json.dumps(known["summary"]), "logLineCount": 0,
-            "historyLineCount": len(known["history"]), "eventsLineCount": 0, "historyTail": json.dumps(last), "eventsTail": "[]",
-            "config": known["config"], "tags": [], "notes": "", "wandbConfig": json.dumps({"t": 1}),  # a run that was started
+            "id": name, "name": name, "displayName": "", "summaryMetrics": json.dumps(known["summary"]),
+            "logLineCount": 0, "historyLineCount": len(known["history"]), "eventsLineCount": 0,
+            "historyTail": json.dumps(last), "eventsTail": "[]",
+            # a run that was started
+            "config": known["config"], "tags": [], "notes": "", "wandbConfig": json.dumps({"t": 1}),
         }  # fmt: skip
 
     def _body(self) -> bytes:

@@ -17,8 +17,8 @@ def app(
     maskwright app runs --data my_data
     maskwright app --data photos --port 8080 --no-browser
 
-    Runs that are trained arrive by themselves; a training that is begun here goes on when the app ends. Masks are saved in the
-    data set's own encoding, never over an original without a copy (DATA/.maskwright). Ctrl-C ends the app.
+    Runs that are trained arrive by themselves; a training that is begun here goes on when the app ends. Masks are saved
+    in the data set's own encoding, never over an original without a copy (DATA/.maskwright). Ctrl-C ends the app.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def app(
     port
         The port. Default: a free one.
     token
-        What a browser must know, at least 16 characters; MASKWRIGHT_TOKEN in the environment does as well. Default: none on this
-        machine, a new one elsewhere.
+        What a browser must know, at least 16 characters; MASKWRIGHT_TOKEN in the environment does as well. Default:
+        none on this machine, a new one elsewhere.
     no_browser
         Open no browser; the address is printed in any case.
     allow_host

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def make(
-    kind: str, out: str, /, *, count: int | None = None, size: str | None = None, seed: int = 0, layout: str = "folders",
-    json: Flag = False,
+    kind: str, out: str, /, *, count: int | None = None, size: str | None = None, seed: int = 0,
+    layout: str = "folders", json: Flag = False,
 ) -> None:  # fmt: skip
     """Make a procedural data set.
 
@@ -61,7 +61,8 @@ def make(
         return
     splits = ", ".join(f"{number} {split}" for split, number in made.splits.items())
     say(
-        f"{counted(made.num_images, 'image')} ({splits}) in {made.root}; next: maskwright train --data {as_typed(made.root)}"
+        f"{counted(made.num_images, 'image')} ({splits}) in {made.root}; next: maskwright train --data "
+        f"{as_typed(made.root)}"
     )
 
 
@@ -148,7 +149,10 @@ def _heading(plan: Plan, operations: tuple[Op, ...], num_rows: int, augment: str
     focus = config.data.crop_focus
     aimed = f", {focus:.0%} of the windows aimed at rare classes" if focus and config.data.view == "crop" else ""
     shown = f"{num_rows} of {len(dataset.split('train'))} training images"
-    drawn = f"view {config.data.view} at {config.data.size}{aimed}, {config.data.sampling} sampling, seed {config.train.seed}"
+    drawn = (
+        f"view {config.data.view} at {config.data.size}{aimed}, {config.data.sampling} sampling, seed "
+        f"{config.train.seed}"
+    )
     return [f"{dataset.root.absolute().name}: inputs as training draws them", f"{shown}; {drawn}",
             f"augment {augment}: {', '.join(detail) or 'nothing'}"]  # fmt: skip
 

@@ -15,9 +15,9 @@ def export(
     maskwright export runs/first --format openvino --int8 --out bundle
     maskwright predict bundle photos --out masks
 
-    Writes the model, bundle.json (classes, sizes, tiles, threshold, scores, hashes) and README.md, a model card; of ONNX
-    also qgis.onnx, for QGIS's plugin Deepness. A model that lost more IoU than allowed is told with exit code 1, and
-    nothing is left of it.
+    Writes the model, bundle.json (classes, sizes, tiles, threshold, scores, hashes) and README.md, a model card; of
+    ONNX also qgis.onnx, for QGIS's plugin Deepness. A model that lost more IoU than allowed is told with exit code 1,
+    and nothing is left of it.
 
     Parameters
     ----------

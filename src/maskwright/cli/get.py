@@ -74,7 +74,7 @@ def document(got: Download) -> dict[str, object]:
 
 
 class _Progress:
-    """A counter for each thing that passes, of archives in MB, from where it began: what was there before is no speed."""
+    """A counter for each thing that passes, of archives in MB, from where it began: what was there is no speed."""
 
     def __init__(self) -> None:
         from maskwright.terminal import Counter, stderr

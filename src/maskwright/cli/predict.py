@@ -20,7 +20,7 @@ def predict(
     min_area: int = 0, uncertainty: Flag = False, tta: Literal["flips", "d4"] | None = None, device: str | None = None,
     precision: str | None = None, batch_size: str = "auto", json: Flag = False,
 ) -> int:  # fmt: skip
-    """Predict images of any size with a run, with several as an ensemble, or with weights of your own beside a configuration.
+    """Predict images of any size with a run, several as an ensemble, or weights of your own beside a configuration.
 
     maskwright predict runs/first photo.jpg
     maskwright predict runs/first photos --out masks --write labels,contours
@@ -31,17 +31,17 @@ def predict(
     Writes NAME.png (class numbers, with a palette) and NAME-overlay.jpg for each image; of a georeferenced
     TIFF the class numbers are NAME.tif, which lies where the image does, with nodata 255. legend.svg tells the colours
     of more than two classes. predictions.csv lists what was written; only files it lists are replaced. A file that
-    can't be read is told at the end, with exit code 1, and the rest is done. The same command after a stop, or after bad
-    files were repaired, does what is left.
+    can't be read is told at the end, with exit code 1, and the rest is done. The same command after a stop, or after
+    bad files were repaired, does what is left.
 
     Parameters
     ----------
     names
-        RUN IMAGES…: the run folder, that of a bundle (maskwright export) or of a cross-validation (train --folds); several
-        predict together, by the mean of their probabilities. Then image files, folders of them (of a data set its images
-        alone), patterns, or - for a list on stdin; what lies in sub-folders is written into sub-folders of the same names.
-        With --weights FILE no run is named: a CONFIG.yaml may stand in its place, and any key of a configuration is a flag
-        (--model, --size, --data.classes, …).
+        RUN IMAGES…: the run folder, that of a bundle (maskwright export) or of a cross-validation (train --folds);
+        several predict together, by the mean of their probabilities. Then image files, folders of them (of a data set
+        its images alone), patterns, or - for a list on stdin; what lies in sub-folders is written into sub-folders of
+        the same names. With --weights FILE no run is named: a CONFIG.yaml may stand in its place, and any key of a
+        configuration is a flag (--model, --size, --data.classes, …).
     out
         Folder to write to: new, empty, or of an earlier call, and apart from the images.
     write
@@ -49,7 +49,8 @@ def predict(
         data) or probabilities-float, contours (GeoJSON), coco (JSON with run lengths), polygons (GeoPackage).
     mask_threshold
         Two classes: above which probability a pixel is foreground. A number, fixed (the run's own, 0.5 unless it was
-        trained with another), or tuned: the one that maskwright evaluate RUN --mask-threshold tuned found on the val images.
+        trained with another), or tuned: the one that maskwright evaluate RUN --mask-threshold tuned found on the val
+        images.
     min_area
         Regions of fewer pixels take the class of what is nearest.
     uncertainty
@@ -151,7 +152,7 @@ def _tell(written: Written, json: bool) -> None:
 
 
 def _take_runs(words: list[str]) -> list[str]:
-    """The runs and bundles that the words begin with, taken from them: the first in any case, further ones that are such."""
+    """The runs and bundles the words begin with, taken from them: the first in any case, further ones that are such."""
     from pathlib import Path
 
     from maskwright.prediction.bundle import is_bundle

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 
 def serve(
-    model: str, /, *, host: str = "127.0.0.1", port: int = 8000, name: str | None = None, mask_threshold: str | None = None,
-    max_megabytes: float = 32, max_megapixels: float = 50, timeout: float = 60, max_requests: int = 64,
-    allow_host: Sequence[str] = (),
+    model: str, /, *, host: str = "127.0.0.1", port: int = 8000, name: str | None = None,
+    mask_threshold: str | None = None, max_megabytes: float = 32, max_megapixels: float = 50, timeout: float = 60,
+    max_requests: int = 64, allow_host: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Serve a run or a bundle over HTTP: POST /predict with an image gives its labels.
 
@@ -16,10 +16,11 @@ def serve(
     maskwright serve bundle --port 9000 --max-megapixels 100
 
     Try it with curl --data-binary @photo.jpg http://127.0.0.1:8000/predict -o mask.png. By Accept the labels are a PNG
-    (image/png), regions (application/geo+json) or COCO run lengths (application/json). The Open Inference Protocol v2 is
-    under /v2, Label Studio's ML backend under /label-studio; /health, /metrics (Prometheus), /docs. Images of requests
-    that come together are predicted together. SIGTERM and Ctrl-C finish what is in hand. Where others can connect, a token
-    is needed in the environment variable MASKWRIGHT_TOKEN, and in requests (Authorization: Bearer TOKEN).
+    (image/png), regions (application/geo+json) or COCO run lengths (application/json). The Open Inference Protocol v2
+    is under /v2, Label Studio's ML backend under /label-studio; /health, /metrics (Prometheus), /docs. Images of
+    requests that come together are predicted together. SIGTERM and Ctrl-C finish what is in hand. Where others can
+    connect, a token is needed in the environment variable MASKWRIGHT_TOKEN, and in requests (Authorization: Bearer
+    TOKEN).
 
     Parameters
     ----------
@@ -60,8 +61,9 @@ def serve(
     token = os.environ.get("MASKWRIGHT_TOKEN", "")
     if host not in ("127.0.0.1", "localhost", "::1") and len(token) < 16:
         command = f'MASKWRIGHT_TOKEN="$(openssl rand -hex 16)" maskwright serve {as_typed(model, "--host", host)}'
-        raise UsageError(f"`MASKWRIGHT_TOKEN` must be a token of at least 16 characters where others can connect; it has "
-                         f"{len(token)}. Run: export {command.replace(' maskwright', '; maskwright', 1)}")  # fmt: skip
+        raise UsageError(
+            "`MASKWRIGHT_TOKEN` must be a token of at least 16 characters where others can connect; it has "
+            f"{len(token)}. Run: export {command.replace(' maskwright', '; maskwright', 1)}")  # fmt: skip
     try:
         from maskwright.serving.server import Settings, create_app, listen, run_server
     except ModuleNotFoundError as error:

@@ -1,4 +1,5 @@
-"""Albumentations' transforms as a step of augmentation: built from the configuration, checked, drawn from our random numbers.
+"""Albumentations' transforms as a step of augmentation: built from the configuration, checked, drawn from our random
+numbers.
 
     - albumentations: {name: ShiftScaleRotate, shift_limit: 0.1, p: 0.5}
     - albumentations: [{name: HorizontalFlip}, {name: OneOf, transforms: [{name: Blur}, {name: GaussNoise}]}]
@@ -103,7 +104,7 @@ class Pipeline:
 
 @dataclass
 class OwnStep:
-    """A person's own step in the form of a transform: a Compose of Albumentations, or a function of (image, mask[, rng])."""
+    """A person's own step as a transform: a Compose of Albumentations, or a function of (image, mask[, rng])."""
 
     key: str
     code: CustomOp

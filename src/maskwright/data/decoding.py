@@ -33,7 +33,8 @@ from maskwright.runtime import free_memory
 PICTURE_FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP")
 _COPIES = 2  # of the decoded pixels in memory at once, at least
 _LARGE = 1 << 26  # decoded bytes from which it is worth asking how much memory is free
-# values a byte may stand for: more than an empty picture has in PNG (8,256), GIF, JPEG; than in fax or missing tiles of TIFF
+# values a byte may stand for: more than an empty picture has in PNG (8,256), GIF, JPEG; than in fax or missing tiles of
+# TIFF
 _MOST, MOST_IN_TIFF = 10_000, 200_000
 _KINDS = {
     stat.S_IFIFO: "a pipe (FIFO)", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
@@ -75,7 +76,7 @@ def read_text(path: Path) -> str:
 
 
 def load_json(path: Path, fix: str) -> Any:
-    """A JSON file's contents. It may nest too deep, or hold numbers of thousands of digits: `decoding` tells of these, too."""
+    """A JSON file's contents. It may nest too deep, or hold numbers of thousands of digits: `decoding` says so."""
     data = read_bytes(path)
     with decoding(path, "JSON file", fix):
         return json.loads(data)
@@ -109,7 +110,7 @@ def quiet() -> Iterator[None]:
 
 
 def map_ahead(pool: Executor, function: Callable[..., Result], *columns: Iterable[Any]) -> Iterator[Result]:
-    """`pool.map` that is at most so far ahead of what was taken: what is decoded must not pile up behind a slow file."""
+    """`pool.map`, at most so far ahead of what was taken: what is decoded must not pile up behind a slow file."""
     waiting: deque[Future[Result]] = deque()
     try:
         for row in zip(*columns, strict=True):

@@ -1,8 +1,8 @@
 """Which files of a folder are images and which are their masks.
 
-Told by the words in the names of folders (`train_images` beside `train_labels`), then of files (`7_sat.jpg`, `7_mask.png`),
-then by what pictures hold (`7.jpg`, `7_L.png`). A reading counts only when the names pair each image with one mask; several
-that do are a question. What is found is never a guess.
+Told by the words in the names of folders (`train_images` beside `train_labels`), then of files (`7_sat.jpg`,
+`7_mask.png`), then by what pictures hold (`7.jpg`, `7_L.png`). A reading counts only when the names pair each image
+with one mask; several that do are a question. What is found is never a guess.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Found:
 
 
 def find_images_and_masks(root: Path, images: str | None = None, masks: str | None = None) -> Found:
-    """The images and masks below a folder, or those in two folders (or patterns) named; a refusal says what is there."""
+    """The images and masks below a folder, or in two folders (or patterns) named; a refusal says what is there."""
     if images is None or masks is None:
         files, unread = files_below(root)
         reading = Reading(root, files)
@@ -130,7 +130,7 @@ def _choose(root: Path, reading: Reading, kinds: Sequence[Kind]) -> Found | None
 
 
 def _of_roles(kinds: Sequence[Kind]) -> tuple[list[Kind], list[Kind]]:
-    """Kinds of images (those of no role where none has it) and of masks; these are arrays where there are no pictures."""
+    """Kinds of images (of no role where none has it) and of masks; these are arrays where there are no pictures."""
     images = [kind for kind in kinds if kind.role == "images"] or [kind for kind in kinds if not kind.role]
     images = [replace(kind, role="images", paths=paths) for kind in images if (paths := pictures_of(kind.paths))]
     return images, [
@@ -139,7 +139,7 @@ def _of_roles(kinds: Sequence[Kind]) -> tuple[list[Kind], list[Kind]]:
 
 
 def _finer(reading: Reading, kinds: Sequence[Kind], parts: Sequence[Kind] = ()) -> Iterator[Sequence[Kind]]:
-    """The kinds as they are, then their parts, then ever finer ones: by all words of their folders, by the ends of names."""
+    """The kinds as they are, then ever finer parts: by all words of their folders, by the ends of names."""
     yield _of_least_rank(kinds)
     if len(parts) > 1:
         yield _of_least_rank(parts)
@@ -151,7 +151,7 @@ def _finer(reading: Reading, kinds: Sequence[Kind], parts: Sequence[Kind] = ()) 
 
 
 def _of_least_rank(kinds: Sequence[Kind]) -> Sequence[Kind]:
-    """Those that are meant where there are several, whether they are whole or not: never the colours drawn from labels."""
+    """Those that are meant where there are several, whether whole or not: never the colours drawn from labels."""
     least = [kind for kind in kinds if kind.rank == min(kind.rank for kind in kinds)]
     if any("manual" in kind.keys for kind in least):  # `mask` beside `1st_manual` is the field of view
         least = [kind for kind in least if kind.keys != {"mask"}]
@@ -173,7 +173,7 @@ def _match(reading: Reading, images: Kind, masks: Kind) -> Found | None:
 
 
 def _nearest(reading: Reading, kinds: Sequence[Kind], share: float) -> Found | None:
-    """The images and the masks of which names pair the greatest share, where that is at least this share of the fewer."""
+    """The images and masks of which names pair the greatest share, where that is at least this share of the fewer."""
     images, masks = _of_roles(kinds)
     best: tuple[float, Found] | None = None
     levels = itertools.product(_finer(reading, [joined(images)], images), _finer(reading, masks)) if images else ()
@@ -193,7 +193,7 @@ def _nearest(reading: Reading, kinds: Sequence[Kind], share: float) -> Found | N
 
 
 def in_splits(found: Found) -> tuple[list[tuple[Files, Files]], tuple[str, ...]]:
-    """Images and masks split by split where both tell it, else all of them; and a remark on splits that have no masks."""
+    """Images and masks split by split where both tell it, else all of them; and a remark on splits without masks."""
     ours, theirs = set(found.images.splits), set(found.masks.splits)
     if ours == {None} or theirs == {None}:
         return [(found.images, found.masks)], ()
@@ -217,7 +217,7 @@ def in_splits(found: Found) -> tuple[list[tuple[Files, Files]], tuple[str, ...]]
 def _named(root: Path, text: str, role: str) -> tuple[Kind, list[Path], list[str]]:
     """The files in a named folder, or in all that a pattern such as `*/images` or `scans/*_mask.png` finds."""
     folder = root / text
-    names = [text] if folder.is_dir() else sorted(glob.glob(text, root_dir=root, recursive=True))  # noqa: PTH207 - takes absolute ones
+    names = [text] if folder.is_dir() else sorted(glob.glob(text, root_dir=root, recursive=True))  # noqa: PTH207
     if not names:
         fix = f"Check the spelling; a pattern such as '*/{role}' may stand there, too."
         raise DataError(f"`data.{role}` must be a folder inside {root}; {folder} is not there. {fix}")
@@ -236,7 +236,7 @@ def _shown(pattern: str) -> str:
 
 
 def _leftovers(root: Path, found: Found, files: Sequence[Path]) -> list[str]:
-    """Remarks on files in the folders of images and masks that are no pictures, and on pictures that no pair takes in."""
+    """Remarks on files in the folders of images and masks that are no pictures, and on pictures in no pair."""
     used = {*found.images.paths, *found.masks.paths}
     places = {path.parent for path in used}
     others = [
@@ -292,8 +292,8 @@ def _not_recognised(root: Path, reading: Reading) -> str:
     if labels := _yolo_labels(root):
         shown = os.path.relpath(labels, root)
         return (
-            f"`{root}` must hold masks, or polygons in a form that is read; it holds labels of YOLO ({shown}), which are not. "
-            "Convert them to COCO, a JSON of polygons, which is read: labelling programs export it, and "
+            f"`{root}` must hold masks, or polygons in a form that is read; it holds labels of YOLO ({shown}), which "
+            "are not. Convert them to COCO, a JSON of polygons, which is read: labelling programs export it, and "
             "DetectionDataset.from_yolo(…, force_masks=True).as_coco(…) of the package supervision writes it."
         )
     kinds = reading.by_folder()

@@ -3,8 +3,8 @@
     get("oxford-pet", "pets")      # pets/images, pets/annotations, pets/LICENCE.txt
 
 An archive is fetched into OUT/NAME.part; the next request asks for the rest of it (`Range`), and its SHA-256 decides
-whether the pieces are the file. Archives are unpacked into a hidden folder inside OUT that is renamed into place when it
-is whole. The marker, a hidden file, comes last and lists every file.
+whether the pieces are the file. Archives are unpacked into a hidden folder inside OUT that is renamed into place when
+it is whole. The marker, a hidden file, comes last and lists every file.
 """
 
 from __future__ import annotations
@@ -89,9 +89,10 @@ class Download:
     already: bool
 
 
-# Addresses: the first is what the homepage links to, the second torchvision's (torchvision/datasets/oxford_iiit_pet.py),
-# both lead to the third. Sizes and SHA-256: TensorFlow Datasets (datasets/oxford_iiit_pet/checksums.tsv); the SHA-256 are
-# also torchvision's own (prototype/datasets/_builtin/oxford_iiit_pet.py), whose released loader names the same files by
+# Addresses: the first is what the homepage links to, the second torchvision's
+# (torchvision/datasets/oxford_iiit_pet.py), both lead to the third. Sizes and SHA-256: TensorFlow Datasets
+# (datasets/oxford_iiit_pet/checksums.tsv); the SHA-256 are also torchvision's own
+# (prototype/datasets/_builtin/oxford_iiit_pet.py), whose released loader names the same files by
 # MD5 5c4f3ee8e5d25df40f4fd59a7f44e54c (images) and 95a8c909bbe2e81eed6a22bccdf3f68f (annotations).
 DOWNLOADS: dict[str, Source] = {
     "oxford-pet": Source(
@@ -118,9 +119,11 @@ DOWNLOADS: dict[str, Source] = {
         ),
         licence="CC BY-SA 4.0",
         terms=(
-            "Creative Commons Attribution-ShareAlike 4.0 International, https://creativecommons.org/licenses/by-sa/4.0/\n"
+            "Creative Commons Attribution-ShareAlike 4.0 International, "
+            "https://creativecommons.org/licenses/by-sa/4.0/\n"
             "The copyright remains with the original owners of the images.\n"
-            "So the homepage says; annotations/README, which is older, says: for research purposes only, respecting the terms\n"
+            "So the homepage says; annotations/README, which is older, says: for research purposes only, respecting "
+            "the terms\n"
             "of the websites the images are from."
         ),
         citation=(
@@ -290,10 +293,10 @@ class _Job:
         """What a person without network can do: get the files elsewhere, and put them where they are looked for."""
         kept = f" {self._kept()}." if any(_size(self.part(archive)) for archive in self.source.archives) else ""
         return (
-            f"`{self.name}` could not be downloaded: {problem}.{kept} Run the command again, name a mirror with --url, or "
-            f"download {listed(names)} from {self.source.homepage} on another machine and put "
-            f"{'it' if len(names) == 1 else 'them'} at {listed([self.out / name for name in names])}: "
-            "the same command then goes on from there."
+            f"`{self.name}` could not be downloaded: {problem}.{kept} Run the command again, name a mirror with --url, "
+            f"or download {listed(names)} from {self.source.homepage} on another machine and put "
+            f"{'it' if len(names) == 1 else 'them'} at {listed([self.out / name for name in names])}: the same command "
+            "then goes on from there."
         )
 
     def _request(self, url: str, archive: Archive) -> None:
@@ -537,7 +540,10 @@ def _writing(path: Path) -> Iterator[None]:
     except BadGzipFile:
         raise
     except OSError as error:
-        fix = "Free some space or change the folder's rights; what was downloaded is kept, and the same command goes on from it."
+        fix = (
+            "Free some space or change the folder's rights; what was downloaded is kept, and the same command goes on "
+            "from it."
+        )
         raise DataError(f"could not write {path}: {os_reason(error)}. {fix}") from error
 
 

@@ -30,8 +30,8 @@ Aim = tuple[float, float]  # x, y in the source: a window is laid so that this p
 class Tiling:
     """How large images are cut for the network, in its own pixels: tiles of `side` whose neighbours share `overlap`.
 
-    Images of up to `whole` pixels are seen in one pass. A rule of the run, not of a machine's free memory: the same image
-    has the same prediction everywhere.
+    Images of up to `whole` pixels are seen in one pass. A rule of the run, not of a machine's free memory: the same
+    image has the same prediction everywhere.
     """
 
     side: int = 512
@@ -42,7 +42,7 @@ class Tiling:
         assert self.side >= 1 and 0 <= 2 * self.overlap <= self.side, "at most two neighbours may share a pixel"
 
     def starts(self, length: int) -> list[int]:
-        """Where tiles begin along a side: so that a network whose stride divides side and overlap sees the same grid in each."""
+        """Where tiles begin: so that a network whose stride divides side and overlap sees the same grid in each."""
         step = self.side - self.overlap
         stride = math.gcd(step, 32)  # of the networks there are
         last = -(-max(0, length - self.side) // stride) * stride
@@ -101,7 +101,7 @@ class View:
 
 
 def _window_start(length: int, window: float, rng: np.random.Generator, aim: float | None = None) -> float:
-    """A random start for a window that fits, with `aim` in its middle half as far as the border allows; else centred."""
+    """A random start for a window that fits, `aim` in its middle half as far as the border allows; else centred."""
     spare = length - window
     if spare <= 0:
         return spare / 2

@@ -120,15 +120,15 @@ def _searched(pattern: str, names: Sequence[str]) -> list[list[str | None] | Non
     except subprocess.TimeoutExpired:
         raise DataError(
             f"`data.split.group` must find its part of a name quickly; {pattern!r} was still searching "
-            f"{counted(len(names), 'name')} after {patience:.0f} s, because a repetition within a repetition, such as (a+)+, "
-            "tries every way to cut a name. "
-            "Write it without, or list the groups in pairs.csv (image,mask,group)."
+            f"{counted(len(names), 'name')} after {patience:.0f} s, because a repetition within a repetition, such as "
+            "(a+)+, tries every way to cut a name. Write it without, or list the groups in pairs.csv "
+            "(image,mask,group)."
         ) from None
     return json.loads(done.stdout) if done.returncode == 0 else "Python cannot search with it"
 
 
 def groupings(records: Sequence[Record], group: str | None, near: Near) -> list[Grouping]:
-    """Ways to group the records, the most careful first. The last is what the data set or a person says, and must do."""
+    """Ways to group the records, most careful first. The last is what the data set or a person says, and must do."""
     pattern = None if group == AUTO else group
     own = Grouping(
         groups_of(records, pattern), pattern, named=pattern is not None or any(record.group for record in records)
@@ -172,13 +172,13 @@ def grouping_notes(
         notes.append(f"groups were guessed from {guess.evidence}; if they are none, say {EACH_ALONE}")
     elif guess and (against := contradicting(guess.groups, near)):
         notes.append(
-            f"groups seem to show in {guess.evidence}, but {against} images are nearly the same as one of another of them: "
-            "the names were not followed"
+            f"groups seem to show in {guess.evidence}, but {against} images are nearly the same as one of another of "
+            "them: the names were not followed"
         )
     elif guess:
         notes.append(
-            f"groups show in {guess.evidence}, but kept whole they leave a side too few images, so they were torn apart: "
-            "scores on val and test will be better than on new groups"
+            f"groups show in {guess.evidence}, but kept whole they leave a side too few images, so they were torn "
+            "apart: scores on val and test will be better than on new groups"
         )
     if chosen.near:
         num = sum(map(len, chosen.near))

@@ -72,8 +72,9 @@ _PARTS = (
     "image|img|im|photo|pic|shot|layer|level|section|step|time|idx|no|nr|n|x|y|r|c|row|col|i|j"
 )
 _COPIES = (
-    "augmented|augment|aug|flipped|flip|hflip|vflip|fliplr|flipud|mirrored|mirror|rotated|rotate|rot|copy|dup|duplicate|"
-    "noisy|noise|blurred|blur|brightness|bright|dark|jitter|cropped|scaled|resized|zoomed|zoom|transposed|original|orig"
+    "augmented|augment|aug|flipped|flip|hflip|vflip|fliplr|flipud|mirrored|mirror|rotated|rotate|rot|copy|dup|"
+    "duplicate|noisy|noise|blurred|blur|brightness|bright|dark|jitter|cropped|scaled|resized|zoomed|zoom|transposed|"
+    "original|orig"
 )
 _LABELS = "class|cls|label|category|cat|type|grade|train|training|val|valid|validation|test|testing"
 _FILE = "(?:^|(?<=/))"  # names are `folders/file`; all but the rules for folders look at the file's own name
@@ -113,7 +114,7 @@ def _a_copy_of(found: Sequence[re.Match[str]]) -> bool:
 
 
 def _named(words: str, told: str, first: bool) -> tuple[_Rule, _Rule]:
-    """Folders, then files, named by one of these words and a number; of several such words the first or the last counts."""
+    """Folders, then files, named by one of these words and a number; of several words the first or last counts."""
     upto = "[^/]*?" if first else "[^/]*"
     whole = rf"(?i)({_FILE}{upto}(?<![a-z])(?:{words}){_NUMBER})"
     return (
@@ -144,7 +145,8 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(
         rf"(?i)({_FILE}{_NOT_LABEL}{_NOT_PART}(?=(?:[a-z]++[-_ ])*+(?:[a-z]++\d|\d++[a-z])[a-z\d]*+[-_ ])[^/]*?)"
         r"[-_ ]++[a-z]{0,3}\d++TAIL$",
-        "they begin with an id of letters and digits that many share, and end in a number, as frames of a few videos do",
+        "they begin with an id of letters and digits that many share, and end in a number, as frames of a few "
+        "videos do",
         check=_several_each,
     ),
     _Rule(

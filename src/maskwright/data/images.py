@@ -47,12 +47,13 @@ def open_tiff(source: bytes | Path) -> Any:
 
 
 def tiff_head(path: Path, data: bytes | None = None) -> Head | None:
-    """The head of a TIFF, from its bytes where they are at hand; None where it can't be read. One that lies is refused."""
+    """The head of a TIFF, from its bytes where at hand; None where it can't be read. One that lies is refused."""
     try:
         with open_tiff(path if data is None else data) as tiff:
             page = tiff.pages[0]
             orientation = int(page.tags["Orientation"].value) if "Orientation" in page.tags else 1  # pyright: ignore
-            alpha = page.extrasamples and int(page.extrasamples[0]) in (1, 2) and page.samplesperpixel in (2, 4)  # pyright: ignore
+            of_colour = page.samplesperpixel in (2, 4)  # pyright: ignore
+            alpha = page.extrasamples and int(page.extrasamples[0]) in (1, 2) and of_colour  # pyright: ignore
             several = (
                 len(tiff.pages)
                 if len(tiff.series) == 1 and tiff.series[0].ndim == 3 and page.samplesperpixel == 1
@@ -64,7 +65,8 @@ def tiff_head(path: Path, data: bytes | None = None) -> Head | None:
                 height, width = width, height
             dtype = str(page.dtype or "uint8")  # pyright: ignore
             inks = page.photometric == 5 and page.samplesperpixel == 4 and dtype == "uint8"  # pyright: ignore
-            channels = 3 if inks or page.photometric == 3 else channels  # pyright: ignore - CMYK and palettes are colours
+            # CMYK and palettes are colours
+            channels = 3 if inks or page.photometric == 3 else channels  # pyright: ignore
             head = Head(height, width, channels, "uint8" if dtype == "bool" else dtype, orientation, several)
     except Exception:  # noqa: BLE001 - tifffile raises whatever it stumbles over; Pillow then says what is wrong
         return None
@@ -96,7 +98,7 @@ def decode_tiff(data: bytes, path: Path, head: Head) -> np.ndarray:
             pictures = sum(not one.keyframe.subfiletype & 5 for one in tiff.series)
     except (DataError, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - compressions tifffile lacks a decoder for, and whatever else it stumbles over
+    except Exception as error:  # noqa: BLE001 - compressions tifffile cannot decode, and whatever it stumbles over
         return decode_deep(data, path, head.orientation, error)
     if values.dtype.kind not in "buif":
         raise DataError(
@@ -141,14 +143,14 @@ def decode_deep(data: bytes, path: Path, orientation: int, cause: Exception | No
 def turn(values: np.ndarray, orientation: int) -> np.ndarray:
     """The upright picture of an EXIF orientation."""
     steps: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-        2: np.fliplr, 3: lambda v: np.rot90(v, 2), 4: np.flipud, 5: lambda v: np.swapaxes(v, 0, 1), 6: lambda v: np.rot90(v, -1),
-        7: lambda v: np.rot90(np.swapaxes(v, 0, 1), 2), 8: np.rot90,
+        2: np.fliplr, 3: lambda v: np.rot90(v, 2), 4: np.flipud, 5: lambda v: np.swapaxes(v, 0, 1),
+        6: lambda v: np.rot90(v, -1), 7: lambda v: np.rot90(np.swapaxes(v, 0, 1), 2), 8: np.rot90,
     }  # fmt: skip
     return np.ascontiguousarray(steps[orientation](values)) if orientation in steps else values
 
 
 def without_fill(values: np.ndarray) -> np.ndarray:
-    """Floats of ±3.4e38, the largest there are in 32 bits, as NaN: so many programs mark where there is no data, unnamed."""
+    """Floats of ±3.4e38, the largest of 32 bits, as NaN: so many programs mark where there is no data, unnamed."""
     if values.dtype.kind == "f" and values.itemsize >= 4:
         size = np.abs(values)
         fill = size > 3.4028e38
@@ -168,7 +170,7 @@ def decode_image(data: bytes, path: Path, bands: Bands = RGB) -> np.ndarray:
 
 
 def decode_raw(data: bytes, path: Path) -> np.ndarray:
-    """Bytes of an image file → H W C in the file's own depth: RGB for ordinary pictures, every band of a many-band TIFF."""
+    """Bytes of an image file → H W C in its own depth: RGB for ordinary pictures, every band of a many-band TIFF."""
     head = tiff_head(path, data) if data[:4] in TIFF_STARTS else None
     if head and (head.dtype != "uint8" or head.channels not in (1, 3) or head.pages > 1):
         with decoding(path, "image"):

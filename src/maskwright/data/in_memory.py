@@ -1,4 +1,5 @@
-"""A data set handed over in Python: pairs of paths, arrays or tensors, or any torch `Dataset` of them, as a folder that is read.
+"""A data set handed over in Python: pairs of paths, arrays or tensors, or any torch `Dataset` of them, as a folder that
+is read.
 
 Arrays are written without loss beside the runs, under a name that follows from their content: so everything that needs
 the images later (a resume, an evaluation, a report) finds them, and the same arrays are written once.
@@ -103,7 +104,8 @@ def _whole(array: np.ndarray, number: int) -> np.ndarray:
     if (array != np.floor(array)).any() or array.min() < 0 or array.max() > 65535:
         got = f"{array.min():g} to {array.max():g}"
         raise DataError(
-            f"mask {number} of `data` must hold whole numbers from 0 to 65535; got {got}. Write 255 where nothing is labelled."
+            f"mask {number} of `data` must hold whole numbers from 0 to 65535; got {got}. Write 255 where nothing is "
+            "labelled."
         )
     return array.astype(np.uint8 if array.max() < 256 else np.uint16)
 
@@ -112,7 +114,8 @@ def _reject_other_shape(number: int, image: Path | np.ndarray, mask: Path | np.n
     if isinstance(image, np.ndarray) and isinstance(mask, np.ndarray) and image.shape[:2] != mask.shape[:2]:
         shapes = [" × ".join(map(str, array.shape)) for array in (image, mask)]
         raise DataError(
-            f"image {number} of `data` is {shapes[0]} but its mask {shapes[1]}; both must be height × width, bands last."
+            f"image {number} of `data` is {shapes[0]} but its mask {shapes[1]}; both must be height × width, bands "
+            "last."
         )
 
 

@@ -58,7 +58,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Kind:
-    """Files of one kind; `keys` are the words that tell which, in the names of folders or `by_file` in those of the files."""
+    """Files of one kind; `keys` are the words that tell which, in the names of folders or, `by_file`, of files."""
 
     role: str
     keys: frozenset[str]
@@ -77,7 +77,7 @@ class Reading:
     def __init__(self, root: Path, files: Sequence[Path]) -> None:
         self.root = root
         self.paths = [path for path in files if path.suffix.lower() in SUFFIXES | ARRAY_SUFFIXES]
-        folders = {path: os.path.dirname(path) or "." for path in self.paths}  # noqa: PTH120 - text, many times as quick
+        folders = {path: os.path.dirname(path) or "." for path in self.paths}  # noqa: PTH120 - quicker
         parts = {folder: Path(os.path.relpath(folder, root)).parts for folder in set(folders.values())}
         # what all of them lie in says nothing of any: `PH2 Dataset images/IMD002/…`
         inside = [f"/{'/'.join(names)}" for names in parts.values()]

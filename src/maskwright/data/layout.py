@@ -13,11 +13,12 @@ from pathlib import Path
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"})
 ARRAY_SUFFIXES = frozenset({".npy", ".npz", ".mat"})  # masks may be arrays
-IMAGE_NAMES = frozenset({"image", "images", "img", "imgs", "input", "inputs", "photo", "photos", "picture", "pictures", "rgb",
-                         "x", "sat", "satellite", "original", "originals", "scan", "scans", "stills"})  # fmt: skip
-MASK_NAMES = frozenset({"mask", "masks", "label", "labels", "annotation", "annotations", "annot", "annots", "ann", "anns",
-                        "anno", "gt", "gts", "groundtruth", "truth", "segmentation", "segmentations", "seg", "semantic", "target",
-                        "targets", "manual", "y"})  # fmt: skip
+IMAGE_NAMES = frozenset({"image", "images", "img", "imgs", "input", "inputs", "photo", "photos", "picture", "pictures",
+                         "rgb", "x", "sat", "satellite", "original", "originals", "scan", "scans",
+                         "stills"})  # fmt: skip
+MASK_NAMES = frozenset({"mask", "masks", "label", "labels", "annotation", "annotations", "annot", "annots", "ann",
+                        "anns", "anno", "gt", "gts", "groundtruth", "truth", "segmentation", "segmentations", "seg",
+                        "semantic", "target", "targets", "manual", "y"})  # fmt: skip
 SPLIT_NAMES = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
@@ -45,9 +46,10 @@ _WEAK_MASKS = {
 ROLE_WORDS = frozenset(word for word in IMAGE_NAMES | MASK_NAMES | _WEAK_MASKS if len(word) > 1)
 # Where several kinds of masks pair with the images, those of the least rank are meant; the rest is drawn from them.
 RANKS = {
-    "trainids": -1, "2nd": 1, "second": 1, "coarse": 1, "color": 2, "colour": 2, "colored": 2, "coloured": 2, "colors": 2,
-    "rgb": 2, "instance": 2, "instances": 2, "object": 2, "panoptic": 2, "superpixels": 2, "edge": 3, "edges": 3,
-    "boundary": 3, "vis": 3, "viz": 3, "visualization": 3, "visualisation": 3, "overlay": 3, "overlays": 3, "preview": 3,
+    "trainids": -1, "2nd": 1, "second": 1, "coarse": 1, "color": 2, "colour": 2, "colored": 2, "coloured": 2,
+    "colors": 2, "rgb": 2, "instance": 2, "instances": 2, "object": 2, "panoptic": 2, "superpixels": 2, "edge": 3,
+    "edges": 3, "boundary": 3, "vis": 3, "viz": 3, "visualization": 3, "visualisation": 3, "overlay": 3, "overlays": 3,
+    "preview": 3,
 }  # fmt: skip
 _walks: ContextVar[dict[Path, tuple[list[Path], list[str]]] | None] = ContextVar("walks", default=None)
 _LOOSE_FILES = {".ds_store", "thumbs.db", "desktop.ini"}
@@ -113,7 +115,7 @@ def _walk(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    """What an entry is, links followed; of what cannot be read, why. One that leads to itself must not end the folder."""
+    """What an entry is, links followed; of what cannot be read, why. A link to itself must not end the folder."""
     try:
         if entry.is_dir():
             return "folder"
@@ -143,7 +145,8 @@ class Place:
 
 @lru_cache(maxsize=65536)
 def split_words(name: str) -> tuple[str, ...]:
-    """A name's words in small letters: at capitals, digits and signs, and where a split is written together with a role.
+    """A name's words in small letters: at capitals, digits and signs, and where a split is written together with a
+    role.
 
     >>> split_words("leftImg8bit"), split_words("trainannot")
     (('left', 'img', '8', 'bit'), ('train', 'annot'))

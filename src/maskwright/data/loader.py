@@ -109,7 +109,7 @@ class TrainSamples(TorchDataset[Any]):
         return augment(drawn.image, drawn.mask, self.view_at(key), self.plan, drawn.rng, drawn.aim)
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch | DataError:
-        """The batch; from a worker process also the error that says why there is none, to be raised where it can be reported."""
+        """The batch; from a worker process also the error why there is none, to be raised where it can be reported."""
         try:
             return self.batch(keys[self.rank :: self.world])
         except MaskwrightError as error:

@@ -76,7 +76,8 @@ def _values(labels: np.ndarray, classes: ClassMap, path: Path) -> np.ndarray:
     found = np.flatnonzero(compact(labels, None, Record("", path, path))[2])
     if odd := [int(label) for label in found if label >= classes.num_classes and label != IGNORE]:
         raise DataError(
-            f"`{path.name}` must hold class numbers 0 to {classes.num_classes - 1} and 255 (ignored); got {listed(odd)}."
+            f"`{path.name}` must hold class numbers 0 to {classes.num_classes - 1} and 255 (ignored); got "
+            f"{listed(odd)}."
         )
     return table[labels]
 

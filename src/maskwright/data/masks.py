@@ -143,7 +143,8 @@ def _from_names(
     if not set(values) & set(total):
         found = listed(map(detail, sorted(total)), "and", 8)
         raise DataError(
-            f"`{source}` must fit the masks; none of its values ({listed(map(detail, values))}) occurs in them ({found}). Fix it."
+            f"`{source}` must fit the masks; none of its values ({listed(map(detail, values))}) occurs in them "
+            f"({found}). Fix it."
         )
     spare = tuple(value for value in ignored if value not in values)
     return ClassMap(tuple(named), tuple(values), spare, None, f"as in {source}", colours)
@@ -152,7 +153,7 @@ def _from_names(
 def _from_values(
     total: Counter[int], ignored: tuple[int, ...], values: Mapping[str, Mapping[int, int]], configured: tuple[int, ...]
 ) -> ClassMap:
-    """Without names. What a person says is ignored always is; what a format calls void (a raster's nodata 0) may be a class."""
+    """Without names. What a person says is ignored always is; a format's void (a raster's nodata 0) may be a class."""
     found = set(total)
     if found <= {0, 1} | set(ignored) and 1 in found and not {0, 1} & set(configured):
         return ClassMap(
@@ -176,8 +177,8 @@ def _from_values(
     numbers = tuple(value for value in range(largest + 1) if value not in ignored)
     if len(numbers) < 2:
         raise DataError(
-            f"masks must hold at least two classes; they hold only {listed(numbers)} beside the ignored {listed(ignored)}. "
-            "Name another --data.ignore_index, or none."
+            f"masks must hold at least two classes; they hold only {listed(numbers)} beside the ignored "
+            f"{listed(ignored)}. Name another --data.ignore_index, or none."
         )
     names = tuple(f"class_{value}" for value in numbers)
     return ClassMap(names, numbers, ignored, None, f"masks hold values {numbers[0]} to {largest}")

@@ -159,7 +159,7 @@ def _look_at_all(
     records: Sequence[Record], heads: Sequence[Head | None], signed: Sequence[bool], store: PixelStore,
     progress: Progress | None, inspect: Inspect | None,
 ) -> list[_Look]:  # fmt: skip
-    """Read every file once, on all cores; what the cache has room for stays decoded, masks as codes until they have a meaning."""
+    """Read every file once, on all cores; what the cache has room for stays decoded, masks as codes at first."""
     looks: list[_Look] = []
     problems: list[str] = []
 

@@ -145,7 +145,7 @@ def _templates(images: Sequence[str], masks: Sequence[str]) -> list[Candidate]:
 
 
 def _contradiction(images: Sequence[str], masks: Sequence[str], templates: Sequence[Template]) -> str:
-    """Parts no template uses that nearly pair the files too: a running number beside ids of which one is missing or doubled."""
+    """Parts no template uses that nearly pair the files too: a running number beside ids, one missing or doubled."""
     used = [{pair[side] for template in templates for pair in template} for side in (0, 1)]
     ours, theirs = [_tokens(name) for name in images], [_tokens(name) for name in masks]
     for one, two, left, right in _spot_values(ours, theirs):

@@ -121,8 +121,9 @@ def overlay(image: np.ndarray, labels: np.ndarray, colours: np.ndarray, strength
 def error_picture(image: np.ndarray, truth: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Every wrong pixel in colour, over the image in pale grey, which no colour of an image can hide.
 
-    Of two classes what was missed is blue and what was added orange; of more, which may have no background, a wrong pixel
-    has the colour of the class that was predicted there, the first class too. image H W 3, truth and labels H W → H W 3
+    Of two classes what was missed is blue and what was added orange; of more, which may have no background, a wrong
+    pixel has the colour of the class that was predicted there, the first class too. image H W 3, truth and labels H W →
+    H W 3
     """
     grey = 0.4 * cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) + 0.55 * 255
     shown = np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)

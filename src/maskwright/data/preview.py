@@ -47,7 +47,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class PreviewRow:
-    """One image: its name, itself, what training draws from it, and (view crop) the part of it each draw shows (4 2)."""
+    """One image: its name, itself, what training draws from it, and (view crop) the part each draw shows (4 2)."""
 
     name: str
     size: tuple[int, int]
@@ -148,7 +148,7 @@ def save_sheet(path: Path, pixels: np.ndarray) -> None:
 
 
 def validate_sheet_path(path: Path) -> None:
-    """Stop where a file stands that isn't a sheet of ours: somebody's picture must not be lost to a slip of the name."""
+    """Stop where a file stands that isn't a sheet of ours: nobody's picture may be lost to a slip of the name."""
     if path.suffix.lower() != ".png":
         raise UsageError(f"`--out` must end in .png; got {path}. Write --out {as_typed(path.with_suffix('.png'))}.")
     if path.exists() and not _is_ours(path):

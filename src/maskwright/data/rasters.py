@@ -1,4 +1,5 @@
-"""Rasters that know where on Earth they lie: read by window through rasterio, nodata marked, the place kept for label files.
+"""Rasters that know where on Earth they lie: read by window through rasterio, nodata marked, the place kept for label
+files.
 
     read_georeference("scene.tif")             # Georeference(crs='PROJCS[…', transform=(10.0, 0.0, 500000.0, …))
     raster_pixels(path, (0, 2048, 2048, 2048)) # only this window is decoded
@@ -24,7 +25,8 @@ from maskwright.data.decoding import MOST_IN_TIFF, decoding, read_bytes, validat
 from maskwright.data.images import TIFF_STARTS, Head, open_tiff, without_fill
 from maskwright.errors import DataError, install_command, listed
 
-# GDAL knows two hundred kinds of files, some of which name others, on the disk or the network, whatever a file's name is
+# GDAL knows two hundred kinds of files, some of which name others, on the disk or the network, whatever a file's name
+# is
 _DRIVERS = {
     **dict.fromkeys(TIFF_STARTS, "GTiff"), b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP", b"GIF8": "GIF",
     b"RIFF": "WEBP",
@@ -34,7 +36,8 @@ _GEO_TAGS = {33550, 33922, 34264, 34735}  # pixel scale, tie points, transformat
 
 @dataclass(frozen=True)
 class Georeference:
-    """Where a raster lies: its coordinate system as WKT (empty: none named) and the six numbers that take columns and rows there.
+    """Where a raster lies: its coordinate system as WKT (empty: none named) and the six numbers that take columns and
+    rows there.
 
     x = a · column + b · row + c and y = d · column + e · row + f, with transform = (a, b, c, d, e, f).
     """
@@ -61,8 +64,9 @@ def georeferenced(path: Path) -> bool:
         if any(path.with_suffix(suffix).is_file() for suffix in (".tfw", ".TFW", ".tifw", ".tiffw")):
             return True
         with open_tiff(path) as tiff:
-            return any(tag in _GEO_TAGS for tag in tiff.pages[0].tags.keys())  # pyright: ignore # noqa: SIM118 - its own kind of mapping
-    except Exception:  # noqa: BLE001 - tifffile raises whatever it stumbles over; whoever decodes the file says what is wrong
+            # its own kind of mapping
+            return any(tag in _GEO_TAGS for tag in tiff.pages[0].tags.keys())  # pyright: ignore # noqa: SIM118
+    except Exception:  # noqa: BLE001 - tifffile raises anything; whoever decodes the file says what is wrong
         return False
 
 
@@ -122,7 +126,10 @@ def raster_values(
         return (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2], None if valid.all() else valid
     if colours or not (values[..., 1:] == values[..., :1]).all():
         got = f"{values.shape[2]} bands of {values.dtype}"
-        fix = "Save each class as one value, or name the classes by their colours in data.classes (three bands of 8 bits)."
+        fix = (
+            "Save each class as one value, or name the classes by their colours in data.classes (three bands of 8 "
+            "bits)."
+        )
         raise DataError(f"`{path}` must hold {'a colour' if colours else 'one value'} a pixel; got {got}. {fix}")
     plain = values[..., 0]
     if nodata is not None and not 0 <= nodata <= 65535:
@@ -151,8 +158,8 @@ def read_georeference(path: str | Path) -> Georeference | None:
 def new_like(
     path: Path, like: Any, count: int, dtype: str, nodata: float, palette: np.ndarray | None = None
 ) -> Iterator[Any]:
-    """A GeoTIFF to write into by windows that lies where an open raster does, with its compression (where that loses nothing),
-    its blocks and its overviews; `palette` (256 3) are the colours of class numbers."""
+    """A GeoTIFF to write into by windows that lies where an open raster does, with its compression (where that loses
+    nothing), its blocks and its overviews; `palette` (256 3) are the colours of class numbers."""
     import rasterio  # its image was read with it
     from rasterio.enums import Resampling
 
@@ -167,8 +174,8 @@ def new_like(
         how |= {"crs": like.crs, "transform": like.transform}
     points, crs = like.gcps
     with rasterio.open(
-        path, "w", driver="GTiff", height=like.height, width=like.width, count=count, dtype=dtype, nodata=nodata, tiled=tiled,
-        BIGTIFF="IF_SAFER", interleave="band", **how,
+        path, "w", driver="GTiff", height=like.height, width=like.width, count=count, dtype=dtype, nodata=nodata,
+        tiled=tiled, BIGTIFF="IF_SAFER", interleave="band", **how,
     ) as raster:  # fmt: skip
         if palette is not None:
             raster.write_colormap(1, {index: (*map(int, colour), 255) for index, colour in enumerate(palette)})
@@ -190,7 +197,11 @@ def _reject_cut(path: Path) -> None:
     size = path.stat().st_size
     try:
         with open_tiff(path) as tiff:
-            parts = [one for page in tiff.pages for one in zip(page.dataoffsets, page.databytecounts, strict=True)]  # pyright: ignore
+            parts = [
+                one
+                for page in tiff.pages
+                for one in zip(page.dataoffsets, page.databytecounts, strict=True)  # pyright: ignore
+            ]
     except Exception:  # noqa: BLE001 - its tables were cut, too: tifffile raises whatever it stumbles over
         parts = [(size, 1)]
     if not parts or max(offset + count for offset, count in parts) > size:
@@ -198,14 +209,17 @@ def _reject_cut(path: Path) -> None:
 
 
 def other_grid(image: Path, mask: Path) -> str:
-    """How the grid of a mask differs from its image's; empty where it is the same, or the mask does not say where it lies."""
+    """How a mask's grid differs from its image's; empty where it is the same, or it does not say where it lies."""
     with opened(image) as ours, opened(mask) as theirs:
         if _georeference(ours) and _georeference(theirs):
             if ours.crs and theirs.crs and ours.crs != theirs.crs:
                 return f"it is in {_crs_name(theirs)}, its image in {_crs_name(ours)}"
             one, two = ours.transform, theirs.transform
             if not np.allclose((two.a, two.b, two.d, two.e), (one.a, one.b, one.d, one.e), rtol=1e-4, atol=1e-12):
-                return f"its pixels are {abs(two.a):.6g} x {abs(two.e):.6g}, its image's {abs(one.a):.6g} x {abs(one.e):.6g}"
+                return (
+                    f"its pixels are {abs(two.a):.6g} x {abs(two.e):.6g}, its image's {abs(one.a):.6g} x "
+                    f"{abs(one.e):.6g}"
+                )
             column, row = np.linalg.solve([[one.a, one.b], [one.d, one.e]], [two.c - one.c, two.f - one.f])
             if abs(column) > 0.01 or abs(row) > 0.01:
                 return f"it begins {column:.4g} columns and {row:.4g} rows from its image's corner"

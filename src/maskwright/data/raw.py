@@ -47,7 +47,7 @@ class Raw:
 
 
 def read_record(record: Record, bands: Bands = RGB, hashed: bool = True) -> Raw:
-    """Read image and mask once each; stops where they do not fit together. Hashes take time, and are empty if not `hashed`."""
+    """Read image and mask once each; stops where they do not fit together. Hashes are empty if not `hashed`."""
     image, valid, image_digest = read_image(record, bands)
     mask = load_mask(record, image.shape[:2])
     if image.shape[:2] != mask.raw.shape:
@@ -138,7 +138,7 @@ _PERCENTILES = (0.1, 99.9)  # a few dead or blinding pixels must not decide the 
 
 
 def read_heads(records: Sequence[Record]) -> list[Head | None]:
-    """The head of every image; None where it cannot be read, which is reported with everything else when files are looked at."""
+    """The head of every image; None where it cannot be read, which is reported when all files are looked at."""
     heads: list[Head | None] = []
     for record in records:
         try:

@@ -61,7 +61,7 @@ def split_entries(document: dict[str, Any], split: str) -> list[dict[str, Any]]:
 
 
 def moved_data(path: str | Path | None) -> Path | None:
-    """Where a run's data are now, as a person says it: their folder, or the CSV of pairs in it; None: where they were."""
+    """Where a run's data are now, as a person says: their folder, or the CSV of pairs in it; None: where they were."""
     if path is None:
         return None
     return Path(path).parent if Path(path).is_file() else Path(path)

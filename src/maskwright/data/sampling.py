@@ -1,4 +1,5 @@
-"""Which images an epoch draws and where its windows are aimed: help for classes with few pixels, chosen from their shares.
+"""Which images an epoch draws and where its windows are aimed: help for classes with few pixels, chosen from their
+shares.
 
 Both follow from (seed, epoch, sample) alone, as augmentation does. Drawing uniformly and aiming nothing takes no random
 number, so a set without rare classes is trained as if none of this existed.
@@ -82,7 +83,8 @@ def draw_images(weights: Sequence[float], num: int, seed: int, epoch: int) -> li
 class Aimer:
     """Aims a share of the windows at pixels of classes below their even share, the rarer the more often.
 
-    Where a class is in an image is looked up in counts by tile, made once from the mask at hand when it is first asked for.
+    Where a class is in an image is looked up in counts by tile, made once from the mask at hand when it is first asked
+    for.
     """
 
     def __init__(self, share: float, targets: Mapping[int, float], class_pixels: Mapping[int, Sequence[int]]) -> None:

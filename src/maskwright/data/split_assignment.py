@@ -94,7 +94,7 @@ def _cut(order: np.ndarray, sizes: np.ndarray, targets: Sequence[int], needs: Se
 
 @dataclass(frozen=True)
 class _Table:
-    """What is balanced: for each group its share of all images, of each class's pixels, of the images showing it. G C"""
+    """What is balanced: each group's share of all images, of each class's pixels, of the images showing it. G C"""
 
     shares: np.ndarray
     weights: np.ndarray  # C
@@ -138,7 +138,7 @@ class _Assignment:
         return self.spread() + _MISSING * self.missing()
 
     def within(self, spread: float) -> bool:
-        """Alike enough, and no class missing but for those in fewer groups than there are sides, which no assignment fixes."""
+        """Alike enough, and no class missing but those in fewer groups than there are sides, which nothing helps."""
         total = self.table.holds.sum(0)
         unavoidable = np.maximum(0, self.table.needs.sum() - total).sum()
         return self.spread() <= spread and self.missing() <= unavoidable
@@ -189,11 +189,12 @@ class _Assignment:
         return float(change[row, column]), int(gives[row]), int(takes[column]), one, two
 
     def _candidates(self, side: int, pull: np.ndarray, order: np.ndarray) -> np.ndarray:
-        """Groups of a side worth weighing, and -1 for none: in large sets those that would help most and the first in order."""
+        """Groups of a side worth weighing, and -1 for none: in large sets the most helpful and the first in order."""
         members = order[self.side[order] == side]
         most = max(32, _CANDIDATES // len(self.num))
         if len(members) > most:
-            # groups with rare classes pull hardest when their share is off; the first in order give the rest its variety
+            # groups with rare classes pull hardest when their share is off; the first in order give the rest its
+            # variety
             helpful = members[np.argsort(self.table.shares[members] @ pull, kind="stable")[: most // 2]]
             members = np.unique(np.concatenate([helpful, members[: most // 2]]))
         return np.append(members, -1)

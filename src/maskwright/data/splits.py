@@ -133,7 +133,7 @@ def _too_few(pool: Sequence[Item], grouping: Grouping, asked: dict[str, int], co
 
 
 def _asked(num: int, config: SplitConfig, with_test: bool) -> dict[str, int]:
-    """Images each side should get: test, then val and train, or the folds as '0', '1' …; what is asked for is never none."""
+    """Images each side should get: test, then val and train, or the folds as '0', '1' …; at least 1 if asked for."""
     asked: dict[str, int] = {}
     others = config.folds or (2 if config.val else 1)
     if with_test and config.test:

@@ -144,7 +144,7 @@ class PixelStore:
 
 
 def _new_map(path: Path, size: int) -> np.memmap:
-    """A memory map whose room on the disk is taken at once: where there is too little, writing to one ends in a bus error."""
+    """A memory map whose room on the disk is taken at once: with too little, writing to one ends in a bus error."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:

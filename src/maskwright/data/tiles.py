@@ -31,7 +31,8 @@ _AT_ONCE = 1 << 26  # bytes: smaller images are resized in one piece, and pieces
 
 
 def is_foreground(planes: Any, threshold: float) -> Any:
-    """Where a pixel of two classes is foreground: its probability is above the threshold; at a half, it is the likelier.
+    """Where a pixel of two classes is foreground: its probability is above the threshold; at a half, it is the
+    likelier.
 
     Of arrays and of tensors; with a threshold of a half of logits, too. … 2 H W → … H W bool
     """
@@ -41,7 +42,7 @@ def is_foreground(planes: Any, threshold: float) -> Any:
 def predict_whole(
     pixels: np.ndarray, view: View, forward: Forward, reduce: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> np.ndarray:
-    """What `predict_bands` gives of an image in memory, put together. H W C → K H W float32, or what `reduce` makes of it"""
+    """What `predict_bands` gives of an image in memory, in one. H W C → K H W float32, or what `reduce` makes of it"""
     height, width = pixels.shape[:2]
     whole = np.empty(0)
     for top, band in predict_bands(lambda first, last: pixels[first:last], height, width, view, forward, reduce=reduce):

@@ -30,11 +30,12 @@ _PRIOR = 0.5  # images' worth of the classes' mean shares, so that a cell never 
 
 @dataclass(frozen=True)
 class Traits:
-    """`places` says by how much a turned image's classes surprise more than the image's own, as (share, standard errors).
+    """`places` says by how much a turned image's classes surprise more than the image's own, as (share, standard
+    errors).
 
-    `thickness` is of each class in pixels of the images: a line's width, a disc's radius; NaN where a class has no border.
-    `grain` is by how much tones change more across (+1) than down (-1) an image, on average, and `alike` the share of images
-    that agree on which.
+    `thickness` is of each class in pixels of the images: a line's width, a disc's radius; NaN where a class has no
+    border. `grain` is by how much tones change more across (+1) than down (-1) an image, on average, and `alike` the
+    share of images that agree on which.
     """
 
     places: dict[str, tuple[float, float]]
@@ -131,7 +132,7 @@ def _borders(mask: np.ndarray, num_classes: int) -> np.ndarray:
 
 
 def _surprise(layouts: np.ndarray, turn: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
-    """How much more the turned layout of an image surprises those who know all the others: share, and standard errors."""
+    """How much more the turned layout of an image surprises who knows all the others: share, and standard errors."""
     num, everywhere = len(layouts), layouts.mean(axis=(0, 2, 3))[:, None, None]
     if num < 2:
         return 0.0, 0.0

@@ -1,7 +1,7 @@
 """How far a network's confidence can be believed: reliability, calibration error, and the temperature that corrects it.
 
-A pixel's confidence is the probability of the class it is predicted as. Where it can be believed, eight in ten pixels of
-confidence 0.8 are right. The calibration error is how far the two lie apart, bin by bin, in the mean over pixels
+A pixel's confidence is the probability of the class it is predicted as. Where it can be believed, eight in ten pixels
+of confidence 0.8 are right. The calibration error is how far the two lie apart, bin by bin, in the mean over pixels
 (arXiv:1706.04599).
 
 Legend: K classes, H W sides, M pixels, L levels of confidence.
@@ -84,7 +84,7 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """Expected calibration error: the mean over pixels of |confidence - accuracy| of their bin; NaN without pixels."""
+        """Expected calibration error: the pixels' mean of |confidence - accuracy| of their bin; NaN without pixels."""
         filled = [each for each in self.bins if each.pixels]
         apart = sum(each.pixels * abs(each.confidence - each.accuracy) for each in filled)
         return apart / self.pixels if filled else math.nan
@@ -117,7 +117,10 @@ class Calibration:
     def __str__(self) -> str:
         if self.temperature is None:
             return f"calibration error {self.error:.4f}; no temperature: {self.reason}"
-        return f"calibration error {self.error:.4f}, {self.error_after:.4f} at temperature {self.temperature:.2f} (fitted on val)"
+        return (
+            f"calibration error {self.error:.4f}, {self.error_after:.4f} at temperature {self.temperature:.2f} (fitted "
+            "on val)"
+        )
 
 
 class Calibrator:
@@ -145,7 +148,7 @@ class Calibrator:
 
 
 def _lattice(logits: torch.Tensor, truth: np.ndarray) -> tuple[torch.Tensor, np.ndarray, int]:
-    """Every pixel of two classes; of more, every `step`-th of every `step`-th row where all would take too long. → K H W, H W"""
+    """Every pixel of two classes; of more, every `step`-th of every `step`-th row where all are many. → K H W, H W"""
     num_classes, height, width = logits.shape[1:]
     step = 1 if num_classes == 2 else max(1, math.ceil(math.sqrt(num_classes * height * width / _VALUES)))
     start = min(step // 2, height - 1, width - 1)

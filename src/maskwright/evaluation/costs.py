@@ -33,8 +33,9 @@ class PredictionCost:
     """Of one image on this machine; NaN where it could not be measured.
 
     Time is from pixels to labels, of one image again and again while nothing else runs in this program: the median, the
-    fastest and the slowest pass. Memory is the most the device held: on a GPU what torch took, on a CPU the whole program
-    with its libraries. Multiply-adds (None where they can't be counted) and time are those of `input`, the rows and columns
+    fastest and the slowest pass. Memory is the most the device held: on a GPU what torch took, on a CPU the whole
+    program
+    with its libraries. Multiply-adds (None where not counted) and time are those of `input`, the rows and columns
     of that image as the network sees it.
     """
 
@@ -85,7 +86,8 @@ class PeakMemory:
 
 
 def cost_of(run: Run, predictor: Predictor, pixels: np.ndarray, peak_memory_mib: float) -> PredictionCost:
-    """What predicting one image costs, time measured now; H W C uint8, one that was just predicted, so that all is warm.
+    """What predicting one image costs, time measured now; H W C uint8, one that was just predicted, so that all is
+    warm.
 
     What an earlier evaluation told of this run, with an input of this size, is not measured again.
     """
@@ -113,7 +115,7 @@ def cost_of(run: Run, predictor: Predictor, pixels: np.ndarray, peak_memory_mib:
 
 
 def measure_latency(predictor: Predictor, pixels: np.ndarray) -> tuple[float, float, float]:
-    """Milliseconds of predicting an image, from pixels to labels: the median, the least and the most of a few passes. H W C"""
+    """Milliseconds from an image's pixels to labels: the median, the least and the most of a few passes. H W C"""
     seconds: list[float] = []
     while len(seconds) < 2 or (len(seconds) < PASSES and sum(seconds) < BEGUN_WITHIN):
         started = time.perf_counter()

@@ -1,10 +1,11 @@
 """Cross-validation: a run for each fold, so that every image is judged by a network that has not seen it.
 
-    result = cross_validate(load_config(None, [("data.root", "my_data", "data"), ("data.split.folds", 5, "folds")]), "runs/cv")
+    config = load_config(None, [("data.root", "my_data", "data"), ("data.split.folds", 5, "folds")])
+    result = cross_validate(config, "runs/cv")
     result.metrics["iou"], result.intervals["iou"]
 
-`folds.yaml` holds what was asked for, `fold-0`, `fold-1` … are runs like any other, `cross-validation.json` says what they
-came to. The budget is that of all folds together, evaluating included.
+`folds.yaml` holds what was asked for, `fold-0`, `fold-1` … are runs like any other, `cross-validation.json` says what
+they came to. The budget is that of all folds together, evaluating included.
 """
 
 from __future__ import annotations
@@ -72,9 +73,10 @@ class CrossValidation(ShownInNotebook):
     def to_json(self) -> dict[str, Any]:
         """cross-validation.json; undefined scores are null."""
         found = {
-            "runs": [run.root.name for run in self.runs], "images": len(self.counts.images), "classes": list(self.classes),
-            "policy": POLICY, "metrics": self.metrics, "per_class": self.summary.per_class, "intervals": self.intervals,
-            "folds": list(self.folds), "warning": self.warning or None,
+            "runs": [run.root.name for run in self.runs], "images": len(self.counts.images),
+            "classes": list(self.classes), "policy": POLICY, "metrics": self.metrics,
+            "per_class": self.summary.per_class, "intervals": self.intervals, "folds": list(self.folds),
+            "warning": self.warning or None,
         }  # fmt: skip
         return plain(found)
 
@@ -138,7 +140,8 @@ def resume(root: str | Path, console: Console | None = None, data: Path | None =
 
 
 def of_fold(config: Config, fold: int, first: Config | None = None) -> Config:
-    """What one fold's run is asked for: its part of the budget, its images as val, and images seen as by the first one's.
+    """What one fold's run is asked for: its part of the budget, its images as val, and images seen as by the first
+    one's.
 
     Networks that see images alike can predict together.
     """

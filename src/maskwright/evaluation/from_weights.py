@@ -30,7 +30,7 @@ from maskwright.training.resolve import resolve
 def run_from_weights(
     config: Config, out: Path, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Run, list[str]]:
-    """Make a run folder of a configuration, its data and its weights file; what a person should know of how they fit."""
+    """Make a run folder of a configuration, its data and its weights file; what one should know of how they fit."""
     Run.refuse_taken(out)
     path, tensors = read_weights(config)
     if config.data.split.model_fields_set.isdisjoint({"val", "test", "folds"}):

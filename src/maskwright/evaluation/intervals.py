@@ -53,7 +53,8 @@ def resampled_scores(counts: Counts, draws: np.ndarray, in_truth: bool = False) 
 
 
 def percentile_interval(values: np.ndarray, num_units: int, level: float = LEVEL) -> tuple[float, float]:
-    """The interval of resampled scores, its tails widened for few units; NaN where one unit tells nothing of the spread.
+    """The interval of resampled scores, its tails widened for few units; NaN where one unit tells nothing of the
+    spread.
 
     Percentiles of resamples are too narrow by a factor of sqrt((n - 1) / n), and by the normal's tails in place of
     Student's; with four images that leaves 80 % where 95 % is promised. The tails are moved out to make up for both
@@ -70,8 +71,8 @@ def percentile_interval(values: np.ndarray, num_units: int, level: float = LEVEL
 def score_interval(values: np.ndarray, num_units: int, most: float = 1.0) -> tuple[float, float]:
     """The 95 % interval of resampled scores between 0 and `most`: Student's, on a scale without ends.
 
-    Percentiles of resamples can't leave the range of the units, so with four of them they hold the truth at most 87 times
-    in a hundred, however far the tails are moved out. NaN where one unit tells nothing of the spread.
+    Percentiles of resamples can't leave the range of the units, so with four of them they hold the truth at most 87
+    times in a hundred, however far the tails are moved out. NaN where one unit tells nothing of the spread.
     """
     if num_units < 2:
         return math.nan, math.nan
@@ -164,7 +165,7 @@ def spread_in_words(groups: Sequence[str | None]) -> str:
 def format_latency(median: float, low: float, high: float) -> str:
     """A time with its spread, where that is known.
 
-    >>> format_latency(12.34, 11.0, 14.2), format_latency(1034.6, math.nan, math.nan), format_latency(2.071, 2.07, 2.0712)
+    >>> format_latency(12.34, 11.0, 14.2), format_latency(1034.6, *[math.nan] * 2), format_latency(2.071, 2.07, 2.0712)
     ('12.3 ms (11–14.2)', '1,035 ms', '2.07 ms')
     """
     if not math.isfinite(median):

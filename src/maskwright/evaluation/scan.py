@@ -31,8 +31,8 @@ from maskwright.runs import usable_cores
 def single_threaded_pool(num: int) -> Iterator[ThreadPoolExecutor]:
     """A pool of `num` threads in which torch uses one thread for an operation; elsewhere it uses as many as before.
 
-    Operations that share the cores wait for each other's slowest part, at every one of them. And sums of one thread do not
-    depend on how many cores there are.
+    Operations that share the cores wait for each other's slowest part, at every one of them. And sums of one thread do
+    not depend on how many cores there are.
 
     >>> with single_threaded_pool(2) as pool:
     ...     pool.submit(torch.get_num_threads).result()
@@ -75,8 +75,8 @@ class Scan:
     def look(self, images: Iterator[Image], total: int, progress: Callable[[int, int], None] | None = None) -> None:
         """Take every image: name, pixels H W C, mask H W.
 
-        While one is looked at the next is read, each part of that in a thread of its own. On a CPU a prediction waits until
-        that is done, for it would take the cores from it; a GPU predicts on, a few images ahead of the counting.
+        While one is looked at the next is read, each part of that in a thread of its own. On a CPU a prediction waits
+        until that is done, for it would take the cores from it; a GPU predicts on, a few images ahead of the counting.
         """
         on_cpu = self.predictor.device.type == "cpu"
         ahead = 0 if on_cpu else 2 * usable_cores()
@@ -110,7 +110,7 @@ class Scan:
             self.losses.append(loss.result())
 
     def _look_at_logits(self, logits: torch.Tensor, mask: np.ndarray) -> float | None:
-        """What needs probabilities, on the device, where they are; one image after another. logits 1 K H W, mask H W uint8"""
+        """What needs probabilities, on the device, where they are; image by image. logits 1 K H W, mask H W uint8"""
         if (mask == IGNORE).all():
             return None
         self.calibrator.add(logits, mask)
@@ -124,7 +124,7 @@ class Scan:
 
     @property
     def mean_loss(self) -> float:
-        """The mean over the images that are labelled anywhere: where nothing is, there is no loss, and its zero would flatter."""
+        """The mean over images that are labelled anywhere: where nothing is, a loss of zero would flatter."""
         known = [loss for loss in self.losses if loss is not None]
         return sum(known) / len(known) if known else math.nan
 

@@ -33,7 +33,7 @@ SHOWN = {"iou": 4, "dice": 4, "precision": 4, "recall": 4, "boundary_iou": 4, "b
 
 @dataclass(frozen=True)
 class Evaluation(ShownInNotebook):
-    """The scores of one split, and the counts they are read from; `root` is the run's folder, `data` that of moved data."""
+    """The scores of one split, and the counts they are from; `root` is the run's folder, `data` that of moved data."""
 
     run: str
     split: str
@@ -132,8 +132,9 @@ def evaluate(
     the data set's folder is now, when it has moved; each file must still be what the run began with.
     `threshold` is the foreground's where there are two classes: a number, "fixed" (the run's own), or "tuned" on val.
     What val has a say in is settled before the first file of the split is opened. `boundary_width` is how many pixels
-    two outlines may be apart for boundary F. `log` is where this call's configuration sends the scores; without one they
-    go where the run's own does, as far as the environment names it too. `device` is cpu or gpu, chosen where left out.
+    two outlines may be apart for boundary F. `log` is where this call's configuration sends the scores; without one
+    they go where the run's own does, as far as the environment names it too. `device` is cpu or gpu, chosen where left
+    out.
     """
     if not 1 <= boundary_width <= 10_000:
         raise UsageError(
@@ -149,8 +150,8 @@ def evaluate(
     calibrator = Calibrator(settled.temperature.value, settled.temperature.reason)
     labels_folder = run.root / "evaluation" / "predictions" / split
     memory = PeakMemory(predictor.device)
-    seen = Scan(predictor, build_loss(run.config.loss), calibrator, labels_folder, used.value if used and wish else None,
-                boundary_width)  # fmt: skip
+    seen = Scan(predictor, build_loss(run.config.loss), calibrator, labels_folder,
+                used.value if used and wish else None, boundary_width)  # fmt: skip
     seen.look(read_split(document, split, data), len(entries), progress)
     counts, groups = Counts.join(seen.counts), tuple(entry["group"] for entry in entries)
     assert seen.last is not None, "a split that is evaluated has images"

@@ -15,7 +15,8 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 def by_size(counts: Counts, names: Sequence[str], groups: Sequence[str | None] | None = None, seed: int = 0) -> Rows:
-    """For each class (the foreground alone when binary) and size: objects, objects found, pixels, and the share of them found.
+    """For each class (the foreground alone when binary) and size: objects, objects found, pixels, and the share of them
+    found.
 
     `recall` is of pixels and its 95 % `interval` rests on the same resamples as those of the other scores.
     """

@@ -53,7 +53,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Suspects:
-    """The regions, gravest first, and how they were looked for; `problems` says in a sentence each what could not be."""
+    """The regions, worst first, and how they were looked for; `problems` says in a sentence each what could not be."""
 
     regions: tuple[Region, ...]
     num_looked_at: int
@@ -65,7 +65,8 @@ def find_suspects(
     run: Run, split: str, counts: Counts, data: Path | None = None, *, limit: int = 6, temperature: float | None = None,
     threshold: float | None = None,
 ) -> Suspects:  # fmt: skip
-    """Predict the images with most wrong pixels again and rank the regions where network and label surely disagree, one an image.
+    """Predict the images with most wrong pixels again and rank the regions where network and label surely disagree, one
+    an image.
 
     A region weighs at most its pixels, so once `limit` of them outweigh all the wrong pixels of the next image, the
     rest needn't be looked at. `temperature` makes the probabilities honest where evaluation has fitted one.

@@ -1,4 +1,5 @@
-"""What is settled on val and nowhere else: the temperature and the foreground threshold, in RUN/evaluation/settled.json.
+"""What is settled on val and nowhere else: the temperature and the foreground threshold, in
+RUN/evaluation/settled.json.
 
     tuned_on_val(run, Predictor.from_run(run), tune=True).threshold.value
 
@@ -42,7 +43,8 @@ GRID = np.arange(1, STEPS) / STEPS  # the thresholds looked at
 class BestThreshold:
     """The threshold with the highest IoU on val, and what it was chosen on.
 
-    `interval` is where it would lie with other images of the same kind, 95 % of the time; `curve` the IoU at each of `GRID`.
+    `interval` is where it would lie with other images of the same kind, 95 % of the time; `curve` the IoU at each of
+    `GRID`.
     """
 
     value: float
@@ -65,7 +67,7 @@ def foreground_counts(probability: torch.Tensor, truth: np.ndarray) -> np.ndarra
 
 
 def iou_curve(counts: np.ndarray) -> np.ndarray:
-    """IoU of the foreground at each threshold of the grid. … 2 Q → … Q-1; NaN where nothing is foreground or called so"""
+    """IoU of the foreground at each threshold of the grid. … 2 Q → … Q-1; NaN where nothing is or is called so"""
     above = np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]  # … 2 Q, pixels above the step's threshold
     hits, false = above[..., 1, 1:].astype(float), above[..., 0, 1:].astype(float)
     whole = above[..., 1, :1] + false

@@ -61,10 +61,11 @@ class Exported:
 
 
 def export_run(
-    run: Run, format: str = "onnx", int8: bool = False, max_iou_drop: float = MAX_IOU_DROP, out: str | Path | None = None,
-    data: str | Path | None = None, progress: Progress | None = None,
+    run: Run, format: str = "onnx", int8: bool = False, max_iou_drop: float = MAX_IOU_DROP,
+    out: str | Path | None = None, data: str | Path | None = None, progress: Progress | None = None,
 ) -> Exported:  # fmt: skip
-    """Write a bundle into `out`, a new folder (RUN/export/FORMAT): verified against the run on its val images, else not there.
+    """Write a bundle into `out`, a new folder (RUN/export/FORMAT): verified against the run on its val images, else not
+    there.
 
     `int8` quantises with ranges measured on training images. `data` says where the data set is now, when it has moved.
     """
@@ -143,8 +144,10 @@ def _document(
         "input": {"name": "images", "layout": "N C H W", "type": "uint8", "channels": predictor.bands.num_channels,
                   "sizes": "any batch, height and width", "least_side": 1},
         "normalisation": {"mean": mean, "std": std, "where": "in the model"},
-        "padding": {"stride": model.stride, "smallest": model.smallest, "where": "in the model: the border is repeated"},
-        "output": {"name": "probabilities", "layout": "N K H W", "type": "float32", "what": "softmax, before the temperature"},
+        "padding": {"stride": model.stride, "smallest": model.smallest,
+                    "where": "in the model: the border is repeated"},
+        "output": {"name": "probabilities", "layout": "N K H W", "type": "float32",
+                   "what": "softmax, before the temperature"},
         "classes": list(names),
         "mask_values": list(predictor.classes.values),
         "palette": palette(len(names))[: len(names)].tolist(),
@@ -192,7 +195,7 @@ def _write_model(
 
 
 def _resolution(files: dict[str, Any], scale: float, data: Path | None) -> float | None:
-    """Centimetres a pixel that the network sees, of the first training image, where that lies on Earth in metres or feet."""
+    """Centimetres a pixel the network sees, of the first training image, where that lies on Earth in metres or feet."""
     entry = split_entries(files, "train")[0]
     path = (data or Path(files["root"])) / entry["image"]
     if not path.is_file() or not georeferenced(path):

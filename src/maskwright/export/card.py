@@ -51,9 +51,10 @@ def _purpose(document: dict[str, Any], names: Sequence[str]) -> str:
     kind = "RGB" if channels == 3 else f"images of {counted(channels, 'band')}"
     told = counted(len(names), "class", "classes")
     return (
-        f"Gives each pixel of an image one of {told}: {listed(names, 'or', 12)}. It was trained on `{one_line(data['name'])}` "
-        f"({images} images; {kind}, {one_line(bands['reason'])}; fingerprint `{data['fingerprint']}`) and is for images like "
-        "those. On others nothing was measured: look at what it predicts before you rely on it."
+        f"Gives each pixel of an image one of {told}: {listed(names, 'or', 12)}. It was trained on "
+        f"`{one_line(data['name'])}` ({images} images; {kind}, {one_line(bands['reason'])}; fingerprint "
+        f"`{data['fingerprint']}`) and is for images like those. On others nothing was measured: look at what it "
+        "predicts before you rely on it."
     )
 
 
@@ -70,7 +71,8 @@ def _scores(document: dict[str, Any]) -> str:
     return (
         f"{table}\n\nIn brackets 95 % intervals over images. Val chose the epoch, so its scores flatter.{unseen}\n\n"
         f"Beside the run it was exported from: IoU on val {ious[0]} instead of {ious[1]}, another label at "
-        f"{100 * check['other_labels']:.3f} % of the pixels, probabilities at most {check['largest_difference']:.2g} apart."
+        f"{100 * check['other_labels']:.3f} % of the pixels, probabilities at most {check['largest_difference']:.2g} "
+        "apart."
     )
 
 
@@ -92,7 +94,10 @@ def _use(document: dict[str, Any]) -> str:
     view, tiling = document["view"], document["view"]["tiling"]
     if view["kind"] == "crop":
         seen = f"Images are seen at {view['scale']:g} of their own size"
-        seen += f"; larger ones than {tiling['whole']:,} pixels in tiles of {tiling['side']} that overlap by {tiling['overlap']}."
+        seen += (
+            f"; larger ones than {tiling['whole']:,} pixels in tiles of {tiling['side']} that overlap by "
+            f"{tiling['overlap']}."
+        )
     else:
         seen = f"Images are seen whole, resized to {view['size']} × {view['size']}"
         seen += " with their sides' ratio kept." if view["letterbox"] else "."

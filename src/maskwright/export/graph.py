@@ -30,7 +30,8 @@ _PIXELS = 1 / 255  # what Deepness divides by is taken back, so that its standar
 
 
 class ExportedSegmenter(nn.Module):
-    """images N C H W uint8 → probabilities N K H W float32, of any size: `Segmenter` in operations that leave sizes open.
+    """images N C H W uint8 → probabilities N K H W float32, of any size: `Segmenter` in operations that leave sizes
+    open.
 
     Padding by repeating the border is a look-up of rows and columns, whose number follows from the input's;
     `functional.pad` would fix whether there is any.
@@ -144,7 +145,7 @@ def write_onnx(program: torch.export.ExportedProgram, path: Path, metadata: Mapp
 
 
 def save_onnx(model: Any, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write a model with this metadata alone; sizes between its layers, which are named after the trace, are left out."""
+    """Write a model with this metadata alone; sizes between its layers, named after the trace, are left out."""
     import onnx
 
     del model.graph.value_info[:]
@@ -166,7 +167,8 @@ def write_openvino(onnx_file: Path, path: Path) -> None:
 def deepness_metadata(
     names: Sequence[str], side: int, overlap: int, threshold: float, resolution: float | None, num_channels: int
 ) -> dict[str, str]:
-    """What QGIS's plugin Deepness reads of a model; `side` and `overlap` of its tiles in pixels, `resolution` in cm a pixel.
+    """What QGIS's plugin Deepness reads of a model; `side` and `overlap` of its tiles in pixels, `resolution` in cm a
+    pixel.
 
     https://qgis-plugin-deepness.readthedocs.io/en/latest/creators/creators_description_classes.html
     The plugin sets what lies below the threshold to nothing before it takes the likeliest class, which is right for one
@@ -189,9 +191,11 @@ def deepness_metadata(
 
 
 def write_for_qgis(onnx_file: Path, path: Path, side: int) -> None:
-    """The same model as Deepness feeds it: float32 pixels of square tiles; of two classes the foreground's probability alone.
+    """The same model as Deepness feeds it: float32 pixels of square tiles; of two classes the foreground's probability
+    alone.
 
-    Deepness gives numbers from 0 to 1, which its metadata turn into 0 to 255, and takes square inputs of a known side only.
+    Deepness gives numbers from 0 to 1, which its metadata turn into 0 to 255, and takes square inputs of a known side
+    only.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper

@@ -1,4 +1,4 @@
-"""Weights and activations of 8 bits: static quantisation by NNCF, its ranges measured on tiles of training images alone."""
+"""Weights and activations of 8 bits: static quantisation by NNCF, its ranges measured on training tiles alone."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def quantise_openvino(path: Path, tiles: Sequence[np.ndarray]) -> None:
 
 
 def _quantised(model: Any, inputs: list[Any], per_channel: bool | None = None) -> Any:
-    """`per_channel`: whether activations before depthwise convolutions get a range a channel; ONNX Runtime runs none such."""
+    """`per_channel`: activations before depthwise convolutions get a range a channel; ONNX Runtime runs none such."""
     import nncf
     from nncf.quantization.advanced_parameters import QuantizationParameters
 

@@ -1,4 +1,4 @@
-"""An exported model against the run it is of: probabilities on real tiles, and IoU on val through the real prediction path."""
+"""An exported model against its run: probabilities on real tiles, and IoU on val by the real prediction path."""
 
 from __future__ import annotations
 
@@ -66,8 +66,9 @@ class Verification:
     def __str__(self) -> str:
         other, apart = 100 * self.other_labels, f"{self.largest_difference:.2g}"
         return (
-            f"IoU on val {self.iou:.4f}, the run's {self.iou_run:.4f} ({counted(self.images, 'image')}, another label at "
-            f"{other:.3f} % of the pixels); largest difference of a probability {apart} on {counted(self.tiles, 'tile')}"
+            f"IoU on val {self.iou:.4f}, the run's {self.iou_run:.4f} ({counted(self.images, 'image')}, another label "
+            f"at {other:.3f} % of the pixels); largest difference of a probability {apart} on "
+            f"{counted(self.tiles, 'tile')}"
         )
 
 

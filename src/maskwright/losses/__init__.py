@@ -1,8 +1,8 @@
 """Losses: logits N K H W float32 and masks N H W (class numbers or IGNORE) → one number.
 
 Each ignores IGNORE pixels, is finite when nothing is labelled, and makes its own targets from the masks. To add one: a
-function of (logits, masks, its parameters), its section in `config/losses.py`, and a line in `LOSSES` and `LOSS_SECTIONS`; the
-contract tests pick it up.
+function of (logits, masks, its parameters), its section in `config/losses.py`, and a line in `LOSSES` and
+`LOSS_SECTIONS`; the contract tests pick it up.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The loss for the classes' shares: which terms, and how much each class counts, with the reason.
 
-One story with `data.sampling`: drawing and aiming decide how often a class is seen, weights how much a pixel of it counts.
-So weights follow from the shares as training will see them, and a class that is drawn and aimed at often enough gets none.
+One story with `data.sampling`: drawing and aiming decide how often a class is seen, weights how much a pixel of it
+counts. So weights follow from the shares as training will see them, and a class that is drawn and aimed at often enough
+gets none.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def shares_as_seen(dataset: Dataset, sampling: str, crop_focus: float, window: f
 def _aimed(
     dataset: Dataset, indices: list[int], drawn: np.ndarray, pixels: np.ndarray, seen: np.ndarray, window: float
 ) -> np.ndarray:
-    """Shares in windows that are aimed: the class aimed at fills what it can, the others keep their shares of the rest. K"""
+    """Shares in aimed windows: the class aimed at fills what it can, the others keep their shares of the rest. K"""
     targets = aimer(dataset, indices, 1.0).targets
     wish = np.array([targets.get(label, 0.0) for label in range(pixels.shape[1])])
     chance = wish * (pixels > 0)  # N K, as are those below

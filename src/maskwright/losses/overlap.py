@@ -42,7 +42,7 @@ def tversky(
     alpha: float = 0.3,
     beta: float = 0.7,
 ) -> torch.Tensor:
-    """1 − overlap / (overlap + alpha × false positives + beta × misses), averaged like Dice: https://arxiv.org/abs/1706.05721"""
+    """1 − overlap / (overlap + alpha × false positives + beta × misses), as Dice: arxiv.org/abs/1706.05721"""
     overlap, predicted, truth = _soft_counts(logits, masks)
     score = (overlap + _SMOOTH) / (overlap + alpha * (predicted - overlap) + beta * (truth - overlap) + _SMOOTH)
     return _over_classes(1 - score, truth, class_weights, logits)

@@ -1,8 +1,9 @@
 """Losses that are a mean over pixels: cross-entropy, its binary form, of the hardest pixels, near borders, focal.
 
 Why not segmentation-models-pytorch's: its smoothed CE and BCE divide by ignored pixels too, so a loss would shrink with
-them; its focal loss of several classes is one of sigmoids, not of the softmax these networks are read by, and is NaN when
-nothing is labelled. Where they should agree they do, and where they don't is shown: tests/losses/test_beside_smp.py.
+them; its focal loss of several classes is one of sigmoids, not of the softmax these networks are read by, and is NaN
+when nothing is labelled. Where they should agree they do, and where they don't is shown:
+tests/losses/test_beside_smp.py.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def cross_entropy(
 def binary_cross_entropy(
     logits: torch.Tensor, masks: torch.Tensor, class_weights: Sequence[float] | None = None, smoothing: float = 0.0
 ) -> torch.Tensor:
-    """−log of the probability that each class is there, or that it isn't: one class against the rest, averaged over classes.
+    """−log of the probability that each class is there, or that it isn't: one class against the rest, averaged over
+    classes.
 
     The probabilities are the softmax's that the network is read by. Of two classes both questions are one, and this is
     cross-entropy, which is BCE of sigmoid(z₁ − z₀); so with more, sigmoid(z_k − log Σ exp z_others).
@@ -89,10 +91,11 @@ def boundary(
     width: int = 3,
     strength: float = 4.0,
 ) -> torch.Tensor:
-    """Cross-entropy in which a pixel counts 1 + strength at the border of two classes, falling to 1 at `width` pixels from it.
+    """Cross-entropy in which a pixel counts 1 + strength at the border of two classes, falling to 1 at `width` pixels
+    from it.
 
-    The idea is the weight map of the U-Net (https://arxiv.org/abs/1505.04597), made from the mask at hand, so that it is
-    right after any augmentation.
+    The idea is the weight map of the U-Net (https://arxiv.org/abs/1505.04597), made from the mask at hand, so that it
+    is right after any augmentation.
     """
     weights = pixel_weights(masks, class_weights, logits) * (1 + strength * nearness(masks, width))
     return weighted_mean(pixel_entropy(logits, masks), weights)

@@ -76,7 +76,7 @@ def nearness(masks: torch.Tensor, width: int) -> torch.Tensor:
 
 
 def _spread(values: torch.Tensor) -> torch.Tensor:
-    """The largest among each pixel and its eight neighbours, bytes ≥ 0. Slices of bytes are 30 times faster than max_pool2d."""
+    """The largest of each pixel and its eight neighbours, bytes ≥ 0. Slices are 30 times faster than max_pool2d."""
     padded = functional.pad(values, (1, 1, 1, 1))
     rows = torch.maximum(torch.maximum(padded[..., 1:-1, :], padded[..., 2:, :]), padded[..., :-2, :])
     return torch.maximum(torch.maximum(rows[..., 1:-1], rows[..., 2:]), rows[..., :-2])
@@ -85,7 +85,8 @@ def _spread(values: torch.Tensor) -> torch.Tensor:
 def hardest_first(errors: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     """The order of the errors (P, none below 0), the largest first; those not valid come last.
 
-    Floats above zero lie in the order of their bits, and whole numbers are sorted eight times faster than floats on a CPU.
+    Floats above zero lie in the order of their bits, and whole numbers are sorted eight times faster than floats on a
+    CPU.
     """
     errors = errors.detach()
     if errors.dtype != torch.float32:

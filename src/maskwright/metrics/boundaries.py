@@ -1,8 +1,9 @@
 """How well the outlines of the classes agree in one image: boundary IoU, boundary F and HD95, as counts and distances.
 
-Three conventions hold for all of them. The edge of a region is those of its pixels that have one of their four neighbours
-outside it. The image's border is an edge. Ignored pixels are taken to be what was predicted there: then no edge arises where
-ignoring begins, and what cannot be known never counts against a prediction; edges in ignored pixels are not scored.
+Three conventions hold for all of them. The edge of a region is those of its pixels that have one of their four
+neighbours outside it. The image's border is an edge. Ignored pixels are taken to be what was predicted there: then no
+edge arises where ignoring begins, and what cannot be known never counts against a prediction; edges in ignored pixels
+are not scored.
 
 Legend: K classes, H W sides.
 """
@@ -28,7 +29,8 @@ _WIDE = 32  # from this distance on a sum over a box is faster than an erosion
 @dataclass(frozen=True)
 class Outlines:
     """Counts of one image: overlap K and union K of the bands of boundary IoU; the first of two is the prediction's,
-    the second truth's: near K 2 edge pixels within the width of the other's edge, edge K 2 all of them; hd95 K in pixels.
+    the second truth's: near K 2 edge pixels within the width of the other's edge, edge K 2 all of them; hd95 K in
+    pixels.
     """
 
     overlap: np.ndarray
@@ -100,7 +102,8 @@ def distances_to(edge: np.ndarray, points: np.ndarray, width: float = 0, share: 
             found = np.where(away <= _REACH, away**2 + step * step, np.iinfo(np.int64).max)
             squared[open_] = np.minimum(squared[open_], found)
     plane = cv2.distanceTransform(1 - edge, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).ravel()[points].astype(float)
-    # its last bits differ from call to call; squares are whole numbers, which float32 tells apart up to a distance of 1000
+    # its last bits differ from call to call; squares are whole numbers, which float32 tells apart up to a distance of
+    # 1000
     return np.where(plane < 1000, np.sqrt(np.rint(plane**2)), np.round(plane, 2))
 
 

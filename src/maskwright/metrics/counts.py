@@ -38,10 +38,10 @@ _UNCOUNTED = np.zeros(0)
 class Counts:
     """Confusion counts of each image, and how its outlines and objects fared.
 
-    matrix N K K, boundary_overlap N K, boundary_union N K; boundary_near N K 2 and boundary_edge N K 2: edge pixels within
-    `boundary_width` pixels of the other's edge, and all of them, of the prediction and of truth; objects N K 3 4: by size,
-    objects, found, pixels, hits; all int64. hd95 N K float, NaN where there is none; diagonal N float, each image's, NaN where
-    it was not kept. A width of 0: outlines were not counted.
+    matrix N K K, boundary_overlap N K, boundary_union N K; boundary_near N K 2 and boundary_edge N K 2: edge pixels
+    within `boundary_width` pixels of the other's edge, and all of them, of the prediction and of truth; objects N K 3
+    4: by size, objects, found, pixels, hits; all int64. hd95 N K float, NaN where there is none; diagonal N float, each
+    image's, NaN where it was not kept. A width of 0: outlines were not counted.
     """
 
     images: tuple[str, ...]

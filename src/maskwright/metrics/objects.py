@@ -1,7 +1,7 @@
 """How much of each object of the truth was found, by the object's size.
 
-An object is a connected part (by sides or corners) of the pixels of one class in the truth; ignored pixels are part of none.
-It is found when at least half of its pixels are predicted as its class.
+An object is a connected part (by sides or corners) of the pixels of one class in the truth; ignored pixels are part of
+none. It is found when at least half of its pixels are predicted as its class.
 """
 
 from __future__ import annotations

@@ -21,13 +21,12 @@ from maskwright.metrics.counts import Counts
 POLICY = (
     "A class absent from truth and prediction has no score (null) and is left out of means; "
     "one that is only predicted, or only missed, has IoU, F1 and boundary scores of 0. "
-    "An image where no scored class is in truth or prediction has no score of its own and is left out of means over images; "
-    "one with an empty truth and something predicted, or the reverse, scores 0 there. Pooled scores count every image's pixels. "
-    "HD95 is the mean over images; where a class is in only one of truth and prediction it is the image's diagonal. "
-    "Accuracy is over all pixels; that of one class, and the macro and imagewise means of it, count as right whatever is "
-    "rightly not given to the class. "
-    "Ignored pixels are not counted, and outlines take them to be as predicted; "
-    "scores are computed at each image's own size over the whole split."
+    "An image where no scored class is in truth or prediction has no score of its own and is left out of means over "
+    "images; one with an empty truth and something predicted, or the reverse, scores 0 there. Pooled scores count "
+    "every image's pixels. HD95 is the mean over images; where a class is in only one of truth and prediction it is "
+    "the image's diagonal. Accuracy is over all pixels; that of one class, and the macro and imagewise means of it, "
+    "count as right whatever is rightly not given to the class. Ignored pixels are not counted, and outlines take them "
+    "to be as predicted; scores are computed at each image's own size over the whole split."
 )
 Scores = dict[str, float]
 _COLLAPSED = 0.1  # of the pixels of all other classes: no more are predicted as any of them
@@ -98,7 +97,8 @@ class Sums:
     """All that the scores of a set of images follow from: sums over the images, the last axis over the classes.
 
     hits, truth, predicted in pixels; overlap, union of boundary bands; near and edge of the prediction, of truth;
-    the sum of distances and how many there are. They take less room than the matrix, so a thousand resamples are pooled at once.
+    the sum of distances and how many there are. They take less room than the matrix, so a thousand resamples are pooled
+    at once.
     """
 
     hits: np.ndarray
@@ -157,8 +157,8 @@ def class_scores(sums: Sums) -> dict[str, np.ndarray]:
 def headline_scores(sums: Sums, in_truth: bool = False) -> dict[str, np.ndarray]:
     """The headline scores: of the foreground when binary, else the mean over classes; accuracy is over all pixels.
 
-    sums … K → each score …, so that a thousand resamples are scored at once. With `in_truth` the mean is over the classes
-    that the truth holds, which are the same whoever predicts: what runs are compared by.
+    sums … K → each score …, so that a thousand resamples are scored at once. With `in_truth` the mean is over the
+    classes that the truth holds, which are the same whoever predicts: what runs are compared by.
     """
     binary = sums.hits.shape[-1] == 2
     kept = sums.truth > 0 if in_truth else np.True_
@@ -179,8 +179,8 @@ def averages(counts: Counts) -> dict[str, Scores]:
     """The same metric averaged four ways, over the scored classes (foreground alone when binary).
 
     Over the whole split: micro pools the pixels of all classes, macro is the mean over classes of the split's scores.
-    Over images: imagewise is the mean over images of each image's mean over classes, imagewise_micro of each image's micro.
-    A distance isn't pooled over classes.
+    Over images: imagewise is the mean over images of each image's mean over classes, imagewise_micro of each image's
+    micro. A distance isn't pooled over classes.
     """
     scored = slice(1, 2) if counts.num_classes == 2 else slice(None)
     images = Sums(*(part[:, scored] for part in Sums.of_images(counts).parts()))
@@ -222,7 +222,7 @@ def summary(counts: Counts, names: tuple[str, ...]) -> Summary:
 
 @dataclass(frozen=True)
 class Unlooked:
-    """The share of all pixels that is right, and the larger one that always answering the commonest class would get right."""
+    """The share of pixels that is right, and the larger one that always answering the commonest class would get."""
 
     answer: str
     reached: float
@@ -230,7 +230,8 @@ class Unlooked:
 
 
 def beaten_unlooked(matrix: np.ndarray, names: Sequence[str]) -> Unlooked | None:
-    """What beats a network that gets fewer pixels right than always answering one class would; None for a better network.
+    """What beats a network that gets fewer pixels right than always answering one class would; None for a better
+    network.
 
     matrix K K. Less than a tenth of a per cent is no difference a reader would see.
 
@@ -243,7 +244,8 @@ def beaten_unlooked(matrix: np.ndarray, names: Sequence[str]) -> Unlooked | None
 
 
 def collapsed_class(matrix: np.ndarray) -> int | None:
-    """The class nearly all pixels are predicted as though the truth holds others, too; None where classes are told apart.
+    """The class nearly all pixels are predicted as though the truth holds others, too; None where classes are told
+    apart.
 
     >>> collapsed_class(np.array([[80, 0], [20, 0]])), collapsed_class(np.array([[80, 0], [10, 10]]))
     (0, None)
@@ -265,7 +267,8 @@ def commonest_class(matrix: np.ndarray) -> tuple[int, float]:
 
 
 def only_predicted(matrix: np.ndarray, names: Sequence[str]) -> str:
-    """That classes without a pixel in the truth are averaged in as 0, since they were predicted; "" without any. matrix K K.
+    """That classes without a pixel in the truth are averaged in as 0, since they were predicted; "" without any. matrix
+    K K.
 
     >>> only_predicted(np.array([[5, 3, 0], [0, 0, 0], [0, 0, 0]]), ("ground", "cat", "dog"))
     'cat counts as 0: predicted where there is none'

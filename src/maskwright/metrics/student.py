@@ -1,4 +1,4 @@
-"""Student's distribution, which intervals of few values follow; SciPy has it too, for 35 MB that nothing else here needs."""
+"""Student's distribution, which intervals of few values follow; SciPy has it, for 35 MB that nothing else needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _POINTS = 40_001
 def student_quantile(share: float, degrees: float) -> float:
     """The quantile of Student's distribution with so many degrees of freedom, whole or not.
 
-    As the tangent of an angle, t / √degrees, its density is a power of the cosine, which is summed up over half a circle.
+    As the tangent of an angle, t / √degrees, its density is a power of the cosine, which is summed up over half a
+    circle.
 
     >>> round(student_quantile(0.975, 3), 6), round(student_quantile(0.025, 1), 4)
     (3.182446, -12.7062)

@@ -75,7 +75,7 @@ def validate_bands(config: AnyModelConfig, num_channels: int) -> None:
 
 
 def _own_weights(config: AnyModelConfig) -> Path | None:
-    """The file or run that `model.weights` names; hf reads a model of the hub and a folder of save_pretrained itself."""
+    """The file or run `model.weights` names; hf reads a model of the hub and a folder of save_pretrained itself."""
     own = own_weights(config.weights)
     if own is None or config.name != "hf" or own.suffix.lower() in SUFFIXES or (own / "config.yaml").is_file():
         return own

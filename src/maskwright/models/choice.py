@@ -26,7 +26,7 @@ _IMAGENET = "imagenet"
 
 
 def choose_model(model: AnyModelConfig, device: str) -> tuple[AnyModelConfig, dict[str, str]]:
-    """A network in place of `auto`, weights in place of its `auto`, and the reason of each; what is named stays as it is."""
+    """A network in place of `auto`, weights in place of its `auto`, and the reasons; what is named stays as it is."""
     reasons: dict[str, str] = {}
     if isinstance(model, AutoModelConfig):
         model, reasons["model"] = _network(model, device)

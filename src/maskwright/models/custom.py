@@ -1,7 +1,8 @@
 """A network of a person's own: any `nn.Module` of image N C H W → logits N K h w.
 
-What it gives may be a tensor, a dict with `out` (torchvision) or an object with `logits` (transformers); smaller than the
-image, it is enlarged. The sides it takes are found by trying. Parts that can be frozen are there where it names them.
+What it gives may be a tensor, a dict with `out` (torchvision) or an object with `logits` (transformers); smaller than
+the image, it is enlarged. The sides it takes are found by trying. Parts that can be frozen are there where it names
+them.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class CustomNet(nn.Module):
     def __init__(self, net: nn.Module, num_channels: int, num_outputs: int) -> None:
         super().__init__()
         self.net = net
-        found = {part: next((getattr(net, name) for name in names if isinstance(getattr(net, name, None), nn.Module)), None)
+        found = {part: next((getattr(net, name) for name in names if isinstance(getattr(net, name, None), nn.Module)),
+                            None)
                  for part, names in _PARTS.items()}  # fmt: skip
         self.parts = {part: [module] if module is not None else [] for part, module in found.items()}
         self.stride, self.smallest = _sides(self, num_channels, num_outputs)
@@ -49,7 +51,7 @@ class CustomNet(nn.Module):
 
 
 def build_custom(config: CustomModelConfig, num_channels: int, num_outputs: int) -> nn.Module:
-    """Import what `source` names and, where it is no network yet, call it with `options` and the numbers it asks for."""
+    """Import what `source` names and, where it is no network, call it with `options` and the numbers it asks for."""
     made = config.load("model")
     if isinstance(made, nn.Module):
         made = copy.deepcopy(made)  # each training begins with the weights it was given with
@@ -105,7 +107,7 @@ def _sides(net: CustomNet, num_channels: int, num_outputs: int) -> tuple[int, in
 
 @torch.no_grad()
 def _refusal(net: CustomNet, shape: tuple[int, int, int], num_outputs: int) -> str:
-    """Why the network takes no inputs of this shape; empty where it does. Other outputs than wanted are refused for good."""
+    """Why the network takes no inputs of this shape; empty where it does. Unwanted outputs are refused for good."""
     was_training = net.training
     net.eval()
     parameter = next(net.parameters(), torch.empty(0))

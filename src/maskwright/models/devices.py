@@ -79,8 +79,8 @@ def busy_cores() -> str | None:
     if threads == 1 or load < _BUSY * cores:
         return None
     return (
-        f"{load:.1f} over the last minute on {cores} cores: torch's {threads} threads spin while they wait for one another. "
-        "Set OMP_NUM_THREADS=1 for training beside others (an epoch of 57 s took 5.5 s so, on two cores)"
+        f"{load:.1f} over the last minute on {cores} cores: torch's {threads} threads spin while they wait for one "
+        "another. Set OMP_NUM_THREADS=1 for training beside others (an epoch of 57 s took 5.5 s so, on two cores)"
     )
 
 
@@ -97,7 +97,7 @@ def torch_device(device: str) -> torch.device:
 
 
 def release_memory() -> None:
-    """Give back what the network before took, which its trainer's circles of references keep, before the next takes its own."""
+    """Free what the last network took, which its trainer's circles of references keep, before the next is built."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

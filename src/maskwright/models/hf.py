@@ -53,8 +53,8 @@ SWIN: dict[str, dict[str, Any]] = {
 }
 # Mask2Former above its backbone, as in its paper
 MASK2FORMER: dict[str, Any] = {
-    "feature_size": 256, "mask_feature_size": 256, "hidden_dim": 256, "encoder_feedforward_dim": 1024, "dim_feedforward": 2048,
-    "encoder_layers": 6, "decoder_layers": 10, "num_attention_heads": 8, "num_queries": 100,
+    "feature_size": 256, "mask_feature_size": 256, "hidden_dim": 256, "encoder_feedforward_dim": 1024,
+    "dim_feedforward": 2048, "encoder_layers": 6, "decoder_layers": 10, "num_attention_heads": 8, "num_queries": 100,
 }  # fmt: skip
 # who published → on what terms the weights may be used
 LICENCES = {
@@ -279,9 +279,9 @@ def _out_of_reach(config: HfConfig, source: str, error: Exception) -> str:
     from huggingface_hub import constants
 
     return (
-        f"`model.weights` must be at hand or within reach; {source} could not be loaded ({reason}). Put its {files} into a "
-        f"folder and name that with --weights, go online once to fill the cache {constants.HF_HUB_CACHE}, or start with "
-        "--weights none."
+        f"`model.weights` must be at hand or within reach; {source} could not be loaded ({reason}). Put its {files} "
+        f"into a folder and name that with --weights, go online once to fill the cache {constants.HF_HUB_CACHE}, or "
+        "start with --weights none."
     )
 
 

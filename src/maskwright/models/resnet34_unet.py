@@ -141,7 +141,8 @@ def to_torchvision(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
 def from_torchvision(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The state dict of torchvision's `resnet34` under this encoder's names, without the classifier `fc`.
 
-    >>> list(from_torchvision({"conv1.weight": torch.zeros(1), "layer4.2.bn1.bias": torch.zeros(1), "fc.bias": torch.zeros(1)}))
+    >>> names = ("conv1.weight", "layer4.2.bn1.bias", "fc.bias")
+    >>> list(from_torchvision({name: torch.zeros(1) for name in names}))
     ['block1.0.weight', 'block5.2.bn1.bias']
     """
     return {_renamed(name, _FROM_TORCHVISION): value for name, value in state.items() if not name.startswith("fc.")}

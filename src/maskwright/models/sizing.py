@@ -95,7 +95,8 @@ def seconds_an_image(
 
     name = choose_device()[0]
     device, precision = torch_device(name), choose_precision(name)[0]
-    model = _built(config, num_classes, num_channels).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    model = _built(config, num_classes, num_channels).to(device)
+    model = model.to(memory_format=torch.channels_last)  # pyright: ignore
     image = torch.zeros(1, num_channels, side, side, dtype=torch.uint8, device=device)
     times: list[float] = []
     with autocast(device, precision):
@@ -108,7 +109,8 @@ def seconds_an_image(
 
 @dataclass
 class Sizes:
-    """Sizes kept between calls, for the versions of the libraries installed; what could not be built is kept as its sentence.
+    """Sizes kept between calls, for the versions of the libraries installed; what could not be built is kept as its
+    sentence.
 
     with Sizes.opened() as sizes:
         sizes.of("unet/resnet34", config, side=512)
@@ -121,7 +123,7 @@ class Sizes:
     @classmethod
     @contextlib.contextmanager
     def opened(cls, folder: Path | None = None) -> Iterator[Sizes]:
-        """Read the kept sizes, and write the new ones at the end; a cache that can't be read or written is done without."""
+        """Read the kept sizes, write the new ones at the end; a cache that can't be read or written is done without."""
         path = (folder or cache_folder()) / "sizes.json"
         sizes = cls(path, read_cache(path, "sizes"))
         try:

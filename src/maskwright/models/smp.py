@@ -198,7 +198,10 @@ def _unknown_set(config: SmpConfig, offered: list[str]) -> str:
             name,
             f"{config.encoder} has no pretrained weights.",
         )
-    fix = f"{config.encoder} offers {listed(offered, 'and', 8)}; a weights file or a run folder must be there to be taken."
+    fix = (
+        f"{config.encoder} offers {listed(offered, 'and', 8)}; a weights file or a run folder must be there to be "
+        "taken."
+    )
     return unknown("weights", config.weights, [*offered, "none"], fix, "model.weights")
 
 
@@ -340,9 +343,9 @@ def _sentence(config: SmpConfig, encoder: str, weights: str | None, error: Excep
     repo, files = _wanted(encoder, weights)
     return (
         f"`model.weights` must be at hand or within reach; {weights} of {config.encoder} could not be loaded "
-        f"({why(error)}). Wanted: {files} of huggingface.co/{repo}. Go online once to fill the cache, or copy the folder "
-        f"models--{repo.replace('/', '--')} of a machine that has it into {constants.HF_HUB_CACHE}, or start from scratch with "
-        "weights: none (--weights none)."
+        f"({why(error)}). Wanted: {files} of huggingface.co/{repo}. Go online once to fill the cache, or copy the "
+        f"folder models--{repo.replace('/', '--')} of a machine that has it into {constants.HF_HUB_CACHE}, or start "
+        "from scratch with weights: none (--weights none)."
     )
 
 

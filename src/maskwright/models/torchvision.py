@@ -32,8 +32,8 @@ BACKBONES = {
 _NOT_LOADED = (OSError, RuntimeError, EOFError, pickle.UnpicklingError)  # out of reach, or a file that is not whole
 # set of weights → where it is from and on what terms it may be used
 LICENCES = {
-    "COCO_WITH_VOC_LABELS_V1": "none stated by torchvision, whose code is BSD-3-Clause; terms may follow from the images, "
-    "part of COCO, they were trained on with the 20 classes of Pascal VOC",
+    "COCO_WITH_VOC_LABELS_V1": "none stated by torchvision, whose code is BSD-3-Clause; terms may follow from the "
+    "images, part of COCO, they were trained on with the 20 classes of Pascal VOC",
     "imagenet-backbone": TORCHVISION,
     "imagenet": TORCHVISION,
 }
@@ -135,7 +135,8 @@ def _out_of_reach(weights: str, told: str, error: Exception) -> str:
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     return (
         f"`model.weights` must be at hand or within reach; {told} could not be loaded ({why(error)}). "
-        f"Put {url.rpartition('/')[2]} (from {url}) into {folder}, go online once, or start from scratch with --weights none."
+        f"Put {url.rpartition('/')[2]} (from {url}) into {folder}, go online once, or start from scratch with "
+        "--weights none."
     )
 
 

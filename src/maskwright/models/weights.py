@@ -1,7 +1,8 @@
-"""What a network starts from: a library's pretrained weights, a file, or an own run; which tensors were taken, with what licence.
+"""What a network starts from: a library's pretrained weights, a file, or an own run; which tensors were taken, with
+what licence.
 
     model = build_model(config, classes)
-    model.loaded.sentences()     # ["weights imagenet of resnet34 (smp-hub/resnet34.imagenet); 218 tensors loaded, …", …]
+    model.loaded.sentences()     # ["weights imagenet of resnet34 (smp-hub/resnet34.imagenet); 218 tensors …", …]
 
 Names are matched whatever stands before them (`net.`, `model.`, `module.`, `encoder.`): a file may hold a
 whole run, a plain state dict, or an encoder alone. A head of other classes stays fresh; a first convolution
@@ -64,7 +65,8 @@ class Loaded:
 
 
 def own_weights(weights: str) -> Path | None:
-    """The file or run folder that `model.weights` names; None when it is the name of a set or of a hub's model, or none.
+    """The file or run folder that `model.weights` names; None when it is the name of a set or of a hub's model, or
+    none.
 
     >>> own_weights("imagenet") is None, own_weights("old/model.safetensors")
     (True, PosixPath('old/model.safetensors'))
@@ -149,7 +151,8 @@ def load_weights(path: Path, model: nn.Module) -> None:
 
 
 def first_difference(theirs: Mapping[str, Any], mine: Mapping[str, torch.Tensor]) -> str | None:
-    """What first tells tensors from those a network should have; None where names and shapes are the same and all is finite.
+    """What first tells tensors from those a network should have; None where names and shapes are the same and all is
+    finite.
 
     >>> first_difference({"head.weight": torch.zeros(5, 8)}, {"head.weight": torch.zeros(2, 8)})
     'head.weight is 5×8 and not 2×8'
@@ -356,13 +359,13 @@ def without_weights(config: Any) -> Any:
 
 
 def convolution_for(layer: nn.Conv2d, num_channels: int, learned: bool) -> nn.Conv2d:
-    """The layer itself, or one like it for another number of bands; its kernels follow from the learned ones, or are new."""
+    """The layer itself, or one like it for another number of bands; its kernels follow from the learned, or are new."""
     if num_channels == layer.in_channels:
         return layer
     assert not isinstance(layer.padding, str)
     other = nn.Conv2d(
-        num_channels, layer.out_channels, (layer.kernel_size[0], layer.kernel_size[1]), (layer.stride[0], layer.stride[1]),
-        (layer.padding[0], layer.padding[1]), bias=layer.bias is not None,
+        num_channels, layer.out_channels, (layer.kernel_size[0], layer.kernel_size[1]),
+        (layer.stride[0], layer.stride[1]), (layer.padding[0], layer.padding[1]), bias=layer.bias is not None,
     )  # fmt: skip
     with torch.no_grad():
         if learned:

@@ -225,7 +225,7 @@ def _by_shape(tensors: Tensors, mine: Tensors) -> tuple[dict[str, torch.Tensor],
 
 
 def _use(name: str) -> tuple[int, int, int]:
-    """Where a tensor of a network of ours is used: encoder, then doubling and convolutions of each level, then the head."""
+    """Where a tensor of our networks is used: encoder, then doubling and convolutions of each level, then the head."""
     found = re.match(r"net\.(ups|decoder)\.(\d+)\.", name)
     return (1, int(found[2]), int(found[1] == "decoder")) if found else (2 if name.startswith("net.head.") else 0, 0, 0)
 
@@ -277,8 +277,8 @@ def _normalise(model: Segmenter, mean: Sequence[float], std: Sequence[float]) ->
 
 @torch.no_grad()
 def _distance(model: Segmenter, images: Sequence[np.ndarray], view: View) -> float:
-    """How far what batch-norms meet lies from their running mean and variance: the divergence of two normal distributions,
-    the mean over layers and channels; infinite where too little is met."""
+    """How far what batch-norms meet lies from their running mean and variance: the divergence of two normal
+    distributions, the mean over layers and channels; infinite where too little is met."""
     met: dict[nn.BatchNorm2d, torch.Tensor] = {}  # sums of ones, values and squares. 3 C
 
     def look(norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:

@@ -52,7 +52,8 @@ class Segmenter(nn.Module):
         return _one_form(self.net(self._padded(images)), images)
 
     def training_logits(self, images: torch.Tensor) -> list[tuple[float, torch.Tensor]]:
-        """(weight, logits) of all that the loss is taken of in training: the network's own first, auxiliary heads after.
+        """(weight, logits) of all that the loss is taken of in training: the network's own first, auxiliary heads
+        after.
 
         A network with auxiliary heads has `training_outputs(x)`; elsewhere this is `forward` alone.
         """
@@ -140,7 +141,8 @@ def labels_from_logits(logits: torch.Tensor, threshold: float = EVEN) -> torch.T
     Of two classes a pixel is foreground above the probability `threshold`.
     Two classes need one comparison. For more, `argmax` over planes visits each pixel's classes far apart in memory.
     Pooling over classes, with the pixels as its channels, takes the same maximum many pixels at a time: 1/25 of the
-    time on a CPU. Where classes lie next to each other (channels last) `max` over them is a quarter faster than `argmax`.
+    time on a CPU. Where classes lie next to each other (channels last) `max` over them is a quarter faster than
+    `argmax`.
     """
     num, num_classes, height, width = logits.shape
     if num_classes == 2:

@@ -48,8 +48,9 @@ def bundle_of(root: Path, document: dict[str, Any]) -> Bundle:
     return Bundle(
         forward=load_forward(root, document["format"], document["precision"]),
         view=View(**view), classes=ClassMap(names, tuple(range(len(names)))), bands=Bands.from_json(document["bands"]),
-        any_depth=document["any_depth"], threshold=document["threshold"]["default"], tuned=document["threshold"]["tuned"],
-        temperature=document["temperature"], identity=document["digest"], name=document["run"], root=root, document=document,
+        any_depth=document["any_depth"], threshold=document["threshold"]["default"],
+        tuned=document["threshold"]["tuned"], temperature=document["temperature"], identity=document["digest"],
+        name=document["run"], root=root, document=document,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """A person's own weights with a configuration: a network to predict with, though no run was ever made of it.
 
-    predictor, notes = predictor_for(load_config(None, parse_overrides(["--model", "unet", "--weights", "my.pth"])), images)
+    config = load_config(None, parse_overrides(["--model", "unet", "--weights", "my.pth"]))
+    predictor, notes = predictor_for(config, images)
 
 What a file of weights does not say comes from the configuration, else from a default that the notes tell.
 """
@@ -50,7 +51,7 @@ def read_weights(config: Config) -> tuple[Path, Tensors]:
 def load_network(
     config: Config, path: Path, tensors: Tensors, classes: ClassMap, num_channels: int, images: Sequence[np.ndarray]
 ) -> tuple[Segmenter, list[str]]:
-    """The network of a resolved configuration with the file's tensors, and what a person should know of how they fit."""
+    """The network of a resolved configuration with the file's tensors, and what one should know of how they fit."""
     outputs = num_outputs(config.model, tensors)
     if outputs not in (None, classes.num_classes, 1 if classes.is_binary else None):
         names = listed(classes.names, "and", 4)
@@ -67,7 +68,7 @@ def load_network(
 
 
 def predictor_for(config: Config, files: Sequence[Path]) -> tuple[Predictor, list[str]]:
-    """What predicts with a configuration's weights, and what a person should know of it; `files` are to be predicted."""
+    """What predicts with a configuration's weights, and what one should know of it; `files` are to be predicted."""
     path, tensors = read_weights(config)
     bands = _bands(config)
     config = config.model_copy(update={"model": config_for(config.model, tensors, bands.num_channels)})

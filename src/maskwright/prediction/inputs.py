@@ -102,7 +102,7 @@ def _masks_among(folder: Path, pictures: Sequence[Path]) -> set[Path]:
 
 
 def names_for(files: Sequence[Path], folders: Sequence[Path]) -> list[str]:
-    """A file name for each image: its path in the folder it was found in, with its suffix or whole path where names repeat."""
+    """A file name for each image: its path in the folder it is from, with suffix or whole path where names repeat."""
     # without `..`, which would lead out of the folder for predictions
     places, roots = ([Path(os.path.normpath(path.absolute())) for path in some] for some in (files, folders))
     inside = [path.relative_to(next((root for root in roots if root in path.parents), path.parent)) for path in places]

@@ -1,4 +1,4 @@
-"""predictions.csv: what was written into a folder of predictions; and which images of a call that did not end are done."""
+"""predictions.csv: what was written into a folder; and which images of a call that did not end are done."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newl
 
 
 class Ledger:
-    """predictions.csv: every file that was written, of which image, and its hash; a file it does not list is not replaced."""
+    """predictions.csv: every file written, of which image, and its hash; a file it does not list is not replaced."""
 
     def __init__(self, out: Path) -> None:
         self.out, self.path, self._unfinished = out, out / LEDGER, out / UNFINISHED
@@ -61,11 +61,12 @@ class Ledger:
         }  # fmt: skip
         if others:
             fix = "Choose another, or move them away."
-            raise UsageError(f"`--out` must be a folder where no work is lost; {self.out} holds {listed(sorted(others))}, which "
-                             f"predict did not write or somebody has changed since. {fix}")  # fmt: skip
+            raise UsageError(
+                f"`--out` must be a folder where no work is lost; {self.out} holds {listed(sorted(others))}, which "
+                f"predict did not write or somebody has changed since. {fix}")  # fmt: skip
 
     def write(self, file: str, image: Path | str, content: bytes | Path) -> bool:
-        """Write a file (or rename one written into this folder), listed before it is there; whether it was there before."""
+        """Write a file (or rename one of this folder), listed before it is there; whether it was there before."""
         digest = file_digest(content) if isinstance(content, Path) else hashlib.sha256(content).hexdigest()
         row = (file, str(image), digest)
         place = self.out / file
@@ -81,7 +82,7 @@ class Ledger:
         return replaced
 
     def go_on(self, key: str) -> set[str]:
-        """The images that an earlier call with the same key, which did not end, has done; what is done now is noted, too."""
+        """The images an earlier call with this key, which did not end, has done; what is done now is noted, too."""
         kept = {}
         for image, (state, files) in self._done.items() if self._key == key else ():
             with contextlib.suppress(OSError):  # it is there no more

@@ -36,8 +36,8 @@ def outlines(labels: np.ndarray, classes: Iterable[int]) -> Iterator[tuple[int, 
 def _rings(part: np.ndarray) -> Rings:
     """The outside of one region, and its holes.
 
-    OpenCV's contours run through pixels' centres. On the region at twice its size, a place i belongs to the edge (i + 1) // 2,
-    of outsides and holes alike.
+    OpenCV's contours run through pixels' centres. On the region at twice its size, a place i belongs to the edge (i +
+    1) // 2, of outsides and holes alike.
     """
     double = np.pad(np.repeat(np.repeat(part, 2, axis=0), 2, axis=1), 1)
     found, _ = cv2.findContours(double, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
@@ -146,7 +146,8 @@ def geopackage_writer() -> Any:
         import pyogrio.raw
     except ImportError:
         raise UsageError(
-            f"`--write polygons` must have pyogrio, which writes GeoPackages; it is not installed. Run: {install_command('geo')}"
+            "`--write polygons` must have pyogrio, which writes GeoPackages; it is not installed. Run: "
+            f"{install_command('geo')}"
         ) from None
     return pyogrio.raw
 

@@ -271,5 +271,8 @@ def legend(names: Sequence[str]) -> bytes:
         for index, (name, colour) in enumerate(zip(names, palette(len(names)), strict=False))
     ]
     width, height = 48 + 9 * max(map(len, names)), 16 + 24 * len(names)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="14">'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
+        'font-size="14">'
+    )
     return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *rows, "</svg>\n"]).encode()

@@ -1,4 +1,4 @@
-"""`Prediction`: what a network says of one image; and the image as a network sees it. Without torch, for exported models too."""
+"""`Prediction`: what a network says of one image; and the image as a network sees it. Without torch."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ _GREY = (0, 0, 0)  # the bands chosen where every image of a data set is grey
 class Prediction:
     """Labels and probabilities of one image at its own size.
 
-    image H W 3 uint8, labels H W uint8 (IGNORE where there are no data: a raster's nodata, NaN), probabilities K H W float32;
-    `georeference` says where a georeferenced raster lies.
+    image H W 3 uint8, labels H W uint8 (IGNORE where there are no data: a raster's nodata, NaN), probabilities K H W
+    float32; `georeference` says where a georeferenced raster lies.
 
-    Of a run that was evaluated, probabilities are calibrated: they are those at the `temperature` that was fitted on val. Labels
-    and thresholds are what they were before: they go by the network's own, which `temperature` None leaves as they are.
+    Of a run that was evaluated, probabilities are calibrated: they are those at the `temperature` that was fitted on
+    val. Labels and thresholds are what they were before: they go by the network's own, which `temperature` None leaves
+    as they are.
     """
 
     image: np.ndarray = field(repr=False)
@@ -49,7 +50,7 @@ class Prediction:
         }
 
     def overlay(self) -> np.ndarray:
-        """The image with its classes tinted and outlined; of two classes in a colour that the image has little of. H W 3 uint8"""
+        """The image, its classes tinted and outlined; of two classes in a colour it has little of. H W 3 uint8"""
         return draw_overlay(shown(self.image), self.labels, len(self.classes))
 
     def polygons(self) -> list[dict[str, Any]]:
@@ -139,14 +140,14 @@ def decode_pixels(data: bytes, path: Path, bands: Bands, any_depth: bool) -> tup
 
 
 def as_seen(raw: np.ndarray, bands: Bands, path: Path, any_depth: bool) -> np.ndarray:
-    """An image in the depth and bands of its file as the network sees it; `path` is what messages call it. → H W C uint8"""
+    """An image in its file's depth and bands as the network sees it; `path` is for messages. → H W C uint8"""
     if not any_depth:
         refuse_other_kind(raw, bands, path)
     return to_uint8(raw, bands, path)
 
 
 def refuse_other_kind(raw: np.ndarray, bands: Bands, path: Path) -> None:
-    """Tones settled on 16-bit files make an 8-bit one black; 16 bits cut to 8, or one of three colours, would be a guess."""
+    """Tones chosen on 16-bit files make an 8-bit one black; 16 bits cut to 8, or one of three colours, is a guess."""
     wish = "an image of more than 8 bits" if bands.low else "an 8-bit image"
     if (raw.dtype == np.uint8) == bool(bands.low):
         raise DataError(f"`{path}` must be {wish}, as those the run was trained on; got {raw.dtype}. Convert it first.")

@@ -54,8 +54,8 @@ class Predictor(Network):
     def from_run(cls, run: Run, device: str | None = None, precision: str | None = None) -> Predictor:
         """Load the best weights of a finished run; nothing outside its folder is needed.
 
-        `device` is cpu or gpu; without one a GPU if there is one, but for runs that were trained on a CPU. `precision` is that
-        of training where this machine has it, if not given.
+        `device` is cpu or gpu; without one a GPU if there is one, but for runs that were trained on a CPU. `precision`
+        is that of training where this machine has it, if not given.
         """
         config, document = run.resolved_config(), run.data
         classes, bands = class_map(document), bands_of(document)

@@ -1,4 +1,4 @@
-"""Predictions of many files: read, predicted and written at the same time, whatever their size; gone on with after a stop."""
+"""Predictions of many files: read, predicted and written at the same time, of any size; resumed after a stop."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ class Written:
 
 
 def predict_files(
-    network: Network, images: Inputs | Sequence[str | Path], out: str | Path, wanted: Wanted | None = None, batch_size: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    network: Network, images: Inputs | Sequence[str | Path], out: str | Path, wanted: Wanted | None = None,
+    batch_size: int = 1, progress: Callable[[int, int], None] | None = None,
 ) -> Written:  # fmt: skip
     """Predict image files and folders of them; a bad file is told at the end and the rest is done.
 
-    `out` is new, empty, or of an earlier call, and nothing but what such a call wrote is replaced; it lies apart from the
-    images, and from those that the network was trained on. Where an earlier call of the same settings was stopped, or found
-    bad files, what it has done stays.
+    `out` is new, empty, or of an earlier call, and nothing but what such a call wrote is replaced; it lies apart from
+    the images, and from those that the network was trained on. Where an earlier call of the same settings was stopped,
+    or found bad files, what it has done stays.
     """
     inputs = images if isinstance(images, Inputs) else find_inputs(images)
     files = inputs.files

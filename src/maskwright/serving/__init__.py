@@ -1,1 +1,1 @@
-"""Predictions over HTTP: for people (`/predict`), for inference clients (Open Inference Protocol) and for Label Studio."""
+"""Predictions over HTTP: for people (`/predict`), inference clients (Open Inference Protocol) and Label Studio."""

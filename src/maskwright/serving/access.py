@@ -1,7 +1,7 @@
 """Who may ask: a Host header that is ours, and the token where there is one.
 
-A page of another site can make a browser here send requests, by a name that leads to this machine (DNS rebinding); its Host
-header tells. Numbers cannot be led elsewhere, so any address is taken.
+A page of another site can make a browser here send requests, by a name that leads to this machine (DNS rebinding); its
+Host header tells. Numbers cannot be led elsewhere, so any address is taken.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class Access:
             told = "the Host header must be a name or address of this server; it is another. Name it with --allow-host."
             return JSONResponse({"error": told}, 421)
         if self.token and path not in OPEN and not self._has_token(headers.get("authorization", "")):
-            told = "a request must have the server's token; it has none, or another. Send the header Authorization: Bearer TOKEN"
+            told = (
+                "a request must have the server's token; it has none, or another. Send the header Authorization: "
+                "Bearer TOKEN"
+            )
             return JSONResponse({"error": told}, 401, {"WWW-Authenticate": 'Basic realm="maskwright", charset="UTF-8"'})
         return None
 

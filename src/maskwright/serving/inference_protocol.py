@@ -1,6 +1,7 @@
 """Open Inference Protocol, version 2, over HTTP with JSON tensors: health, metadata, infer. Images in, labels out.
 
-https://github.com/kserve/open-inference-protocol: of its extensions (binary tensors, several versions, a repository) none.
+https://github.com/kserve/open-inference-protocol: of its extensions (binary tensors, several versions, a repository)
+none.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
         """The model's tensors; its classes under `parameters`."""
         refuse_other(name)
         images = {"name": "images", "datatype": "UINT8", "shape": [-1, -1, -1, channels]}
-        return {"name": name, "versions": [], "platform": "maskwright", "inputs": [images], "outputs": [*outputs.values()],
-                "parameters": {"classes": list(network.classes.names)}}  # fmt: skip
+        return {"name": name, "versions": [], "platform": "maskwright", "inputs": [images],
+                "outputs": [*outputs.values()], "parameters": {"classes": list(network.classes.names)}}  # fmt: skip
 
     @app.get("/v2/models/{name}/ready", tags=["Open Inference Protocol v2"])
     async def model_ready(name: str) -> dict[str, Any]:
@@ -110,7 +111,10 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 def _images(asked: dict[str, Any], channels: int) -> np.ndarray:
     """The one input, its data flat or nested. → N H W C uint8"""
-    must = f"`inputs` must be one tensor `images` of UINT8 with a shape of [N, H, W, {channels}] and as many values from 0 to 255"
+    must = (
+        f"`inputs` must be one tensor `images` of UINT8 with a shape of [N, H, W, {channels}] and as many values from "
+        "0 to 255"
+    )
     inputs = asked.get("inputs")
     tensor = inputs[0] if isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict) else {}
     shape = tensor.get("shape")
@@ -128,10 +132,11 @@ def _images(asked: dict[str, Any], channels: int) -> np.ndarray:
 
 
 _TENSOR = {"type": "object", "required": ["name", "shape", "datatype", "data"], "properties": {
-    "name": {"const": "images"}, "shape": {"type": "array", "items": {"type": "integer"}}, "datatype": {"const": "UINT8"},
-    "data": {"type": "array"}}}  # fmt: skip
+    "name": {"const": "images"}, "shape": {"type": "array", "items": {"type": "integer"}},
+    "datatype": {"const": "UINT8"}, "data": {"type": "array"}}}  # fmt: skip
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {
     "type": "object", "required": ["inputs"], "properties": {
         "id": {"type": "string"}, "inputs": {"type": "array", "items": _TENSOR},
-        "outputs": {"type": "array", "items": {"type": "object", "properties": {"name": {"enum": ["labels", "probabilities"]}}}},
+        "outputs": {"type": "array",
+                    "items": {"type": "object", "properties": {"name": {"enum": ["labels", "probabilities"]}}}},
     }}}}}}  # fmt: skip

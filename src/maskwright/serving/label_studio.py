@@ -1,7 +1,7 @@
 """Label Studio's ML backend protocol under /label-studio: brush labels for the images of its tasks.
 
-Images are fetched from the Label Studio that LABEL_STUDIO_URL names, with the key in LABEL_STUDIO_API_KEY, and from nowhere
-else: a server that fetches whatever address it is told opens a network to whoever may ask it.
+Images are fetched from the Label Studio that LABEL_STUDIO_URL names, with the key in LABEL_STUDIO_API_KEY, and from
+nowhere else: a server that fetches whatever address it is told opens a network to whoever may ask it.
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ def _annotate(
 def encode_rle(inside: np.ndarray) -> list[int]:
     """A mask as bytes of Label Studio's run lengths: four channels of 0 or 255, a run at a time. H W bool
 
-    Each run is a bit that says so, two for the size of its length (always the last of four, 16 bits), length - 1, value;
-    before them the number of values, bits a value - 1, and the four sizes - 1.
+    Each run is a bit that says so, two for the size of its length (always the last of four, 16 bits), length - 1,
+    value; before them the number of values, bits a value - 1, and the four sizes - 1.
     """
     lengths, inner = run_lengths(inside.ravel())
     lengths = 4 * lengths

@@ -115,9 +115,11 @@ def _page(schema: dict[str, Any]) -> str:
     ]
     title, about = html.escape(schema["info"]["title"]), html.escape(schema["info"]["description"])
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}'
-        "</title><style>body{font:16px/1.5 system-ui;max-width:46em;margin:2em auto;padding:0 1em;color-scheme:light dark}"
-        f"dt{{margin-top:1em}}</style><h1>{title}</h1><p>{about}</p><p><code>curl --data-binary @photo.jpg URL/predict"
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width"><title>{title}'
+        "</title><style>body{font:16px/1.5 system-ui;max-width:46em;margin:2em auto;padding:0 1em;color-scheme:light "
+        f"dark}}dt{{margin-top:1em}}</style><h1>{title}</h1><p>{about}</p><p><code>curl --data-binary @photo.jpg "
+        "URL/predict"
         f' -o mask.png</code></p><p><a href="openapi.json">openapi.json</a></p><dl>{"".join(rows)}</dl></html>'
     )
 

@@ -63,7 +63,10 @@ class Service:
     async def in_hand(self) -> AsyncIterator[float]:
         """A request's place among those in hand, and its deadline (of time.monotonic)."""
         if self._in_hand >= self.limits.requests:
-            told = f"at most {self.limits.requests} requests are taken at once, and as many are in hand. Try again in a second."
+            told = (
+                f"at most {self.limits.requests} requests are taken at once, and as many are in hand. Try again in a "
+                "second."
+            )
             raise HTTPException(503, told, {"Retry-After": "1"})
         self._in_hand += 1
         self.metrics.in_hand.set(self._in_hand)
@@ -76,7 +79,10 @@ class Service:
     async def read_body(self, request: Request, deadline: float) -> bytes:
         """The body of a request, as long as it is no longer than the limit and comes in time."""
         most = self.limits.num_bytes
-        told = f"a request must have at most {most:,} bytes; {{}}. Send a smaller file, or start the server with --max-megabytes."
+        told = (
+            f"a request must have at most {most:,} bytes; {{}}. Send a smaller file, or start the server with "
+            "--max-megabytes."
+        )
         stated = request.headers.get("content-length", "")
         if stated.isdecimal() and int(stated) > most:
             raise HTTPException(413, told.format(f"this one has {int(stated):,}"))
@@ -134,7 +140,10 @@ class Service:
         """Stop at an image larger than the limit, before it is decoded."""
         if np.prod(shape, dtype=float) > self.limits.pixels:
             got = " × ".join(map(str, shape))
-            fix = "Send parts of it, start the server with --max-megapixels, or use maskwright predict, which takes any size."
+            fix = (
+                "Send parts of it, start the server with --max-megapixels, or use maskwright predict, which takes any "
+                "size."
+            )
             raise HTTPException(
                 413, f"an image must have at most {self.limits.pixels:,} pixels; this one has {got}. {fix}"
             )

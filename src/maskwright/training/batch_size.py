@@ -1,4 +1,4 @@
-"""`train.batch_size: auto` and `train.workers: auto` on a GPU, by trying steps: what fits, what is faster, what keeps it fed."""
+"""`train.batch_size: auto` and `train.workers: auto` on a GPU, by trying steps: what fits, what is faster."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TryBatch = Callable[[int], Trial | None]  # a number of inputs → what a step o
 
 
 def resolve_batch_size(plan: Plan, model: Segmenter, samples: TrainSamples) -> Plan:
-    """The plan with batch size and workers from measured steps, where they were `auto` and it trains on an NVIDIA GPU."""
+    """The plan with batch size and workers from measured steps, where they are `auto` and it trains on NVIDIA's."""
     device = torch_device(plan.config.train.devices)
     if device.type != "cuda" or not {"train.batch_size", "train.workers"} & plan.reasons.keys():
         return plan
@@ -69,7 +69,8 @@ def choose_batch_size(
     try_batch: TryBatch, num_inputs: int, num_devices: int = 1, seconds: float = math.inf,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[int, str, Trial | None]:  # fmt: skip
-    """Doubled for as long as it fits and more images a second come of it: the size on each device, why, and what its step took.
+    """Doubled for as long as it fits and more images a second come of it: the size on each device, why, and what its
+    step took.
 
     >>> choose_batch_size(lambda size: Trial(0.1 + 0.01 * size, 0.1, 0.1 * size), 100)[:2]
     (8, '8 inputs take 80% of the free memory, and 16 would take 160%')

@@ -43,7 +43,7 @@ _SETTLE_EPOCH = 1 << 40  # never reached by training; batch-norm is settled on t
 
 
 def seeded_model(config: Config, opened: Opened, run: Run | None = None, resumed: bool = False) -> Any:
-    """The network before its first step; a run that has begun needs no pretrained weights, whatever its model started from."""
+    """The network before its first step; a run that has begun needs no pretrained weights, whatever it started from."""
     torch.manual_seed(config.train.seed)
     classes, num_channels = opened.dataset.classes, opened.dataset.bands.num_channels
     model = build_model(config.model, classes, num_channels, start=run is None)

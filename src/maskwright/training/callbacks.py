@@ -129,7 +129,7 @@ class CheckpointManager(pl.Callback):
             trainer.should_stop = self.stopped_early = True
 
     def maybe_save(self, trainer: pl.Trainer, module: SegmentationTraining) -> None:
-        """Save when its epoch has come, or when it costs little of the time. Called after every callback has seen the epoch."""
+        """Save when its epoch has come, or when it costs little time. Called after all others have seen the epoch."""
         since = time.perf_counter() - self._saved_at
         due = (
             since * _SAVE_SHARE >= self._save_took
@@ -178,7 +178,8 @@ class EndWhenFlat(pl.Callback):
         if self.end is None and _FLAT_FROM * whole < self.pace.now() < whole and is_flat(self.history.rows):
             self.end = self.pace.end_sooner(_FLAT_REST)
             self.tell(
-                f"flat    validation has stopped improving: ends after {self.end:.0f} s of {whole:.0f}; --budget asks for more"
+                f"flat    validation has stopped improving: ends after {self.end:.0f} s of {whole:.0f}; --budget asks "
+                "for more"
             )
 
     def state_dict(self) -> dict[str, Any]:
@@ -233,7 +234,7 @@ class SaveOnInterrupt(pl.Callback):
 
 
 class EpochEnd(pl.Callback):
-    """The last callback: ends a training where its budget or someone who watches it does, in all processes, and saves."""
+    """The last callback: ends a training where its budget or somebody watching does, in all processes, and saves."""
 
     def __init__(
         self, manager: CheckpointManager, ranks: Ranks, pace: Pace | None, after_epoch: AfterEpoch | None = None,
@@ -260,7 +261,7 @@ class EpochEnd(pl.Callback):
 
 
 def recover_best(run: Run) -> None:
-    """After a kill: new best weights take their place if last.ckpt tells of their epoch, else they go; it is trained again."""
+    """After a kill: new best weights take their place if last.ckpt knows their epoch, else they go."""
     path = run.root / _NEXT
     if path.is_file():
         last = torch.load(

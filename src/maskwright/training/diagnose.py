@@ -3,8 +3,8 @@
     for one in diagnose(Run.open("runs/first")):
         print(one.title, one.evidence, one.advice)
 
-Evidence is gathered first (`diagnose_evidence`); each rule (`diagnose_curves`, `diagnose_images`) judges it and says in words
-what it found. Scores of the test images are never read.
+Evidence is gathered first (`diagnose_evidence`); each rule (`diagnose_curves`, `diagnose_images`) judges it and says in
+words what it found. Scores of the test images are never read.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from maskwright.training.diagnose_images import (
 __all__ = ["Diagnosis", "Shared", "diagnose", "diagnose_evidence", "shared_findings"]
 
 
-RULES = (diverged, rough, collapse, unlooked, late, leakage, overfitting, overconfident, lr_low, not_converged, underfitting,
-         class_missed, label_noise, val_small, weak_images, too_few_epochs, unfinished)  # fmt: skip
+RULES = (diverged, rough, collapse, unlooked, late, leakage, overfitting, overconfident, lr_low, not_converged,
+         underfitting, class_missed, label_noise, val_small, weak_images, too_few_epochs, unfinished)  # fmt: skip
 # a finding that is the other's consequence is not told beside it
 EXPLAINED_BY: dict[str, frozenset[str]] = {
     "lr-high": frozenset({"lr-high", "collapse"}),
@@ -59,14 +59,14 @@ EXPLAINED_BY: dict[str, frozenset[str]] = {
     "unfinished": frozenset({"lr-high"}),
 }
 # beside one of these it is not said that nothing is wrong
-OF_CURVES = {"lr-high", "lr-low", "collapse", "unlooked", "overfitting", "overconfident", "underfitting", "not-converged",
-             "few-epochs", "unfinished"}  # fmt: skip
+OF_CURVES = {"lr-high", "lr-low", "collapse", "unlooked", "overfitting", "overconfident", "underfitting",
+             "not-converged", "few-epochs", "unfinished"}  # fmt: skip
 OF_DATA = frozenset({"val-small", "leakage"})  # what runs of one data set have in common
 
 
 @dataclass(frozen=True)
 class Shared:
-    """A finding of several runs: the diagnosis with the evidence they have in common, and what a run's own adds to it."""
+    """A finding of several runs: the diagnosis with the evidence they share, and what a run's own adds to it."""
 
     runs: tuple[str, ...]
     diagnosis: Diagnosis

@@ -1,7 +1,8 @@
-"""The rules of a diagnosis that read curves: pure functions from evidence to what it shows, in words with the next thing to try.
+"""The rules of a diagnosis that read curves: pure functions from evidence to what it shows, in words with the next
+thing to try.
 
-Each threshold stands here with the reason for it. tests/training/test_diagnose.py draws the curve each rule is for, and one near
-it that must not be taken for it.
+Each threshold stands here with the reason for it. tests/training/test_diagnose.py draws the curve each rule is for, and
+one near it that must not be taken for it.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def _parts(evidence: Evidence) -> list[slice]:
 
 
 def _roughness(losses: np.ndarray, rates: np.ndarray) -> tuple[int, float]:
-    """Number of upward leaps, and swing as a share of the fall, over epochs with a third of the highest rate and more."""
+    """Number of upward leaps, and swing as a share of the fall, over epochs with a third of the highest rate."""
     if not np.isfinite(losses).all() or not np.isfinite(rates).all():
         return 0, 0.0
     high = rates >= rates.max() / 3
@@ -142,8 +143,8 @@ def late(evidence: Evidence) -> Diagnosis | None:
         return None  # the rate never came down, or little was learned at all
     share = float(line[turned] - line[-1]) / fall
     told = (
-        f"{format_percent(share)} of the fall in training loss came only after the schedule had lowered the learning rate to a "
-        "third of its peak; little was learned before."
+        f"{format_percent(share)} of the fall in training loss came only after the schedule had lowered the learning "
+        "rate to a third of its peak; little was learned before."
     )
     return _rate_too_high(evidence, "note", "late", told, {"share": share}) if share > LATE else None
 
@@ -169,16 +170,16 @@ def _rate_too_low(evidence: Evidence, split: str, found: dict[str, float]) -> Di
     return Diagnosis(
         "lr-low", "warning", "The learning rate seems too low",
         f"The {LOSSES[split]} loss fell in nearly a straight line, from {format_loss(found['from'])} to "
-        f"{format_loss(found['to'])}, and was still falling when training ended: counting each epoch by its learning rate, "
-        f"{format_percent(found['share'])} of the fall came in the second half. With a high enough rate most of the fall comes "
-        "early.",
+        f"{format_loss(found['to'])}, and was still falling when training ended: counting each epoch by its learning "
+        f"rate, {format_percent(found['share'])} of the fall came in the second half. With a high enough rate most of "
+        "the fall comes early.",
         f"Try {higher}, or let a learning-rate range test choose with --lr auto.",
         {"of": split, **found, "lr": rate, "clip": evidence.settings.clip},
     )  # fmt: skip
 
 
 def _even_fall(losses: np.ndarray, spent: np.ndarray) -> dict[str, float] | None:
-    """Where a loss fell from and to, and the share of the fall in the second half; None where it did otherwise than evenly."""
+    """Where a loss fell from and to, and the share of it in the second half; None where it did not fall evenly."""
     curve = np.polynomial.Polynomial.fit(spent, losses, 2)
     first, middle, last = (float(curve(place)) for place in (spent[0], (spent[0] + 1) / 2, 1.0))
     fall = first - last
@@ -191,7 +192,7 @@ def _even_fall(losses: np.ndarray, spent: np.ndarray) -> dict[str, float] | None
 
 
 def overfitting(evidence: Evidence) -> Diagnosis | None:
-    """The validation loss rises while the training loss does not, or training images score far above validation images."""
+    """The validation loss rises while the training loss doesn't, or training images score far above validation's."""
     rise, gap = _rise(evidence), evidence.gap()
     if rise and (rise["iou_fall"] >= IOU_FALL or gap >= GAP):
         return _overfitting_from(evidence, rise, gap)
@@ -209,8 +210,9 @@ def overfitting(evidence: Evidence) -> Diagnosis | None:
         few = counted(evidence.num_val, "validation image")
         told += f" With {few} that may be chance: the difference lies inside the 95 % interval."
     return Diagnosis(
-        "overfitting", "warning" if grave else "note", "The network fits its training images better than new ones", told,
-        _more_regular(evidence, early=False), {"gap": gap, "train_iou": train, "val_iou": val, "by_chance": by_chance},
+        "overfitting", "warning" if grave else "note", "The network fits its training images better than new ones",
+        told, _more_regular(evidence, early=False),
+        {"gap": gap, "train_iou": train, "val_iou": val, "by_chance": by_chance},
     )  # fmt: skip
 
 
@@ -235,25 +237,26 @@ def _overfitting_from(evidence: Evidence, rise: dict[str, Any], gap: float) -> D
 
 
 def overconfident(evidence: Evidence) -> Diagnosis | None:
-    """The validation loss rises while the IoU holds: the labels stay as right, but what is wrong is believed more firmly."""
+    """The validation loss rises while the IoU holds: labels stay as right, but what is wrong is believed more."""
     rise = _rise(evidence)
     if not rise or rise["iou_fall"] >= IOU_FALL:
         return None
     told = (
         f"{_how_it_rose(rise, ', ')} and the validation IoU held ({format_iou(rise['iou_best'])} at its best, "
-        f"{format_iou(rise['iou_ends'])} at the end): the predicted labels stay as good, but the network grows ever surer of its "
-        f"wrong pixels.{wrong_though_sure(evidence)}"
+        f"{format_iou(rise['iou_ends'])} at the end): the predicted labels stay as good, but the network grows ever "
+        f"surer of its wrong pixels.{wrong_though_sure(evidence)}"
     )
     kept = "keep the epoch of the lowest loss with --train.monitor val_loss, or "
     if evidence.settings.monitor == "val_loss":
         kept = f"the weights kept are those of the lowest loss (epoch {rise['best_epoch']}); "
     advice = (
-        f"The labels can be used. Where probabilities matter, {kept}see under calibration in maskwright evaluate {evidence.run} "
-        f"how far they can be trusted. {_more_regular(evidence, early=True)}"
+        f"The labels can be used. Where probabilities matter, {kept}see under calibration in maskwright evaluate "
+        f"{evidence.run} how far they can be trusted. {_more_regular(evidence, early=True)}"
     )
     return Diagnosis(
-        "overconfident", "note", f"Overconfident from epoch {rise['from_epoch']} on: the loss rises while the IoU holds",
-        told, advice, {**rise, "sure_and_wrong": evidence.sure_and_wrong},
+        "overconfident", "note",
+        f"Overconfident from epoch {rise['from_epoch']} on: the loss rises while the IoU holds", told, advice,
+        {**rise, "sure_and_wrong": evidence.sure_and_wrong},
     )  # fmt: skip
 
 
@@ -294,11 +297,12 @@ def _rise(evidence: Evidence) -> dict[str, Any] | None:
         return None
     best = smooth(scores, 1)
     return {
-        "from_epoch": start + lowest + 1, "lowest": level, "ends": ends, "rise": rise / abs(level) if level else math.inf,
-        "slope": slope.slope, "slope_low": slope.low, "slope_high": slope.high, "epochs_after": len(val) - lowest - 1,
+        "from_epoch": start + lowest + 1, "lowest": level, "ends": ends,
+        "rise": rise / abs(level) if level else math.inf, "slope": slope.slope, "slope_low": slope.low,
+        "slope_high": slope.high, "epochs_after": len(val) - lowest - 1,
         "iou_fall": max(0.0, float(np.nanmax(best)) - end_of(scores)), "iou_best": float(np.nanmax(best)),
-        "iou_ends": end_of(scores),
-        "train_from": float(train[lowest]), "train_to": end_of(train), "best_epoch": (evidence.best or 0) + 1,
+        "iou_ends": end_of(scores), "train_from": float(train[lowest]), "train_to": end_of(train),
+        "best_epoch": (evidence.best or 0) + 1,
     }  # fmt: skip
 
 
@@ -343,8 +347,8 @@ def underfitting(evidence: Evidence) -> Diagnosis | None:
     ways += ["--augment standard"] if settings.augment == "heavy" else []
     return Diagnosis(
         "underfitting", "warning" if reached < VERY_LOW_IOU else "note", "Underfitting: too little is learned",
-        f"At the end even the training images reach only {format_iou(train)} IoU (validation {format_iou(val)}), and over the "
-        f"last third of the epochs the training loss fell by only {format_percent(max(0.0, still))}.",
+        f"At the end even the training images reach only {format_iou(train)} IoU (validation {format_iou(val)}), and "
+        f"over the last third of the epochs the training loss fell by only {format_percent(max(0.0, still))}.",
         f"Check the masks with {evidence.check}; then try {listed(ways, 'or')}.",
         {"train_iou": train, "val_iou": val, "still": still},
     )  # fmt: skip
@@ -378,8 +382,9 @@ def not_converged(evidence: Evidence) -> Diagnosis | None:
         advice = f"Be more patient: --train.early_stop {2 * settings.patience}."
     return Diagnosis(
         "not-converged", "warning" if grave else "note", "Training ended before it had converged",
-        f"Over the last {len(last)} epochs the validation {MONITORS[settings.monitor]} {'rose' if is_score else 'fell'} by "
-        f"{amount} (95 % interval {low_end} to {high_end}), and the best epoch was {best + 1} of {num}.",
+        f"Over the last {len(last)} epochs the validation {MONITORS[settings.monitor]} "
+        f"{'rose' if is_score else 'fell'} by {amount} (95 % interval {low_end} to {high_end}), and the best epoch was "
+        f"{best + 1} of {num}.",
         advice, {"gained": gained, "low": sure, "high": high, "over": len(last), "epochs": num, "best_epoch": best + 1},
     )  # fmt: skip
 

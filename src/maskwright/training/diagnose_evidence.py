@@ -73,8 +73,8 @@ class Evidence:
 
     Training scores are of augmented inputs, the first `num_small` epochs at half the size, by the raw weights as they
     changed; validation scores are of whole images by the averaged weights. `counts` are those of evaluation/train and
-    evaluation/val, both by the best weights on images as they are. `shared` are contents that lie in two splits, `parted`
-    what the opening of the data said of pictures or groups torn apart.
+    evaluation/val, both by the best weights on images as they are. `shared` are contents that lie in two splits,
+    `parted` what the opening of the data said of pictures or groups torn apart.
     """
 
     train_loss: np.ndarray = field(default_factory=lambda: _NOTHING)
@@ -142,8 +142,8 @@ class Evidence:
     def gap(self) -> float:
         """By how much training images score above validation images in IoU, at the end; NaN where it can't be told.
 
-        From evaluations of both where they are there. Else from the history, where augmentation and weights still moving
-        lower the training score: a gap seen is a gap, one that isn't seen may be there.
+        From evaluations of both where they are there. Else from the history, where augmentation and weights still
+        moving lower the training score: a gap seen is a gap, one that isn't seen may be there.
         """
         if self.are_both_evaluated:
             return self.evaluated_iou("train") - self.evaluated_iou("val")

@@ -1,4 +1,4 @@
-"""The rules of a diagnosis that read images: masks, classes, validation's size, what lies on both sides of the split."""
+"""The rules of a diagnosis that read images: masks, classes, validation's size, what is on both sides of the split."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def collapse(evidence: Evidence) -> Diagnosis | None:
         if top is not None:
             predicted, truly = float(shares[top]), float(truth[top])
             told = (
-                f"{format_percent(predicted)} of the validation pixels are predicted as {evidence.classes[top]}, which has "
-                f"{format_percent(truly)} of the masks' pixels."
+                f"{format_percent(predicted)} of the validation pixels are predicted as {evidence.classes[top]}, which "
+                f"has {format_percent(truly)} of the masks' pixels."
             )
             return _collapsed(evidence, top, told, {"predicted": predicted, "truth": truly, "on": "val"})
     # the weights evaluated are of the best epoch; what came after may have collapsed all the same
@@ -70,8 +70,9 @@ def _collapse_by_score(evidence: Evidence) -> Diagnosis | None:
         # shares are of all images, those of validation may differ
         if abs(level - alone) < (0.002 if alone == 0 else 0.05 * alone) and (len(shares) == 2 or share == max(shares)):
             told = (
-                f"The validation IoU stays at {format_iou(level)}, about what predicting {evidence.classes[index]} everywhere "
-                f"gives ({format_iou(alone)}), though only {format_percent(share)} of the pixels are {evidence.classes[index]}."
+                f"The validation IoU stays at {format_iou(level)}, about what predicting {evidence.classes[index]} "
+                f"everywhere gives ({format_iou(alone)}), though only {format_percent(share)} of the pixels are "
+                f"{evidence.classes[index]}."
             )
             if alone == 0:
                 told = "The validation IoU stays at 0: no foreground is found in any image."
@@ -82,25 +83,25 @@ def _collapse_by_score(evidence: Evidence) -> Diagnosis | None:
 def _collapsed(evidence: Evidence, label: int, told: str, figures: dict[str, Any]) -> Diagnosis:
     name = evidence.classes[label]
     advice = (
-        f"Check first that the masks are right ({evidence.check}). Then try a loss that measures overlap, --loss lovasz, a lower "
-        "--lr, or --data.sampling balanced, which shows rare classes more often."
+        f"Check first that the masks are right ({evidence.check}). Then try a loss that measures overlap, --loss "
+        "lovasz, a lower --lr, or --data.sampling balanced, which shows rare classes more often."
     )
     title = f"The network predicts {name!r} everywhere"
     return Diagnosis("collapse", "warning", title, told, advice, {"class": name, **figures})
 
 
 def unlooked(evidence: Evidence) -> Diagnosis | None:
-    """Fewer pixels are right than if one class were answered everywhere; on validation images, else on those learned from."""
+    """Fewer pixels are right than if one class were always answered; on validation images, else on training's."""
     for split in ("val", "train"):
         counts = evidence.counts.get(split)
         if counts is not None:
             found = beaten_unlooked(counts.total(), evidence.classes)
             return found and Diagnosis(
                 "unlooked", "warning", "The network is worse than always predicting one class",
-                f"{format_percent(found.accuracy)} of the {LOSSES[split]} pixels are right; always answering {found.answer} "
-                f"would get {format_percent(found.reached)} right.",
-                f"Check that the masks are right ({evidence.check}); then train longer (--epochs), or let a learning-rate range "
-                "test choose with --lr auto.",
+                f"{format_percent(found.accuracy)} of the {LOSSES[split]} pixels are right; always answering "
+                f"{found.answer} would get {format_percent(found.reached)} right.",
+                f"Check that the masks are right ({evidence.check}); then train longer (--epochs), or let a "
+                "learning-rate range test choose with --lr auto.",
                 {**asdict(found), "on": split},
             )  # fmt: skip
     return None
@@ -143,8 +144,8 @@ def val_small(evidence: Evidence) -> Diagnosis | None:
         told += f" The 95 % interval of the validation IoU is {interval}."
     if swings >= 0.005:
         told += (
-            f" From epoch to epoch it varies by {format_iou(swings)} (standard deviation over the last {len(settled)} epochs), "
-            "so which epoch is best is partly chance."
+            f" From epoch to epoch it varies by {format_iou(swings)} (standard deviation over the last {len(settled)} "
+            "epochs), so which epoch is best is partly chance."
         )
     more = "Hold out more with --data.split.val 0.3" if evidence.is_dealt else "Give validation more images"
     return Diagnosis(
@@ -155,7 +156,7 @@ def val_small(evidence: Evidence) -> Diagnosis | None:
 
 
 def leakage(evidence: Evidence) -> Diagnosis | None:
-    """The same images or groups on both sides of a split, or validation better than training beyond what explains it."""
+    """The same images or groups on both sides of a split, or validation better than training with no reason for it."""
     if evidence.shared or evidence.parted:
         told = " ".join(_sentence(one) for one in (*evidence.shared[:3], *evidence.parted[:2]))
         more = f" And {len(evidence.shared) - 3} more." if len(evidence.shared) > 3 else ""
@@ -179,9 +180,10 @@ def leakage(evidence: Evidence) -> Diagnosis | None:
     why = "both without augmentation, by the same weights" if is_plain else f"trained on under augmentation {how}"
     return Diagnosis(
         "leakage", "note", "Leakage suspected: validation is better than training",
-        f"The IoU is {format_iou(ahead)} higher on validation than on training images ({why}); chance and augmentation explain "
-        f"at most {format_iou(allowed)}.",
-        f"See whether validation images are easier, or copies of training images: {evidence.check} finds near-duplicates.",
+        f"The IoU is {format_iou(ahead)} higher on validation than on training images ({why}); chance and augmentation "
+        f"explain at most {format_iou(allowed)}.",
+        f"See whether validation images are easier, or copies of training images: {evidence.check} finds "
+        "near-duplicates.",
         {"ahead": ahead, "allowed": allowed, "how": how},
     )  # fmt: skip
 
@@ -208,16 +210,16 @@ def label_noise(evidence: Evidence) -> Diagnosis | None:
         for image, given, predicted, share, _ in suspects
     ]
     told = (
-        f"In {len(images)} of {counted(num, 'evaluated image')} nearly all of one class is predicted as another, though in the "
-        f"other images the network tells the two apart well: {listed(found, 'and', 3)}."
+        f"In {len(images)} of {counted(num, 'evaluated image')} nearly all of one class is predicted as another, "
+        f"though in the other images the network tells the two apart well: {listed(found, 'and', 3)}."
     )
     if learned:
         of_them = counted(len(learned), "of them was", "of them were")
         told += f" {of_them} trained on, and the network still disagrees with the mask."
     return Diagnosis(
         "label-noise", "warning" if grave else "note", "Some masks may be wrong", told + wrong_though_sure(evidence),
-        f"Look at these masks and correct them: maskwright report {evidence.run} shows them; all of them: {evidence.check} "
-        "--html audit.html",
+        f"Look at these masks and correct them: maskwright report {evidence.run} shows them; all of them: "
+        f"{evidence.check} --html audit.html",
         {"images": images, "of": num, "suspects": [list(one) for one in suspects], "learned": len(learned)},
     )  # fmt: skip
 
@@ -289,6 +291,7 @@ def weak_images(evidence: Evidence) -> Diagnosis | None:
     return Diagnosis(
         "weak-images", "note", f"{title} far below the rest",
         f"{listed(told, 'and', 4)} {'lies' if one else 'lie'} far below the median IoU of {format_iou(middle)}.",
-        "Look at their masks: correct the wrong ones; of images that are just hard, add more like them to the training images.",
+        "Look at their masks: correct the wrong ones; of images that are just hard, add more like them to the training "
+        "images.",
         {"images": images, "iou": of_weak, "median": middle},
     )  # fmt: skip

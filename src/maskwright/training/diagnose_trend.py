@@ -19,7 +19,7 @@ _SHOWS_A_BEND, _SHOWS_TWO = 16, 24
 
 @dataclass(frozen=True)
 class Trend:
-    """The mean slope an epoch, its 95 % interval, and the scatter about the curve; NaN where there are too few epochs."""
+    """The mean slope an epoch, its 95 % interval, and the scatter about the curve; NaN with too few epochs."""
 
     slope: float
     low: float
@@ -40,9 +40,9 @@ class Trend:
 def trend(values: np.ndarray) -> Trend:
     """Least squares, with as many independent epochs as neighbours' likeness leaves. values n → slope an epoch
 
-    A bend is taken out first, where there are epochs enough to see one: a curve that levels off is no noise. What is left
-    is taken as a first-order autoregression, and n (1 - r) / (1 + r) for the number of epochs that say something of their
-    own (Santer et al. 2000, https://doi.org/10.1029/1999JD901105).
+    A bend is taken out first, where there are epochs enough to see one: a curve that levels off is no noise. What is
+    left is taken as a first-order autoregression, and n (1 - r) / (1 + r) for the number of epochs that say something
+    of their own (Santer et al. 2000, https://doi.org/10.1029/1999JD901105).
 
     >>> trend(np.array([1.0, 1.2, 1.1, 1.3, 1.2, 1.4])).rises
     True

@@ -91,8 +91,8 @@ def train(
 
     A budget of time is spent from `began` on, a moment of time.perf_counter; without it from now on.
 
-    `after_epoch` is called with (epochs done, epochs planned, the epoch's scores) and may end the training by answering True.
-    Without `every_epoch` no line stays of each: where one training is one of many.
+    `after_epoch` is called with (epochs done, epochs planned, the epoch's scores) and may end the training by answering
+    True. Without `every_epoch` no line stays of each: where one training is one of many.
     """
     began = time.perf_counter() if began is None else began
     runtime.tune_allocator()
@@ -112,9 +112,9 @@ def resume(
 ) -> TrainResult:  # fmt: skip
     """Go on with a run that was stopped, to the same weights it would have reached uninterrupted.
 
-    `data` says where the data set is now, when it has moved; its files must be what they were. `log` is where this call's
-    configuration logs to; without one, where the run's own does, as far as the environment names it too. `opened` are the
-    data, where they are open already.
+    `data` says where the data set is now, when it has moved; its files must be what they were. `log` is where this
+    call's configuration logs to; without one, where the run's own does, as far as the environment names it too.
+    `opened` are the data, where they are open already.
     """
     runtime.tune_allocator()
     run = Run.open(root)
@@ -162,7 +162,8 @@ def _resume(
         if known != now:
             fix = "Put the files back as they were, or train a new run."
             raise DataError(
-                f"the data must be what the run began with; files, labels or splits under {config.data.root} changed. {fix}"
+                f"the data must be what the run began with; files, labels or splits under {config.data.root} changed. "
+                f"{fix}"
             )
         last = run.checkpoints / "last.ckpt"
         if console and not last.is_file():
@@ -282,7 +283,7 @@ def _fit(
 
 
 def fit_rank(run: Run, plan: Plan, checkpoint: Path | None, ranks: Ranks) -> None:
-    """What a process that is not rank 0 does of a training on several devices: its part of every step and validation."""
+    """What a process that is not rank 0 does of a training on several devices: its part of each step and validation."""
     pace, module, checkpoints, loader, batches_a_step = build_training(
         run, plan, checkpoint, time.perf_counter(), ranks
     )

@@ -23,7 +23,7 @@ _FEW = 20  # validation images below which the curve itself is uncertain
 
 
 def more_time(run: Run) -> str | None:
-    """A sentence on twice the time, with the line that spends it; None for a run without budget or with too short a curve."""
+    """A sentence on twice the time, with the line that spends it; None without budget or with too short a curve."""
     budget = run.config.train.budget
     points = curve(run.history)
     gain = likely_gain(points)

@@ -1,4 +1,4 @@
-"""Parts of a network that do not learn, for good or for the first epochs; their batch-norm statistics stand still too."""
+"""Parts of a network that do not learn, for good or at first; their batch-norm statistics stand still too."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _NAME = "Name the values that the masks hold in data.classes, or deal the splits
 
 @dataclass(frozen=True)
 class Passed:
-    """What the gate let through: errors that were allowed, and warnings a person should look at; `findings` is all it saw."""
+    """What the gate let through: errors that were allowed, warnings to look at; `findings` is all it saw."""
 
     allowed: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()

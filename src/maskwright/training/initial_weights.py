@@ -23,7 +23,7 @@ _MUCH = 5e-4  # of a rate that wants to be about 1e-4
 
 
 def resolve_paths_and_pixels(config: Config, model: Segmenter) -> tuple[Config, dict[str, str]]:
-    """The paths and normalisation a run keeps: a path that holds from any folder, and the pixels' mean and deviation."""
+    """The paths and normalisation a run keeps: a path valid from any folder, and the pixels' mean and deviation."""
     changes: dict[str, Any] = {}
     reasons: dict[str, str] = {}
     own = own_weights(config.model.weights)
@@ -52,7 +52,8 @@ def rate_notes(config: Config) -> list[str]:
     if isinstance(model, HfConfig) and model.arch == "mask2former":
         if rate == MASK2FORMER_RATE:
             return [
-                f"optim.lr is {rate:g} with mask2former, as in its paper: at the others' 0.002 it may make one map of all images"
+                f"optim.lr is {rate:g} with mask2former, as in its paper: at the others' 0.002 it may make one map of "
+                "all images"
             ]
         return (
             [f"optim.lr {rate:g} is much for mask2former, whose paper takes {MASK2FORMER_RATE:g}"]

@@ -39,10 +39,11 @@ class SegmentationTraining(pl.LightningModule):
     """Trains a `Segmenter`; `epoch_scores` holds the finished epoch's losses, IoUs, Dice and accuracy."""
 
     def __init__(
-        self, model: Segmenter, loss: Loss, optim: OptimConfig, view: View, num_classes: int, total_steps: int, average: bool,
-        seed: int, bn_batches: Callable[[], Iterable[Batch]], name_of: Callable[[int], str],
+        self, model: Segmenter, loss: Loss, optim: OptimConfig, view: View, num_classes: int, total_steps: int,
+        average: bool, seed: int, bn_batches: Callable[[], Iterable[Batch]], name_of: Callable[[int], str],
         steps_an_epoch: int = 1, share_of: ShareOf | None = None, monitor: str = "val_iou",
-        mask_threshold: float = EVEN, pace: Pace | None = None, compiled: bool = False, ranks: Ranks = Ranks(),  # noqa: B008
+        mask_threshold: float = EVEN, pace: Pace | None = None, compiled: bool = False,
+        ranks: Ranks = Ranks(),  # noqa: B008
     ) -> None:  # fmt: skip
         super().__init__()
         self.has_begun = False
@@ -64,7 +65,8 @@ class SegmentationTraining(pl.LightningModule):
         self._forget()
 
     def configure_optimizers(self) -> Any:
-        self.freezer.at_the_end()  # what thaws later is in the optimiser from the start, and begins its own state at the thaw
+        # what thaws later is in the optimiser from the start, and begins its own state at the thaw
+        self.freezer.at_the_end()
         # a fused step would take gradients that are still scaled, past the clipping
         is_scaled = self._trainer is not None and str(self.trainer.precision).startswith("16")
         optimizer = build_optimizer(self.model, self.optim, fused=not is_scaled)
@@ -112,7 +114,8 @@ class SegmentationTraining(pl.LightningModule):
         self._train_counts += self._confusion(logits.detach(), batch.masks)
         if loss.device.type == "cpu" or len(self._unseen) >= _LOOK_BACK:
             self.validate_losses()
-        # batches of one step, and their parts, may differ in size by one; each image has the same say, as in one large batch
+        # batches of one step, and their parts, may differ in size by one; each image has the same say, as in one large
+        # batch
         if self.ranks.world > 1:
             self._weight += len(batch.items)
             return loss * len(batch.items)
@@ -139,8 +142,8 @@ class SegmentationTraining(pl.LightningModule):
             if not bool(torch.isfinite(loss)):
                 files = listed(sorted({self.name_of(item) for item in items}), "and", 8)
                 raise TrainingError(
-                    f"the loss must stay a finite number; got {loss.item()} at step {self.global_step} on {files}. Look at these "
-                    "images and masks, or lower --lr; the last checkpoint is from before."
+                    f"the loss must stay a finite number; got {loss.item()} at step {self.global_step} on {files}. "
+                    "Look at these images and masks, or lower --lr; the last checkpoint is from before."
                 )
 
     def on_validation_epoch_start(self) -> None:
@@ -170,7 +173,8 @@ class SegmentationTraining(pl.LightningModule):
         train_counts = torch.as_tensor(self._train_counts).cpu().expand(val_counts.shape)
         train, val = self.ranks.total(torch.stack([train_counts, val_counts])).numpy()
         self.epoch_scores = {
-            "train_loss": self._mean(self._train_losses), "val_loss": self._mean(self._val_losses), **epoch_metrics(train, val),
+            "train_loss": self._mean(self._train_losses), "val_loss": self._mean(self._val_losses),
+            **epoch_metrics(train, val),
         }  # fmt: skip
         if self.is_better(self.epoch_scores):
             self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}

@@ -1,8 +1,8 @@
 """Muon for convolutions: momentum whose matrices are made orthogonal, so that every direction learns at the same rate.
 
-Kernels out × in × h × w are taken as matrices out × (in h w); everything that is no matrix, and small ones, go to AdamW.
-After https://kellerjordan.github.io/posts/muon/; updates are scaled to AdamW's size (https://arxiv.org/abs/2502.16982), so
-that one learning rate suits both.
+Kernels out × in × h × w are taken as matrices out × (in h w); everything that is no matrix, and small ones, go to
+AdamW. After https://kellerjordan.github.io/posts/muon/; updates are scaled to AdamW's size
+(https://arxiv.org/abs/2502.16982), so that one learning rate suits both.
 """
 
 from __future__ import annotations

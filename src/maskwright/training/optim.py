@@ -1,4 +1,4 @@
-"""The optimiser: any of torch.optim by name, with weight decay where it belongs and a rate of its own for the encoder."""
+"""The optimiser: any of torch.optim by name, weight decay where it belongs and the encoder's own rate."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def clip_gradients(model: nn.Module, optim: OptimConfig) -> None:
 def build_optimizer(model: nn.Module, config: OptimConfig, fused: bool = True) -> torch.optim.Optimizer:
     """Weight decay goes to matrices and kernels only: on biases and norms it only does harm.
 
-    Takes the parameters that require gradients; those of the encoder learn at `lr` × `encoder_scale`, in groups with `part`.
+    Takes the parameters that require gradients; those of the encoder learn at `lr` × `encoder_scale`, in groups with
+    `part`.
     """
     assert config.lr != "auto", "auto is settled before training"
     kind = optimizer_class(config.name)
@@ -50,7 +51,7 @@ def build_optimizer(model: nn.Module, config: OptimConfig, fused: bool = True) -
 
 
 def choose_optimizer(config: Config) -> tuple[str, str]:
-    """Muon for convolutions that learn from nothing; AdamW for what AdamW made, for attention, and for its own arguments."""
+    """Muon for convolutions that learn from nothing; AdamW for what AdamW made, attention, and its own arguments."""
     if config.optim.options:
         return "adamw", "optim.options are AdamW's"
     if is_transformer(config.model):

@@ -1,9 +1,9 @@
 """A budget of time, spent by the clock: how many steps come next, what they show, and where the schedule stands.
 
-Training goes in stretches of about a hundredth of the budget. Before each the clock is looked at: the share of the budget
-that is over says which inputs are shown and what the learning rate is, so that the schedule ends with the budget on a machine
-that becomes slower or faster meanwhile. Each stretch is written to pace.json before its first step. A resume replays what is
-written there, to the same bits, and goes on by the clock from then on.
+Training goes in stretches of about a hundredth of the budget. Before each the clock is looked at: the share of the
+budget that is over says which inputs are shown and what the learning rate is, so that the schedule ends with the budget
+on a machine that becomes slower or faster meanwhile. Each stretch is written to pace.json before its first step. A
+resume replays what is written there, to the same bits, and goes on by the clock from then on.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ _START_UP, _FIRST = 0.2, 1.5  # seconds of the first validation, and so many tim
 class Stretch:
     """Steps that were decided on together. A last one without steps says that the budget is used up.
 
-    One that an interrupt cut short says how many were `planned`: its share of the schedule is still that of all of them.
+    One that an interrupt cut short says how many were `planned`: its share of the schedule is still that of all of
+    them.
     """
 
     epoch: int
@@ -226,7 +227,7 @@ class Pace:
         return Stretch(epoch, step, steps, seen, batch, small, round(start, 6), round(end, 6), round(now, 3))
 
     def _step_seconds(self, small: bool) -> float:
-        """What a step takes, by the last that were run; of another size, in proportion to the pixels; 0 before any is known."""
+        """What a step takes, by the last that were run; of another size, in proportion to the pixels; 0 at first."""
         if self._took[small]:
             return statistics.median(self._took[small])
         if not self._took[not small]:
@@ -234,7 +235,7 @@ class Pace:
         return self._step_seconds(not small) * self.portions[small].pixels / self.portions[not small].pixels
 
     def _pause_seconds(self) -> float:
-        """What a validation takes, as fast as the machine is now; before the first, a forward pass is a third of a step."""
+        """What a validation takes, as fast as the machine is now; before any, a forward pass is a third of a step."""
         step = self._step_seconds(False)
         if self._pause is None:
             return _START_UP + _FIRST * step * self.val_pixels / self.portions[False].pixels / 3
@@ -243,7 +244,7 @@ class Pace:
 
 
 class PacedKeys(Sampler[list[Key]]):
-    """The keys of each batch for as long as the pace says: pass after pass over the samples, each in an order of its own."""
+    """The keys of each batch for as long as the pace says: pass after pass over the samples, each in its own order."""
 
     def __init__(self, num_samples: int, seed: int, pace: Pace, accumulate: int = 1) -> None:
         self.num_samples, self.seed, self.pace, self.accumulate = num_samples, seed, pace, accumulate
@@ -264,7 +265,9 @@ class PacedKeys(Sampler[list[Key]]):
         return over, int(self._order[1][number]), small
 
 
-def pace_of(run: Run, config: Config, opened: Opened, keys: EpochKeys, began: float, ranks: Ranks = Ranks()) -> Pace:  # noqa: B008
+def pace_of(
+    run: Run, config: Config, opened: Opened, keys: EpochKeys, began: float, ranks: Ranks = Ranks()  # noqa: B008
+) -> Pace:  # fmt: skip
     """The pace of a run's budget, spent from `began` on; half-size inputs come in batches of twice as many."""
     train, view = config.train, view_of(config)
     assert train.budget is not None and train.grow != "auto"
@@ -303,13 +306,15 @@ def read_stretches(run: Run) -> list[Stretch]:
         if not goes_on or one.epoch - before.epoch not in (0, 1) or not before.steps or one.start < before.start:
             fix = "Restore it, or remove it and checkpoints/ to train the run from its start."
             raise RunError(
-                f"`{run.root / FILE}` must be as it was written; step {one.step} does not go on from the one before. {fix}"
+                f"`{run.root / FILE}` must be as it was written; step {one.step} does not go on from the one before. "
+                f"{fix}"
             )
     return found
 
 
 def drop_unfinished(run: Run) -> None:
-    """Take away what was decided for a training that begins anew: its budget is spent by the clock, not by the last one's steps.
+    """Take away what was decided for a training that begins anew: its budget is spent by the clock, not by the last
+    one's steps.
 
     What a whole training decided stays, to be replayed to the same bits.
     """

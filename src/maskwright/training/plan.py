@@ -1,4 +1,4 @@
-"""What is settled before the first step: the data opened and checked, every `auto` decided, what changes nothing noted."""
+"""What is decided before the first step: data opened and checked, every `auto` resolved, idle settings noted."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """`optim.lr: auto`: a rising rate on a throw-away copy of the model shows which rate it learns fastest by.
 
 The rate rises from step to step by the same factor, over seven decades in a hundred steps, and the loss is watched: it
-first stands still, then falls, then explodes or, with batch-norm, wanders. Chosen is half the rate by which four fifths of
-the fall are done. Neither usual reading of such a curve is safe: noise moves the steepest place by decades from seed to
-seed, and a tenth of the rate of the lowest loss is far too high where the loss wanders along its floor (docs/log.md).
+first stands still, then falls, then explodes or, with batch-norm, wanders. Chosen is half the rate by which four fifths
+of the fall are done. Neither usual reading of such a curve is safe: noise moves the steepest place by decades from seed
+to seed, and a tenth of the rate of the lowest loss is far too high where the loss wanders along its floor
+(docs/log.md).
 """
 
 from __future__ import annotations
@@ -85,11 +86,17 @@ def choose(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
     )  # the ends have few neighbours
     if lowest > start * (1 - _FALL):
         chosen = float(OptimConfig.model_fields["lr"].default)
-        why = f"the loss fell at no rate from {rates[0]:.0e} to {rates[-1]:.2g} in {len(rates)} steps, so the default was taken"
+        why = (
+            f"the loss fell at no rate from {rates[0]:.0e} to {rates[-1]:.2g} in {len(rates)} steps, so the default "
+            "was taken"
+        )
     else:
         done = next(rate for rate, loss in zip(rates, smooth, strict=True) if loss <= start - _DONE * (start - lowest))
         chosen = float(f"{done / DIVISOR:.2g}")
-        why = f"half of {done:.2g}, by which the loss of a range test of {len(rates)} steps had fallen four fifths (lr-range.png)"
+        why = (
+            f"half of {done:.2g}, by which the loss of a range test of {len(rates)} steps had fallen four fifths "
+            "(lr-range.png)"
+        )
     return RangeTest(tuple(rates), tuple(losses), tuple(smooth), chosen, why)
 
 

@@ -1,8 +1,9 @@
 """Training on several devices of one machine, with a process for each: data-parallel, as torch's DDP is.
 
-Every batch is dealt among the processes, and their gradients and counts are summed, so that a step is that of one device with
-the whole batch but for batch-norm, which each process computes on its own part. The process that was started is rank 0: it
-alone decides, writes and tells. The others are sent the settled plan, whose pixels they map, and end with it.
+Every batch is dealt among the processes, and their gradients and counts are summed, so that a step is that of one
+device with the whole batch but for batch-norm, which each process computes on its own part. The process that was
+started is rank 0: it alone decides, writes and tells. The others are sent the settled plan, whose pixels they map, and
+end with it.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Ranks:
         return answer[0]
 
     def average_gradients(self, parameters: Iterable[nn.Parameter], weight: float, scale: float) -> None:
-        """Put the sum of all processes' gradients, over the sum of their weights, times `scale`, in each one's place."""
+        """Put the sum of all processes' gradients, over their weights' sum, times `scale`, in each one's place."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         flat = torch.cat([*(gradient.flatten() for gradient in gradients), gradients[0].new_tensor([weight])])
         distributed.all_reduce(flat)

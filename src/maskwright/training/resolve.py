@@ -69,7 +69,7 @@ class Resolver:
 def resolve(
     config: Config, dataset: Dataset, cache: tuple[str, str], store: PixelStore | None = None
 ) -> tuple[Config, dict[str, str]]:
-    """The configuration with nothing left to decide but a time budget's epochs, and why; `store` has the images' pixels."""
+    """The configuration with all decided but a time budget's epochs, and why; `store` has the images' pixels."""
     to = Resolver(config)
     to.settle("data.reader", lambda: (dataset.reader, dataset.reason))
     to.settle("data.window", lambda: _window(dataset))
@@ -108,7 +108,7 @@ def resolve(
 
 
 def _settle_inputs(to: Resolver, dataset: Dataset, traits: Traits | None, device: str) -> tuple[str, int, float]:
-    """What the network sees of an image: kind of view, size and scale, from the images' sides and their thinnest classes."""
+    """What the network sees of an image: view, size and scale, from the images' sides and their thinnest classes."""
     sides = [max(dataset.items[index].height, dataset.items[index].width) for index in dataset.split("train")]
     sides = sides or [max(item.height, item.width) for item in dataset.items]
     longest = statistics.median(sides)
@@ -207,7 +207,7 @@ def _size(kind: str, longest: float, device: str) -> tuple[int, str]:
 
 
 def _grow(config: Config, size: int, device: str, thinness: float) -> tuple[float, str]:
-    """Most is learned on inputs of half the size, at a quarter of the cost; the last epochs learn texture and borders."""
+    """Most is learned on inputs of half the size, at a quarter of the cost; the last epochs learn the borders."""
     if device == "gpu":
         return 0.0, "a GPU can bear the full size throughout"
     if not isinstance(config.augment, str) and any(

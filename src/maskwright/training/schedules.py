@@ -14,8 +14,8 @@ from maskwright.config.optim import OptimConfig
 from maskwright.errors import counted, listed
 
 # keys that only some schedules look at
-USES = {"every": ("step",), "gamma": ("step", "exponential"), "period": ("cyclic",), "low": ("cyclic",), "power": ("poly",),
-        "patience": ("plateau",), "factor": ("plateau",)}  # fmt: skip
+USES = {"every": ("step",), "gamma": ("step", "exponential"), "period": ("cyclic",), "low": ("cyclic",),
+        "power": ("poly",), "patience": ("plateau",), "factor": ("plateau",)}  # fmt: skip
 _FIRST, _LAST = 1 / 25, 1 / 25e4  # one-cycle's first and last share of the rate, as its author and torch have them
 _NO_BETTER = 1e-4  # plateau: a relative gain below this is none
 _END = 0.01  # exponential auto: share of the rate in the last epoch
@@ -161,6 +161,7 @@ def too_late(config: OptimConfig, epochs: int | Auto, early_stop: int | None) ->
         return [f"optim.{key} {getattr(config, key)}: the rate never drops, training has {epochs} epochs"]
     if config.schedule == "plateau" and early_stop is not None and early_stop <= config.patience:
         return [
-            f"optim.patience {config.patience}: train.early_stop {early_stop} mostly ends the training before the rate drops"
+            f"optim.patience {config.patience}: train.early_stop {early_stop} mostly ends the training before the rate "
+            "drops"
         ]
     return []

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def tell_plan(console: Console, verbose: bool = False) -> Callable[[Plan], None]:
-    """A teller for `fit.train`: data, model and plan in a line each, and what to know of them; `verbose` tells every reason."""
+    """Prints for `fit.train` data, model and plan in a line each, and what to know of them; `verbose`: every reason."""
 
     def tell(plan: Plan) -> None:
         lines = [*(_every_reason(plan) if verbose else _in_short(plan))]
@@ -87,8 +87,9 @@ def _short_augment(plan: Plan) -> str:
 
 
 # what an operation does to inputs, in a word; the others change tones and colours
-_DONE = {"hflip": "mirrored", "vflip": "mirrored", "rotate": "turned", "rot90": "turned", "scale": "scaled", "shift": "shifted",
-         "perspective": "tilted", "elastic": "bent", "blur": "blurred", "noise": "made noisy"}  # fmt: skip
+_DONE = {"hflip": "mirrored", "vflip": "mirrored", "rotate": "turned", "rot90": "turned", "scale": "scaled",
+         "shift": "shifted", "perspective": "tilted", "elastic": "bent", "blur": "blurred",
+         "noise": "made noisy"}  # fmt: skip
 
 
 def _told_folds(config: Config) -> str:

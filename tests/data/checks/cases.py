@@ -58,7 +58,9 @@ from makers import (
 
 @dataclass(frozen=True)
 class Case:
-    """`files`: some of the files the finding must name; `op`: of its proposal ("" for none); `asks`: it has a question."""
+    """`files`: some of the files the finding must name; `op`: of its proposal ("" for none); `asks`: it has a
+    question.
+    """
 
     code: str
     has: Maker

@@ -251,7 +251,9 @@ def some_empty(index: int) -> np.ndarray:
 
 
 def two_writings(both: bool) -> Callable[[int], np.ndarray]:
-    """Some masks of 0 and 1, some of 0 and 255; with `both` one that holds 1 and 255 shows that 255 is something else."""
+    """Some masks of 0 and 1, some of 0 and 255; with `both` one that holds 1 and 255 shows that 255 is something
+    else.
+    """
 
     def draw(index: int) -> np.ndarray:
         found = mask(index) * np.uint8(255 if index >= 6 else 1)

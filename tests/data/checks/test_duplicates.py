@@ -57,8 +57,8 @@ def fact(name: str, image: np.ndarray, split: str | None = None, group: str | No
     head = Head(image.shape[0], image.shape[1])
     values = {0: image.shape[0] * image.shape[1] - mask, **({1: mask} if mask else {})}
     return PairFacts(
-        record, f"{name}.png", f"{name}_mask.png", head=head, mask_size=image.shape[:2], hashes=(name, name), mask_hash=str(mask),
-        values=values, signature=signature(image), constant=bool((image == image[0, 0]).all()),
+        record, f"{name}.png", f"{name}_mask.png", head=head, mask_size=image.shape[:2], hashes=(name, name),
+        mask_hash=str(mask), values=values, signature=signature(image), constant=bool((image == image[0, 0]).all()),
     )  # fmt: skip
 
 
@@ -203,10 +203,13 @@ UNLIKE: dict[str, Sequence[np.ndarray]] = {
         np.clip(255 - np.random.default_rng(n).integers(0, 2, (90, 90, 3)), 0, 255).astype(np.uint8) for n in range(4)
     ],
     "noise": [np.random.default_rng(n).integers(0, 256, (90, 90, 3), dtype=np.uint8) for n in range(8)],
-    "ramps": [np.tile(np.linspace(0, top, 90, dtype=np.uint8)[:, None], (90, 1, 3)).reshape(90, 90, 3) for top in (200, 250)],
+    "ramps": [
+        np.tile(np.linspace(0, top, 90, dtype=np.uint8)[:, None], (90, 1, 3)).reshape(90, 90, 3) for top in (200, 250)
+    ],
     "discs in one frame": [
         cv2.circle(np.full((120, 120, 3), 12, np.uint8), (60, 60), 52, (170 + 3 * n, 110, 80), -1, cv2.LINE_AA) // 2
-        + cv2.bitwise_and(blobs(n, 120, 120), cv2.circle(np.zeros((120, 120, 3), np.uint8), (60, 60), 50, (255,) * 3, -1)) // 3
+        + cv2.bitwise_and(blobs(n, 120, 120),
+                          cv2.circle(np.zeros((120, 120, 3), np.uint8), (60, 60), 50, (255,) * 3, -1)) // 3
         for n in range(6)
     ],
     "stripes of one camera": [striped(number, 0.0) for number in range(16)],
@@ -235,7 +238,9 @@ def test_three_hundred_generated_pictures_give_no_false_pair() -> None:
 
 
 def test_frames_that_are_all_alike_cost_little_memory() -> None:
-    """Each landmark of one meets those of all others: what is kept must grow with the frames, not with their meetings."""
+    """Each landmark of one meets those of all others: what is kept must grow with the frames, not with their
+    meetings.
+    """
     scene = cv2.resize(drawn("landcover", 0), (48, 48), interpolation=cv2.INTER_AREA).astype(np.float32)
     frames = [
         signature(np.clip(scene + np.random.default_rng(number).normal(0, 1, scene.shape), 0, 255).astype(np.uint8))

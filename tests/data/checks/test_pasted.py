@@ -1,4 +1,6 @@
-"""Every command that `check` proposes, for every finding there is, pasted into a shell: it is accepted and does what it says."""
+"""Every command that `check` proposes, for every finding there is, pasted into a shell: it is accepted and does what it
+says.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The audit on real data sets, where MASKWRIGHT_REAL_DATA names the folder that holds them: what is known, and no false error."""
+"""The audit on real data sets, where MASKWRIGHT_REAL_DATA names the folder that holds them: what is known, and no false
+error.
+"""
 
 from __future__ import annotations
 

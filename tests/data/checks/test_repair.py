@@ -1,4 +1,6 @@
-"""Repairing: what is asked or refused before anything is written, what is left when it stops half-way, and its account."""
+"""Repairing: what is asked or refused before anything is written, what is left when it stops half-way, and its
+account.
+"""
 
 from __future__ import annotations
 

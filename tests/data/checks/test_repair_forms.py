@@ -1,4 +1,6 @@
-"""A copy of a data set in any layout reads as the data set does: same classes, splits and pixels, whatever form the masks had."""
+"""A copy of a data set in any layout reads as the data set does: same classes, splits and pixels, whatever form the
+masks had.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""From findings to what is done to each pair: questions stop, answers and --leave let it go on, contradictions are seen."""
+"""From findings to what is done to each pair: questions stop, answers and --leave let it go on, contradictions are
+seen.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The whole way: a broken set, the audit's own proposals, a repaired copy, and an audit of the copy that finds nothing of it.
+"""The whole way: a broken set, the audit's own proposals, a repaired copy, and an audit of the copy that finds nothing
+of it.
 
 Every code whose proposal can be carried out has a case; where the audit asks first, the repair must refuse until the
 configuration answers.
@@ -186,7 +187,9 @@ def test_what_was_found_is_repaired_and_found_no_more(case: Case, good_set, tmp_
 
 
 def test_equal_pictures_that_were_dealt_apart_get_one_group(good_set, tmp_path: Path) -> None:
-    """Where dealing looks at no pictures (split.group null), the copy's groups keep them together; no pixel is touched."""
+    """Where dealing looks at no pictures (split.group null), the copy's groups keep them together; no pixel is
+    touched.
+    """
 
     def config(folder: Path) -> DataConfig:
         return DataConfig.model_validate({"root": str(folder), "split": {"group": None}})

@@ -1,4 +1,6 @@
-"""Values that soft borders, resizing and JPEG put between classes: told from classes, named by a pasted line, taken back."""
+"""Values that soft borders, resizing and JPEG put between classes: told from classes, named by a pasted line, taken
+back.
+"""
 
 from __future__ import annotations
 

@@ -62,7 +62,9 @@ def test_what_was_configured_is_written_down(tmp_path: Path) -> None:
     ids=["nothing ignored", "several ignored", "split", "split and groups"],
 )
 def test_what_was_configured_holds_without_being_said_again(said: dict[str, Any], tmp_path: Path) -> None:
-    """`null` was read as the default, and of a split its groups alone were written: another split was dealt, without a word."""
+    """`null` was read as the default, and of a split its groups alone were written: another split was dealt, without a
+    word.
+    """
     plain(tmp_path)
     config = DataConfig.model_validate({"root": str(tmp_path), **said})
     write_description(audit(config), config)

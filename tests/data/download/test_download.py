@@ -137,7 +137,8 @@ def test_changed_and_missing_files_are_named(web, tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"archives": {}, "files": []}', '{"archives": 1, "files": {}}', '{"archives": {}, "files": {"a": 1}}',
+    ["", "[]", "{}", '{"archives": {}, "files": []}', '{"archives": 1, "files": {}}',
+     '{"archives": {}, "files": {"a": 1}}',
      '{"archives": {}, "files": {"a": []}}', "\xff"],
 )  # fmt: skip
 def test_a_spoilt_marker(web, tmp_path, text):

@@ -24,10 +24,11 @@ def test_without_network_one_sentence_says_what_to_do_and_that_works(web, monkey
     monkeypatch.setitem(DOWNLOADS, "oxford-pet", source_of(ARCHIVES, base))
     sentence = failing(tmp_path, retries=replace(QUICK, tries=2))
     assert sentence == (
-        f"`oxford-pet` could not be downloaded: {base}/images.tar.gz (could not be reached: Connection refused); given up after "
-        "2 tries and 0.001 s of waiting. Run the command again, name a mirror with --url, or download images.tar.gz and "
-        "annotations.tar.gz from https://www.robots.ox.ac.uk/~vgg/data/pets/ on another machine and put them at "
-        f"{tmp_path / 'images.tar.gz'} and {tmp_path / 'annotations.tar.gz'}: the same command then goes on from there."
+        f"`oxford-pet` could not be downloaded: {base}/images.tar.gz (could not be reached: Connection refused); given "
+        "up after 2 tries and 0.001 s of waiting. Run the command again, name a mirror with --url, or download "
+        "images.tar.gz and annotations.tar.gz from https://www.robots.ox.ac.uk/~vgg/data/pets/ on another machine and "
+        f"put them at {tmp_path / 'images.tar.gz'} and {tmp_path / 'annotations.tar.gz'}: the same command then goes "
+        "on from there."
     )
     for name, data in ARCHIVES.items():
         (tmp_path / name).write_bytes(data)
@@ -47,8 +48,9 @@ def test_one_by_hand_and_one_from_the_net(web, tmp_path):
     (tmp_path / "images.tar.gz").write_bytes(IMAGES)
     web.then(Answer(status=404))
     sentence = failing(tmp_path)
-    assert f"or download annotations.tar.gz from https://www.robots.ox.ac.uk/~vgg/data/pets/ on another machine and put it at " \
-           f"{tmp_path / 'annotations.tar.gz'}: the same" in sentence  # fmt: skip
+    pets_page = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
+    by_hand = f"or download annotations.tar.gz from {pets_page} on another machine and put it at {tmp_path}"
+    assert f"{by_hand}/annotations.tar.gz: the same" in sentence
     pets(tmp_path)
     assert_complete(tmp_path, "images.tar.gz")
 
@@ -95,7 +97,8 @@ def test_a_folder_as_mirror(web, told, tmp_path):
 
 @pytest.mark.parametrize(
     "url",
-    ["pets", "/data/pets", "ftp://host/pets", "http://", "https:///pets", "http://host:port/", "http://[::1/", "file://host/x",
+    ["pets", "/data/pets", "ftp://host/pets", "http://", "https:///pets", "http://host:port/", "http://[::1/",
+     "file://host/x",
      "http://host/a b", "http://host/x?y=1", "data:,x", ""],
 )  # fmt: skip
 def test_an_address_of_another_kind(tmp_path, url):

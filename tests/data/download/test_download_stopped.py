@@ -32,8 +32,8 @@ def test_a_full_disk_while_fetching(web, tmp_path):
     with files_up_to(700):
         sentence = failing(tmp_path)
     assert sentence == (
-        f"could not write {tmp_path / 'images.tar.gz.part'}: File too large. Free some space or change the folder's rights; "
-        "what was downloaded is kept, and the same command goes on from it."
+        f"could not write {tmp_path / 'images.tar.gz.part'}: File too large. Free some space or change the folder's "
+        "rights; what was downloaded is kept, and the same command goes on from it."
     )
     assert (tmp_path / "images.tar.gz.part").read_bytes() == IMAGES[:700]
     pets(tmp_path)
@@ -103,7 +103,9 @@ def assert_not_begun_but_hidden(out: Path) -> None:
 
 
 def test_a_move_that_fails_leaves_no_marker(web, tmp_path):
-    """Something is put in the way while the last archive is being unpacked; the marker comes last, so it is not there."""
+    """Something is put in the way while the last archive is being unpacked; the marker comes last, so it is not
+    there.
+    """
 
     def block(what: str, done: int, total: int) -> None:
         if what == "unpacking annotations.tar.gz" and done == total:

@@ -145,7 +145,8 @@ def test_a_redirection_is_followed_with_the_range(web, tmp_path):
     assert web.asked[2][0] == "/pets/moved/images.tar.gz" and web.ranges[:3] == [None, "bytes=60-", "bytes=60-"]
 
 
-@pytest.mark.parametrize(("location", "reason"), [("/pets/images.tar.gz", "infinite loop"), ("file:///etc/passwd", "not allowed"),
+@pytest.mark.parametrize(("location", "reason"), [("/pets/images.tar.gz", "infinite loop"),
+                                                  ("file:///etc/passwd", "not allowed"),
                                                   ("ftp://127.0.0.1/x", "could not be reached")])  # fmt: skip
 def test_a_redirection_to_nowhere(web, tmp_path, location, reason):
     web.otherwise = Answer(status=302, location=location)

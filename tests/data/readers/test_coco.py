@@ -158,8 +158,8 @@ def test_run_lengths_agree_with_pycocotools(seed: int) -> None:
 
 
 HUGE = {
-    "wraps": [2**62] * 4 + [6], "beyond 64 bits": [10**30], "one too long": [2**63], "packed for ever": "P" * 3_000_000 + "0",
-    "cut": "P" * 3_000_000,
+    "wraps": [2**62] * 4 + [6], "beyond 64 bits": [10**30], "one too long": [2**63],
+    "packed for ever": "P" * 3_000_000 + "0", "cut": "P" * 3_000_000,
 }  # fmt: skip
 
 

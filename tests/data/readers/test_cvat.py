@@ -138,7 +138,9 @@ def test_frames_in_subfolders(made: Expected, tmp_path: Path) -> None:
 
 
 def test_instances_are_left_alone(made: Expected, tmp_path: Path) -> None:
-    """SegmentationObject/ holds one colour an object: reading it as classes would be wrong, and it need not be there."""
+    """SegmentationObject/ holds one colour an object: reading it as classes would be wrong, and it need not be
+    there.
+    """
     masks = {record.mask.parent.name for record in read(tmp_path).records}
     assert masks == {"SegmentationClass"}
     shutil.rmtree(tmp_path / "SegmentationObject")

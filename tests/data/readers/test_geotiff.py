@@ -270,7 +270,8 @@ def test_a_window_is_read_without_decoding_the_scene(tmp_path: Path) -> None:
     script = (
         "import resource, sys; from pathlib import Path; from maskwright.data.rasters import raster_pixels\n"
         "raster_pixels(Path(sys.argv[1]), (0, 0, 8, 8)); before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "pixels, valid = raster_pixels(Path(sys.argv[1]), (9000, 5000, 64, 64)); assert (pixels == 7).all() and valid is None\n"
+        "pixels, valid = raster_pixels(Path(sys.argv[1]), (9000, 5000, 64, 64)); assert (pixels == 7).all() and valid "
+        "is None\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
     out = subprocess.run(

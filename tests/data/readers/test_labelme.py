@@ -34,8 +34,8 @@ def write(root: Path, name: str, shapes: list[dict[str, Any]], image: str | None
     """A LabelMe file, with its image beside it unless that is named otherwise."""
     if image is None:
         save(root / f"{name}.png", np.zeros((*SIZE, 3), np.uint8))
-    tree = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image or f"{Path(name).name}.png", "imageData": None,
-            "imageHeight": SIZE[0], "imageWidth": SIZE[1], **more}  # fmt: skip
+    tree = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image or f"{Path(name).name}.png",
+            "imageData": None, "imageHeight": SIZE[0], "imageWidth": SIZE[1], **more}  # fmt: skip
     path = root / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(tree), encoding="utf-8")
@@ -91,7 +91,8 @@ def test_polygons_agree_with_pillow_but_for_their_border(seed: int, tmp_path: Pa
 
 def test_later_shapes_lie_on_earlier_ones_and_background_cuts_holes(tmp_path: Path) -> None:
     write(tmp_path, "x", [
-        shape("a", BOX), shape("b", [[4, 3], [8, 3], [8, 5], [4, 5]]), shape("_background_", [[2, 6], [4, 6], [4, 7], [2, 7]]),
+        shape("a", BOX), shape("b", [[4, 3], [8, 3], [8, 5], [4, 5]]),
+        shape("_background_", [[2, 6], [4, 6], [4, 7], [2, 7]]),
         shape("__ignore__", [[20, 0], [30, 0], [30, 2], [20, 2]]), shape("a", [[28, 1], [30, 1], [30, 2], [28, 2]]),
     ])  # fmt: skip
     names, found = labels(tmp_path)

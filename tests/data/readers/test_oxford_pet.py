@@ -1,4 +1,6 @@
-"""Oxford-IIIT Pet: every target and boundary gives each pixel its meaning; the set's known warts are told, not stumbled over."""
+"""Oxford-IIIT Pet: every target and boundary gives each pixel its meaning; the set's known warts are told, not stumbled
+over.
+"""
 
 from __future__ import annotations
 

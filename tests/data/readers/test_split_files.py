@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from maskwright.config.data import DataConfig
-from maskwright.data.dataset import Listing
+from maskwright.data.dataset import SPLITS, Listing
 from maskwright.data.readers import list_records
 
 TRUTH = {"a1": "train", "b 2": "train", "c3": "train", "d4": "val", "e5": "test"}
@@ -41,10 +41,12 @@ def write(root: Path, files: dict[str, str]) -> None:
 LISTS = {
     "names": {f"{split}.txt": "\n".join(of(split)) for split in ("train", "val", "test")},
     "names of files, a remark, Windows": {
-        f"{split}_list.txt": "# names\r\n" + "\r\n".join(f"{n}.jpg" for n in of(split)) for split in ("train", "val", "test")
+        f"{split}_list.txt": "# names\r\n" + "\r\n".join(f"{n}.jpg" for n in of(split)) for split in SPLITS
     },
     "paths of another machine, and of masks": {
-        f"lists/{split}.txt": "\n".join(f"/SegNet/images/{n}.jpg /SegNet/masks/{n}.png" for n in of(split) if " " not in n)
+        f"lists/{split}.txt": "\n".join(
+            f"/SegNet/images/{n}.jpg /SegNet/masks/{n}.png" for n in of(split) if " " not in n
+        )
         + ("\nb 2.jpg" if split == "train" else "") for split in ("train", "val", "test")
     },
     "ImageSets": {f"ImageSets/Segmentation/{split}.txt": "\n".join(of(split)) for split in ("train", "val", "test")}
@@ -79,12 +81,15 @@ def test_naming_the_folders_keeps_the_split_of_the_pairs(root: Path) -> None:
 
 
 UNREAD = {
-    "a name that is no image's": ({"train.txt": "a1\nzz", "val.txt": "d4"}, "train.txt and val.txt lie unread: 1 of its names"),
+    "a name that is no image's": ({"train.txt": "a1\nzz", "val.txt": "d4"},
+                                  "train.txt and val.txt lie unread: 1 of its names"),
     "a name twice": ({"train.txt": "a1\nc3", "val.txt": "c3"}, "c3 is in train and in val"),
-    "folds": ({"splits_final.json": '[{"train": ["a1"], "val": ["c3"]}]'}, "splits_final.json lies unread: it holds no list"),
+    "folds": ({"splits_final.json": '[{"train": ["a1"], "val": ["c3"]}]'},
+              "splits_final.json lies unread: it holds no list"),
     "broken": ({"train.json": "["}, "train.json lies unread"),
     "of different minds": (
-        {"one/train.txt": "a1", "one/val.txt": "c3", "two/train.txt": "c3", "two/val.txt": "a1"}, "they tell different splits"
+        {"one/train.txt": "a1", "one/val.txt": "c3", "two/train.txt": "c3", "two/val.txt": "a1"},
+        "they tell different splits"
     ),
     "no names": ({"train.csv": "id,pixels\n1,2\n"}, "train.csv lies unread: `"),
     "test alone": ({"test.txt": "\n".join(TRUTH)}, "test.txt lies unread: it leaves no image to train on"),

@@ -209,7 +209,9 @@ def test_labelmap_of_names(tmp_path: Path) -> None:
 
 
 def test_labelmap_of_colours(tmp_path: Path) -> None:
-    """Whatever is found below VOCdevkit is VOC's; with colours in its labelmap it is read by these, and void is a colour too."""
+    """Whatever is found below VOCdevkit is VOC's; with colours in its labelmap it is read by these, and void is a
+    colour too.
+    """
     base = tmp_path / "VOCdevkit" / "VOC2012"
     for index, name in enumerate(FOUR):
         labels = blocks(index, 3, ignored=True)

@@ -191,7 +191,8 @@ def _facts(
             mask.values[code]: int(found[code]) for code in np.flatnonzero(found) if mask.values[code] != NO_DATA
         }
     return PairFacts(
-        record, *names,
+        record,
+        *names,
         head=head or Head(image.shape[0], image.shape[1], image.shape[2]),
         mask_size=told.size if record.form.kind in ("picture", "colour") and told.size != (0, 0) else mask.size,
         mask_orientation=told.orientation,
@@ -209,8 +210,10 @@ def _facts(
         signature=signed,
         constant=_constant(image),
         num_tones=_num_tones(image),
-        num_not_finite=dict(zip(mask.values, mask.pixels, strict=True)).get(NO_DATA, 0) if record.form.kind != "raster" else 0,
-    )  # fmt: skip
+        num_not_finite=(
+            0 if record.form.kind == "raster" else dict(zip(mask.values, mask.pixels, strict=True)).get(NO_DATA, 0)
+        ),
+    )
 
 
 def mask_head(record: Record) -> MaskHead:
@@ -307,8 +310,8 @@ def _places(
     touching: dict[tuple[int, int], int] = {}
     if not 2 < number <= _FEW_VALUES:  # of two values each touches the other
         return on_frame, touching
-    # some rows (all pairs of a small mask's) are enough to see which values are neighbours, in a fraction of the time; and
-    # few pixels have a neighbour of another value: taking those out by their places is quicker than by a mask
+    # some rows (all pairs of a small mask's) are enough to see which values are neighbours, in a fraction of the time;
+    # and few pixels have a neighbour of another value: taking those out by their places is quicker than by a mask
     step = max(2, len(codes) // _ROWS_COMPARED)
     rows, others = codes[::step].ravel(), codes[1::step].ravel()
     beside = np.flatnonzero(rows[1:] != rows[:-1])

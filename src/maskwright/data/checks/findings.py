@@ -77,7 +77,8 @@ class Finding:
             "evidence": self.evidence,
             "details": self.details,
             "proposal": None if proposal is None else {
-                "op": proposal.op, "values": proposal.values, "told": proposal.told, "question": proposal.question or None,
+                "op": proposal.op, "values": proposal.values, "told": proposal.told,
+                "question": proposal.question or None,
                 "answers": [{"told": one.told, "command": audit.command(**one.keys)} for one in proposal.answers],
             },
         }  # fmt: skip
@@ -142,10 +143,10 @@ def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 class Audit(ShownInNotebook):
     """What a data set holds and every finding about it.
 
-    `pairs` are small facts of each pair, for pages: {"id", "image", "mask", "split", "height", "width", "pixels": {class: n}}.
-    `ignored` holds the share of all pixels that each ignored value has (`nodata`: what a raster says it knows nothing of).
-    `records` are the pairs themselves, as listed and in the splits they were dealt; `class_map` is None while nobody can say
-    what the masks' values mean; `config` is what was asked. None of them is part of the JSON.
+    `pairs` are small facts of each pair, for pages: {"id", "image", "mask", "split", "height", "width", "pixels":
+    {class: n}}. `ignored` holds the share of all pixels that each ignored value has (`nodata`: what a raster says it
+    knows nothing of). `records` are the pairs themselves, as listed and in the splits they were dealt; `class_map` is
+    None while nobody can say what the masks' values mean; `config` is what was asked. None of them is part of the JSON.
     """
 
     root: str
@@ -284,7 +285,8 @@ def _format_finding(finding: Finding, audit: Audit) -> list[str]:
     if proposal and proposal.question:
         lines.append("  see the question below")
     elif proposal:
-        lines += [f"  repair: {proposal.told or proposal.op}", *(f"  or {line.lstrip()}" if not is_command(line) else line
+        lines += [f"  repair: {proposal.told or proposal.op}",
+                  *(f"  or {line.lstrip()}" if not is_command(line) else line
                   for line in _answers(finding, audit))]  # fmt: skip
     return lines
 

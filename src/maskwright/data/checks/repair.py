@@ -4,8 +4,8 @@
     print(fixed)                       # what was changed, counted
     fixed.record                       # my_data_repaired/repairs.json
 
-Only what an audit's findings propose is done, and only in the copy; the source is read and nothing else, so the way back is
-the source. What needs a person's answer stops with the questions (`RepairQuestion`) before anything is written.
+Only what an audit's findings propose is done, and only in the copy; the source is read and nothing else, so the way
+back is the source. What needs a person's answer stops with the questions (`RepairQuestion`) before anything is written.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def fix(
     """Write a repaired copy of the audited data set into a new or empty folder.
 
     `leave` are codes of findings to leave as they are. `progress` is called three times a pair: when its mask is looked
-    at, when it is written, and when the copy is opened as training would. Groups with which it could not be are left out.
+    at, when it is written, and when the copy is opened as training would. Groups with which it could not be are left
+    out.
     """
     out = Path(out)
     config, listing, _ = list_tolerantly(config)
@@ -284,8 +285,8 @@ class _Repair:
         for code in dict.fromkeys(step.code for step in steps.values()):
             mine = {self.kept[place].id: step for place, step in steps.items() if step.code == code}
             groups = {name: step.values["groups"][name] for name, step in mine.items()}
-            entries.append({"file": "pairs.csv", "source": None, "op": "regroup", "values": {"groups": groups}, "code": code,
-                            "records": len(mine), "pixels": 0})  # fmt: skip
+            entries.append({"file": "pairs.csv", "source": None, "op": "regroup", "values": {"groups": groups},
+                            "code": code, "records": len(mine), "pixels": 0})  # fmt: skip
         return entries
 
     def _left_out(self) -> list[dict[str, Any]]:
@@ -372,8 +373,8 @@ class _Repair:
         clash = [value for value in strange if value in taken or value >= IGNORE]
         if clash:
             raise DataError(
-                f"values that are left as they are must not look like class numbers in the copy; {listed(clash)} would. "
-                "Say what they mean with --data.classes, or let them be repaired."
+                f"values that are left as they are must not look like class numbers in the copy; {listed(clash)} "
+                "would. Say what they mean with --data.classes, or let them be repaired."
             )
         return _Meaning(names if source or labels else (), table | {value: value for value in strange}, source)
 
@@ -444,8 +445,8 @@ def _validate_place(out: Path, audit: Audit) -> None:
     rasters = [record.image.name for record in audit.records if record.window or record.form.kind == "raster"]
     if rasters:
         raise DataError(
-            f"`--fix` must have ordinary pictures; {listed(dict.fromkeys(rasters))} are rasters, and masks written as PNG "
-            "would lose their place on the map. Fix the rasters with the tool that made them."
+            f"`--fix` must have ordinary pictures; {listed(dict.fromkeys(rasters))} are rasters, and masks written as "
+            "PNG would lose their place on the map. Fix the rasters with the tool that made them."
         )
 
 

@@ -95,7 +95,8 @@ def resize_mask(pair: Pair, values: Values) -> Counts:
     if not same_aspect((height, width), (rows, columns)):
         sizes = f"{width}x{height} and {columns}x{rows}"
         raise DataError(
-            f"`{pair.record.mask}` must have its image's aspect to be resized; image and mask are {sizes}. Make it anew."
+            f"`{pair.record.mask}` must have its image's aspect to be resized; image and mask are {sizes}. Make it "
+            "anew."
         )
     if (height, width) == (rows, columns):
         return {"pixels": 0}

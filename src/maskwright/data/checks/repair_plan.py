@@ -36,7 +36,8 @@ OF_MEANING = frozenset(
 
 
 class RepairQuestion(DataError):
-    """A person has to decide before anything is repaired; `questions` holds a sentence for each, `otherwise` another command.
+    """A person has to decide before anything is repaired; `questions` holds a sentence for each, `otherwise` another
+    command.
 
     `remark` ends the message.
     """
@@ -73,8 +74,8 @@ def plan_repairs(
 ) -> Plan:
     """Sort out an audit's proposals by pair; stops with every question at once.
 
-    `named` holds the class number of each value that has a name: what a rule proposes is such a value, or 255 for ignored.
-    `out` is where the copy goes, for the command that leaves the questions aside.
+    `named` holds the class number of each value that has a name: what a rule proposes is such a value, or 255 for
+    ignored. `out` is where the copy goes, for the command that leaves the questions aside.
     """
     _refuse_unknown(leave)
     questions: list[str] = []

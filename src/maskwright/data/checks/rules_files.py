@@ -179,7 +179,10 @@ def _scaled(found: Sequence[PairFacts]) -> Finding:
 
 
 def _other_size(found: Sequence[PairFacts]) -> Finding:
-    question = "Do these masks belong to these images, and which part of them do they show? Make them anew at the images' size."
+    question = (
+        "Do these masks belong to these images, and which part of them do they show? Make them anew at the images' "
+        "size."
+    )
     repair = Repair("resize-mask", {}, "bring the masks to their images' size", question)
     evidence = f"other size and other shape: {_sizes_told(found[0])}{_more(found)}."
     return Finding(

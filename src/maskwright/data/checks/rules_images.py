@@ -43,7 +43,10 @@ def constant_image(survey: Survey) -> list[Finding]:
     found = [facts for facts in survey.readable if facts.constant]
     if not found:
         return []
-    evidence = f"{counted(len(found), 'image has', 'images have')} the same colour in every pixel: {listed(image_files(found))}."
+    evidence = (
+        f"{counted(len(found), 'image has', 'images have')} the same colour in every pixel: "
+        f"{listed(image_files(found))}."
+    )
     return [Finding("constant-image", image_files(found), evidence, "warning", None, {"images": len(found)})]
 
 

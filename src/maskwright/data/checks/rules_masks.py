@@ -73,8 +73,8 @@ def zero_255(survey: Survey) -> list[Finding]:
     if set(survey.totals) == {0, 1, 255} and apart and not said:
         ones = sum(1 for facts in survey.valued if facts.values.get(1))
         evidence = (
-            f"{counted(ones, 'mask holds', 'masks hold')} 0 and 1, {len(files)} hold 0 and 255, none holds both 1 and 255: "
-            f"{share} are 255 and are left out as unlabelled."
+            f"{counted(ones, 'mask holds', 'masks hold')} 0 and 1, {len(files)} hold 0 and 255, none holds both 1 and "
+            f"255: {share} are 255 and are left out as unlabelled."
         )
         question = "Is 255 foreground in these masks, as 1 is in the others, or are these pixels unlabelled?"
         unlabelled = Answer("if 255 is unlabelled", {"ignore_index": 255})
@@ -114,7 +114,10 @@ def palette(survey: Survey) -> list[Finding]:
     if differing and survey.config.classes is None:
         first = differing[0]
         shown = listed([f"#{colour:06x}" for colour in sorted(colours[first])], "and", 3)
-        evidence = f"the palettes of the masks disagree: index {first} is {shown} in different files, so it may not be one class."
+        evidence = (
+            f"the palettes of the masks disagree: index {first} is {shown} in different files, so it may not be one "
+            "class."
+        )
         named = name_values([f"#{colour:06x}" for colour in sorted(set().union(*colours.values()))])
         answers = (
             Answer("if equal colours mean one class, name them", {"classes": named}),

@@ -27,7 +27,10 @@ def void_after_last(survey: Survey) -> list[Finding]:
         value = next_value(survey)
         if odd_values(survey) != [value] or off_by_one(survey):
             return []
-        share = f"{survey.share(survey.totals[value]):.1%} of the pixels in {counted(len(pairs_with(survey, value)), 'mask')}"
+        share = (
+            f"{survey.share(survey.totals[value]):.1%} of the pixels in "
+            f"{counted(len(pairs_with(survey, value)), 'mask')}"
+        )
         along = f" and {told[value]}" if value in told else ""
         classes = f"{len(survey.named)} classes, 0 to {value - 1}"
         evidence = f"{value} comes right after the last of {classes}; it holds {share}{along}."

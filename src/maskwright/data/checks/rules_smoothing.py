@@ -14,7 +14,8 @@ _LEAST_GREYS = 4  # between black and white: fewer may be classes
 _ENDS = 0.8  # of the pixels are black or white
 _SOLID = 0.0005  # of the pixels are of one grey and not between others: a class that a threshold would destroy
 # a class between two others, as resizing with smoothing makes one: so much of its pixels, and of its border with either
-# of them, and how seldom they touch each other at most; classes of street scenes, numbered at random, touch four times as often
+# of them, and how seldom they touch each other at most; classes of street scenes, numbered at random, touch four times
+# as often
 _PARTLY, _ALONG, _DIRECT = 0.03, 0.5, 0.01
 _FEW = 3  # values that may be classes as well as mixtures
 _AT = 128  # values from here up are nearer to white
@@ -37,8 +38,9 @@ def _binary(survey: Survey) -> list[Finding]:
     odd = sum(count for value, count in survey.totals.items() if value not in (0, 255))
     between = sum(count for value, count in survey.totals.items() if 16 <= value <= 239)
     evidence = (
-        f"{len(found)} of {counted(len(survey.valued), 'mask')} hold greys beside 0 and 255: {len(survey.totals)} values in all, "
-        f"{survey.share(odd):.1%} of the pixels, {survey.share(between):.2%} plainly between black and white."
+        f"{len(found)} of {counted(len(survey.valued), 'mask')} hold greys beside 0 and 255: {len(survey.totals)} "
+        f"values in all, {survey.share(odd):.1%} of the pixels, {survey.share(between):.2%} plainly between black and "
+        "white."
     )
     told = "values from 128 up become foreground, the others background"
     way = Answer("have them read so, without a copy", {"foreground_from": _AT})
@@ -65,8 +67,8 @@ def _mixtures(survey: Survey) -> list[Finding]:
         else survey.format_values(mixed)
     )
     evidence = (
-        f"{told} {'lies' if len(mixed) == 1 else 'lie'} between or near {survey.format_values(classes)}, as soft borders, "
-        f"resizing or JPEG leave them: {survey.share(pixels):.2%} of the pixels, in {len(found)} of "
+        f"{told} {'lies' if len(mixed) == 1 else 'lie'} between or near {survey.format_values(classes)}, as soft "
+        f"borders, resizing or JPEG leave them: {survey.share(pixels):.2%} of the pixels, in {len(found)} of "
         f"{counted(len(survey.valued), 'mask')}."
     ) if mixed else _tint(found)  # fmt: skip
     details = {
@@ -133,7 +135,10 @@ def _partly_between(survey: Survey) -> list[Finding]:
         f"{it} {'stands' if one else 'stand'} between lower and higher values with {share:.0%} of the pixels, which "
         "hardly ever touch themselves: a border class looks so, and so do masks that were resized with smoothing."
     )
-    question = f"{was.capitalize()} {it} drawn wherever {'it stands' if one else 'they stand'}, or did resizing mix other values "
+    question = (
+        f"{was.capitalize()} {it} drawn wherever {'it stands' if one else 'they stand'}, or did resizing mix other "
+        "values "
+    )
     question += f"into {them}? If it did, {_ANEW}."
     answers = [
         Answer(f"if {it} {was} drawn", {"classes": survey.named_with(labels)}),

@@ -26,9 +26,9 @@ BACKGROUND_NAMES = frozenset({"background", "bg", "back", "none", "nothing", "ot
 class Survey:
     """troubles: the sentence with which bands, classes or split cannot be settled, by that word.
 
-    `root` is the folder files are told relative to. `facts` are in the splits the pairs were dealt. groups: of records by
-    their id, the group that dealing keeps them in and the data set does not name; pattern: what found them in the names.
-    near: sets of pictures that are nearly the same, where they were looked for.
+    `root` is the folder files are told relative to. `facts` are in the splits the pairs were dealt. groups: of records
+    by their id, the group that dealing keeps them in and the data set does not name; pattern: what found them in the
+    names. near: sets of pictures that are nearly the same, where they were looked for.
     """
 
     config: DataConfig
@@ -84,7 +84,7 @@ class Survey:
 
     @cached_property
     def ignored_shares(self) -> dict[str, float]:
-        """Share of all pixels that each ignored value has, and what a raster knows nothing of, once classes are known."""
+        """The share of pixels of each ignored value, and of what a raster knows nothing of, once classes are known."""
         if self.classes is None:
             return {}
         area = sum(facts.mask_size[0] * facts.mask_size[1] for facts in self.valued if facts.mask_size)

@@ -93,7 +93,7 @@ def _proposed_classes(audit: Audit) -> list[str]:
 
 
 def _groups(audit: Audit, config: DataConfig) -> list[str]:
-    """How the split is dealt, as configured, and the pattern of groups that the names show, where it is ours to deal."""
+    """How the split is dealt, as configured, and the pattern of groups that names show, where it is ours to deal."""
     said = config.split.model_dump(exclude_unset=True) if "split" in config.model_fields_set else {}
     found = next(
         (finding for finding in audit.findings if finding.code == "groups" and "pattern" in finding.details), None

@@ -2,8 +2,8 @@
 
     read_mat(data)["S"]["labels"]        # a struct is a dict, a cell or an array of structs a list, a text a str
 
-SciPy's compiled reader of MATLAB's files (versions 4 to 7) ends the process over some damaged ones; this one stays within
-its bytes and runs nothing. The format: https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf
+SciPy's compiled reader of MATLAB's files (versions 4 to 7) ends the process over some damaged ones; this one stays
+within its bytes and runs nothing. The format: https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from maskwright.errors import DataError, listed
 from maskwright.runtime import free_memory
 
 NAMES = ("mask", "masks", "label", "labels", "gt", "ground_truth", "groundtruth", "seg", "segmentation", "annotation",
-         "target", "inst_map", "type_map", "instance_map", "class_map", "label_map", "labelmap", "semantic")  # fmt: skip
+         "target", "inst_map", "type_map", "instance_map", "class_map", "label_map", "labelmap",
+         "semantic")  # fmt: skip
 
 
 def decode_array(data: bytes, path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Bytes of an array file → H W raw values (uint8 or uint16). `size` is the image's, to tell a mask from tables beside it."""
+    """Bytes of an array file → H W raw values (uint8 or uint16). `size` is the image's, to tell a mask from tables."""
     with decoding(path, "array file"):
         arrays = {".npy": _npy, ".npz": _npz, ".mat": _mat}[path.suffix.lower()](data, path)
     return _labels(_chosen(arrays, size, path), path)
@@ -67,7 +68,10 @@ def _squeezed(array: np.ndarray) -> np.ndarray:
 def _labels(array: np.ndarray, path: Path) -> np.ndarray:
     if array.ndim == 3:
         axis = 0 if array.shape[0] < array.shape[2] else 2
-        fix = f"If each plane is a class, save array.argmax(axis={axis}) (a class for pixels that are in none needs a plane too)."
+        fix = (
+            f"If each plane is a class, save array.argmax(axis={axis}) (a class for pixels that are in none needs a "
+            "plane too)."
+        )
         raise DataError(f"`{path}` must hold one label a pixel; got {'x'.join(map(str, array.shape))} values. {fix}")
     if array.ndim != 2 or 0 in array.shape:
         raise DataError(f"`{path}` must hold height × width labels; got the shape {array.shape}. Save it as one array.")
@@ -123,7 +127,8 @@ def _leaves(tree: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
 
 # how values are stored, and what they are
 _STORED = {
-    1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8", 16: "u1", 17: "u2", 18: "u4",
+    1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8", 16: "u1", 17: "u2",
+    18: "u4",
 }  # fmt: skip
 _NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 _OLD_NUMBERS = ("f8", "f4", "i4", "i2", "u2", "u1")
@@ -133,7 +138,7 @@ _LOGICAL, _COMPLEX = 0x200, 0x800
 
 
 def read_mat(data: bytes) -> dict[str, Any]:
-    """The variables of a file by their names, None for what is of another kind; ValueError where the bytes are no such file."""
+    """The variables of a file by name, None for what is of another kind; ValueError where it is no such file."""
     if 0 in data[:4]:  # since version 5 a text begins the file
         return dict(_old_variables(memoryview(data)))
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])

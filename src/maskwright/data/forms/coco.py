@@ -1,12 +1,12 @@
 """Masks of COCO files: outlines and run lengths of an image's annotations, drawn when the mask is asked for.
 
-A file is parsed once and checked whole. Values are category ids. Where objects overlap the smaller one is on top, so that
-nothing is hidden beneath what it lies on, whatever the order of the file; a crowd region (iscrowd) lies beneath everything
-and is ignored.
+A file is parsed once and checked whole. Values are category ids. Where objects overlap the smaller one is on top, so
+that nothing is hidden beneath what it lies on, whatever the order of the file; a crowd region (iscrowd) lies beneath
+everything and is ignored.
 
 Run lengths go down the columns, first of zeros, then of ones, in turn. Packed, each number is cut into five bits a
-character, lowest first, character 48 + bits, with 32 added where more follow and the sign kept in the last one's highest
-bit; from the fourth number on it is the difference from the number two before.
+character, lowest first, character 48 + bits, with 32 added where more follow and the sign kept in the last one's
+highest bit; from the fourth number on it is the difference from the number two before.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Outlines to pixels: a pixel is inside when its centre is, by the even-odd rule.
 
-Coordinates are x, y with 0, 0 at the upper left corner of the first pixel, whose centre is at 0.5, 0.5. A centre exactly
-on an outline's left or upper side is inside, on its right or lower side outside: neighbours share no pixel.
+Coordinates are x, y with 0, 0 at the upper left corner of the first pixel, whose centre is at 0.5, 0.5. A centre
+exactly on an outline's left or upper side is inside, on its right or lower side outside: neighbours share no pixel.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MOST_CROSSINGS = 1 << 24  # of edges and rows: of a traced outline there are as
 
 @dataclass(frozen=True)
 class Patch:
-    """The part of a picture an object lies in: its first row and column, and which of its pixels are inside. → H W bool"""
+    """The part of a picture an object lies in: its first row and column, and which pixels are inside. → H W bool"""
 
     top: int
     left: int

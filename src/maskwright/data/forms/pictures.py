@@ -1,7 +1,7 @@
 """Masks that are picture files or rasters: grey values, palette indices, colours, or one picture an instance.
 
-Of instances the union is the foreground. The record's mask is their folder; its form's key is the beginning of the names
-that belong to it (NAME of NAME_0.png, NAME_1.png, …), or nothing when all pictures of the folder do.
+Of instances the union is the foreground. The record's mask is their folder; its form's key is the beginning of the
+names that belong to it (NAME of NAME_0.png, NAME_1.png, …), or nothing when all pictures of the folder do.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def _reader_for(config: DataConfig, root: Path) -> Reader:
 
 
 def _reject_odd_names(listing: Listing) -> None:
-    """Names in an old encoding, as archives of another system leave them, cannot be written into JSON, YAML or a page."""
+    """Names in an old encoding, as archives of other systems leave them, can't be written into JSON, YAML or a page."""
     paths = [path for record in listing.records for path in (record.image, record.mask)]
     odd = [ascii(path.name)[1:-1] for path in paths if not is_text(str(path))]
     if odd:

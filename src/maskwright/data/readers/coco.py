@@ -1,7 +1,8 @@
-"""COCO: JSON files of images, annotations and categories, in the root, annotations/ or a folder a split; or one such file.
+"""COCO: JSON files of images, annotations and categories, in the root, annotations/ or a folder a split; or one such
+file.
 
-Values are category ids; background is 0, or a value of its own where a category has the id 0. Crowd regions are ignored.
-Images without annotations are background.
+Values are category ids; background is 0, or a value of its own where a category has the id 0. Crowd regions are
+ignored. Images without annotations are background.
 """
 
 from __future__ import annotations

@@ -113,12 +113,13 @@ def _notes(images: Sequence[RasterFacts], masks: Sequence[RasterFacts], ignore: 
     opacity = Counter(facts.alpha for facts in images if facts.alpha)
     for band, count in opacity.items():
         notes.append(
-            f"band {band} of {count} images is marked as opacity: it tells where there is data and is no band the network sees "
-            f"(if it is near infrared: gdal_edit.py -colorinterp_{band} undefined FILE)"
+            f"band {band} of {count} images is marked as opacity: it tells where there is data and is no band the "
+            f"network sees (if it is near infrared: gdal_edit.py -colorinterp_{band} undefined FILE)"
         )
     if ignore:
         count = sum(facts.nodata is not None for facts in masks)
         notes.append(
-            f"{count} masks name {listed(ignore)} as nodata: ignored, unless it is a named class or one of the class numbers"
+            f"{count} masks name {listed(ignore)} as nodata: ignored, unless it is a named class or one of the class "
+            "numbers"
         )
     return notes

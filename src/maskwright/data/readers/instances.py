@@ -46,10 +46,13 @@ def read(config: DataConfig, root: Path) -> Listing:
     alike = _alike(records)
     if alike and config.reader == "auto":
         detail = f"each of the {len(records)} images has the same masks ({listed(alike)})"
-        fix = "If they are instances say so with --data.reader instances; classes or annotators belong into one mask an image."
+        fix = (
+            "If they are instances say so with --data.reader instances; classes or annotators belong into one mask an "
+            "image."
+        )
         raise DataError(f"`{root}` must tell instances from classes; {detail}. {fix}")
-    return Listing(tuple(records), "instances", f"{layout}, one picture an instance: their union is the foreground", CLASSES,
-                   tuple(notes), classes_from="the layout")  # fmt: skip
+    return Listing(tuple(records), "instances", f"{layout}, one picture an instance: their union is the foreground",
+                   CLASSES, tuple(notes), classes_from="the layout")  # fmt: skip
 
 
 def _find(config: DataConfig, root: Path) -> tuple[list[Record], str, list[str]]:
@@ -63,8 +66,9 @@ def _find(config: DataConfig, root: Path) -> tuple[list[Record], str, list[str]]
         if records:
             return records, layout, notes
     raise DataError(
-        f"`{root}` must hold instance masks as ID/images with ID/masks, images/NAME with masks/NAME/, or masks/NAME_0, NAME_1, … "
-        "for reader instances; it holds none of these. Check the path, or name the folders with data.images and data.masks."
+        f"`{root}` must hold instance masks as ID/images with ID/masks, images/NAME with masks/NAME/, or masks/NAME_0, "
+        "NAME_1, … for reader instances; it holds none of these. Check the path, or name the folders with data.images "
+        "and data.masks."
     )
 
 

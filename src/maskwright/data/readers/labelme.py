@@ -81,7 +81,8 @@ def _parsed(paths: list[Path], root: Path) -> tuple[list[LabelMeFile], list[Path
 def _image(file: LabelMeFile, root: Path) -> Path:
     """The image a file names, or the one of its own name: beside it, or in a folder of images."""
     folder = file.path.parent
-    places = [folder, *(base / name for base in dict.fromkeys((folder.parent, folder, root)) for name in sorted(IMAGE_NAMES)
+    places = [folder,
+              *(base / name for base in dict.fromkeys((folder.parent, folder, root)) for name in sorted(IMAGE_NAMES)
                         if base == root or root in base.parents)]  # fmt: skip
     name = Path(file.image_path).name
     for place in (folder / file.image_path, *(place / name for place in places)):

@@ -63,7 +63,7 @@ def with_unique_ids(listing: Listing) -> Listing:
     ids = [record.id for record in listing.records]
     outside = [index for index, name in enumerate(ids) if leads_out(name)]
     if outside:
-        places = [Path(os.path.abspath(listing.records[index].image)) for index in outside]  # noqa: PTH100 - links stay links
+        places = [Path(os.path.abspath(listing.records[index].image)) for index in outside]  # noqa: PTH100 - links stay
         shared = Path(os.path.commonpath([place.parent for place in places])).parent
         for index, place in zip(outside, places, strict=True):
             window = "@" + ids[index].rpartition("@")[2] if listing.records[index].window else ""
@@ -99,7 +99,7 @@ def _renamed(record: Record, name: str) -> Record:
 
 
 def missing_files(where: str, names: Sequence[str], folders: dict[Path, dict[str, Path]]) -> list[Gap]:
-    """The gap a list leaves whose names have no file in one of the folders. `folders` holds each folder's files by name."""
+    """The gap a list leaves whose names have no file in one of the `folders`, each with its files by name."""
     lacking = {folder: [name for name in names if name not in files] for folder, files in folders.items()}
     detail = [f"{folder.name} lacks {listed(short, 'and', 8)}" for folder, short in lacking.items() if short]
     if not detail:
@@ -113,7 +113,7 @@ def missing_files(where: str, names: Sequence[str], folders: dict[Path, dict[str
 
 
 def whole(listing: Listing, gaps: Sequence[Gap]) -> Listing:
-    """The listing, where nothing is missing; else the refusal, with what is certain for those who want to look at it."""
+    """The listing, where nothing is missing; else the refusal, with what is certain for those who want to see it."""
     if not gaps:
         return listing
     detail = " ".join(gap.message for gap in gaps)

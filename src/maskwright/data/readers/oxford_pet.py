@@ -74,8 +74,8 @@ def read(config: DataConfig, root: Path) -> Listing:
     ignore = (BOUNDARY,) if config.boundary == "ignore" and config.target != "trimap" else ()
     reason = f"Oxford-IIIT Pet by the lists in {_place(base, root)}annotations/, target {config.target}"
     detail = "the trimaps of Oxford-IIIT Pet"
-    listing = Listing(tuple(records), "oxford-pet", reason, _classes(config, entries), (*notes, *others_note(others)), ignore,
-                      classes_from=detail)  # fmt: skip
+    listing = Listing(tuple(records), "oxford-pet", reason, _classes(config, entries), (*notes, *others_note(others)),
+                      ignore, classes_from=detail)  # fmt: skip
     return whole(listing, gaps)
 
 
@@ -104,7 +104,10 @@ def _entries(annotations: Path) -> tuple[list[_Entry], dict[str, str], list[str]
         for number, line in read_lines(path):
             entry = _entry(path, number, line, split)
             if entry.name in entries:
-                detail = f"`annotations/{name}.txt` must list each image once; {entry.name} on line {number} is listed already"
+                detail = (
+                    f"`annotations/{name}.txt` must list each image once; {entry.name} on line {number} is listed "
+                    "already"
+                )
                 twice[entry.name] = f"{detail}. Take out one of the lines."
             entries.setdefault(entry.name, entry)
     if not entries:

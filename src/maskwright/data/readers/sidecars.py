@@ -1,9 +1,9 @@
 """What files beside images and masks tell: splits, and the names of classes where MATLAB's users keep them.
 
-Splits: train.txt and val.txt, a CSV of image,split, a JSON of lists. They are read where every name in them is that of one
-image; where not, a remark says that they lie unread.
-Names: a list of texts in the .mat masks or in a file beside them. Lists count from 1, as MATLAB does; 0 is background. They
-hold where the masks' values fit them.
+Splits: train.txt and val.txt, a CSV of image,split, a JSON of lists. They are read where every name in them is that of
+one image; where not, a remark says that they lie unread.
+Names: a list of texts in the .mat masks or in a file beside them. Lists count from 1, as MATLAB does; 0 is background.
+They hold where the masks' values fit them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ def with_matlab_names(listing: Listing, root: Path) -> Listing:
         except DataError:  # of a mask it is reported when it is read; whatever else lies about is none of ours
             continue
         if names:
-            note = f"{path.name} names {counted(len(names), 'class', 'classes')}, used where the masks hold no other values"
+            note = (
+                f"{path.name} names {counted(len(names), 'class', 'classes')}, used where the masks hold no other "
+                "values"
+            )
             usual = names if 0 in names.values() else {"background": 0, **names}
             return replace(listing, usual_classes=usual, classes_from=path.name, notes=(*listing.notes, note))
     return listing

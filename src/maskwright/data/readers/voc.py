@@ -39,7 +39,8 @@ def has_colours(base: Path) -> bool:
 def read_labelmap(path: Path) -> tuple[dict[str, int], bool]:
     """Class names with their values, and whether these are colours (0xRRGGBB).
 
-    Where classes are colours, nothing tells their order, so `background` goes first: class 0 is what the rest stands out from.
+    Where classes are colours, nothing tells their order, so `background` goes first: class 0 is what the rest stands
+    out from.
     """
     lines = read_lines(path)
     found = {number: _coloured(line) for number, line in lines}
@@ -87,15 +88,15 @@ VOID = 255
 VOID_COLOUR = 0xE0E0C0  # what 255 is in VOC's palette
 # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/#devkit
 NAMES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
-    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 _VOC_NAME = re.compile(r"(20\d\d_)?\d{6}")  # 2007_000032, or 000032 in the first years
 
 
 @dataclass(frozen=True)
 class Lists:
-    """The split each listed name is in (None: no list tells), the list it stands in, names listed twice, and remarks."""
+    """The split each listed name is in (None: no list tells), the list it is in, names listed twice, and remarks."""
 
     splits: Mapping[str, str | None]
     lists: Mapping[str, str]
@@ -186,7 +187,7 @@ def _held_back(
 
 
 def read_lists(folder: Path, files: set[str]) -> Lists | None:
-    """The names in train.txt, val.txt, test.txt (trainval.txt where there is no train.txt), or in lists of other names."""
+    """The names in train.txt, val.txt, test.txt (trainval.txt where there is no train.txt), or lists of other names."""
     texts = {
         path.stem: [_name(line, files) for _, line in read_lines(path)] for path in sorted(folder.glob("[!.]*.txt"))
     }

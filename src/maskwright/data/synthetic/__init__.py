@@ -1,7 +1,7 @@
 """Demo data sets made from nothing but a seed: photographs of jigsaw pieces, and aerial land cover tiles.
 
-They are written in our plain folders or in the layouts of the sets people learn with; nothing is left of one that cannot
-be finished.
+They are written in our plain folders or in the layouts of the sets people learn with; nothing is left of one that
+cannot be finished.
 
 >>> sorted(GENERATORS), sorted(LAYOUTS)
 (['landcover', 'puzzle'], ['folders', 'oxford-pet', 'workshop'])

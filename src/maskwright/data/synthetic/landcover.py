@@ -1,6 +1,7 @@
 """Aerial tiles with five very unequal classes: ground, forest, water, road, building.
 
-A tile is planned as shapes in pixels and then painted from the ground up. What is labelled is what is painted: both come
+A tile is planned as shapes in pixels and then painted from the ground up. What is labelled is what is painted: both
+come
 from the same coverage of each pixel.
 """
 

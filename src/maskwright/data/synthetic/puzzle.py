@@ -1,4 +1,4 @@
-"""Photographs of jigsaw pieces on a table, with the mask of the pieces: four sides, each with a knob, a socket or none."""
+"""Photographs of jigsaw pieces on a table, with their mask: four sides, each with a knob, a socket or none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Farmland from above (parcels cut out of a plane, each with its crop, rows and wear) and tree crowns lit from one side."""
+"""Farmland from above (parcels of a plane, each with its crop, rows and wear) and tree crowns lit from one side."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from maskwright.training.loggers.mlflow import open_mlflow
 from maskwright.training.loggers.tensorboard import open_tensorboard
 from maskwright.training.loggers.wandb import open_wandb
 
-# run, configuration, the logger's own options, first epoch to come (None after training) → a logger, None for nothing to do
+# run, configuration, the logger's own options, first epoch to come (None after training) → a logger, None for nothing
+# to do
 LOGGERS: dict[str, Callable[[Run, Config, Any, int | None], Logger | None]] = {
     "tensorboard": open_tensorboard,
     "wandb": open_wandb,

@@ -1,4 +1,4 @@
-"""What a logger is given: an epoch's row of the history, panels drawn once for all loggers, and a split's scores as tables."""
+"""What a logger is given: an epoch's row of the history, panels drawn once, and a split's scores as tables."""
 
 from __future__ import annotations
 

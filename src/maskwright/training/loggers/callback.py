@@ -1,4 +1,4 @@
-"""The place of the loggers in training: panels are drawn once, while the averaged weights are in place, and given to all."""
+"""The loggers in training: panels are drawn once, while the averaged weights are in place, and given to all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PanelSample = tuple[str, np.ndarray, np.ndarray]  # name, image H W C, mask H W
 
 
 def panel_samples(opened: Opened) -> list[PanelSample]:
-    """The first validation images, which panels show; their names are all different, as panels are told apart by them."""
+    """The first validation images, which panels show; their names are unique, as panels are told apart by them."""
     indices = opened.dataset.split("val")[:_NUM_PANELS]
     records = [opened.dataset.items[index].record for index in indices]
     names = [record.image.stem for record in records]

@@ -1,4 +1,4 @@
-"""Which loggers a configuration asks for: settled before training, refused where they can't be; which of a run's own are used."""
+"""Which loggers a configuration asks for, chosen or refused before training; which of a run's own are used."""
 
 from __future__ import annotations
 
@@ -51,10 +51,11 @@ def wandb_mode(options: WandbLog) -> str:
 
 
 def without_addresses(log: Sequence[LogEntry], ledger: Mapping[str, Mapping[str, Any]]) -> tuple[list[LogEntry], str]:
-    """A folder's own loggers as far as the environment names the same places, and the variables that would name the rest.
+    """A folder's own loggers as far as the environment names the same places, and the variables that would name the
+    rest.
 
-    A run may come from anybody: a person's token and results go to no server, account or file because its folder says so.
-    What a logger keeps in the run folder itself goes on.
+    A run may come from anybody: a person's token and results go to no server, account or file because its folder says
+    so. What a logger keeps in the run folder itself goes on.
     """
     entries: list[LogEntry] = []
     unnamed: dict[str, str] = {}

@@ -39,7 +39,7 @@ class LoggerCollection:
         goes_on: str = "training goes on without it, and maskwright evaluate adds what it lacks",
         log: Sequence[LogEntry] | None = None,
     ) -> None:  # fmt: skip
-        """`log` is what this call's own configuration asks for; without one the run's is used, less the places it names."""
+        """`log` is what this call's configuration asks for; without one the run's is used, less the places it names."""
         self.run, self.config, self.tell, self.goes_on = run, run.config, tell, goes_on
         unnamed = ""
         if log is None:
@@ -47,7 +47,8 @@ class LoggerCollection:
         self.entries = [entry for entry in log if entry_name(entry) in names]
         if unnamed:
             tell(
-                f"note    nothing goes to the places that {run.root} itself would log to; {unnamed} before the command allows it"
+                f"note    nothing goes to the places that {run.root} itself would log to; {unnamed} before the command "
+                "allows it"
             )
         self._open: dict[str, Logger] = {}
 
@@ -136,7 +137,7 @@ _LATER = ("wandb", "mlflow")  # TensorBoard has no place for what is no curve
 
 @contextmanager
 def _after_training(run: Run, tell: Tell, log: Sequence[LogEntry] | None = None) -> Iterator[LoggerCollection]:
-    """The loggers of a run that was trained before, given what they lack of it; nothing is imported where it has none."""
+    """The loggers of a run trained before, given what they lack of it; nothing is imported where it has none."""
     goes_on = "the run folder holds it all, and the next maskwright evaluate tries again"
     with LoggerCollection(run, tell, _LATER, goes_on, log) as loggers:
         if loggers.entries:

@@ -1,4 +1,4 @@
-"""The surroundings loggers' packages are called in: their remarks held back, their own reporting off, their places set."""
+"""How loggers' packages are called: their remarks held back, their own reporting off, their places set."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ class MlflowRun(Logger):
         self._environment = Environment(
             {
                 "MLFLOW_DISABLE_TELEMETRY": "true",
-                "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # seven, each later than the last, would hold training up for minutes
+                # seven, each later than the last, would hold training up for minutes
+                "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
                 "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
             }
         )
@@ -173,7 +174,7 @@ def _close(client: Any) -> None:
 
 
 def _address(options: MlflowLog, entry: Mapping[str, Any]) -> str | None:
-    """Where the run is logged to; None for the run folder. What was begun somewhere goes on there, where this call names it."""
+    """Where the run is logged to; None: the run folder. What was begun elsewhere goes on there, if named now."""
     asked = [place for place in (options.uri, os.environ.get("MLFLOW_TRACKING_URI")) if place]
     if entry["run"]:
         if entry["uri"] is None:
@@ -210,7 +211,7 @@ def _artifacts(uri: str, run: Run) -> str | None:
 
 
 def _flat(section: BaseModel, prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Dotted keys and their values as text: lists and mappings as JSON, what is too long for MLflow by where it stands."""
+    """Dotted keys, values as text: lists and mappings as JSON, what is too long for MLflow by where it stands."""
     written = section.model_dump(mode="json")
     for key in type(section).model_fields:
         value = getattr(section, key)

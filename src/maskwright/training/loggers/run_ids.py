@@ -1,4 +1,4 @@
-"""loggers.json: under which names a run is known to other programs, so that a resume and an evaluation find it again."""
+"""loggers.json: the names of a run in other programs, so that a resume and an evaluation find it again."""
 
 from __future__ import annotations
 

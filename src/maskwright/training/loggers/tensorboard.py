@@ -60,7 +60,7 @@ class EventFile:
 
 @contextmanager
 def _without_tensorflow() -> Iterator[None]:
-    """Importing the writer must not start TensorFlow where it happens to be installed; others may import it afterwards."""
+    """Importing the writer must not start TensorFlow where it is installed; others may import it afterwards."""
     if "tensorflow" in sys.modules:
         yield
         return

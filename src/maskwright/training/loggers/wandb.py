@@ -1,4 +1,4 @@
-"""Weights & Biases: epochs, panels as masks over images, curves, the configuration, best scores, tables of an evaluation."""
+"""Weights & Biases: epochs, panels as masks over images, curves, configuration, best scores, an evaluation's tables."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ class WandbRun(Logger):
         import wandb
 
         wanted = {
-            "root_dir": str(run.root.absolute()), "console": "off", "silent": True, "disable_git": True, "save_code": False,
-            "x_transaction_log_flush_interval": _FLUSH_SECONDS, "finish_timeout": _FINISH_SECONDS,
+            "root_dir": str(run.root.absolute()), "console": "off", "silent": True, "disable_git": True,
+            "save_code": False, "x_transaction_log_flush_interval": _FLUSH_SECONDS, "finish_timeout": _FINISH_SECONDS,
             "finish_timeout_raises": True, "init_timeout": 30.0,
         }  # fmt: skip
         known = wandb.Settings.model_fields  # some are younger than the oldest W&B we work with
@@ -110,8 +110,9 @@ class WandbRun(Logger):
 
         def begin(mode: Any) -> Any:
             return wandb.init(
-                mode=mode, project=entry["project"], entity=entry["entity"], id=self.id, name=run.name, group=options.group,
-                tags=options.tags, config=_told(config), resume="allow", reinit="create_new", settings=settings,
+                mode=mode, project=entry["project"], entity=entry["entity"], id=self.id, name=run.name,
+                group=options.group, tags=options.tags, config=_told(config), resume="allow", reinit="create_new",
+                settings=settings,
             )  # fmt: skip
 
         self.place = f"offline in {self.folder}; wandb sync {self.folder} would send it"
@@ -131,7 +132,8 @@ class WandbRun(Logger):
             self._run = begin("offline")
         self.recorded = self._last = int(self._run.starting_step) - 1
         if mode == "offline":
-            # W&B begins each file afresh: uploaded one after the other, steps must follow each other, and the last summary stays
+            # W&B begins each file afresh: uploaded one after the other, steps must follow each other, and the last
+            # summary stays
             before = held(self.folder, self.id)
             self.recorded, self._last = before.epoch, before.step
             self._run.summary.update(before.summary)

@@ -1,4 +1,5 @@
-"""What Weights & Biases' own files below a run folder hold already: read to go on after a kill without a gap or an epoch twice.
+"""What Weights & Biases' own files below a run folder hold already: read to go on after a kill without a gap or an
+epoch twice.
 
 A .wandb file is a log of protobuf records in blocks of 32 KiB (LevelDB's log format after a header of 7
 bytes). A killed process leaves its last seconds out, or a torn record at the end; what is whole is read.
@@ -25,7 +26,7 @@ def segments(folder: Path, run_id: str) -> list[Path]:
 
 @dataclass
 class Held:
-    """What W&B's files of a run hold: the last epoch, the last step, which tables have too (-1 for none), and the summary."""
+    """What W&B's files of a run hold: the last epoch and step (-1 for none), which tables, and the summary."""
 
     epoch: int = -1
     step: int = -1
