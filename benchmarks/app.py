@@ -1,9 +1,10 @@
-"""The app as it is felt: a server in a process of its own, headless Chromium, and each promised number beside what it is.
+"""The app as it is felt: a server in a process of its own, headless Chromium, and each promised number beside what it
+is.
 
 python benchmarks/app.py
 
-Needs what the tests in a browser need: `pip install -e '.[dev]'` and a Chromium. Frames are counted as Chromium shows them,
-without a graphics card where there is none.
+Needs what the tests in a browser need: `pip install -e '.[dev]'` and a Chromium. Frames are counted as Chromium shows
+them, without a graphics card where there is none.
 """
 
 from __future__ import annotations
