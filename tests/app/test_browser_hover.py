@@ -137,6 +137,8 @@ def test_keys_rest_and_take_regions_too(app, large, visit) -> None:
     page.wait_for_selector('.save-state:text-is("Not saved yet"), .save-state:text-is("Saving …")')
     saved(page)
     assert (large / "masks/1.png").read_bytes() != before
+    page.keyboard.press("n")
+    page.wait_for_selector('.panel:has-text("least sure")')  # why it is this image
 
 
 def test_a_place_nobody_rests_on_any_more_is_not_predicted(app, visit) -> None:

@@ -252,7 +252,7 @@ def _add_pictures(app: FastAPI, here: App) -> None:
     def prediction(id: str, run: Run, one: Shown) -> np.ndarray:
         path = scored(run, one)
         if path is None:
-            return maps(id, run, one).labels
+            return here.models.labels(id, read_image(run, one)[0])
         with open_picture(path, path) as picture:
             return np.asarray(picture)
 

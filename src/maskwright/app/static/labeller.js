@@ -23,7 +23,7 @@ const TOOLS = [
   ["polygon", "p", "Polygon", "Click corner by corner; click the first one, or press Enter twice, to close."],
   ["magnetic", "m", "Magnetic edge", "Click along an edge: the line keeps to it. Close as a polygon."],
   ["fill", "f", "Fill", "Fill the connected area under the pointer."],
-  ["region", "r", "Region", "Rest on the image: the region a model predicts there is outlined. Click or Enter adds it, with Shift removes it."],
+  ["region", "r", "Region", "Rest on the image: the region a model predicts there is outlined. Click or Enter adds it; again, or with Shift, removes it."],
   ["pan", "h", "Move", "Drag the picture. With any tool: the middle button, two fingers, or space held."],
 ];
 
@@ -135,7 +135,6 @@ export function createLabeller(host, classes, { ignorable, changed, save, next, 
     wishes.label = label;
     for (const [each, radio] of radios) radio.checked = each === label;
     if (wishes.tool === "eraser" && label) choose("brush");
-    announce(nameOf(label));
   }
   /** @param {number} value */
   function resize(value) {
@@ -316,7 +315,7 @@ export function createLabeller(host, classes, { ignorable, changed, save, next, 
       path.lineTo(lines[index + 2] + piece.x, lines[index + 3] + piece.y);
     }
     preview = { piece, region: found, at, label, path };
-    hint.textContent = `${nameOf(label)}, ${found.count.toLocaleString()} pixels. Click or Enter adds them, with Shift removes them.`;
+    hint.textContent = `${nameOf(label)}, ${found.count.toLocaleString()} pixels. Click or Enter adds them; again, or with Shift, removes them.`;
     stage.redrawOver();
     return preview;
   }
@@ -488,8 +487,10 @@ export function createLabeller(host, classes, { ignorable, changed, save, next, 
     else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "y") step(redo);
     else if (event.ctrlKey) return;
     else if (tool) choose(tool[0]);
-    else if (/^[1-9]$/.test(event.key) && Number(event.key) <= classes.length) chooseClass(Number(event.key) - 1);
-    else if (event.key === "i" && ignorable) chooseClass(IGNORED);
+    else if ((/^[1-9]$/.test(event.key) && Number(event.key) <= classes.length) || (event.key === "i" && ignorable)) {
+      chooseClass(event.key === "i" ? IGNORED : Number(event.key) - 1);
+      announce(nameOf(wishes.label));
+    }
     else if (event.key === "[" || event.key === "]") resize(wishes.size * (event.key === "]" ? 1.2 : 1 / 1.2) + (event.key === "]" ? 0.5 : -0.5));
     else if (event.key === "Escape") abandon();
     else if (event.key === "n") next();

@@ -8,8 +8,8 @@ import { when } from "./runs.js";
 const REST = 1200; // milliseconds without a change before it is saved
 const AT_ONCE = 2 ** 22; // pixels: of larger images what a model says is asked for where it is needed
 
-/** @type {{model: string, who: string}} */
-const wishes = { model: "", who: "" };
+/** @type {{model: string, who: string, why: string}} why: the reason for the image that comes next */
+const wishes = { model: "", who: "", why: "" };
 try { wishes.who = localStorage.getItem("maskwright-who") ?? ""; } catch { /* it is asked again */ }
 
 /** @type {import("../main.js").Page} */
@@ -87,6 +87,8 @@ async function showOne(main, id, models, info, signal) {
 
   const state = h("p", { class: "save-state", role: "status" });
   const why = h("p", { class: "muted" });
+  const reason = wishes.why;
+  wishes.why = "";
   const who = h("input", { type: "text", value: wishes.who, "aria-label": "Your name, written beside each change", placeholder: "your name", maxlength: 60, onchange: () => {
     wishes.who = who.value.trim();
     try { localStorage.setItem("maskwright-who", wishes.who); } catch { /* it holds until the page is closed */ }
@@ -198,10 +200,10 @@ async function showOne(main, id, models, info, signal) {
   async function suggest(all = image.width * image.height <= AT_ONCE) {
     const mine = ++asked;
     labeller.setSuggestion(null, Boolean(wishes.model));
-    why.textContent = "";
+    why.textContent = reason;
     if (!wishes.model) return;
     if (!all) {
-      why.textContent = "The image is large: with the region tool it is predicted where the cursor rests.";
+      why.textContent = `${reason} The image is large: with the region tool it is predicted where the cursor rests.`;
       about(image.width >> 1, image.height >> 1, signal).catch(() => undefined); // opens the model, and decodes the image, meanwhile
       return;
     }
@@ -210,7 +212,7 @@ async function showOne(main, id, models, info, signal) {
       const answer = await api.grey(`${base}/suggestion${api.query({ model: wishes.model })}`);
       if (mine !== asked || signal.aborted) return;
       labeller.setSuggestion(answer.pixels, true);
-      why.textContent = "";
+      why.textContent = reason;
       if (!image.masked && labeller.empty && !dirty) {
         labeller.startFromSuggestion(false);
         say("The prediction, not saved: correct it, or save it as it is", "waiting");
@@ -230,6 +232,7 @@ async function showOne(main, id, models, info, signal) {
       const found = /** @type {{id: string|null, why: string}} */ (await api.get(`/api/label/next${api.query({ after: id, model: wishes.model })}`, signal));
       if (found.id === null) notify(found.why || "Every image has its mask.", { action: ["To the data", () => { location.hash = "#/data"; }] });
       else {
+        wishes.why = found.why;
         announce(found.why);
         location.hash = `#/label/${encodeURIComponent(found.id)}`;
       }

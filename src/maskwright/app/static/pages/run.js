@@ -306,7 +306,7 @@ export async function showImage(main, route, signal) {
       if (mine !== at) return;
       for (const near of [at + 1, at - 1, at + 2]) {
         const neighbour = near >= 0 && near < total ? await itemAt(near) : undefined;
-        if (neighbour) prefetch(id, neighbour.id, two);
+        if (neighbour && neighbour.width * neighbour.height <= 2 ** 24) prefetch(id, neighbour.id, two);
       }
     } catch (error) {
       if (!left(error)) notify(messageOf(error), { kind: "error" });
