@@ -110,7 +110,7 @@ export function createLabeller(host, classes, { ignorable, changed, save, next, 
     startFromSuggestion(true);
   } }, "Start from the prediction");
   const panel = h("div", { class: "panel" },
-    h("section", null, h("h2", null, "Class"), h("div", { role: "radiogroup", "aria-label": "Class to draw with" }, h("ul", { class: "classes" }, labels.map(([label, title, key]) => h("li", null, h("label", { title: title || null }, radios.get(label), swatch(colourOf(label)), nameOf(label), key !== null && h("kbd", null, key))))))),
+    h("section", null, h("h2", null, "Class"), h("div", { role: "radiogroup", "aria-label": "Class to draw with" }, h("ul", { class: "classes" }, labels.map(([label, title, key]) => h("li", null, h("label", { title: title || null }, radios.get(label), swatch(colours[label] ?? "repeating-linear-gradient(135deg, #fff 0 2px, #1b1f24 2px 4px)"), nameOf(label), key !== null && h("kbd", null, key))))))),
     h("section", null, h("h2", null, "Brush ", sizeText), size),
     extra[0],
     h("section", null, h("h2", null, "Layers"), h("div", { class: "layer" }, h("span", null, "Mask"), maskOpacity), h("div", { class: "layer" }, h("span", null, "Prediction"), suggestionOpacity), h("p", { class: "buttons" }, useSuggestion)),

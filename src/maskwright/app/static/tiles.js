@@ -51,8 +51,7 @@ export class Painted {
   /** What is shown in a rectangle (everywhere without one) is no more what is to be shown. @param {Rect} [rect] */
   change(rect) {
     for (const tile of this.#tiles.values()) {
-      if (!rect || tile.step > 1) tile.stale = tile.rect; // painted again when it is next seen
-      else if (overlap(rect, tile.rect)) tile.stale = union(tile.stale, rect);
+      if (!rect || overlap(rect, tile.rect)) tile.stale = union(tile.stale, rect ?? tile.rect); // painted when it is next seen
     }
   }
 
@@ -81,11 +80,13 @@ export class Painted {
     this.#tiles.delete(key);
     this.#tiles.set(key, tile); // the newest stand last
     const { rect, stale } = tile;
-    const area = stale && overlap(rect, stale);
-    if (area) {
+    const part = stale && overlap(rect, stale);
+    if (part) {
+      const [x0, y0] = [part.x - ((part.x - rect.x) % step), part.y - ((part.y - rect.y) % step)]; // on the tile's own pixels
+      const area = { x: x0, y: y0, width: part.x + part.width - x0, height: part.y + part.height - y0 };
       const image = new ImageData(Math.ceil(area.width / step), Math.ceil(area.height / step));
       this.paint(new Uint32Array(image.data.buffer), { ...area, step });
-      tile.canvas.getContext("2d")?.putImageData(image, area.x - rect.x, area.y - rect.y);
+      tile.canvas.getContext("2d")?.putImageData(image, (x0 - rect.x) / step, (y0 - rect.y) / step);
     }
     tile.stale = null;
     return tile;
