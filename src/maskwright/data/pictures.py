@@ -71,7 +71,7 @@ def shown(image: np.ndarray) -> np.ndarray:
 
 def colourise(labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Labels as a picture. H W uint8 → H W 3 uint8"""
-    return colours[labels]
+    return cv2.LUT(cv2.merge([labels] * 3), colours[np.newaxis])
 
 
 def contrasting(image: np.ndarray, colours: np.ndarray) -> np.ndarray:
@@ -100,7 +100,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, colours: np.ndarray, strength
     An outline that would be hard to see on the image stands on a wider one in black or white.
     """
     drawn = cv2.addWeighted(image, 1 - strength, colourise(labels, colours), strength, 0)
-    drawn[labels == 0] = image[labels == 0]
+    cv2.copyTo(image, (labels == 0).view(np.uint8), drawn)
     width = max(1, round(max(image.shape[:2]) / 400))
     counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()
     for index in np.flatnonzero(counts[:IGNORE]).tolist():
