@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from app_pages import served, wait_for
 from PIL import Image
 from test_browser import encoded, settle
 
+from maskwright.app.models import Models, labels_of
+from maskwright.app.runs import Runs
 from maskwright.prediction.network import open_network
 from support import TINY, disc_data, maskwright, noise, picture
 
@@ -25,12 +28,12 @@ SIDES = (2100, 2048)  # so large that the page does not ask for the whole image 
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a bundle that sees windows at half the images' scale."""
+    """A folder with a run that sees windows at half the images' scale, and its bundle."""
     root = tmp_path_factory.mktemp("hover")
     small = disc_data(root / "small", [(96, 96)] * 6, ["train"] * 4 + ["val", "test"])
     words = ("--data", small, *TINY[:-2], "--data.view", "crop", "--data.scale", "0.5", "--epochs", 6)
-    assert maskwright("train", *words, "--out", root / "run").code == 0
-    assert maskwright("export", root / "run", "--format", "onnx", "--out", root / "runs/bundle").code == 0
+    assert maskwright("train", *words, "--out", root / "runs/run").code == 0
+    assert maskwright("export", root / "runs/run", "--format", "onnx", "--out", root / "runs/bundle").code == 0
     return root / "runs"
 
 
@@ -166,6 +169,27 @@ def test_a_place_nobody_rests_on_any_more_is_not_predicted(app, visit) -> None:
     page.unroute_all(behavior="ignoreErrors")
 
 
+@pytest.mark.parametrize("id", ["bundle", "run"])
+def test_a_place_is_predicted_between_two_tiles_of_what_nobody_waits_for(bundles, id) -> None:
+    models, pixels = Models(Runs(bundles)), noise(3000, 3000)
+    ended, begun = [], threading.Event()
+
+    def long() -> None:
+        network = models.network(id)
+        begun.set()
+        labels_of(network, pixels)
+        ended.append("the image")
+
+    models.submit(long)
+    assert begun.wait(60)
+    labels, (left, top) = models.labels_about(id, pixels, 2990, 5, lambda: True)
+    ended.append("the place")
+    assert labels.shape == (1024, 1024) and (left, top) == (3000 - 1024, 0)
+    models.call(lambda: None, rank=3)
+    models.close()
+    assert ended == ["the place", "the image"]
+
+
 @pytest.mark.parametrize("encoding", ["palette", "numbers"])
 def test_what_is_ignored_is_drawn_cleared_and_read_back(tmp_path: Path, visit, encoding) -> None:
     folder = encoded(tmp_path / "set", encoding)
@@ -244,3 +268,15 @@ def test_a_large_image_is_seen_to_the_pixel_and_drawn_in(tmp_path: Path, visit) 
         page.mouse.move(5, 5)
         settle(page)
         assert ((look() == (0, 158, 115)).all(axis=-1) == (now[rows, columns] == 1)).all()
+        page.keyboard.press("0")  # a pixel of the screen is several of the image: parts are painted as the whole is
+        whole = "() => document.querySelector('.stage canvas').toDataURL()"
+        page.mouse.click(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+        saved(page)
+        page.mouse.move(5, 5)
+        settle(page)
+        strokes = page.evaluate(whole)
+        page.reload()
+        page.wait_for_selector('.viewer-host[data-image="0"]')
+        page.get_by_label("Opacity of the mask").fill("100")
+        settle(page)
+        assert page.evaluate(whole) == strokes

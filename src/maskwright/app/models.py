@@ -139,6 +139,8 @@ class Models:
             self._do_urgent()
             return network.forward(images)
 
+        if model := getattr(network, "model", None):  # a run's labels come of its logits, tile by tile as well
+            model.register_forward_pre_hook(lambda *_: self._do_urgent())
         return replace(network, forward=forward)
 
     def maps(self, id: str, pixels: np.ndarray, valid: np.ndarray | None = None) -> Maps:
