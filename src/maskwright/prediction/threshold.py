@@ -59,7 +59,8 @@ def labels_from_probabilities(probabilities: np.ndarray, threshold: float | None
     best = probabilities[0].copy()
     labels = np.zeros(best.shape, np.uint8)
     for index in range(1, len(probabilities)):  # a plane at a time: argmax visits a pixel's classes far apart in memory
-        labels[probabilities[index] > best] = index
+        is_better = (probabilities[index] > best).view(np.uint8)
+        np.maximum(labels, is_better * np.uint8(index), out=labels)  # later classes have higher numbers
         np.maximum(best, probabilities[index], out=best)
     return labels
 
