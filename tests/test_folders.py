@@ -295,7 +295,7 @@ def test_a_training_that_takes_no_step_leaves_no_folder(tmp_path: Path) -> None:
             image.unlink()
 
     with pytest.raises(DataError):
-        fit.train(config, tmp_path / "run", tell=spoil)
+        fit.train(config, tmp_path / "run", on_plan=spoil)
     assert not (tmp_path / "run").exists()
 
 

@@ -97,5 +97,5 @@ def test_no_line_makes_a_pattern_slow() -> None:
 
 
 def test_no_name_makes_a_rule_of_groups_slow() -> None:
-    rules = [(rule.told, rule.pattern.replace("TAIL", tail), 0, "search") for rule in _RULES for tail in ("", "_x")]
+    rules = [(rule.message, rule.pattern.replace("TAIL", tail), 0, "search") for rule in _RULES for tail in ("", "_x")]
     assert too_slow(rules, NAME) == ""

@@ -169,11 +169,11 @@ def train(
     asked = load_config(config, [*_data_root(data, out), *_overrides(keys)])
 
     from maskwright.training import fit
-    from maskwright.training.summary import tell_plan
+    from maskwright.training.summary import print_plan
 
     console = stderr() if progress else None
     with out_folder(out, default_out(asked)) as root:
-        return _trained(fit.train(asked, root, console, tell_plan(console) if console else None), console)
+        return _trained(fit.train(asked, root, console, print_plan(console) if console else None), console)
 
 
 def cross_validate(
@@ -188,7 +188,7 @@ def cross_validate(
     >>> print(cross_validate("my_data", folds=5, budget="20m"))  # doctest: +SKIP
     """
     from maskwright.evaluation import cross_validation as folded
-    from maskwright.training.summary import tell_plan
+    from maskwright.training.summary import print_plan
 
     console = stderr() if progress else None
     if out is not None and is_cross_validation(out):
@@ -196,7 +196,7 @@ def cross_validate(
     overrides = [*_data_root(data, out), *_overrides(keys), ("data.split.folds", folds, "folds")]
     asked = load_config(config, overrides)
     with out_folder(out, default_out(asked)) as root:
-        return folded.cross_validate(asked, root, console, tell_plan(console) if console else None)
+        return folded.cross_validate(asked, root, console, print_plan(console) if console else None)
 
 
 def resume(
@@ -237,7 +237,7 @@ def compare(
 ) -> Comparison:  # fmt: skip
     """Compare a matrix of models and seeds (a YAML), go on with a comparison (its folder), or compare finished runs.
 
-    `keys` are laid over the YAML's base, as in `train`. Tables and report.html are written into the comparison's
+    `keys` override the YAML's base, as in `train`. Tables and report.html are written into the comparison's
     folder. Without `out` a YAML goes on where an earlier call with the same cells began in runs/.
 
     >>> print(compare("runs/a", "runs/b"))  # doctest: +SKIP
@@ -259,7 +259,7 @@ def search(
 ) -> SearchResult:  # fmt: skip
     """Search for a good setting by validation alone: a YAML with a base and ranges, as for `maskwright search`.
 
-    `keys` are laid over the YAML's base, as in `train`. Called again with the same `out` it goes on; `best_config` of
+    `keys` override the YAML's base, as in `train`. Called again with the same `out` it goes on; `best_config` of
     the result is ready for `train(config=…)`.
 
     >>> print(search("search.yaml", trials=20))  # doctest: +SKIP

@@ -39,7 +39,7 @@ def stderr() -> Console:
     return PrintableConsole(stderr=True, highlight=False, markup=False, emoji=False)
 
 
-def tell_on_stderr(sentence: str) -> None:
+def print_on_stderr(sentence: str) -> None:
     """Where there is no console: a line on stderr."""
     print(printable(sentence), file=sys.stderr)
 
@@ -59,13 +59,13 @@ class Progress:
         self.is_live = (console.is_terminal and not console.is_dumb_terminal) or console.is_jupyter
         self._live: Live | None = None
         self._ended = threading.Event()
-        self._told_at = 0.0
+        self._printed_at = 0.0
 
     def start(self) -> None:
         if self in self._running:
             return
         self._running.add(self)
-        self._told_at = time.monotonic()
+        self._printed_at = time.monotonic()
         if self.is_live:
             # stdout may be a file or a pipe that is read as JSON: only what goes to stderr is drawn around the line
             self._live = Live(get_renderable=self._drawn, console=self.console, refresh_per_second=5, transient=True,
@@ -75,9 +75,9 @@ class Progress:
             self._ended.clear()
             threading.Thread(target=self._pulse, daemon=True).start()
 
-    def tell(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """A line that stays."""
-        self._told_at = time.monotonic()
+        self._printed_at = time.monotonic()
         self.console.print(text, soft_wrap=True)
 
     def stop(self) -> None:
@@ -95,8 +95,8 @@ class Progress:
 
     def _pulse(self) -> None:
         while not self._ended.wait(min(1.0, PULSE / 2)):
-            if time.monotonic() - self._told_at >= PULSE:
-                self.tell(self.line(WIDE))
+            if time.monotonic() - self._printed_at >= PULSE:
+                self.print_line(self.line(WIDE))
 
 
 def end_progress() -> None:
@@ -132,7 +132,7 @@ class Counter:
         left = self._left()
         if not self.progress.is_live and not self._is_estimated and time.monotonic() - self._began > 3 and left > PULSE:
             self._is_estimated = True
-            self.progress.tell(self.line(WIDE))
+            self.progress.print_line(self.line(WIDE))
 
     def __enter__(self) -> Counter:
         return self

@@ -155,8 +155,8 @@ def test_json_is_one_document(halved):
     assert told["clean"] is False and told["images"] == 8 and told["reader"] == "csv"
     found = next(one for one in told["findings"] if one["code"] == "size-mismatch")
     assert found["files"] == ["masks/mask-1.png"] and found["severity"] == "error" and found["title"]
-    told = found["proposal"]["told"]
-    assert found["proposal"] == {"op": "resize-mask", "values": {}, "told": told, "question": None, "answers": []}
+    told = found["proposal"]["message"]
+    assert found["proposal"] == {"op": "resize-mask", "values": {}, "message": told, "question": None, "answers": []}
     assert found["details"]["sizes"]["masks/mask-1.png"] == {"image": [32, 40], "mask": [16, 20]}
     assert maskwright("check", data(), "--json").json["clean"] is True
 

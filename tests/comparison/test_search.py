@@ -18,7 +18,7 @@ from PIL import Image
 from maskwright.comparison.cells import compare_cells
 from maskwright.comparison.measuring import Measured
 from maskwright.comparison.plan import CellPlan, ComparisonPlan, SearchPlan
-from maskwright.comparison.search import Watch, counted, importance, open_study, search, suggest, tell
+from maskwright.comparison.search import Watch, counted, importance, open_study, record_trial, search, suggest
 from maskwright.comparison.search_result import SearchResult, Trial, in_words
 from maskwright.comparison.search_space import Choices, Range, Space, read_space
 from maskwright.comparison.spec import read_matrix
@@ -429,7 +429,7 @@ def test_importance_is_optuna_s_once_enough_trials_ran(tmp_path: Path) -> None:
         values = {axis.key: suggest(proposal, axis) for axis in space.axes}
         assert isinstance(values["model.width"], int)
         score = -abs(math.log10(values["optim.lr"]) + 2)
-        tell(optuna, study, proposal, Trial(number + 1, "done", values, score, 1, 1.0))
+        record_trial(optuna, study, proposal, Trial(number + 1, "done", values, score, 1, 1.0))
         shares = importance(optuna, study, tuple(counted(study, space)))
         assert bool(shares) == (number >= 9)
     assert shares["optim.lr"] > 0.7 and sum(shares.values()) == pytest.approx(1)

@@ -235,7 +235,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again_without_the_hub(h
         raise Killed
 
     with pytest.raises(Killed):
-        fit.train(config, tmp_path / "run", tell=kill)
+        fit.train(config, tmp_path / "run", on_plan=kill)
     assert (tmp_path / "run" / "checkpoints" / "start.safetensors").is_file()
     whole = fit.train(config, tmp_path / "whole").run
     shutil.rmtree(hub)

@@ -502,7 +502,7 @@ def every_kind() -> list[Evidence]:
     base = healthy()
     return [
         base, overfitted(0), straight(0), healthy(num=3), healthy(num_val=3),
-        healthy(num_val=25, val_interval=(0.6, 0.75), is_dealt=False),
+        healthy(num_val=25, val_interval=(0.6, 0.75), is_assigned=False),
         dataclasses.replace(base, train_iou=base.train_iou - 0.6, val_iou=base.val_iou - 0.6),
         dataclasses.replace(base, train_loss=0.8 + 0.02 * np.arange(EPOCHS)),
         dataclasses.replace(base, val_iou=0.4 + 0.012 * np.arange(EPOCHS)),

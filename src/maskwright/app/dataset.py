@@ -241,10 +241,10 @@ class DataSet:
         assert self._audit is not None
         one = self._audit.findings[place]
         repair = one.proposal
-        offered = repair is not None and bool(repair.told) and not repair.question
+        offered = repair is not None and bool(repair.message) and not repair.question
         return {"id": id, "code": one.code, "severity": one.severity, "title": CODES[one.code].title,
                 "text": text_of(one.evidence), "images": self.named_by(one.files), "question": repair.question if repair else "",
-                "repair": {"id": id, "text": repair.told} if repair and offered else None}  # fmt: skip
+                "repair": {"id": id, "text": repair.message} if repair and offered else None}  # fmt: skip
 
     def named_by(self, files: Sequence[str]) -> list[str]:
         """The ids of images that these files, images or masks, belong to."""

@@ -131,11 +131,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MaskwrightError as error:
         if debug:
             raise
-        code = _tell(str(error), error.exit_code)
+        code = _print_error(str(error), error.exit_code)
     except KeyboardInterrupt as interrupt:
         if arguments is None:  # this process ends here: a second Ctrl-C must not spoil its way out
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        code = _tell(f"interrupted; {interrupt}" if str(interrupt) else "interrupted", 130)
+        code = _print_error(f"interrupted; {interrupt}" if str(interrupt) else "interrupted", 130)
     except BrokenPipeError:  # the reader of our output has gone, as in `… | head`
         _leave(sys.stdout)
         code = 0
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         if isinstance(error, OSError) and not error.filename:
             _leave(sys.stdout)
-        code = _tell("interrupted", 130) if pressed() else _tell(_sentence(error, words), 2)
+        code = _print_error("interrupted", 130) if pressed() else _print_error(_sentence(error, words), 2)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -275,7 +275,7 @@ def _with_dashes(word: str) -> str:
     return plain + equals + value
 
 
-def _tell(message: str, code: int) -> int:
+def _print_error(message: str, code: int) -> int:
     if sys.stderr:
         begin = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""  # a count may stand on the line, and hide the cursor
         try:

@@ -29,7 +29,7 @@ def compare(
     {model: [unet, unet/resnet34], seed: [0, 1, 2], optim.lr: [0.001, 0.01]}; a value may be a whole section. `cells:`
     is a list of settings that stand together, such as {model: unet, lr: 0.01}. `runs:` is a list of
     finished runs that are compared with the cells. All cells have the same split and the same epochs (or train.budget).
-    Flags as for train are laid over the base.
+    Flags as for train override the base.
 
     A comparison that was stopped goes on when it is named, and a cell that failed is tried again. Exit code 1: one
     failed.

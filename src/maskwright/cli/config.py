@@ -78,7 +78,7 @@ def check(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None
     from maskwright.losses import build_loss
     from maskwright.models import build_model
     from maskwright.training.plan import prepare
-    from maskwright.training.summary import tell_plan
+    from maskwright.training.summary import print_plan
 
     plan = prepare(asked)
     build_loss(plan.config.loss)
@@ -88,6 +88,6 @@ def check(config: str | None = None, /, *keys: Keys, json: Flag = False) -> None
         say_json({"config": plan.config.model_dump(mode="json"), "reasons": plan.reasons, "parameters": parameters,
                   "images": plan.opened.dataset.sizes(), "notes": list(plan.opened.dataset.notes)})  # fmt: skip
         return
-    tell_plan(stderr(), verbose=True)(plan)
+    print_plan(stderr(), verbose=True)(plan)
     images = counted(sum(plan.opened.dataset.sizes().values()), "image")
     say(f"the configuration fits: {parameters:,} parameters, {images}")

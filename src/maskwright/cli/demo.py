@@ -46,7 +46,7 @@ def _make_and_train(root: Path, is_begun: bool, epochs: int, seed: int, json: bo
     from maskwright.data.synthetic import make
     from maskwright.errors import as_typed, counted
     from maskwright.terminal import goes_on_with
-    from maskwright.training.summary import tell_plan
+    from maskwright.training.summary import print_plan
 
     data, run_folder = root / "puzzle", root / "run"
     keys = {
@@ -76,7 +76,7 @@ def _make_and_train(root: Path, is_begun: bool, epochs: int, seed: int, json: bo
         result = (
             fit.resume(run_folder, console)
             if is_begun
-            else fit.train(config, run_folder, console, tell=tell_plan(console))
+            else fit.train(config, run_folder, console, on_plan=print_plan(console))
         )
     scores = evaluate(result.run, "test", progress=counting("evaluating"))
     report = write_report(result.run)

@@ -35,13 +35,13 @@ def diagnose(run: str, /, *, json: Flag = False) -> None:
         opened = Run.open(run)
         from maskwright.training.diagnose import diagnose as read  # late, as it brings torch
 
-        say_json(_document(opened)) if json else _tell(opened, read(opened))
+        say_json(_document(opened)) if json else _print(opened, read(opened))
         return
     cells = _cells(run)
     if json:
         say_json({"comparison": run, "runs": [{"name": name, **_document(cell)} for name, cell in cells]})
         return
-    _tell_all(cells)
+    _print_all(cells)
 
 
 def _cells(root: str) -> list[tuple[str, Run]]:
@@ -67,7 +67,7 @@ def _document(run: Run) -> dict[str, Any]:
     return {"run": str(run.root), "diagnosis": [one.to_json() for one in read(run)]}
 
 
-def _tell_all(cells: Sequence[tuple[str, Run]]) -> None:
+def _print_all(cells: Sequence[tuple[str, Run]]) -> None:
     """What the cells share first, said once; then each cell's own."""
     from maskwright.cli.output import say
     from maskwright.errors import listed
@@ -82,7 +82,7 @@ def _tell_all(cells: Sequence[tuple[str, Run]]) -> None:
         say("")
     for number, (name, cell) in enumerate(cells):
         say(f"{'' if number == 0 else chr(10)}{name}")
-        _tell(cell, left[name])
+        _print(cell, left[name])
 
 
 def _say_one(one: Diagnosis, evidence: Sequence[str]) -> None:
@@ -94,7 +94,7 @@ def _say_one(one: Diagnosis, evidence: Sequence[str]) -> None:
     say(f"        Next: {one.advice}")
 
 
-def _tell(run: Run, found: Sequence[Diagnosis]) -> None:
+def _print(run: Run, found: Sequence[Diagnosis]) -> None:
     from maskwright.cli.output import say
     from maskwright.errors import as_typed
 

@@ -16,8 +16,8 @@ def export(
     maskwright predict bundle photos --out masks
 
     Writes the model, bundle.json (classes, sizes, tiles, threshold, scores, hashes) and README.md, a model card; of
-    ONNX also qgis.onnx, for QGIS's plugin Deepness. A model that lost more IoU than allowed is told with exit code 1,
-    and nothing is left of it.
+    ONNX also qgis.onnx, for QGIS's plugin Deepness. A model that lost more IoU than allowed is reported with exit code
+    1, and nothing is left of it.
 
     Parameters
     ----------

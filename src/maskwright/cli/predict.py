@@ -31,8 +31,8 @@ def predict(
     Writes NAME.png (class numbers, with a palette) and NAME-overlay.jpg for each image; of a georeferenced
     TIFF the class numbers are NAME.tif, which lies where the image does, with nodata 255. legend.svg tells the colours
     of more than two classes. predictions.csv lists what was written; only files it lists are replaced. A file that
-    can't be read is told at the end, with exit code 1, and the rest is done. The same command after a stop, or after
-    bad files were repaired, does what is left.
+    can't be read is reported at the end, with exit code 1, and the rest is done. The same command after a stop, or
+    after bad files were repaired, does what is left.
 
     Parameters
     ----------
@@ -145,8 +145,8 @@ def _tell(written: Written, json: bool) -> None:
         say(str(written))
     if written.problems:
         total = len(written.images) + len(written.problems)
-        told = [f"{len(written.problems)} of {total} images could not be predicted:"] if total > 1 else []
-        error = DataError("\n  ".join([*told, *written.problems]))
+        lines = [f"{len(written.problems)} of {total} images could not be predicted:"] if total > 1 else []
+        error = DataError("\n  ".join([*lines, *written.problems]))
         error.exit_code = 1 if written.images else 2
         raise error
 

@@ -31,7 +31,7 @@ def search(
 
     CONFIG is YAML with `base:`, a configuration as for train, and `search:`, keys with a range such as
     {low: 1e-4, high: 0.1, log: true} or a list of choices; also `trials:` (20), `minutes:`, `seed:` (0) and
-    `pruner:` (median, hyperband or none). Flags as for train are laid over the base. Test images are never predicted.
+    `pruner:` (median, hyperband or none). Flags as for train override the base. Test images are never predicted.
 
     Called again with the same CONFIG and --out it goes on; with more --trials or --minutes, for longer.
     The best setting is written to best.yaml, ready for maskwright train. Exit code 1: no trial came to a score.
@@ -62,7 +62,7 @@ def search(
     space = read_space(config, parse_overrides(keys), trials, minutes)
     root = Path(out) if out else default_out(config)
     if plan:
-        return _tell_plan(space, root, json)
+        return _print_plan(space, root, json)
 
     from maskwright.comparison.search import GIVEN
     from maskwright.comparison.search import search as run
@@ -83,7 +83,7 @@ def search(
     return 0 if result.best else 1
 
 
-def _tell_plan(space: Space, root: Path, json: bool) -> int:
+def _print_plan(space: Space, root: Path, json: bool) -> int:
     from maskwright.cli.output import say, say_json
     from maskwright.comparison.plan import plan_search
     from maskwright.errors import counted

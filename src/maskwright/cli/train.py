@@ -82,18 +82,18 @@ def train(
     from maskwright.folders import out_folder
     from maskwright.runs import FOLDS, default_out, is_cross_validation
     from maskwright.training import fit
-    from maskwright.training.summary import tell_plan
+    from maskwright.training.summary import print_plan
 
     console = stderr()
     if asked is not None and resume is not None:
         asked, resume = fit.continuation(resume, str(asked.train.budget), str(data) if data else None), None
     if plan and asked is not None:
-        from maskwright.training.foresee import tell_only
+        from maskwright.training.foresee import print_plan_only
 
-        foreseen = tell_only(of_fold(asked, 0) if folds else asked, console, began)
+        foreseen = print_plan_only(of_fold(asked, 0) if folds else asked, console, began)
         return say_json(foreseen) if json else None
     is_folded = folds is not None or (resume is not None and is_cross_validation(resume))
-    tell = tell_plan(console, verbose)
+    on_plan = print_plan(console, verbose)
     with (
         out_folder(resume or out, default_out(asked) if asked else None) as root,
         goes_on_with(
@@ -103,9 +103,11 @@ def train(
         ),
     ):
         if not is_folded:
-            trained = fit.train(asked, root, console, tell, began=began) if asked else fit.resume(root, console, data)
+            trained = (
+                fit.train(asked, root, console, on_plan, began=began) if asked else fit.resume(root, console, data)
+            )
             return _print_result(trained, json)
-        folded = cross_validate(asked, root, console, tell, began) if asked else resume_folds(root, console, data)
+        folded = cross_validate(asked, root, console, on_plan, began) if asked else resume_folds(root, console, data)
     if json:
         return say_json(folded.to_json())
     command = as_typed("maskwright", "predict", folded.root)
@@ -113,7 +115,7 @@ def train(
 
 
 def _print_result(result: TrainResult, json: bool) -> None:
-    """What training came to, the gravest of its diagnosis, what more time would bring, and the next command."""
+    """What training came to, the most severe of its diagnosis, what more time would bring, and the next command."""
     from maskwright.cli.output import say, say_json
     from maskwright.errors import as_typed
     from maskwright.files import plain

@@ -39,7 +39,7 @@ from maskwright.training.loggers.choice import resolve_log
 from maskwright.training.optim import validate_optimizer
 from maskwright.training.plan import Plan as TrainingPlan
 from maskwright.training.plan import prepare, reading
-from maskwright.training.summary import tell_plan
+from maskwright.training.summary import print_plan
 
 Say = Callable[[str], object]
 
@@ -194,7 +194,7 @@ def _begin(matrix: Matrix, root: Path, split: str, console: Console | None, data
         validate_split(opened, split)
         validate_outside_data(root, opened.opened.dataset)
         if console:
-            tell_plan(console)(opened)
+            print_plan(console)(opened)
         cells = [Place(cell.name, cell.entry, f"{CELLS}/{cell.folder}", dict(cell.settings)) for cell in matrix.cells]
         joining = _joining_places(matrix, data_document(opened.opened.dataset), split)
         plan = Plan(split, (*cells, *joining), budget_of(opened))

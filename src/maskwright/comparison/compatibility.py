@@ -70,7 +70,7 @@ def _training_images(runs: Sequence[Run]) -> str | None:
 
 
 def _thresholds(named: Named, split: str) -> str | None:
-    """Foreground thresholds that are not alike; all tuned on val is one way of settling them."""
+    """Foreground thresholds that are not alike; all tuned on val is one way of choosing them."""
     groups: dict[str, list[str]] = {}
     hows, values = set(), set()
     for name, runs in named:

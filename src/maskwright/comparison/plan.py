@@ -27,7 +27,7 @@ from maskwright.terminal import duration, format_number
 from maskwright.training.gate import SharedData
 from maskwright.training.plan import prepare
 from maskwright.training.range_test import STEPS as RANGE_STEPS
-from maskwright.training.summary import tell_plan
+from maskwright.training.summary import print_plan
 
 _START = 3.0  # seconds a cell spends on opening files and writing
 
@@ -130,7 +130,7 @@ def make_plan(
         base.opened.store.close()  # what is tried decodes its few images anew
         validate_split(base, split)
         if console:
-            tell_plan(console)(base)
+            print_plan(console)(base)
         known: dict[str, CellPlan] = {}
         budget, num_test = budget_of(base), len(base.opened.dataset.split(split))
         for number, cell in enumerate(matrix.cells):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from maskwright.config import Config
-from maskwright.config.files import Override, lay_over, make_root_absolute, read_yaml, refuse_anothers, validated
+from maskwright.config.files import Override, apply_override, make_root_absolute, read_yaml, refuse_anothers, validated
 from maskwright.config.flags import SHORT
 from maskwright.config.keys import FREE, known_keys
 from maskwright.config.sentences import Sources
@@ -66,7 +66,7 @@ class Reading:
             if where[:depth] == at and len(where) > depth
         }
         if isinstance(value, str):
-            with contextlib.suppress(yaml.YAMLError):  # lay_over tells of it
+            with contextlib.suppress(yaml.YAMLError):  # apply_override tells of it
                 value = flag_value(value)
         return Value(key, rooted(key, value), self.sources[at], inner)
 
@@ -114,7 +114,7 @@ class Reading:
             elif any(key.startswith(f"{one}.") for one in varied):
                 below.append(Value(key, value, source, {}))
             else:
-                problem = lay_over(base, sources, key, rooted(key, value), source)
+                problem = apply_override(base, sources, key, rooted(key, value), source)
                 self.problems += [problem] if problem else []
         data = base.get("data")
         if isinstance(data, dict) and isinstance(

@@ -95,7 +95,7 @@ def search(space: Space, root: Path, console: Console | None = None, say: Say | 
             outcome = _train(proposal, space, values, root / f"trials/{number:03d}", budget, console, data.open)
             state, score, epochs, reason = outcome
             trial = Trial(number, state, values, score, epochs, round(time.perf_counter() - began, 1), reason)
-            tell(optuna, study, proposal, trial)
+            record_trial(optuna, study, proposal, trial)
             release_memory()
             result = _result(optuna, study, space, root, num_val)
             say(format_trial(trial, space, result))
@@ -264,7 +264,7 @@ def suggest(proposal: optuna.Trial, axis: Axis) -> Any:
     return proposal.suggest_float(axis.key, axis.low, axis.high, step=axis.step, log=axis.log)
 
 
-def tell(optuna: Any, study: optuna.Study, proposal: optuna.Trial, trial: Trial) -> None:
+def record_trial(optuna: Any, study: optuna.Study, proposal: optuna.Trial, trial: Trial) -> None:
     """Write a trial into the journal."""
     for key in ("number", "state", "epochs", "seconds", "reason"):
         proposal.set_user_attr(key, getattr(trial, key))

@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeGuard, get_args
 from maskwright.comparison.naming import SEED, value_name
 from maskwright.comparison.reading import Reading, Where, held, key_of, rooted
 from maskwright.config import Config
-from maskwright.config.files import Override, lay_over, validated
+from maskwright.config.files import Override, apply_override, validated
 from maskwright.config.flags import TRUTHS
 from maskwright.config.sentences import Sources
 from maskwright.config.yaml_text import flag_value
@@ -101,7 +101,7 @@ class Space:
         for axis in sorted(self.axes, key=lambda axis: axis.key.count(".")):
             if axis.key in proposed:
                 value = axis.values[proposed[axis.key]] if isinstance(axis, Choices) else proposed[axis.key]
-                lay_over(tree, sources, axis.key, copy.deepcopy(value), "search")
+                apply_override(tree, sources, axis.key, copy.deepcopy(value), "search")
         return validated(tree, sources)
 
     def base_proposal(self) -> dict[str, Any] | None:
@@ -163,7 +163,7 @@ def read_space(
         reading.problems.append(f"{path}: must say what is searched. {example}")
     tree, sources, below = reading.base(list(overrides), axes)
     for one in below:
-        lay_over(tree, sources, one.key, one.value, one.source)
+        apply_override(tree, sources, one.key, one.value, one.source)
     base = reading.validated(tree, sources)
     given_trials, given_minutes = _number(reading, "trials", int), _number(reading, "minutes", float)
     seed = reading.tree.get("seed", 0)

@@ -15,20 +15,20 @@ _NAMED = 4  # so many names are listed; more are counted
 
 def verdict(found: Standings) -> tuple[str, ...]:
     """At most three sentences: who is best, who can be told apart, whom validation chose."""
-    return _told(found, (_best, _apart, _chosen))
+    return _sentences(found, (_best, _apart, _chosen))
 
 
 def remarks(found: Standings) -> tuple[str, ...]:
     """What to keep in mind when reading the scores."""
-    return (*_told(found, (_undefined, _absent)), *found.notes, *_told(found, (_trained_once,)))
+    return (*_sentences(found, (_undefined, _absent)), *found.notes, *_sentences(found, (_trained_once,)))
 
 
 def in_words(found: Standings) -> tuple[str, ...]:
     """The verdict, what to keep in mind, and how the intervals were made."""
-    return (*verdict(found), *remarks(found), *_told(found, (_seeds, _method)))
+    return (*verdict(found), *remarks(found), *_sentences(found, (_seeds, _method)))
 
 
-def _told(found: Standings, rules: Sequence[Callable[[Standings], str | None]]) -> tuple[str, ...]:
+def _sentences(found: Standings, rules: Sequence[Callable[[Standings], str | None]]) -> tuple[str, ...]:
     return tuple(text for rule in rules if (text := rule(found)))
 
 

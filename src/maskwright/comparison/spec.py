@@ -21,7 +21,7 @@ from typing import Any
 from maskwright.comparison.naming import BETWEEN, SEED, folder_names, setting_name, unlike, value_name, with_seed
 from maskwright.comparison.reading import Reading, Value, Where, held
 from maskwright.config import Config
-from maskwright.config.files import Override, lay_over, validated
+from maskwright.config.files import Override, apply_override, validated
 from maskwright.config.models import model_shorthand
 from maskwright.config.sentences import Sources
 from maskwright.errors import ConfigError, listed
@@ -241,7 +241,7 @@ def _draft(base: dict[str, Any], sources: Sources, row: _Row, values: list[Value
             value, lost = _with_the_bases_keys(base.get("model"), value)
             of_model = {at[1:]: source for at, source in sources.items() if at[0] == "model" and len(at) > 1}
             inner |= {at: source for at, source in of_model.items() if at[0] in value}
-        problem = lay_over(tree, theirs, one.key, copy.deepcopy(value), one.source)
+        problem = apply_override(tree, theirs, one.key, copy.deepcopy(value), one.source)
         problems += [problem] if problem else []
         theirs |= {(*one.key.split("."), *at): source for at, source in inner.items()}
     return _Draft(row, values, tree, theirs, problems, lost)

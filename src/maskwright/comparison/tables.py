@@ -207,9 +207,9 @@ def _block(columns: Sequence[Column]) -> str:
     height = max(len(column.head) for column in columns)
 
     def line(name: str, cells: Sequence[str]) -> str:
-        laid = [cell.ljust(width) if column.is_left else cell.rjust(width)
+        padded = [cell.ljust(width) if column.is_left else cell.rjust(width)
                 for cell, width, column in zip(cells, widths, figures, strict=True)]  # fmt: skip
-        return "  ".join([name.ljust(room), *laid]).rstrip()
+        return "  ".join([name.ljust(room), *padded]).rstrip()
 
     lines = []
     for level in range(-height, 0):

@@ -87,7 +87,7 @@ class Config(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _settle_rate(cls, keys: Any) -> Any:
+    def _default_rate(cls, keys: Any) -> Any:
         """Mask2Former may end at one map for all images at the others' rate: its default is its paper's."""
         if not isinstance(keys, dict):
             return keys

@@ -37,7 +37,7 @@ def load_config(path: str | Path | None = None, overrides: Iterable[Override] = 
     problems = make_root_absolute(tree, sources, path, overrides) if path is not None else []
     # whole sections first: `--model.width 16 --model unet` and the other order mean the same, and no key is lost
     for key, value, source in sorted(overrides, key=lambda override: override[0].count(".")):
-        problem = lay_over(tree, sources, key, value, source)
+        problem = apply_override(tree, sources, key, value, source)
         problems += [problem] if problem else []
     return validated(tree, sources, problems)
 
@@ -189,7 +189,7 @@ def _refuse_remark(node: yaml.Node, at: tuple[str | int, ...], where: str, lines
             raise ConfigError([f"{where}: {what}. {fix}"])
 
 
-def lay_over(tree: dict[str, Any], sources: Sources, key: str, value: Any, source: str) -> str | None:
+def apply_override(tree: dict[str, Any], sources: Sources, key: str, value: Any, source: str) -> str | None:
     """Put a value at its dotted key, in place; what is wrong with its text, else None."""
     if isinstance(value, str):
         try:

@@ -134,7 +134,7 @@ class TorchvisionConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _settle_aux_weight(cls, keys: Any) -> Any:
+    def _default_aux_weight(cls, keys: Any) -> Any:
         if isinstance(keys, dict) and keys.get("aux_weight") is None:
             return {**keys, "aux_weight": 0.0 if str(keys.get("arch")).startswith("lraspp") else 0.4}
         return keys
@@ -164,7 +164,7 @@ class HfConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _settle_size(cls, keys: Any) -> Any:
+    def _default_size(cls, keys: Any) -> Any:
         arch = str(keys.get("arch", "segformer")) if isinstance(keys, dict) else ""
         return {**keys, "size": HF_SIZES[arch][0]} if arch in HF_SIZES and keys.get("size") is None else keys
 

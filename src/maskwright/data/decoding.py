@@ -179,7 +179,7 @@ def validate_decoded_size(path: Path, shape: Sequence[int], bytes_a_value: int, 
 def validate_claimed_size(path: Path, shape: Sequence[int], stored: int, most: int = _MOST) -> None:
     """Stop at a head that tells of more than a file of so many bytes can hold."""
     if math.prod(shape) > most * stored:
-        got = f"its head tells of {_told(shape)} values in {stored} bytes"
+        got = f"its head tells of {_format_shape(shape)} values in {stored} bytes"
         raise DataError(f"`{path}` must be a whole, readable file; {got}. Replace or remove it.")
 
 
@@ -187,9 +187,9 @@ def validate_fits_memory(path: Path | str, shape: Sequence[int], bytes_a_value: 
     """Stop before reading or computing so many values where this machine's memory cannot hold them."""
     needed = _COPIES * math.prod(shape) * bytes_a_value
     if needed > _LARGE and needed > (free := free_memory()):
-        got = f"its {_told(shape)} values take {size_name(needed)}, and {size_name(free)} are free"
+        got = f"its {_format_shape(shape)} values take {size_name(needed)}, and {size_name(free)} are free"
         raise DataError(f"`{path}` must fit into memory; {got}. Cut it into parts, or use a machine with more.")
 
 
-def _told(shape: Sequence[int]) -> str:
+def _format_shape(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))

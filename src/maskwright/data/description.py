@@ -1,4 +1,4 @@
-"""dataset.yaml: a data set's explicit description, some of the `data:` keys, laid under those that are configured.
+"""dataset.yaml: a data set's explicit description, some of the `data:` keys, used below those that are configured.
 
 images: scans
 masks: labels

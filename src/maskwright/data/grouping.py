@@ -83,7 +83,7 @@ class Grouping:
     named: bool = False
 
     @property
-    def told(self) -> str:
+    def message(self) -> str:
         """For the reason of a split; empty where every record is on its own."""
         if self.guess:
             return f"{len(set(self.groups))} groups, by the file names"

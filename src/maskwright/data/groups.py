@@ -30,7 +30,7 @@ Check = Callable[[Sequence[re.Match[str]]], bool]
 class Guess:
     """Groups of names: the pattern that finds them, the group of each name in their order, and why one may believe it.
 
-    strong: dealing goes by it; weak: it is only told, because days or plain numbers need not mean anything.
+    strong: the split goes by it; weak: it is only reported, because days or plain numbers need not mean anything.
     """
 
     pattern: str
@@ -51,7 +51,7 @@ class _Rule:
     """
 
     pattern: str
-    told: str
+    message: str
     strength: Strength = "strong"
     check: Check | None = None
     company: float = 0.5
@@ -113,13 +113,13 @@ def _a_copy_of(found: Sequence[re.Match[str]]) -> bool:
     return len({match.group("ending").lower() for match in found}) > 1
 
 
-def _named(words: str, told: str, first: bool) -> tuple[_Rule, _Rule]:
+def _named(words: str, message: str, first: bool) -> tuple[_Rule, _Rule]:
     """Folders, then files, named by one of these words and a number; of several words the first or last counts."""
     upto = "[^/]*?" if first else "[^/]*"
     whole = rf"(?i)({_FILE}{upto}(?<![a-z])(?:{words}){_NUMBER})"
     return (
-        _Rule(rf"{whole}(?=[^/\d][^/]*/|/)", f"their folders name {told}"),
-        _Rule(rf"{whole}(?=[^/\d][^/]*$)", f"they name {told}, and something within it", company=0.3),
+        _Rule(rf"{whole}(?=[^/\d][^/]*/|/)", f"their folders name {message}"),
+        _Rule(rf"{whole}(?=[^/\d][^/]*$)", f"they name {message}, and something within it", company=0.3),
     )
 
 
@@ -263,5 +263,5 @@ def _evidence(rule: _Rule, names: Sequence[str], groups: Sequence[str]) -> str:
     example = min(name for name, group in zip(names, groups, strict=True) if group == largest)
     few, many = min(sizes.values()), max(sizes.values())
     each = f"{few} to {many}" if few < many else str(few)
-    told = f"names such as {example!r}: {rule.told}"
-    return f"{told} ({len(sizes)} groups of {each} {'image' if many == 1 else 'images'}; {largest!r} is one)"
+    message = f"names such as {example!r}: {rule.message}"
+    return f"{message} ({len(sizes)} groups of {each} {'image' if many == 1 else 'images'}; {largest!r} is one)"

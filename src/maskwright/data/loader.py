@@ -138,7 +138,7 @@ class EpochKeys(Sampler[list[Key]]):
     """The keys of each batch of an epoch, shuffled by (seed, epoch); every sample comes exactly once.
 
     Batches are as even as can be: 10 samples at most 4 a batch become 4, 3 and 3, so no batch is a lone leftover.
-    With `accumulate`, steps are dealt as batches of so many times the size would be, and each is cut into
+    With `accumulate`, steps are given as batches of so many times the size would be, and each is cut into
     `batches_a_step` (fewer than `accumulate` where samples are few): large batches, seen piece by piece.
     """
 

@@ -1,6 +1,6 @@
 """From the values in mask files to class numbers: what each value means.
 
-The meaning is settled once over all masks (`decide_classes`), kept in the run, and never guessed
+The meaning is decided once over all masks (`decide_classes`), kept in the run, and never guessed
 anew: a value that has no meaning stops with the files that hold it.
 """
 

@@ -1,4 +1,4 @@
-"""Open a data set: list it, look at every file once, settle the classes, deal the splits, keep the pixels.
+"""Open a data set: list it, look at every file once, decide the classes, assign the splits, keep the pixels.
 
     dataset, store = open_dataset(config.data)
     dataset.sizes()            # {'train': 10, 'val': 4, 'test': 4}
@@ -45,7 +45,7 @@ class Opened:
     """A data set with its pixels, and why the pixels are where they are.
 
     `config` is what was asked for, with what dataset.yaml says; `inspected` what `inspect` made of each record; `near`
-    sets of records that are nearly the same, where some had to be dealt.
+    sets of records that are nearly the same, where some had to be assigned.
     """
 
     dataset: Dataset
@@ -70,7 +70,7 @@ class _Look:
     counts: dict[int, int]
     inspected: Any = None
     claimed_twice: int = 0
-    signature: Signature | None = None  # of images that have to be dealt
+    signature: Signature | None = None  # of images that have to be assigned
 
 
 def open_dataset(
@@ -87,8 +87,8 @@ def open_dataset(
     place, why = choose_place(config.cache, sizes, bands.num_channels, cache_folder)
     store = PixelStore(listing.records, sizes, bands, place, cache_folder)
     try:
-        dealt = set(indices_to_split(listing.records, config.split))
-        signed = [index in dealt for index in range(len(listing.records))]
+        to_split = set(indices_to_split(listing.records, config.split))
+        signed = [index in to_split for index in range(len(listing.records))]
         looks = _look_at_all(listing.records, heads, signed, store, progress, inspect)
         return _open(config, listing, store, (place, why), looks)
     except BaseException:
@@ -97,7 +97,7 @@ def open_dataset(
 
 
 def list_data(config: DataConfig) -> tuple[DataConfig, Listing]:
-    """The listing of a data set, masks read as colours where classes are colours; and the configuration it settled."""
+    """The listing of a data set, masks read as colours where classes are colours; and the configuration it led to."""
     config, notes = described(config)
     listing = list_records(config)
     listing = replace(listing, notes=(*notes, *listing.notes))
@@ -124,18 +124,18 @@ def _open(
     near = (
         nearly_the_same([look.signature for look in looks]) if indices_to_split(listing.records, config.split) else None
     )
-    dealt = assign_splits(items, config.split, near or (), classes.names)
-    items = dealt.items
+    assignment = assign_splits(items, config.split, near or (), classes.names)
+    items = assignment.items
     notes = (
         *listing.notes,
-        *dealt.notes,
+        *assignment.notes,
         *_unused_settings(config, listing),
-        *_remarks(dealt, classes),
+        *_remarks(assignment, classes),
         *_claims(looks),
     )
-    reason = f"{listing.reason}; split {dealt.split_info.reason}"
+    reason = f"{listing.reason}; split {assignment.split_info.reason}"
     dataset = Dataset(Path(config.root or ""), items, classes, listing.reader, reason,
-                      fingerprint(items, classes, store.bands), notes, store.bands, dealt.split_info)  # fmt: skip
+                      fingerprint(items, classes, store.bands), notes, store.bands, assignment.split_info)  # fmt: skip
     return Opened(dataset, store, *cache, config, listing, tuple(look.inspected for look in looks), near)
 
 
@@ -241,16 +241,18 @@ def _unused_settings(config: DataConfig, listing: Listing) -> list[str]:
     return found
 
 
-def _remarks(dealt: SplitAssignment, classes: ClassMap) -> list[str]:
+def _remarks(assignment: SplitAssignment, classes: ClassMap) -> list[str]:
     """What a person should know before training on this, and does not know of the splits yet."""
     notes: list[str] = []
-    items = dealt.items
+    items = assignment.items
     for split in SPLITS:
         chosen = [item for item in items if item.record.split == split]
         absent = [
             name
             for index, name in enumerate(classes.names)
-            if chosen and (split, index) not in dealt.explained and not sum(item.class_pixels[index] for item in chosen)
+            if chosen
+            and (split, index) not in assignment.explained
+            and not sum(item.class_pixels[index] for item in chosen)
         ]
         if absent:
             notes.append(f"{split} has no pixel of {listed(absent)}")

@@ -55,7 +55,7 @@ def assign_groups(
     >>> sorted(assign_groups(Groups("abcd", one[:, 0], one, one), [1, 3], [1, 1], seed=0).tolist())
     [0, 1, 1, 1]
     """
-    assert sum(needs) <= len(groups.names), "the caller refuses what cannot be dealt"
+    assert sum(needs) <= len(groups.names), "the caller refuses what cannot be assigned"
     table = _Table.of(groups, targets, needs, stratify)
     best: _Assignment | None = None
     for start in range(max(1, min(_STARTS, _STARTS * _SMALL // len(groups.names)))):

@@ -4,7 +4,7 @@
     dealt.items[0].record.split          # 'train'
     dealt.split_info.reason, dealt.notes    # how it came about, and what a person should know of it
 
-The test is dealt first, by seed and groups alone: it is the same for every fold, and whatever val is.
+The test is assigned first, by seed and groups alone: it is the same for every fold, and whatever val is.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ def assign_splits(
     pool = [items[index] for index in chosen]
     place = {index: number for number, index in enumerate(chosen)}
     near = [here for alike in near if len(here := [place[index] for index in alike if index in place]) > 1]
-    sides, grouping = _deal_best(pool, config, near, with_test=not have)
+    sides, grouping = _assign_best(pool, config, near, with_test=not have)
     splits = [_split_of(side, config) for side in sides]
     records = [item.record for item in pool]
     dealt = list(items)
-    for index, record in zip(chosen, _dealt_records(records, splits, grouping), strict=True):
+    for index, record in zip(chosen, _assigned_records(records, splits, grouping), strict=True):
         dealt[index] = replace(items[index], record=record)
     scarce, explained = _scarce_classes(pool, sides, splits, grouping.groups, names)
     notes += [
@@ -92,19 +92,19 @@ def assign_splits(
     return SplitAssignment(tuple(dealt), _split_info(config, have, grouping), tuple(notes), explained)
 
 
-def _deal_best(pool: Sequence[Item], config: SplitConfig, near: Near, with_test: bool) -> tuple[list[str], Grouping]:
+def _assign_best(pool: Sequence[Item], config: SplitConfig, near: Near, with_test: bool) -> tuple[list[str], Grouping]:
     """Deal by the most careful grouping that leaves every side its images."""
     asked = _asked(len(pool), config, with_test)
     *careful, last = groupings([item.record for item in pool], config.group, near)
     for grouping in careful:
         if len(set(grouping.groups)) >= len(asked):
-            sides = _deal(pool, grouping.groups, asked, config)
+            sides = _assign(pool, grouping.groups, asked, config)
             got = Counter(sides)
             if all(got[side] >= _FAIR * number for side, number in asked.items()):
                 return sides, grouping
     if len(set(last.groups)) < len(asked):
         raise DataError(_too_few(pool, last, asked, config))
-    return _deal(pool, last.groups, asked, config), last
+    return _assign(pool, last.groups, asked, config), last
 
 
 def _too_few(pool: Sequence[Item], grouping: Grouping, asked: dict[str, int], config: SplitConfig) -> str:
@@ -146,7 +146,7 @@ def _asked(num: int, config: SplitConfig, with_test: bool) -> dict[str, int]:
     return asked | {"train": rest - asked.get("val", 0)}
 
 
-def _deal(pool: Sequence[Item], groups: Sequence[str], asked: dict[str, int], config: SplitConfig) -> list[str]:
+def _assign(pool: Sequence[Item], groups: Sequence[str], asked: dict[str, int], config: SplitConfig) -> list[str]:
     """The side of each item: first the test against all others, then those among themselves."""
     table = _table(pool, groups)
     side = np.full(len(table.names), "", object)
@@ -193,7 +193,7 @@ def _split_of(side: str, config: SplitConfig) -> str:
     return "val" if int(side) == config.fold else "train"
 
 
-def _dealt_records(records: Sequence[Record], splits: Sequence[str], grouping: Grouping) -> list[Record]:
+def _assigned_records(records: Sequence[Record], splits: Sequence[str], grouping: Grouping) -> list[Record]:
     """Records with their split, and with the group they were kept together with."""
     size = Counter(grouping.groups)
     return [
@@ -210,7 +210,7 @@ def _split_info(config: SplitConfig, have: set[str], grouping: Grouping) -> Spli
         detail = f"{test}{what}dealt into {config.folds} folds with seed {config.seed}, val is fold {config.fold}"
     else:
         detail = f"{test}val dealt from train with seed {config.seed}" if have else f"dealt with seed {config.seed}"
-    reason = ", ".join(part for part in (detail, grouping.told) if part)
+    reason = ", ".join(part for part in (detail, grouping.message) if part)
     return SplitInfo(reason, config.seed, config.folds, config.fold if config.folds else None, grouping.pattern)
 
 

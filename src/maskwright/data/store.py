@@ -137,7 +137,7 @@ class PixelStore:
         return image, self._map[start + channels * pixels : start + (channels + 1) * pixels].reshape(height, width)
 
     def _decode(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
-        assert self.classes is not None, "classes are settled before pixels are asked for"
+        assert self.classes is not None, "classes are decided before pixels are asked for"
         raw = read_record(record, self.bands, hashed=False)
         validate_mask_values(self.classes, {record.mask.name: raw.counts})
         return raw.image, code_labels(self.classes, raw.values)[raw.codes]

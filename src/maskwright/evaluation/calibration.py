@@ -124,7 +124,7 @@ class Calibration:
 
 
 class Calibrator:
-    """Measures the calibration of a split image by image, before and after a temperature that val has settled."""
+    """Measures the calibration of a split image by image, before and after a temperature that val has fixed."""
 
     def __init__(self, temperature: float | None, reason: str | None = None) -> None:
         self.temperature, self.reason = temperature, reason

@@ -74,7 +74,7 @@ class PeakMemory:
         elif device.type == "cpu":
             with contextlib.suppress(
                 OSError
-            ):  # where the system doesn't allow it the peak since the program's start is told
+            ):  # where the system doesn't allow it the peak since the program's start is given
                 Path("/proc/self/clear_refs").write_text("5")
 
     @property
@@ -89,7 +89,7 @@ def cost_of(run: Run, predictor: Predictor, pixels: np.ndarray, peak_memory_mib:
     """What predicting one image costs, time measured now; H W C uint8, one that was just predicted, so that all is
     warm.
 
-    What an earlier evaluation told of this run, with an input of this size, is not measured again.
+    What an earlier evaluation measured of this run, with an input of this size, is not measured again.
     """
     model, device = predictor.model, predictor.device
     rows, columns = predictor.view.inner_size(*pixels.shape[:2])
@@ -125,7 +125,7 @@ def measure_latency(predictor: Predictor, pixels: np.ndarray) -> tuple[float, fl
 
 
 def _earlier_costs(run: Run, size: tuple[int, int]) -> list[Mapping[str, Any]]:
-    """The cost that earlier evaluations told of an input of this size."""
+    """The cost that earlier evaluations measured for an input of this size."""
     found = []
     for split in SPLITS:
         with contextlib.suppress(RunError):  # not evaluated, or spoilt since

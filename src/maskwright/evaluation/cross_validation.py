@@ -66,9 +66,9 @@ class CrossValidation(ShownInNotebook):
         }
         if not found:
             return ""
-        told = listed([f"{run.root.name} ({why})" for run, why in found.items()])
+        message = listed([f"{run.root.name} ({why})" for run, why in found.items()])
         first = as_typed("maskwright", "diagnose", next(iter(found)).root)
-        return f"{told} learned nothing, so the scores tell little of the data: give more time, or see {first}"
+        return f"{message} learned nothing, so the scores tell little of the data: give more time, or see {first}"
 
     def to_json(self) -> dict[str, Any]:
         """cross-validation.json; undefined scores are null."""
@@ -87,9 +87,9 @@ class CrossValidation(ShownInNotebook):
         ]
         low, high = self.intervals["iou"]
         scored = self.classes[1] if len(self.classes) == 2 else "mean over classes"
-        told = ", ".join(f"{name} {self.metrics[name]:.4f}" for name in _TOLD)
+        message = ", ".join(f"{name} {self.metrics[name]:.4f}" for name in _TOLD)
         images = counted(len(self.counts.images), "image")
-        lines.append(f"all     {told} ({scored}), 95 % interval of iou {low:.4f} to {high:.4f}")
+        lines.append(f"all     {message} ({scored}), 95 % interval of iou {low:.4f} to {high:.4f}")
         lines.append(f"        over {images}, each judged by a network that has not seen it")
         return "\n".join([*lines, *([f"warning {self.warning}"] if self.warning else [])])
 
@@ -109,7 +109,7 @@ def _counts_file(run: Run) -> Path:
 
 
 def cross_validate(
-    config: Config, out: str | Path, console: Console | None = None, tell: Callable[[Plan], None] | None = None,
+    config: Config, out: str | Path, console: Console | None = None, on_plan: Callable[[Plan], None] | None = None,
     began: float | None = None,
 ) -> CrossValidation:  # fmt: skip
     """Train and evaluate a run for each of `data.split.folds`; `tell` is called with the plan of the first."""
@@ -121,8 +121,8 @@ def cross_validate(
     def begin(plan: Plan) -> None:
         """Once the first fold is a run there is something to go on with."""
         write_text(out / FOLDS, to_yaml(config), GOES_ON)
-        if tell:
-            tell(plan)
+        if on_plan:
+            on_plan(plan)
 
     with new_folder(out, partial(Run.refuse_taken, out), FOLDS, ("fold-0",)):
         return _train_folds(config, out, console, begin, began, None)
@@ -170,7 +170,7 @@ def _train_folds(
     config: Config,
     root: Path,
     console: Console | None,
-    tell: Callable[[Plan], None] | None,
+    on_plan: Callable[[Plan], None] | None,
     began: float,
     moved: Path | None,
 ) -> CrossValidation:
@@ -184,7 +184,7 @@ def _train_folds(
             of_fold(config, fold, runs[0].config if runs else None),
             root / f"fold-{fold}",
             console,
-            tell if fold == 0 else None,
+            on_plan if fold == 0 else None,
             began,
             moved,
         )
@@ -204,13 +204,13 @@ def _train_fold(
     config: Config,
     place: Path,
     console: Console | None,
-    tell: Callable[[Plan], None] | None,
+    on_plan: Callable[[Plan], None] | None,
     began: float,
     moved: Path | None,
 ) -> Run:
     """One fold's run: trained, gone on with, or as it is where it is finished."""
     if not (place / "config.yaml").is_file():
-        return fit.train(config, place, console, tell, every_epoch=False, began=began).run
+        return fit.train(config, place, console, on_plan, every_epoch=False, began=began).run
     run = Run.open(place)
     if not run.weights.is_file():
         fit.resume(place, console, moved, every_epoch=False)

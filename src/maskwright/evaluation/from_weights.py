@@ -40,21 +40,21 @@ def run_from_weights(
     try:
         network = config_for(config.model, tensors, opened.dataset.bands.num_channels)
         whole = config.model_copy(update={"data": opened.config, "model": network})
-        settled, reasons = resolve(whole, opened.dataset, ("none", "each image is read once"))
+        resolved, reasons = resolve(whole, opened.dataset, ("none", "each image is read once"))
         images = [opened.store.get(index)[0] for index in range(min(4, len(opened.dataset.items)))]
     finally:
         opened.store.close()
     dataset, notes = _to_score(opened.dataset, config)
-    model, told = load_network(settled, path, tensors, dataset.classes, dataset.bands.num_channels, images)
-    model.loaded = Loaded(f"file {path}", UNKNOWN, len(tensors), notes=tuple(told))
-    settled, why = resolve_paths_and_pixels(
-        settled.replace({"train.epochs": 1, "train.budget": None, "log": ["csv"]}), model
+    model, remarks = load_network(resolved, path, tensors, dataset.classes, dataset.bands.num_channels, images)
+    model.loaded = Loaded(f"file {path}", UNKNOWN, len(tensors), notes=tuple(remarks))
+    resolved, why = resolve_paths_and_pixels(
+        resolved.replace({"train.epochs": 1, "train.budget": None, "log": ["csv"]}), model
     )
-    data = settled.data
+    data = resolved.data
     if "data.size" in reasons and data.view != "auto" and data.size != "auto":
         notes.append(view_note(data.view, data.size))
     if data.root is not None:
-        settled = settled.replace({"data.root": str(Path(data.root).absolute())})
+        resolved = resolved.replace({"data.root": str(Path(data.root).absolute())})
     validate_outside_data(out, dataset)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     with new_folder(out, partial(Run.refuse_taken, out), "config.yaml", (*MADE, "model.safetensors")):
@@ -64,8 +64,8 @@ def run_from_weights(
         )
         run.write_json("data.json", data_document(dataset))
         write_weights(run, {"state_dict": model.state_dict(), "source": str(path)})
-        run.write_config(settled, reasons | why)
-    return run, told + notes
+        run.write_config(resolved, reasons | why)
+    return run, remarks + notes
 
 
 def _to_score(dataset: Dataset, config: Config) -> tuple[Dataset, list[str]]:
@@ -73,5 +73,5 @@ def _to_score(dataset: Dataset, config: Config) -> tuple[Dataset, list[str]]:
     if dataset.split_info.seed is None or config.data.split.val or config.data.split.test or config.data.split.folds:
         return dataset, []
     items = tuple(replace(item, record=replace(item.record, split="test")) for item in dataset.items)
-    told = f"the data name no splits, so all {counted(len(items), 'image')} are scored, as test"
-    return replace(dataset, items=items, split_info=replace(dataset.split_info, seed=None, reason=told)), [told]
+    message = f"the data name no splits, so all {counted(len(items), 'image')} are scored, as test"
+    return replace(dataset, items=items, split_info=replace(dataset.split_info, seed=None, reason=message)), [message]

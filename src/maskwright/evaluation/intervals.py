@@ -170,5 +170,5 @@ def format_latency(median: float, low: float, high: float) -> str:
     """
     if not math.isfinite(median):
         return "–"
-    told, *ends = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in (median, low, high))
-    return f"{told} ms" if "nan" in ends or ends == [told, told] else f"{told} ms ({ends[0]}–{ends[1]})"
+    middle, *ends = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in (median, low, high))
+    return f"{middle} ms" if "nan" in ends or ends == [middle, middle] else f"{middle} ms ({ends[0]}–{ends[1]})"

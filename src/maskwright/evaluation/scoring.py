@@ -94,10 +94,10 @@ class Evaluation(ShownInNotebook):
             )
             value, unit = self.metrics[name], " px" if name == "hd95" else ""
             lines.append(f"  {name:<13}{f'{value:.{digits}f}{unit}' if math.isfinite(value) else '-'}{spread}{remark}")
-        told = [self._beaten_unlooked(), only_predicted(self.counts.total(), self.classes), self._averaged(),
+        messages = [self._beaten_unlooked(), only_predicted(self.counts.total(), self.classes), self._averaged(),
                 in_words(self.objects), spread_in_words(self._groups)]  # fmt: skip
-        told += [str(found) for found in (self.calibration, self.threshold, self.cost) if found]
-        return "\n".join(lines + [f"  {line}" for line in told if line])
+        messages += [str(found) for found in (self.calibration, self.threshold, self.cost) if found]
+        return "\n".join(lines + [f"  {line}" for line in messages if line])
 
     def _guess(self) -> str:
         """What accuracy has to be read beside."""
@@ -108,8 +108,8 @@ class Evaluation(ShownInNotebook):
         found = beaten_unlooked(self.counts.total(), self.classes)
         if found is None:
             return ""
-        told = f"only {found.accuracy:.1%} of the pixels are right; always answering {found.answer} would get"
-        return f"{told} {found.reached:.1%} right".replace("%", " %")
+        message = f"only {found.accuracy:.1%} of the pixels are right; always answering {found.answer} would get"
+        return f"{message} {found.reached:.1%} right".replace("%", " %")
 
     def _averaged(self) -> str:
         """IoU in each way of averaging; of two classes only one is averaged, so pooling them makes no difference."""
@@ -131,7 +131,7 @@ def evaluate(
     Writes evaluation/SPLIT.json, SPLIT-counts.npz and a label PNG for each image. `data` says where
     the data set's folder is now, when it has moved; each file must still be what the run began with.
     `threshold` is the foreground's where there are two classes: a number, "fixed" (the run's own), or "tuned" on val.
-    What val has a say in is settled before the first file of the split is opened. `boundary_width` is how many pixels
+    What val has a say in is tuned before the first file of the split is opened. `boundary_width` is how many pixels
     two outlines may be apart for boundary F. `log` is where this call's configuration sends the scores; without one
     they go where the run's own does, as far as the environment names it too. `device` is cpu or gpu, chosen where left
     out.
@@ -145,9 +145,9 @@ def evaluate(
     predictor = Predictor.from_run(run, device)
     names = predictor.classes.names
     wish = read_threshold(threshold, len(names))
-    settled = tuned_on_val(run, predictor, wish == "tuned", data, progress)
-    used = threshold_used(wish, settled, predictor.threshold) if len(names) == 2 else None
-    calibrator = Calibrator(settled.temperature.value, settled.temperature.reason)
+    on_val = tuned_on_val(run, predictor, wish == "tuned", data, progress)
+    used = threshold_used(wish, on_val, predictor.threshold) if len(names) == 2 else None
+    calibrator = Calibrator(on_val.temperature.value, on_val.temperature.reason)
     labels_folder = run.root / "evaluation" / "predictions" / split
     memory = PeakMemory(predictor.device)
     seen = Scan(predictor, build_loss(run.config.loss), calibrator, labels_folder,

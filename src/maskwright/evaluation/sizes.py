@@ -41,13 +41,13 @@ def by_size(counts: Counts, names: Sequence[str], groups: Sequence[str | None] |
 
 def in_words(rows: Rows) -> str:
     """All classes together, on one line; empty without objects."""
-    told = []
+    lines = []
     for place, size in enumerate(SIZES):
         cells = [sizes[place] for sizes in rows.values()]
         objects, found = (sum(cell[key] for cell in cells) for key in ("objects", "found"))
         if objects:
-            told.append(f"{size} {found:,} of {objects:,}")
-    return f"objects found: {', '.join(told)}" if told else ""
+            lines.append(f"{size} {found:,} of {objects:,}")
+    return f"objects found: {', '.join(lines)}" if lines else ""
 
 
 def _row(size: str, tallies: np.ndarray, interval: tuple[float, float]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is settled on val and nowhere else: the temperature and the foreground threshold, in
+"""What is tuned on val and nowhere else: the temperature and the foreground threshold, in
 RUN/evaluation/settled.json.
 
     tuned_on_val(run, Predictor.from_run(run), tune=True).threshold.value
@@ -197,18 +197,18 @@ class Threshold:
         )
 
 
-def threshold_used(wish: Wish, settled: Tuned | None, own: float = EVEN) -> Threshold:
+def threshold_used(wish: Wish, on_val: Tuned | None, own: float = EVEN) -> Threshold:
     """The threshold of two classes that a wish comes to; `own` is the one the run was trained with."""
     if wish != "tuned":
         return Threshold(own if wish is None else wish)
-    assert settled is not None and settled.threshold is not None, "tuned_on_val(tune=True) comes before"
-    return Threshold(settled.threshold.value, settled.threshold)
+    assert on_val is not None and on_val.threshold is not None, "tuned_on_val(tune=True) comes before"
+    return Threshold(on_val.threshold.value, on_val.threshold)
 
 
 def tuned_on_val(
     run: Run, predictor: Predictor, tune: bool = False, data: Path | None = None, progress: Progress | None = None
 ) -> Tuned:
-    """What val says, read where these weights and val images were settled before, else settled now and kept.
+    """What val says, read where these weights and val images were tuned before, else tuned now and kept.
 
     A threshold that is asked for must be had. A temperature is a remark on a score: where val's files can't be read,
     there is none and its reason says so.
@@ -321,20 +321,20 @@ def _error(logits: np.ndarray, truth: np.ndarray, temperature: float = 1.0) -> f
     return reliability.error
 
 
-def _document(settled: Tuned, val: ValImages, weights: str) -> dict[str, Any]:
+def _document(on_val: Tuned, val: ValImages, weights: str) -> dict[str, Any]:
     return {
         "on": "val",
         "fingerprint": val.fingerprint,
         "weights_sha256": weights,
         "images": val.images,
-        "temperature": dataclasses.asdict(settled.temperature),
-        "threshold": _threshold(settled.threshold) if settled.threshold else None,
+        "temperature": dataclasses.asdict(on_val.temperature),
+        "threshold": _threshold(on_val.threshold) if on_val.threshold else None,
     }
 
 
 def _threshold(best: BestThreshold) -> dict[str, Any]:
-    told = {"value": best.value, "iou": best.iou, "iou_at_half": best.iou_at_half, "interval": _interval(best)}
-    return {**told, "grid": GRID.tolist(), "curve": list(best.curve)}
+    chosen = {"value": best.value, "iou": best.iou, "iou_at_half": best.iou_at_half, "interval": _interval(best)}
+    return {**chosen, "grid": GRID.tolist(), "curve": list(best.curve)}
 
 
 def _interval(best: BestThreshold) -> list[float] | None:

@@ -56,8 +56,8 @@ class Exported:
 
     def __str__(self) -> str:
         size = sum((self.root / name).stat().st_size for name in self.document["files"]) / 2**20
-        told = f"{self.document['format']}{' int8' if self.document['int8'] else ''} in {self.root} ({size:.1f} MiB)"
-        return f"{told}\n  {self.verification}"
+        message = f"{self.document['format']}{' int8' if self.document['int8'] else ''} in {self.root} ({size:.1f} MiB)"
+        return f"{message}\n  {self.verification}"
 
 
 def export_run(
@@ -99,9 +99,9 @@ def _fill(
     except MaskwrightError:
         raise
     except Exception as error:
-        told = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+        message = next(iter(str(error).splitlines()), type(error).__name__)[:200]
         raise ModelError(
-            f"the exported model must predict val's images; it stopped at: {told}. Try another --format."
+            f"the exported model must predict val's images; it stopped at: {message}. Try another --format."
         ) from error
     scores = scores_of(counts, predictor.classes.names, groups)
     found = Verification(
@@ -131,7 +131,7 @@ def _document(
     run: Run, predictor: Predictor, format: str, data: Path | None, progress: Progress | None
 ) -> dict[str, Any]:
     """What bundle.json says of the run."""
-    (files,), settled = predictor.data, tuned_on_val(run, predictor, data=data, progress=progress)
+    (files,), on_val = predictor.data, tuned_on_val(run, predictor, data=data, progress=progress)
     model, names = predictor.model, predictor.classes.names
     mean, std = model.pixels
     fast = run.config.train.precision in ("bf16", "fp16")
@@ -154,8 +154,8 @@ def _document(
         "bands": predictor.bands.to_json(),
         "any_depth": predictor.any_depth,
         "view": asdict(predictor.view),
-        "threshold": {"default": predictor.threshold, "tuned": settled.threshold.value if settled.threshold else None},
-        "temperature": settled.temperature.value,
+        "threshold": {"default": predictor.threshold, "tuned": on_val.threshold.value if on_val.threshold else None},
+        "temperature": on_val.temperature.value,
         "weights": run.environment.get("weights") or {"source": "random", "licence": "none needed"},
         "data": {"name": Path(files["root"]).name, "fingerprint": files["fingerprint"],
                  "images": {split: len(entries) for split, entries in files["splits"].items()}},

@@ -49,9 +49,9 @@ def _purpose(document: dict[str, Any], names: Sequence[str]) -> str:
     data, bands, channels = document["data"], document["bands"], document["input"]["channels"]
     images = ", ".join(f"{number} {split}" for split, number in data["images"].items())
     kind = "RGB" if channels == 3 else f"images of {counted(channels, 'band')}"
-    told = counted(len(names), "class", "classes")
+    message = counted(len(names), "class", "classes")
     return (
-        f"Gives each pixel of an image one of {told}: {listed(names, 'or', 12)}. It was trained on "
+        f"Gives each pixel of an image one of {message}: {listed(names, 'or', 12)}. It was trained on "
         f"`{one_line(data['name'])}` ({images} images; {kind}, {one_line(bands['reason'])}; fingerprint "
         f"`{data['fingerprint']}`) and is for images like those. On others nothing was measured: look at what it "
         "predicts before you rely on it."

@@ -83,7 +83,7 @@ class _Pooling(nn.Module):
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Exporters tell their own developers much; what a person must know is told by us."""
+    """Exporters tell their own developers much; what a person must know is reported by us."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "nncf", "torch.export")]
     levels = [logger.level for logger in loggers]
     try:
@@ -118,8 +118,10 @@ def export_program(model: Segmenter, num_channels: int) -> torch.export.Exported
         with quiet(), torch.no_grad():
             return torch.export.export(graph, (images,), dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},))
     except Exception as error:
-        told = next(iter(str(error).splitlines()), "")[:200]
-        raise ModelError(f"the run's network must be one that torch.export can trace; it stopped at: {told}") from error
+        message = next(iter(str(error).splitlines()), "")[:200]
+        raise ModelError(
+            f"the run's network must be one that torch.export can trace; it stopped at: {message}"
+        ) from error
 
 
 def write_torch(program: torch.export.ExportedProgram, path: Path) -> None:

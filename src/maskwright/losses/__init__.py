@@ -51,7 +51,7 @@ def _with_parameters(term: LossTerm, key: str) -> Loss:
     if isinstance(term, CustomTerm):
         return _custom(term, key)
     assert term.class_weights is None or isinstance(term.class_weights, list), (
-        "training/resolve.py settles class weights"
+        "training/resolve.py decides class weights"
     )
     return functools.partial(LOSSES[term.name], **term.model_dump(exclude={"name", "weight"}))
 
@@ -75,9 +75,9 @@ def _custom(term: CustomTerm, key: str) -> Loss:
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            told = f"{type(error).__name__}: {one_line(str(error))}"
+            message = f"{type(error).__name__}: {one_line(str(error))}"
             raise ConfigError(
-                [must(key, "a function of (logits, masks)", f"{term.source}, which fails with {told}")]
+                [must(key, "a function of (logits, masks)", f"{term.source}, which fails with {message}")]
             ) from error
         if not isinstance(value, torch.Tensor) or value.ndim:
             got = f"a tensor of {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__

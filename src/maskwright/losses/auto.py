@@ -40,7 +40,7 @@ def resolve_loss(
         written, key = term.class_weights, f"loss.{place}.class_weights"
         if written == "auto":
             written = class_weights(shares)
-            reasons[key] = _told(dataset, shares, range(len(shares)))
+            reasons[key] = _format_shares(dataset, shares, range(len(shares)))
         elif written is not None:
             written, problem = _by_class(written, dataset.classes.names, key)
             problems += [problem] if problem else []
@@ -103,10 +103,10 @@ def _auto(dataset: Dataset, shares: Sequence[float]) -> tuple[list[dict[str, Any
     if not rare:
         return terms, {"loss": AUTO_REASON}
     terms[0]["class_weights"] = class_weights(shares)
-    return terms, {"loss": f"{AUTO_REASON}; {_told(dataset, shares, rare)}"}
+    return terms, {"loss": f"{AUTO_REASON}; {_format_shares(dataset, shares, rare)}"}
 
 
-def _told(dataset: Dataset, shares: Sequence[float], labels: Sequence[int]) -> str:
+def _format_shares(dataset: Dataset, shares: Sequence[float], labels: Sequence[int]) -> str:
     """Which classes the weights are for."""
     weights, names = class_weights(shares), dataset.classes.names
     order = sorted((label for label in labels if shares[label] > 0), key=lambda label: shares[label])

@@ -3,7 +3,7 @@
 To add one: a file with `build_x(config, num_channels, num_outputs) -> nn.Module` having `stride` and `parts`, its
 config section, and a line in `MODELS`. The contract tests pick it up. A network may also have `smallest` (the least
 side it takes), `mean` and `std` (of the bands, 0 to 255) and `loaded` (a `Loaded`: the weights it came with); weights
-from a file or an own run are laid over it here, whatever the network.
+from a file or an own run are loaded into it here, whatever the network.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MODELS: dict[str, Callable[[Any, int, int], nn.Module]] = {
 def build_model(config: AnyModelConfig, classes: ClassMap, num_channels: int = 3, start: bool = True) -> Segmenter:
     """The network a configuration asks for, ready to take uint8 images of any size.
 
-    `start=False` leaves `model.weights` out: for a run's own weights, which are laid over it anyway.
+    `start=False` leaves `model.weights` out: for a run's own weights, which are loaded anyway.
     """
     runtime.tune_allocator()
     if config.outputs == "sigmoid" and not classes.is_binary:

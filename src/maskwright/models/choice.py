@@ -59,8 +59,8 @@ def _network(auto: AutoModelConfig, device: str) -> tuple[AnyModelConfig, str]:
     start: dict[str, Any] = {"weights": auto.weights, "pixels": auto.pixels, "outputs": auto.outputs}
     if device == "gpu":
         return SmpConfig(arch="unet", encoder=encoder, **start), f"a U-Net on {encoder}, which a GPU trains in minutes"
-    told = f"a U-Net on {encoder} without its last stage and with a slim decoder learns most a minute on a CPU"
-    return SmpConfig(arch="unet", encoder=encoder, **SLIM, **start), told
+    message = f"a U-Net on {encoder} without its last stage and with a slim decoder learns most a minute on a CPU"
+    return SmpConfig(arch="unet", encoder=encoder, **SLIM, **start), message
 
 
 def _of_torchvision(name: str, wanted: str) -> tuple[str, str]:

@@ -92,16 +92,16 @@ def _called(build: Any, config: CustomModelConfig, num_channels: int, num_output
 
 def _sides(net: CustomNet, num_channels: int, num_outputs: int) -> tuple[int, int]:
     """The least side that inputs must be a multiple of, and the least they must have, found by trying odd multiples."""
-    told = ""
+    message = ""
     for least in _LEAST_STRIDES:
         for stride in STRIDES:
             large = max(least, 32 // stride) | 1  # an odd multiple beyond 32: what small maps forgive shows there
             shapes = [(num_channels, stride * times, stride * (times + 2)) for times in (least, large)]
-            told = next(filter(None, (_refusal(net, shape, num_outputs) for shape in shapes)), "")
-            if not told:
+            message = next(filter(None, (_refusal(net, shape, num_outputs) for shape in shapes)), "")
+            if not message:
                 return stride, stride * least
     largest = STRIDES[-1] * _LEAST_STRIDES[-1]
-    got = f"{type(net.net).__name__}, which refuses all sides up to {largest} ({told})"
+    got = f"{type(net.net).__name__}, which refuses all sides up to {largest} ({message})"
     raise ModelError(must("model", "a network that takes images of any size", got))
 
 

@@ -20,8 +20,8 @@ def choose_device() -> tuple[str, str]:
     """The GPU when there is one."""
     if torch.cuda.is_available():
         others = torch.cuda.device_count() - 1
-        told = f"; --train.num_devices {others + 1} trains on {others} more of this machine" if others else ""
-        return "gpu", f"found {torch.cuda.get_device_name()}{told}"
+        message = f"; --train.num_devices {others + 1} trains on {others} more of this machine" if others else ""
+        return "gpu", f"found {torch.cuda.get_device_name()}{message}"
     if torch.backends.mps.is_available():
         return "gpu", "found Apple's GPU"
     return "cpu", "no GPU found"

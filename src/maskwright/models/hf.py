@@ -4,7 +4,7 @@ SegFormer's logits, a quarter of the input's side, are enlarged bilinearly. Mask
 a mask and class probabilities; the sum over queries of class × mask probability, the class "nothing" left out, is
 how its authors make a semantic map, and its logarithm is what we call its logits. Both are trained with our losses
 on these logits: Mask2Former's own matching of queries to objects, and the losses of its earlier decoder layers, are
-not used. It wants small steps (its paper's rate is 1e-4): at ten times as much it may settle on one map for all images.
+not used. It wants small steps (its paper's rate is 1e-4): at ten times as much it may end at one map for all images.
 Enlarging a hundred masks takes memory: about 0.1 GB an image of 512 × 512 and tensor.
 
 Weights come from the hub (its own cache) or from a folder made by `save_pretrained`; the layer that tells
@@ -139,7 +139,7 @@ def build_hf(config: HfConfig, num_channels: int, num_outputs: int) -> nn.Module
         setattr(module, name, convolution_for(getattr(module, name), num_channels, learned=True))
     net.config.num_labels = num_outputs
     wrapped = cast(Any, _wrapped(config, net))
-    wrapped.loaded = _told(config, wrapped, num_channels, note)
+    wrapped.loaded = _loaded(config, wrapped, num_channels, note)
     return wrapped
 
 
@@ -207,7 +207,7 @@ def _refuse_missing(config: HfConfig) -> None:
 
 
 def _source(weights: str) -> str:
-    """The folder or the hub's name that is meant; a folder that cannot be one is told."""
+    """The folder or the hub's name that is meant; a folder that cannot be one is refused."""
     folder = Path(weights).expanduser()
     if folder.is_dir() and not (folder / "config.json").is_file():
         fix = "Write one with save_pretrained, or start from scratch with --weights none."
@@ -258,9 +258,9 @@ def _refuse_other_pixels(source: str) -> None:
     from transformers.utils.hub import cached_file
 
     file = cached_file(source, "preprocessor_config.json", _raise_exceptions_for_missing_entries=False)
-    told = json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
+    document = json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
     for key, wanted in (("image_mean", MEAN), ("image_std", STD)):
-        values = told.get(key)
+        values = document.get(key)
         if values and any(abs(255 * value - ours) > 0.5 for value, ours in zip(values, wanted, strict=False)):
             shares = [round(value / 255, 3) for value in wanted]
             got = f"{source}, whose preprocessor_config.json has {key} {values} and not {shares}"
@@ -285,7 +285,7 @@ def _out_of_reach(config: HfConfig, source: str, error: Exception) -> str:
     )
 
 
-def _told(config: HfConfig, net: Any, num_channels: int, note: str) -> Loaded:
+def _loaded(config: HfConfig, net: Any, num_channels: int, note: str) -> Loaded:
     owner = next(owner for owner in LICENCES if config.weights.startswith(owner))
     licence = LICENCES[owner].format(config.weights)
     if Path(config.weights).expanduser().is_dir():

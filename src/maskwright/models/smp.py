@@ -90,8 +90,8 @@ def _own_options(config: SmpConfig) -> dict[str, Any]:
         if name not in takes[arch]:
             others = [other for other in takes if name in takes[other]]
             mine = listed([one for one in SMP_OPTIONS if one in takes[arch]], "and", 12)
-            told = f"{listed(others, 'and', 12)} {'takes' if len(others) == 1 else 'take'} it"
-            raise ModelError(f"`model.{name}` must be left out for {arch}: {told}. {arch} takes {mine}.")
+            message = f"{listed(others, 'and', 12)} {'takes' if len(others) == 1 else 'take'} it"
+            raise ModelError(f"`model.{name}` must be left out for {arch}: {message}. {arch} takes {mine}.")
         try:
             TypeAdapter(takes[arch][name].annotation).validate_python(value)
         except ValidationError as error:
@@ -219,7 +219,8 @@ def _flexible(build: Any, options: dict[str, Any]) -> Any:
     for words in wants:
         try:
             return build(**options, **words)
-        except TypeError as error:  # not this family's words; told while the arguments are taken, before any weights
+        except TypeError as error:
+            # not this family's words; reported while the arguments are taken, before any weights
             if next(iter(words)) not in str(error):
                 raise
     return build(**options)

@@ -100,7 +100,7 @@ def build_torchvision(config: TorchvisionConfig, num_channels: int, num_outputs:
     return made
 
 
-def fetched(weights: str, told: str) -> dict[str, torch.Tensor]:
+def fetched(weights: str, message: str) -> dict[str, torch.Tensor]:
     """The state dict of a set of torchvision's weights, from the cache of torch.hub or its server."""
     runtime.ensure_torchvision()
     from torchvision.models import get_weight
@@ -109,7 +109,7 @@ def fetched(weights: str, told: str) -> dict[str, torch.Tensor]:
         with contextlib.redirect_stdout(sys.stderr):  # torch.hub tells of a download on stdout, which may be JSON's
             return get_weight(weights).get_state_dict(progress=True, check_hash=True)
     except _NOT_LOADED as error:
-        raise ModelError(_out_of_reach(weights, told, error)) from error
+        raise ModelError(_out_of_reach(weights, message, error)) from error
 
 
 def _bare(builder: Any, config: TorchvisionConfig, wanted: str | None) -> Any:
@@ -128,13 +128,13 @@ def _bare(builder: Any, config: TorchvisionConfig, wanted: str | None) -> Any:
         raise ModelError(_out_of_reach(wanted, f"{config.weights} of {config.arch}", error)) from error
 
 
-def _out_of_reach(weights: str, told: str, error: Exception) -> str:
+def _out_of_reach(weights: str, message: str, error: Exception) -> str:
     from torchvision.models import get_weight
 
     url = get_weight(weights).url
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     return (
-        f"`model.weights` must be at hand or within reach; {told} could not be loaded ({why(error)}). "
+        f"`model.weights` must be at hand or within reach; {message} could not be loaded ({why(error)}). "
         f"Put {url.rpartition('/')[2]} (from {url}) into {folder}, go online once, or start from scratch with "
         "--weights none."
     )

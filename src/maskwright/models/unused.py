@@ -39,14 +39,14 @@ class Passing(nn.Module):
 def find_unused(net: nn.Module, x: torch.Tensor) -> Unused:
     """What the answer to `x` does not depend on; the network is left as it was.
 
-    Where it would answer otherwise without the modules, their parameters are told one by one instead.
+    Where it would answer otherwise without the modules, their parameters are named one by one instead.
     """
     was_training = net.training
     net.eval()  # nothing random, and batch-norm's statistics stay
     try:
         with torch.enable_grad():
             answer = net(x)
-        if answer.grad_fn is None:  # in inference mode nothing is told
+        if answer.grad_fn is None:  # in inference mode nothing is known
             return Unused()
         used = _reached(answer)
         idle = {

@@ -55,13 +55,13 @@ class Loaded:
     notes: tuple[str, ...] = ()
 
     def sentences(self) -> list[str]:
-        """What a person is told: source, licence, counts, and what was not simply taken."""
+        """What a person is shown: source, licence, counts, and what was not simply taken."""
         counts = f"{self.loaded} tensors loaded, {len(self.skipped)} skipped, {len(self.fresh)} fresh"
-        told = [f"{self.source}; {counts}; licence {self.licence}"]
-        told += [f"adapted {one}" for one in self.adapted]
-        told += [f"skipped, of no place here: {_grouped(self.skipped)}"] if self.skipped else []
-        told += [f"fresh, not from these weights: {_grouped(self.fresh)}"] if self.fresh else []
-        return [*told, *self.notes]
+        lines = [f"{self.source}; {counts}; licence {self.licence}"]
+        lines += [f"adapted {one}" for one in self.adapted]
+        lines += [f"skipped, of no place here: {_grouped(self.skipped)}"] if self.skipped else []
+        lines += [f"fresh, not from these weights: {_grouped(self.fresh)}"] if self.fresh else []
+        return [*lines, *self.notes]
 
 
 def own_weights(weights: str) -> Path | None:
@@ -76,7 +76,9 @@ def own_weights(weights: str) -> Path | None:
 
 
 def load_own(model: nn.Module, path: Path, classes: ClassMap, num_channels: int) -> Loaded:
-    """Take a file's or run's tensors into a `Segmenter`; what cannot fit is told, what must not differ is refused."""
+    """Take a file's or run's tensors into a `Segmenter`; what cannot fit is reported, what must not differ is
+    refused.
+    """
     run = _run_of(path)
     tensors = read_tensors(run.weights if run else path)
     head = _names_of(model, "head")
@@ -139,7 +141,7 @@ def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
-    """Lay a run's own .safetensors over its network; what isn't this network's, or no finite number, is refused."""
+    """Load a run's own .safetensors into its network; what isn't this network's, or no finite number, is refused."""
     try:
         tensors = _load_safetensors(path)
         differs = first_difference(tensors, model.state_dict())
@@ -171,14 +173,14 @@ def first_difference(theirs: Mapping[str, Any], mine: Mapping[str, torch.Tensor]
 
 
 def pretrained(
-    net: nn.Module, source: str, licence: str, parts: Sequence[str] = ("encoder",), **told: Iterable[str]
+    net: nn.Module, source: str, licence: str, parts: Sequence[str] = ("encoder",), **names: Iterable[str]
 ) -> Loaded:
     """The record of a library's own weights, which fill these parts; the rest is fresh."""
     kept = {id(value) for part in parts for module in _part(net, part) for value in _tensors_of(module)}
     state = net.state_dict(keep_vars=True)
     fresh = tuple(name for name, value in state.items() if id(value) not in kept)
-    told = {key: tuple(values) for key, values in told.items()}
-    return Loaded(source, licence, len(state) - len(fresh), fresh=fresh, **told)  # pyright: ignore[reportArgumentType]
+    names = {key: tuple(values) for key, values in names.items()}
+    return Loaded(source, licence, len(state) - len(fresh), fresh=fresh, **names)  # pyright: ignore[reportArgumentType]
 
 
 def _tensors_of(module: nn.Module) -> Iterable[Any]:
@@ -292,8 +294,8 @@ def _other_shape(plan: _Plan, name: str, theirs: torch.Tensor, mine: torch.Tenso
 
 def model_words(config: AnyModelConfig) -> str:
     """A model section in words: name unet, up transposed, width 64, …"""
-    told = config.model_dump(exclude={"weights", "pixels", "outputs", "hash"}, exclude_none=True)
-    return ", ".join(f"{key} {value}" for key, value in told.items())
+    keys = config.model_dump(exclude={"weights", "pixels", "outputs", "hash"}, exclude_none=True)
+    return ", ".join(f"{key} {value}" for key, value in keys.items())
 
 
 def _run_of(path: Path) -> Run | None:
@@ -378,6 +380,6 @@ def convolution_for(layer: nn.Conv2d, num_channels: int, learned: bool) -> nn.Co
 
 
 def bands_note(num_channels: int) -> tuple[str, ...]:
-    """What a person is told when the first convolution was made for other bands than its 3."""
+    """What a person is reported when the first convolution was made for other bands than its 3."""
     same = num_channels == 3
     return () if same else (f"the first convolution: 3 bands there, {num_channels} here, taken in turns and scaled",)

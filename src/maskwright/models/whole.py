@@ -103,10 +103,10 @@ def take_whole(model: Segmenter, tensors: Tensors, source: object, config: AnyMo
         shapes = [
             f"{name} is {shape_text(tensors[found[name]])} and not {shape_text(mine[name])}" for name in other[:2]
         ]
-        told = [f"{len(missing)} of its {len(mine)} are missing ({listed(_short(missing))})"] if missing else []
-        told += [f"{counted(len(extra), 'tensor')} of the file {'has' if len(extra) == 1 else 'have'} no place in it "
+        lines = [f"{len(missing)} of its {len(mine)} are missing ({listed(_short(missing))})"] if missing else []
+        lines += [f"{counted(len(extra), 'tensor')} of the file {'has' if len(extra) == 1 else 'have'} no place in it "
                  f"({listed(extra, 'and', 3)})"] if extra else []  # fmt: skip
-        told += (
+        lines += (
             [f"{listed(shapes)}{f', and {len(other) - 2} more shapes differ' if len(other) > 2 else ''}"]
             if shapes
             else []
@@ -114,7 +114,7 @@ def take_whole(model: Segmenter, tensors: Tensors, source: object, config: AnyMo
         fix = "Name the model it was trained as, with --model and its keys, such as --model.width."
         raise ModelError(
             f"`{source}` must hold exactly the tensors of this network ({model_words(config)}), under whatever names; "
-            f"{listed(told)}. {fix}"
+            f"{listed(lines)}. {fix}"
         )
     state, folded = renamed
     model.load_state_dict(state)
@@ -134,7 +134,7 @@ def fit_statistics(
     """Normalise, and join the decoder's maps, as batch-norm's own statistics ask for: what a state dict does not say.
 
     On images like those it was trained on, a network meets means in its layers that lie near the running ones. The
-    normalisation is settled where it was not given, the order of joining where the layers have names of their own.
+    normalisation is decided where it was not given, the order of joining where the layers have names of their own.
     """
     own = tuple(model.pixels[0]), tuple(model.pixels[1])
     ways = {"": own} if pixels_given or len(own[0]) != 3 else {"as expected": own} | _PIXELS
@@ -153,19 +153,19 @@ def fit_statistics(
     first = next(iter(ways))
     best_way, best_order = min(distances, key=lambda key: distances[key])
     by_order = [distances[best_way, order] for order in range(len(orders))]
-    order_tells = min(by_order) < _CLEAR * max(by_order)
-    way_tells = distances[best_way, best_order] < _CLEAR * distances[first, best_order]
-    way = best_way if way_tells else first
+    order_decides = min(by_order) < _CLEAR * max(by_order)
+    way_decides = distances[best_way, best_order] < _CLEAR * distances[first, best_order]
+    way = best_way if way_decides else first
     _normalise(model, *ways[way])
-    _join(joins, orders[best_order if order_tells else 0])
+    _join(joins, orders[best_order if order_decides else 0])
     notes: list[str] = []
     if len(ways) > 1:
-        why = f"brought to {way}: its batch-norm statistics fit that" if way_tells else "normalised as for ImageNet"
+        why = f"brought to {way}: its batch-norm statistics fit that" if way_decides else "normalised as for ImageNet"
         example = "'{mean: [0, 0, 0], std: [255, 255, 255]}'"
         notes.append(f"pixels are {why}; --model.pixels says otherwise, such as {example} for 0 to 1")
     if joins:
-        word = "the up-sampled map" if order_tells and best_order else "the encoder's map"
-        why = "its batch-norm statistics fit that" if order_tells else "as here; nothing in the file tells"
+        word = "the up-sampled map" if order_decides and best_order else "the encoder's map"
+        why = "its batch-norm statistics fit that" if order_decides else "as here; nothing in the file tells"
         notes.append(f"its decoder joins {word} first: {why}")
     return notes
 

@@ -49,11 +49,11 @@ def _refuse_other(one: Network, two: Network, name: str, other: str) -> None:
         "view, size, scale and tiles": "view",
         "depth": "any_depth",
     }
-    for told, part in parts.items():
+    for what, part in parts.items():
         got = [getattr(network.classes if part == "names" else network, part) for network in (one, two)]
         if got[0] != got[1]:
             fix = "Predict with runs that were trained alike, or with each of them alone."
-            raise UsageError(f"`RUN RUN …` must be runs of the same classes that see images alike; the {told} of "
+            raise UsageError(f"`RUN RUN …` must be runs of the same classes that see images alike; the {what} of "
                              f"{listed([name, other], 'and')} differ. {fix}")  # fmt: skip
 
 

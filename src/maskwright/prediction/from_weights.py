@@ -28,7 +28,7 @@ from maskwright.models.weights import SUFFIXES, own_weights, read_tensors
 from maskwright.models.whole import Tensors, config_for, fit_statistics, num_outputs, take_whole
 from maskwright.prediction.prediction import read_pixels
 from maskwright.prediction.predictor import Predictor
-from maskwright.training.resolve import Resolver, settle_view, view_of
+from maskwright.training.resolve import Resolver, resolve_view, view_of
 
 _LOOKED_AT = 4  # images whose pass through the network tells how it wants its pixels
 
@@ -75,18 +75,18 @@ def predictor_for(config: Config, files: Sequence[Path]) -> tuple[Predictor, lis
     classes, notes = _classes(config, tensors)
     images = _readable(files, bands, config.data.tones is not None)
     to = Resolver(config)
-    device = to.settle("train.devices", choose_device)
-    to.settle("train.precision", lambda: choose_precision(device))
+    device = to.decide("train.devices", choose_device)
+    to.decide("train.precision", lambda: choose_precision(device))
     longest = statistics.median(max(image.shape[:2]) for image in images) if images else 512
-    kind, size, _ = settle_view(to, longest, device)
+    kind, size, _ = resolve_view(to, longest, device)
     config = config.replace(to.changes)
     if "data.size" in to.reasons:
         notes.append(view_note(kind, size))
-    model, told = load_network(config, path, tensors, classes, bands.num_channels, images)
+    model, remarks = load_network(config, path, tensors, classes, bands.num_channels, images)
     predictor = Predictor.of(config, model, classes, bands)
-    used = [file_digest(path), config.model.model_dump_json(), config.data.model_dump_json(), told, device]
+    used = [file_digest(path), config.model.model_dump_json(), config.data.model_dump_json(), remarks, device]
     identity = hashlib.sha256(repr([*used, predictor.precision]).encode()).hexdigest()
-    return replace(predictor, identity=identity, name=path.stem), told + notes
+    return replace(predictor, identity=identity, name=path.stem), remarks + notes
 
 
 def view_note(kind: str, size: int) -> str:
@@ -104,8 +104,8 @@ def _classes(config: Config, tensors: Tensors) -> tuple[ClassMap, list[str]]:
         return ClassMap(names, tuple(range(len(names)))), []
     outputs = num_outputs(config.model, tensors) or 2
     names = ("background", "foreground") if outputs <= 2 else tuple(f"class {number}" for number in range(outputs))
-    told = f"the file gives {counted(outputs, 'channel')}: classes are called {listed(names, 'and', 4)}"
-    return ClassMap(names, tuple(range(len(names)))), [f"{told}; name them with --data.classes"]
+    message = f"the file gives {counted(outputs, 'channel')}: classes are called {listed(names, 'and', 4)}"
+    return ClassMap(names, tuple(range(len(names)))), [f"{message}; name them with --data.classes"]
 
 
 def _bands(config: Config) -> Bands:
@@ -118,7 +118,7 @@ def _bands(config: Config) -> Bands:
 
 
 def _readable(files: Sequence[Path], bands: Bands, any_depth: bool) -> list[np.ndarray]:
-    """The first images that can be read: one that can't is told when its turn comes."""
+    """The first images that can be read: one that can't is reported when its turn comes."""
     found: list[np.ndarray] = []
     for file in files:
         if len(found) == _LOOKED_AT:

@@ -88,7 +88,7 @@ class Ledger:
             with contextlib.suppress(OSError):  # it is there no more
                 if _state(image) == state and all((self.out / file).is_file() for file in files):
                     kept[image] = (state, files)
-        lines = [json.dumps({"key": key}), *(json.dumps([image, *told]) for image, told in kept.items())]
+        lines = [json.dumps({"key": key}), *(json.dumps([image, *values]) for image, values in kept.items())]
         write_text(self._unfinished, "\n".join(lines) + "\n")
         return set(kept)
 

@@ -134,9 +134,9 @@ def geopackage(path: Path, labels: np.ndarray, names: Sequence[str], transform: 
     raw = geopackage_writer()
     found = [(index, _wkb(placed(rings, transform))) for index, rings in outlines(labels, drawn_classes(names))]
     numbers = np.array([index for index, _ in found], np.int32)
-    told = np.array([names[index] for index, _ in found], object)
+    message = np.array([names[index] for index, _ in found], object)
     shapes = np.array([shape for _, shape in found], object)
-    raw.write(path, shapes, [numbers, told], np.array(["class", "name"], object), layer="labels", driver="GPKG",
+    raw.write(path, shapes, [numbers, message], np.array(["class", "name"], object), layer="labels", driver="GPKG",
               geometry_type="Polygon", crs=crs or None)  # fmt: skip
 
 

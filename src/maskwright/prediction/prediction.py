@@ -64,8 +64,8 @@ class Prediction:
 
     def __str__(self) -> str:
         height, width = self.labels.shape
-        told = ", ".join(f"{name} {share:.1%}" for name, share in self.shares.items())
-        return f"Prediction {width}x{height}: {told}"
+        message = ", ".join(f"{name} {share:.1%}" for name, share in self.shares.items())
+        return f"Prediction {width}x{height}: {message}"
 
     __repr__ = __str__
 

@@ -65,7 +65,7 @@ class Predictor(Network):
         runtime.tune_allocator()
         model = build_model(
             config.model, classes, bands.num_channels, start=False
-        )  # what the run holds is laid over it
+        )  # what the run holds is loaded into it
         load_weights(run.weights, model)
         loaded = cls.of(config, model, classes, bands, device, precision)
         weights = file_digest(run.weights)

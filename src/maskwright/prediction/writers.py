@@ -45,17 +45,17 @@ class Written:
     earlier: int = 0  # images that a call before, which did not end, had done
 
     def __str__(self) -> str:
-        told = f"{counted(len(self.images), 'image')} predicted into {self.out}"
-        told += f", {self.earlier} of them before" if self.earlier else ""
-        told += f", {counted(self.replaced, 'file')} there replaced" if self.replaced else ""
-        return told + (f", {len(self.problems)} could not be" if self.problems else "")
+        message = f"{counted(len(self.images), 'image')} predicted into {self.out}"
+        message += f", {self.earlier} of them before" if self.earlier else ""
+        message += f", {counted(self.replaced, 'file')} there replaced" if self.replaced else ""
+        return message + (f", {len(self.problems)} could not be" if self.problems else "")
 
 
 def predict_files(
     network: Network, images: Inputs | Sequence[str | Path], out: str | Path, wanted: Wanted | None = None,
     batch_size: int = 1, progress: Callable[[int, int], None] | None = None,
 ) -> Written:  # fmt: skip
-    """Predict image files and folders of them; a bad file is told at the end and the rest is done.
+    """Predict image files and folders of them; a bad file is reported at the end and the rest is done.
 
     `out` is new, empty, or of an earlier call, and nothing but what such a call wrote is replaced; it lies apart from
     the images, and from those that the network was trained on. Where an earlier call of the same settings was stopped,
@@ -163,19 +163,19 @@ class _Job:
         return True
 
     def _tried(self, path: Path, step: Callable[[], _T]) -> _T | None:
-        """What a step gives; where the file is to blame that is told at the end, and the rest is done."""
+        """What a step gives; where the file is to blame that is reported at the end, and the rest is done."""
         try:
             return step()
         except DataError as error:
             self.problems[path] = str(error)
         except Exception as error:
             if is_out_of_memory(error):
-                told = f"predicting it took more than the {size_name(free_memory())} that are free"
+                message = f"predicting it took more than the {size_name(free_memory())} that are free"
                 fix = "Cut it into parts, or use a machine with more."
-                self.problems[path] = f"`{path}` must fit into memory; {told}. {fix}"
+                self.problems[path] = f"`{path}` must fit into memory; {message}. {fix}"
             elif isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENAMETOOLONG:
-                told = f"must have a name that leaves room for {ENDS[0]}; it is too long. Rename it."
-                self.problems[path] = f"`{path}` {told}"
+                message = f"must have a name that leaves room for {ENDS[0]}; it is too long. Rename it."
+                self.problems[path] = f"`{path}` {message}"
             else:
                 raise
         return None

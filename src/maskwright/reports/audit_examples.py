@@ -322,7 +322,7 @@ def _doubles(finding: Finding, scene: Scene) -> list[Example]:
                 word = SPLIT_WORDS.get(split or "", "")
                 pictures += pair.image(f"{Path(file).name}{f' ({word})' if word else ''}")
                 problems += [pair.seen.problem] if pair.seen.image is None else []
-        found.append(Example("", f"{pairs[number]['told']}.", pictures, " ".join(problems)))
+        found.append(Example("", f"{pairs[number]['message']}.", pictures, " ".join(problems)))
     return found
 
 

@@ -82,7 +82,7 @@ class Meaning:
 
 
 def read_pair(record: Record, bands: Bands) -> Seen:
-    """Image and mask each as far as they can be read, in the bands and tones that were settled."""
+    """Image and mask each as far as they can be read, in the bands and tones that were chosen."""
     image, valid, raw, has_colours = None, None, None, False
     problems: list[str] = []
     try:
@@ -204,7 +204,7 @@ def nothing(height: int, width: int) -> np.ndarray:
 
 
 def _image(record: Record, bands: Bands) -> tuple[np.ndarray, np.ndarray | None]:
-    """As training would see it; where bands or tones could not be settled, stretched for itself."""
+    """As training would see it; where bands or tones could not be chosen, stretched for itself."""
     try:
         image, valid, _ = read_image(record, bands)
     except DataError:

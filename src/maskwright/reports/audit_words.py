@@ -105,7 +105,7 @@ def answers(finding: Finding, audit: Audit, config: DataConfig) -> list[tuple[st
     """What may be answered to a finding's question, or done instead of its repair: in words, and as a command."""
     config = config.model_copy(update={"root": audit.root})
     found = finding.proposal.answers if finding.proposal else ()
-    return [(f"{sentence(answer.told).rstrip('.')}:", command_on(config, **answer.keys)) for answer in found]
+    return [(f"{sentence(answer.message).rstrip('.')}:", command_on(config, **answer.keys)) for answer in found]
 
 
 def what_to_do(finding: Finding) -> tuple[str, str, str]:
@@ -114,14 +114,14 @@ def what_to_do(finding: Finding) -> tuple[str, str, str]:
     if proposal is None:
         advice = ADVICE.get(f"{finding.code}:{finding.severity}") or ADVICE.get(finding.code, "")
         return "" if advice.startswith("Nothing") else "To do", advice, ""
-    repair = sentence(proposal.told) if proposal.told else ""
+    repair = sentence(proposal.message) if proposal.message else ""
     if proposal.question:
         return "Question", proposal.question, repair if proposal.op in OF_VALUES else ""  # others no flag can answer
     return "Repair", repair or ADVICE.get(finding.code, ""), ""
 
 
 def why_no_classes(audit: Audit) -> str:
-    """Why it is not settled what mask values mean; left to the findings where they say it."""
+    """Why it is not known what mask values mean; left to the findings where they say it."""
     if any(finding.code in _OF_MEANING and finding.severity == "error" for finding in audit.findings):
         return "The errors below say why."
     return sentence(audit.classes_reason) if audit.classes_reason else ""

@@ -39,14 +39,18 @@ class Access:
 
     def _refusal(self, path: str, headers: Headers) -> JSONResponse | None:
         if not self._is_ours(headers.get("host", "")):
-            told = "the Host header must be a name or address of this server; it is another. Name it with --allow-host."
-            return JSONResponse({"error": told}, 421)
+            message = (
+                "the Host header must be a name or address of this server; it is another. Name it with --allow-host."
+            )
+            return JSONResponse({"error": message}, 421)
         if self.token and path not in OPEN and not self._has_token(headers.get("authorization", "")):
-            told = (
+            message = (
                 "a request must have the server's token; it has none, or another. Send the header Authorization: "
                 "Bearer TOKEN"
             )
-            return JSONResponse({"error": told}, 401, {"WWW-Authenticate": 'Basic realm="maskwright", charset="UTF-8"'})
+            return JSONResponse(
+                {"error": message}, 401, {"WWW-Authenticate": 'Basic realm="maskwright", charset="UTF-8"'}
+            )
         return None
 
     def _is_ours(self, host: str) -> bool:

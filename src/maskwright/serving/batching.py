@@ -116,7 +116,7 @@ class Batcher:
         try:
             images = batch[0].images if len(batch) == 1 else np.concatenate([job.images for job in batch])
             found = self._forward(images)
-        except Exception as error:  # noqa: BLE001 - whoever asked is told
+        except Exception as error:  # noqa: BLE001 - whoever asked gets it
             if len(batch) == 1:
                 batch[0].result.set_exception(error)
             else:  # one request's failure, or a batch too large for memory, is not the others'

@@ -92,9 +92,9 @@ def _infer(service: Service, body: bytes, outputs: dict[str, Any], deadline: flo
                  "probabilities": [calibrated(planes, network.temperature) for planes in own]}  # fmt: skip
     else:
         found = {"labels": [service.labels(image, None, deadline) for image in images]}
-    told = [{"name": name, "datatype": outputs[name]["datatype"], "shape": [len(images), *found[name][0].shape],
+    answers = [{"name": name, "datatype": outputs[name]["datatype"], "shape": [len(images), *found[name][0].shape],
              "data": np.stack(found[name]).ravel().tolist()} for name in dict.fromkeys(names)]  # fmt: skip
-    answer = {"model_name": network.name, "outputs": told}
+    answer = {"model_name": network.name, "outputs": answers}
     return answer | ({"id": asked["id"]} if isinstance(asked.get("id"), str) else {})
 
 

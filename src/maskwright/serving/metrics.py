@@ -1,4 +1,4 @@
-"""What Prometheus is told of a server, in a registry of its own."""
+"""What Prometheus is reported a server, in a registry of its own."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from maskwright.serving.service import Limits, Service
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The labels.", "content": {kind: {} for kind in FORMATS}},
-    **{status: {"description": told} for status, told in {
+    **{status: {"description": message} for status, message in {
         406: "Accept names no format there is.", 413: "Too many bytes or pixels.", 415: "No image file.",
         422: "An image that cannot be read, or is of another kind than the model's.", 503: "Too many requests in hand.",
         504: "Not ready in time."}.items()},

@@ -63,11 +63,11 @@ class Service:
     async def in_hand(self) -> AsyncIterator[float]:
         """A request's place among those in hand, and its deadline (of time.monotonic)."""
         if self._in_hand >= self.limits.requests:
-            told = (
+            message = (
                 f"at most {self.limits.requests} requests are taken at once, and as many are in hand. Try again in a "
                 "second."
             )
-            raise HTTPException(503, told, {"Retry-After": "1"})
+            raise HTTPException(503, message, {"Retry-After": "1"})
         self._in_hand += 1
         self.metrics.in_hand.set(self._in_hand)
         try:
@@ -79,20 +79,20 @@ class Service:
     async def read_body(self, request: Request, deadline: float) -> bytes:
         """The body of a request, as long as it is no longer than the limit and comes in time."""
         most = self.limits.num_bytes
-        told = (
+        message = (
             f"a request must have at most {most:,} bytes; {{}}. Send a smaller file, or start the server with "
             "--max-megabytes."
         )
         stated = request.headers.get("content-length", "")
         if stated.isdecimal() and int(stated) > most:
-            raise HTTPException(413, told.format(f"this one has {int(stated):,}"))
+            raise HTTPException(413, message.format(f"this one has {int(stated):,}"))
         body = bytearray()
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 async for part in request.stream():
                     body += part
                     if len(body) > most:
-                        raise HTTPException(413, told.format("this one has more"))
+                        raise HTTPException(413, message.format("this one has more"))
         except TimeoutError:
             raise HTTPException(
                 408, f"a request must arrive within {self.limits.seconds:g} seconds; it did not."
@@ -109,10 +109,10 @@ class Service:
             return await asyncio.get_running_loop().run_in_executor(self._pool, function)
         except TimeoutError:
             seconds = self.limits.seconds
-            told = (
+            message = (
                 f"an answer must be ready within {seconds:g} seconds; it was not. Send smaller images or fewer at once."
             )
-            raise HTTPException(504, told) from None
+            raise HTTPException(504, message) from None
         except DataError as error:
             raise HTTPException(415 if _is_no_picture(error) else 422, _sentence(error)) from None
         except Exception as error:

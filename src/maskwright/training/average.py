@@ -24,7 +24,7 @@ class Average:
 
     average = Average(model, total_steps=1000)
     average.update()                      # after each step
-    with average.in_place(settle): ...    # the model holds the average in here
+    with average.in_place(update_bn_stats): ...    # the model holds the average in here
     """
 
     def __init__(self, model: nn.Module, total_steps: int) -> None:
@@ -41,8 +41,8 @@ class Average:
         torch._foreach_lerp_(self.weights, [parameter.detach() for parameter in self.model.parameters()], 1 - decay)
 
     @contextmanager
-    def in_place(self, settle: Callable[[], None]) -> Iterator[None]:
-        """Put the average into the model, settle its statistics, and put everything back afterwards."""
+    def in_place(self, update_bn_stats: Callable[[], None]) -> Iterator[None]:
+        """Put the average into the model, update its batch-norm statistics, and put everything back afterwards."""
         self._follow()
         parameters = list(self.model.parameters())
         raw = [parameter.data for parameter in parameters]
@@ -50,7 +50,7 @@ class Average:
         try:
             for parameter, mean in zip(parameters, self.weights, strict=True):
                 parameter.data = mean
-            settle()
+            update_bn_stats()
             yield
         finally:
             for parameter, weight in zip(parameters, raw, strict=True):

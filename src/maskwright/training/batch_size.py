@@ -80,17 +80,17 @@ def choose_batch_size(
     if best is None:
         return size, "no more fit into the GPU's memory", None
     while 2 * size <= most:
-        told = f"{size} inputs take {best.memory:.0%} of the free memory, and {2 * size}"
+        message = f"{size} inputs take {best.memory:.0%} of the free memory, and {2 * size}"
         if clock() - began > seconds:
-            return size, f"{told} were not tried for want of time", best
+            return size, f"{message} were not tried for want of time", best
         trial = try_batch(2 * size)
         if trial is None:
-            return size, f"{told} do not fit", best
+            return size, f"{message} do not fit", best
         if trial.memory > MEMORY_SHARE:
-            return size, f"{told} would take {trial.memory:.0%}", best
+            return size, f"{message} would take {trial.memory:.0%}", best
         gain = 2 * best.step / trial.step
         if gain < LEAST_GAIN:
-            return size, f"{told} would bring {max(0.0, gain - 1):.0%} more images a second", best
+            return size, f"{message} would bring {max(0.0, gain - 1):.0%} more images a second", best
         size, best = 2 * size, trial
     why = f"{num_inputs} inputs an epoch" if num_inputs < MOST_BATCH["gpu"] else "the images"
     return (
@@ -108,10 +108,10 @@ def choose_workers(trial: Trial, cores: int) -> tuple[int, str]:
     """
     most, needed = max(1, cores - 1), trial.make / trial.step
     workers = min(most, max(1, math.ceil(SPARE * needed)))
-    told = f"a batch takes {trial.make:.2g} s to make and {trial.step:.2g} s to learn from"
+    message = f"a batch takes {trial.make:.2g} s to make and {trial.step:.2g} s to learn from"
     if workers < needed:
-        told += f"; {cores} cores cannot keep up, and the GPU will wait {1 - workers / needed:.0%} of the time"
-    return workers, told
+        message += f"; {cores} cores cannot keep up, and the GPU will wait {1 - workers / needed:.0%} of the time"
+    return workers, message
 
 
 def trials(plan: Plan, model: Segmenter, samples: TrainSamples, device: torch.device) -> TryBatch:

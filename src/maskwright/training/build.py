@@ -39,7 +39,7 @@ from maskwright.training.resolve import view_of
 from maskwright.training.schedules import BUDGET_EPOCHS
 
 _SCHEDULE_STEPS = 1000  # of a part of a budget's schedule: as fine as anybody needs
-_SETTLE_EPOCH = 1 << 40  # never reached by training; batch-norm is settled on the same inputs every time
+_BN_EPOCH = 1 << 40  # never reached by training; batch-norm is measured on the same inputs every time
 
 
 def seeded_model(config: Config, opened: Opened, run: Run | None = None, resumed: bool = False) -> Any:
@@ -66,7 +66,7 @@ def with_model(plan: Plan) -> tuple[Plan, Segmenter]:
 
 
 def training_inputs(config: Config, opened: Opened) -> tuple[TrainSamples, EpochKeys]:
-    """The inputs a settled configuration trains on, and their keys by batch."""
+    """The inputs a resolved configuration trains on, and their keys by batch."""
     assert config.train.repeats != "auto" and config.train.batch_size != "auto"
     plan, view = resolve_augment(config.augment), view_of(config)
     indices, focus = opened.dataset.split("train"), config.data.crop_focus
@@ -112,12 +112,12 @@ def _module(
 ) -> SegmentationTraining:
     steps = _SCHEDULE_STEPS if pace else keys.num_steps
     records = opened.store.records
-    num_settle = num_bn_batches(len(keys))
-    settle_keys = EpochKeys(len(samples), keys.batch_size, config.train.seed)
-    settle_keys.set_epoch(_SETTLE_EPOCH)
+    num_bn = num_bn_batches(len(keys))
+    bn_keys = EpochKeys(len(samples), keys.batch_size, config.train.seed)
+    bn_keys.set_epoch(_BN_EPOCH)
 
     def bn_batches() -> Iterable[Batch]:
-        return (samples.batch(step) for step in itertools.islice(settle_keys, num_settle))
+        return (samples.batch(step) for step in itertools.islice(bn_keys, num_bn))
 
     return SegmentationTraining(
         model=model,
@@ -150,14 +150,14 @@ def effort_of(config: Config, opened: Opened, keys: EpochKeys) -> Effort:
     assert config.train.epochs != "auto" and config.train.grow != "auto"
     view, items = view_of(config), opened.dataset.items
     shown = sum(view.windows(items[index].height, items[index].width) for index in opened.dataset.split("val"))
-    settled = num_bn_batches(len(keys)) if config.train.average == "ema" else 0
-    validation = (shown / keys.batch_size + settled) / 3
+    bn_batches = num_bn_batches(len(keys)) if config.train.average == "ema" else 0
+    validation = (shown / keys.batch_size + bn_batches) / 3
     return Effort(config.train.epochs, len(keys), int(config.train.grow * config.train.epochs), validation)
 
 
 def padding_notes(model: Segmenter, config: Config, samples: TrainSamples) -> list[str]:
     """Inputs whose side the network pads, at every step of training: time that teaches nothing."""
-    told: list[str] = []
+    lines: list[str] = []
     for size in _sides(samples):
         padded = max(-(-size // model.stride) * model.stride, model.smallest)
         if padded != size:
@@ -169,10 +169,10 @@ def padding_notes(model: Segmenter, config: Config, samples: TrainSamples) -> li
             )
             fix = f"; {better} pads nothing" if size == config.data.size else ", while they have half the size"
             takes = f"multiples of {model.stride}" if padded > model.smallest else f"{padded} pixels and more"
-            told.append(
+            lines.append(
                 f"inputs of {size} x {size} are padded to {padded} x {padded}, as the network takes {takes}{fix}"
             )
-    return told
+    return lines
 
 
 def validate_smallest_batch(model: Segmenter, config: Config, samples: TrainSamples, keys: EpochKeys) -> None:

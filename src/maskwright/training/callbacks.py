@@ -85,7 +85,7 @@ class History(pl.Callback):
 class CheckpointManager(pl.Callback):
     """Best and last checkpoints, and early stopping.
 
-    best.ckpt holds the weights that were validated (averaged, statistics settled); last.ckpt holds
+    best.ckpt holds the weights that were validated (averaged, statistics measured); last.ckpt holds
     everything a resume needs. Both are written every `train.save_every` epochs, without it when writing
     takes little of the time since the last, and at the end. A run killed in between is trained again
     from last.ckpt, to the same bits. With `takes_last` the newest weights count as the best.
@@ -169,15 +169,15 @@ class CheckpointManager(pl.Callback):
 class EndWhenFlat(pl.Callback):
     """Of a budget that nobody asked for: where validation has stopped improving, what is left of it is cut short."""
 
-    def __init__(self, history: History, pace: Pace, tell: Callable[[str], None]) -> None:
-        self.history, self.pace, self.tell = history, pace, tell
+    def __init__(self, history: History, pace: Pace, print_line: Callable[[str], None]) -> None:
+        self.history, self.pace, self.print_line = history, pace, print_line
         self.end: float | None = None  # seconds
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         whole = self.pace.budget
         if self.end is None and _FLAT_FROM * whole < self.pace.now() < whole and is_flat(self.history.rows):
             self.end = self.pace.end_sooner(_FLAT_REST)
-            self.tell(
+            self.print_line(
                 f"flat    validation has stopped improving: ends after {self.end:.0f} s of {whole:.0f}; --budget asks "
                 "for more"
             )
@@ -196,8 +196,8 @@ class SaveOnInterrupt(pl.Callback):
     It is validated and saved as any other, so that a resume goes on from there. A second interrupt is not waited for.
     """
 
-    def __init__(self, run: Run, pace: Pace, tell: Callable[[str], None]) -> None:
-        self.run, self.pace, self.tell = run, pace, tell
+    def __init__(self, run: Run, pace: Pace, print_line: Callable[[str], None]) -> None:
+        self.run, self.pace, self.print_line = run, pace, print_line
         self.was_interrupted = False
         self._handler: Any = signal.getsignal(signal.SIGINT)
 
@@ -216,7 +216,7 @@ class SaveOnInterrupt(pl.Callback):
             signal.signal(signal.SIGINT, self._handler)
             return signal.raise_signal(number)
         self.was_interrupted = True
-        return self.tell(
+        return self.print_line(
             "saving  a checkpoint after this step and a validation; another interrupt stops at once, without it"
         )
 
@@ -283,10 +283,10 @@ def write_weights(run: Run, best: dict[str, Any]) -> Path:
     """model.safetensors: the best weights, for use and sharing, with how good they were."""
     weights = {name: value.contiguous() for name, value in best["state_dict"].items()}
     # one entry: safetensors writes several in random order, and equal runs must give equal files
-    told = {"maskwright": json.dumps({key: value for key, value in best.items() if key != "state_dict"})}
+    metadata = {"maskwright": json.dumps({key: value for key, value in best.items() if key != "state_dict"})}
 
     def write(path: Path) -> None:
-        save_file(weights, path, metadata=told)
+        save_file(weights, path, metadata=metadata)
         path.chmod(0o644)  # safetensors writes for the owner alone; a run is meant to be shared
 
     return run.write("model.safetensors", write)

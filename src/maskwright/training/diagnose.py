@@ -74,7 +74,7 @@ class Shared:
 
 
 def diagnose(run: Run) -> tuple[Diagnosis, ...]:
-    """What a run shows, gravest first; never empty, for that nothing is wrong is said too."""
+    """What a run shows, most severe first; never empty, for that nothing is wrong is said too."""
     return diagnose_evidence(gather(run))
 
 
@@ -108,10 +108,12 @@ def shared_findings(
 
 
 def _shared(of_runs: Mapping[str, Diagnosis]) -> Shared:
-    """One finding of runs that have it, as grave as the gravest; sentences that all begin with are said for all."""
+    """One finding of runs that have it, as severe as the most severe; sentences that all begin with are said for
+    all.
+    """
     sentences = {name: re.split(r"(?<=\.) (?=[A-Z])", one.evidence) for name, one in of_runs.items()}
     num = sum(1 for _ in takewhile(lambda alike: len(set(alike)) == 1, zip(*sentences.values())))
-    gravest = next((one for one in of_runs.values() if one.severity == "warning"), next(iter(of_runs.values())))
+    worst = next((one for one in of_runs.values() if one.severity == "warning"), next(iter(of_runs.values())))
     common = next(iter(sentences.values()))[:num]
     own = {name: " ".join(parts[num:]) for name, parts in sentences.items() if parts[num:]}
-    return Shared(tuple(of_runs), replace(gravest, evidence=" ".join(common)), own)
+    return Shared(tuple(of_runs), replace(worst, evidence=" ".join(common)), own)

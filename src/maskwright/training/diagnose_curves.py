@@ -71,18 +71,20 @@ def diverged(evidence: Evidence) -> Diagnosis | None:
     ends = float(np.median(same_size[-3:]))
     if ends > 1.25 * same_size[0]:
         began = float(same_size[0])
-        told = f"The training loss ended at {format_loss(ends)}, above its first epoch's {format_loss(began)}."
-        return _rate_too_high(evidence, "warning", "rose", told, {"from": began, "to": ends})
+        message = f"The training loss ended at {format_loss(ends)}, above its first epoch's {format_loss(began)}."
+        return _rate_too_high(evidence, "warning", "rose", message, {"from": began, "to": ends})
     return None
 
 
-def _rate_too_high(evidence: Evidence, severity: Severity, how: str, told: str, figures: dict[str, Any]) -> Diagnosis:
+def _rate_too_high(
+    evidence: Evidence, severity: Severity, how: str, message: str, figures: dict[str, Any]
+) -> Diagnosis:
     rate, clip = evidence.highest_rate, evidence.settings.clip
     lower = f"--lr {rate / 3:.2g} (it was {rate:.2g})" if math.isfinite(rate) else "a lower --lr"
     clipped = ", clip gradients with --optim.clip 1," if clip is None else ""
     advice = f"Try {lower}{clipped} or let a learning-rate range test choose with --lr auto."
     figures = {"how": how, **figures, "lr": rate, "clip": clip}
-    return Diagnosis("lr-high", severity, "The learning rate seems too high", told, advice, figures)
+    return Diagnosis("lr-high", severity, "The learning rate seems too high", message, advice, figures)
 
 
 def rough(evidence: Evidence) -> Diagnosis | None:
@@ -92,11 +94,11 @@ def rough(evidence: Evidence) -> Diagnosis | None:
     saws = max((one[1] for one in found), default=0.0)
     if spikes < 2 and saws <= ROUGH:
         return None
-    told = f"The training loss swings from epoch to epoch by {format_percent(saws)} of its whole fall."
+    message = f"The training loss swings from epoch to epoch by {format_percent(saws)} of its whole fall."
     if spikes >= 2:
-        told = f"The training loss leapt up {spikes} times, each by more than a quarter of its whole fall."
+        message = f"The training loss leapt up {spikes} times, each by more than a quarter of its whole fall."
     return _rate_too_high(
-        evidence, "warning", "spikes" if spikes >= 2 else "saws", told, {"spikes": spikes, "swing": saws}
+        evidence, "warning", "spikes" if spikes >= 2 else "saws", message, {"spikes": spikes, "swing": saws}
     )
 
 
@@ -142,11 +144,11 @@ def late(evidence: Evidence) -> Diagnosis | None:
     if rates[turned] >= rates.max() / 3 or turned < 4 or fall < 0.1 * abs(float(line[0])):
         return None  # the rate never came down, or little was learned at all
     share = float(line[turned] - line[-1]) / fall
-    told = (
+    message = (
         f"{format_percent(share)} of the fall in training loss came only after the schedule had lowered the learning "
         "rate to a third of its peak; little was learned before."
     )
-    return _rate_too_high(evidence, "note", "late", told, {"share": share}) if share > LATE else None
+    return _rate_too_high(evidence, "note", "late", message, {"share": share}) if share > LATE else None
 
 
 def lr_low(evidence: Evidence) -> Diagnosis | None:
@@ -199,19 +201,19 @@ def overfitting(evidence: Evidence) -> Diagnosis | None:
     if math.isnan(gap) or gap < GAP or end_of(evidence.train_iou) < LOW_IOU:
         return None
     by_chance = evidence.val_interval[1] >= end_of(evidence.val_iou) + gap
-    grave = gap >= WIDE_GAP and not by_chance and evidence.num_val >= VERY_FEW_IMAGES
+    severe = gap >= WIDE_GAP and not by_chance and evidence.num_val >= VERY_FEW_IMAGES
     train = end_of(evidence.train_iou[evidence.start :])
     val = train - gap
     if evidence.are_both_evaluated:
         train, val = evidence.evaluated_iou("train"), evidence.evaluated_iou("val")
     on_val = f"{format_iou(val)} on validation images, {format_iou(gap)} less"
-    told = f"The IoU is {format_iou(train)} on training images and {on_val}."
+    message = f"The IoU is {format_iou(train)} on training images and {on_val}."
     if by_chance:
         few = counted(evidence.num_val, "validation image")
-        told += f" With {few} that may be chance: the difference lies inside the 95 % interval."
+        message += f" With {few} that may be chance: the difference lies inside the 95 % interval."
     return Diagnosis(
-        "overfitting", "warning" if grave else "note", "The network fits its training images better than new ones",
-        told, _more_regular(evidence, early=False),
+        "overfitting", "warning" if severe else "note", "The network fits its training images better than new ones",
+        message, _more_regular(evidence, early=False),
         {"gap": gap, "train_iou": train, "val_iou": val, "by_chance": by_chance},
     )  # fmt: skip
 
@@ -219,19 +221,19 @@ def overfitting(evidence: Evidence) -> Diagnosis | None:
 def _overfitting_from(evidence: Evidence, rise: dict[str, Any], gap: float) -> Diagnosis:
     """Overfitting that a rise of the validation loss shows."""
     fall = rise["iou_fall"]
-    grave = fall >= IOU_FALL or (not math.isnan(gap) and gap >= WIDE_GAP) or rise["rise"] >= 0.5
+    severe = fall >= IOU_FALL or (not math.isnan(gap) and gap >= WIDE_GAP) or rise["rise"] >= 0.5
     slopes = f"{rise['slope']:+.2g}, 95 % interval {rise['slope_low']:+.2g} to {rise['slope_high']:+.2g}"
-    told = f"{_how_it_rose(rise, f' ({slopes} an epoch), ')}."
-    told += (
+    message = f"{_how_it_rose(rise, f' ({slopes} an epoch), ')}."
+    message += (
         f" The validation IoU ended {format_iou(fall)} below its best."
         if fall >= 0.005
         else " The validation IoU held."
     )
     if not math.isnan(gap) and gap > 0.02:
-        told += f" At the end the IoU is {format_iou(gap)} higher on training than on validation images."
+        message += f" At the end the IoU is {format_iou(gap)} higher on training than on validation images."
     return Diagnosis(
-        "overfitting", "warning" if grave else "note", f"Overfitting from epoch {rise['from_epoch']} on",
-        f"{told} The weights kept are those of epoch {rise['best_epoch']}.",
+        "overfitting", "warning" if severe else "note", f"Overfitting from epoch {rise['from_epoch']} on",
+        f"{message} The weights kept are those of epoch {rise['best_epoch']}.",
         _more_regular(evidence, early=True), {**rise, "gap": gap},
     )  # fmt: skip
 
@@ -241,7 +243,7 @@ def overconfident(evidence: Evidence) -> Diagnosis | None:
     rise = _rise(evidence)
     if not rise or rise["iou_fall"] >= IOU_FALL:
         return None
-    told = (
+    message = (
         f"{_how_it_rose(rise, ', ')} and the validation IoU held ({format_iou(rise['iou_best'])} at its best, "
         f"{format_iou(rise['iou_ends'])} at the end): the predicted labels stay as good, but the network grows ever "
         f"surer of its wrong pixels.{wrong_though_sure(evidence)}"
@@ -255,7 +257,7 @@ def overconfident(evidence: Evidence) -> Diagnosis | None:
     )
     return Diagnosis(
         "overconfident", "note",
-        f"Overconfident from epoch {rise['from_epoch']} on: the loss rises while the IoU holds", told, advice,
+        f"Overconfident from epoch {rise['from_epoch']} on: the loss rises while the IoU holds", message, advice,
         {**rise, "sure_and_wrong": evidence.sure_and_wrong},
     )  # fmt: skip
 
@@ -374,14 +376,14 @@ def not_converged(evidence: Evidence) -> Diagnosis | None:
         and gained > OUT_OF_NOISE * trend(scores[-max(6, len(scores) // 2) :]).scatter
     ):
         return None
-    grave = gained > (WIDE_GAIN if is_score else 5 * least)
+    severe = gained > (WIDE_GAIN if is_score else 5 * least)
     settings, high = evidence.settings, slope.high * (len(last) - 1)
     amount, low_end, high_end = ((format_iou if is_score else format_loss)(value) for value in (gained, sure, high))
     advice = f"Train longer: {train_longer(evidence)}."
     if settings.epochs and num < settings.epochs and settings.patience:
         advice = f"Be more patient: --train.early_stop {2 * settings.patience}."
     return Diagnosis(
-        "not-converged", "warning" if grave else "note", "Training ended before it had converged",
+        "not-converged", "warning" if severe else "note", "Training ended before it had converged",
         f"Over the last {len(last)} epochs the validation {MONITORS[settings.monitor]} "
         f"{'rose' if is_score else 'fell'} by {amount} (95 % interval {low_end} to {high_end}), and the best epoch was "
         f"{best + 1} of {num}.",
@@ -420,11 +422,11 @@ def healthy(evidence: Evidence) -> Diagnosis:
     """That nothing else was found."""
     best, gap = evidence.best, evidence.gap()
     number, score = (None, math.nan) if best is None else (best + 1, float(evidence.val_iou[best]))
-    told = f"Best epoch {number} of {evidence.num_epochs} with validation IoU {format_iou(score)}."
+    message = f"Best epoch {number} of {evidence.num_epochs} with validation IoU {format_iou(score)}."
     if gap > 0.005:
-        told += f" The IoU is {format_iou(gap)} higher on training than on validation images."
+        message += f" The IoU is {format_iou(gap)} higher on training than on validation images."
     elif math.isfinite(gap):
-        told += " The IoU on validation images keeps up with that on training images."
+        message += " The IoU on validation images keeps up with that on training images."
     advice = "Evaluate it on the test images; more epochs, a larger --size or another --model may still bring more."
     figures = {"best_epoch": number, "epochs": evidence.num_epochs, "gap": gap, "val_iou": score}
-    return Diagnosis("healthy", "fine", "The curves show nothing wrong", told, advice, figures)
+    return Diagnosis("healthy", "fine", "The curves show nothing wrong", message, advice, figures)

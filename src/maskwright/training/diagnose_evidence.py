@@ -88,7 +88,7 @@ class Evidence:
     num_small: int = 0
     num_train: int = 0
     num_val: int = 0
-    is_dealt: bool = True  # by us; else the data set itself names the splits
+    is_assigned: bool = True  # by us; else the data set itself names the splits
     classes: tuple[str, ...] = ("background", "foreground")
     class_shares: tuple[float, ...] = ()
     counts: Mapping[str, Counts] = field(default_factory=dict)
@@ -167,7 +167,7 @@ def gather(run: Run) -> Evidence:
         num_small=int(grow * planned) if grow != "auto" and planned != "auto" else 0,
         num_train=len(splits.get("train", ())),
         num_val=len(splits.get("val", ())),
-        is_dealt=(document.get("split") or {}).get("seed") is not None,
+        is_assigned=(document.get("split") or {}).get("seed") is not None,
         classes=tuple(document.get("classes", {}).get("names", ())),
         class_shares=tuple(document.get("class_shares", ())),
         counts=_counts(run, splits),
@@ -207,7 +207,7 @@ def settings_of(config: Config) -> Settings:
 
 
 def shared_contents(splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, ...]:
-    """Images (by the hash of their content) and groups that lie in more than one split, each told in words.
+    """Images (by the hash of their content) and groups that lie in more than one split, each described in words.
 
     >>> shared_contents({"train": [{"id": "a", "image_sha256": "1"}], "val": [{"id": "b", "image_sha256": "1"}]})
     ('a (train) and b (val) are the same image',)
@@ -221,13 +221,13 @@ def shared_contents(splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[
             images[entry.get("image_sha256"), tuple(window) if window else None].setdefault(split, entry["id"])
             if entry.get("group") is not None:
                 groups[entry["group"]].setdefault(split, entry["id"])
-    told = [
+    lines = [
         " and ".join(f"{name} ({split})" for split, name in found.items()) + " are the same image"
         for (content, _), found in images.items()
         if content is not None and len(found) > 1
     ]
-    told += [f"group {name} is in {' and '.join(found)}" for name, found in groups.items() if len(found) > 1]
-    return tuple(told)
+    lines += [f"group {name} is in {' and '.join(found)}" for name, found in groups.items() if len(found) > 1]
+    return tuple(lines)
 
 
 def _parted(document: Mapping[str, Any], environment: Mapping[str, Any]) -> tuple[str, ...]:
@@ -293,5 +293,5 @@ def train_longer(evidence: Evidence, least: int = 0) -> str:
 def wrong_though_sure(evidence: Evidence) -> str:
     """A sentence on confident pixels that the masks contradict, where calibration was measured."""
     share = evidence.sure_and_wrong
-    told = f" Of the pixels predicted with 90 % confidence or more, {format_percent(share)} contradict the masks."
-    return told if math.isfinite(share) else ""
+    message = f" Of the pixels predicted with 90 % confidence or more, {format_percent(share)} contradict the masks."
+    return message if math.isfinite(share) else ""

@@ -47,11 +47,11 @@ def collapse(evidence: Evidence) -> Diagnosis | None:
         top = collapsed_class(total)
         if top is not None:
             predicted, truly = float(shares[top]), float(truth[top])
-            told = (
+            message = (
                 f"{format_percent(predicted)} of the validation pixels are predicted as {evidence.classes[top]}, which "
                 f"has {format_percent(truly)} of the masks' pixels."
             )
-            return _collapsed(evidence, top, told, {"predicted": predicted, "truth": truly, "on": "val"})
+            return _collapsed(evidence, top, message, {"predicted": predicted, "truth": truly, "on": "val"})
     # the weights evaluated are of the best epoch; what came after may have collapsed all the same
     return _collapse_by_score(evidence)
 
@@ -69,25 +69,25 @@ def _collapse_by_score(evidence: Evidence) -> Diagnosis | None:
         alone = (share if index == 1 else 0.0) if len(shares) == 2 else share / sum(one > 0 for one in shares)
         # shares are of all images, those of validation may differ
         if abs(level - alone) < (0.002 if alone == 0 else 0.05 * alone) and (len(shares) == 2 or share == max(shares)):
-            told = (
+            message = (
                 f"The validation IoU stays at {format_iou(level)}, about what predicting {evidence.classes[index]} "
                 f"everywhere gives ({format_iou(alone)}), though only {format_percent(share)} of the pixels are "
                 f"{evidence.classes[index]}."
             )
             if alone == 0:
-                told = "The validation IoU stays at 0: no foreground is found in any image."
-            return _collapsed(evidence, index, told, {"iou": level, "alone": alone, "truth": share, "on": "history"})
+                message = "The validation IoU stays at 0: no foreground is found in any image."
+            return _collapsed(evidence, index, message, {"iou": level, "alone": alone, "truth": share, "on": "history"})
     return None
 
 
-def _collapsed(evidence: Evidence, label: int, told: str, figures: dict[str, Any]) -> Diagnosis:
+def _collapsed(evidence: Evidence, label: int, message: str, figures: dict[str, Any]) -> Diagnosis:
     name = evidence.classes[label]
     advice = (
         f"Check first that the masks are right ({evidence.check}). Then try a loss that measures overlap, --loss "
         "lovasz, a lower --lr, or --data.sampling balanced, which shows rare classes more often."
     )
     title = f"The network predicts {name!r} everywhere"
-    return Diagnosis("collapse", "warning", title, told, advice, {"class": name, **figures})
+    return Diagnosis("collapse", "warning", title, message, advice, {"class": name, **figures})
 
 
 def unlooked(evidence: Evidence) -> Diagnosis | None:
@@ -118,10 +118,10 @@ def class_missed(evidence: Evidence) -> Diagnosis | None:
     ]
     shares = total.sum(1) / max(1, total.sum())
     of_missed = [float(shares[evidence.classes.index(name)]) for name in missed]
-    told = [f"{name} ({format_percent(share)} of the pixels)" for name, share in zip(missed, of_missed, strict=True)]
+    lines = [f"{name} ({format_percent(share)} of the pixels)" for name, share in zip(missed, of_missed, strict=True)]
     return Diagnosis(
         "class-missed", "warning", "Some classes are never predicted",
-        f"{listed(told)} {'is' if len(told) == 1 else 'are'} in the validation masks but never predicted.",
+        f"{listed(lines)} {'is' if len(lines) == 1 else 'are'} in the validation masks but never predicted.",
         "Show them more often with --data.sampling balanced, or try --loss lovasz; more images of them help most.",
         {"classes": missed, "shares": of_missed},
     ) if missed else None  # fmt: skip
@@ -131,50 +131,50 @@ def val_small(evidence: Evidence) -> Diagnosis | None:
     """Validation says too little: few images, a wide interval, or scores that swing from epoch to epoch."""
     low, high = evidence.val_interval
     width = high - low
-    settled = evidence.val_iou[max(evidence.start, evidence.num_epochs // 2) :]
-    swings = swing(settled)
+    second_half = evidence.val_iou[max(evidence.start, evidence.num_epochs // 2) :]
+    swings = swing(second_half)
     num = evidence.num_val
-    grave = num < VERY_FEW_IMAGES or width > VERY_WIDE_INTERVAL or (swings > WIDE_SWING and num < 30)
+    severe = num < VERY_FEW_IMAGES or width > VERY_WIDE_INTERVAL or (swings > WIDE_SWING and num < 30)
     some = num < FEW_IMAGES or width > WIDE_INTERVAL or (swings > SWING and num < 30)
-    if num == 0 or not (grave or some):
+    if num == 0 or not (severe or some):
         return None
-    told = f"There {'is' if num == 1 else 'are'} {counted(num, 'validation image')}."
+    message = f"There {'is' if num == 1 else 'are'} {counted(num, 'validation image')}."
     if math.isfinite(width):
         interval = f"{format_iou(low)} to {format_iou(high)}, {format_iou(width)} wide"
-        told += f" The 95 % interval of the validation IoU is {interval}."
+        message += f" The 95 % interval of the validation IoU is {interval}."
     if swings >= 0.005:
-        told += (
-            f" From epoch to epoch it varies by {format_iou(swings)} (standard deviation over the last {len(settled)} "
-            "epochs), so which epoch is best is partly chance."
+        message += (
+            f" From epoch to epoch it varies by {format_iou(swings)} (standard deviation over the last "
+            f"{len(second_half)} epochs), so which epoch is best is partly chance."
         )
-    more = "Hold out more with --data.split.val 0.3" if evidence.is_dealt else "Give validation more images"
+    more = "Hold out more with --data.split.val 0.3" if evidence.is_assigned else "Give validation more images"
     return Diagnosis(
-        "val-small", "warning" if grave else "note", "Validation is too small to tell much", told,
+        "val-small", "warning" if severe else "note", "Validation is too small to tell much", message,
         f"{more}, cross-validate with --folds 5, or train with several --seed and compare their means.",
-        {"images": num, "low": low, "high": high, "width": width, "swing": swings, "epochs": len(settled)},
+        {"images": num, "low": low, "high": high, "width": width, "swing": swings, "epochs": len(second_half)},
     )  # fmt: skip
 
 
 def leakage(evidence: Evidence) -> Diagnosis | None:
     """The same images or groups on both sides of a split, or validation better than training with no reason for it."""
     if evidence.shared or evidence.parted:
-        told = " ".join(_sentence(one) for one in (*evidence.shared[:3], *evidence.parted[:2]))
+        message = " ".join(_sentence(one) for one in (*evidence.shared[:3], *evidence.parted[:2]))
         more = f" And {len(evidence.shared) - 3} more." if len(evidence.shared) > 3 else ""
         return Diagnosis(
-            "leakage", "warning", "Leakage: the same content on both sides of the split", told + more,
+            "leakage", "warning", "Leakage: the same content on both sides of the split", message + more,
             f"Remove the duplicates ({evidence.check} names them), or keep them together with --data.split.group auto.",
             {"shared": list(evidence.shared), "parted": list(evidence.parted)},
         )  # fmt: skip
     ahead = -evidence.gap()
     is_plain = evidence.are_both_evaluated
     allowed = AHEAD["none"] if is_plain else AHEAD[evidence.settings.augment]
-    settled = evidence.val_iou[evidence.start :] - evidence.train_iou[evidence.start :]
+    gaps = evidence.val_iou[evidence.start :] - evidence.train_iou[evidence.start :]
     if math.isnan(ahead) or ahead <= allowed or evidence.num_val < FEW_IMAGES:
         return None
     if not is_plain:
-        slope = trend(settled[-max(4, len(settled) // 2) :])
-        # weights still moving and statistics not settled keep training scores down at first; what closes is no leak
-        if evidence.num_epochs < 10 or math.isnan(slope.slope) or slope.falls or np.nanmin(settled[-4:]) <= allowed:
+        slope = trend(gaps[-max(4, len(gaps) // 2) :])
+        # weights still moving and statistics not yet right keep training scores down at first; what closes is no leak
+        if evidence.num_epochs < 10 or math.isnan(slope.slope) or slope.falls or np.nanmin(gaps[-4:]) <= allowed:
             return None
     how = "evaluated" if is_plain else evidence.settings.augment
     why = "both without augmentation, by the same weights" if is_plain else f"trained on under augmentation {how}"
@@ -204,20 +204,21 @@ def label_noise(evidence: Evidence) -> Diagnosis | None:
     num = sum(len(counts.images) for counts in evidence.counts.values())
     images = list(dict.fromkeys(name for name, *_ in suspects))
     learned = {one[0] for one in suspects if one[4] == "train"}  # not believed although they were trained on
-    grave = len(learned) >= 1 and len(images) >= 2
+    severe = len(learned) >= 1 and len(images) >= 2
     found = [
         f"{image}: {format_percent(share)} of {given} predicted as {predicted}"
         for image, given, predicted, share, _ in suspects
     ]
-    told = (
+    message = (
         f"In {len(images)} of {counted(num, 'evaluated image')} nearly all of one class is predicted as another, "
         f"though in the other images the network tells the two apart well: {listed(found, 'and', 3)}."
     )
     if learned:
         of_them = counted(len(learned), "of them was", "of them were")
-        told += f" {of_them} trained on, and the network still disagrees with the mask."
+        message += f" {of_them} trained on, and the network still disagrees with the mask."
     return Diagnosis(
-        "label-noise", "warning" if grave else "note", "Some masks may be wrong", told + wrong_though_sure(evidence),
+        "label-noise", "warning" if severe else "note", "Some masks may be wrong",
+        message + wrong_though_sure(evidence),
         f"Look at these masks and correct them: maskwright report {evidence.run} shows them; all of them: "
         f"{evidence.check} --html audit.html",
         {"images": images, "of": num, "suspects": [list(one) for one in suspects], "learned": len(learned)},
@@ -285,12 +286,12 @@ def weak_images(evidence: Evidence) -> Diagnosis | None:
         return None
     weak.sort(key=lambda index: scores[index])
     images, of_weak = [counts.images[index] for index in weak], [float(scores[index]) for index in weak]
-    told = [f"{name} ({format_iou(score)})" for name, score in zip(images, of_weak, strict=True)]
-    one = len(told) == 1
-    title = "One validation image is" if one else f"{len(told)} validation images are"
+    lines = [f"{name} ({format_iou(score)})" for name, score in zip(images, of_weak, strict=True)]
+    one = len(lines) == 1
+    title = "One validation image is" if one else f"{len(lines)} validation images are"
     return Diagnosis(
         "weak-images", "note", f"{title} far below the rest",
-        f"{listed(told, 'and', 4)} {'lies' if one else 'lie'} far below the median IoU of {format_iou(middle)}.",
+        f"{listed(lines, 'and', 4)} {'lies' if one else 'lie'} far below the median IoU of {format_iou(middle)}.",
         "Look at their masks: correct the wrong ones; of images that are just hard, add more like them to the training "
         "images.",
         {"images": images, "iou": of_weak, "median": middle},

@@ -1,4 +1,4 @@
-"""From a configuration to a trained run: open the data, settle every `auto`, let Lightning train, keep the best.
+"""From a configuration to a trained run: open the data, resolve every `auto`, let Lightning train, keep the best.
 
 result = train(load_config("my.yaml"), out="runs/first")
 result.run.weights
@@ -30,7 +30,7 @@ from maskwright.losses import build_loss
 from maskwright.models.devices import validate_device
 from maskwright.models.weights import can_be_mapped
 from maskwright.runs import MADE, Run, command_line, provenance
-from maskwright.terminal import tell_on_stderr
+from maskwright.terminal import print_on_stderr
 from maskwright.training.build import (
     build_training,
     effort_of,
@@ -59,7 +59,7 @@ from maskwright.training.initial_weights import (
 from maskwright.training.lightning import pl
 from maskwright.training.loggers.callback import Logging, panel_samples
 from maskwright.training.loggers.choice import resolve_log, validate_loggers
-from maskwright.training.loggers.collection import LoggerCollection, Tell, best_scores
+from maskwright.training.loggers.collection import LoggerCollection, Print, best_scores
 from maskwright.training.loggers.environment import first_line
 from maskwright.training.pace import drop_unfinished, takes_last
 from maskwright.training.plan import Plan, prepare, reading
@@ -83,7 +83,7 @@ class TrainResult:
 
 
 def train(
-    config: Config, out: str | Path, console: Console | None = None, tell: Callable[[Plan], None] | None = None,
+    config: Config, out: str | Path, console: Console | None = None, on_plan: Callable[[Plan], None] | None = None,
     after_epoch: AfterEpoch | None = None, every_epoch: bool = True, began: float | None = None,
     open_data: OpenData = open_checked,
 ) -> TrainResult:  # fmt: skip
@@ -101,7 +101,7 @@ def train(
         plan = prepare(config, out / "cache", console, open_data)
         try:
             validate_outside_data(out, plan.opened.dataset)
-            return _train_new(plan, out, console, tell, after_epoch, every_epoch, began)
+            return _train_new(plan, out, console, on_plan, after_epoch, every_epoch, began)
         finally:
             plan.opened.store.close()
 
@@ -180,8 +180,8 @@ def _resume(
 
 
 def _train_new(
-    plan: Plan, out: Path, console: Console | None, tell: Callable[[Plan], None] | None, after_epoch: AfterEpoch | None,
-    every_epoch: bool, began: float,
+    plan: Plan, out: Path, console: Console | None, on_plan: Callable[[Plan], None] | None,
+    after_epoch: AfterEpoch | None, every_epoch: bool, began: float,
 ) -> TrainResult:  # fmt: skip
     config, reasons = plan.config, dict(plan.reasons)
     if config.data.root is not None:  # so that a resume from another folder finds it
@@ -213,8 +213,8 @@ def _train_new(
     run.write_config(config, reasons)
     plan = replace(plan, config=config, reasons=reasons, loaded=model.loaded)
     del model
-    if tell:
-        tell(plan)
+    if on_plan:
+        on_plan(plan)
     try:
         return _fit(run, plan, None, console, after_epoch, config.log, every_epoch, began)
     except Exception as error:
@@ -240,9 +240,9 @@ def _fit(
     config, opened = plan.config, plan.opened
     with start_ranks(run, plan, checkpoint) as ranks:
         pace, module, checkpoints, loader, batches_a_step = build_training(run, plan, checkpoint, began, ranks)
-        with quiet_lightning(), LoggerCollection(run, _telling(console), log=log) as book:
+        with quiet_lightning(), LoggerCollection(run, _printer(console), log=log) as book:
             history = History(run, ranks.world)
-            interrupt = SaveOnInterrupt(run, pace, _telling(console)) if pace and ranks.world == 1 else None
+            interrupt = SaveOnInterrupt(run, pace, _printer(console)) if pace and ranks.world == 1 else None
             callbacks: list[pl.Callback] = [
                 history,
                 checkpoints,
@@ -253,7 +253,7 @@ def _fit(
                 callbacks.append(TrainingProgress(console, effort, every_epoch))
             nobody_asked = "train.budget" in (run.environment.get("auto") or {})
             if pace and nobody_asked and not takes_last(config, len(opened.dataset.split("val"))):
-                callbacks.append(EndWhenFlat(history, pace, _telling(console)))
+                callbacks.append(EndWhenFlat(history, pace, _printer(console)))
             callbacks += [interrupt] if interrupt else []
             callbacks += [EpochEnd(checkpoints, ranks, pace, after_epoch, num_epochs(config))]
             trainer = build_trainer(config, callbacks, batches_a_step)
@@ -267,9 +267,10 @@ def _fit(
                 if checkpoint is None or module.has_begun or is_out_of_memory(error):
                     raise
                 fix = "Restore it, or remove it to train the run from its start."
-                told = f"{type(error).__name__}: {first_line(error)}"
+                message = f"{type(error).__name__}: {first_line(error)}"
                 raise RunError(
-                    f"`{checkpoint}` must be a whole checkpoint of this run; going on from it fails with {told}. {fix}"
+                    f"`{checkpoint}` must be a whole checkpoint of this run; going on from it fails with {message}. "
+                    f"{fix}"
                 ) from error
             if interrupt and interrupt.was_interrupted:
                 raise KeyboardInterrupt
@@ -293,15 +294,15 @@ def fit_rank(run: Run, plan: Plan, checkpoint: Path | None, ranks: Ranks) -> Non
         run_to_the_end(trainer, module, loader, val_loader(plan.opened, ranks), checkpoint)
 
 
-def _telling(console: Console | None) -> Tell:
+def _printer(console: Console | None) -> Print:
     """How loggers tell where they are, and that one failed."""
     if console is None:
-        return tell_on_stderr
+        return print_on_stderr
     return lambda sentence: console.print(sentence, soft_wrap=True, markup=False, highlight=False)
 
 
 def _refuse_spoilt(checkpoint: Path) -> None:
-    """A checkpoint that can't be read, told before anything begins."""
+    """A checkpoint that can't be read, reported before anything begins."""
     refuse_no_file(checkpoint)
     try:
         torch.load(checkpoint, map_location="cpu", mmap=can_be_mapped(checkpoint), weights_only=True)

@@ -13,16 +13,16 @@ from maskwright.models import Segmenter
 from maskwright.training.build import training_inputs, with_model
 from maskwright.training.pace import VALIDATION
 from maskwright.training.plan import Plan, prepare
-from maskwright.training.summary import tell_plan
+from maskwright.training.summary import print_plan
 from maskwright.training.timing import epoch_seconds, measure
 
 
-def tell_only(config: Config, console: Console, began: float) -> dict[str, Any]:
+def print_plan_only(config: Config, console: Console, began: float) -> dict[str, Any]:
     """The plan of a training and what a step of it takes here, without training or writing anything."""
     plan = prepare(config, None, console)
     try:
         plan, model = with_model(plan)
-        tell_plan(console, verbose=True)(plan)
+        print_plan(console, verbose=True)(plan)
         steps = foreseen_steps(plan, model, time.perf_counter() - began)
     finally:
         plan.opened.store.close()
@@ -44,5 +44,5 @@ def foreseen_steps(plan: Plan, model: Segmenter, spent: float) -> str:
     left = max(0.0, seconds_of(config.train.budget) - spent) * (1 - VALIDATION)
     small, grow = step * 2 / 4, config.train.grow  # twice as many inputs of a quarter of the pixels
     steps = left * (grow / small + (1 - grow) / step)
-    told = f"about {steps:.0f}: {step:.2g} s each at full size on this machine as it is now"
-    return f"{told}; more or fewer as it becomes faster or slower"
+    message = f"about {steps:.0f}: {step:.2g} s each at full size on this machine as it is now"
+    return f"{message}; more or fewer as it becomes faster or slower"

@@ -87,22 +87,22 @@ def validate_freeze(model: Segmenter, config: OptimConfig) -> None:
 def notes(config: Config) -> list[str]:
     """What a person who freezes should know: random weights that are held, and thaws that never come."""
     until = frozen_until(config.optim)
-    told: list[str] = []
+    lines: list[str] = []
     random = [part for part in until if part in random_parts(config)]
     if random:
-        told.append(
+        lines.append(
             f"optim.freeze holds {listed(random)} at random weights, as model.weights is {config.model.weights}"
         )
     epochs = config.train.epochs
     if epochs != "auto":
         late = [part for part, number in until.items() if epochs <= number < ALWAYS]
-        told += [
+        lines += [
             f"optim.freeze {part}: {counted(until[part], 'epoch')}: it never thaws, training has {epochs}"
             for part in late
         ]
     if config.optim.encoder_share != 1 and until.get("encoder") == ALWAYS:
-        told.append("optim.encoder_scale has no effect: the encoder is frozen")
-    return told
+        lines.append("optim.encoder_scale has no effect: the encoder is frozen")
+    return lines
 
 
 def random_parts(config: Config) -> set[str]:

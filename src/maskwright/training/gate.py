@@ -125,10 +125,10 @@ def _pass(config: Config, opened: Opened, root: Path) -> Passed:
     errors = [finding for finding in findings if finding.severity == "error"]
     refused = [finding for finding in errors if finding.code not in allow]
     if refused:
-        told = listed([f"{finding.code}{_files(finding)}" for finding in refused], "and", 8)
+        message = listed([f"{finding.code}{_files(finding)}" for finding in refused], "and", 8)
         flags = " ".join(f"--allow {code}" for code in dict.fromkeys(finding.code for finding in refused))
         fix = f"See {check_command(config.data)}, or go on in spite of it with {flags}."
-        raise DataError(f"`{config.data.root}` must hold no errors to be trained on; found {told}. {fix}")
+        raise DataError(f"`{config.data.root}` must hold no errors to be trained on; found {message}. {fix}")
     idle = [code for code in allow if code not in {finding.code for finding in errors}]
     notes = (f"train.allow {listed(idle)} has no effect: no such error was found",) if idle else ()
     warnings = [finding for finding in findings if finding.severity == "warning" and finding.code != "class-missing"]
@@ -152,7 +152,7 @@ def _refuse_one_class(config: Config, opened: Opened, findings: tuple[Finding, .
     proposals = [finding.proposal for finding in findings if finding.severity == "error" and finding.proposal]
     ways = [answer for proposal in proposals for answer in proposal.answers if not proposal.question]
     fix = (
-        f"{ways[0].told[:1].upper()}{ways[0].told[1:]}:{flags_of(DataConfig.model_validate(ways[0].keys))}."
+        f"{ways[0].message[:1].upper()}{ways[0].message[1:]}:{flags_of(DataConfig.model_validate(ways[0].keys))}."
         if ways
         else f"{_NAME} {check_command(config.data)}."
     )
@@ -169,12 +169,12 @@ def _files(finding: Finding) -> str:
     return f" ({listed(finding.files, 'and', 4)})" if finding.files else ""
 
 
-def _hint(config: Config, told: str) -> str:
+def _hint(config: Config, message: str) -> str:
     """Where to look next, when an audit gets further than this; a line of its own after several."""
     try:
         list_tolerantly(config.data)
     except DataError:  # what nobody can list, an audit says no more of
         return ""
     more = " What cannot be read cannot be allowed either." if config.train.allow else ""
-    line = "\n" if "\n" in told else " "
+    line = "\n" if "\n" in message else " "
     return f"{more}{line}{check_command(config.data)} tells more, and what can be fixed in a copy."

@@ -154,7 +154,7 @@ class SegmentationTraining(pl.LightningModule):
         self._val_counts = np.zeros((self.num_classes, self.num_classes), np.int64)
         self.ranks.average_buffers(self.model)
         if self.average:
-            self._swap.enter_context(self.average.in_place(self._settle))
+            self._swap.enter_context(self.average.in_place(self._update_bn_stats))
         self.model.eval()
 
     def validation_step(self, item: ValItem | None, _: int) -> None:
@@ -211,7 +211,7 @@ class SegmentationTraining(pl.LightningModule):
         self._train_losses: list[torch.Tensor] = []
         self._train_counts: Any = 0
 
-    def _settle(self) -> None:
+    def _update_bn_stats(self) -> None:
         precision = self.trainer.precision_plugin if self._trainer else None
         with precision.forward_context() if precision else contextlib.nullcontext():
             batches = (batch.images.to(self.device) for batch in self.bn_batches())

@@ -32,7 +32,7 @@ def build_optimizer(model: nn.Module, config: OptimConfig, fused: bool = True) -
     Takes the parameters that require gradients; those of the encoder learn at `lr` × `encoder_scale`, in groups with
     `part`.
     """
-    assert config.lr != "auto", "auto is settled before training"
+    assert config.lr != "auto", "auto is resolved before training"
     kind = optimizer_class(config.name)
     encoder = _encoder(model) if config.encoder_share != 1 else set()
     groups: list[dict[str, Any]] = []
@@ -84,7 +84,7 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
     known |= {
         "Muon": Muon,
         "auto": torch.optim.AdamW,
-    }  # torch's own Muon takes matrices alone; auto that nobody settled is AdamW
+    }  # torch's own Muon takes matrices alone; auto that nobody resolved is AdamW
     usable = {key: kind for key, kind in known.items() if not why_unfit(kind)}
     found = next((kind for key, kind in known.items() if key.lower() == name.lower()), None)
     if found is None:
@@ -110,7 +110,7 @@ def arguments(kind: type[torch.optim.Optimizer]) -> list[str]:
 
 
 def validate_optimizer(config: OptimConfig) -> None:
-    """A name that isn't known, arguments it doesn't take, and values it won't have: told before anything begins."""
+    """A name that isn't known, arguments it doesn't take, and values it won't have: reported before anything begins."""
     kind = optimizer_class(config.name)
     problems = _strange_options(kind, config)
     if kind.__name__ == _HEEDS_FIRST_RATE and config.lr == "auto":
@@ -152,8 +152,8 @@ def without_effect(config: OptimConfig) -> list[str]:
     idle = [key for key in keys if getattr(config, key) != getattr(plain, key)]
     notes = [f"optim.{key} has no effect with {kind.__name__}{_instead(key, kind)}" for key in idle]
     if kind.__name__ == _HEEDS_FIRST_RATE and (config.schedule, config.warmup) != ("constant", 0):
-        told = "heeds the rate of its first step alone; with optim.schedule constant and optim.warmup 0 that is lr"
-        notes.append(f"{kind.__name__} {told}")
+        message = "heeds the rate of its first step alone; with optim.schedule constant and optim.warmup 0 that is lr"
+        notes.append(f"{kind.__name__} {message}")
     return notes
 
 

@@ -277,15 +277,15 @@ def pace_of(
         True: Portion(2 * batch, 2 * batch * view.halved().size ** 2),
     }
     shown = sum(view.windows(items[index].height, items[index].width) for index in opened.dataset.split("val"))
-    settled = num_bn_batches(len(keys)) * keys.batch_size if train.average == "ema" else 0
+    bn_inputs = num_bn_batches(len(keys)) * keys.batch_size if train.average == "ema" else 0
     budget, spent = seconds_of(train.budget), time.perf_counter() - began
     kept = read_stretches(run)
     if not kept and spent > 0.9 * budget:
         fix = f"Give it --budget {2 * spent + 10:.0f}s or more."
-        told = f"starting and reading the data took {spent:.1f} s of {budget:g}"
-        raise UsageError(f"`--budget` must leave time for training; {told}. {fix}")
+        message = f"starting and reading the data took {spent:.1f} s of {budget:g}"
+        raise UsageError(f"`--budget` must leave time for training; {message}. {fix}")
     keep = partial(write_stretches, run) if ranks.rank == 0 else lambda stretches: None
-    val_pixels = (shown / ranks.world + settled) * view.size**2
+    val_pixels = (shown / ranks.world + bn_inputs) * view.size**2
     return Pace(budget, spent, train.grow, portions, round(val_pixels), kept, keep, ranks=ranks)
 
 

@@ -37,7 +37,7 @@ from maskwright.training.schedules import without_effect as schedule_without_eff
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything settled before the first step."""
+    """Everything decided before the first step."""
 
     config: Config
     reasons: dict[str, str]
@@ -49,8 +49,9 @@ class Plan:
 def prepare(
     config: Config, cache_folder: Path | None = None, console: Console | None = None, open_data: OpenData = open_checked
 ) -> Plan:
-    """Open the data and settle every `auto`, without training or writing anything."""
-    config = with_code(config)  # what can't be imported, and a name that isn't known, is told before all files are read
+    """Open the data and resolve every `auto`, without training or writing anything."""
+    # what can't be imported, and a name that isn't known, is reported before all files are read
+    config = with_code(config)
     resolve_augment(config.augment)
     validate_optimizer(config.optim)
     validate_loggers(config)
@@ -58,7 +59,9 @@ def prepare(
     with reading(console) as progress:
         opened, passed = open_data(config, cache_folder, progress)
     try:
-        return settle(config.model_copy(update={"data": opened.config}), opened, passed)  # with what dataset.yaml says
+        return resolve_plan(
+            config.model_copy(update={"data": opened.config}), opened, passed
+        )  # with what dataset.yaml says
     except BaseException:
         opened.store.close()
         raise
@@ -73,23 +76,23 @@ def with_code(config: Config) -> Config:
     return config.replace(changes) if changes else config
 
 
-def settle(config: Config, opened: Opened, passed: Passed) -> Plan:
-    """Settle every `auto` on data that are open."""
+def resolve_plan(config: Config, opened: Opened, passed: Passed) -> Plan:
+    """Resolve every `auto` on data that are open."""
     config = with_code(config)
     empty = [split for split in ("train", "val") if not opened.dataset.split(split)]
     if empty:
         fix = "Name some, or set data.split.val above 0."
         raise DataError(must("data.split", f"such that {empty[0]} has images", "none", fix))
     validate_threshold(config.train.mask_threshold, opened.dataset.classes.num_classes)
-    settled, reasons = resolve(config, opened.dataset, (opened.cache, opened.cache_reason), opened.store)
-    return Plan(settled, reasons, _with_notes(opened, settled, config), passed)
+    resolved, reasons = resolve(config, opened.dataset, (opened.cache, opened.cache_reason), opened.store)
+    return Plan(resolved, reasons, _with_notes(opened, resolved, config), passed)
 
 
-def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
+def _with_notes(opened: Opened, resolved: Config, config: Config) -> Opened:
     """Refuse augmentation that can't be applied to these inputs; note what was asked for and changes nothing."""
-    dataset, data, view = opened.dataset, config.data, view_of(settled)
+    dataset, data, view = opened.dataset, config.data, view_of(resolved)
     validate_augment(
-        resolve_augment(settled.augment), view.size, dataset.bands.num_channels, dataset.classes.num_classes
+        resolve_augment(resolved.augment), view.size, dataset.bands.num_channels, dataset.classes.num_classes
     )
     notes = [
         *(["data.letterbox has no effect with view crop"] if data.letterbox and data.view == "crop" else []),
@@ -97,9 +100,9 @@ def _with_notes(opened: Opened, settled: Config, config: Config) -> Opened:
         *unused_sampling_settings(data.sampling, data.crop_focus, view.kind, dataset),
         *optim_without_effect(config.optim),
         *schedule_without_effect(config.optim),
-        *too_late(settled.optim, settled.train.epochs, settled.train.early_stop),
-        *freeze_notes(settled),
-        *rate_notes(settled),
+        *too_late(resolved.optim, resolved.train.epochs, resolved.train.early_stop),
+        *freeze_notes(resolved),
+        *rate_notes(resolved),
         *_handed_over(config),
     ]
     return replace(opened, dataset=replace(dataset, notes=(*dataset.notes, *notes)))

@@ -15,8 +15,8 @@ from maskwright.training.optim import rates
 from maskwright.training.pace import Pace
 
 _SPARSE = 10.0  # seconds between the lines of epochs where not every one is wanted
-_LEAST_STEPS = 3  # from which on the time left is told: the first is slower than any other
-_WORTH = 20.0  # seconds a training must take to be told of how long it will
+_LEAST_STEPS = 3  # from which on the time left is shown: the first is slower than any other
+_WORTH = 20.0  # seconds a training must take for its time to be shown
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class TrainingProgress(pl.Callback):
         self.columns = console.width if self.progress.is_live else WIDE
         self._recent: list[tuple[float, int]] = []
         self._epoch, self._batch, self._validated, self._num_val, self._steps = 0, 0, 0, 0, 0
-        self._is_told, self._told_at = False, 0.0
+        self._is_printed, self._printed_at = False, 0.0
         self._spent = 0.0  # of the effort since the clock runs
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epoch, self._all = trainer.current_epoch, self.effort.rest(trainer.current_epoch)
-        self._clock = self._began = self._told_at = time.perf_counter()
+        self._clock = self._began = self._printed_at = time.perf_counter()
         if trainer.is_global_zero:
             self.progress.start()
 
@@ -75,11 +75,11 @@ class TrainingProgress(pl.Callback):
             self._clock, self._all = now, self._all - self.effort.batch(self._epoch)
             return
         self._spent += self.effort.batch(self._epoch)
-        if not self.pace and self._steps > _LEAST_STEPS and not self._is_told and now - self._began > 2:
-            self._is_told = True
+        if not self.pace and self._steps > _LEAST_STEPS and not self._is_printed and now - self._began > 2:
+            self._is_printed = True
             if self._left() > _WORTH and trainer.is_global_zero:
                 step = (now - self._clock) / (self._steps - 1)
-                self.progress.tell(f"time    about {duration(self._left())}, as a batch takes {step:.2g} s here")
+                self.progress.print_line(f"time    about {duration(self._left())}, as a batch takes {step:.2g} s here")
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
@@ -93,12 +93,12 @@ class TrainingProgress(pl.Callback):
         assert isinstance(pl_module, SegmentationTraining)
         self._validated = 0
         now = time.perf_counter()
-        wanted = self.every_epoch or (not self.progress.is_live and now - self._told_at >= _SPARSE)
+        wanted = self.every_epoch or (not self.progress.is_live and now - self._printed_at >= _SPARSE)
         if trainer.is_global_zero and wanted:
-            self._told_at = now
+            self._printed_at = now
             rate = rates(trainer.optimizers[0])["lr"]
             pieces = epoch_pieces(self._label(), pl_module.epoch_scores, rate, now - self._epoch_began)
-            self.progress.tell(fitted(pieces, self.columns))
+            self.progress.print_line(fitted(pieces, self.columns))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self.progress.stop()

@@ -1,9 +1,9 @@
 """Training on several devices of one machine, with a process for each: data-parallel, as torch's DDP is.
 
-Every batch is dealt among the processes, and their gradients and counts are summed, so that a step is that of one
+Every batch is divided among the processes, and their gradients and counts are summed, so that a step is that of one
 device with the whole batch but for batch-norm, which each process computes on its own part. The process that was
-started is rank 0: it alone decides, writes and tells. The others are sent the settled plan, whose pixels they map, and
-end with it.
+started is rank 0: it alone decides, writes and prints. The others are sent the resolved plan, whose pixels they map,
+and end with it.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def start_ranks(run: Run, plan: Plan, checkpoint: Path | None) -> Iterator[Ranks
         sent = pickle.dumps((run.root, light, checkpoint, code))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         fix = "Define it in a file of its own, or train on one device."
-        told = "what was handed over must be such that other processes can import it"
-        raise UsageError(f"{told}; {type(error).__name__}: {one_line(str(error))}. {fix}") from error
+        lines = "what was handed over must be such that other processes can import it"
+        raise UsageError(f"{lines}; {type(error).__name__}: {one_line(str(error))}. {fix}") from error
     with tempfile.TemporaryDirectory(prefix="maskwright-") as folder:
         # in sessions of their own: an interrupt is rank 0's to answer
         others = [subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
@@ -117,10 +117,10 @@ def start_ranks(run: Run, plan: Plan, checkpoint: Path | None) -> Iterator[Ranks
                 for process in others:
                     process.wait(_END)
         except (RuntimeError, OSError) as error:  # what torch says when another process is gone
-            told = [sentence for process in others if (sentence := _sentence(process))]
-            if not told:
+            lines = [sentence for process in others if (sentence := _sentence(process))]
+            if not lines:
                 raise
-            raise TrainingError(told[0]) from error
+            raise TrainingError(lines[0]) from error
         finally:
             for process in others:
                 process.kill()
@@ -180,5 +180,5 @@ def _sentence(process: subprocess.Popen[bytes]) -> str:
     except subprocess.TimeoutExpired:
         return ""
     assert process.stdout
-    told = process.stdout.read().decode()
-    return told or f"the process of another device ended with code {code}; what it said stands above"
+    output = process.stdout.read().decode()
+    return output or f"the process of another device ended with code {code}; what it said stands above"

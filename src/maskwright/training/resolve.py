@@ -1,4 +1,4 @@
-"""Every `auto` of a configuration, settled once, each with its reason."""
+"""Every `auto` of a configuration, resolved once, each with its reason."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Resolver:
         self.changes: dict[str, Any] = {}
         self.reasons: dict[str, str] = {}
 
-    def settle(self, key: str, decide: Callable[[], tuple[Any, str]]) -> Any:
+    def decide(self, key: str, decide: Callable[[], tuple[Any, str]]) -> Any:
         node: Any = self.config
         for part in key.split("."):
             node = getattr(node, part)
@@ -71,51 +71,51 @@ def resolve(
 ) -> tuple[Config, dict[str, str]]:
     """The configuration with all decided but a time budget's epochs, and why; `store` has the images' pixels."""
     to = Resolver(config)
-    to.settle("data.reader", lambda: (dataset.reader, dataset.reason))
-    to.settle("data.window", lambda: _window(dataset))
-    to.settle("data.cache", lambda: cache)
-    device = to.settle("train.devices", choose_device)
-    model, told = choose_model(config.model, device)
+    to.decide("data.reader", lambda: (dataset.reader, dataset.reason))
+    to.decide("data.window", lambda: _window(dataset))
+    to.decide("data.cache", lambda: cache)
+    device = to.decide("train.devices", choose_device)
+    model, why = choose_model(config.model, device)
     if model != config.model:
         config = to.config = config.replace({"model": model.model_dump()})
         to.changes["model"] = model.model_dump()
-        to.reasons.update(told)
+        to.reasons.update(why)
     if model.name == "unet":
-        to.settle("model.width", lambda: _width(device))
+        to.decide("model.width", lambda: _width(device))
     asked = "auto" in (config.data.scale, config.data.size, config.augment, config.train.grow)
     traits = measure_traits(dataset, store) if asked and store and dataset.split("train") else None
-    kind, size, scale = _settle_inputs(to, dataset, traits, device)
-    to.settle("data.tiles.side", lambda: _tile(config, size))
-    to.settle("augment", lambda: choose_augment(dataset, traits))
-    sampling = to.settle("data.sampling", lambda: choose_sampling(dataset))
-    focus = to.settle("data.crop_focus", lambda: choose_focus(dataset, kind))
-    to.settle("optim.encoder_scale", lambda: _encoder_scale(told, config))
-    to.settle("optim.name", lambda: choose_optimizer(config.replace(to.changes)))
-    validate_precision(to.settle("train.precision", lambda: choose_precision(device)), device)
-    to.settle("train.workers", lambda: _workers(device, config.train.num_devices))
+    kind, size, scale = _resolve_inputs(to, dataset, traits, device)
+    to.decide("data.tiles.side", lambda: _tile(config, size))
+    to.decide("augment", lambda: choose_augment(dataset, traits))
+    sampling = to.decide("data.sampling", lambda: choose_sampling(dataset))
+    focus = to.decide("data.crop_focus", lambda: choose_focus(dataset, kind))
+    to.decide("optim.encoder_scale", lambda: _encoder_scale(why, config))
+    to.decide("optim.name", lambda: choose_optimizer(config.replace(to.changes)))
+    validate_precision(to.decide("train.precision", lambda: choose_precision(device)), device)
+    to.decide("train.workers", lambda: _workers(device, config.train.num_devices))
     window = (size / scale) ** 2 if kind == "crop" else None
-    to.changes["loss"], told = resolve_loss(config.loss, dataset, sampling, focus, window)
-    to.reasons.update(told)
-    settled = config.replace(to.changes)
-    per_image = to.settle("train.repeats", lambda: _repeats(settled, dataset))
+    to.changes["loss"], why = resolve_loss(config.loss, dataset, sampling, focus, window)
+    to.reasons.update(why)
+    resolved = config.replace(to.changes)
+    per_image = to.decide("train.repeats", lambda: _repeats(resolved, dataset))
     inputs = per_image * len(dataset.split("train"))
-    to.settle("train.grow", lambda: _grow(config, size, device, traits.thinness * scale if traits else math.inf))
-    to.settle("train.batch_size", lambda: _batch_size(size, device, inputs))
+    to.decide("train.grow", lambda: _grow(config, size, device, traits.thinness * scale if traits else math.inf))
+    to.decide("train.batch_size", lambda: _batch_size(size, device, inputs))
     if config.train.epochs == "auto" and config.train.budget is None:
         to.changes["train.budget"], to.reasons["train.budget"] = _budget(dataset, scale)
-    to.settle("train.compile", lambda: _compile(config.replace(to.changes), device))
+    to.decide("train.compile", lambda: _compile(config.replace(to.changes), device))
     return resolve_schedule(config.replace(to.changes), to.reasons), to.reasons
 
 
-def _settle_inputs(to: Resolver, dataset: Dataset, traits: Traits | None, device: str) -> tuple[str, int, float]:
+def _resolve_inputs(to: Resolver, dataset: Dataset, traits: Traits | None, device: str) -> tuple[str, int, float]:
     """What the network sees of an image: view, size and scale, from the images' sides and their thinnest classes."""
     sides = [max(dataset.items[index].height, dataset.items[index].width) for index in dataset.split("train")]
     sides = sides or [max(item.height, item.width) for item in dataset.items]
     longest = statistics.median(sides)
-    kind = to.settle("data.view", lambda: _kind(sides))
+    kind = to.decide("data.view", lambda: _kind(sides))
     thinness = traits.thinness if traits else math.inf
-    scale = to.settle("data.scale", lambda: _scale(kind, longest, thinness, device))
-    return kind, to.settle("data.size", lambda: _window_size(kind, longest * scale, thinness * scale, device)), scale
+    scale = to.decide("data.scale", lambda: _scale(kind, longest, thinness, device))
+    return kind, to.decide("data.size", lambda: _window_size(kind, longest * scale, thinness * scale, device)), scale
 
 
 def _kind(sides: list[int]) -> tuple[str, str]:
@@ -147,18 +147,18 @@ def _window_size(kind: str, longest: float, thinness: float, device: str) -> tup
     return size, f"the images' longest side is {longest:.0f} pixels"
 
 
-def settle_view(to: Resolver, longest: float, device: str) -> tuple[str, int, float]:
+def resolve_view(to: Resolver, longest: float, device: str) -> tuple[str, int, float]:
     """What the network sees of an image: kind of view, size and scale, from the images' longest side."""
-    kind = to.settle("data.view", lambda: _view(longest))
-    size = to.settle("data.size", lambda: _size(kind, longest, device))
-    return kind, size, to.settle("data.scale", lambda: (1.0, "images at their own scale"))
+    kind = to.decide("data.view", lambda: _view(longest))
+    size = to.decide("data.size", lambda: _size(kind, longest, device))
+    return kind, size, to.decide("data.scale", lambda: (1.0, "images at their own scale"))
 
 
 def resolve_schedule(config: Config, reasons: dict[str, str]) -> Config:
     """The schedule's own `auto` keys, once the number of epochs is known; `reasons` takes the reasons in."""
     epochs = BUDGET_EPOCHS if config.train.epochs == "auto" else config.train.epochs
-    changes, told = resolve_schedule_keys(config.optim, epochs)
-    reasons.update(told)
+    changes, why = resolve_schedule_keys(config.optim, epochs)
+    reasons.update(why)
     return config.replace(changes)
 
 

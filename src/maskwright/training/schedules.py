@@ -47,13 +47,13 @@ def _shape(left: float, epochs: float, config: OptimConfig) -> float:
     if schedule == "poly":
         return left**config.power
     if schedule == "step":
-        assert config.every != "auto" and config.gamma != "auto", "auto is settled before training"
+        assert config.every != "auto" and config.gamma != "auto", "auto is resolved before training"
         return config.gamma ** (math.floor(epochs) // config.every)
     if schedule == "exponential":
-        assert config.gamma != "auto", "auto is settled before training"
+        assert config.gamma != "auto", "auto is resolved before training"
         return config.gamma ** math.floor(epochs)
     if schedule == "cyclic":
-        assert config.period != "auto", "auto is settled before training"
+        assert config.period != "auto", "auto is resolved before training"
         place = epochs / config.period % 1
         return config.low + (1 - config.low) * (1 - abs(2 * place - 1))
     return 1.0  # constant, and plateau between its drops

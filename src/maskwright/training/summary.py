@@ -1,4 +1,4 @@
-"""What a person is told before training starts, and when it is done."""
+"""What a person is reported before training starts, and when it is done."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from maskwright.training.plan import Plan
 
 
-def tell_plan(console: Console, verbose: bool = False) -> Callable[[Plan], None]:
+def print_plan(console: Console, verbose: bool = False) -> Callable[[Plan], None]:
     """Prints for `fit.train` data, model and plan in a line each, and what to know of them; `verbose`: every reason."""
 
-    def tell(plan: Plan) -> None:
+    def print_lines(plan: Plan) -> None:
         lines = [*(_every_reason(plan) if verbose else _in_short(plan))]
         lines += [f"note    {note}" for note in (*plan.opened.dataset.notes, *plan.passed.notes)]
         lines += [f"allowed {finding.code}: {finding.evidence}" for finding in plan.passed.allowed]
@@ -33,12 +33,12 @@ def tell_plan(console: Console, verbose: bool = False) -> Callable[[Plan], None]
         if takes_last(plan.config, num_val):
             few = counted(num_val, "validation image")
             lines.append(
-                f"kept    the weights of the end: {few} cannot tell which epoch was better{_told_folds(plan.config)}"
+                f"kept    the weights of the end: {few} cannot tell which epoch was better{_format_folds(plan.config)}"
             )
         for line in lines:
             console.print(line, soft_wrap=not console.is_terminal, markup=False)  # there it breaks between words
 
-    return tell
+    return print_lines
 
 
 def _in_short(plan: Plan) -> list[str]:
@@ -60,7 +60,7 @@ def _in_short(plan: Plan) -> list[str]:
 
 
 def _every_reason(plan: Plan) -> list[str]:
-    """What was settled, each with its reason."""
+    """What was resolved, each with its reason."""
     dataset, config = plan.opened.dataset, plan.config
     shares = dataset.class_shares()
     classes = ", ".join(f"{name} {share:.1%}" for name, share in zip(dataset.classes.names, shares, strict=True))
@@ -92,7 +92,7 @@ _DONE = {"hflip": "mirrored", "vflip": "mirrored", "rotate": "turned", "rot90": 
          "noise": "made noisy"}  # fmt: skip
 
 
-def _told_folds(config: Config) -> str:
+def _format_folds(config: Config) -> str:
     return "" if config.data.split.folds else "; --folds 5 has every image judged by a network that has not seen it"
 
 
@@ -117,15 +117,15 @@ def _network(config: Config) -> str:
     """The network by the name it could have been asked for."""
     model = config.model
     named = [str(getattr(model, key)) for key in ("arch", "encoder", "size") if getattr(model, key, None)]
-    told = "/".join(named) or model.name
-    return f"{told}, {model.width} wide" if isinstance(model, UnetConfig) else told
+    message = "/".join(named) or model.name
+    return f"{message}, {model.width} wide" if isinstance(model, UnetConfig) else message
 
 
 def _start(plan: Plan) -> list[str]:
     """What the network starts from, where anybody asked or anything was loaded."""
-    told = plan.loaded.sentences() if plan.loaded else []
+    message = plan.loaded.sentences() if plan.loaded else []
     why = plan.reasons.get("model.weights")
-    return [*([why] if why and not told else []), *told]
+    return [*([why] if why and not message else []), *message]
 
 
 def _augmented(config: Config) -> str:
@@ -139,32 +139,32 @@ def _shown(config: Config) -> str:
     data, grow = config.data, config.train.grow
     if data.view == "whole":
         kept = ", its shape kept by a border" if data.letterbox else ""
-        told = f"each image whole, resized to {data.size} × {data.size} pixels{kept}"
+        message = f"each image whole, resized to {data.size} × {data.size} pixels{kept}"
     else:
         scaled = "" if data.scale == 1 else f" after scaling it by {data.scale:g}"
-        told = f"windows of {data.size} × {data.size} pixels out of each image{scaled}"
+        message = f"windows of {data.size} × {data.size} pixels out of each image{scaled}"
     if grow != "auto" and grow > 0 and data.size != "auto":
         part = "epochs" if config.train.budget is None else "time"
-        told += f"; the first {grow:.0%} of the {part} at {data.size // 2} × {data.size // 2}, which is faster"
-    return told
+        message += f"; the first {grow:.0%} of the {part} at {data.size // 2} × {data.size // 2}, which is faster"
+    return message
 
 
 def _amount(config: Config, images: int) -> str:
     """How long, in what portions, and on what."""
     train, times = config.train, config.train.repeats
     if train.budget is not None:
-        told = f"{train.budget} in all, by the clock; the learning rate falls to nothing as it ends"
-        told += f"; batches of {train.batch_size}"
-        return f"{told}; {_ARITHMETIC.get(train.precision, train.precision)} on the {train.devices.upper()}"
+        message = f"{train.budget} in all, by the clock; the learning rate falls to nothing as it ends"
+        message += f"; batches of {train.batch_size}"
+        return f"{message}; {_ARITHMETIC.get(train.precision, train.precision)} on the {train.devices.upper()}"
     assert train.epochs != "auto"
-    told = f"{counted(train.epochs, 'epoch')} of {counted(images, 'image')}"
+    message = f"{counted(train.epochs, 'epoch')} of {counted(images, 'image')}"
     if times != 1:
-        told += f", each shown {times} times" if config.data.view == "whole" else f", each shown in {times} windows"
+        message += f", each shown {times} times" if config.data.view == "whole" else f", each shown in {times} windows"
     if isinstance(times, int) and isinstance(train.batch_size, int):
         steps = -(-images * times // (train.batch_size * train.accumulate))
         several = f", {train.accumulate} of them a step" if train.accumulate > 1 else ""
-        told += f": {counted(steps, 'step')} an epoch, batches of {train.batch_size}{several}"
-    return f"{told}; {_ARITHMETIC.get(train.precision, train.precision)} on the {train.devices.upper()}"
+        message += f": {counted(steps, 'step')} an epoch, batches of {train.batch_size}{several}"
+    return f"{message}; {_ARITHMETIC.get(train.precision, train.precision)} on the {train.devices.upper()}"
 
 
 _ARITHMETIC = {"fp32": "32-bit arithmetic", "bf16": "16-bit arithmetic (bf16)", "fp16": "16-bit arithmetic (fp16)"}

@@ -29,8 +29,8 @@ def epoch_seconds(config: Config, step: float, image: float, keys: EpochKeys, nu
     assert config.train.grow != "auto"
     # half the size has a quarter of the pixels
     mean = step * (1 - config.train.grow * 3 / 4)
-    settle = num_bn_batches(len(keys)) * step / 3 if config.train.average == "ema" else 0.0
-    return (len(keys) * mean + num_val * image + settle) * _MARGIN
+    bn_seconds = num_bn_batches(len(keys)) * step / 3 if config.train.average == "ema" else 0.0
+    return (len(keys) * mean + num_val * image + bn_seconds) * _MARGIN
 
 
 def measure(

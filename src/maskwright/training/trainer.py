@@ -1,4 +1,4 @@
-"""Lightning's Trainer as we use it: what it is told, how an interrupt leaves it, and its remarks held back."""
+"""Lightning's Trainer as we use it: its settings, how an interrupt leaves it, and its remarks held back."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 def build_trainer(config: Config, callbacks: Sequence[pl.Callback], batches_a_step: int, rank: int = 0) -> pl.Trainer:
-    """The Trainer of a settled configuration."""
+    """The Trainer of a resolved configuration."""
     device = torch_device(config.train.devices)
     tune_gpu(device)
     return pl.Trainer(
@@ -57,7 +57,7 @@ def build_trainer(config: Config, callbacks: Sequence[pl.Callback], batches_a_st
 
 
 def run_to_the_end(trainer: pl.Trainer, module: Any, loader: Any, val: Any, checkpoint: Path | None) -> None:
-    """Train; an interrupt is told as one."""
+    """Train; an interrupt is reported as one."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, loader, val, ckpt_path=checkpoint, weights_only=True)

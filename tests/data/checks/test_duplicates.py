@@ -124,7 +124,7 @@ def test_a_change_is_found_and_named(name: str) -> None:
     facts = [fact("a", original), *others, fact("b", np.ascontiguousarray(change(original)))]
     (pair,) = near_pairs(facts)
     assert (pair.first, pair.second, pair.kind) == (0, 6, kind)
-    assert words in pair.told
+    assert words in pair.message
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_overlapping_tiles_are_found_with_their_shift(share: float, down: bool, 
         fact("b", scene[top : top + side, left : left + side]),
     ]
     (pair,) = near_pairs(facts)
-    assert pair.kind == "overlap" and pair.told == words
+    assert pair.kind == "overlap" and pair.message == words
 
 
 def test_a_piece_cut_out_of_another_frame() -> None:
@@ -158,7 +158,7 @@ def test_a_piece_cut_out_of_another_frame() -> None:
         fact("b", scene[40:180, 60:240]),
     ]
     (pair,) = near_pairs(facts)
-    assert (pair.kind, pair.told) == ("crop", "b.png is cut out of a.png")
+    assert (pair.kind, pair.message) == ("crop", "b.png is cut out of a.png")
 
 
 def test_a_scene_a_moment_later() -> None:

@@ -197,5 +197,5 @@ def test_the_record_says_all_of_a_change(make_set: MakeSet, out: Path) -> None:
     }
     assert told["source"] == str(root.resolve())
     assert told["classes"] == {"background": 0, "foreground": 1}
-    assert told["findings"] == [{"code": "zero-255", "evidence": "evidence of zero-255", "told": "told of zero-255"}]
+    assert told["findings"] == [{"code": "zero-255", "evidence": "evidence of zero-255", "message": "told of zero-255"}]
     assert told["maskwright"] and told["made"][:2] == "20" and told["command"]

@@ -53,7 +53,7 @@ def audit(config: DataConfig, progress: Progress | None = None, cheap_only: bool
     root = folder_of(config.root)
     facts = _look_at_all(config, listing, root, None if troubles else bands, heads, progress)
     # looked for once, before dealing, which keeps together what is nearly the same
-    near = [] if cheap_only and not _deals(listing, config) else near_pairs(facts)
+    near = [] if cheap_only and not _assigns(listing, config) else near_pairs(facts)
     survey = _resolve(Survey(config, listing, root, tuple(facts), None, gaps, troubles), near)
     findings = judge(survey, None if cheap_only else near)
     if any(finding.code == "swapped" for finding in findings):
@@ -62,7 +62,7 @@ def audit(config: DataConfig, progress: Progress | None = None, cheap_only: bool
     return Audit(
         root=str(config.root),
         reader=listing.reader,
-        reason="; ".join(part for part in (listing.reason, survey.dealt) if part),
+        reason="; ".join(part for part in (listing.reason, survey.assignment) if part),
         num_images=len(listing.records),
         splits={split: sum(one.record.split == split for one in survey.facts) for split in SPLITS},
         classes=classes.names if classes else (),
@@ -85,10 +85,10 @@ def judge(survey: Survey, near: Sequence[Pair] | None = None) -> tuple[Finding, 
     if exchanged := rules_files.swapped(survey):
         return tuple(exchanged)  # whatever else is found is found because of it
     found = [finding for rule in RULES for finding in rule(survey)]
-    told = {finding.code for finding in found}
+    codes = {finding.code for finding in found}
     named = {record.split for record in survey.listing.records if record.split}
     doubles = duplicate_findings(survey.facts, near is None, named, near, survey.groups)
-    return by_severity([*found, *(finding for finding in doubles if finding.code not in told)])
+    return by_severity([*found, *(finding for finding in doubles if finding.code not in codes)])
 
 
 def list_tolerantly(config: DataConfig) -> tuple[DataConfig, Listing, tuple[Gap, ...]]:
@@ -117,10 +117,10 @@ def _resolve(survey: Survey, near: Sequence[Pair] = ()) -> Survey:
     if facts:
         try:
             items, split, alike = [_item(one, classes) for one in facts], survey.config.split, alike_sets(facts, near)
-            dealt = assign_splits(items, split, alike, classes.names if classes else ())
+            assignment = assign_splits(items, split, alike, classes.names if classes else ())
             # what a list of groups has to say, where the configuration looks at none
             kept = (
-                dealt
+                assignment
                 if split.group is not None
                 else assign_splits(items, split.model_copy(update={"group": AUTO}), alike)
             )
@@ -129,10 +129,15 @@ def _resolve(survey: Survey, near: Sequence[Pair] = ()) -> Survey:
                 for now, was in zip(kept.items, items, strict=True)
                 if now.record.group != was.record.group
             }
-            facts = tuple(replace(one, record=item.record) for one, item in zip(facts, dealt.items, strict=True))
-            told = f"split {dealt.split_info.reason}"
+            facts = tuple(replace(one, record=item.record) for one, item in zip(facts, assignment.items, strict=True))
+            reason = f"split {assignment.split_info.reason}"
             survey = replace(
-                survey, dealt=told, notes=dealt.notes, near=alike, groups=groups, pattern=kept.split_info.group
+                survey,
+                assignment=reason,
+                notes=assignment.notes,
+                near=alike,
+                groups=groups,
+                pattern=kept.split_info.group,
             )
             troubles |= _without_images(facts)
         except DataError as error:
@@ -140,8 +145,8 @@ def _resolve(survey: Survey, near: Sequence[Pair] = ()) -> Survey:
     return replace(survey, facts=facts, classes=classes, troubles=troubles)
 
 
-def _deals(listing: Listing, config: DataConfig) -> bool:
-    """Whether any image's split is ours to deal; what cannot be dealt is told when it is tried."""
+def _assigns(listing: Listing, config: DataConfig) -> bool:
+    """Whether any image's split is ours to assign; what cannot be is reported when it is tried."""
     try:
         return bool(indices_to_split(listing.records, config.split))
     except DataError:

@@ -3,7 +3,8 @@
     pairs = near_pairs(facts)                        # once: it looks at every thumbnail
     findings = duplicate_findings(facts, pairs=pairs)
 
-A pair is told under the code it belongs to; of pictures that are all alike only as many pairs are kept as join them.
+A pair is reported under the code it belongs to; of pictures that are all alike only as many pairs are kept as join
+them.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Pair:
     first: int
     second: int
     kind: Kind
-    told: str
+    message: str
     score: float = 1.0
 
 
@@ -82,7 +83,7 @@ def duplicate_findings(
 def equal_pairs(facts: Sequence[PairFacts]) -> list[Pair]:
     """Pictures of equal pixels, joined to the first; one that is listed in two splits is not its own duplicate."""
     return [
-        Pair(first, second, "equal", _told_equal(facts[first], facts[second]))
+        Pair(first, second, "equal", _format_equal(facts[first], facts[second]))
         for first, second in ((pair.first, pair.second) for pair in _all_equal(facts))
         if _item(facts[first]) != _item(facts[second]) or facts[first].record.split == facts[second].record.split
     ]
@@ -122,7 +123,7 @@ def _item(facts: PairFacts) -> Hashable:
     return facts.image_file, facts.record.window
 
 
-def _told_equal(first: PairFacts, second: PairFacts) -> str:
+def _format_equal(first: PairFacts, second: PairFacts) -> str:
     if _item(first) == _item(second):
         return f"{second.image_file} is listed twice"
     same_file = first.hashes[0] and first.hashes[0] == second.hashes[0]
@@ -145,11 +146,13 @@ def _listed_twice(facts: Sequence[PairFacts]) -> Finding | None:
         return None
     chosen = [one for one in facts if _item(one) in twice]
     files = tuple(dict.fromkeys(one.image_file for one in chosen))
-    told = {one.image_file: f"{one.image_file} is listed in {listed(twice[_item(one)])}" for one in chosen}
+    messages = {one.image_file: f"{one.image_file} is listed in {listed(twice[_item(one)])}" for one in chosen}
     question = f"{counted(len(files), 'image is', 'images are')} listed in two splits. List each in one."
     repair = Repair("leave-out", {"files": list(files)}, question=question)
     details = {"listed": {one.image_file: twice[_item(one)] for one in chosen}}
-    return Finding("listed-twice", files, _some(list(told.values())), CODES["listed-twice"].severity, repair, details)
+    return Finding(
+        "listed-twice", files, _some(list(messages.values())), CODES["listed-twice"].severity, repair, details
+    )
 
 
 def _finding(
@@ -164,7 +167,7 @@ def _finding(
     files = tuple(dict.fromkeys(file for cluster in lists for file in cluster))
     number = sum(map(len, lists))
     evidence = (
-        f"{counted(number, 'picture')} in {counted(len(lists), 'cluster')}: {_some([pair.told for pair in pairs])}"
+        f"{counted(number, 'picture')} in {counted(len(lists), 'cluster')}: {_some([pair.message for pair in pairs])}"
     )
     details = {"clusters": lists, "pairs": [_detail(pair, facts) for pair in pairs]}
     places = [place for cluster in clusters.lists() for place in cluster]
@@ -201,7 +204,7 @@ def _repair(
 
 def _different_masks(facts: Sequence[PairFacts], pairs: Sequence[Pair]) -> Finding | None:
     """Equal pictures whose masks differ at all, and close copies whose masks differ by a hundredth and more."""
-    told: dict[tuple[int, int], str] = {}
+    messages: dict[tuple[int, int], str] = {}
     for pair in pairs:
         one, two = facts[pair.first], facts[pair.second]
         if not (one.mask_hash and two.mask_hash and one.fits and two.fits) or one.mask_hash == two.mask_hash:
@@ -210,12 +213,14 @@ def _different_masks(facts: Sequence[PairFacts], pairs: Sequence[Pair]) -> Findi
         if pair.kind == "equal" or (pair.kind in _CLOSE and share >= _OTHER_MASK):
             elsewhere = "hold the same values in other places"
             differ = f"differ in at least {share:.1%} of the pixels" if share >= 0.0005 else elsewhere
-            told[pair.first, pair.second] = f"masks of {one.image_file} and {two.image_file} {differ}"
-    if not told:
+            messages[pair.first, pair.second] = f"masks of {one.image_file} and {two.image_file} {differ}"
+    if not messages:
         return None
-    files = tuple(dict.fromkeys(facts[place].mask_file for pair in told for place in pair))
-    shown = [[facts[place].mask_file for place in pair] for pair in told]
-    evidence = f"{counted(len(told), 'pair of pictures', 'pairs of pictures')} alike: {_some(list(told.values()))}"
+    files = tuple(dict.fromkeys(facts[place].mask_file for pair in messages for place in pair))
+    shown = [[facts[place].mask_file for place in pair] for pair in messages]
+    evidence = (
+        f"{counted(len(messages), 'pair of pictures', 'pairs of pictures')} alike: {_some(list(messages.values()))}"
+    )
     return Finding("different-masks", files, evidence, CODES["different-masks"].severity, None, {"pairs": shown})
 
 
@@ -234,7 +239,7 @@ def _detail(pair: Pair, facts: Sequence[PairFacts]) -> dict[str, object]:
         "splits": [one.record.split, two.record.split],
         "kind": pair.kind,
         "score": pair.score,
-        "told": pair.told,
+        "message": pair.message,
     }
 
 
@@ -294,8 +299,8 @@ def _moved(match: Match, size: tuple[int, int]) -> str:
     parts = [
         (number, word) for number, word in zip(pixels, ("row", "column"), strict=True) if number > 0.01 * max(size)
     ]
-    told = " and ".join(counted(number, word) for number, word in parts)
-    return f", shifted by {told}" if told else ""
+    messages = " and ".join(counted(number, word) for number, word in parts)
+    return f", shifted by {messages}" if messages else ""
 
 
 def _changes(match: Match, signatures: tuple[Signature, Signature]) -> str:

@@ -176,13 +176,13 @@ def _facts(
     counts = {
         value: number for value, number in zip(mask.values, mask.pixels, strict=True) if number and value != NO_DATA
     }
-    told = mask_head(record)
+    stored = mask_head(record)
     palette = (
-        {index: told.palette[index] for index in counts if index < len(told.palette)}
+        {index: stored.palette[index] for index in counts if index < len(stored.palette)}
         if len(counts) <= _FEW_VALUES
         else {}
     )
-    kind = "palette" if told.palette and mask.kind == "grey" else mask.kind
+    kind = "palette" if stored.palette and mask.kind == "grey" else mask.kind
     frame, touching = ({}, {}) if mask.codes is None else _places(mask.codes, mask.values, len(counts))
     between = mask.between or {}
     if mask.codes is not None and len(counts) > 2:
@@ -194,8 +194,8 @@ def _facts(
         record,
         *names,
         head=head or Head(image.shape[0], image.shape[1], image.shape[2]),
-        mask_size=told.size if record.form.kind in ("picture", "colour") and told.size != (0, 0) else mask.size,
-        mask_orientation=told.orientation,
+        mask_size=stored.size if record.form.kind in ("picture", "colour") and stored.size != (0, 0) else mask.size,
+        mask_orientation=stored.orientation,
         mask_kind=kind,
         hashes=(image_hash, mask.digest),
         mask_hash=_values_hash(mask, counts),
@@ -206,7 +206,7 @@ def _facts(
         between=between,
         palette=palette,
         grey_spread=mask.grey_spread,
-        edges=_edges(image, mask, head, told),
+        edges=_edges(image, mask, head, stored),
         signature=signed,
         constant=_constant(image),
         num_tones=_num_tones(image),
@@ -264,8 +264,8 @@ def _read_mask(record: Record, image: np.ndarray | None, valid: np.ndarray | Non
             between = dict(zip(thin[0].tolist(), thin[1].tolist(), strict=True))
         values, counts = np.unique(raw, return_counts=True)
         kept = np.sort(np.argsort(counts, kind="stable")[::-1][:_KEPT_VALUES])
-        told = tuple(values[kept].tolist()), tuple(counts[kept].tolist())
-        return _Mask(shape, None, *told, loaded.digest, kind, len(values), spread, between)
+        histogram = tuple(values[kept].tolist()), tuple(counts[kept].tolist())
+        return _Mask(shape, None, *histogram, loaded.digest, kind, len(values), spread, between)
 
 
 def _as_colours(record: Record) -> tuple[LoadedMask, int] | None:
@@ -327,9 +327,9 @@ def _places(
     return on_frame, touching
 
 
-def _edges(image: np.ndarray, mask: _Mask, head: Head | None, told: MaskHead) -> tuple[float, float] | None:
+def _edges(image: np.ndarray, mask: _Mask, head: Head | None, stored: MaskHead) -> tuple[float, float] | None:
     """How strong the image's edges are along the mask's borders, as it is and turned as the image was."""
-    if head is None or head.orientation == 1 or told.orientation != 1 or mask.codes is None or told.size == (0, 0):
+    if head is None or head.orientation == 1 or stored.orientation != 1 or mask.codes is None or stored.size == (0, 0):
         return None
     size = image.shape[:2]
     turned = turn(mask.codes, head.orientation)
@@ -372,5 +372,5 @@ def _values_hash(mask: _Mask, counts: dict[int, int]) -> str:
         table = np.zeros(256, np.uint8)
         table[: len(mask.values)] = [max(0, value) & 255 for value in mask.values]
         codes = table[codes]
-    told = repr((mask.size, sorted(counts.items()), check_sum(np.ascontiguousarray(codes))))
-    return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+    content = repr((mask.size, sorted(counts.items()), check_sum(np.ascontiguousarray(codes))))
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()

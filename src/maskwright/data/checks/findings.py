@@ -36,7 +36,7 @@ class Code:
 class Answer:
     """An answer to a question, or another way out than a repair: in words, and as the `data:` keys that say so."""
 
-    told: str
+    message: str
     keys: dict[str, Any]
 
 
@@ -50,7 +50,7 @@ class Repair:
 
     op: str
     values: dict[str, Any] = field(default_factory=dict)
-    told: str = ""
+    message: str = ""
     question: str = ""
     answers: tuple[Answer, ...] = ()
 
@@ -77,9 +77,9 @@ class Finding:
             "evidence": self.evidence,
             "details": self.details,
             "proposal": None if proposal is None else {
-                "op": proposal.op, "values": proposal.values, "told": proposal.told,
+                "op": proposal.op, "values": proposal.values, "message": proposal.message,
                 "question": proposal.question or None,
-                "answers": [{"told": one.told, "command": audit.command(**one.keys)} for one in proposal.answers],
+                "answers": [{"message": one.message, "command": audit.command(**one.keys)} for one in proposal.answers],
             },
         }  # fmt: skip
 
@@ -145,8 +145,9 @@ class Audit(ShownInNotebook):
 
     `pairs` are small facts of each pair, for pages: {"id", "image", "mask", "split", "height", "width", "pixels":
     {class: n}}. `ignored` holds the share of all pixels that each ignored value has (`nodata`: what a raster says it
-    knows nothing of). `records` are the pairs themselves, as listed and in the splits they were dealt; `class_map` is
-    None while nobody can say what the masks' values mean; `config` is what was asked. None of them is part of the JSON.
+    knows nothing of). `records` are the pairs themselves, as listed and in the splits they were assigned; `class_map`
+    is None while nobody can say what the masks' values mean; `config` is what was asked. None of them is part of the
+    JSON.
     """
 
     root: str
@@ -237,7 +238,7 @@ def is_command(line: str) -> bool:
 
 def _answers(finding: Finding, audit: Audit) -> list[str]:
     answers = finding.proposal.answers if finding.proposal else ()
-    return [line for one in answers for line in (f"  {one.told}:", f"    {audit.command(**one.keys)}")]
+    return [line for one in answers for line in (f"  {one.message}:", f"    {audit.command(**one.keys)}")]
 
 
 def name_of_copy(root: str) -> str:
@@ -285,7 +286,7 @@ def _format_finding(finding: Finding, audit: Audit) -> list[str]:
     if proposal and proposal.question:
         lines.append("  see the question below")
     elif proposal:
-        lines += [f"  repair: {proposal.told or proposal.op}",
+        lines += [f"  repair: {proposal.message or proposal.op}",
                   *(f"  or {line.lstrip()}" if not is_command(line) else line
                   for line in _answers(finding, audit))]  # fmt: skip
     return lines

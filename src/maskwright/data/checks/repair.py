@@ -144,7 +144,7 @@ class _Repair:
 
     def __post_init__(self) -> None:
         self.root = folder_of(self.audit.root)
-        self.listed = {record.id: record for record in self.listing.records}  # splits and groups not as dealt
+        self.listed = {record.id: record for record in self.listing.records}  # splits and groups as listed
         left = {place for place, steps in self.plan.steps.items() if any(step.op == "leave-out" for step in steps)}
         self.kept = {place: record for place, record in enumerate(self.audit.records) if place not in left}
         if not self.kept:
@@ -299,7 +299,9 @@ class _Repair:
                     found.setdefault(name_in(self.root, file), step)
         found |= {file: step for file, step in self.plan.lone.items() if file not in found}
         kept = {name_in(self.root, path) for record in self.kept.values() for path in (record.image, record.mask)}
-        return [{"file": file, "code": step.code, "why": step.told} for file, step in found.items() if file not in kept]
+        return [
+            {"file": file, "code": step.code, "why": step.message} for file, step in found.items() if file not in kept
+        ]
 
     def _not_copied(self, left_out: Sequence[Mapping[str, Any]]) -> list[str]:
         """Other files of the source folder, which belong to no pair."""
@@ -338,7 +340,7 @@ class _Repair:
             "classes_of_source": source.to_json() if source else None,
             "ignored": IGNORE,
             "findings": [
-                {"code": f.code, "evidence": f.evidence, "told": f.proposal.told} for f in asked if f.proposal
+                {"code": f.code, "evidence": f.evidence, "message": f.proposal.message} for f in asked if f.proposal
             ],
             "left_as_they_are": list(self.leave),
             "changes": changes,

@@ -69,7 +69,7 @@ class Pair:
         self.valid = None if self.valid is None else change(self.valid)
 
     def count(self) -> None:
-        """Settle which values the mask holds; what lies outside its file has none."""
+        """Decide which values the mask holds; what lies outside its file has none."""
         self.codes, self.values, pixels = compact(self.raw, self.valid, self.record)
         found = zip(self.values, pixels, strict=True)
         self.counts = {value: number for value, number in found if number and value >= 0}

@@ -45,8 +45,10 @@ class RepairQuestion(DataError):
     def __init__(self, questions: Sequence[str], otherwise: str = "", remark: str = "") -> None:
         self.questions = tuple(questions)
         head = "" if len(self.questions) == 1 else f"{len(self.questions)} questions before anything is repaired:\n  "
-        told = "To repair the rest and leave this as it is" if len(self.questions) == 1 else "To repair the rest alone"
-        rest = [f"{told}:\n    {otherwise}"] if otherwise else [remark] if remark else []
+        message = (
+            "To repair the rest and leave this as it is" if len(self.questions) == 1 else "To repair the rest alone"
+        )
+        rest = [f"{message}:\n    {otherwise}"] if otherwise else [remark] if remark else []
         super().__init__("\n  ".join([head + self.questions[0], *self.questions[1:], *rest]))
 
 
@@ -57,7 +59,7 @@ class Step:
     op: str
     values: dict[str, Any]
     code: str
-    told: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def plan_repairs(
             open_codes += [finding.code] if asked else []
             unrepairable |= not can_be_left(finding) or not audit.records
             continue
-        step = Step(proposal.op, in_numbers(proposal, named or {}), finding.code, proposal.told)
+        step = Step(proposal.op, in_numbers(proposal, named or {}), finding.code, proposal.message)
         found, others = places.of(finding, proposal)
         for place in found:
             if step not in steps[place]:
@@ -180,7 +182,7 @@ def _question(finding: Finding, audit: Audit) -> list[str]:
             return []
         files = f" ({listed(finding.files)})" if finding.files else ""
         return [f"`{finding.code}` must be fixed by hand: {finding.evidence.rstrip('.')}{files}."]
-    answers = [f"\n    {answer.told}:\n      {audit.command(**answer.keys)}" for answer in proposal.answers]
+    answers = [f"\n    {answer.message}:\n      {audit.command(**answer.keys)}" for answer in proposal.answers]
     return [f"`{finding.code}`: {proposal.question.strip()}{''.join(answers)}"]
 
 

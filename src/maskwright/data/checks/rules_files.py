@@ -119,7 +119,7 @@ def orientation(survey: Survey) -> list[Finding]:
 RULES = (unreadable, gaps, sizes, orientation)
 
 
-def _sizes_told(facts: PairFacts) -> str:
+def _format_sizes(facts: PairFacts) -> str:
     assert facts.head is not None and facts.upright_mask is not None
     image, mask = (facts.head.width, facts.head.height), facts.upright_mask[::-1]
     return f"{facts.mask_file} is {mask[0]}x{mask[1]}, its image {image[0]}x{image[1]}"
@@ -141,7 +141,7 @@ def _offset(found: Sequence[PairFacts], rows: int, columns: int) -> Finding:
         if number
     ]
     evidence = (
-        f"{counted(len(found), 'mask has', 'masks have')} {listed(parts)} than the image: {_sizes_told(found[0])}."
+        f"{counted(len(found), 'mask has', 'masks have')} {listed(parts)} than the image: {_format_sizes(found[0])}."
     )
     verb = (
         "cut off or add"
@@ -150,8 +150,8 @@ def _offset(found: Sequence[PairFacts], rows: int, columns: int) -> Finding:
         if min(rows, columns) < 0
         else "add, as unlabelled pixels,"
     )
-    told = f"{verb} the row or column at the bottom or right"
-    repair = Repair("fit-mask", {"rows": rows, "columns": columns}, told)
+    message = f"{verb} the row or column at the bottom or right"
+    repair = Repair("fit-mask", {"rows": rows, "columns": columns}, message)
     return Finding(
         "offset", mask_files(found), evidence, "error", repair, {"rows": rows, "columns": columns, **_details(found)}
     )
@@ -160,11 +160,11 @@ def _offset(found: Sequence[PairFacts], rows: int, columns: int) -> Finding:
 def _turned(found: Sequence[PairFacts], orientation: int) -> Finding:
     if orientation:
         evidence = (
-            f"the image is turned by its EXIF orientation {orientation}, the mask is not: {_sizes_told(found[0])}"
+            f"the image is turned by its EXIF orientation {orientation}, the mask is not: {_format_sizes(found[0])}"
         )
         repair = Repair("turn-mask", {"orientation": orientation}, "turn the masks as their images are")
     else:
-        evidence = f"rows and columns of mask and image are exchanged: {_sizes_told(found[0])}"
+        evidence = f"rows and columns of mask and image are exchanged: {_format_sizes(found[0])}"
         question = "Were the masks turned to the left or to the right? Turn them back, or make them anew."
         repair = Repair("turn-mask", {"orientation": 6}, "turn the masks", question)
     return Finding("orientation", mask_files(found), f"{evidence}{_more(found)}.", "error", repair, _details(found))
@@ -172,7 +172,7 @@ def _turned(found: Sequence[PairFacts], orientation: int) -> Finding:
 
 def _scaled(found: Sequence[PairFacts]) -> Finding:
     repair = Repair("resize-mask", {}, "bring the masks to their images' size, each pixel the nearest value")
-    evidence = f"same shape, other size: {_sizes_told(found[0])}{_more(found)}."
+    evidence = f"same shape, other size: {_format_sizes(found[0])}{_more(found)}."
     return Finding(
         "size-mismatch", mask_files(found), evidence, "error", repair, {"same_aspect": True, **_details(found)}
     )
@@ -184,7 +184,7 @@ def _other_size(found: Sequence[PairFacts]) -> Finding:
         "size."
     )
     repair = Repair("resize-mask", {}, "bring the masks to their images' size", question)
-    evidence = f"other size and other shape: {_sizes_told(found[0])}{_more(found)}."
+    evidence = f"other size and other shape: {_format_sizes(found[0])}{_more(found)}."
     return Finding(
         "size-mismatch", mask_files(found), evidence, "error", repair, {"same_aspect": False, **_details(found)}
     )

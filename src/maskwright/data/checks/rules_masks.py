@@ -214,7 +214,7 @@ def next_value(survey: Survey) -> int:
 
 
 def unclear_classes(survey: Survey) -> list[Finding]:
-    """Whatever else keeps the classes from being settled."""
+    """Whatever else keeps the classes from being decided."""
     trouble = survey.troubles.get("classes", "")
     others = (colour_masks, smoothed, off_by_one, one_class, unknown_values, zero_255)
     explained = any(finding.severity == "error" for rule in others for finding in rule(survey))

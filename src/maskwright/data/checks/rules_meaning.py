@@ -22,7 +22,7 @@ def void_after_last(survey: Survey) -> list[Finding]:
     """The highest value, where it lies along the borders of all others or comes right after the last named class."""
     if survey.has_colours or survey.config.foreground_from is not None:
         return []
-    told = _lies_between(survey)
+    between = _lies_between(survey)
     if survey.named is not None:
         value = next_value(survey)
         if odd_values(survey) != [value] or off_by_one(survey):
@@ -31,12 +31,12 @@ def void_after_last(survey: Survey) -> list[Finding]:
             f"{survey.share(survey.totals[value]):.1%} of the pixels in "
             f"{counted(len(pairs_with(survey, value)), 'mask')}"
         )
-        along = f" and {told[value]}" if value in told else ""
+        along = f" and {between[value]}" if value in between else ""
         classes = f"{len(survey.named)} classes, 0 to {value - 1}"
         evidence = f"{value} comes right after the last of {classes}; it holds {share}{along}."
         severity = "error"
         question = (
-            f"Is {value} a class?" if value not in told else ""
+            f"Is {value} a class?" if value not in between else ""
         )  # nothing says that it is void rather than a class
         answers = (Answer(f"if {value} is a class, name it", {"classes": survey.named_with([value])}),)
         if question:
@@ -45,7 +45,7 @@ def void_after_last(survey: Survey) -> list[Finding]:
         value = suspected_void(survey)
         if value is None:
             return []
-        evidence = f"{value}, the highest value, {told[value]}: it looks like unlabelled pixels, not like a class."
+        evidence = f"{value}, the highest value, {between[value]}: it looks like unlabelled pixels, not like a class."
         severity, question = "warning", f"Is {value} void, that is, does it mark unlabelled pixels?"
         answers = (
             Answer("if it is void", {"ignore_index": survey.ignoring(value)}),
@@ -115,7 +115,7 @@ def empty_masks(survey: Survey) -> list[Finding]:
     """Masks that show nothing but background (or nothing that is labelled), where others show more."""
     background, classes = survey.background, survey.classes
     if background is None or classes is None or len(survey.labels) < 2 or background not in survey.labels:
-        return []  # what a value means may not be settled yet: 255 may be the foreground
+        return []  # what a value means may not be decided yet: 255 may be the foreground
     found = [facts for facts in survey.valued if set(facts.values) <= {background, *classes.ignore_values}]
     if not found:
         return []
@@ -139,10 +139,10 @@ def ignored(survey: Survey) -> list[Finding]:
     many = {value: share for value, share in survey.ignored_shares.items() if share >= _MUCH}
     if not many:
         return []
-    told = listed([f"{value} is read as ignored: {share:.1%} of all pixels" for value, share in many.items()])
+    message = listed([f"{value} is read as ignored: {share:.1%} of all pixels" for value, share in many.items()])
     values = [value for value in survey.classes.ignore_values if survey.classes.format_value(value) in many]
     found = [facts for facts in survey.valued if any(facts.values.get(value) for value in values)]
-    evidence = f"{told} are neither learned nor scored."
+    evidence = f"{message} are neither learned nor scored."
     repair = None
     if IGNORE in values and IGNORE not in survey.listing.ignore and survey.config.classes is None:
         answers = (

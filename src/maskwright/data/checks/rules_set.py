@@ -37,12 +37,12 @@ def class_missing(survey: Survey) -> list[Finding]:
         for split in SPLITS
         if split in pixels
     }
-    told = [f"{split} has no pixel of {listed(some, limit=8)}" for split, some in absent.items() if some]
-    told += [f"no mask holds {listed(nowhere, limit=8)}"] if nowhere else []
-    if not told:
+    lines = [f"{split} has no pixel of {listed(some, limit=8)}" for split, some in absent.items() if some]
+    lines += [f"no mask holds {listed(nowhere, limit=8)}"] if nowhere else []
+    if not lines:
         return []
     details = {"absent": {split: some for split, some in absent.items() if some}, "nowhere": nowhere}
-    return [Finding("class-missing", (), f"{listed(told)}.", "warning", None, details)]
+    return [Finding("class-missing", (), f"{listed(lines)}.", "warning", None, details)]
 
 
 def imbalance(survey: Survey) -> list[Finding]:
@@ -53,9 +53,9 @@ def imbalance(survey: Survey) -> list[Finding]:
     rare = {name: share for name, share in zip(survey.classes.names, shares, strict=True) if 0 < share < _RARE}
     if not rare:
         return []
-    told = listed([f"{name} {share:.2%}" for name, share in sorted(rare.items(), key=lambda item: item[1])], limit=6)
+    message = listed([f"{name} {share:.2%}" for name, share in sorted(rare.items(), key=lambda item: item[1])], limit=6)
     largest = max(zip(shares, survey.classes.names, strict=True))
-    evidence = f"of the labelled pixels {told} — against {largest[0]:.0%} of {largest[1]}."
+    evidence = f"of the labelled pixels {message} — against {largest[0]:.0%} of {largest[1]}."
     details = {"shares": {name: round(share, 6) for name, share in zip(survey.classes.names, shares, strict=True)}}
     return [Finding("imbalance", (), evidence, "note", None, details)]
 
@@ -78,18 +78,18 @@ def groups(survey: Survey) -> list[Finding]:
     kept = survey.pattern == guess.pattern
     details = {"pattern": guess.pattern, "strength": guess.strength, "num_groups": guess.num_groups, "kept": kept}
     repair = Repair("regroup", {"groups": dict(survey.groups)}, "write the groups down") if kept else None
-    told = f"names show groups by {guess.evidence}"
+    message = f"names show groups by {guess.evidence}"
     if not found:
-        note = f"{told}; each is on one side."
+        note = f"{message}; each is on one side."
         return [Finding("groups", (), note, "note", repair, details)] if guess.strength == "strong" else []
     severity = "warning" if guess.strength == "strong" else "note"
-    return [_torn(survey, found, told, severity, repair, details)]
+    return [_torn(survey, found, message, severity, repair, details)]
 
 
 def _torn(
     survey: Survey,
     found: dict[str, dict[str, int]],
-    told: str,
+    message: str,
     severity: Severity,
     repair: Repair | None,
     details: dict[str, Any] | None = None,
@@ -97,7 +97,9 @@ def _torn(
     name, sides = next(iter(found.items()))
     example = listed([f"{number} in {split}" for split, number in sides.items()])
     number = counted(len(found), "group is", "groups are")
-    evidence = f"{told}; {number} torn apart, such as {name!r}: {example}. Scores on them look better than on new ones."
+    evidence = (
+        f"{message}; {number} torn apart, such as {name!r}: {example}. Scores on them look better than on new ones."
+    )
     return Finding("groups", (), evidence, severity, repair, {"torn": found, **(details or {})})
 
 

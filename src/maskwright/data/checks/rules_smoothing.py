@@ -42,10 +42,10 @@ def _binary(survey: Survey) -> list[Finding]:
         f"values in all, {survey.share(odd):.1%} of the pixels, {survey.share(between):.2%} plainly between black and "
         "white."
     )
-    told = "values from 128 up become foreground, the others background"
+    message = "values from 128 up become foreground, the others background"
     way = Answer("have them read so, without a copy", {"foreground_from": _AT})
     details = {"values": len(survey.totals), "pixels": odd, "between": between}
-    repair = Repair("threshold", {"at": _AT}, told, answers=(way,))
+    repair = Repair("threshold", {"at": _AT}, message, answers=(way,))
     return [Finding("smoothed", mask_files(found), evidence, "error", repair, details)]
 
 
@@ -61,13 +61,13 @@ def _mixtures(survey: Survey) -> list[Finding]:
         return []
     pixels = sum(survey.totals[value] for value in mixed)
     word = "colour" if survey.has_colours else "value"
-    told = (
+    message = (
         f"{counted(len(mixed), word)} ({survey.format_values(mixed)})"
         if len(mixed) > 1
         else survey.format_values(mixed)
     )
     evidence = (
-        f"{told} {'lies' if len(mixed) == 1 else 'lie'} between or near {survey.format_values(classes)}, as soft "
+        f"{message} {'lies' if len(mixed) == 1 else 'lie'} between or near {survey.format_values(classes)}, as soft "
         f"borders, resizing or JPEG leave them: {survey.share(pixels):.2%} of the pixels, in {len(found)} of "
         f"{counted(len(survey.valued), 'mask')}."
     ) if mixed else _tint(found)  # fmt: skip
@@ -82,11 +82,11 @@ def _mixtures(survey: Survey) -> list[Finding]:
     )
     files = mask_files(found)
     if survey.named is not None or (survey.classes is not None and not mixed):
-        told = f"each pixel of another {word} becomes the nearest of the classes around it"
+        message = f"each pixel of another {word} becomes the nearest of the classes around it"
         other = (
             Answer(f"if {survey.format_value(mixed[0])} is a class, name it", {"classes": survey.named_with(mixed)}),
         )
-        repair = Repair("nearest", targets, told, answers=other if len(mixed) == 1 else ())
+        repair = Repair("nearest", targets, message, answers=other if len(mixed) == 1 else ())
         return [Finding(code, files, evidence, "error", repair, details)]
     if not 2 <= len(classes) <= IGNORE:
         masks = counted(len(found), "mask is", "masks are")

@@ -1,4 +1,4 @@
-"""What an audit knows when its rules begin: the facts of every pair, and what could be settled about all of them."""
+"""What an audit knows when its rules begin: the facts of every pair, and what could be decided about all of them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ BACKGROUND_NAMES = frozenset({"background", "bg", "back", "none", "nothing", "ot
 
 @dataclass(frozen=True)
 class Survey:
-    """troubles: the sentence with which bands, classes or split cannot be settled, by that word.
+    """troubles: the sentence with which bands, classes or split cannot be decided, by that word.
 
-    `root` is the folder files are told relative to. `facts` are in the splits the pairs were dealt. groups: of records
-    by their id, the group that dealing keeps them in and the data set does not name; pattern: what found them in the
-    names. near: sets of pictures that are nearly the same, where they were looked for.
+    `root` is the folder files are named relative to. `facts` are in the splits the pairs were assigned. groups: of
+    records by their id, the group that dealing keeps them in and the data set does not name; pattern: what found them
+    in the names. near: sets of pictures that are nearly the same, where they were looked for.
     """
 
     config: DataConfig
@@ -38,7 +38,7 @@ class Survey:
     classes: ClassMap | None = None
     gaps: tuple[Gap, ...] = ()
     troubles: Mapping[str, str] = field(default_factory=dict)
-    dealt: str = ""  # how the splits came about
+    assignment: str = ""  # how the splits came about
     notes: tuple[str, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)
     pattern: str | None = None

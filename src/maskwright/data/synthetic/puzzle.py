@@ -162,7 +162,7 @@ def generate(rng: np.random.Generator, height: int, width: int) -> tuple[Bytes, 
     hidden = picture.mean((0, 1)) if rng.random() < _HIDDEN_SHARE else None
     covered = np.zeros((height, width), np.float32)
     for cell in _cells(rng, height, width):
-        covered = np.maximum(covered, _lay(rng, picture, _place(rng, *cell), light, hidden))
+        covered = np.maximum(covered, _paint(rng, picture, _place(rng, *cell), light, hidden))
     picture *= light.field
     picture += np.float32(rng.uniform(2, 12))  # stray light in the lens: no true black
     blur = rng.uniform(0.45, 1.0) * max(unit, 0.6)
@@ -214,7 +214,7 @@ def _project(matrix: np.ndarray, points: Points) -> Points:
     return homogeneous[:, :2] / homogeneous[:, 2:]
 
 
-def _lay(rng: np.random.Generator, picture: Floats, piece: _Piece, light: Light, hidden: Floats | None) -> Floats:
+def _paint(rng: np.random.Generator, picture: Floats, piece: _Piece, light: Light, hidden: Floats | None) -> Floats:
     """Draw a piece and its shadow onto the table; returns the share of each pixel it covers."""
     thickness = piece.side * rng.uniform(0.008, 0.02)
     rows, columns, piece = _window(piece, picture.shape, margin=6 * thickness + 3)

@@ -19,7 +19,7 @@ _SQLITE = "sqlite:///"
 
 
 def resolve_log(config: Config, reasons: dict[str, str]) -> Config:
-    """Settle W&B's mode, and make the path of a SQLite store one that holds from any folder."""
+    """Decide W&B's mode, and make the path of a SQLite store one that holds from any folder."""
     entries = []
     for entry in config.log:
         if isinstance(entry, WandbLog) and entry.mode == "auto":
@@ -38,7 +38,7 @@ def resolve_log(config: Config, reasons: dict[str, str]) -> Config:
 
 
 def wandb_mode(options: WandbLog) -> str:
-    """online, offline or disabled: what was settled, unless WANDB_MODE forbids more.
+    """online, offline or disabled: what was decided, unless WANDB_MODE forbids more.
 
     >>> wandb_mode(WandbLog(mode="offline"))
     'offline'

@@ -1,4 +1,4 @@
-"""The open loggers of a run: each is given what it lacks, and one that fails is told of once and left out."""
+"""The open loggers of a run: each is given what it lacks, and one that fails is reported once and left out."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from maskwright.files import refuse_no_file, validate_document
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
 from maskwright.schemas import BestEpoch
-from maskwright.terminal import tell_on_stderr
+from maskwright.terminal import print_on_stderr
 from maskwright.training.loggers import LOGGERS, TITLES
 from maskwright.training.loggers.base import Ending, Epoch, Logger, Scored, scored
 from maskwright.training.loggers.choice import without_addresses
 from maskwright.training.loggers.environment import first_line, quiet
 from maskwright.training.loggers.run_ids import note, read_run_ids
 
-Tell = Callable[[str], None]
+Print = Callable[[str], None]
 
 
 class LoggerCollection:
@@ -35,18 +35,18 @@ class LoggerCollection:
     """
 
     def __init__(
-        self, run: Run, tell: Tell = tell_on_stderr, names: tuple[str, ...] = tuple(LOGGERS),
+        self, run: Run, print_line: Print = print_on_stderr, names: tuple[str, ...] = tuple(LOGGERS),
         goes_on: str = "training goes on without it, and maskwright evaluate adds what it lacks",
         log: Sequence[LogEntry] | None = None,
     ) -> None:  # fmt: skip
         """`log` is what this call's configuration asks for; without one the run's is used, less the places it names."""
-        self.run, self.config, self.tell, self.goes_on = run, run.config, tell, goes_on
+        self.run, self.config, self.print_line, self.goes_on = run, run.config, print_line, goes_on
         unnamed = ""
         if log is None:
             log, unnamed = without_addresses(self.config.log, read_run_ids(run))
         self.entries = [entry for entry in log if entry_name(entry) in names]
         if unnamed:
-            tell(
+            print_line(
                 f"note    nothing goes to the places that {run.root} itself would log to; {unnamed} before the command "
                 "allows it"
             )
@@ -62,13 +62,13 @@ class LoggerCollection:
                 except MaskwrightError:
                     raise
                 except Exception as error:  # noqa: BLE001 - a logger's packages raise whatever they like
-                    self._told(name, error)
+                    self._print_failure(name, error)
                     continue
             if logger is None:
                 continue
             self._open[name] = logger
             if logger.astray or (name != "tensorboard" and first_epoch is not None):
-                self.tell(f"log     {TITLES[name]}: {logger.place}")
+                self.print_line(f"log     {TITLES[name]}: {logger.place}")
         for row in rows:
             self.epoch(Epoch(row))
 
@@ -120,26 +120,26 @@ class LoggerCollection:
             with quiet():
                 try:
                     act(logger)
-                except MaskwrightError:  # a disk that is full, told as for any other file of the run
+                except MaskwrightError:  # a disk that is full, reported as for any other file of the run
                     raise
                 except Exception as error:  # noqa: BLE001 - a logger's packages raise whatever they like
                     del self._open[name]
-                    self._told(name, error)
+                    self._print_failure(name, error)
                     with suppress(Exception):
                         logger.close("failed")
 
-    def _told(self, name: str, error: Exception) -> None:
-        self.tell(f"warning {TITLES[name]} failed: {first_line(error)}; {self.goes_on}")
+    def _print_failure(self, name: str, error: Exception) -> None:
+        self.print_line(f"warning {TITLES[name]} failed: {first_line(error)}; {self.goes_on}")
 
 
 _LATER = ("wandb", "mlflow")  # TensorBoard has no place for what is no curve
 
 
 @contextmanager
-def _after_training(run: Run, tell: Tell, log: Sequence[LogEntry] | None = None) -> Iterator[LoggerCollection]:
+def _after_training(run: Run, print_line: Print, log: Sequence[LogEntry] | None = None) -> Iterator[LoggerCollection]:
     """The loggers of a run trained before, given what they lack of it; nothing is imported where it has none."""
     goes_on = "the run folder holds it all, and the next maskwright evaluate tries again"
-    with LoggerCollection(run, tell, _LATER, goes_on, log) as loggers:
+    with LoggerCollection(run, print_line, _LATER, goes_on, log) as loggers:
         if loggers.entries:
             loggers.open(None, [dict(row) for row in run.history])
             if run.weights.is_file():
@@ -151,17 +151,17 @@ def log_evaluation(
     run: Run,
     document: Mapping[str, Any],
     counts: Counts,
-    tell: Tell = tell_on_stderr,
+    print_line: Print = print_on_stderr,
     log: Sequence[LogEntry] | None = None,
 ) -> None:
-    """Give the scores and tables of a split to the run's loggers; one that fails is told of, the evaluation stands."""
-    with _after_training(run, tell, log) as loggers:
+    """Give the scores and tables of a split to the run's loggers; one that fails is reported, the evaluation stands."""
+    with _after_training(run, print_line, log) as loggers:
         loggers.evaluation(scored(document, counts))
 
 
-def log_report(run: Run, path: Path, tell: Tell = tell_on_stderr) -> None:
+def log_report(run: Run, path: Path, print_line: Print = print_on_stderr) -> None:
     """Give report.html to the run's loggers."""
-    with _after_training(run, tell) as loggers:
+    with _after_training(run, print_line) as loggers:
         loggers.file(path)
 
 
@@ -172,9 +172,11 @@ def best_scores(run: Run) -> dict[str, float]:
     refuse_no_file(run.weights)
     try:
         with safe_open(run.weights, framework="numpy") as file:
-            told = json.loads((file.metadata() or {})["maskwright"])
+            document = json.loads((file.metadata() or {})["maskwright"])
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         fix = "Restore it, or remove it: maskwright train --resume then writes it anew from the checkpoints."
         raise RunError(f"`{run.weights}` must be a whole weights file of a run; {error}. {fix}") from None
-    validate_document(run.weights, told, BestEpoch)
-    return {name: float(value) for name, value in told.items() if isinstance(value, int | float) and name != "score"}
+    validate_document(run.weights, document, BestEpoch)
+    return {
+        name: float(value) for name, value in document.items() if isinstance(value, int | float) and name != "score"
+    }

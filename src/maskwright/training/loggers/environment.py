@@ -25,7 +25,7 @@ class Environment:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Neither warnings nor remarks of these packages: what a user must know is told by us, once."""
+    """Neither warnings nor remarks of these packages: what a user must know is reported by us, once."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # whatever levels a package gives its own loggers while it is imported
     try:

@@ -109,7 +109,7 @@ class MlflowRun(Logger):
         self.id = entry["run"] or self._begun(run, options, str(entry["key"]), uri)
         self._keeps_files = given is not None or self._would_keep(run.root / "mlflow")
         if not entry["run"]:
-            self._tell_how(run, config)
+            self._set_note(run, config)
         note(run, "mlflow", {**entry, "run": self.id})
         if self._training:
             self._client.update_run(self.id, status="RUNNING")
@@ -129,7 +129,7 @@ class MlflowRun(Logger):
             else self._client.create_run(experiment, tags=tags, run_name=run.name).info.run_id
         )
 
-    def _tell_how(self, run: Run, config: Config) -> None:
+    def _set_note(self, run: Run, config: Config) -> None:
         """The configuration, as parameters and as a file, and the environment."""
         from mlflow.entities import Param
 

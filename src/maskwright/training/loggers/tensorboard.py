@@ -20,7 +20,7 @@ from maskwright.training.loggers.base import Ending, Epoch, Logger
 
 
 class EventFile:
-    """An event file, written at once and in this thread: a full disk is then told as for any other file.
+    """An event file, written at once and in this thread: a full disk is then reported as for any other file.
 
     TensorBoard's own writer hands events to a thread, which prints a traceback when the disk refuses them.
     """

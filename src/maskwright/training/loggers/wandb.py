@@ -111,7 +111,7 @@ class WandbRun(Logger):
         def begin(mode: Any) -> Any:
             return wandb.init(
                 mode=mode, project=entry["project"], entity=entry["entity"], id=self.id, name=run.name,
-                group=options.group, tags=options.tags, config=_told(config), resume="allow", reinit="create_new",
+                group=options.group, tags=options.tags, config=_flat(config), resume="allow", reinit="create_new",
                 settings=settings,
             )  # fmt: skip
 
@@ -163,7 +163,7 @@ class WandbRun(Logger):
         shutil.rmtree(self.folder / "cache", ignore_errors=True)  # its own logs, and copies of what it keeps elsewhere
 
 
-def _told(config: Config) -> dict[str, Any]:
+def _flat(config: Config) -> dict[str, Any]:
     """The configuration, less where it is logged to, which may hold a server's password."""
     return config.model_dump(mode="json", exclude={"log"})
 
