@@ -42,6 +42,8 @@ def bundle(folder: Path, side: int = SIDE) -> tuple[Path, Path]:
         "whole",
         "--epochs",
         "1",
+        "--train.repeats",
+        "1",
         "--devices",
         "cpu",
     ]

@@ -16,7 +16,7 @@ import types
 from pathlib import Path
 
 # mallopt's parameter numbers, from glibc's malloc.h
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 
 
 @functools.cache
@@ -35,6 +35,15 @@ def tune_allocator() -> bool:
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 << 20))
     taken = [mallopt(name, value) == 1 for name, value in settings]  # each is tried, whatever the one before said
     return all(taken)
+
+
+def share_memory() -> None:
+    """Have all threads take from one heap: each of glibc's sixteen would keep the most that any of its threads took.
+
+    For a process of many threads of which one works: the app's grew by 290 MiB with 50 images at once, and by 12 so.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, 1)
 
 
 def free_memory() -> int:

@@ -5,6 +5,7 @@ Needs `pip install -e '.[dev]'` (playwright) and a Chromium: the system's, or `p
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import re
 import shutil
@@ -19,6 +20,7 @@ from app_pages import JS, assert_accessible, served
 from PIL import Image
 
 from maskwright.data.record import read_split
+from maskwright.errors import install_command
 from maskwright.metrics.counts import confusion
 from maskwright.prediction import Predictor
 from maskwright.runs import Run
@@ -319,6 +321,16 @@ def test_labelling_from_nothing_leads_to_a_trained_run_that_appears_live(tmp_pat
         assert len(list((tmp_path / "photos/masks").iterdir())) == 5
 
 
+def test_without_plotly_a_chart_says_what_to_install(app: str, visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "plotly" else find(name, *more)
+    )
+    page = visit(app, "#/runs/first", quiet="404|plotly.min.js|Canvas2D")
+    page.wait_for_selector(".plot p")
+    assert page.locator(".plot p").first.inner_text().endswith(f"it is not installed. Run: {install_command('app')}")
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="the canvas core's own tests need node 20.19 or newer")
 def test_the_canvas_core_on_its_own() -> None:
     done = subprocess.run(["node", "--test", str(JS)], capture_output=True, text=True, timeout=120)
@@ -326,7 +338,8 @@ def test_the_canvas_core_on_its_own() -> None:
 
 
 @pytest.mark.skipif(
-    not (JS / "node_modules/typescript").is_dir(), reason="npm install --prefix tests/app/js brings TypeScript"
+    not (JS / "node_modules/typescript").is_dir(),
+    reason="npm install --prefix tests/app/js brings TypeScript, and axe-core, without which accessibility is not looked at",
 )
 def test_the_modules_hold_their_types() -> None:
     done = subprocess.run(

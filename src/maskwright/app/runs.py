@@ -60,7 +60,7 @@ class Runs:
         self._found: dict[str, Found] = {}
         self._listed = -math.inf
         self._rows: dict[Path, tuple[Any, dict[str, Any]]] = {}
-        self._lock = threading.Lock()
+        self._lock, self._reading = threading.Lock(), threading.Lock()
 
     def found(self, newer: float = 1.0) -> dict[str, Found]:
         """Runs and bundles by id, listed anew when the list is older than a second."""
@@ -109,8 +109,9 @@ class Runs:
         return [Found(_id_of(root, self.folder), root, kind) for root, kind in roots]
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a run, the newest first."""
-        rows = [self.row(one) for one in self.found().values() if one.kind == "run"]
+        """A row a run, the newest first; who asks while they are read for the first time waits, and reads none again."""
+        with self._reading:
+            rows = [self.row(one) for one in self.found().values() if one.kind == "run"]
         return sorted(rows, key=lambda row: row["started"] or "", reverse=True)
 
     def row(self, one: Found) -> dict[str, Any]:

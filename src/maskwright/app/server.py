@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import threading
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -108,6 +109,7 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        threading.Thread(target=here.runs.rows, name="maskwright-runs", daemon=True).start()  # a browser takes a moment
         yield
         here.close()
 

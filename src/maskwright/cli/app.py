@@ -69,7 +69,9 @@ def app(
         raise UsageError(f"`maskwright app` must have {error.name}; it is not installed. {fix}") from None
 
     from maskwright.cli.output import say
+    from maskwright.runtime import share_memory
 
+    share_memory()
     folder.mkdir(parents=True, exist_ok=True)
     created = create_app(folder, place, token=word, hosts=(host, *allow_host))
     opened = listen(host, port)
