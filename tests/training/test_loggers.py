@@ -137,7 +137,7 @@ sys.stderr.write("IMPORTED " + " ".join(name for name in {PACKAGES!r} if name in
     assert not (tmp_path / "run" / "loggers.json").exists() and not (tmp_path / "run" / "tensorboard").exists()
 
 
-# ------------------------------------------------------------------ the book
+# ------------------------------------------------------------------ the collection
 
 
 class Taker:
@@ -166,7 +166,7 @@ class Taker:
 
 @pytest.fixture
 def opened(tmp_path, monkeypatch):
-    """A book over takers, in the place of W&B and MLflow."""
+    """A collection over takers, in the place of W&B and MLflow."""
 
     def make(wandb: Taker, mlflow: Taker, said: list[str], rows: int = 0) -> LoggerCollection:
         run = Run.create(tmp_path / "run")

@@ -116,7 +116,7 @@ class _Table:
 
 
 class _Assignment:
-    """One dealing, and how to better it. Sums over sides are kept along with it."""
+    """One assignment, and how to better it. Sums over sides are kept along with it."""
 
     def __init__(self, table: _Table, side: np.ndarray) -> None:
         self.table, self.side = table, side.copy()

@@ -240,13 +240,13 @@ def _fit(
     config, opened = plan.config, plan.opened
     with start_ranks(run, plan, checkpoint) as ranks:
         pace, module, checkpoints, loader, batches_a_step = build_training(run, plan, checkpoint, began, ranks)
-        with quiet_lightning(), LoggerCollection(run, _printer(console), log=log) as book:
+        with quiet_lightning(), LoggerCollection(run, _printer(console), log=log) as loggers:
             history = History(run, ranks.world)
             interrupt = SaveOnInterrupt(run, pace, _printer(console)) if pace and ranks.world == 1 else None
             callbacks: list[pl.Callback] = [
                 history,
                 checkpoints,
-                Logging(book, history, panel_samples(opened), num_epochs(config)),
+                Logging(loggers, history, panel_samples(opened), num_epochs(config)),
             ]
             if console:
                 effort = pace or effort_of(config, opened, training_inputs(config, opened)[1])
@@ -279,7 +279,7 @@ def _fit(
             write_weights(run, best)
             delete_initial_weights(run)
             scores = {key: value for key, value in best.items() if key not in ("state_dict", "epoch", "score")}
-            book.best({"epoch": best["epoch"], **scores})
+            loggers.best({"epoch": best["epoch"], **scores})
     return TrainResult(run, int(best["epoch"]), scores, time.perf_counter() - started, checkpoints.stopped_early)
 
 

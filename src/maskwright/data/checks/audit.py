@@ -52,7 +52,7 @@ def audit(config: DataConfig, progress: Progress | None = None, cheap_only: bool
         troubles["bands"] = str(error)
     root = folder_of(config.root)
     facts = _look_at_all(config, listing, root, None if troubles else bands, heads, progress)
-    # looked for once, before dealing, which keeps together what is nearly the same
+    # looked for once, before splitting, which keeps together what is nearly the same
     near = [] if cheap_only and not _assigns(listing, config) else near_pairs(facts)
     survey = _resolve(Survey(config, listing, root, tuple(facts), None, gaps, troubles), near)
     findings = judge(survey, None if cheap_only else near)
@@ -154,7 +154,7 @@ def _assigns(listing: Listing, config: DataConfig) -> bool:
 
 
 def alike_sets(facts: Sequence[PairFacts], near: Sequence[Pair]) -> list[list[int]]:
-    """Sets of pictures that dealing keeps together."""
+    """Sets of pictures that splitting keeps together."""
     clusters = Clusters()
     for pair in (*equal_pairs(facts), *near):
         clusters.join(pair.first, pair.second)
@@ -190,7 +190,7 @@ def _look_at_all(
 
 
 def _item(facts: PairFacts, classes: ClassMap | None) -> Item:
-    """What dealing into splits asks of a pair."""
+    """What assigning splits asks of a pair."""
     height, width = (facts.head.height, facts.head.width) if facts.head else (0, 0)
     pixels = _pixels(facts, classes) if classes else {}
     counts = tuple(pixels.get(label, 0) for label in range(classes.num_classes)) if classes else (0,)

@@ -56,8 +56,8 @@ def duplicate_findings(
     """Every finding about pictures that are there twice; `cheap` leaves near duplicates aside.
 
     named: splits the data set itself names (None: those of the records). What lies in two of them is for a person to
-    decide; what only our own dealing tore apart is to be grouped. pairs: what `near_pairs` found, if it was asked
-    before. groups: the group of each record (by its id) that the data set does not name and dealing keeps it in.
+    decide; what only our own split tore apart is to be grouped. pairs: what `near_pairs` found, if it was asked
+    before. groups: the group of each record (by its id) that the data set does not name and splitting keeps it in.
     """
     own = {split for one in facts if (split := one.record.split)} if named is None else set(named)
     same = equal_pairs(facts)

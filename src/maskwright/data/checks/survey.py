@@ -27,7 +27,7 @@ class Survey:
     """troubles: the sentence with which bands, classes or split cannot be decided, by that word.
 
     `root` is the folder files are named relative to. `facts` are in the splits the pairs were assigned. groups: of
-    records by their id, the group that dealing keeps them in and the data set does not name; pattern: what found them
+    records by their id, the group that splitting keeps them in and the data set does not name; pattern: what found them
     in the names. near: sets of pictures that are nearly the same, where they were looked for.
     """
 

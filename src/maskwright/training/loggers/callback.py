@@ -35,27 +35,29 @@ def panel_samples(opened: Opened) -> list[PanelSample]:
 class Logging(pl.Callback):
     """Gives each epoch's row and panels to the loggers; stands after the history, whose rows it reads."""
 
-    def __init__(self, book: LoggerCollection, history: History, samples: Sequence[PanelSample], epochs: int) -> None:
-        self.book, self.history, self.samples = book, history, samples
+    def __init__(
+        self, loggers: LoggerCollection, history: History, samples: Sequence[PanelSample], num_epochs: int
+    ) -> None:
+        self.loggers, self.history, self.samples = loggers, history, samples
         self.keys = panel_keys([name for name, _, _ in samples])
-        self.every = max(1, epochs // _PANELS_SHOWN)
+        self.every = max(1, num_epochs // _PANELS_SHOWN)
         self._panels: tuple[Panel, ...] = ()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.book.open(len(self.history.rows), self.history.rows)
+        self.loggers.open(len(self.history.rows), self.history.rows)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Panels are drawn while the averaged weights are still in place."""
         assert isinstance(pl_module, SegmentationTraining)
         epoch = trainer.current_epoch
         shown = epoch % self.every == 0 or epoch + 1 == trainer.max_epochs or trainer.should_stop
-        self._panels = self._drawn(pl_module) if shown and self.book.wants(epoch) else ()
+        self._panels = self._drawn(pl_module) if shown and self.loggers.wants(epoch) else ()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for panel in self._panels:  # the newest, for whoever looks at the folder
             strip = Image.fromarray(panel.strip)
-            self.book.run.write(f"panels/{plain_name(panel.key)}.png", lambda path, strip=strip: strip.save(path))
-        self.book.epoch(Epoch(self.history.rows[-1], self._panels))
+            self.loggers.run.write(f"panels/{plain_name(panel.key)}.png", lambda path, strip=strip: strip.save(path))
+        self.loggers.epoch(Epoch(self.history.rows[-1], self._panels))
         self._panels = ()
 
     @torch.no_grad()

@@ -28,10 +28,10 @@ Print = Callable[[str], None]
 class LoggerCollection:
     """A run's loggers, opened one after the other and closed together.
 
-    with LoggerCollection(run, tell) as book:
-        book.open(first_epoch=0, rows=[])
-        book.epoch(Epoch(row, panels))
-        book.best(scores)
+    with LoggerCollection(run, print_line) as loggers:
+        loggers.open(first_epoch=0, rows=[])
+        loggers.epoch(Epoch(row, panels))
+        loggers.best(scores)
     """
 
     def __init__(
