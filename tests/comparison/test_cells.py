@@ -296,10 +296,14 @@ matrix:
         compare_cells(read_matrix(tmp_path / "c.yaml"), tmp_path / "out")
     told = [problem.replace(str(tmp_path / "c.yaml"), "c.yaml") for problem in caught.value.problems]
     assert len(told) == 4
-    places = {"base: `optim.name`": "adam", "c.yaml, line 7: `model.encoder`": "resnet34",
-              "c.yaml, line 8: `model.arch`": "unet", "c.yaml, line 10: `augment.0.name`": "hflip"}  # fmt: skip
-    for start_of, near in places.items():
-        assert any(one.startswith(start_of) and near in one for one in told), told
+    starts = (
+        "base: Unknown optimizer 'adamm' in `optim.name`. Did you mean 'adam'",
+        "c.yaml, line 7: Unknown encoder 'resnet43' in `model.encoder`. Did you mean 'resnet34'",
+        "c.yaml, line 8: Unknown architecture 'unett' in `model.arch`. Did you mean 'unet'",
+        "c.yaml, line 10: Unknown operation 'hflipp' in `augment.0.name`. Did you mean 'hflip'",
+    )
+    for start_of in starts:
+        assert any(one.startswith(start_of) for one in told), told
     assert not (tmp_path / "out").exists()
 
 

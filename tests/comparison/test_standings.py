@@ -59,7 +59,7 @@ def test_rows_are_in_the_order_of_the_metric_asked_for():
     made = comparison([(precise,), (thorough,)])
     assert [row.name for row in standings(made).rows] == ["entry1", "entry0"]
     assert [row.name for row in standings(made, "precision").rows] == ["entry0", "entry1"]
-    with pytest.raises(UsageError, match=r"`metric` must be .*'iuo'.*iou"):
+    with pytest.raises(UsageError, match=r"Unknown metric 'iuo'. Did you mean .*'iou'"):
         standings(made, "iuo")
 
 
