@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +234,7 @@ class DataSet:
         return page | {
             "classes": [{**one, "share": share} for one, share in shares],
             "encoding": found.classes_reason,
-            "summary": [line.replace("\u00a0", " ") for line in format_audit(found) if line.strip()],
+            "summary": [line.replace("\u00a0", " ") for line in takewhile(str.strip, format_audit(found))],
             "findings": [self._finding(str(place), place) for place in range(len(found.findings))],
         }
 
@@ -242,7 +243,9 @@ class DataSet:
         one = self._audit.findings[place]
         repair = one.proposal
         offered = repair is not None and bool(repair.message) and not repair.question
-        return {"id": id, "code": one.code, "severity": one.severity, "title": CODES[one.code].title,
+        proposal = one.to_json(self._audit)["proposal"] or {"answers": ()}
+        answers = [{key: text_of(each[key]) for key in ("message", "command")} for each in proposal["answers"]]
+        return {"id": id, "code": one.code, "answers": answers, "severity": one.severity, "title": CODES[one.code].title,
                 "text": text_of(one.evidence), "images": self.named_by(one.files), "question": repair.question if repair else "",
                 "repair": {"id": id, "text": repair.message} if repair and offered else None}  # fmt: skip
 

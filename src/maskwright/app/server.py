@@ -27,7 +27,6 @@ from starlette.staticfiles import StaticFiles
 
 from maskwright.app.access import Guard
 from maskwright.app.answers import Cache, pixels_shown, png, read_body, send, text_of, thumb
-from maskwright.app.compare import compare
 from maskwright.app.dataset import DataSet, Item, stamp_of
 from maskwright.app.label import Conflict, Labels
 from maskwright.app.models import Maps, Models, Unwanted, curve
@@ -215,6 +214,8 @@ def _add_runs(app: FastAPI, here: App) -> None:
 
     @app.get("/api/compare")
     def comparison(request: Request, runs: str, split: str = "test", metric: str = "iou") -> Response:
+        from maskwright.app.compare import compare  # late: a seventh of the start
+
         ids = [id for id in runs.split(",") if id]
         key = (
             "compare",

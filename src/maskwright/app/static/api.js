@@ -22,7 +22,8 @@ import { decodeGrey } from "./canvas/png.js";
  *   images: {name: string, ids: {[run: string]: string}}[]}} Comparison
  * @typedef {{name: string, state: "waiting"|"running"|"done"|"failed", progress: number, error: string|null, classes: ClassInfo[], width: number,
  *   height: number, shares: {[name: string]: number}}} Job
- * @typedef {{id: string, severity: string, title: string, text: string, images: string[], repair: {id: string, text: string}|null}} Finding
+ * @typedef {{id: string, severity: string, title: string, text: string, images: string[], question: string,
+ *   answers: {message: string, command: string}[], repair: {id: string, text: string}|null}} Finding
  * @typedef {{path: string, images: number, masked: number, classes: ClassInfo[], encoding: string, summary: string[], findings: Finding[],
  *   checking?: {done: number, total: number}|null, judges: {id: string, name: string}[]}} DataInfo
  * @typedef {{lines: string[], rows: {image: string|null, name: string, title: string, text: string, pictures: {alt: string, url: string}[]}[]}} Suspects

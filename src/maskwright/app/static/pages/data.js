@@ -85,15 +85,15 @@ function showAudit(info, signal, choose) {
     const pictures = finding.images.slice(0, 6);
     const repair = finding.repair;
     return h("li", null, h("span", { class: `severity is-${finding.severity}` }, finding.severity), h("div", null, h("h3", null, finding.title), h("p", null, finding.text),
-      pictures.length ? h("div", { class: "strip-of-images" }, pictures.map((id) => h("a", { href: `#/label/${encodeURIComponent(id)}`, "aria-label": `Open image ${Number(id) + 1} to correct its mask` }, h("img", { src: `${api.path`/api/data/images/${id}`}/thumb`, alt: "", loading: "lazy" }))),
+      pictures.length ? h("div", { class: "strip-of-images" }, pictures.map((id) => h("a", { href: `#/label/${encodeURIComponent(id)}`, "aria-label": `Open image ${Number(id) + 1} to correct its mask` }, h("img", { src: `${api.path`/api/data/images/${id}`}/thumb?checked=1`, alt: "", loading: "lazy" }))),
         finding.images.length > pictures.length ? h("button", { class: "quiet", onclick: () => choose(finding.id) }, `all ${finding.images.length}`) : null) : null,
+      finding.question ? h("div", { class: "question" }, h("p", null, finding.question), finding.answers.flatMap((each) => [h("p", null, each.message), command(each.command)])) : null,
       repair ? h("label", { class: "do" }, h("input", { type: "checkbox", checked: true, onchange: (/** @type {Event} */ event) => {
         if (/** @type {HTMLInputElement} */ (event.target).checked) accepted.add(repair.id); else accepted.delete(repair.id);
         drawBar();
       } }), repair.text) : null));
   }
-  const lines = info.summary.filter((line) => !/^(note|warning|error) /.test(line)).map((line) => line.trim().replace(/^(\w+) {2,}/, "$1: "));
-  const summary = lines.filter((line) => !info.findings.some((each) => each.text === line)); // findings have a list of their own
+  const summary = info.summary.map((line) => line.replace(/^note +/, "").replace(/^classes .*/, `classes  ${info.encoding}`).replace(/^(\w+) {2,}/, "$1: "));
   return [
     info.classes.length ? h("ul", { class: "shares" }, info.classes.map((each) => h("li", null, swatch(each.colour), `${each.name} `, each.share !== undefined && each.share !== null ? h("span", { class: "value" }, percent(each.share)) : null))) : null,
     summary.length ? h("ul", { class: "remarks" }, summary.map((line) => h("li", null, line))) : null,
