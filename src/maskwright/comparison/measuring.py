@@ -21,10 +21,11 @@ from maskwright.config import Config
 from maskwright.config.base import seconds_of
 from maskwright.data.opening import Opened
 from maskwright.errors import MaskwrightError, is_out_of_memory
-from maskwright.runtime import limit_memory
+from maskwright.runtime import free_memory, limit_memory
 from maskwright.training.plan import Plan
 
 _MEMORY_SHARE = 0.9  # of what is free, for a trial
+OUT_OF_MEMORY = "a step needs more memory than there is. Lower train.batch_size or data.size."
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,15 @@ def _attempt(task: Task) -> Measured | str:
         return " ".join(str(error).split())
     except Exception as error:  # noqa: BLE001 - whatever building or a step stumbles over is this cell's answer
         if is_out_of_memory(error):
-            return "a step needs more memory than there is. Lower train.batch_size or data.size."
+            return OUT_OF_MEMORY
         return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:300]}"
 
 
-def measure(task: Task) -> Measured:
-    """Build the network, make a few steps and look at an image; memory is the peak of this process until now."""
+def measure(task: Task) -> Measured | str:
+    """Build the network, make a few steps and look at an image; memory is the peak of this process until now.
+
+    A sentence where its weights alone are more than there is memory for.
+    """
     import torch
 
     from maskwright.models import build_model
@@ -94,6 +98,10 @@ def measure(task: Task) -> Measured:
     from maskwright.training.build import training_inputs
 
     opened, bands = task.plan.opened, task.plan.opened.dataset.bands.num_channels
+    with contextlib.suppress(Exception), torch.device("meta"):  # nothing is allocated; networks that cannot are built
+        weights = _weights(build_model(task.plan.config.model, opened.dataset.classes, bands, start=False))
+        if 2 * weights > _MEMORY_SHARE * free_memory() > 0:  # weights and their gradients
+            return OUT_OF_MEMORY
     torch.manual_seed(task.plan.config.train.seed)
     model = build_model(task.plan.config.model, opened.dataset.classes, bands)
     config = resolve_batch_size(task.plan, model, training_inputs(task.plan.config, opened)[0]).config
@@ -134,10 +142,14 @@ def _peak(opened: Opened) -> int:
 
 def _disk(config: Config, model: Any) -> tuple[int, int]:
     """Bytes of the weights, and of last.ckpt, which has the average and the optimiser as well."""
-    weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    weights = _weights(model)
     learned = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     moments = {"muon": 1, "sgd": 1 if config.optim.momentum else 0}.get(config.optim.name, 2)
     return weights, weights + moments * learned + (learned if config.train.average == "ema" else 0)
+
+
+def _weights(model: Any) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
 
 
 def _take(amount: int) -> None:
