@@ -205,7 +205,7 @@ def test_without_the_step_the_package_is_not_imported() -> None:
         (
             {"name": "ShiftScaleRotate", "shift_limt": 0.1},
             "augment.0.albumentations.shift_limt",
-            "Did you mean 'shift_limit'?",
+            "Did you mean 'shift_limit', ",
         ),
         ({"name": "HorizontalFlip", "p": 3}, "augment.0.albumentations.p", "less than or equal to 1"),
         ({"name": "ShiftScaleRotate", "shift_limit": "far"}, "augment.0.albumentations.shift_limit", "got 'far'"),
