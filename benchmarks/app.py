@@ -202,7 +202,7 @@ def predicted(folder: Path) -> Figure:
     from maskwright.prediction.network import open_network
 
     model, data = bundle(folder, 512)
-    forward, image = open_network(model).forward, np.zeros((1, 3, 512, 512), np.float32)
+    forward, image = open_network(model).forward, np.zeros((1, 512, 512, 3), np.float32)
     times, alone = [], []
     with app(folder, data) as server, httpx.Client(base_url=server.base, timeout=300) as client:
         while client.get("/api/data").json()["checking"]:

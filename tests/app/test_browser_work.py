@@ -50,11 +50,12 @@ def test_a_repair_is_refused_another_accepted_and_the_copy_is_written(tmp_path: 
         sizes.wait_for()
         assert_accessible(page)
         assert sizes.get_by_role("checkbox").is_checked() and twice.get_by_role("checkbox").is_checked()
-        page.set_viewport_size({"width": 390, "height": 844})
+        page.set_viewport_size({"width": 320, "height": 640})
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "a title makes the page wider"
         assert page.get_by_text("Do these masks belong to these images").is_visible(), (
             "what a person has to say is asked"
         )
+        page.set_viewport_size({"width": 1366, "height": 768})
         twice.get_by_role("checkbox").uncheck()
         page.get_by_label("Name of the copy").fill("mended")
         page.get_by_role("button", name="Write the copy with 1 repair").click()
