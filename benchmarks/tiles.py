@@ -97,7 +97,9 @@ def _exported(predictor: Predictor) -> dict[str, Forward]:
     write_openvino(folder / "model.onnx", folder / "model.xml")
     found = {"bf16": load_forward(folder, "openvino", "bf16")}
     quantise_openvino(folder / "model.xml", [np.random.default_rng(0).integers(0, 256, (1, 3, TILE, TILE), np.uint8)])
-    return {**found, "int8": load_forward(folder, "openvino", "bf16")}
+    found["int8"] = load_forward(folder, "openvino", "bf16")
+    shutil.rmtree(folder)
+    return found
 
 
 @contextmanager
