@@ -40,7 +40,7 @@ def tune_allocator() -> bool:
 def share_memory() -> None:
     """Have all threads take from one heap: each of glibc's sixteen would keep the most that any of its threads took.
 
-    For a process of many threads of which one works: the app's grew by 290 MiB with 50 images at once, and by 12 so.
+    For a server, of whose many threads one works: the app's grew by 290 MiB with 50 images at once, and by 12 so.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, 1)

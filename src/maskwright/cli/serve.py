@@ -72,9 +72,11 @@ def serve(
 
     from maskwright.cli.output import say
     from maskwright.prediction.network import open_network
+    from maskwright.runtime import share_memory
     from maskwright.serving.label_studio import LabelStudio
     from maskwright.serving.service import Limits
 
+    share_memory()  # before any thread has taken some
     network = open_network(model, threshold=mask_threshold)
     network = replace(network, name=name or network.name)
     studio = LabelStudio(os.environ.get("LABEL_STUDIO_URL", ""), os.environ.get("LABEL_STUDIO_API_KEY", ""))
