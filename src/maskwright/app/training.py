@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,11 +60,11 @@ class Trainings:
         lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
         return {"lines": [line.removeprefix("maskwright: ") for line in lines], "ok": done.returncode == 0}
 
-    def train(self, wish: dict[str, Any]) -> str:
-        """Begin a training and return its run's id."""
-        words = self._words(wish)
+    def train(self, wish: dict[str, Any], data: str = "", flags: Sequence[str] = ()) -> str:
+        """Begin a training and return its run's id. `data` and `flags` are the app's own, never a page's."""
+        words = [*self._words(wish, data), *flags]
         self.runs.folder.mkdir(parents=True, exist_ok=True)
-        name = wish.get("name") or self._free_name(Path(str(wish["data"])))
+        name = wish.get("name") or self._free_name(Path(data or str(wish["data"])))
         if not _NAME.fullmatch(str(name)):
             raise HTTPException(
                 422, "a name must be 1 to 64 letters, digits, dots and dashes, no dot first; got another. Choose one."
@@ -165,10 +165,10 @@ class Trainings:
             history = []
         return history, {name: path.stat().st_mtime_ns for name, path in panels_of(found.root).items()} if found else {}
 
-    def _words(self, wish: dict[str, Any]) -> list[str]:
+    def _words(self, wish: dict[str, Any], data: str = "") -> list[str]:
         """The words of a training's command; what comes from a page is a name that is known, or of letters that mean nothing."""
-        data, budget, model, weights = (wish.get(key) for key in ("data", "budget", "model", "weights"))
-        if data not in self.datasets():
+        asked, budget, model, weights = (wish.get(key) for key in ("data", "budget", "model", "weights"))
+        if not data and asked not in self.datasets():
             fix = "Start the app with it: maskwright app --data DATA"
             raise HTTPException(
                 422, f"`data` must be the app's data set or one that a run here was trained on; got another. {fix}"
@@ -181,12 +181,19 @@ class Trainings:
             raise HTTPException(
                 422, "`model` must be a name, such as unet or unet/resnet34; got another. See maskwright models."
             )
-        words = ["train", "--data", str(data), "--budget", str(budget), *(["--model", str(model)] if model else [])]
+        words = [
+            "train",
+            "--data",
+            data or str(asked),
+            "--budget",
+            str(budget),
+            *(["--model", str(model)] if model else []),
+        ]
         if weights in ("none", "imagenet"):
             words += ["--weights", str(weights)]
         elif weights:
             words += ["--weights", str(self.runs.get(str(weights)).root)]
-        return [*words, *wish.get("more", ())]
+        return words
 
     def _free_name(self, data: Path) -> str:
         stem = plain_name(data.stem).lstrip("._-")[:50] or "run"
