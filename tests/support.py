@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -283,3 +284,28 @@ def opened() -> Iterator[list[str]]:
         yield paths
     finally:
         _watched.remove(paths)
+
+
+@contextlib.contextmanager
+def on_loopback(app: Any, port: int = 0) -> Iterator[Any]:
+    """A client of an app that a thread serves on a port of this machine: for many connections, answers that go on."""
+    import httpx
+    import uvicorn
+
+    from maskwright.serving.server import listen
+
+    opened = listen("127.0.0.1", port)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.005)
+        address = f"http://127.0.0.1:{opened.getsockname()[1]}"
+        with httpx.Client(base_url=address, timeout=120, trust_env=False) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+        opened.close()

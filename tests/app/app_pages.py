@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import Any
 
 import httpx
 import numpy as np
-import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
 from maskwright.app.server import create_app
-from maskwright.serving.server import listen
+from maskwright.data.record import read_split
+from maskwright.runs import Run
+from support import finished, on_loopback
 
 JS = Path(__file__).parent / "js"
 AXE = JS / "node_modules/axe-core/axe.min.js"  # brought by npm install --prefix tests/app/js, as make test does
@@ -44,22 +44,20 @@ def client_of(runs: Path, folder: Path | None = None, **options) -> TestClient:
 @contextlib.contextmanager
 def served(runs: Path, folder: Path | None = None, port: int = 0, **options) -> Iterator[httpx.Client]:
     """The app on a port of this machine, for what a test client cannot do: many connections, and answers that go on."""
-    opened = listen("127.0.0.1", port)
-    server = uvicorn.Server(uvicorn.Config(create_app(runs, folder, **options), log_level="error", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.005)
-        with httpx.Client(
-            base_url=f"http://127.0.0.1:{opened.getsockname()[1]}", timeout=120, trust_env=False
-        ) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
-        opened.close()
+    with on_loopback(create_app(runs, folder, **options), port) as client:
+        yield client
+
+
+def first_image(split: str = "test") -> tuple[str, np.ndarray, np.ndarray]:
+    """A split's first image: its id in the app, its pixels and its truth."""
+    document = Run.open(finished()).data
+    place = 0
+    for name, entries in document["splits"].items():
+        if name == split:
+            _, pixels, truth = next(read_split(document, split))
+            return str(place), pixels, truth
+        place += len(entries)
+    raise AssertionError(split)
 
 
 def grey(answer) -> np.ndarray:

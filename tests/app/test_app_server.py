@@ -11,26 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from app_pages import client_of, grey, png, served, wait_for
+from app_pages import client_of, first_image, grey, png, served, wait_for
 from PIL import Image
 
-from maskwright.data.record import read_split
 from maskwright.metrics.counts import Counts, confusion
 from maskwright.prediction import Predictor
 from maskwright.runs import Run
 from support import TINY, data, environment, finished, maskwright, noise, picture
-
-
-def run_image(split: str = "test") -> tuple[str, np.ndarray, np.ndarray]:
-    """The first image of a split: its id in the app, its pixels and its truth."""
-    document = Run.open(finished()).data
-    place = 0
-    for name, entries in document["splits"].items():
-        if name == split:
-            _, pixels, truth = next(read_split(document, split))
-            return str(place), pixels, truth
-        place += len(entries)
-    raise AssertionError(split)
 
 
 def test_meta_and_the_list_of_runs(page, runs):
@@ -87,7 +74,7 @@ def test_images_are_listed_worst_first_and_filtered(page, runs):
 
 
 def test_layers_of_an_image_are_the_librarys(page):
-    id, pixels, truth = run_image()
+    id, pixels, truth = first_image()
     base = f"/api/runs/first/images/{id}"
     shown = page.get(f"{base}/pixels")
     assert (grey(shown) == pixels).all() and shown.headers["cache-control"] == "private, max-age=3600"
@@ -97,14 +84,14 @@ def test_layers_of_an_image_are_the_librarys(page):
     assert (grey(page.get(f"{base}/prediction")) == predictor.predict(pixels).labels).all()
     assert grey(page.get(f"{base}/uncertainty")).shape == truth.shape
     assert max(grey(page.get(f"{base}/thumb")).shape[:2]) <= 256
-    unscored, _, _ = run_image("train")
+    unscored, _, _ = first_image("train")
     assert grey(page.get(f"/api/runs/first/images/{unscored}/prediction")).shape == truth.shape
     assert page.get(f"{base}/config.yaml").status_code == 404
     assert page.get("/api/runs/first/images/99/pixels").status_code == 404
 
 
 def test_the_curve_and_the_probability_equal_the_librarys_counts_at_every_threshold(page):
-    id, pixels, truth = run_image()
+    id, pixels, truth = first_image()
     found = page.get(f"/api/runs/first/images/{id}/curve").json()
     steps = grey(page.get(f"/api/runs/first/images/{id}/probability"))
     predictor = Predictor.from_run(Run.open(finished()))

@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from app_pages import JS, assert_accessible, served
+from app_pages import JS, assert_accessible, first_image, served
 from PIL import Image
 
-from maskwright.data.record import read_split
 from maskwright.errors import install_command
 from maskwright.metrics.counts import confusion
 from maskwright.prediction import Predictor
@@ -33,18 +32,6 @@ SIZES = ((1366, 768), (390, 844))
 def app(runs: Path) -> Iterator[str]:
     with served(runs, data()) as client:
         yield str(client.base_url).rstrip("/")
-
-
-def first_image(split: str) -> tuple[str, np.ndarray, np.ndarray]:
-    """A split's first image: its id in the app, its pixels and its truth."""
-    document = Run.open(finished()).data
-    place = 0
-    for name, entries in document["splits"].items():
-        if name == split:
-            _, pixels, truth = next(read_split(document, split))
-            return str(place), pixels, truth
-        place += len(entries)
-    raise AssertionError(split)
 
 
 def drawn(page: Any, height: int, width: int) -> np.ndarray:

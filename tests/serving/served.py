@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import io
-import threading
-import time
 from collections.abc import Callable, Iterator
 
 import httpx
 import numpy as np
-import uvicorn
 from PIL import Image
 
 from maskwright.data.dataset import RGB, Bands, ClassMap
 from maskwright.data.geometry import View
 from maskwright.prediction.network import Network
-from maskwright.serving.server import Settings, create_app, listen
+from maskwright.serving.server import Settings, create_app
+from support import on_loopback
 
 Forward = Callable[[np.ndarray], np.ndarray]
 
@@ -39,22 +37,8 @@ def network(
 
 @contextlib.contextmanager
 def serving(served: Network, settings: Settings = Settings()) -> Iterator[httpx.Client]:  # noqa: B008 - it is frozen
-    opened = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(create_app(served, settings), log_level="error", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.005)
-        with httpx.Client(
-            base_url=f"http://127.0.0.1:{opened.getsockname()[1]}", timeout=60, trust_env=False
-        ) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
-        opened.close()
+    with on_loopback(create_app(served, settings)) as client:
+        yield client
 
 
 def png(pixels: np.ndarray, format: str = "PNG") -> bytes:
