@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import torch
 
-from common import Figure, interleaved, publish
+from common import WITH_BYTECODE, Figure, interleaved, publish
 from maskwright import runtime
 from maskwright.config.files import load_config
 from maskwright.config.flags import parse_overrides
@@ -109,7 +109,8 @@ def starting(folder: Path) -> list[Figure]:
 
     def predict(name: str) -> None:
         words = ["predict", folder / name, folder / "image.png", "--out", folder / "predictions"]
-        subprocess.run([command, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        quiet = subprocess.DEVNULL
+        subprocess.run([command, *words], env=WITH_BYTECODE, stdout=quiet, stderr=quiet, check=True)
 
     names = ("onnx", "openvino")
     sides = {name: lambda name=name: predict(name) for name in names}

@@ -9,14 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import Figure, interleaved, publish
+from common import WITH_BYTECODE, Figure, interleaved, publish
 
 
 def main() -> bool:
     command = Path(sys.executable).with_name("maskwright")
+    quiet = subprocess.DEVNULL
     times = interleaved(
         {
-            "help": lambda: subprocess.run([command, "--help"], stdout=subprocess.DEVNULL, check=True),
+            "help": lambda: subprocess.run([command, "--help"], env=WITH_BYTECODE, stdout=quiet, check=True),
             "python": lambda: subprocess.run([sys.executable, "-c", "pass"], check=True),
         },
         repeats=15,
