@@ -2,8 +2,8 @@
 
 python benchmarks/serve.py [--requests 5000]
 
-A bundle of U-Net/ResNet34 (OpenVINO, images of 256 x 256) is served by a process of its own; clients are threads of this
-one, on the same cores, each with a connection that it keeps.
+A bundle of U-Net/ResNet34 (OpenVINO, images of 256 x 256) is served by a process of its own; clients are threads of
+this one, on the same cores, each with a connection that it keeps.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def main(requests: int = 5000) -> bool:
     errors, grown = sum(load.errors for load in (*ones, *parts)), memory[-1] - memory[1]
     told = {"clients": CLIENTS, "cores": os.cpu_count(), "requests": sum(len(load.seconds) for load in parts)}
     return publish("serve", [
-        Figure("requests that failed", errors, "0", errors == 0 and code == 0, {**told, "exit code after SIGTERM": code}),
+        Figure("requests that failed", errors, "0", errors == 0 and code == 0, {**told, "exit after SIGTERM": code}),
         Figure("requests a second, 32 clients / one", many / one, ">= 1", many >= one,
                {"32 clients": many, "one": one, "images a batch": batch}),
         Figure("p99 of 32 clients / 32 x the median of one", slowest / (CLIENTS * median), "<= 1.5",

@@ -3,8 +3,8 @@
 python benchmarks/tiles.py
 python benchmarks/tiles.py --raster 20000     # the large raster alone, of so many rows and columns
 
-Nothing is trained: networks run with random weights for their time. Memory is what a process takes beyond what it held when
-the network had seen one tile, watched every 10 ms.
+Nothing is trained: networks run with random weights for their time. Memory is what a process takes beyond what it held
+when the network had seen one tile, watched every 10 ms.
 """
 
 from __future__ import annotations

@@ -265,11 +265,11 @@ def search(
     >>> print(search("search.yaml", trials=20))  # doctest: +SKIP
     """
     from maskwright.comparison.search import search as run
-    from maskwright.comparison.search_space import default_out, read_space
+    from maskwright.comparison.search_space import read_space, search_out
     from maskwright.reports.search_plots import write_plots
 
     space = read_space(config, [*_data_root(data), *_overrides(keys)], trials, minutes)
-    result = run(space, Path(out) if out else default_out(config), stderr() if progress else None)
+    result = run(space, Path(out) if out else search_out(config), stderr() if progress else None)
     write_plots(result, space)
     return result
 

@@ -212,12 +212,14 @@ from pathlib import Path
 with TestClient(create_app(Path({str(folder)!r}), Path({str(data())!r})), base_url="http://127.0.0.1") as client:
     assert client.get("/api/runs").status_code == 200
     print(time.process_time())
-    for path in ("/api/meta", "/api/models", "/api/runs/first", "/api/runs/first/images", "/api/runs/first/images/7/thumb",
-                 "/api/runs/first/images/7/truth", "/api/runs/first/images/7/prediction", "/api/data", "/api/data/images",
+    image = "/api/runs/first/images/7"
+    for path in ("/api/meta", "/api/models", "/api/runs/first", "/api/runs/first/images", image + "/thumb",
+                 image + "/truth", image + "/prediction", "/api/data", "/api/data/images",
                  "/api/data/images/0/thumb", "/api/label/images/0", "/api/label/next?model=exported"):
         answer = client.get(path)
         assert answer.status_code == 200, (path, answer.text)
-    job = client.post("/api/predict?model=exported&name=photo.png", content=Path({str(image)!r}).read_bytes()).json()["job"]
+    photo = Path({str(image)!r}).read_bytes()
+    job = client.post("/api/predict?model=exported&name=photo.png", content=photo).json()["job"]
     while client.get("/api/predict/" + job).json()["state"] not in ("done", "failed"):
         time.sleep(0.02)
     assert client.get("/api/predict/" + job).json()["state"] == "done", client.get("/api/predict/" + job).json()
@@ -308,8 +310,9 @@ def test_a_plan_is_told_and_a_failed_training_says_why(tmp_path, make_set):
         assert row["id"] == id and row["status"] == "failed" and "001.png" in row["error"]
         *_, last = events_of(client, id)
         assert last[1]["status"] == "failed"
-        for spoilt in ({"data": "/etc"}, {"budget": "1; rm"}, {"model": "evil.py:Net"}, {"model": "--trust-code"},
-                       {"name": "../x"}, {"weights": "/etc/passwd"}, {"name": ".hidden"}, {"budget": None}):  # fmt: skip
+        for spoilt in ({"data": "/etc"}, {"budget": "1; rm"}, {"model": "evil.py:Net"},
+                       {"model": "--trust-code"}, {"name": "../x"}, {"weights": "/etc/passwd"},
+                       {"name": ".hidden"}, {"budget": None}):  # fmt: skip
             wish = {"data": str(broken), "budget": "30s", **spoilt}
             assert client.post("/api/train", json=wish).status_code in (404, 422), spoilt
 

@@ -44,7 +44,8 @@ def drawn(page: Any, height: int, width: int) -> np.ndarray:
           const all = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
           const out = [];
           for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
-            const index = 4 * (Math.floor(top + (y + 0.5) * scale) * canvas.width + Math.floor(left + (x + 0.5) * scale));
+            const row = Math.floor(top + (y + 0.5) * scale), column = Math.floor(left + (x + 0.5) * scale);
+            const index = 4 * (row * canvas.width + column);
             out.push(all[index], all[index + 1], all[index + 2]);
           }
           return out;
@@ -59,8 +60,8 @@ def settle(page: Any) -> None:
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
-PAGES = ("#/runs", "#/runs?new=1", "#/runs/first", "#/runs/first?tab=images", "#/runs/first?tab=setup", "#/compare", "#/predict",
-         "#/data", "#/label/0")  # fmt: skip
+PAGES = ("#/runs", "#/runs?new=1", "#/runs/first", "#/runs/first?tab=images", "#/runs/first?tab=setup", "#/compare",
+         "#/predict", "#/data", "#/label/0")  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -326,7 +327,7 @@ def test_the_canvas_core_on_its_own() -> None:
 
 @pytest.mark.skipif(
     not (JS / "node_modules/typescript").is_dir(),
-    reason="npm install --prefix tests/app/js brings TypeScript, and axe-core, without which accessibility is not looked at",
+    reason="npm install --prefix tests/app/js brings TypeScript and axe-core, which looks at accessibility",
 )
 def test_the_modules_hold_their_types() -> None:
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What a model predicts where the cursor rests, pixels that are not counted, and images larger than 4096 pixels, in Chromium."""
+"""Where the cursor rests, pixels that are not counted, and images larger than 4096 pixels, in Chromium."""
 
 from __future__ import annotations
 

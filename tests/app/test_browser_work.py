@@ -1,4 +1,4 @@
-"""What a person does with data, runs and models in the app, in headless Chromium: repair, correct, train, compare, predict."""
+"""Work with data, runs and models in headless Chromium: repair, correct, train, compare, predict."""
 
 from __future__ import annotations
 

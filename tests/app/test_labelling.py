@@ -175,7 +175,7 @@ def test_a_page_may_draw_what_is_ignored_where_a_value_stands_for_it(tmp_path):
 
 
 def test_a_place_is_predicted_as_its_window_alone_is(tmp_path):
-    """512 pixels as the network sees them, about the place, never beyond the image; an image seen whole is predicted whole."""
+    """512 pixels as the network sees them, about the place, within the image; one seen whole is predicted whole."""
     from maskwright.app.models import window_about
 
     crop, whole = View("crop", 64, 0.5), View("whole", 64)

@@ -1,4 +1,4 @@
-"""What the app must not do, whoever asks: read or write elsewhere, answer other sites, take too much, take a name for more."""
+"""What the app must not do: read or write elsewhere, answer other sites, take too much, take a name for more."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from support import TINY, data, environment, interruptible, maskwright, noise, p
 SECRET = "the secret that stands outside"
 TOKEN = "a-token-of-sixteen-and-more"
 ESCAPES = [
-    "..", "../..", "%2e%2e", "%2e%2e%2f%2e%2e", "..%2f..", "..%252f..", "....//", "/etc", "%2fetc%2fpasswd", "..\\..", "..%5c..",
-    "%00", "first%00", "first/..", "~", ".", "first~..", "..~first", "%c0%ae%c0%ae", "file:///etc", "%e2%80%a5",
+    "..", "../..", "%2e%2e", "%2e%2e%2f%2e%2e", "..%2f..", "..%252f..", "....//", "/etc", "%2fetc%2fpasswd",
+    "..\\..", "..%5c..", "%00", "first%00", "first/..", "~", ".", "first~..", "..~first",
+    "%c0%ae%c0%ae", "file:///etc", "%e2%80%a5",
 ]  # fmt: skip
 
 
@@ -54,9 +55,10 @@ def server(place):
 def test_no_address_leads_out(server, escape):
     paths = [
         f"/{escape}", f"/{escape}/secret.txt", f"/static/{escape}/secret.txt", f"/vendor/{escape}", f"/api/{escape}",
-        f"/api/runs/{escape}", f"/api/runs/{escape}/events", f"/api/runs/{escape}/images", f"/api/runs/first/panels/{escape}",
-        f"/api/runs/first/images/{escape}/pixels", f"/api/runs/first/images/0/{escape}", f"/api/data/images/{escape}/pixels",
-        f"/api/data/images/0/{escape}", f"/api/label/images/{escape}", f"/api/label/drafts/{escape}", f"/api/predict/{escape}",
+        f"/api/runs/{escape}", f"/api/runs/{escape}/events", f"/api/runs/{escape}/images",
+        f"/api/runs/first/panels/{escape}", f"/api/runs/first/images/{escape}/pixels",
+        f"/api/runs/first/images/0/{escape}", f"/api/data/images/{escape}/pixels", f"/api/data/images/0/{escape}",
+        f"/api/label/images/{escape}", f"/api/label/drafts/{escape}", f"/api/predict/{escape}",
         f"/api/predict/{escape}/label.png", f"/api/compare?runs={escape},first",
         f"/api/label/next?after={escape}&model={escape}", f"/api/data/images?finding={escape}",
     ]  # fmt: skip

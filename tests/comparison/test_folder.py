@@ -11,7 +11,7 @@ import pytest
 from compared import SEEDS, compared, states
 
 from maskwright.comparison.collect import compare_runs, ensure_scored
-from maskwright.comparison.folder import default_out, is_comparison, keep_runs, open_comparison, read_plan
+from maskwright.comparison.folder import comparison_out, is_comparison, keep_runs, open_comparison, read_plan
 from maskwright.comparison.standings import standings
 from maskwright.config import Config
 from maskwright.errors import RunError, UsageError
@@ -101,9 +101,9 @@ def test_a_spoilt_folder_is_told(tmp_path, name):
 
 def test_the_default_folder_is_the_first_that_is_free(tmp_path):
     config = Config().replace({"data.root": "somewhere/pets"})
-    assert default_out(config, tmp_path) == tmp_path / "pets-compare-1"
+    assert comparison_out(config, tmp_path) == tmp_path / "pets-compare-1"
     (tmp_path / "pets-compare-1").mkdir()
-    assert default_out(config, tmp_path) == tmp_path / "pets-compare-2"
+    assert comparison_out(config, tmp_path) == tmp_path / "pets-compare-2"
 
 
 # ------------------------------------------------------------------ finished runs

@@ -18,11 +18,11 @@ from maskwright.models import Segmenter, build_model
 from maskwright.models.unet import build_unet
 from maskwright.training.optim import (
     build_optimizer,
+    ignored_by_optimizer,
     optimizer_class,
     rates,
     validate_optimizer,
     why_unfit,
-    without_effect,
 )
 from maskwright.training.schedules import learning_rate_factor, resolve_schedule_keys
 from support import TINY, data, maskwright
@@ -254,14 +254,14 @@ def test_the_command_line_refuses_before_it_reads(tmp_path: Any) -> None:
 
 
 def test_keys_without_effect_are_noted() -> None:
-    assert without_effect(OptimConfig()) == []
-    assert without_effect(OptimConfig(name="sgd", momentum=0.5)) == []
-    assert without_effect(OptimConfig(momentum=0.5)) == ["optim.momentum has no effect with AdamW"]
-    (note,) = without_effect(OptimConfig(name="rmsprop", momentum=0.5))
+    assert ignored_by_optimizer(OptimConfig()) == []
+    assert ignored_by_optimizer(OptimConfig(name="sgd", momentum=0.5)) == []
+    assert ignored_by_optimizer(OptimConfig(momentum=0.5)) == ["optim.momentum has no effect with AdamW"]
+    (note,) = ignored_by_optimizer(OptimConfig(name="rmsprop", momentum=0.5))
     assert note.endswith("write optim.options.momentum")
-    (note, rate) = without_effect(OptimConfig(name="rprop", weight_decay=0.5))
+    (note, rate) = ignored_by_optimizer(OptimConfig(name="rprop", weight_decay=0.5))
     assert note == "optim.weight_decay has no effect with Rprop" and "heeds the rate of its first step alone" in rate
-    assert without_effect(OptimConfig(name="rprop", schedule="constant", warmup=0)) == []
+    assert ignored_by_optimizer(OptimConfig(name="rprop", schedule="constant", warmup=0)) == []
 
 
 def test_numbers_in_options_may_be_written_as_people_do() -> None:

@@ -11,7 +11,13 @@ import torch
 from torch.optim import lr_scheduler
 
 from maskwright.config.optim import OptimConfig
-from maskwright.training.schedules import Plateau, learning_rate_factor, resolve_schedule_keys, too_late, without_effect
+from maskwright.training.schedules import (
+    Plateau,
+    ignored_by_schedule,
+    learning_rate_factor,
+    resolve_schedule_keys,
+    too_late,
+)
 from support import TINY, columns, copy_of, data, maskwright
 
 LR, STEPS, AN_EPOCH = 0.3, 60, 6
@@ -183,7 +189,7 @@ def test_cycles_reach_their_height_where_an_epoch_is_a_single_step(epochs: int) 
     ],
 )
 def test_keys_without_effect_are_noted(keys: dict[str, Any], idle: list[str]) -> None:
-    notes = without_effect(OptimConfig(**keys))
+    notes = ignored_by_schedule(OptimConfig(**keys))
     assert [note.split(" has no effect with schedule ")[0] for note in notes] == idle
 
 

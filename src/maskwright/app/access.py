@@ -1,7 +1,7 @@
 """Who may ask, and what a browser may do with the answers.
 
-Another site's page can make a browser here send requests; Host, Origin and Sec-Fetch-Site tell. On another address than this
-machine's own a token is asked for: once as /?token=…, from then on as a cookie, or as Authorization: Bearer.
+Another site's page can make a browser here send requests; Host, Origin and Sec-Fetch-Site tell. On another address than
+this machine's own a token is asked for: once as /?token=…, from then on as a cookie, or as Authorization: Bearer.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Guard(Access):
             return None
         return _refused(
             401,
-            "a request must have the app's token; it has none, or another. Open the address that was printed at the start.",
+            "a request must have the app's token; it has none, or another. Open the address printed at the start.",
         )
 
     def _of_size(self, method: str, path: str, headers: Headers) -> Response | None:

@@ -73,7 +73,7 @@ class Cache:
 def send(
     request: Request, cache: Cache, key: tuple[Any, ...], make: Callable[[], bytes | Pixels], forever: bool = True
 ) -> Response:
-    """A picture (or JSON) under its ETag, which follows from `key`: what it is made of. `forever`: an address's never changes."""
+    """A picture (or JSON) under its ETag, which follows from `key`: what it is made of. `forever`: it never changes."""
     tag = f'"{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}"'
     headers = {"ETag": tag, "Cache-Control": "private, max-age=3600" if forever else "private, no-cache"}
     if request.headers.get("if-none-match") == tag:

@@ -60,15 +60,16 @@ def compare(folder: Runs, ids: list[str], split: str = "test", metric: str = "io
         cells |= {
             key: {"value": spent[key], "text": texts[title][place], "interval": None} for key, title in costs.items()
         }
-        cells |= {"val": {"value": row.val, "text": f"{row.val:.3f}" if math.isfinite(row.val) else "–", "interval": None},
+        val = f"{row.val:.3f}" if math.isfinite(row.val) else "–"
+        cells |= {"val": {"value": row.val, "text": val, "interval": None},
                   "verdict": {"value": row.verdict, "text": row.verdict, "interval": None},
                   "name": {"value": row.name, "text": row.name, "interval": None}}  # fmt: skip
         rows.append(
             {"id": of[row.name][0], "ids": of[row.name], "name": row.name, "chosen": row.chosen, "cells": cells}
         )
         low, high = row.intervals[metric]
-        points.append({"id": of[row.name][0], "name": row.name, "cost": spent[found.front_cost], "score": row.metrics[metric],
-                       "lo": low, "hi": high, "front": row.on_front})  # fmt: skip
+        points.append({"id": of[row.name][0], "name": row.name, "cost": spent[found.front_cost],
+                       "score": row.metrics[metric], "lo": low, "hi": high, "front": row.on_front})  # fmt: skip
     places = [{one.entry["id"]: one.id for one in images_of(run) if one.split == split} for run in runs]
     order = (
         np.argsort(-least_disputed(comparison.entries), kind="stable")
@@ -79,5 +80,5 @@ def compare(folder: Runs, ids: list[str], split: str = "test", metric: str = "io
         {"name": text_of(name), "ids": {id: place[name] for id, place in zip(ids, places, strict=True)}}
         for name in (comparison.images[index] for index in order)
     ]
-    return plain({"split": split, "metric": metric, "cost": found.front_cost, "columns": columns, "rows": rows, "points": points,
-                  "sentences": list(found.sentences), "images": images})  # fmt: skip
+    return plain({"split": split, "metric": metric, "cost": found.front_cost, "columns": columns, "rows": rows,
+                  "points": points, "sentences": list(found.sentences), "images": images})  # fmt: skip

@@ -1,7 +1,7 @@
-"""The data set of the app: its images, with and without masks, as they were listed; and its audit, made in the background.
+"""The data set of the app: its images, with and without masks, as listed; and its audit, made in the background.
 
-A folder of images alone is a data set too: what is drawn there is kept in masks/, pairs.csv and classes.yaml, as other data sets
-are, so that every command reads it.
+A folder of images alone is a data set too: what is drawn there is kept in masks/, pairs.csv and classes.yaml, as other
+data sets are, so that every command reads it.
 """
 
 from __future__ import annotations
@@ -218,8 +218,9 @@ class DataSet:
         """What the page of the data set shows; while the audit runs, how far it is."""
         items = self.items()
         masked = sum(item.record is not None for item in items)
-        page: dict[str, Any] = {"path": str(self.path), "images": len(items), "masked": masked, "classes": [], "encoding": "",
-                                "summary": [], "findings": [], "checking": None, "keeps_pairs": self.keeps_pairs}  # fmt: skip
+        page: dict[str, Any] = {"path": str(self.path), "images": len(items), "masked": masked, "classes": [],
+                                "encoding": "", "summary": [], "findings": [], "checking": None,
+                                "keeps_pairs": self.keeps_pairs}  # fmt: skip
         if not masked:
             named = (read_classes(self.root) if self.root.is_dir() else None) or {}
             page["classes"] = [{**one, "share": 0.0} for one in classes_of(tuple(named))]
@@ -245,8 +246,9 @@ class DataSet:
         offered = repair is not None and bool(repair.message) and not repair.question
         proposal = one.to_json(self._audit)["proposal"] or {"answers": ()}
         answers = [{key: text_of(each[key]) for key in ("message", "command")} for each in proposal["answers"]]
-        return {"id": id, "code": one.code, "answers": answers, "severity": one.severity, "title": CODES[one.code].title,
-                "text": text_of(one.evidence), "images": self.named_by(one.files), "question": repair.question if repair else "",
+        return {"id": id, "code": one.code, "answers": answers, "severity": one.severity,
+                "title": CODES[one.code].title, "text": text_of(one.evidence), "images": self.named_by(one.files),
+                "question": repair.question if repair else "",
                 "repair": {"id": id, "text": repair.message} if repair and offered else None}  # fmt: skip
 
     def named_by(self, files: Sequence[str]) -> list[str]:

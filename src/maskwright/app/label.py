@@ -1,9 +1,9 @@
-"""Masks that are drawn: saved whole in the data set's own encoding, with the first original kept and every change written down.
+"""Masks that are drawn: saved whole in the data set's own encoding, the first original kept, every change written down.
 
     labels = Labels(DataSet(Path("my_data")))
     labels.save("7", png, version, "Ada")      # → the new version; a Conflict where somebody else was first
 
-In DATA/.maskwright stand originals/ (a mask as it was before the first change), drafts/ (what lost a race) and labels.jsonl.
+In DATA/.maskwright stand originals/ (a mask before its first change), drafts/ (what lost a race) and labels.jsonl.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class Labels:
         item = self.data.item(id)
         labels, classes = grey_labels(body), self.data.classes()
         if labels.shape != self.data.size(item):
-            height, width = self.data.size(item)
-            told = f"the mask must have its image's size, {width} × {height}; it has {labels.shape[1]} × {labels.shape[0]}."
+            (height, width), got = self.data.size(item), " × ".join(str(side) for side in labels.shape[::-1])
+            told = f"the mask must have its image's size, {width} × {height}; got {got}."
             raise HTTPException(422, f"{told} Draw it on the image at its own size.")
         for own in ("labels.jsonl", "drafts/x", "originals/x"):
             self._refuse_outside(self.folder / own)
@@ -133,7 +133,7 @@ class Labels:
             return self._new_place(item.image), indexed_png(labels, classes.num_classes)
         if like.image.stem not in like.mask.name:
             raise DataError(
-                f"`{item.name}` must have a name its mask's can be made of; those beside it have none alike. Add its mask."
+                f"`{item.name}` must have a name that a mask's follows from; those beside it have none. Add its mask."
             )
         path = like.mask.parent / like.mask.name.replace(like.image.stem, item.image.stem, 1)
         if path.exists():
@@ -143,7 +143,7 @@ class Labels:
         return path, encode_mask(labels, classes, path, like)
 
     def _new_place(self, image: Path) -> Path:
-        """masks/ beside images/, or in the folder itself; the image's whole name where two differ in their suffix alone."""
+        """masks/ beside images/, or in the folder itself; the image's whole name where two differ in their suffix."""
         inside = image.relative_to(self.data.root)
         parts = list(inside.parts[:-1])
         places = [place for place, part in enumerate(parts) if part.lower() in ("images", "image", "imgs", "img")]
@@ -177,8 +177,8 @@ class Labels:
         write_text(path, out.getvalue())
 
     def _note(self, item: Item, who: str, version: str, changed: int) -> None:
-        line = {"who": who[:200], "when": datetime.now(UTC).isoformat(timespec="seconds"), "image": item.name, "version": version,
-                "pixels": changed, "what": f"{changed} pixels changed"}  # fmt: skip
+        line = {"who": who[:200], "when": datetime.now(UTC).isoformat(timespec="seconds"), "image": item.name,
+                "version": version, "pixels": changed, "what": f"{changed} pixels changed"}  # fmt: skip
         append_line(self.folder / "labels.jsonl", json.dumps(line))
 
     def _log(self) -> Iterator[dict[str, Any]]:
@@ -235,7 +235,7 @@ class Labels:
             write_text(self.data.root / "classes.yaml", text)
 
     def to_train(self) -> tuple[str, list[str]]:
-        """What to train on: the data set, or a list of those images that have masks; and further words of the command."""
+        """What to train on: the data set, or a list of the images that have masks; and further words of the command."""
         items = self.data.items()
         if all(item.record for item in items) or self.data.keeps_pairs:
             return str(self.data.path), []

@@ -43,7 +43,7 @@ class Unwanted(Exception):
 
 @dataclass(frozen=True)
 class Maps:
-    """What a network says of an image, each H W uint8: classes, the foreground's probability (two classes), how undecided."""
+    """What a network says of an image, each H W uint8: classes, foreground's probability (of two), how undecided."""
 
     labels: np.ndarray
     probability: np.ndarray | None

@@ -1,4 +1,4 @@
-"""Images that were dropped on the page: kept on disk, predicted one after another, written as `maskwright predict` writes."""
+"""Images dropped on the page: kept on disk, predicted one after another, written as `maskwright predict` writes."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         """What the page is told."""
         facts: dict[str, Any] = {"classes": [], "width": None, "height": None, "shares": {}}
-        return {"job": self.id, "name": self.name, "model": self.model, "state": self.state, "progress": round(self.progress, 3),
-                "error": self.error, **facts, **self.facts}  # fmt: skip
+        return {"job": self.id, "name": self.name, "model": self.model, "state": self.state,
+                "progress": round(self.progress, 3), "error": self.error, **facts, **self.facts}  # fmt: skip
 
 
 class Jobs:

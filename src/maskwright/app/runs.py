@@ -109,7 +109,7 @@ class Runs:
         return [Found(_id_of(root, self.folder), root, kind) for root, kind in roots]
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a run, the newest first; who asks while they are read for the first time waits, and reads none again."""
+        """A row a run, the newest first; who asks while they are first read waits, and reads none again."""
         with self._reading:
             rows = [self.row(one) for one in self.found().values() if one.kind == "run"]
         return sorted(rows, key=lambda row: row["started"] or "", reverse=True)
@@ -219,7 +219,7 @@ class Wish:
     max_area: int | None = None
 
     def choose(self, run: Run) -> list[dict[str, Any]]:
-        """Items with score, score of each class and area: of a class's true pixels, without one of all but the first class."""
+        """Items with score, score of each class and area: a class's true pixels, else those of all but the first."""
         names = class_map(run.data).names
         if self.cls and self.cls not in names:
             raise HTTPException(422, f"`class` must be one of the run's ({', '.join(names)}); got another.")
@@ -345,6 +345,6 @@ def _settings(config: dict[str, Any], history: list[dict[str, float]]) -> dict[s
     parts = [model.get(key) for key in ("arch", "encoder", "size")]
     root = str((config.get("data") or {}).get("root") or "")
     return {"model": "/".join(str(part) for part in parts if part) or str(model.get("name", "")),
-            "data": Path(root).name, "data_root": root, "metric": monitor, "score": best,
-            "epoch": len(history), "epochs": epochs, "budget": budget, "progress": progress, "seconds": round(seconds, 1),
+            "data": Path(root).name, "data_root": root, "metric": monitor, "score": best, "epoch": len(history),
+            "epochs": epochs, "budget": budget, "progress": progress, "seconds": round(seconds, 1),
             "sparkline": values[::-1][::step][::-1]}  # fmt: skip

@@ -1,5 +1,5 @@
-"""Which image to label next: the one a model is least sure of, what is nearly the same as a labelled one left aside; and which
-masks to check: those a run surely disagrees with."""
+"""Which image to label next: the one a model is least sure of, what is nearly the same as a labelled one left aside;
+and which masks to check: those a run surely disagrees with."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Unsure:
         aside = f"; {len(twins)} nearly the same as labelled ones left aside" if twins else ""
         return {
             "id": chosen,
-            "why": f"The model is least sure of it ({known[chosen]:.0%} undecided, of {len(found)} it looked at{aside}).",
+            "why": f"The model is least sure of it: {known[chosen]:.0%} undecided, of {len(found)} seen{aside}.",
         }
 
     def _looked_at(self, model: str, items: list[Item]) -> dict[str, float]:

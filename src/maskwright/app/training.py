@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, which outlive the app: planned, begun, followed while they run, stopped as by Ctrl-C."""
+"""Trainings in processes of their own, which outlive the app: planned, begun, followed, stopped as by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class Trainings:
         }
 
     async def events(self, id: str, closing: Callable[[], bool]) -> AsyncIterator[str]:
-        """Server-sent events of a run: new rows of its history, its status, its newest panels, until it is trained no more."""
+        """Server-sent events of a run: new rows of its history, its status, its newest panels, until it ends."""
         row = await run_in_threadpool(self.row, id)  # 404 before the first byte
         shown, panels, last = 0, {}, None
         while True:
@@ -166,7 +166,7 @@ class Trainings:
         return history, {name: path.stat().st_mtime_ns for name, path in panels_of(found.root).items()} if found else {}
 
     def _words(self, wish: dict[str, Any], data: str = "") -> list[str]:
-        """The words of a training's command; what comes from a page is a name that is known, or of letters that mean nothing."""
+        """The words of a training's command; what a page sends is a known name, or of letters that mean nothing."""
         asked, budget, model, weights = (wish.get(key) for key in ("data", "budget", "model", "weights"))
         if not data and asked not in self.datasets():
             fix = "Start the app with it: maskwright app --data DATA"

@@ -54,13 +54,13 @@ def search(
     from pathlib import Path
 
     from maskwright.cli.output import say, say_json, stderr, table
-    from maskwright.comparison.search_space import default_out, read_space
+    from maskwright.comparison.search_space import read_space, search_out
     from maskwright.config.flags import parse_overrides
     from maskwright.errors import as_typed
     from maskwright.terminal import goes_on_with
 
     space = read_space(config, parse_overrides(keys), trials, minutes)
-    root = Path(out) if out else default_out(config)
+    root = Path(out) if out else search_out(config)
     if plan:
         return _print_plan(space, root, json)
 

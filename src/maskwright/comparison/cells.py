@@ -96,7 +96,7 @@ def _compare_runs(
     if other := next((flag for key, _, flag in overrides if key != "data.root"), None):
         raise UsageError(f"{other} cannot be combined with finished runs, which stay as they are. Leave it out.")
     runs = [Run.open(name) for name in what]
-    with out_folder(out, folders.default_out(runs[0].config)) as root:
+    with out_folder(out, folders.comparison_out(runs[0].config)) as root:
         folders.refuse_taken(root)  # before they are evaluated
         counter = Counter(console, "evaluating") if console else None
         return folders.keep_runs(compare_runs(runs, split, moved, counter), root)

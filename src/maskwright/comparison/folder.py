@@ -164,7 +164,7 @@ def places_of(name: str, settings: Mapping[str, Any], runs: Sequence[Run]) -> li
     ]
 
 
-def default_out(config: Config, parent: Path = Path("runs")) -> Path:
+def comparison_out(config: Config, parent: Path = Path("runs")) -> Path:
     """runs/DATA-compare-NUMBER, the first number that is free."""
     return first_free(parent, config, "compare")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maskwright.comparison.folder import GIVEN, PLAN, default_out, is_comparison, read_plan
+from maskwright.comparison.folder import GIVEN, PLAN, comparison_out, is_comparison, read_plan
 from maskwright.comparison.spec import Matrix, read_matrix
 from maskwright.config import Config
 from maskwright.config.keys import flat_keys
@@ -23,7 +23,7 @@ def place_for(matrix: Matrix, open_data: OpenData = open_checked, parent: Path =
 
     Where images or masks have changed since, a new one too: what was said of the old ones would be said of these.
     """
-    new = default_out(matrix.base, parent)
+    new = comparison_out(matrix.base, parent)
     stem = new.name.rpartition("-")[0]
     numbered = [(path.name.rpartition("-"), path) for path in parent.glob("*")]
     numbers = {path: int(number) for (name, _, number), path in numbered if name == stem and number.isdigit()}

@@ -135,7 +135,7 @@ class Space:
         return {"base": self.tree, "search": axes, "seed": self.seed, "pruner": self.pruner}
 
 
-def default_out(config: str | Path) -> Path:
+def search_out(config: str | Path) -> Path:
     """runs/CONFIG-search, the same every time, so that the same command goes on."""
     return Path("runs") / plain_name(f"{Path(config).stem}-search")
 

@@ -144,7 +144,7 @@ def _strange_options(kind: type[torch.optim.Optimizer], config: OptimConfig) -> 
     return problems
 
 
-def without_effect(config: OptimConfig) -> list[str]:
+def ignored_by_optimizer(config: OptimConfig) -> list[str]:
     """Notes on keys that were changed and that the chosen optimiser does not look at."""
     kind, plain = optimizer_class(config.name), OptimConfig()
     keys = () if kind is torch.optim.SGD else _SGD_KEYS

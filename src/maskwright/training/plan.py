@@ -28,11 +28,9 @@ from maskwright.training.initial_weights import (
     rate_notes,
 )
 from maskwright.training.loggers.choice import validate_loggers
-from maskwright.training.optim import validate_optimizer
-from maskwright.training.optim import without_effect as optim_without_effect
+from maskwright.training.optim import ignored_by_optimizer, validate_optimizer
 from maskwright.training.resolve import resolve, validate_threshold, view_of
-from maskwright.training.schedules import too_late
-from maskwright.training.schedules import without_effect as schedule_without_effect
+from maskwright.training.schedules import ignored_by_schedule, too_late
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,8 @@ def _with_notes(opened: Opened, resolved: Config, config: Config) -> Opened:
         *(["data.letterbox has no effect with view crop"] if data.letterbox and data.view == "crop" else []),
         *unused_augment_settings(config.augment, dataset.bands),
         *unused_sampling_settings(data.sampling, data.crop_focus, view.kind, dataset),
-        *optim_without_effect(config.optim),
-        *schedule_without_effect(config.optim),
+        *ignored_by_optimizer(config.optim),
+        *ignored_by_schedule(config.optim),
         *too_late(resolved.optim, resolved.train.epochs, resolved.train.early_stop),
         *freeze_notes(resolved),
         *rate_notes(resolved),

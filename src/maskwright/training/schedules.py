@@ -133,7 +133,7 @@ def resolve_schedule_keys(config: OptimConfig, epochs: int) -> tuple[dict[str, A
     }
 
 
-def without_effect(config: OptimConfig) -> list[str]:
+def ignored_by_schedule(config: OptimConfig) -> list[str]:
     """Notes on keys that were changed and that the chosen schedule does not look at."""
     plain = OptimConfig()
     idle = [
