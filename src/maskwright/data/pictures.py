@@ -79,10 +79,10 @@ def contrasting(image: np.ndarray, colours: np.ndarray) -> np.ndarray:
 
     image H W 3, colours 256 3 → 256 3
     """
-    pixels = _lab(cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA))
+    pixels = _lab(cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA))
     choices = np.array([colours[1], *_FIRST[2:8]], np.uint8)
-    apart = np.linalg.norm(pixels[:, :, None] - _lab(choices[None]), axis=-1).reshape(-1, len(choices))
-    tenth = (len(apart) - 1) // 10  # of 64 × 64 a tenth lies between two; percentile, median and unique import numpy.ma
+    apart = np.linalg.norm(pixels[:, :, None] - _lab_of(choices.tobytes()), axis=-1).reshape(-1, len(choices))
+    tenth = (len(apart) - 1) // 10  # of 32 × 32 a tenth lies between two; percentile, median and unique import numpy.ma
     apart = np.partition(apart, (tenth, tenth + 1), axis=0)[tenth : tenth + 2].mean(axis=0)
     found = colours.copy()
     found[1] = choices[0 if apart[0] > NEAR else int(apart.argmax())]
@@ -92,6 +92,11 @@ def contrasting(image: np.ndarray, colours: np.ndarray) -> np.ndarray:
 def _lab(pixels: np.ndarray) -> np.ndarray:
     """Colours in which distances are as they are seen. H W 3 uint8 → H W 3"""
     return cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+
+
+@functools.lru_cache
+def _lab_of(colours: bytes) -> np.ndarray:
+    return _lab(np.frombuffer(colours, np.uint8).reshape(1, -1, 3))
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, colours: np.ndarray, strength: float = 0.45) -> np.ndarray:
@@ -108,7 +113,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, colours: np.ndarray, strength
             continue
         lines, _ = cv2.findContours((labels == index).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         x, y = np.concatenate(lines)[:, 0].T
-        colour = _lab(colours[None, None, index])
+        colour = _lab_of(colours[index].tobytes())
         near = np.linalg.norm(_lab(image[None, y, x]) - colour, axis=-1) <= NEAR
         if 2 * near.sum() >= near.size:
             cv2.drawContours(

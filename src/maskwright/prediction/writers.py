@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import cv2
 import numpy as np
 
 from maskwright.data.pictures import indexed_png
@@ -70,7 +71,7 @@ def predict_files(
     refuse_among(out, inputs.folders, files)
     for data in network.data:
         validate_outside_data(out, data)
-    with new_folder(out, partial(refuse_used_folder, out)), Ledger(out) as ledger:
+    with new_folder(out, partial(refuse_used_folder, out)), Ledger(out) as ledger, _one_thread_of_opencv():
         ledger.refuse_changed([LEGEND, *(f"{name}{end}" for name in names for end in ENDS)])
         job = _Job(network, out, wanted, ledger, batch_size)
         before = ledger.go_on(job.key)
@@ -82,6 +83,17 @@ def predict_files(
     done = tuple(path for path in files if path in job.done)
     problems = tuple(job.problems[path] for path in files if path in job.problems)
     return Written(out, done, problems, job.replaced, tuple(inputs.notes), len(before & {str(path) for path in files}))
+
+
+@contextmanager
+def _one_thread_of_opencv() -> Iterator[None]:
+    """Pictures are drawn beside the network, which needs the cores."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 @dataclass
