@@ -31,11 +31,8 @@ WriteImage = Callable[..., Path]
 MakeSet = Callable[..., Path]
 
 
-LONGEST = (
-    "recipes",
-    "comparison",
-    "cli",
-)  # folders whose files take minutes: begun last, one worker would wait for the other
+# folders whose files take minutes: begun last, one worker would wait for the other
+LONGEST = ("recipes", "comparison", "cli")
 
 
 class FileByFile(LoadScopeScheduling):

@@ -270,9 +270,8 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
         _watched[-1].append(str(arguments[0]))
 
 
-sys.addaudithook(
-    _hook
-)  # sees every file this process opens; it cannot be taken away again, so it only looks when asked
+# sees every file this process opens; it cannot be taken away again, so it only looks when asked
+sys.addaudithook(_hook)
 
 
 @contextlib.contextmanager

@@ -13,9 +13,8 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-_STRANGE = re.compile(
-    "[\ud800-\udc7f\udd00-\udfff]"
-)  # halves of letters, less the bytes that names in an old encoding hold
+# halves of letters, less the bytes that names in an old encoding hold
+_STRANGE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 def _is_text(value: Any) -> str:

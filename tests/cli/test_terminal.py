@@ -76,9 +76,8 @@ def test_an_interrupted_training_gives_the_cursor_back_and_its_bar_fits(tmp_path
     assert shown.code == 130 and "Traceback" not in shown.said
     assert shown.cursor, "the cursor stays hidden"
     assert COLOUR.search(shown.said)
-    bar = [
-        line.removesuffix("^C") for line in lines(shown.said) if line.startswith("epoch ")
-    ]  # the terminal's own echo
+    # the terminal's own echo
+    bar = [line.removesuffix("^C") for line in lines(shown.said) if line.startswith("epoch ")]
     assert [line for line in bar if len(line) > 60] == [] and any("images/s" in line for line in bar)
     kept = [line for line in lines(shown.said) if re.fullmatch(r"epoch \d/400  loss .* IoU .*", line)]
     assert [line.split()[1] for line in kept[:2]] == ["1/400", "2/400"], "epochs that are done stay as lines"

@@ -228,10 +228,8 @@ def test_a_search_killed_in_a_trial_proposes_and_finds_what_an_uninterrupted_one
     assert outcome.code == 0, outcome.err
     assert [(one["state"], one["values"], one["score"]) for one in outcome.json["trials"]] == told(result)
     assert not (root / "trials" / "003" / "mine.txt").exists()
-    assert outcome.err.count("\ntrial ") + outcome.err.startswith("trial ") in (
-        1,
-        2,
-    )  # those finished before are not tried again
+    # those finished before are not tried again
+    assert outcome.err.count("\ntrial ") + outcome.err.startswith("trial ") in (1, 2)
 
 
 def test_test_images_are_never_predicted_and_change_nothing(
@@ -263,9 +261,8 @@ def test_test_images_are_never_predicted_and_change_nothing(
     spoilt = search(space, tmp_path / "out")
     assert told(spoilt) == told(result)[:2]
     tests = {np.asarray(Image.open(root / entry["image"]).convert("RGB")).tobytes() for entry in names}
-    assert (
-        len(tests) == 2 and len(predicted) == 2 * 3 * 2 and not tests & set(predicted)
-    )  # trials × epochs × val images
+    # trials × epochs × val images
+    assert len(tests) == 2 and len(predicted) == 2 * 3 * 2 and not tests & set(predicted)
 
 
 def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,10 +369,8 @@ def test_a_trial_far_below_the_others_is_pruned_whatever_its_length(tmp_path: Pa
     outcomes = [course(0.1, epochs) for _ in range(4)]  # hyperband has brackets that prune late
     assert any(pruned and at < epochs for pruned, at in outcomes)
     if pruner == "median":
-        assert outcomes[0] == (
-            True,
-            max(2, epochs * 2 // 10),
-        )  # the first look after the warm-up, never after one epoch
+        # the first look after the warm-up, never after one epoch
+        assert outcomes[0] == (True, max(2, epochs * 2 // 10))
     assert not course(0.9, epochs)[0]
 
 

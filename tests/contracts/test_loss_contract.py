@@ -45,9 +45,8 @@ SHARP: dict[str, Loss] = {
     **{k: of(v) for k, v in OTHERS.items()},
 }
 ALL: dict[str, Loss] = {**SHARP, **{name: of(term) for name, term in SMOOTHED.items()}}
-SELECTIVE = {
-    name for name in ALL if name.startswith(("topk", "lovasz"))
-}  # easy pixels may have no gradient: that is their point
+# easy pixels may have no gradient: that is their point
+SELECTIVE = {name for name in ALL if name.startswith(("topk", "lovasz"))}
 CLASSES = (2, 3, 5)
 
 
@@ -221,9 +220,8 @@ class TestClassWeights:
         for weight in (0.0, 0.5, 1.0, 3.0):
             loss = of({"name": name, "class_weights": [1.0, weight, *[1.0] * (num_classes - 2)]})
             found.append(loss(logits, truth).item())
-        assert all(
-            more >= less - 1e-5 for less, more in itertools.pairwise(found)
-        )  # topk's worst are of class 1 throughout
+        # topk's worst are of class 1 throughout
+        assert all(more >= less - 1e-5 for less, more in itertools.pairwise(found))
         assert found[0] < found[-1]
 
     def test_what_weighs_nothing_is_finite(self, name: str, num_classes: int) -> None:

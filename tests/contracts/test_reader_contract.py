@@ -56,9 +56,8 @@ def test_registry_configuration_and_layouts_name_the_same_readers() -> None:
 
 
 def test_the_most_specific_reader_is_asked_first() -> None:
-    explicit = [
-        name for name in READERS if name != "geotiff"
-    ]  # which reads pairs.csv too, when its files are georeferenced
+    # which reads pairs.csv too, when its files are georeferenced
+    explicit = [name for name in READERS if name != "geotiff"]
     assert explicit[0] == "csv"
     assert list(READERS)[-1] == "folders"  # which takes any folder
 

@@ -40,9 +40,8 @@ def test_every_image_outside_the_test_is_in_val_once_and_the_test_stays() -> Non
     times = Counter(name for one in dealt for name in names(one, "val"))
     assert times == {one.record.id: 1 for one in found if one.record.id not in names(dealt[0], "test")}
     assert sorted(len(names(one, "val")) for one in dealt) == [4, 4, 5, 5]
-    assert names(assign_splits(found, SplitConfig()), "test") == names(
-        dealt[0], "test"
-    )  # and the same as without folds
+    # and the same as without folds
+    assert names(assign_splits(found, SplitConfig()), "test") == names(dealt[0], "test")
     assert names(assign_splits(found, SplitConfig(val=0.4)), "test") == names(dealt[0], "test")
 
 

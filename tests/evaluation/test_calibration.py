@@ -157,9 +157,8 @@ def test_the_curve_agrees_with_scikit_learn(num_classes):
     right = (top.numpy() == truth).ravel()
     accuracy, mean = calibration_curve(right, shares.numpy().ravel(), n_bins=BINS, strategy="uniform")
     filled = [each for each in measured(logits, truth).bins if each.pixels]
-    np.testing.assert_allclose(
-        [each.accuracy for each in filled], accuracy, atol=2e-3
-    )  # a pixel on an edge may change bins
+    # a pixel on an edge may change bins
+    np.testing.assert_allclose([each.accuracy for each in filled], accuracy, atol=2e-3)
     np.testing.assert_allclose([each.confidence for each in filled], mean, atol=1e-4)
 
 
@@ -219,9 +218,8 @@ def test_a_lattice_of_many_classes_tells_nearly_the_same():
     )
     assert found.error == pytest.approx(float(exact), abs=0.01)
     labelled = int((truth != 255).sum())
-    assert sum(each.pixels for each in found.bins) == pytest.approx(
-        labelled, rel=0.01
-    )  # each stands for its neighbours
+    # each stands for its neighbours
+    assert sum(each.pixels for each in found.bins) == pytest.approx(labelled, rel=0.01)
 
 
 def test_two_classes_are_never_sampled():

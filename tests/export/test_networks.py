@@ -89,7 +89,6 @@ def check(model: Segmenter, folder: Path) -> None:
         for name, forward in forwards.items():
             found = forward(images)
             assert found.shape == wanted.shape, name
-            if name != "torch" or min(height, width) >= least_side(
-                program
-            ):  # smaller ones are seen with a wider border
+            # smaller ones are seen with a wider border
+            if name != "torch" or min(height, width) >= least_side(program):
                 assert np.allclose(found, wanted, atol=1e-4), (name, height, width)

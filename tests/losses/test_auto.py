@@ -106,9 +106,8 @@ def test_aimed_windows_by_hand() -> None:
     dataset = made_of([[980, 20]])
     assert shares_as_seen(dataset, "uniform", 0.5, 100.0) == pytest.approx([1 - (0.2 + 0.02) / 2, (0.2 + 0.02) / 2])
     # a window can't hold more than it has room for, nor an image more than its own
-    assert shares_as_seen(made_of([[500, 500]]), "uniform", 0.5, 100.0) == pytest.approx(
-        [0.5, 0.5]
-    )  # nothing to aim at
+    # nothing to aim at
+    assert shares_as_seen(made_of([[500, 500]]), "uniform", 0.5, 100.0) == pytest.approx([0.5, 0.5])
     assert shares_as_seen(made_of([[700, 300]]), "uniform", 1.0, 100.0) == pytest.approx([0.0, 1.0])
     assert shares_as_seen(made_of([[70, 30]]), "uniform", 1.0, 1000.0) == pytest.approx([0.7, 0.3])
 

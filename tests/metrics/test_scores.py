@@ -305,13 +305,11 @@ def test_scores_of_pooled_sums_are_those_of_pooled_matrices(num_classes: int) ->
 
 
 def test_what_an_answer_without_looking_beats() -> None:
-    assert (
-        beaten_unlooked(np.array([[40, 20], [15, 25]]), ("background", "cat")) is None
-    )  # 65 of 100, background has 60
+    # 65 of 100, background has 60
+    assert beaten_unlooked(np.array([[40, 20], [15, 25]]), ("background", "cat")) is None
     worse = beaten_unlooked(np.array([[30, 30], [15, 25]]), ("background", "cat"))
     assert worse == Unlooked("background", 0.6, 0.55)
     assert beaten_unlooked(np.array([[60, 0], [40, 0]]), ("background", "cat")) is None  # as good as, not worse
     assert beaten_unlooked(np.zeros((2, 2)), ("background", "cat")) is None
-    assert (
-        beaten_unlooked(np.array([[1, 9, 0], [0, 2, 0], [0, 0, 8]]), ("a", "b", "c")) is None
-    )  # 11 of 20, the commonest 10
+    # 11 of 20, the commonest 10
+    assert beaten_unlooked(np.array([[1, 9, 0], [0, 2, 0], [0, 0, 8]]), ("a", "b", "c")) is None

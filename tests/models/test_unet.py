@@ -76,9 +76,8 @@ def expected_size(up: str, norm: str, width: int, depth: int, num_outputs: int) 
     def block(before: int, after: int) -> int:
         if norm == "none":
             return conv(before, after, 3) + conv(after, after, 3)
-        return (
-            conv(before, after, 3, bias=False) + conv(after, after, 3, bias=False) + 2 * (2 * after)
-        )  # scale and shift
+        # scale and shift
+        return conv(before, after, 3, bias=False) + conv(after, after, 3, bias=False) + 2 * (2 * after)
 
     channels = [width * 2**level for level in range(depth + 1)]
     down = sum(block(before, after) for before, after in zip([3, *channels[:-1]], channels, strict=True))

@@ -263,9 +263,8 @@ def test_patterns_and_a_list_on_stdin(tmp_path: Path, monkeypatch: pytest.Monkey
         picture(tmp_path / "in" / name, noise(9, 9))
     monkeypatch.chdir(tmp_path)
     assert "4 images" in predicted(finished(), "in/**/*.png", tmp_path / "glob").out
-    assert (
-        "1 image " in predicted(finished(), "in/note[1].png", tmp_path / "odd").out
-    )  # a file of that name is that file
+    # a file of that name is that file
+    assert "1 image " in predicted(finished(), "in/note[1].png", tmp_path / "odd").out
     monkeypatch.setattr("sys.stdin", io.StringIO("in/a.png\n\nin/deep\n"))
     assert "2 images" in predicted(finished(), "-", tmp_path / "list").out
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))

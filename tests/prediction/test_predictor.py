@@ -155,10 +155,8 @@ def test_an_image_of_another_depth_than_the_runs_is_refused(predictor, tmp_path)
         DataError, match="must be an image of more than 8 bits, as those the run was trained on; got uint8"
     ):
         deep.predict(shallow)
-    assert dataclasses.replace(deep, any_depth=True).predict(shallow).labels.shape == (
-        8,
-        9,
-    )  # data.tones said what is meant
+    # data.tones said what is meant
+    assert dataclasses.replace(deep, any_depth=True).predict(shallow).labels.shape == (8, 9)
 
 
 def test_a_colour_picture_is_refused_by_a_run_on_grey_ones(predictor, tmp_path):

@@ -177,9 +177,8 @@ def test_the_resnet_has_34_layers_of_basic_blocks():
     kinds = [type(one).__name__ for part in network.parts["encoder"] for one in part.modules()]
     assert kinds.count("BasicBlock") == 3 + 4 + 6 + 3
     convolutions = [one for part in network.parts["encoder"] for one in part.modules() if isinstance(one, nn.Conv2d)]
-    assert (
-        sum(one.kernel_size != (1, 1) for one in convolutions) == 33
-    )  # and a fully connected layer, which is not needed here
+    # and a fully connected layer, which is not needed here
+    assert sum(one.kernel_size != (1, 1) for one in convolutions) == 33
 
 
 # ---------------------------------------------------------------- training
@@ -314,9 +313,8 @@ def test_the_table_has_both_networks_with_and_without_augmentation():
     assert len(rows) == 4 and all(0 <= float(row["f1"]) <= 1 and row["verdict"] for row in rows)
     assert (done() / "models" / "report.html").stat().st_size > 10_000
     configs = [one.config for one in read_matrix(RECIPE / "models.yaml").cells]
-    assert {(one.train.batch_size, one.train.repeats, one.train.epochs) for one in configs} == {
-        (46, 1, 100)
-    }  # alike for all
+    # alike for all
+    assert {(one.train.batch_size, one.train.repeats, one.train.epochs) for one in configs} == {(46, 1, 100)}
 
 
 def test_the_grid_is_the_documents_learning_rates_and_weight_decays():

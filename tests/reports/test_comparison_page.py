@@ -154,10 +154,8 @@ def test_standings_are_those_of_the_counts(stood: Standings, page: Page) -> None
         if row.verdict != "best":
             low, high = row.difference_interval
             assert told[3] == f"{row.difference:+.3f} {low:+.3f} to {high:+.3f}".replace("-", "−")
-    assert [row.verdict for row in stood.rows][::2] == [
-        "best",
-        "worse",
-    ]  # four columns more of 32 are wrong on every image
+    # four columns more of 32 are wrong on every image
+    assert [row.verdict for row in stood.rows][::2] == ["best", "worse"]
 
 
 def test_other_scores_have_their_intervals_and_validation_its_own(stood: Standings, page: Page) -> None:

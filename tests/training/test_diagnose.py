@@ -684,6 +684,5 @@ def test_a_network_worse_than_an_answer_without_looking_is_warned_of_on_counts()
     learned = told(healthy(counts={"train": of(bad)}))
     assert "of the training pixels" in learned["unlooked"].evidence
     assert "unlooked" not in told(healthy(counts={"val": of([GOOD] * 12)}))
-    assert "unlooked" not in told(
-        healthy(counts={"val": of([[[690, 10], [300, 0]]] * 12)})
-    )  # predicted as one class: said so
+    # predicted as one class: said so
+    assert "unlooked" not in told(healthy(counts={"val": of([[[690, 10], [300, 0]]] * 12)}))

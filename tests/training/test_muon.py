@@ -64,9 +64,8 @@ def test_the_layout_in_memory_changes_nothing():
     for model in (plain, last):
         optimizer = Muon(model.parameters(), lr=1e-2)
         step(model, optimizer, 0)
-    kernels = zip(
-        plain.parameters(), last.parameters(), strict=True
-    )  # biases before a norm have a gradient of noise alone
+    # biases before a norm have a gradient of noise alone
+    kernels = zip(plain.parameters(), last.parameters(), strict=True)
     assert all(torch.allclose(one, other, atol=1e-4) for one, other in kernels if one.ndim == 4)
 
 

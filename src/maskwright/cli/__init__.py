@@ -207,9 +207,8 @@ def _note_interrupts() -> Callable[[], bool]:
         noted.append(number)
         signal.default_int_handler(number, frame)
 
-    if (
-        signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    ):  # it may be ignored, as for jobs in the background
+    # it may be ignored, as for jobs in the background
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupted)
     return lambda: bool(noted)
 

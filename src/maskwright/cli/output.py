@@ -44,9 +44,8 @@ def say_next(text: str, command: str) -> None:
 def say_json(value: Any) -> None:
     """The one JSON document of --json."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    print(
-        UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    )  # JSON leaves some to a terminal that reads it
+    # JSON leaves some to a terminal that reads it
+    print(UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

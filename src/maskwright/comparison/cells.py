@@ -251,9 +251,8 @@ def _run_all(
         started = time.perf_counter()
         outcome = _attempt(cell, plan, folder, first, console, data)
         spent = states[cell.name].seconds + time.perf_counter() - started
-        spent = max(
-            spent, sum(row["seconds"] for row in Run(folder).history)
-        )  # what a killed process had done is in the history alone
+        # what a killed process had done is in the history alone
+        spent = max(spent, sum(row["seconds"] for row in Run(folder).history))
         states.change(cell.name, **outcome, seconds=round(spent, 1))
         if outcome["state"] == "done" and first is None:
             first = Run(folder)

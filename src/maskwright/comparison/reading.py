@@ -117,9 +117,8 @@ class Reading:
                 problem = apply_override(base, sources, key, rooted(key, value), source)
                 self.problems += [problem] if problem else []
         data = base.get("data")
-        if isinstance(data, dict) and isinstance(
-            data.get("root"), str
-        ):  # so that what is written down goes on from any folder
+        # so that what is written down goes on from any folder
+        if isinstance(data, dict) and isinstance(data.get("root"), str):
             data["root"] = str(Path(data["root"]).absolute())
         return base, sources, below
 

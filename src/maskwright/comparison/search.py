@@ -74,9 +74,8 @@ def search(space: Space, root: Path, console: Console | None = None, say: Say | 
         _refuse_other(root, space)  # somebody may have used the time
         data.folder = root / "cache"
         shutil.rmtree(data.folder, ignore_errors=True)  # of a process that was killed
-        plan = prepare(
-            space.base, None, console, data.open
-        )  # data that cannot be used stop it before anything is written
+        # data that cannot be used stop it before anything is written
+        plan = prepare(space.base, None, console, data.open)
         budget, num_val = budget_of(plan), len(plan.opened.dataset.split("val"))
         plan.opened.store.close()
         validate_outside_data(root, plan.opened.dataset)

@@ -130,7 +130,6 @@ class Config(Section):
         new = Config.model_validate(tree)
         for before, after, at in ((self.data, new.data, "data."), (self.data.split, new.data.split, "data.split.")):
             changed = {key.removeprefix(at).partition(".")[0] for key in changes if key.startswith(at)}
-            after.model_fields_set.intersection_update(
-                before.model_fields_set | changed
-            )  # dataset.yaml says the others
+            # dataset.yaml says the others
+            after.model_fields_set.intersection_update(before.model_fields_set | changed)
         return new

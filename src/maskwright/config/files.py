@@ -208,9 +208,8 @@ def apply_override(tree: dict[str, Any], sources: Sources, key: str, value: Any,
         inner: Any = node.get(part)
         if part == "model" and isinstance(inner, str):  # the file used the shorthand
             inner = model_shorthand(inner)
-        if part == "freeze" and isinstance(
-            inner, str | list
-        ):  # a name or a list in the file, and --freeze-encoder beside it
+        # a name or a list in the file, and --freeze-encoder beside it
+        if part == "freeze" and isinstance(inner, str | list):
             inner = {str(frozen): "always" for frozen in ([inner] if isinstance(inner, str) else inner)}
         if not isinstance(inner, dict):
             inner = {}

@@ -14,12 +14,8 @@ from maskwright.config.models import AnyModelConfig
 MODEL_SECTIONS: dict[str, type[BaseModel]] = {
     section.model_fields["name"].default: section for section in get_args(AnyModelConfig)
 }
-FREE = (
-    "optim.options",
-    "optim.freeze",
-    "model.pixels",
-    "model.options",
-)  # mappings whose keys the sections do not list
+# mappings whose keys the sections do not list
+FREE = ("optim.options", "optim.freeze", "model.pixels", "model.options")
 
 
 def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:

@@ -148,12 +148,8 @@ AFTER: dict[str, tuple[Callable[[np.ndarray, float, Rng], np.ndarray], float, fl
     "noise": (_noise, 0.04, 0.3),
 }
 
-_MOST = {
-    "rotate": 360,
-    "hue": 360,
-    "blur": 100,
-    "perspective": 0.45,
-}  # further on there is no picture left; of all others 10
+# further on there is no picture left; of all others 10
+_MOST = {"rotate": 360, "hue": 360, "blur": 100, "perspective": 0.45}
 FIXED = ("hflip", "vflip", "rot90")  # there is no more or less of these
 OPERATIONS = {**GEOMETRIC, **TONAL, **COLOUR, **AFTER}
 

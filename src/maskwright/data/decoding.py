@@ -163,9 +163,8 @@ def open_picture(source: bytes | Path, path: Path, kind: str = "image") -> Itera
                 Image.MAX_IMAGE_PIXELS = limit
         with picture:
             stored = len(source) if isinstance(source, bytes) else source.stat().st_size
-            most = {"TIFF": MOST_IN_TIFF, "WEBP": 2**63}.get(
-                picture.format or "", _MOST
-            )  # an even WebP is 30 bytes, of any size
+            # an even WebP is 30 bytes, of any size
+            most = {"TIFF": MOST_IN_TIFF, "WEBP": 2**63}.get(picture.format or "", _MOST)
             validate_decoded_size(path, (picture.height, picture.width, len(picture.getbands())), 1, stored, most)
             yield picture
 

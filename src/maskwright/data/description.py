@@ -45,9 +45,8 @@ def described(config: DataConfig) -> tuple[DataConfig, tuple[str, ...]]:
     if path is None or not path.is_file():
         return config, ()
     found = read_keys(path)
-    if found and not any(
-        get_close_matches(key, DataConfig.model_fields, 1, _MEANT) for key in found
-    ):  # another program's
+    # another program's
+    if found and not any(get_close_matches(key, DataConfig.model_fields, 1, _MEANT) for key in found):
         return config, (f"{FILE} describes no data set ({listed(found, 'and', 4)}) and was left aside",)
     odd = [key for key in found if key in DataConfig.model_fields and key not in KEYS]
     if odd:

@@ -181,9 +181,8 @@ def decode_raw(data: bytes, path: Path) -> np.ndarray:
         if image.mode in _DEEP_MODES or deep:  # Pillow would cut 16-bit colours to 8 without a word
             return without_fill(decode_deep(data, path, image.getexif().get(0x0112, 1)))
         upright = _upright(image)
-        colours = (
-            upright if upright.mode == "RGB" else upright.convert("RGB")
-        )  # convert copies even what is RGB already
+        # convert copies even what is RGB already
+        colours = upright if upright.mode == "RGB" else upright.convert("RGB")
         return np.array(colours)  # a copy, because Pillow's own cannot be written to and torch warns of that
 
 

@@ -153,9 +153,8 @@ def kinds_by_ending(paths: Sequence[Path], fewest: int = 2) -> list[Kind]:
     best, count = max(
         sets.items(), key=lambda one: (one[1] * len(one[0]), -sum(map(len, one[0]))), default=(frozenset[str](), 0)
     )
-    numbers = any(
-        word.isdigit() for ending in best for word in split_words(ending.rpartition(".")[0])
-    )  # another picture, no other kind
+    # another picture, no other kind
+    numbers = any(word.isdigit() for ending in best for word in split_words(ending.rpartition(".")[0]))
     if numbers or 2 * count * len(best) < len(paths) or count < fewest or (count == 1 and len(best) > 2):
         return []
     found: dict[str, list[Path]] = defaultdict(list)

@@ -212,9 +212,8 @@ def read_place(parts: tuple[str, ...], same: int) -> Place:
             rest.append("_".join(word for word in words if word not in known and not (here and len(words) == 1)))
         else:
             rest.append(parts[depth])
-    words = (
-        names[0] if names else frozenset({""} if not parts else ())
-    )  # files of the root are apart from those of `train`
+    # files of the root are apart from those of `train`
+    words = names[0] if names else frozenset({""} if not parts else ())
     return Place(parts, role, keys, words, split, sure, tuple(name for name in reversed(rest) if name))
 
 

@@ -23,9 +23,8 @@ from maskwright.data.sampling import Aimer, draw_images
 from maskwright.data.store import PixelStore
 from maskwright.errors import DataError, MaskwrightError, TrainingError
 
-Key = (
-    tuple[int, int] | tuple[int, int, bool]
-)  # epoch, number of the sample within it; perhaps whether it has half the size
+# epoch, number of the sample within it; perhaps whether it has half the size
+Key = tuple[int, int] | tuple[int, int, bool]
 
 
 @dataclass(frozen=True)
@@ -172,9 +171,8 @@ class EpochKeys(Sampler[list[Key]]):
 
     def _steps(self, order: np.ndarray) -> list[np.ndarray]:
         steps = np.array_split(order, self.num_steps)
-        if (
-            1 < self.batches_a_step > len(steps[-1])
-        ):  # single samples that don't come out even: the last step is smaller
+        # single samples that don't come out even: the last step is smaller
+        if 1 < self.batches_a_step > len(steps[-1]):
             steps = np.split(order, range(self.batches_a_step, len(order), self.batches_a_step))
         return steps
 

@@ -196,9 +196,8 @@ def _count_classes(looks: Sequence[_Look], store: PixelStore, classes: ClassMap)
     for index, look in enumerate(looks):
         table = code_labels(classes, look.values)
         there = np.flatnonzero(look.pixels)
-        if not np.array_equal(
-            table[there], there
-        ):  # most masks hold class numbers: what lies on the disk is right then
+        # most masks hold class numbers: what lies on the disk is right then
+        if not np.array_equal(table[there], there):
             store.relabel(index, table)
         pixels, labels = np.array(look.pixels, np.int64), table[: len(look.values)]
         counts = tuple(int(pixels[labels == label].sum()) for label in range(classes.num_classes))

@@ -38,9 +38,8 @@ def class_map(document: dict[str, Any]) -> ClassMap:
 
 def bands_of(document: dict[str, Any]) -> Bands:
     """The bands and tones a run was trained with."""
-    return (
-        Bands.from_json(document["bands"]) if "bands" in document else RGB
-    )  # the first runs kept none: they were all RGB
+    # the first runs kept none: they were all RGB
+    return Bands.from_json(document["bands"]) if "bands" in document else RGB
 
 
 def split_entries(document: dict[str, Any], split: str) -> list[dict[str, Any]]:

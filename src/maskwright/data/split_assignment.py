@@ -182,9 +182,8 @@ class _Assignment:
             change[:, -1] = np.inf  # nothing taken in return
         if not table.moves or self.num[two] <= table.needs[two]:
             change[-1, :] = np.inf
-        change = change.round(
-            10
-        )  # so that ties fall to the first in order, whatever the machine makes of the last digits
+        # so that ties fall to the first in order, whatever the machine makes of the last digits
+        change = change.round(10)
         row, column = np.unravel_index(int(np.argmin(change)), change.shape)
         return float(change[row, column]), int(gives[row]), int(takes[column]), one, two
 

@@ -81,9 +81,8 @@ def traits_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]], num_classes: int) 
         areas += np.bincount(mask.ravel(), minlength=256)[:num_classes]
         borders += _borders(mask, num_classes)
     with np.errstate(divide="ignore", invalid="ignore"):
-        thickness = np.where(
-            borders > 0, 2 * areas / (borders * np.pi / 4), np.nan
-        )  # steps of pixels are 4/π of a length
+        # steps of pixels are 4/π of a length
+        thickness = np.where(borders > 0, 2 * areas / (borders * np.pi / 4), np.nan)
     seen, signs = np.stack(layouts), np.sign(grains)
     return Traits(
         places={name: _surprise(seen, turn) for name, turn in _TURNS.items()},
@@ -106,9 +105,8 @@ def _grain(image: np.ndarray) -> float:
         return 0.0
     top, left = (max(0, (side - _PART) // 2) for side in image.shape[:2])
     image = image[top : top + _PART, left : left + _PART]
-    grey = cv2.GaussianBlur(
-        image.mean(axis=2, dtype=np.float32), (0, 0), 1.0
-    )  # without the noise, which has no direction
+    # without the noise, which has no direction
+    grey = cv2.GaussianBlur(image.mean(axis=2, dtype=np.float32), (0, 0), 1.0)
     across, down = float(np.abs(np.diff(grey, axis=1)).mean()), float(np.abs(np.diff(grey, axis=0)).mean())
     return (across - down) / max(1e-9, across + down)
 

@@ -22,10 +22,8 @@ from maskwright.models.sizing import multiply_adds
 from maskwright.prediction.predictor import Predictor
 from maskwright.runs import Run, processor_name
 
-PASSES, BEGUN_WITHIN = (
-    5,
-    0.5,
-)  # at most so many timed passes, the last begun within so many seconds of passes; two at least
+# at most so many timed passes, the last begun within so many seconds of passes; two at least
+PASSES, BEGUN_WITHIN = 5, 0.5
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,8 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         elif device.type == "cpu":
-            with contextlib.suppress(
-                OSError
-            ):  # where the system doesn't allow it the peak since the program's start is given
+            # where the system doesn't allow it the peak since the program's start is given
+            with contextlib.suppress(OSError):
                 Path("/proc/self/clear_refs").write_text("5")
 
     @property

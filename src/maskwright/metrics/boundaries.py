@@ -81,9 +81,8 @@ def distances_to(edge: np.ndarray, points: np.ndarray, width: float = 0, share: 
     [2.0, 1.4142135623730951]
     """
     side = edge.shape[1]
-    can_wait = max(
-        0, len(points) - 2 - math.floor(share * (len(points) - 1))
-    )  # the percentile lies below so many of them
+    # the percentile lies below so many of them
+    can_wait = max(0, len(points) - 2 - math.floor(share * (len(points) - 1)))
     column = _rows_away(edge).ravel()
     y, x = np.divmod(points, side)
     away = column[points].astype(np.int64)

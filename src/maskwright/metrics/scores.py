@@ -137,9 +137,8 @@ class Sums:
     def pooled(self, draws: np.ndarray) -> Sums:
         """Sums of each of R draws. self N K, draws R N → R K each"""
         parts = self.parts()
-        pooled = draws @ np.concatenate(
-            parts, axis=1
-        )  # one product of floats, so that BLAS multiplies; exact up to 2^53
+        # one product of floats, so that BLAS multiplies; exact up to 2^53
+        pooled = draws @ np.concatenate(parts, axis=1)
         return Sums(*np.split(pooled, len(parts), axis=1))
 
 

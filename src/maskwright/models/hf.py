@@ -94,9 +94,8 @@ class Mask2formerNet(nn.Module):
         self.model = model
         inner = model.model
         model.criterion = None  # its own losses
-        inner.pixel_level_module.encoder.swin.layernorm = (
-            nn.Identity()
-        )  # of the backbone's last map, which nobody reads
+        # of the backbone's last map, which nobody reads
+        inner.pixel_level_module.encoder.swin.layernorm = nn.Identity()
         self.parts = {
             "encoder": [inner.pixel_level_module.encoder],
             "decoder": [inner.pixel_level_module.decoder, inner.transformer_module],

@@ -98,13 +98,8 @@ class Resnet34Unet(nn.Module):
         super().__init__()
         self.encoder = Resnet34Encoder(in_channels, width)
         half = width // 2
-        below = [
-            8 * width,
-            4 * width,
-            2 * width,
-            width,
-            width,
-        ]  # channels that are doubled in side and halved in number
+        # channels that are doubled in side and halved in number
+        below = [8 * width, 4 * width, 2 * width, width, width]
         skipped = [4 * width, 2 * width, width, width, 0]
         after = [4 * width, 2 * width, width, width, half]
         self.ups = nn.ModuleList([doubling(channels, up) for channels in below])

@@ -32,13 +32,8 @@ from maskwright.runs import Run
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 UNKNOWN = "unknown: its source names none; ask there before you share or sell what you train"
-_WRAPPED = (
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "net",
-    "weights",
-)  # where checkpoints of others keep their tensors
+# where checkpoints of others keep their tensors
+_WRAPPED = ("state_dict", "model_state_dict", "model", "net", "weights")
 _LEAST_SHARE = 0.5  # of the encoder's tensors must be found, else it is another network's file
 
 

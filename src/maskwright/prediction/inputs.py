@@ -84,9 +84,8 @@ def _expanded(name: str | Path, stdin: TextIO | None) -> list[Path]:
 
 def _masks_among(folder: Path, pictures: Sequence[Path]) -> set[Path]:
     """Where a folder is read as a data set: its masks, and all that lies in folders of masks alone."""
-    from maskwright.config.data import (
-        DataConfig,
-    )  # late: they take long to import, and images named one by one need none
+    # late: they take long to import, and images named one by one need none
+    from maskwright.config.data import DataConfig
     from maskwright.data.dataset import PartialListing
     from maskwright.data.opening import list_data
 

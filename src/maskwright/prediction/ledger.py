@@ -41,9 +41,8 @@ class Ledger:
             self.path.unlink(missing_ok=True)
             self._unfinished.unlink(missing_ok=True)
         elif kind is None:
-            self._write_all(
-                {file: (file, image, digest) for file, image, digest in self.rows}.values()
-            )  # the last of each
+            # the last of each
+            self._write_all({file: (file, image, digest) for file, image, digest in self.rows}.values())
 
     def refuse_changed(self, names: Iterable[str]) -> None:
         """Stop where one of these files is somebody else's, or was changed since it was written.

@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 class Network:
     """A trained network with all that predicting takes; one image at a time, so that no other can change a result."""
 
-    forward: Forward = field(
-        repr=False
-    )  # of several runs that predict together a further plane may tell their disagreement
+    # of several runs that predict together a further plane may tell their disagreement
+    forward: Forward = field(repr=False)
     view: View
     classes: ClassMap
     bands: Bands
@@ -44,9 +43,8 @@ class Network:
     identity: str = field(default="", repr=False)  # another where it may predict otherwise
     name: str = ""
     on_gpu: bool = False
-    data: tuple[dict[str, Any], ...] = field(
-        default=(), repr=False
-    )  # data.json of its run, or of each that predicts with it
+    # data.json of its run, or of each that predicts with it
+    data: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
     @overload
     def predict(self, image: Picture, threshold: str | float | None = None) -> Prediction: ...

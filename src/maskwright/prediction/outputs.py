@@ -140,9 +140,8 @@ class Outputs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with (
-                contextlib.suppress(Exception) if kind else contextlib.nullcontext()
-            ):  # GDAL fails anew where it failed before
+            # GDAL fails anew where it failed before
+            with contextlib.suppress(Exception) if kind else contextlib.nullcontext():
                 self._open.__exit__(kind, error, trace)
         finally:
             for _, path in self._files:

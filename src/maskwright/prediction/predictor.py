@@ -46,9 +46,8 @@ class Predictor(Network):
     precision: str
     root: Path | None = None  # the run's folder
     weights: str = field(default="", repr=False)  # the hash of the file
-    settled: dict[str, Any] | None = field(
-        default=None, repr=False
-    )  # settled.json, where it is of these weights and val images
+    # settled.json, where it is of these weights and val images
+    settled: dict[str, Any] | None = field(default=None, repr=False)
 
     @classmethod
     def from_run(cls, run: Run, device: str | None = None, precision: str | None = None) -> Predictor:
@@ -63,9 +62,8 @@ class Predictor(Network):
             fix = f"Finish it first: maskwright train --resume {as_typed(run.root)}"
             raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")
         runtime.tune_allocator()
-        model = build_model(
-            config.model, classes, bands.num_channels, start=False
-        )  # what the run holds is loaded into it
+        # what the run holds is loaded into it
+        model = build_model(config.model, classes, bands.num_channels, start=False)
         load_weights(run.weights, model)
         loaded = cls.of(config, model, classes, bands, device, precision)
         weights = file_digest(run.weights)
@@ -88,9 +86,8 @@ class Predictor(Network):
         # the arithmetic it was validated with, where this machine has it
         trained, fast = config.train.precision, choose_precision(device_name)[0]
         if precision is None:
-            precision = (
-                fast if trained in ("bf16", "fp16") else "fp32"
-            )  # a run may have been trained on another machine
+            # a run may have been trained on another machine
+            precision = fast if trained in ("bf16", "fp16") else "fp32"
         validate_precision(precision, device_name)
         model = model.to(device).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
         return cls(

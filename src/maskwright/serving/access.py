@@ -17,12 +17,8 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-OPEN = (
-    "/health",
-    "/v2/health/live",
-    "/v2/health/ready",
-    "/label-studio/health",
-)  # what supervisors ask, who have no token
+# what supervisors ask, who have no token
+OPEN = ("/health", "/v2/health/live", "/v2/health/ready", "/label-studio/health")
 
 
 class Access:

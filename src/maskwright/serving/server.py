@@ -134,17 +134,15 @@ def listen(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or error
         asked = as_typed("--host", host, "--port", str(port))
         raise UsageError(f"`{asked}` must be free to serve on; {reason}. Choose another --port.") from None
-    opened.setsockopt(
-        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-    )  # of its connections; asyncio does so for its own alone
+    # of its connections; asyncio does so for its own alone
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return opened
 
 
 def run_server(app: FastAPI, opened: socket.socket, seconds: float, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or Ctrl-C, and then finish what is in hand."""
-    before = signal.signal(
-        signal.SIGTERM, lambda *_: None
-    )  # uvicorn raises it anew when it has ended: 0 is its exit code
+    # uvicorn raises it anew when it has ended: 0 is its exit code
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(seconds) + 5)
     server = uvicorn.Server(config)
     app.state.stops = lambda: server.should_exit  # for answers that would go on for ever

@@ -337,9 +337,8 @@ def underfitting(evidence: Evidence) -> Diagnosis | None:
     last = evidence.train_loss[start:][-max(5, (evidence.num_epochs - start) // 3) :]
     if not reached < LOW_IOU or not np.isfinite(last).all():
         return None
-    still = (
-        -trend(last).slope * len(last) / max(1e-9, abs(float(last.mean())))
-    )  # share of the loss gained over the last third
+    # share of the loss gained over the last third
+    still = -trend(last).slope * len(last) / max(1e-9, abs(float(last.mean())))
     if still > 0.1:
         return None  # it goes on learning
     settings = evidence.settings

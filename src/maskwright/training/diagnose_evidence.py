@@ -93,9 +93,8 @@ class Evidence:
     class_shares: tuple[float, ...] = ()
     counts: Mapping[str, Counts] = field(default_factory=dict)
     val_interval: tuple[float, float] = (math.nan, math.nan)
-    sure_and_wrong: float = (
-        math.nan
-    )  # share of the validation pixels predicted with 0.9 and more that the masks contradict
+    # share of the validation pixels predicted with 0.9 and more that the masks contradict
+    sure_and_wrong: float = math.nan
     shared: tuple[str, ...] = ()
     parted: tuple[str, ...] = ()
     is_finished: bool = True

@@ -24,18 +24,10 @@ from maskwright.training.diagnose_trend import swing, trend, usual
 FEW_IMAGES = 10
 WIDE_INTERVAL, VERY_WIDE_INTERVAL = 0.10, 0.20
 SWING, WIDE_SWING = 0.01, 0.05  # of validation IoU between epochs
-AHEAD = {
-    "none": 0.05,
-    "light": 0.10,
-    "standard": 0.20,
-    "heavy": 0.30,
-    "own": 0.30,
-}  # val over train that augmentation explains
-OPPOSITE, ELSEWHERE, LEAST_AREA = (
-    0.9,
-    0.8,
-    0.01,
-)  # of a class in one image predicted as another; right elsewhere; of the image
+# val over train that augmentation explains
+AHEAD = {"none": 0.05, "light": 0.10, "standard": 0.20, "heavy": 0.30, "own": 0.30}
+# of a class in one image predicted as another; right elsewhere; of the image
+OPPOSITE, ELSEWHERE, LEAST_AREA = (0.9, 0.8, 0.01)
 
 
 def collapse(evidence: Evidence) -> Diagnosis | None:

@@ -64,10 +64,8 @@ def choose_optimizer(config: Config) -> tuple[str, str]:
 def rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
     """The learning rates of now: `lr`, and `encoder_lr` where the encoder has its own."""
     found = {("encoder_lr" if group.get("part") else "lr"): float(group["lr"]) for group in optimizer.param_groups}
-    return {
-        "lr": found.get("lr", found.get("encoder_lr", 0.0)),
-        **found,
-    }  # where the encoder alone learns, its rate is the rate
+    # where the encoder alone learns, its rate is the rate
+    return {"lr": found.get("lr", found.get("encoder_lr", 0.0)), **found}
 
 
 def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
@@ -81,10 +79,8 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
         for key, kind in vars(torch.optim).items()
         if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer
     }
-    known |= {
-        "Muon": Muon,
-        "auto": torch.optim.AdamW,
-    }  # torch's own Muon takes matrices alone; auto that nobody resolved is AdamW
+    # torch's own Muon takes matrices alone; auto that nobody resolved is AdamW
+    known |= {"Muon": Muon, "auto": torch.optim.AdamW}
     usable = {key: kind for key, kind in known.items() if not why_unfit(kind)}
     found = next((kind for key, kind in known.items() if key.lower() == name.lower()), None)
     if found is None:
@@ -166,9 +162,8 @@ def _options(kind: type[torch.optim.Optimizer], config: OptimConfig, device: str
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in config.options.items()}
     if kind is torch.optim.SGD:
         given |= {"momentum": config.momentum, "nesterov": config.nesterov and config.momentum > 0}
-    has_kernel = (
-        kind is not torch.optim.Adagrad or device == "cpu"
-    )  # Adagrad's came to GPUs later, and not to all of them
+    # Adagrad's came to GPUs later, and not to all of them
+    has_kernel = kind is not torch.optim.Adagrad or device == "cpu"
     if (
         fused
         and "fused" in arguments(kind)

@@ -100,9 +100,8 @@ class Pace:
         self._place, self._epoch = 0, -1  # of the next stretch
         self._ran = 0  # steps
         self._ran_at: float | None = None  # seconds when the last step of this epoch was over
-        self._took: dict[bool, deque[float]] = {
-            small: deque(maxlen=_REMEMBERED) for small in (False, True)
-        }  # seconds a step
+        # seconds a step
+        self._took: dict[bool, deque[float]] = {small: deque(maxlen=_REMEMBERED) for small in (False, True)}
         self._epoch_began = spent
         # seconds of the last validation, with all that is done between two epochs, and of a full step then
         self._pause: tuple[float, float] | None = None
@@ -154,9 +153,8 @@ class Pace:
             small = next(one.small for one in reversed(self.stretches) if one.step <= self._ran)
             self._took[small].append(now - self._ran_at)
         self._ran, self._ran_at = self._ran + 1, now
-        if (
-            self._pause and self._ran == self._pause_ran + _REMEMBERED + 1
-        ):  # between what steps took before it and after
+        # between what steps took before it and after
+        if self._pause and self._ran == self._pause_ran + _REMEMBERED + 1:
             self._pause = self._pause[0], math.sqrt(self._pause[1] * self._step_seconds(False))
 
     def end_epoch(self, step: int) -> None:

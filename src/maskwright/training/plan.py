@@ -24,9 +24,7 @@ from maskwright.models.weights import Loaded
 from maskwright.terminal import Counter
 from maskwright.training.freeze import notes as freeze_notes
 from maskwright.training.gate import OpenData, Passed, open_checked
-from maskwright.training.initial_weights import (
-    rate_notes,
-)
+from maskwright.training.initial_weights import rate_notes
 from maskwright.training.loggers.choice import validate_loggers
 from maskwright.training.optim import ignored_by_optimizer, validate_optimizer
 from maskwright.training.resolve import resolve, validate_threshold, view_of
@@ -57,9 +55,8 @@ def prepare(
     with reading(console) as progress:
         opened, passed = open_data(config, cache_folder, progress)
     try:
-        return resolve_plan(
-            config.model_copy(update={"data": opened.config}), opened, passed
-        )  # with what dataset.yaml says
+        # with what dataset.yaml says
+        return resolve_plan(config.model_copy(update={"data": opened.config}), opened, passed)
     except BaseException:
         opened.store.close()
         raise

@@ -80,10 +80,8 @@ def choose(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
             "Look at the data with maskwright check, or give --lr a number."
         )
     smooth = smoothed(losses)
-    start, lowest = (
-        statistics.mean(losses[:_LOOK]),
-        min(smooth[_REACH:-_REACH] or smooth),
-    )  # the ends have few neighbours
+    # the ends have few neighbours
+    start, lowest = (statistics.mean(losses[:_LOOK]), min(smooth[_REACH:-_REACH] or smooth))
     if lowest > start * (1 - _FALL):
         chosen = float(OptimConfig.model_fields["lr"].default)
         why = (
@@ -108,9 +106,8 @@ def smoothed(losses: Sequence[float]) -> list[float]:
     """
     found = []
     for place in range(len(losses)):
-        reach = min(
-            _REACH, place, len(losses) - 1 - place
-        )  # as far to the left as to the right, or the ends would lean
+        # as far to the left as to the right, or the ends would lean
+        reach = min(_REACH, place, len(losses) - 1 - place)
         weights = {offset: reach + 1 - abs(offset) for offset in range(-reach, reach + 1)}
         found.append(sum(losses[place + offset] * weight for offset, weight in weights.items()) / sum(weights.values()))
     return found

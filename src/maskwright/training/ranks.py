@@ -166,9 +166,8 @@ def _join(ranks: Ranks, folder: str, device: str) -> None:
 
 
 def _end_with_rank_0() -> None:
-    while os.read(
-        0, 1
-    ):  # until rank 0 closes it, or is gone; not by sys.stdin, whose lock workers that are forked would inherit
+    # until rank 0 closes it, or is gone; not by sys.stdin, whose lock workers that are forked would inherit
+    while os.read(0, 1):
         pass
     os._exit(1)
 

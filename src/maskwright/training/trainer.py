@@ -65,9 +65,8 @@ def run_to_the_end(trainer: pl.Trainer, module: Any, loader: Any, val: Any, chec
         raise KeyboardInterrupt from stop
     finally:
         if handler is not None and signal.getsignal(signal.SIGINT) is not handler:
-            signal.signal(
-                signal.SIGINT, handler
-            )  # Lightning leaves interrupts ignored, which a notebook would go on doing
+            # Lightning leaves interrupts ignored, which a notebook would go on doing
+            signal.signal(signal.SIGINT, handler)
     if trainer.interrupted:
         raise KeyboardInterrupt
 

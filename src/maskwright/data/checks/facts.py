@@ -50,12 +50,10 @@ class PairFacts:
     values: dict[int, int] = field(default_factory=dict)
     num_values: int = 0  # how many different ones there are; `values` keeps the most frequent 256
     frame: dict[int, int] = field(default_factory=dict)  # values on the outermost rows and columns
-    touching: dict[tuple[int, int], int] = field(
-        default_factory=dict
-    )  # unequal neighbours on every second row, smaller first
-    between: dict[int, int] = field(
-        default_factory=dict
-    )  # pixels of a value that lie between others, as mixtures of them do
+    # unequal neighbours on every second row, smaller first
+    touching: dict[tuple[int, int], int] = field(default_factory=dict)
+    # pixels of a value that lie between others, as mixtures of them do
+    between: dict[int, int] = field(default_factory=dict)
     palette: dict[int, int] = field(default_factory=dict)  # index → 0xRRGGBB, for palette masks
     grey_spread: int = 0  # colour masks: the largest difference between a pixel's three channels
     edges: tuple[float, float] | None = (
@@ -366,9 +364,8 @@ def _values_hash(mask: _Mask, counts: dict[int, int]) -> str:
     if mask.codes is None:
         return mask.digest
     codes = mask.codes
-    if (
-        mask.values != tuple(range(256)) and max(counts, default=0) < 256
-    ):  # labels of one byte, so that all such masks compare
+    # labels of one byte, so that all such masks compare
+    if mask.values != tuple(range(256)) and max(counts, default=0) < 256:
         table = np.zeros(256, np.uint8)
         table[: len(mask.values)] = [max(0, value) & 255 for value in mask.values]
         codes = table[codes]

@@ -18,9 +18,8 @@ from maskwright.config.typed import command_on
 from maskwright.data.dataset import RGB, Bands, ClassMap, Record
 from maskwright.runs import ShownInNotebook
 
-Severity = Literal[
-    "error", "warning", "note"
-]  # error: train refuses; warning: a person should look; note: good to know
+# error: train refuses; warning: a person should look; note: good to know
+Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True)

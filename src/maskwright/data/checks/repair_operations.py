@@ -24,9 +24,8 @@ from maskwright.data.raw import compact, read_head
 from maskwright.errors import DataError
 
 Values = Mapping[str, Any]
-Counts = dict[
-    str, int
-]  # pixels: how many an operation changed; between: of them, neither plainly black nor plainly white
+# pixels: how many an operation changed; between: of them, neither plainly black nor plainly white
+Counts = dict[str, int]
 Operation = Callable[["Pair", Values], Counts]
 NEARLY_BLACK, NEARLY_WHITE = 16, 239
 
@@ -180,11 +179,8 @@ def same_aspect(image: tuple[int, int], mask: tuple[int, int]) -> bool:
     small, large = sorted([image, mask], key=lambda size: size[0] * size[1])
     if min(small) < 1:
         return False
-    for less, more in (
-        (0.5, 0.5),
-        (0, 1),
-        (1, 0),
-    ):  # both sides were rounded, or both cut down, or both up: is there one scale?
+    # both sides were rounded, or both cut down, or both up: is there one scale?
+    for less, more in ((0.5, 0.5), (0, 1), (1, 0)):
         lowest = max((small[side] - less) / large[side] for side in (0, 1))
         highest = min((small[side] + more) / large[side] for side in (0, 1))
         if lowest < highest or small == large:

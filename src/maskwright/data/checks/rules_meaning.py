@@ -35,9 +35,8 @@ def void_after_last(survey: Survey) -> list[Finding]:
         classes = f"{len(survey.named)} classes, 0 to {value - 1}"
         evidence = f"{value} comes right after the last of {classes}; it holds {share}{along}."
         severity = "error"
-        question = (
-            f"Is {value} a class?" if value not in between else ""
-        )  # nothing says that it is void rather than a class
+        # nothing says that it is void rather than a class
+        question = f"Is {value} a class?" if value not in between else ""
         answers = (Answer(f"if {value} is a class, name it", {"classes": survey.named_with([value])}),)
         if question:
             answers += (Answer("if it marks unlabelled pixels", {"ignore_index": survey.ignoring(value)}),)

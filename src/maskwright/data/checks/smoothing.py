@@ -15,10 +15,8 @@ import numpy as np
 MIXED = (
     0.6  # of a value's pixels lie between others: in 12 classes of street scenes, numbered at random, at most 0.29 do
 )
-LEAST, LEAST_BLURRED = (
-    0.0005,
-    0.01,
-)  # of the pixels: what is rarer and near nothing is what smoothing and JPEG left over
+# of the pixels: what is rarer and near nothing is what smoothing and JPEG left over
+LEAST, LEAST_BLURRED = 0.0005, 0.01
 _AROUND = 3  # pixels: how far a value's neighbours are looked for
 _FAR = 24.0  # JPEG changes values by so much at most, far from borders
 _MOST = 1024  # colours that are told apart one by one; the rarer ones are mixtures
@@ -97,9 +95,8 @@ def snapped(raw: np.ndarray, targets: Sequence[int], colours: bool) -> np.ndarra
     mixed = (distances.min(axis=1) > 0)[inverse]
     if mixed.any():
         near = (distances.min(axis=1) <= reach(targets, colours))[inverse]
-        for place in range(
-            len(aims)
-        ):  # near, with others like it around: alone it may be a mixture of two other classes
+        # near, with others like it around: alone it may be a mixture of two other classes
+        for place in range(len(aims)):
             like = (near & (chosen == place)).astype(np.uint8)
             mixed &= (cv2.boxFilter(like, -1, (3, 3), normalize=False) < _LIKE) | (like == 0)
         rows, columns = np.nonzero(mixed)

@@ -145,9 +145,8 @@ def _records(file: CocoFile, root: Path, background: int) -> list[Record]:
 
 def _id(image: Path, folder: Path) -> str:
     parts = Path(os.path.relpath(image, folder)).with_suffix("").parts
-    return "/".join(
-        part for part in parts if part != ".."
-    )  # of a file in annotations/, named by itself, images are elsewhere
+    # of a file in annotations/, named by itself, images are elsewhere
+    return "/".join(part for part in parts if part != "..")
 
 
 def _base(file: CocoFile, images: list[CocoImage], folder: Path, split: str | None) -> Path:

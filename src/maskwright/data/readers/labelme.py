@@ -163,9 +163,8 @@ def _json_files(root: Path) -> Iterator[Path]:
 
 def _is_one(path: Path) -> bool:
     try:
-        data = read_bytes(
-            path
-        )  # its text is enough: a file that is cut off is one too, and reading it says what is wrong
+        # its text is enough: a file that is cut off is one too, and reading it says what is wrong
+        data = read_bytes(path)
         return b'"shapes"' in data and (b'"imagePath"' in data or b'"version"' in data)
     except DataError:
         return False

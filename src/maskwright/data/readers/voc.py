@@ -135,9 +135,8 @@ def read(config: DataConfig, root: Path) -> Listing:
         classes, coloured = read_labelmap(base / LABELMAP)
         void = VOID_COLOUR if coloured else VOID
         listing = replace(listing, classes=classes, ignore=(void,), colours=coloured, classes_from=LABELMAP)
-    elif all(
-        _VOC_NAME.fullmatch(record.image.stem) for record in found.records
-    ):  # people keep their own data like this, too
+    # people keep their own data like this, too
+    elif all(_VOC_NAME.fullmatch(record.image.stem) for record in found.records):
         listing = replace(listing, usual_classes={name: value for value, name in enumerate(NAMES)})
     return whole(listing, found.gaps)
 

@@ -32,9 +32,8 @@ class EventFile:
             from torch.utils.tensorboard import summary
 
         self._event, self._summary = event_pb2, summary
-        self.path = (
-            folder / f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
-        )  # read in this order
+        # read in this order
+        self.path = folder / f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
         with writing(self.path, "write", GOES_ON):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("wb", buffering=0)
