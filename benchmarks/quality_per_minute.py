@@ -7,7 +7,8 @@ python benchmarks/quality_per_minute.py --budget 1m 5m 20m --seeds 2 --peers FOL
 The sets are folders of MASKWRIGHT_REAL_DATA (default ../shared/data) with a pairs.csv of split, image, mask. FOLDER
 holds the peers: tuned.py and tutorial.py, called as `PEER --data SET --root DATA --budget SECONDS --seed N --out OUT`,
 which write label PNGs to OUT/pred_test/. fastai is run too where it is installed. Sides take turns, or --at-once share
-the cores; random weights everywhere; one scorer. Starting and reading the images count for ours, reading for the peers.
+the cores; none has seen a picture of others: ours starts from what comes with it (--sides random: from nothing), the
+peers from random weights; one scorer. Starting and reading the images count for ours, reading for the peers.
 Writes results/quality_per_minute.json and .png.
 """
 
@@ -44,7 +45,8 @@ SETS = ("puzzle", "camvid", "pets128", "nuclei", "cracks", "tiles", "skin")
 IGNORE = 255
 LABELS = {"puzzle": lambda mask: mask > 127, "camvid": lambda mask: np.where(mask < 11, mask, IGNORE),
           "pets128": lambda mask: np.choose(np.minimum(mask, 2), [1, 0, IGNORE])}  # fmt: skip
-COLOURS = {"maskwright": "#0072b2", "tuned": "#b0562b", "tutorial": "#777777", "fastai": "#3f8f5f"}
+OURS = {"maskwright": "maskwright", "random": "none"}  # sides that are ours, and what they start from
+COLOURS = {"maskwright": "#0072b2", "random": "#009e73", "tuned": "#b0562b", "tutorial": "#777777", "fastai": "#3f8f5f"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Result:
 def main() -> None:
     asked = _asked()
     sides = [
-        "maskwright",
+        *(OURS if asked.sides else ["maskwright"]),
         *(name for name in ("tuned", "tutorial") if asked.peers and (asked.peers / f"{name}.py").is_file()),
     ]
     sides += ["fastai"] if _has_fastai(asked.fastai_python) else []
@@ -134,8 +136,8 @@ def _run(side: str, data: str, budget: str, seed: int, out: Path, asked: argpars
     seconds = f"{seconds_of(budget):g}"
     shared = ["--data", data, "--root", str(REAL_DATA), "--budget", seconds, "--seed", str(seed), "--out", str(out)]
     started = time.perf_counter()
-    if side == "maskwright":
-        took = _ours(data, budget, seed, out)
+    if side in OURS:
+        took = _ours(data, budget, seed, OURS[side], out)
     elif side == "fastai":
         _call([asked.fastai_python, str(HERE / "fastai_side.py"), *shared])
         took = float(json.loads((out / "result.json").read_text())["seconds"])
@@ -150,12 +152,12 @@ def _run(side: str, data: str, budget: str, seed: int, out: Path, asked: argpars
     return Result(side, data, budget, seed, score(data, out / "pred_test"), round(took, 1))
 
 
-def _ours(data: str, budget: str, seed: int, out: Path) -> float:
+def _ours(data: str, budget: str, seed: int, weights: str, out: Path) -> float:
     """Everything default; the test images are predicted as any folder of images is."""
     words = [sys.executable, "-m", "maskwright"]
     started = time.perf_counter()
     _call([*words, "train", "--data", str(REAL_DATA / data), "--budget", budget, "--seed", str(seed), "--weights",
-           "none", "--log", "csv", "--out", str(out / "run"), *KEYS.get(data, [])])  # fmt: skip
+           weights, "--log", "csv", "--out", str(out / "run"), *KEYS.get(data, [])])  # fmt: skip
     took = time.perf_counter() - started
     for image, _ in pairs(data, "test"):
         (out / "images").mkdir(exist_ok=True)

@@ -73,7 +73,7 @@ class SmpConfig(Section):
     arch: str = option("unet", "unet, unetplusplus, fpn, deeplabv3plus, …")
     encoder: Annotated[str, BeforeValidator(_name_of_today)] = option("resnet34", "efficientnet-b0, tu-NAME of timm, …")
     weights: str = option(
-        "imagenet", "what to start from: none, imagenet or another set of the encoder's, a file, a run"
+        "imagenet", "what to start from: none, imagenet or another set of the encoder's, maskwright, a file, a run"
     )
     pixels: Pixels = "auto"
     outputs: Literal["softmax", "sigmoid"] = option("softmax", "a channel a class, or one for foreground")

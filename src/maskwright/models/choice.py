@@ -15,7 +15,7 @@ from maskwright.config.models import AnyModelConfig, AutoModelConfig, Resnet34Un
 from maskwright.models.hub import answers
 from maskwright.models.smp import weights_at_hand
 from maskwright.models.torchvision import BACKBONES
-from maskwright.models.weights import own_weights
+from maskwright.models.weights import DRAWN, DRAWN_ENCODER, DRAWN_LICENCE, own_weights
 from maskwright.runs import Run
 
 AUTO = "auto"
@@ -39,13 +39,23 @@ def choose_model(model: AnyModelConfig, device: str) -> tuple[AnyModelConfig, di
 def choose_weights(model: AnyModelConfig) -> tuple[str, str]:
     """Pretrained weights where they can be had now, else none; and why."""
     if isinstance(model, SmpConfig):
-        return weights_at_hand(model.encoder)
+        weights, why = weights_at_hand(model.encoder)
+        if weights == "none" and _is_slim(model):
+            reason = why.removeprefix("random: ")
+            return DRAWN, f"maskwright's own, learned from drawn pictures (licence {DRAWN_LICENCE}); {reason}"
+        return weights, why
     if isinstance(model, Resnet34UnetConfig):
         return _of_torchvision("ResNet34_Weights.IMAGENET1K_V1", _IMAGENET)
     if isinstance(model, TorchvisionConfig):
         backbone = next(name for name in BACKBONES if model.arch.endswith(name))
         return _of_torchvision(BACKBONES[backbone], "imagenet-backbone")
     return "none", f"random: {model.name} has no weights of its own; name some of the hub to start from them"
+
+
+def _is_slim(model: SmpConfig) -> bool:
+    """Whether a network is the one that maskwright's own start was learned with."""
+    named = (model.arch, model.encoder) == ("unet", DRAWN_ENCODER)
+    return named and all(getattr(model, key) == value for key, value in SLIM.items())
 
 
 def _network(auto: AutoModelConfig, device: str) -> tuple[AnyModelConfig, str]:

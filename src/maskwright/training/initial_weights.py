@@ -14,7 +14,7 @@ from maskwright.config.models import MASK2FORMER_RATE, HfConfig, is_transformer
 from maskwright.errors import RunError
 from maskwright.files import validate_document
 from maskwright.models import Segmenter
-from maskwright.models.weights import can_be_mapped, first_difference, load_weights, own_weights
+from maskwright.models.weights import DRAWN, can_be_mapped, first_difference, load_weights, own_weights
 from maskwright.runs import START, Run
 from maskwright.schemas import BestEpoch
 from maskwright.training.freeze import ALWAYS, frozen_until
@@ -27,18 +27,20 @@ def resolve_paths_and_pixels(config: Config, model: Segmenter) -> tuple[Config, 
     changes: dict[str, Any] = {}
     reasons: dict[str, str] = {}
     own = own_weights(config.model.weights)
-    if own is not None:
+    if own is not None and config.model.weights != DRAWN:
         changes["model.weights"] = str(own.absolute())
     if getattr(config.model, "pixels", None) == "auto":
         mean, std = model.pixels
         changes["model.pixels"] = {"mean": mean, "std": std}
-        reasons["model.pixels"] = _why_pixels(model)
+        reasons["model.pixels"] = _why_pixels(config, model)
     return (config.replace(changes) if changes else config), reasons
 
 
-def _why_pixels(model: Segmenter) -> str:
+def _why_pixels(config: Config, model: Segmenter) -> str:
     if model.loaded is None:
         return "ImageNet's: no weights ask for others"
+    if config.model.weights == DRAWN:
+        return "ImageNet's, as maskwright's start expects"
     if model.loaded.source.startswith("file "):
         return "ImageNet's: a file of weights does not say what it expects; give model.pixels if they are others"
     return f"as {model.loaded.source} expects"

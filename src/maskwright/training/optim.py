@@ -12,6 +12,7 @@ from maskwright.config import Config
 from maskwright.config.models import is_transformer
 from maskwright.config.optim import OptimConfig
 from maskwright.errors import ConfigError, must, unknown
+from maskwright.models.weights import DRAWN
 from maskwright.training.muon import Muon
 
 _OWN_KEYS = ("params", "lr", "weight_decay")  # arguments that have keys of their own
@@ -56,9 +57,9 @@ def choose_optimizer(config: Config) -> tuple[str, str]:
         return "adamw", "optim.options are AdamW's"
     if is_transformer(config.model):
         return "adamw", "what transformers are trained with"
-    if config.model.weights != "none":
+    if config.model.weights not in ("none", DRAWN):
         return "adamw", "the weights it starts from were made with it or its like"
-    return "muon", "from random weights it learns more a step than AdamW, above all in few steps"
+    return "muon", "it learns more a step than AdamW, above all in few steps"
 
 
 def rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:

@@ -1,0 +1,69 @@
+"""The start that comes with the package: which networks take it, what of it they take, and what trains them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from maskwright.config import Config
+from maskwright.config.models import SmpConfig
+from maskwright.data.dataset import ClassMap
+from maskwright.errors import ModelError
+from maskwright.models import build_model
+from maskwright.models.choice import ENCODERS, SLIM, choose_weights
+from maskwright.models.weights import DRAWN, DRAWN_ENCODER, DRAWN_FILE, read_tensors
+from maskwright.training.optim import choose_optimizer
+
+TWO = ClassMap(("background", "foreground"), (0, 1))
+
+
+def test_it_fills_encoder_and_decoder_of_the_network_that_auto_chooses():
+    assert ENCODERS["cpu"] == DRAWN_ENCODER
+    torch.manual_seed(3)
+    random = build_model(SmpConfig(encoder=DRAWN_ENCODER, weights="none", **SLIM), TWO).state_dict()
+    torch.manual_seed(3)
+    model = build_model(SmpConfig(encoder=DRAWN_ENCODER, weights=DRAWN, **SLIM), TWO)
+    assert model.loaded is not None and model.loaded.licence == "Apache-2.0"
+    assert {name.split(".")[1] for name in model.loaded.fresh} == {"segmentation_head"}
+    state, kept = model.state_dict(), read_tensors(DRAWN_FILE)
+    assert kept
+    for name, value in kept.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(2 * state[name] - random[name], value.float())
+
+
+def test_it_is_small_and_says_its_licence_and_how_it_was_made():
+    assert DRAWN_FILE.stat().st_size < 20e6
+    with safe_open(DRAWN_FILE, "pt") as file:
+        assert file.metadata()["licence"] == "Apache-2.0" and '"pictures": ' in file.metadata()["made"]
+
+
+def test_a_decoder_of_other_widths_begins_at_random_and_the_encoder_does_not():
+    model = build_model(SmpConfig(encoder=DRAWN_ENCODER, weights=DRAWN), TWO)
+    assert model.loaded is not None
+    fresh = {".".join(name.split(".")[1:3]) for name in model.loaded.fresh}
+    assert "encoder.layer4" in fresh and "encoder.layer3" not in fresh
+    assert any(name.startswith("decoder") for name in fresh)
+
+
+def test_other_bands_take_the_first_convolution_in_turns():
+    model = build_model(SmpConfig(encoder=DRAWN_ENCODER, weights=DRAWN, **SLIM), TWO, num_channels=5)
+    assert model.loaded is not None and len(model.loaded.adapted) == 1
+
+
+def test_auto_takes_it_where_the_hub_gives_nothing_and_other_networks_do_not(monkeypatch):
+    monkeypatch.setattr("maskwright.models.choice.weights_at_hand", lambda encoder: ("none", "random: no hub"))
+    weights, why = choose_weights(SmpConfig(encoder=DRAWN_ENCODER, weights="auto", **SLIM))
+    assert weights == DRAWN and why.startswith(
+        "maskwright's own, learned from drawn pictures (licence Apache-2.0); no hub"
+    )
+    assert choose_weights(SmpConfig(encoder=DRAWN_ENCODER, weights="auto"))[0] == "none"  # its decoder is another
+    assert choose_weights(SmpConfig(encoder="resnet34", weights="auto"))[0] == "none"
+    with pytest.raises(ModelError, match="must be weights of this model"):
+        build_model(SmpConfig(encoder="resnet34", weights=DRAWN), TWO)
+
+
+def test_it_is_trained_by_the_optimiser_that_made_it():
+    drawn = {"name": "smp", "encoder": DRAWN_ENCODER, "weights": DRAWN}
+    assert choose_optimizer(Config().replace({"model": drawn}))[0] == "muon"
