@@ -11,7 +11,6 @@ import pytest
 from maskwright.config.models import AutoModelConfig, Resnet34UnetConfig, SmpConfig, TorchvisionConfig, UnetConfig
 from maskwright.models.choice import ENCODERS, choose_model, choose_weights
 from maskwright.models.hub import answers
-from maskwright.models.weights import DRAWN
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +27,7 @@ def no_network(monkeypatch, tmp_path):
 def test_a_network_is_named_for_the_device_and_told(device):
     model, reasons = choose_model(AutoModelConfig(), device)
     assert isinstance(model, SmpConfig) and model.encoder == ENCODERS[device]
-    assert model.weights == (DRAWN if device == "cpu" else "none")
+    assert model.weights == "none"
     assert set(reasons) == {"model", "model.weights"} and "not in the cache" in reasons["model.weights"]
 
 

@@ -52,14 +52,18 @@ def test_other_bands_take_the_first_convolution_in_turns():
     assert model.loaded is not None and len(model.loaded.adapted) == 1
 
 
-def test_auto_takes_it_where_the_hub_gives_nothing_and_other_networks_do_not(monkeypatch):
+def test_auto_takes_it_for_a_short_budget_where_the_hub_gives_nothing(monkeypatch):
     monkeypatch.setattr("maskwright.models.choice.weights_at_hand", lambda encoder: ("none", "random: no hub"))
-    weights, why = choose_weights(SmpConfig(encoder=DRAWN_ENCODER, weights="auto", **SLIM))
-    assert weights == DRAWN and why.startswith(
-        "maskwright's own, learned from drawn pictures (licence Apache-2.0); no hub"
-    )
-    assert choose_weights(SmpConfig(encoder=DRAWN_ENCODER, weights="auto"))[0] == "none"  # its decoder is another
-    assert choose_weights(SmpConfig(encoder="resnet34", weights="auto"))[0] == "none"
+    slim = SmpConfig(encoder=DRAWN_ENCODER, weights="auto", **SLIM)
+    weights, why = choose_weights(slim, "1m")
+    assert weights == DRAWN
+    assert why == "maskwright's own, learned from drawn pictures (licence Apache-2.0); no hub"
+    assert choose_weights(slim, "10m") == choose_weights(slim) == ("none", "random: no hub")
+    assert choose_weights(SmpConfig(encoder=DRAWN_ENCODER, weights="auto"), "1m")[0] == "none"  # another decoder
+    assert choose_weights(SmpConfig(encoder="resnet34", weights="auto"), "1m")[0] == "none"
+
+
+def test_another_network_is_refused():
     with pytest.raises(ModelError, match="must be weights of this model"):
         build_model(SmpConfig(encoder="resnet34", weights=DRAWN), TWO)
 

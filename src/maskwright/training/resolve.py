@@ -76,7 +76,7 @@ def resolve(
     to.decide("data.window", lambda: _window(dataset))
     to.decide("data.cache", lambda: cache)
     device = to.decide("train.devices", choose_device)
-    model, why = choose_model(config.model, device)
+    model, why = choose_model(config.model, device, config.train.budget)
     if model != config.model:
         config = to.config = config.replace({"model": model.model_dump()})
         to.changes["model"] = model.model_dump()
