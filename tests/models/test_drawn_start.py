@@ -7,11 +7,11 @@ import torch
 from safetensors import safe_open
 
 from maskwright.config import Config
-from maskwright.config.models import SmpConfig
+from maskwright.config.models import AutoModelConfig, SmpConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
 from maskwright.models import build_model
-from maskwright.models.choice import ENCODERS, SLIM, choose_weights
+from maskwright.models.choice import ENCODERS, SLIM, choose_model, choose_weights
 from maskwright.models.weights import DRAWN, DRAWN_ENCODER, DRAWN_FILE, read_tensors
 from maskwright.training.optim import choose_optimizer
 
@@ -61,6 +61,13 @@ def test_auto_takes_it_for_a_short_budget_where_the_hub_gives_nothing(monkeypatc
     assert choose_weights(slim, "10m") == choose_weights(slim) == ("none", "random: no hub")
     assert choose_weights(SmpConfig(encoder=DRAWN_ENCODER, weights="auto"), "1m")[0] == "none"  # another decoder
     assert choose_weights(SmpConfig(encoder="resnet34", weights="auto"), "1m")[0] == "none"
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_asked_for_by_name_it_brings_its_network(device):
+    model, _ = choose_model(AutoModelConfig(weights=DRAWN), device)
+    loaded = build_model(model, TWO).loaded
+    assert loaded is not None and {name.split(".")[1] for name in loaded.fresh} == {"segmentation_head"}
 
 
 def test_another_network_is_refused():

@@ -71,6 +71,9 @@ def _network(auto: AutoModelConfig, device: str) -> tuple[AnyModelConfig, str]:
         ), f"the network of {Path(own)}, whose weights it starts from"
     encoder = ENCODERS[device]
     start: dict[str, Any] = {"weights": auto.weights, "pixels": auto.pixels, "outputs": auto.outputs}
+    if auto.weights == DRAWN:
+        message = f"the U-Net on {DRAWN_ENCODER} that maskwright's own start was learned with"
+        return SmpConfig(arch="unet", encoder=DRAWN_ENCODER, **SLIM, **start), message
     if device == "gpu":
         return SmpConfig(arch="unet", encoder=encoder, **start), f"a U-Net on {encoder}, which a GPU trains in minutes"
     message = f"a U-Net on {encoder} without its last stage and with a slim decoder learns most a minute on a CPU"
