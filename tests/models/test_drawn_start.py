@@ -71,10 +71,15 @@ def test_asked_for_by_name_it_brings_its_network(device):
 
 
 def test_another_network_is_refused():
-    with pytest.raises(ModelError, match="must be weights of this model"):
+    with pytest.raises(ModelError, match=r"got maskwright, which is resnet18's\. Write --model unet/resnet18"):
         build_model(SmpConfig(encoder="resnet34", weights=DRAWN), TWO)
 
 
 def test_it_is_trained_by_the_optimiser_that_made_it():
     drawn = {"name": "smp", "encoder": DRAWN_ENCODER, "weights": DRAWN}
     assert choose_optimizer(Config().replace({"model": drawn}))[0] == "muon"
+
+
+def test_a_slip_of_the_pen_is_answered_with_its_name():
+    with pytest.raises(ModelError, match="Did you mean 'maskwright'"):
+        build_model(SmpConfig(encoder=DRAWN_ENCODER, weights="maskwrigth"), TWO)

@@ -299,6 +299,11 @@ def _refuse_another_network(path: Path, model: nn.Module, found: dict[str, str],
     encoder = _names_of(model, "encoder")
     inside = len(encoder & found.keys())
     if inside < _LEAST_SHARE * len(encoder):
+        if path == DRAWN_FILE:
+            fix = f"Write --model unet/{DRAWN_ENCODER}, or start from scratch with --weights none."
+            raise ModelError(
+                must("model.weights", "weights of this model", f"{DRAWN}, which is {DRAWN_ENCODER}'s", fix)
+            )
         made = f"; it was trained as {model_words(run.config.model)}" if run else ""
         fix = "Name the model it belongs to with --model, or start from scratch with --weights none."
         got = f"{path}, in which {inside} of the encoder's {len(encoder)} tensors are found{made}"
