@@ -8,8 +8,8 @@ The sets are folders of MASKWRIGHT_REAL_DATA (default ../shared/data) with a pai
 holds the peers: tuned.py and tutorial.py, called as `PEER --data SET --root DATA --budget SECONDS --seed N --out OUT`,
 which write label PNGs to OUT/pred_test/. fastai is run too where it is installed. Sides take turns, or --at-once share
 the cores; one scorer. No side has seen pictures of others: the peers and --sides random start from random weights, ours
-from what comes with it where its budget is short. Starting and reading the images count for ours, reading for the
-peers.
+from what comes with it where its budget is short, or always (drawn). Starting and reading the images count for ours,
+reading for the peers.
 Writes results/quality_per_minute.json and .png.
 """
 
@@ -48,8 +48,15 @@ SETS = ("puzzle", "camvid", "pets128", "nuclei", "cracks", "tiles", "skin")
 IGNORE = 255
 LABELS = {"puzzle": lambda mask: mask > 127, "camvid": lambda mask: np.where(mask < 11, mask, IGNORE),
           "pets128": lambda mask: np.choose(np.minimum(mask, 2), [1, 0, IGNORE])}  # fmt: skip
-OURS = ("maskwright", "random")
-COLOURS = {"maskwright": "#0072b2", "random": "#009e73", "tuned": "#b0562b", "tutorial": "#777777", "fastai": "#3f8f5f"}
+OURS = ("maskwright", "random", "drawn")  # nothing chosen; and what it starts from
+COLOURS = {
+    "maskwright": "#0072b2",
+    "random": "#009e73",
+    "drawn": "#cc79a7",
+    "tuned": "#b0562b",
+    "tutorial": "#777777",
+    "fastai": "#3f8f5f",
+}
 
 
 @dataclass(frozen=True)
@@ -140,8 +147,8 @@ def _run(side: str, data: str, budget: str, seed: int, out: Path, asked: argpars
     shared = ["--data", data, "--root", str(REAL_DATA), "--budget", seconds, "--seed", str(seed), "--out", str(out)]
     started = time.perf_counter()
     if side in OURS:
-        short = side == "maskwright" and seconds_of(budget) <= SHORT  # what `auto` does without a hub or a cache
-        took = _ours(data, budget, seed, DRAWN if short else "none", out)
+        short = side == "maskwright" and seconds_of(budget) <= SHORT  # as `auto` without a hub or a cache
+        took = _ours(data, budget, seed, DRAWN if short or side == "drawn" else "none", out)
     elif side == "fastai":
         _call([asked.fastai_python, str(HERE / "fastai_side.py"), *shared])
         took = float(json.loads((out / "result.json").read_text())["seconds"])

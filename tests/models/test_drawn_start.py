@@ -12,7 +12,8 @@ from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError
 from maskwright.models import build_model
 from maskwright.models.choice import ENCODERS, SLIM, choose_model, choose_weights
-from maskwright.models.weights import DRAWN, DRAWN_ENCODER, DRAWN_FILE, read_tensors
+from maskwright.models.drawn import ENCODER as DRAWN_ENCODER
+from maskwright.models.weights import DRAWN, DRAWN_FILE, read_tensors
 from maskwright.training.optim import choose_optimizer
 
 TWO = ClassMap(("background", "foreground"), (0, 1))

@@ -19,12 +19,13 @@ from maskwright.config.models import AnyModelConfig, PixelsConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.errors import ModelError, must
 from maskwright.models.custom import build_custom
+from maskwright.models.drawn import load_drawn
 from maskwright.models.hf import build_hf
 from maskwright.models.resnet34_unet import build_resnet34_unet
 from maskwright.models.smp import build_smp
 from maskwright.models.torchvision import build_torchvision
 from maskwright.models.unet import build_unet
-from maskwright.models.weights import SUFFIXES, adopt_pixels, load_own, own_weights, without_weights
+from maskwright.models.weights import DRAWN, SUFFIXES, adopt_pixels, load_own, own_weights, without_weights
 from maskwright.models.wrapper import Segmenter
 
 MODELS: dict[str, Callable[[Any, int, int], nn.Module]] = {
@@ -59,7 +60,9 @@ def build_model(config: AnyModelConfig, classes: ClassMap, num_channels: int = 3
     if isinstance(pixels, PixelsConfig):
         net.mean, net.std = tuple(pixels.mean), tuple(pixels.std)  # pyright: ignore[reportArgumentType]
     model = Segmenter(net, num_channels)
-    if own is not None:
+    if own is not None and config.weights == DRAWN:
+        model.loaded = load_drawn(model, config, classes, num_channels)
+    elif own is not None:
         model.loaded = load_own(model, own, classes, num_channels)
     return model
 

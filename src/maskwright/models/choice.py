@@ -13,10 +13,11 @@ import torch
 from maskwright import runtime
 from maskwright.config.base import seconds_of
 from maskwright.config.models import AnyModelConfig, AutoModelConfig, Resnet34UnetConfig, SmpConfig, TorchvisionConfig
+from maskwright.models import drawn
 from maskwright.models.hub import answers
 from maskwright.models.smp import weights_at_hand
 from maskwright.models.torchvision import BACKBONES
-from maskwright.models.weights import DRAWN, DRAWN_ENCODER, DRAWN_LICENCE, own_weights
+from maskwright.models.weights import DRAWN, own_weights
 from maskwright.runs import Run
 
 AUTO = "auto"
@@ -46,7 +47,7 @@ def choose_weights(model: AnyModelConfig, budget: str | None = None) -> tuple[st
         weights, why = weights_at_hand(model.encoder)
         if weights == "none" and budget and seconds_of(budget) <= SHORT and _is_slim(model):
             reason = why.removeprefix("random: ")
-            return DRAWN, f"maskwright's own, learned from drawn pictures (licence {DRAWN_LICENCE}); {reason}"
+            return DRAWN, f"maskwright's own, learned from drawn pictures (licence {drawn.LICENCE}); {reason}"
         return weights, why
     if isinstance(model, Resnet34UnetConfig):
         return _of_torchvision("ResNet34_Weights.IMAGENET1K_V1", _IMAGENET)
@@ -58,7 +59,7 @@ def choose_weights(model: AnyModelConfig, budget: str | None = None) -> tuple[st
 
 def _is_slim(model: SmpConfig) -> bool:
     """Whether a network is the one that maskwright's own start was learned with."""
-    named = (model.arch, model.encoder) == ("unet", DRAWN_ENCODER)
+    named = (model.arch, model.encoder) == ("unet", drawn.ENCODER)
     return named and all(getattr(model, key) == value for key, value in SLIM.items())
 
 
@@ -72,8 +73,8 @@ def _network(auto: AutoModelConfig, device: str) -> tuple[AnyModelConfig, str]:
     encoder = ENCODERS[device]
     start: dict[str, Any] = {"weights": auto.weights, "pixels": auto.pixels, "outputs": auto.outputs}
     if auto.weights == DRAWN:
-        message = f"the U-Net on {DRAWN_ENCODER} that maskwright's own start was learned with"
-        return SmpConfig(arch="unet", encoder=DRAWN_ENCODER, **SLIM, **start), message
+        message = f"the U-Net on {drawn.ENCODER} that maskwright's own start was learned with"
+        return SmpConfig(arch="unet", encoder=drawn.ENCODER, **SLIM, **start), message
     if device == "gpu":
         return SmpConfig(arch="unet", encoder=encoder, **start), f"a U-Net on {encoder}, which a GPU trains in minutes"
     message = f"a U-Net on {encoder} without its last stage and with a slim decoder learns most a minute on a CPU"

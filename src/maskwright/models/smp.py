@@ -17,7 +17,7 @@ from maskwright.errors import ModelError, listed, must, unknown
 from maskwright.models.hub import answers, asking_hub, why
 from maskwright.models.licences import licence_of
 from maskwright.models.unused import Unused, find_unused, prune_unused
-from maskwright.models.weights import DRAWN, DRAWN_ENCODER, pretrained
+from maskwright.models.weights import DRAWN, pretrained
 
 # least side in strides: PAN halves its deepest map three times more
 _LEAST_STRIDES = {"pan": 8}
@@ -202,8 +202,7 @@ def _unknown_set(config: SmpConfig, offered: list[str]) -> str:
         f"{config.encoder} offers {listed(offered, 'and', 8)}; a weights file or a run folder must be there to be "
         "taken."
     )
-    own = [DRAWN] if config.encoder == DRAWN_ENCODER else []
-    return unknown("weights", config.weights, [*offered, *own, "none"], fix, "model.weights")
+    return unknown("weights", config.weights, [*offered, DRAWN, "none"], fix, "model.weights")
 
 
 def _flexible(build: Any, options: dict[str, Any]) -> Any:

@@ -33,9 +33,6 @@ from maskwright.runs import Run
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 DRAWN = "maskwright"  # as `model.weights`: the start that comes along, learned from drawn pictures (recipes/pretrain)
 DRAWN_FILE = Path(__file__).with_name("unet-resnet18-drawn.safetensors")
-# of each value, the rest is random: taken whole, the start held back sets that are unlike what is drawn (docs/log)
-DRAWN_SHARE = 0.5
-DRAWN_ENCODER, DRAWN_LICENCE = "resnet18", "Apache-2.0"
 UNKNOWN = "unknown: its source names none; ask there before you share or sell what you train"
 # where checkpoints of others keep their tensors
 _WRAPPED = ("state_dict", "model_state_dict", "model", "net", "weights")
@@ -83,9 +80,15 @@ def load_own(model: nn.Module, path: Path, classes: ClassMap, num_channels: int)
     """
     run = _run_of(path)
     tensors = read_tensors(run.weights if run else path)
-    if path == DRAWN_FILE:
-        tensors = _fitting(tensors, model)
-    head = _names_of(model, "head")
+    return take_tensors(model, tensors, path, classes, num_channels, run)
+
+
+def take_tensors(
+    model: nn.Module, tensors: dict[str, torch.Tensor], path: Path, classes: ClassMap, num_channels: int,
+    run: Run | None = None,
+) -> Loaded:  # fmt: skip
+    """Take what a file or run held into a `Segmenter`."""
+    head = names_of(model, "head")
     other_classes = ""
     if run is not None:
         names = class_map(run.data).names
@@ -95,14 +98,6 @@ def load_own(model: nn.Module, path: Path, classes: ClassMap, num_channels: int)
     found = matched(tensors, model.state_dict())
     _refuse_another_network(path, model, found, run)
     return _take(model, tensors, found, _Plan(path, run, head, other_classes, num_channels))
-
-
-def _fitting(tensors: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
-    """Without a decoder of other widths than the network's: its encoder alone is taken then."""
-    mine = model.state_dict()
-    decoder = _names_of(model, "decoder")
-    fits = all(tensors[name].shape == mine[name].shape for name in decoder & tensors.keys())
-    return tensors if fits else {name: value for name, value in tensors.items() if name not in decoder}
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -216,7 +211,6 @@ def _take(model: nn.Module, tensors: dict[str, torch.Tensor], found: dict[str, s
     adapted: list[str] = []
     left: list[str] = []
     heads: list[str] = []
-    share = DRAWN_SHARE if plan.path == DRAWN_FILE else 1.0
     for name, mine in model.state_dict().items():
         if name not in found:
             continue
@@ -229,9 +223,9 @@ def _take(model: nn.Module, tensors: dict[str, torch.Tensor], found: dict[str, s
             if theirs.shape != mine.shape and not heads:
                 heads.append(f"the head gives {theirs.shape[0]} outputs there and {mine.shape[0]} here: a new head")
         elif theirs.shape == mine.shape:
-            taken[name] = _blended(theirs, mine, share)
+            taken[name] = theirs
         elif _only_bands_differ(theirs, mine, plan.num_channels):
-            taken[name] = _blended(bands_in_turn(theirs, plan.num_channels), mine, share)
+            taken[name] = bands_in_turn(theirs, plan.num_channels)
             adapted.append(
                 f"{name}: {theirs.shape[1]} bands there, {plan.num_channels} here, taken in turns and scaled"
             )
@@ -244,19 +238,12 @@ def _take(model: nn.Module, tensors: dict[str, torch.Tensor], found: dict[str, s
     notes = [plan.other_classes] if plan.other_classes else heads
     licence = UNKNOWN
     source = f"file {plan.path}"
-    if plan.path == DRAWN_FILE:
-        source, licence = "maskwright's start, learned from drawn pictures alone", DRAWN_LICENCE
-        notes.append(f"each value is {DRAWN_SHARE:.0%} of the start's and the rest random")
     if plan.run is not None:
         licence = str(
             (plan.run.environment.get("weights") or {}).get("licence", "yours: the run started from nothing of others")
         )
         source = f"run {plan.run.root}"
     return Loaded(source, licence, len(taken), tuple(adapted), skipped, fresh, tuple(notes))
-
-
-def _blended(theirs: torch.Tensor, mine: torch.Tensor, share: float) -> torch.Tensor:
-    return mine.lerp(theirs.to(mine.dtype), share) if share < 1 and mine.is_floating_point() else theirs
 
 
 def bands_in_turn(weight: torch.Tensor, num_channels: int) -> torch.Tensor:
@@ -296,14 +283,9 @@ def _prefixes(names: Iterable[str]) -> list[str]:
 
 
 def _refuse_another_network(path: Path, model: nn.Module, found: dict[str, str], run: Run | None) -> None:
-    encoder = _names_of(model, "encoder")
+    encoder = names_of(model, "encoder")
     inside = len(encoder & found.keys())
     if inside < _LEAST_SHARE * len(encoder):
-        if path == DRAWN_FILE:
-            fix = f"Write --model unet/{DRAWN_ENCODER}, or start from scratch with --weights none."
-            raise ModelError(
-                must("model.weights", "weights of this model", f"{DRAWN}, which is {DRAWN_ENCODER}'s", fix)
-            )
         made = f"; it was trained as {model_words(run.config.model)}" if run else ""
         fix = "Name the model it belongs to with --model, or start from scratch with --weights none."
         got = f"{path}, in which {inside} of the encoder's {len(encoder)} tensors are found{made}"
@@ -339,7 +321,7 @@ def _only_bands_differ(theirs: torch.Tensor, mine: torch.Tensor, num_channels: i
     return same and mine.shape[1] == num_channels and theirs.shape[1] <= 64
 
 
-def _names_of(model: nn.Module, part: str) -> set[str]:
+def names_of(model: nn.Module, part: str) -> set[str]:
     """The state's names that belong to a part; the model is a `Segmenter`, its network in `net`."""
     net = model.get_submodule("net")
     wanted = {id(value) for module in _part(net, part) for value in _tensors_of(module)}

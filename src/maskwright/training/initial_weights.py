@@ -32,15 +32,13 @@ def resolve_paths_and_pixels(config: Config, model: Segmenter) -> tuple[Config, 
     if getattr(config.model, "pixels", None) == "auto":
         mean, std = model.pixels
         changes["model.pixels"] = {"mean": mean, "std": std}
-        reasons["model.pixels"] = _why_pixels(config, model)
+        reasons["model.pixels"] = _why_pixels(model)
     return (config.replace(changes) if changes else config), reasons
 
 
-def _why_pixels(config: Config, model: Segmenter) -> str:
+def _why_pixels(model: Segmenter) -> str:
     if model.loaded is None:
         return "ImageNet's: no weights ask for others"
-    if config.model.weights == DRAWN:
-        return "ImageNet's, as maskwright's start expects"
     if model.loaded.source.startswith("file "):
         return "ImageNet's: a file of weights does not say what it expects; give model.pixels if they are others"
     return f"as {model.loaded.source} expects"

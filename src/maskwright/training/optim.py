@@ -12,7 +12,7 @@ from maskwright.config import Config
 from maskwright.config.models import is_transformer
 from maskwright.config.optim import OptimConfig
 from maskwright.errors import ConfigError, must, unknown
-from maskwright.models.weights import DRAWN
+from maskwright.models.drawn import learns_as_from_nothing
 from maskwright.training.muon import Muon
 
 _OWN_KEYS = ("params", "lr", "weight_decay")  # arguments that have keys of their own
@@ -57,7 +57,7 @@ def choose_optimizer(config: Config) -> tuple[str, str]:
         return "adamw", "optim.options are AdamW's"
     if is_transformer(config.model):
         return "adamw", "what transformers are trained with"
-    if config.model.weights not in ("none", DRAWN):
+    if not learns_as_from_nothing(config.model.weights):
         return "adamw", "the weights it starts from were made with it or its like"
     return "muon", "it learns more a step than AdamW, above all in few steps"
 

@@ -23,7 +23,7 @@ from maskwright.errors import DataError, counted, must
 from maskwright.losses.auto import resolve_loss
 from maskwright.models.choice import choose_model
 from maskwright.models.devices import choose_device, choose_precision, validate_precision
-from maskwright.models.weights import DRAWN
+from maskwright.models.drawn import learns_as_from_nothing
 from maskwright.runs import usable_cores
 from maskwright.training.optim import choose_optimizer
 from maskwright.training.schedules import BUDGET_EPOCHS, resolve_schedule_keys
@@ -223,7 +223,7 @@ def _grow(config: Config, size: int, device: str, thinness: float) -> tuple[floa
 
 
 def _encoder_scale(chosen: dict[str, str], config: Config) -> tuple[float, str]:
-    if "model" in chosen and config.model.weights not in ("none", DRAWN):
+    if "model" in chosen and not learns_as_from_nothing(config.model.weights):
         return SPARED, "pretrained weights are spared: the decoder, which begins at random, learns at the whole rate"
     return 1.0, "all parts learn at one rate"
 
