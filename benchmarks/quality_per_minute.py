@@ -2,7 +2,7 @@
 machine.
 
 python benchmarks/quality_per_minute.py puzzle camvid --budget 5m --peers FOLDER
-python benchmarks/quality_per_minute.py --budget 1m 5m 20m --seeds 2 --peers FOLDER   all sets, a point a budget
+python benchmarks/quality_per_minute.py --budget 1m 5m 20m --seeds 0 1 --peers FOLDER   all sets, a point a budget
 
 The sets are folders of MASKWRIGHT_REAL_DATA (default ../shared/data) with a pairs.csv of split, image, mask. FOLDER
 holds the peers: tuned.py and tutorial.py, called as `PEER --data SET --root DATA --budget SECONDS --seed N --out OUT`,
@@ -10,7 +10,7 @@ which write label PNGs to OUT/pred_test/. fastai is run too where it is installe
 the cores; one scorer. No side has seen pictures of others: the peers and --sides random start from random weights, ours
 from what comes with it where its budget is short, or always (drawn). Starting and reading the images count for ours,
 reading for the peers.
-Writes results/quality_per_minute.json and .png.
+Writes results/quality_per_minute.json and .png, of --add beside what is there already.
 """
 
 from __future__ import annotations
@@ -80,15 +80,27 @@ def main() -> None:
     sides += ["fastai"] if _has_fastai(asked.fastai_python) else []
     sides = [side for side in sides if not asked.sides or side in asked.sides]
     results: list[Result] = []
+    earlier = _earlier() if asked.add else []
     for budget in asked.budget:
         for data in asked.data or SETS:
-            for seed in range(asked.seeds):
+            for seed in asked.seeds:
                 for found in _round(sides, data, budget, seed, asked):
                     results.append(found)
                     print(_line(found), flush=True)
-                    _keep(results)
+                    _keep(_joined(earlier, results))
         print(table([one for one in results if one.budget == budget], sides), flush=True)
-    draw(results, sides, RESULTS / "quality_per_minute.png")
+    shown = _joined(earlier, results)
+    draw(shown, [side for side in COLOURS if side in {one.side for one in shown}], RESULTS / "quality_per_minute.png")
+
+
+def _earlier() -> list[Result]:
+    path = RESULTS / "quality_per_minute.json"
+    return [Result(**one) for one in json.loads(path.read_text())["results"]] if path.is_file() else []
+
+
+def _joined(earlier: list[Result], results: list[Result]) -> list[Result]:
+    again = {(one.side, one.data, one.budget, one.seed) for one in results}
+    return [*(one for one in earlier if (one.side, one.data, one.budget, one.seed) not in again), *results]
 
 
 def _keep(results: list[Result]) -> None:
@@ -109,6 +121,9 @@ def _round(sides: list[str], data: str, budget: str, seed: int, asked: argparse.
     def run(place: int) -> Result:
         if asked.at_once:  # of this thread, and so of the processes it starts
             os.sched_setaffinity(0, cores[place * share : (place + 1) * share])
+        if asked.keep:
+            out = asked.keep / f"{data}-{budget}-{seed}-{sides[place]}"
+            return _run(sides[place], data, budget, seed, out, asked, share)
         with tempfile.TemporaryDirectory(prefix="maskwright-quality-") as out:
             return _run(sides[place], data, budget, seed, Path(out), asked, share)
 
@@ -125,9 +140,11 @@ def _asked() -> argparse.Namespace:
         "data", nargs="*", help=f"folders of {REAL_DATA}; without any the seven of benchmarks/README.md"
     )
     parser.add_argument("--budget", nargs="+", default=["5m"])
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--peers", type=Path, default=None)
     parser.add_argument("--sides", nargs="+", default=None, help="these alone")
+    parser.add_argument("--add", action="store_true", help="keep what earlier calls measured, but for the same again")
+    parser.add_argument("--keep", type=Path, default=None, help="a folder for what the sides trained and predicted")
     parser.add_argument("--at-once", action="store_true", help="sides at the same time, each on its share of the cores")
     parser.add_argument("--fastai-python", default=sys.executable, help="a Python that has fastai")
     return parser.parse_args()
