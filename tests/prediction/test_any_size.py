@@ -5,6 +5,7 @@ on.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import itertools
 import json
@@ -25,6 +26,7 @@ from pycocotools.coco import COCO
 import maskwright as mw
 from maskwright.data.dataset import IGNORE, Bands
 from maskwright.prediction.combine import combine, entropy, uncertainty
+from maskwright.prediction.network import FLIPS, open_network
 from maskwright.prediction.outlines import outlines, without_small
 from maskwright.prediction.predictor import Predictor
 from maskwright.prediction.sources import Raster, load_source
@@ -282,13 +284,49 @@ def mirrored(predictor: Predictor, pixels: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def test_flips_are_the_mean_of_mirror_images(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("flips", "seen"), [(("hflip",), [0, 1]), (("vflip",), [0, 2]), (FLIPS, [0, 1, 2, 3])])
+def test_flips_are_the_mean_of_the_mirror_images_that_training_saw(
+    flips: tuple[str, ...], seen: list[int], tmp_path: Path
+) -> None:
     predictor, pixels = Predictor.from_run(Run.open(copy_of(finished(), tmp_path / "run"))), noise(32, 32)
-    found = combine([predictor], "flips").forward(pixels[np.newaxis])[0]
-    assert np.abs(found - np.mean(mirrored(predictor, pixels), axis=0)).max() < 1e-5
+    found = combine([dataclasses.replace(predictor, flips=flips)], "flips").forward(pixels[np.newaxis])[0]
+    expected = np.mean([mirrored(predictor, pixels)[way] for way in seen], axis=0)
+    assert np.abs(found - expected).max() < 1e-5
     d4 = combine([predictor], "d4").forward
     turned = d4(np.ascontiguousarray(np.rot90(pixels))[np.newaxis])[0]
     assert np.abs(np.rot90(turned, -1, axes=(1, 2)) - d4(pixels[np.newaxis])[0]).max() < 1e-5  # turning changes nothing
+
+
+@pytest.mark.parametrize(
+    ("augment", "flips"),
+    [
+        ("[{name: hflip}, {name: rotate, amount: 10}]", ("hflip",)),
+        ("[{name: hflip}, {name: vflip, p: 0}]", ("hflip",)),
+        ("[{name: rot90}, {name: hflip}]", FLIPS),
+        ("[{name: hflip}, {albumentations: {name: VerticalFlip}}]", FLIPS),
+        ("none", ()),
+    ],
+)
+def test_a_run_knows_the_mirror_images_that_training_saw(augment: str, flips: tuple[str, ...], tmp_path: Path) -> None:
+    assert open_network(augmented(tmp_path / "run", augment)).flips == flips
+
+
+def test_a_bundle_knows_them_too_and_where_there_were_none_that_is_told(tmp_path: Path) -> None:
+    image = picture(tmp_path / "x.png", noise(9, 9))
+    for augment, told in (("[{name: hflip}]", None), ("none", "whose training mirrored images")):
+        run = augmented(tmp_path / augment / "run", augment)
+        exported = maskwright("export", run, "--max-iou-drop", 1, "--out", tmp_path / augment / "bundle")
+        assert exported.code == 0, exported.err
+        for model in (run, tmp_path / augment / "bundle"):
+            outcome = maskwright("predict", model, image, "--out", tmp_path / "out", "--tta", "flips")
+            assert outcome.code == 0 if told is None else outcome.code == 2 and told in outcome.sentence
+        assert open_network(model).flips == open_network(run).flips
+
+
+def augmented(run: Path, augment: str) -> Path:
+    trained = maskwright("train", "--data", data(), *TINY, "--augment", augment, "--epochs", 1, "--out", run)
+    assert trained.code == 0, trained.err
+    return run
 
 
 def test_runs_predict_together_by_the_mean_and_tell_their_disagreement(tiled: Path, tmp_path: Path) -> None:

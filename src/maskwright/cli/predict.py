@@ -57,7 +57,7 @@ def predict(
         Write NAME-uncertainty too, from 0 to 254: the entropy of the probabilities, or how much of it is disagreement
         where several runs predict together.
     tta
-        Predict the mean over mirror images (flips, four passes), or turned by right angles too (d4, eight).
+        Predict the mean over the mirror images that training saw (flips), or turned by right angles too (d4).
     device
         cpu, gpu or mps; a GPU if there is one, without it, but for runs that were trained on a CPU.
     precision

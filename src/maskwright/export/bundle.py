@@ -153,6 +153,7 @@ def _document(
         "palette": palette(len(names))[: len(names)].tolist(),
         "bands": predictor.bands.to_json(),
         "any_depth": predictor.any_depth,
+        "flips": list(predictor.flips),
         "view": asdict(predictor.view),
         "threshold": {"default": predictor.threshold, "tuned": on_val.threshold.value if on_val.threshold else None},
         "temperature": on_val.temperature.value,

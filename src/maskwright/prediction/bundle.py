@@ -20,7 +20,7 @@ from maskwright.data.geometry import Tiling, View
 from maskwright.data.tiles import Forward
 from maskwright.errors import MaskwrightError, ModelError, RunError, install_command, must
 from maskwright.files import file_digest, read_json
-from maskwright.prediction.network import Network
+from maskwright.prediction.network import FLIPS, Network
 from maskwright.runs import usable_cores
 
 FILE = "bundle.json"
@@ -48,9 +48,10 @@ def bundle_of(root: Path, document: dict[str, Any]) -> Bundle:
     return Bundle(
         forward=load_forward(root, document["format"], document["precision"]),
         view=View(**view), classes=ClassMap(names, tuple(range(len(names)))), bands=Bands.from_json(document["bands"]),
-        any_depth=document["any_depth"], threshold=document["threshold"]["default"],
-        tuned=document["threshold"]["tuned"], temperature=document["temperature"], identity=document["digest"],
-        name=document["run"], root=root, document=document,
+        any_depth=document["any_depth"], flips=tuple(document.get("flips", FLIPS)),
+        threshold=document["threshold"]["default"], tuned=document["threshold"]["tuned"],
+        temperature=document["temperature"], identity=document["digest"], name=document["run"], root=root,
+        document=document,
     )  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from maskwright.data.tiles import Forward
-from maskwright.errors import UsageError, listed
-from maskwright.prediction.network import Network
+from maskwright.errors import UsageError, listed, must
+from maskwright.prediction.network import FLIPS, Network
 
 Tta = Literal["flips", "d4"]
 
@@ -28,7 +28,8 @@ def combine(
         _refuse_other(first, network, names[0], name)
     if len(networks) == 1 and tta is None:
         return first
-    turned = [_in_positions(network.forward, tta) if tta else network.forward for network in networks]
+    positions = _positions(tta, networks, names) if tta else []
+    turned = [_in_positions(network.forward, positions) if tta else network.forward for network in networks]
     return Network(
         forward=turned[0] if len(networks) == 1 else _mean(turned, spread),
         identity="\n".join([*(network.identity for network in networks), tta or ""]),
@@ -57,19 +58,31 @@ def _refuse_other(one: Network, two: Network, name: str, other: str) -> None:
                              f"{listed([name, other], 'and')} differ. {fix}")  # fmt: skip
 
 
-def _in_positions(forward: Forward, tta: Tta) -> Forward:
-    """The mean over an image and its mirror images; `d4`: turned by right angles, too."""
+def _positions(tta: Tta, networks: Sequence[Network], names: Sequence[str]) -> list[tuple[int, bool]]:
+    """Quarter turns, and whether mirrored. Of `flips` those that all learned from: no street stands upside down."""
+    if tta == "d4":
+        return [(turns, mirrored) for turns in range(4) for mirrored in (False, True)]
+    seen = [flip for flip in FLIPS if all(flip in network.flips for network in networks)]
+    if not seen:
+        names = names or [network.name for network in networks]
+        got = f"{listed(list(names), 'and')}, which saw none in common"
+        raise UsageError(must("--tta flips", "of runs whose training mirrored images", got, "Leave it out."))
+    sides, upside_down = [(0, True)] * ("hflip" in seen), [(2, True)] * ("vflip" in seen)
+    return [(0, False), *sides, *upside_down, *[(2, False)] * (len(seen) == 2)]
+
+
+def _in_positions(forward: Forward, positions: Sequence[tuple[int, bool]]) -> Forward:
+    """The mean over an image in several positions."""
 
     def seen(images: np.ndarray) -> np.ndarray:
         total: np.ndarray | None = None
-        for turns in range(4) if tta == "d4" else (0, 2):
-            for mirrored in (False, True):
-                x = np.rot90(images, turns, axes=(1, 2))
-                y = forward(np.ascontiguousarray(x[:, :, ::-1] if mirrored else x))
-                y = np.rot90(y[..., ::-1] if mirrored else y, -turns, axes=(2, 3))
-                total = np.array(y) if total is None else np.add(total, y, out=total)
+        for turns, mirrored in positions:
+            x = np.rot90(images, turns, axes=(1, 2))
+            y = forward(np.ascontiguousarray(x[:, :, ::-1] if mirrored else x))
+            y = np.rot90(y[..., ::-1] if mirrored else y, -turns, axes=(2, 3))
+            total = np.array(y) if total is None else np.add(total, y, out=total)
         assert total is not None
-        total /= 8 if tta == "d4" else 4
+        total /= len(positions)
         return total
 
     return seen

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     Picture = str | Path | np.ndarray | Image.Image  # or a tensor C H W
 
 
+FLIPS = ("hflip", "vflip")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """A trained network with all that predicting takes; one image at a time, so that no other can change a result."""
@@ -40,6 +43,7 @@ class Network:
     threshold: float = EVEN  # of two classes: above which probability a pixel is foreground
     tuned: float | None = None  # the threshold found on val, where it was asked for
     temperature: float | None = None  # fitted on val, of runs that were evaluated; labels and thresholds go by none
+    flips: tuple[str, ...] = field(default=FLIPS, repr=False)  # that training saw
     identity: str = field(default="", repr=False)  # another where it may predict otherwise
     name: str = ""
     on_gpu: bool = False

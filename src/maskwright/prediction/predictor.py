@@ -15,6 +15,7 @@ import torch
 
 from maskwright import runtime
 from maskwright.config import Config
+from maskwright.config.augment import AugmentOp
 from maskwright.data.dataset import Bands, ClassMap
 from maskwright.data.record import bands_of, class_map
 from maskwright.data.tiles import Forward
@@ -31,7 +32,7 @@ from maskwright.models.devices import (
 )
 from maskwright.models.weights import load_weights
 from maskwright.models.wrapper import labels_from_logits, logits_at_own_size, probabilities_of
-from maskwright.prediction.network import Network
+from maskwright.prediction.network import FLIPS, Network
 from maskwright.prediction.threshold import read_settled
 from maskwright.runs import Run
 from maskwright.training.resolve import view_of
@@ -93,7 +94,7 @@ class Predictor(Network):
         return cls(
             forward=_forward(model, device, precision), view=view_of(config), classes=classes, bands=bands,
             any_depth=config.data.tones is not None, threshold=config.train.mask_threshold, on_gpu=device.type != "cpu",
-            model=model, device=device, precision=precision,
+            flips=_flips(config.augment), model=model, device=device, precision=precision,
         )  # fmt: skip
 
     def _untuned(self) -> MaskwrightError:
@@ -115,6 +116,17 @@ class Predictor(Network):
     def labels(self, logits: torch.Tensor, threshold: float | None = None) -> np.ndarray:
         """Class numbers from logits. 1 K H W → H W uint8"""
         return labels_from_logits(logits, self.threshold if threshold is None else threshold)[0].cpu().numpy()
+
+
+def _flips(steps: Any) -> tuple[str, ...]:
+    """The mirror images that training drew; all, where somebody else's step may have drawn any."""
+    steps = [] if steps == "none" else steps
+    if isinstance(steps, str) or not all(isinstance(step, AugmentOp) for step in steps):
+        return FLIPS
+    drawn = {step.name for step in steps if step.p != 0}
+    if "rot90" in drawn and "hflip" in drawn:
+        return FLIPS
+    return tuple(flip for flip in FLIPS if flip in drawn)
 
 
 def _forward(model: Segmenter, device: torch.device, precision: str) -> Forward:
