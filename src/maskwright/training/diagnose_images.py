@@ -27,7 +27,7 @@ SWING, WIDE_SWING = 0.01, 0.05  # of validation IoU between epochs
 # val over train that augmentation explains
 AHEAD = {"none": 0.05, "light": 0.10, "standard": 0.20, "heavy": 0.30, "own": 0.30}
 # of a class in one image predicted as another; right elsewhere; of the image
-OPPOSITE, ELSEWHERE, LEAST_AREA = (0.9, 0.8, 0.01)
+OPPOSITE, ELSEWHERE, LEAST_AREA = 0.9, 0.8, 0.01
 
 
 def collapse(evidence: Evidence) -> Diagnosis | None:

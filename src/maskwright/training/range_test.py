@@ -79,9 +79,8 @@ def choose(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
             f"the loss must be finite at the lowest rates for optim.lr auto; it was not after {len(losses)} steps. "
             "Look at the data with maskwright check, or give --lr a number."
         )
-    smooth = smoothed(losses)
-    # the ends have few neighbours
-    start, lowest = (statistics.mean(losses[:_LOOK]), min(smooth[_REACH:-_REACH] or smooth))
+    smooth, start = smoothed(losses), statistics.mean(losses[:_LOOK])
+    lowest = min(smooth[_REACH:-_REACH] or smooth)  # the ends have few neighbours
     if lowest > start * (1 - _FALL):
         chosen = float(OptimConfig.model_fields["lr"].default)
         why = (
