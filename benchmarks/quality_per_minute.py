@@ -8,7 +8,7 @@ The sets are folders of MASKWRIGHT_REAL_DATA (default ../shared/data) with a pai
 holds the peers: tuned.py and tutorial.py, called as `PEER --data SET --root DATA --budget SECONDS --seed N --out OUT`,
 which write label PNGs to OUT/pred_test/. fastai is run too where it is installed. Sides take turns, or --at-once share
 the cores; one scorer. No side has seen pictures of others: the peers and --sides random start from random weights, ours
-from what comes with it where its budget is short, or always (drawn). Starting and reading the images count for ours,
+from what comes with it where `auto` takes that, or always (drawn). Starting and reading the images count for ours,
 reading for the peers.
 Writes results/quality_per_minute.json and .png, of --add beside what is there already.
 """
@@ -34,7 +34,6 @@ from PIL import Image
 
 from common import REAL_DATA, RESULTS
 from maskwright.config.base import seconds_of
-from maskwright.models.choice import SHORT
 from maskwright.models.weights import DRAWN
 
 HERE = Path(__file__).parent
@@ -164,8 +163,8 @@ def _run(side: str, data: str, budget: str, seed: int, out: Path, asked: argpars
     shared = ["--data", data, "--root", str(REAL_DATA), "--budget", seconds, "--seed", str(seed), "--out", str(out)]
     started = time.perf_counter()
     if side in OURS:
-        short = side == "maskwright" and seconds_of(budget) <= SHORT  # as `auto` without a hub or a cache
-        took = _ours(data, budget, seed, DRAWN if short or side == "drawn" else "none", out)
+        weights = {"random": "none", "drawn": DRAWN}.get(side, "auto")
+        took = _ours(data, budget, seed, weights, out)
     elif side == "fastai":
         _call([asked.fastai_python, str(HERE / "fastai_side.py"), *shared])
         took = float(json.loads((out / "result.json").read_text())["seconds"])
@@ -181,7 +180,7 @@ def _run(side: str, data: str, budget: str, seed: int, out: Path, asked: argpars
 
 
 def _ours(data: str, budget: str, seed: int, weights: str, out: Path) -> float:
-    """Everything default; the test images are predicted as any folder of images is."""
+    """Everything default, out of reach of a hub; the test images are predicted as any folder of images is."""
     words = [sys.executable, "-m", "maskwright"]
     started = time.perf_counter()
     _call([*words, "train", "--data", str(REAL_DATA / data), "--budget", budget, "--seed", str(seed), "--weights",
@@ -195,7 +194,9 @@ def _ours(data: str, budget: str, seed: int, weights: str, out: Path) -> float:
 
 
 def _call(words: list[str]) -> None:
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as empty:
+        alone = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": empty}
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=alone)
     if done.returncode:
         raise SystemExit(f"{' '.join(words[:6])} …\n{done.stderr[-3000:]}")
 

@@ -15,6 +15,7 @@ from maskwright.models.choice import ENCODERS, SLIM, choose_model, choose_weight
 from maskwright.models.drawn import ENCODER as DRAWN_ENCODER
 from maskwright.models.weights import DRAWN, DRAWN_FILE, read_tensors
 from maskwright.training.optim import choose_optimizer
+from support import data, maskwright
 
 TWO = ClassMap(("background", "foreground"), (0, 1))
 
@@ -53,15 +54,34 @@ def test_other_bands_take_the_first_convolution_in_turns():
     assert model.loaded is not None and len(model.loaded.adapted) == 1
 
 
-def test_auto_takes_it_for_a_short_budget_where_the_hub_gives_nothing(monkeypatch):
+def test_auto_takes_it_where_the_hub_gives_nothing_and_an_image_will_be_seen_seldom(monkeypatch):
     monkeypatch.setattr("maskwright.models.choice.weights_at_hand", lambda encoder: ("none", "random: no hub"))
     slim = SmpConfig(encoder=DRAWN_ENCODER, weights="auto", **SLIM)
-    weights, why = choose_weights(slim, "1m")
+    weights, why = choose_weights(slim, seldom=True)
     assert weights == DRAWN
     assert why == "maskwright's own, learned from drawn pictures (licence Apache-2.0); no hub"
-    assert choose_weights(slim, "10m") == choose_weights(slim) == ("none", "random: no hub")
-    assert choose_weights(SmpConfig(encoder=DRAWN_ENCODER, weights="auto"), "1m")[0] == "none"  # another decoder
-    assert choose_weights(SmpConfig(encoder="resnet34", weights="auto"), "1m")[0] == "none"
+    assert choose_weights(slim) == ("none", "random: no hub")
+    assert choose_weights(SmpConfig(encoder=DRAWN_ENCODER, weights="auto"), seldom=True)[0] == "none"  # another decoder
+    assert choose_weights(SmpConfig(encoder="resnet34", weights="auto"), seldom=True)[0] == "none"
+
+
+@pytest.mark.parametrize(
+    ("words", "many", "weights"),
+    [
+        (("--budget", "20s"), 4, DRAWN),
+        (("--budget", "21s"), 4, "none"),
+        (("--budget", "6s"), 5, "none"),
+        (("--budget", "5s"), 5, DRAWN),
+        ((), 4, "none"),
+    ],
+)
+def test_a_training_counts_its_budget_and_its_images(words, many, weights, monkeypatch):
+    """Four training images of 32 × 40 pixels, 0.00512 megapixels; a minute of so few where no budget is given."""
+    monkeypatch.setattr("maskwright.models.choice.weights_at_hand", lambda encoder: ("none", "random: no hub"))
+    for name, value in {"SELDOM": 4000.0, "SELDOM_OF_FEW": 1000.0, "MANY": many}.items():
+        monkeypatch.setattr(f"maskwright.training.resolve.{name}", value)
+    told = maskwright("train", "--data", data(), *words, "--plan", "--json").json
+    assert told["config"]["model"]["weights"] == weights
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from maskwright import runtime
-from maskwright.config.base import seconds_of
 from maskwright.config.models import AnyModelConfig, AutoModelConfig, Resnet34UnetConfig, SmpConfig, TorchvisionConfig
 from maskwright.models import drawn
 from maskwright.models.hub import answers
@@ -24,28 +23,28 @@ AUTO = "auto"
 ENCODERS = {"cpu": "resnet18", "gpu": "resnet34"}
 # without ResNet's last stage, which holds three quarters of its parameters, and with a third of SMP's decoder
 SLIM = {"encoder_depth": 4, "decoder_channels": [96, 64, 32, 16]}
-SHORT = 120  # seconds of a budget up to which maskwright's own start is worth it; later, random weights have caught up
 _IMAGENET = "imagenet"
 
 
-def choose_model(
-    model: AnyModelConfig, device: str, budget: str | None = None
-) -> tuple[AnyModelConfig, dict[str, str]]:
-    """A network in place of `auto`, weights in place of its `auto`, and the reasons; what is named stays as it is."""
+def choose_model(model: AnyModelConfig, device: str, seldom: bool = False) -> tuple[AnyModelConfig, dict[str, str]]:
+    """A network in place of `auto`, weights in place of its `auto`, and the reasons; what is named stays as it is.
+
+    `seldom`: the training will see its images so few times that maskwright's own start is worth it.
+    """
     reasons: dict[str, str] = {}
     if isinstance(model, AutoModelConfig):
         model, reasons["model"] = _network(model, device)
     if model.weights == AUTO:
-        weights, reasons["model.weights"] = choose_weights(model, budget)
+        weights, reasons["model.weights"] = choose_weights(model, seldom)
         model = model.model_copy(update={"weights": weights})
     return model, reasons
 
 
-def choose_weights(model: AnyModelConfig, budget: str | None = None) -> tuple[str, str]:
+def choose_weights(model: AnyModelConfig, seldom: bool = False) -> tuple[str, str]:
     """Pretrained weights where they can be had now, else maskwright's own or none; and why."""
     if isinstance(model, SmpConfig):
         weights, why = weights_at_hand(model.encoder)
-        if weights == "none" and budget and seconds_of(budget) <= SHORT and _is_slim(model):
+        if weights == "none" and seldom and _is_slim(model):
             reason = why.removeprefix("random: ")
             return DRAWN, f"maskwright's own, learned from drawn pictures (licence {drawn.LICENCE}); {reason}"
         return weights, why

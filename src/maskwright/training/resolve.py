@@ -45,6 +45,8 @@ BUDGET = 600  # seconds, where nobody said how long
 _SECONDS_A_MEGAPIXEL = 2000  # of training images: tiny sets need no ten minutes
 _REPAID = 600  # seconds of a budget from which compiling is repaid
 _LEAST_SECONDS = 60
+# seconds of a budget for each megapixel of the training images up to which they are seen seldom (recipes/pretrain)
+SELDOM, SELDOM_OF_FEW, MANY = 60.0, 15.0, 50
 
 
 class Resolver:
@@ -76,16 +78,20 @@ def resolve(
     to.decide("data.window", lambda: _window(dataset))
     to.decide("data.cache", lambda: cache)
     device = to.decide("train.devices", choose_device)
-    model, why = choose_model(config.model, device, config.train.budget)
+    asked = "auto" in (config.data.scale, config.data.size, config.augment, config.train.grow)
+    traits = measure_traits(dataset, store) if asked and store and dataset.split("train") else None
+    kind, size, scale = _resolve_inputs(to, dataset, traits, device)
+    budget = config.train.budget
+    if config.train.epochs == "auto" and budget is None:
+        budget, to.reasons["train.budget"] = _budget(dataset, scale)
+        to.changes["train.budget"] = budget
+    model, why = choose_model(config.model, device, _is_seen_seldom(budget, dataset, scale))
     if model != config.model:
         config = to.config = config.replace({"model": model.model_dump()})
         to.changes["model"] = model.model_dump()
         to.reasons.update(why)
     if model.name == "unet":
         to.decide("model.width", lambda: _width(device))
-    asked = "auto" in (config.data.scale, config.data.size, config.augment, config.train.grow)
-    traits = measure_traits(dataset, store) if asked and store and dataset.split("train") else None
-    kind, size, scale = _resolve_inputs(to, dataset, traits, device)
     to.decide("data.tiles.side", lambda: _tile(config, size))
     to.decide("augment", lambda: choose_augment(dataset, traits))
     sampling = to.decide("data.sampling", lambda: choose_sampling(dataset))
@@ -102,8 +108,6 @@ def resolve(
     inputs = per_image * len(dataset.split("train"))
     to.decide("train.grow", lambda: _grow(config, size, device, traits.thinness * scale if traits else math.inf))
     to.decide("train.batch_size", lambda: _batch_size(size, device, inputs))
-    if config.train.epochs == "auto" and config.train.budget is None:
-        to.changes["train.budget"], to.reasons["train.budget"] = _budget(dataset, scale)
     to.decide("train.compile", lambda: _compile(config.replace(to.changes), device))
     return resolve_schedule(config.replace(to.changes), to.reasons), to.reasons
 
@@ -270,10 +274,21 @@ def _batch_size(size: int, device: str, inputs: int) -> tuple[int, str]:
     return batch, f"so that a step sees about {batch * size**2 // 1024} thousand pixels, which suits a {device}"
 
 
+def _is_seen_seldom(budget: str | None, dataset: Dataset, scale: float) -> bool:
+    """Whether maskwright's own start is worth it: what is seen more often teaches random weights as much or more."""
+    seldom = SELDOM if len(dataset.split("train")) >= MANY else SELDOM_OF_FEW
+    return budget is not None and seconds_of(budget) <= seldom * _megapixels(dataset, scale)
+
+
+def _megapixels(dataset: Dataset, scale: float) -> float:
+    """Of the training images together, as they are shown."""
+    items = [dataset.items[index] for index in dataset.split("train")] or dataset.items
+    return sum(item.height * item.width for item in items) * scale**2 / 1e6
+
+
 def _budget(dataset: Dataset, scale: float) -> tuple[str, str]:
     """Ten minutes, less where there is little to look at."""
-    items = [dataset.items[index] for index in dataset.split("train")]
-    pixels = sum(item.height * item.width for item in items) * scale**2 / 1e6
+    pixels = _megapixels(dataset, scale)
     seconds = min(BUDGET, max(_LEAST_SECONDS, round(_SECONDS_A_MEGAPIXEL * pixels)))
     ask = "--budget gives another time, --epochs a number of passes"
     if seconds < BUDGET:
