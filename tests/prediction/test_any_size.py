@@ -304,6 +304,8 @@ def test_flips_are_the_mean_of_the_mirror_images_that_training_saw(
         ("[{name: hflip}, {name: vflip, p: 0}]", ("hflip",)),
         ("[{name: rot90}, {name: hflip}]", FLIPS),
         ("[{name: hflip}, {albumentations: {name: VerticalFlip}}]", FLIPS),
+        ("standard", ("hflip",)),
+        ("heavy", FLIPS),
         ("none", ()),
     ],
 )
@@ -323,7 +325,7 @@ def test_a_bundle_knows_them_too(tmp_path: Path) -> None:
 def test_flips_of_a_run_that_saw_none_are_refused(tmp_path: Path) -> None:
     run, image = augmented(tmp_path / "run", "none"), picture(tmp_path / "x.png", noise(9, 9))
     refused = maskwright("predict", run, image, "--out", tmp_path / "out", "--tta", "flips")
-    assert refused.code == 2 and "whose training mirrored images" in refused.sentence
+    assert refused.code == 2 and refused.sentence.endswith(f"{run}, which saw none. Leave it out.")
     assert not (tmp_path / "out").exists()
 
 

@@ -65,10 +65,14 @@ def _positions(tta: Tta, networks: Sequence[Network], names: Sequence[str]) -> l
     seen = [flip for flip in FLIPS if all(flip in network.flips for network in networks)]
     if not seen:
         names = names or [network.name for network in networks]
-        got = f"{listed(list(names), 'and')}, which saw none in common"
+        got = f"{listed(list(names), 'and')}, which {'have none in common' if len(names) > 1 else 'saw none'}"
         raise UsageError(must("--tta flips", "of runs whose training mirrored images", got, "Leave it out."))
-    sides, upside_down = [(0, True)] * ("hflip" in seen), [(2, True)] * ("vflip" in seen)
-    return [(0, False), *sides, *upside_down, *[(2, False)] * (len(seen) == 2)]
+    positions = [(0, False)]
+    if "hflip" in seen:
+        positions.append((0, True))
+    if "vflip" in seen:
+        positions.append((2, True))
+    return [*positions, (2, False)] if len(seen) == 2 else positions
 
 
 def _in_positions(forward: Forward, positions: Sequence[tuple[int, bool]]) -> Forward:

@@ -16,6 +16,7 @@ import torch
 from maskwright import runtime
 from maskwright.config import Config
 from maskwright.config.augment import AugmentOp
+from maskwright.data.augment import PRESETS
 from maskwright.data.dataset import Bands, ClassMap
 from maskwright.data.record import bands_of, class_map
 from maskwright.data.tiles import Forward
@@ -118,13 +119,13 @@ class Predictor(Network):
         return labels_from_logits(logits, self.threshold if threshold is None else threshold)[0].cpu().numpy()
 
 
-def _flips(steps: Any) -> tuple[str, ...]:
-    """The mirror images that training drew; all, where somebody else's step may have drawn any."""
-    steps = [] if steps == "none" else steps
-    if isinstance(steps, str) or not all(isinstance(step, AugmentOp) for step in steps):
+def _flips(augment: Any) -> tuple[str, ...]:
+    """The mirror images that training drew; all, where nobody knows: somebody else's step may have drawn any."""
+    if augment == "auto" or not (isinstance(augment, str) or all(isinstance(step, AugmentOp) for step in augment)):
         return FLIPS
-    drawn = {step.name for step in steps if step.p != 0}
-    if "rot90" in drawn and "hflip" in drawn:
+    preset = isinstance(augment, str)
+    drawn = {name for name, _ in PRESETS[augment]} if preset else {step.name for step in augment if step.p != 0}
+    if {"rot90", "hflip"} <= drawn:
         return FLIPS
     return tuple(flip for flip in FLIPS if flip in drawn)
 

@@ -282,7 +282,7 @@ def _is_seen_seldom(budget: str | None, dataset: Dataset, scale: float) -> bool:
 
 def _megapixels(dataset: Dataset, scale: float) -> float:
     """Of the training images together, as they are shown."""
-    items = [dataset.items[index] for index in dataset.split("train")] or dataset.items
+    items = [dataset.items[index] for index in dataset.split("train")]
     return sum(item.height * item.width for item in items) * scale**2 / 1e6
 
 
