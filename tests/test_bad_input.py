@@ -314,16 +314,16 @@ def test_inputs_the_network_pads_are_told(tmp_path):
                              tmp_path / str(size)).err
             for size in (3, 30, 32)}  # fmt: skip
     assert (
-        "note    inputs of 3 x 3 are padded to 4 x 4, as the network takes 4 pixels and more; --size 4 pads nothing"
+        "note    inputs of 3 × 3 are padded to 4 × 4, as the network takes 4 pixels and more; --size 4 pads nothing"
         in said[3]
     )
     assert (
-        "inputs of 30 x 30 are padded to 32 x 32, as the network takes multiples of 4; --size 28 or 32 pads nothing"
+        "inputs of 30 × 30 are padded to 32 × 32, as the network takes multiples of 4; --size 28 or 32 pads nothing"
         in said[30]
     )
     assert "are padded" not in said[32]
     notes = json.loads((tmp_path / "30" / "data.json").read_text())["notes"]
-    assert any("are padded to 32 x 32" in note for note in notes)
+    assert any("are padded to 32 × 32" in note for note in notes)
 
 
 def test_no_images_to_predict(tmp_path):

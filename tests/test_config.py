@@ -424,7 +424,7 @@ CHANGES = st.fixed_dictionaries(
     {},
     optional={
         "data.root": st.none() | NAMES.map("/sets/{}".format),  # elsewhere than in a file it may be relative
-        "data.size": st.just("auto") | st.integers(1, 10000),
+        "data.size": st.just("auto") | st.integers(1, 10000) | st.lists(st.integers(1, 10000), min_size=2, max_size=2),
         "data.scale": st.just("auto") | st.floats(0.01, 16),
         "data.classes": st.none() | st.lists(NAMES) | st.dictionaries(NAMES, st.integers(0, 65535)),
         "data.split.group": st.none() | NAMES,
@@ -491,3 +491,27 @@ def test_the_schema_takes_the_shorthand_of_models_too():
     """An editor must not underline `model: unet/resnet34`, which the program takes."""
     model = maskwright("config", "schema").json["properties"]["model"]
     assert any(branch.get("type") == "string" for branch in model.get("anyOf", model.get("oneOf", [])))
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        (64, 64),
+        ("64", 64),
+        ("48x64", (48, 64)),
+        ("48 × 64", (48, 64)),
+        ([48, 64], (48, 64)),
+        ([64, 64], 64),
+        ("8X8", 8),
+    ],
+)
+def test_an_input_has_one_side_or_height_and_width(given: object, size: object) -> None:
+    config = load_config(None, [("data.size", str(given) if isinstance(given, str) else given, "--size")])
+    assert config.data.size == size
+    assert Config.model_validate(yaml.safe_load(to_yaml(config, {}))).data.size == size
+
+
+@pytest.mark.parametrize("given", ["48x", "48x64x3", [48], [48, 0], "0x48", [48.5, 64], "wide", 0])
+def test_what_is_no_size_is_refused_in_a_sentence(given: object) -> None:
+    with pytest.raises(ConfigError, match=r"data\.size"):
+        load_config(None, [("data.size", given, "--size")])

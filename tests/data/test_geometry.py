@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from maskwright.config.augment import AugmentOp
+from maskwright.data.augment import augment, resolve
 from maskwright.data.dataset import IGNORE
-from maskwright.data.geometry import View, about_centre, perspective, rotation, shrink_to, warp_pair
+from maskwright.data.geometry import View, about_centre, corners_of, perspective, rotation, shrink_to, warp_pair
 
 SIZE = 32
 RNG = np.random.default_rng
@@ -26,6 +28,40 @@ def blobs(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     field = cv2.GaussianBlur(RNG(4).standard_normal((height, width)), (0, 0), min(height, width) / 5)
     mask = (field > 0).astype(np.uint8)
     return np.repeat((mask * 200)[..., None], 3, axis=2), mask
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        View("crop", (24, 40)),
+        View("crop", (24, 40), 0.5),
+        View("whole", (24, 40)),
+        View("whole", (24, 40), letterbox=True),
+    ],
+    ids=lambda view: f"{view.kind} {view.scale} {view.letterbox}",
+)
+def test_an_input_higher_than_wide_or_wider_than_high_is_aligned(view: View) -> None:
+    """Turned, zoomed, bent and moved, image and mask of 24 × 40 show the same places."""
+    image, mask = blobs(120, 160)
+    plan = resolve([AugmentOp(name=name) for name in ("hflip", "rotate", "scale", "shift", "perspective")])
+    for seed in range(10):
+        found, labels = augment(image, mask, view, plan, RNG(seed))
+        assert found.shape == (24, 40, 3) and labels.shape == (24, 40)
+        assert ((found[..., 0] > 100) != (labels == 1))[labels != IGNORE].mean() < 0.08
+    assert view.halved().shape == (12, 20)
+    corners = corners_of(view.base_matrix(120, 160, RNG(1)), view.size)
+    half = corners_of(view.halved().base_matrix(120, 160, RNG(1)), view.halved().size)
+    assert half == pytest.approx(corners)
+
+
+def test_a_window_of_two_sides_stays_inside_and_a_letterbox_holds_all() -> None:
+    for seed in range(20):
+        (left, top), _, (right, bottom), _ = corners_of(View("crop", (24, 40)).base_matrix(60, 50, RNG(seed)), (24, 40))
+        assert left >= 0 and right <= 50 and top >= 0 and bottom <= 60
+        assert (right - left, bottom - top) == pytest.approx((40, 24))
+    boxed = View("whole", (24, 40), letterbox=True)
+    assert boxed.inner_size(48, 160) == (12, 40) and boxed.inner_size(160, 48) == (24, 7)
+    assert View("whole", (24, 40)).inner_size(48, 160) == (24, 40)
 
 
 def flip_x() -> np.ndarray:

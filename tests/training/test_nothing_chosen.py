@@ -94,7 +94,7 @@ def unlike(rng):
 @pytest.mark.parametrize(
     ("draw", "shown", "grown"),
     [
-        (large, "windows of 384 × 384 pixels out of each image after scaling it by 0.427", True),
+        (large, "windows of 192 × 384 pixels out of each image after scaling it by 0.427", True),
         (thin, "windows of 256 × 256 pixels out of each image – what is to be found is", False),
         (unlike, "each image whole, resized to 384 × 384 pixels", True),
     ],
@@ -108,6 +108,17 @@ def test_scale_and_stages_follow_from_the_images(tmp_path, monkeypatch, draw, sh
     assert outcome.code == 0, outcome.err
     line = next(line for line in outcome.err.splitlines() if line.startswith("shown"))
     assert shown in line and ("which is faster" in line) == grown
+
+
+def test_windows_are_no_higher_than_the_images_and_a_model_of_stride_32_can_halve_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = write_set(tmp_path / "set", 6, large)
+    words = ("--data", root, "--weights", "none", "--budget", "30s", "--devices", "cpu", "--plan", "--json")
+    told = maskwright("train", *words).json
+    assert told["config"]["data"]["size"] == [192, 384] and "nothing to show beyond" in told["reasons"]["data.size"]
+    assert maskwright("train", *words, "--data.scale", 0.3).json["config"]["data"]["size"] == [128, 384]
+    strided = maskwright("train", *words[:-1], "--data.scale", 0.4, "--model", "unet/resnet18")
+    assert "windows of 192 × 384" in strided.err and "padded" not in strided.err  # half of 160 rows would be padded
 
 
 def test_a_power_of_time_is_continued_and_a_flat_curve_gains_nothing():

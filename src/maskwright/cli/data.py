@@ -144,13 +144,16 @@ def preview(
 
 def _heading(plan: Plan, operations: tuple[Op, ...], num_rows: int, augment: str) -> list[str]:
     """What the sheet shows: the set, what is done to it, and how it is drawn."""
+    from maskwright.data.geometry import size_text
+    from maskwright.training.resolve import view_of
+
     config, dataset = plan.config, plan.opened.dataset
     detail = [op.description for op in operations]
     focus = config.data.crop_focus
     aimed = f", {focus:.0%} of the windows aimed at rare classes" if focus and config.data.view == "crop" else ""
     shown = f"{num_rows} of {len(dataset.split('train'))} training images"
     drawn = (
-        f"view {config.data.view} at {config.data.size}{aimed}, {config.data.sampling} sampling, seed "
+        f"view {config.data.view} at {size_text(view_of(config).size)}{aimed}, {config.data.sampling} sampling, seed "
         f"{config.train.seed}"
     )
     return [f"{dataset.root.absolute().name}: inputs as training draws them", f"{shown}; {drawn}",

@@ -19,6 +19,7 @@ from typing import Any
 
 from maskwright.config import Config
 from maskwright.config.base import seconds_of
+from maskwright.data.geometry import sides_of
 from maskwright.data.opening import Opened
 from maskwright.errors import MaskwrightError, is_out_of_memory
 from maskwright.runtime import free_memory, limit_memory
@@ -118,7 +119,7 @@ def measure(task: Task) -> Measured | str:
     assert epochs != "auto"
     assert config.data.size != "auto"
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    adds = multiply_adds(model, bands, config.data.size)
+    adds = multiply_adds(model, bands, *sides_of(config.data.size))
     seconds = epochs * epoch + task.num_test * image
     disk = 2 * weights + last  # best.ckpt holds the weights, too
     return Measured(parameters, math.nan if adds is None else float(adds), step, epochs, memory, disk, seconds)

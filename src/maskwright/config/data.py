@@ -11,6 +11,24 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from maskwright.config.base import Auto, Count, Fraction, Probability, Section, Seed, option
 
 _Side = Annotated[int, Field(gt=0, le=16384)]
+
+
+def _size(value: object) -> object:
+    """One side, or height and width: [288, 384], 288x384. Equal sides are one."""
+    if value == "auto":
+        return value
+    sides: list[object] = [value]
+    if isinstance(value, str):
+        sides = [int(word) if re.fullmatch("[0-9]{1,9}", word) else 0 for word in re.split(" *[xX×] *", value.strip())]
+    elif isinstance(value, list | tuple) and len(value) == 2:
+        sides = list(value)
+    if len(sides) > 2 or not all(type(side) is int and 0 < side <= 16384 for side in sides):
+        raise ValueError(f"must be auto, or one side or HEIGHTxWIDTH, from 1 to 16384 pixels; got {value!r}")
+    return sides[0] if len(set(sides)) == 1 else tuple(sides)
+
+
+# what a training input measures: its side, or its height and width
+Size = Annotated[_Side | tuple[_Side, _Side] | Literal["auto"], BeforeValidator(_size)]
 _Scale = Annotated[float, Field(ge=0.01, le=16)]
 Label = Annotated[int, Field(ge=0, le=65535)]
 
@@ -102,7 +120,7 @@ class DataConfig(Section):
     tones: tuple[float, float] | None = option(None, "images of more than 8 bits: values that become black and white")
     view: Literal["auto", "whole", "crop"] = option("auto", "one input: the image resized, or a window")
     letterbox: bool = option(False, "view whole: keep the aspect and fill the rest")
-    size: _Side | Auto = option("auto", "side of one training input, in pixels")
+    size: Size = option("auto", "one training input in pixels: its side, or height and width: 288x384")
     scale: _Scale | Auto = option("auto", "view crop: images are scaled by this first")
     tiles: TilesConfig = TilesConfig()
     classes: list[str] | dict[str, MaskValue] | None = option(

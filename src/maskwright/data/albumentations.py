@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import os
 import random
 import re
@@ -28,6 +29,7 @@ from maskwright.config.augment import AlbumentationsOp, CustomOp
 from maskwright.custom import name_of
 from maskwright.data.dataset import IGNORE
 from maskwright.data.decoding import quiet
+from maskwright.data.geometry import Size, sides_of
 from maskwright.errors import ConfigError, DataError, install_command, listed, unknown
 
 # what we do ourselves, and where: such a transform in a pipeline would do it twice or differently
@@ -77,14 +79,15 @@ class Pipeline:
         except Exception as error:  # whatever a foreign package stumbles over
             raise DataError(_failed(listed(self.keys), error)) from error
         if found.shape[:2] != mask.shape or labels.shape[:2] != mask.shape or found.size != image.size:
-            raise DataError(_resized(listed(self.keys), mask.shape[0], found.shape))
+            raise DataError(_resized(listed(self.keys), mask.shape, found.shape))
         return found.reshape(image.shape), labels.reshape(mask.shape)
 
-    def validate(self, size: int, num_channels: int, num_classes: int) -> None:
+    def validate(self, size: Size, num_channels: int, num_classes: int) -> None:
         """Try every transform on made-up inputs of this form; what fails or changes their form is a `ConfigError`."""
         rng = np.random.default_rng(0)
-        image = rng.integers(0, 256, (size, size, num_channels), np.uint8)
-        mask = np.arange(size * size, dtype=np.int64).reshape(size, size) // 7 % num_classes
+        shape = sides_of(size)
+        image = rng.integers(0, 256, (*shape, num_channels), np.uint8)
+        mask = np.arange(math.prod(shape), dtype=np.int64).reshape(shape) // 7 % num_classes
         blamed = ""  # the first that changed the size: a later one may fix that
         found, labels = image, mask.astype(np.uint8)
         for key, transform in zip(self.keys, self.transforms, strict=True):
@@ -92,9 +95,9 @@ class Pipeline:
             problem = _unfit(key, found, labels, num_channels, num_classes)
             if problem:
                 raise ConfigError([problem])
-            blamed = blamed or (key if found.shape[:2] != (size, size) else "")
-        if found.shape[:2] != (size, size):
-            raise ConfigError([_resized(blamed, size, found.shape)])
+            blamed = blamed or (key if found.shape[:2] != shape else "")
+        if found.shape[:2] != shape:
+            raise ConfigError([_resized(blamed, shape, found.shape)])
         for _ in range(_TRIALS):  # as they are drawn, with their probabilities
             try:
                 self(image, mask.astype(np.uint8), rng)
@@ -310,9 +313,9 @@ def _unfit(key: str, image: Any, mask: Any, num_channels: int, num_classes: int)
     return ""
 
 
-def _resized(key: str, size: int, shape: Sequence[int]) -> str:
+def _resized(key: str, asked: Sequence[int], shape: Sequence[int]) -> str:
     return (
-        f"`{key}` must give inputs of {size}x{size}, which is data.size; got {shape[1]}x{shape[0]}. "
+        f"`{key}` must give inputs of {asked[0]}x{asked[1]}, which is data.size; got {shape[0]}x{shape[1]}. "
         "Set its size to data.size, or drop it: data.view and the operation scale choose what an input shows."
     )
 

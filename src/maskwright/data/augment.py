@@ -21,7 +21,17 @@ import numpy as np
 from maskwright.config.augment import AlbumentationsOp, AugmentOp, CustomOp
 from maskwright.data import albumentations
 from maskwright.data.dataset import Bands, Dataset
-from maskwright.data.geometry import Aim, View, about_centre, in_fours, perspective, rotation, warp_pair
+from maskwright.data.geometry import (
+    Aim,
+    Size,
+    View,
+    about_centre,
+    in_fours,
+    perspective,
+    rotation,
+    sides_of,
+    warp_pair,
+)
 from maskwright.data.traits import Traits
 from maskwright.errors import ConfigError, listed, must, unknown
 
@@ -53,27 +63,29 @@ class Op:
         return self.name + amount + ("" if self.p == 1 else f" (p {self.p:g})")
 
 
-def _flip(x: float, y: float) -> Callable[[float, Rng, int], np.ndarray]:
+def _flip(x: float, y: float) -> Callable[[float, Rng, Size], np.ndarray]:
     return lambda amount, rng, size: np.diag([x, y, 1.0])
 
 
-def _zoom(amount: float, rng: Rng, size: int) -> np.ndarray:
+def _zoom(amount: float, rng: Rng, size: Size) -> np.ndarray:
     factor = float(np.exp(rng.uniform(-1, 1) * np.log1p(amount)))  # as often larger as smaller
     return np.diag([factor, factor, 1.0])
 
 
-def _move(amount: float, rng: Rng, size: int) -> np.ndarray:
-    dx, dy = rng.uniform(-amount, amount, 2) * size
+def _move(amount: float, rng: Rng, size: Size) -> np.ndarray:
+    height, width = sides_of(size)
+    dx, dy = rng.uniform(-amount, amount, 2) * (width, height)
     return np.array([[1, 0, dx], [0, 1, dy], [0, 0, 1.0]])
 
 
-def _bend(amount: float, rng: Rng, size: int) -> np.ndarray:
-    centre = np.array([[1, 0, -size / 2], [0, 1, -size / 2], [0, 0, 1.0]])
+def _bend(amount: float, rng: Rng, size: Size) -> np.ndarray:
+    height, width = sides_of(size)
+    centre = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1.0]])
     return centre @ perspective(size, rng.uniform(-amount, amount, (4, 2))) @ np.linalg.inv(centre)
 
 
 # name → (matrix about the output's centre from amount, rng, size), default amount, default p
-GEOMETRIC: dict[str, tuple[Callable[[float, Rng, int], np.ndarray], float, float]] = {
+GEOMETRIC: dict[str, tuple[Callable[[float, Rng, Size], np.ndarray], float, float]] = {
     "hflip": (_flip(-1, 1), 1.0, 0.5),
     "vflip": (_flip(1, -1), 1.0, 0.5),
     "rot90": (lambda amount, rng, size: rotation(90.0 * int(rng.integers(4))), 1.0, 1.0),
@@ -200,7 +212,7 @@ def resolve(wish: str | Sequence[AugmentOp | AlbumentationsOp | CustomOp]) -> tu
     return tuple(plan)
 
 
-def validate_augment(plan: Sequence[Op], size: int, num_channels: int, num_classes: int) -> None:
+def validate_augment(plan: Sequence[Op], size: Size, num_channels: int, num_classes: int) -> None:
     """Stop where a transform of another package can't be applied to such inputs, or changes their form."""
     for op in plan:
         if isinstance(op.joint, albumentations.Pipeline):
@@ -242,7 +254,7 @@ def sample_rng(seed: int, epoch: int, sample: int) -> Rng:
 def augment(
     image: np.ndarray, mask: np.ndarray, view: View, plan: Sequence[Op], rng: Rng, aim: Aim | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One training input from a decoded pair. H W C and H W → size size C and size size."""
+    """One training input from a decoded pair. H W C and H W → h w C and h w."""
     chosen, matrix = place(mask.shape, view, plan, rng, aim)
     image, mask = warp_pair(image, mask, matrix, view.size, view.outside)
     image = _recolour(image, chosen, rng)

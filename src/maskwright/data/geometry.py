@@ -23,6 +23,7 @@ _FOUR_UP_TO = 4  # times the output's area: above, adding a channel to the sourc
 _AREA_FROM = 1.5  # source pixels an output pixel covers, from which averaging beats interpolating
 
 
+Size = int | tuple[int, int]  # a side, or height and width
 Aim = tuple[float, float]  # x, y in the source: a window is laid so that this place is in its middle half
 
 
@@ -54,25 +55,30 @@ class View:
     """What one training input shows: `whole` images resized, or `crop` windows at `scale`."""
 
     kind: str
-    size: int
+    size: Size
     scale: float = 1.0
     letterbox: bool = False
     outside: str = "reflect"
     tiling: Tiling = Tiling()
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of an input."""
+        return sides_of(self.size)
+
     def halved(self) -> View:
         """The same picture, or a window of the same extent, at half the size."""
-        size = max(1, self.size // 2)
-        return replace(self, size=size, scale=self.scale * size / self.size)
+        height, width = (max(1, side // 2) for side in self.shape)
+        return replace(self, size=(height, width), scale=self.scale * width / self.shape[1])
 
     def inner_size(self, height: int, width: int) -> tuple[int, int]:
         """Size at which the network sees a whole image of this size when it predicts."""
         if self.kind == "crop":
             return max(1, round(height * self.scale)), max(1, round(width * self.scale))
         if self.letterbox:
-            longest = max(height, width)
-            return max(1, round(height * self.size / longest)), max(1, round(width * self.size / longest))
-        return self.size, self.size
+            step = _letterbox_step(height, width, self.shape)
+            return max(1, round(height / step)), max(1, round(width / step))
+        return self.shape
 
     def tiled(self, height: int, width: int) -> bool:
         """Whether an image of this size is predicted in tiles, not in one pass."""
@@ -83,21 +89,46 @@ class View:
         """How many inputs cover an image about once; so many an epoch draws from it."""
         if self.kind == "whole":
             return 1
-        return max(1, round(height * width * self.scale**2 / self.size**2))
+        return max(1, round(height * width * self.scale**2 / math.prod(self.shape)))
 
     def base_matrix(self, height: int, width: int, rng: np.random.Generator, aim: Aim | None = None) -> np.ndarray:
-        """Output square → source: the resize, or a window at a random place or about `aim`."""
-        size = self.size
+        """Output → source: the resize, or a window at a random place or about `aim`."""
+        high, wide = self.shape
         if self.kind == "crop":
             step = 1 / self.scale
             x, y = aim or (None, None)
-            left = _window_start(width, size * step, rng, x)
-            top = _window_start(height, size * step, rng, y)
+            left = _window_start(width, wide * step, rng, x)
+            top = _window_start(height, high * step, rng, y)
             return np.array([[step, 0, left], [0, step, top], [0, 0, 1.0]])
         if self.letterbox:
-            step = max(height, width) / size
-            return np.array([[step, 0, (width - step * size) / 2], [0, step, (height - step * size) / 2], [0, 0, 1.0]])
-        return np.diag([width / size, height / size, 1.0])
+            step = _letterbox_step(height, width, self.shape)
+            return np.array([[step, 0, (width - step * wide) / 2], [0, step, (height - step * high) / 2], [0, 0, 1.0]])
+        return np.diag([width / wide, height / high, 1.0])
+
+
+def sides_of(size: Size) -> tuple[int, int]:
+    """Height and width.
+
+    >>> sides_of(384), sides_of((288, 384))
+    ((384, 384), (288, 384))
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
+
+
+def size_text(size: Size) -> str:
+    """Height × width, as people write it.
+
+    >>> size_text(384)
+    '384 × 384'
+    """
+    height, width = sides_of(size)
+    return f"{height} × {width}"
+
+
+def _letterbox_step(height: int, width: int, shape: tuple[int, int]) -> float:
+    """Source pixels an output pixel covers where the whole image is to fit in."""
+    return max(height / shape[0], width / shape[1])
 
 
 def _window_start(length: int, window: float, rng: np.random.Generator, aim: float | None = None) -> float:
@@ -110,10 +141,11 @@ def _window_start(length: int, window: float, rng: np.random.Generator, aim: flo
     return min(max(0.0, aim - window * float(rng.uniform(0.25, 0.75))), spare)
 
 
-def about_centre(matrix: np.ndarray, size: int) -> np.ndarray:
+def about_centre(matrix: np.ndarray, size: Size) -> np.ndarray:
     """The same transformation about the centre of the output instead of its corner."""
-    centre = np.array([[1, 0, size / 2], [0, 1, size / 2], [0, 0, 1.0]])
-    corner = np.array([[1, 0, -size / 2], [0, 1, -size / 2], [0, 0, 1.0]])
+    height, width = sides_of(size)
+    centre = np.array([[1, 0, width / 2], [0, 1, height / 2], [0, 0, 1.0]])
+    corner = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1.0]])
     return centre @ matrix @ corner
 
 
@@ -124,23 +156,32 @@ def rotation(degrees: float) -> np.ndarray:
     return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
 
 
-def perspective(size: int, shifts: np.ndarray) -> np.ndarray:
-    """Move the output's four corners by `shifts` (4 2), a share of its side each."""
-    corners = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float32)
-    return cv2.getPerspectiveTransform(corners, (corners + shifts * size).astype(np.float32)).astype(np.float64)
+def perspective(size: Size, shifts: np.ndarray) -> np.ndarray:
+    """Move the output's four corners by `shifts` (4 2), shares of its width and height."""
+    height, width = sides_of(size)
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    moved = (corners + shifts * (width, height)).astype(np.float32)
+    return cv2.getPerspectiveTransform(corners, moved).astype(np.float64)
+
+
+def corners_of(matrix: np.ndarray, size: Size) -> np.ndarray:
+    """Where the output's corners lie in the source. → 4 2"""
+    height, width = sides_of(size)
+    corners = matrix @ np.array([[0, width, width, 0], [0, 0, height, height], [1, 1, 1, 1.0]])
+    return (corners[:2] / corners[2]).T
 
 
 def warp_pair(
-    image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: int, outside: str
+    image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: Size, outside: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read the output crop from source image (linear, area when shrinking) and mask (nearest).
 
-    image H W C uint8, mask H W uint8 → size size C, size size
+    image H W C uint8, mask H W uint8 → h w C, h w of the size
     """
     border = cv2.BORDER_REFLECT if outside == "reflect" else cv2.BORDER_CONSTANT
     labels = _warp(mask, matrix, size, cv2.INTER_NEAREST, border, IGNORE)
     source, inner = _shrink(image, matrix, size)
-    if image.shape[2] == 3 and source.shape[0] * source.shape[1] > _FOUR_UP_TO * size * size:
+    if image.shape[2] == 3 and source.shape[0] * source.shape[1] > _FOUR_UP_TO * math.prod(sides_of(size)):
         return _warp(source, inner, size, cv2.INTER_LINEAR, border, (0, 0, 0)), labels
     if image.shape[2] != 3:
         return in_fours(lambda part: _warp(part, inner, size, cv2.INTER_LINEAR, border, (0, 0, 0, 0)), source), labels
@@ -178,15 +219,16 @@ def in_fours(apply: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np
     return done[0] if len(done) == 1 else np.concatenate(done, axis=2)
 
 
-def _warp(source: np.ndarray, matrix: np.ndarray, size: int, how: int, border: int, fill: object) -> np.ndarray:
+def _warp(source: np.ndarray, matrix: np.ndarray, size: Size, how: int, border: int, fill: object) -> np.ndarray:
     centred = _FROM_CENTRES @ matrix @ _TO_CENTRES
     how_to: dict[str, Any] = {"flags": how | cv2.WARP_INVERSE_MAP, "borderMode": border, "borderValue": fill}
+    height, width = sides_of(size)
     if abs(matrix[2, 0]) + abs(matrix[2, 1]) > 0:
-        return cv2.warpPerspective(source, centred, (size, size), **how_to)
-    return cv2.warpAffine(source, centred[:2] / centred[2, 2], (size, size), **how_to)
+        return cv2.warpPerspective(source, centred, (width, height), **how_to)
+    return cv2.warpAffine(source, centred[:2] / centred[2, 2], (width, height), **how_to)
 
 
-def _shrink(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _shrink(image: np.ndarray, matrix: np.ndarray, size: Size) -> tuple[np.ndarray, np.ndarray]:
     """Where the output is much coarser than the source, average the source's part down first.
 
     Linear interpolation reads four pixels; at a third of the size it would skip most of the source.
@@ -204,10 +246,9 @@ def _shrink(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarra
     return small, np.array([[fx, 0, -left * fx], [0, fy, -top * fy], [0, 0, 1.0]]) @ matrix
 
 
-def _part(matrix: np.ndarray, size: int, height: int, width: int) -> tuple[int, int, int, int]:
+def _part(matrix: np.ndarray, size: Size, height: int, width: int) -> tuple[int, int, int, int]:
     """The source rectangle the output needs; all of it when the output reaches outside (reflection needs it)."""
-    corners = matrix @ np.array([[0, size, size, 0], [0, 0, size, size], [1, 1, 1, 1.0]])
-    xs, ys = corners[0] / corners[2], corners[1] / corners[2]
+    xs, ys = corners_of(matrix, size).T
     left, right, top, bottom = xs.min() - 2, xs.max() + 2, ys.min() - 2, ys.max() + 2
     if left < 0 or top < 0 or right > width or bottom > height:
         return 0, 0, width, height

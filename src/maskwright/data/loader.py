@@ -118,9 +118,9 @@ class TrainSamples(TorchDataset[Any]):
 
     def batch(self, keys: Sequence[Key]) -> Batch:
         """The inputs of these keys, side by side."""
-        size = self.view_at(keys[0]).size
-        images = torch.empty((len(keys), size, size, self.store.bands.num_channels), dtype=torch.uint8)
-        masks = torch.empty((len(keys), size, size), dtype=torch.uint8)
+        shape = self.view_at(keys[0]).shape
+        images = torch.empty((len(keys), *shape, self.store.bands.num_channels), dtype=torch.uint8)
+        masks = torch.empty((len(keys), *shape), dtype=torch.uint8)
         for place, key in enumerate(keys):
             image, mask = self[key]
             images[place] = torch.from_numpy(image)

@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, PngImagePlugin
 from maskwright.data.augment import augment, place
 from maskwright.data.dataset import IGNORE, Dataset
 from maskwright.data.decoding import open_picture
-from maskwright.data.geometry import shrink_to
+from maskwright.data.geometry import corners_of, shrink_to
 from maskwright.data.loader import TrainSamples
 from maskwright.data.pictures import IGNORED_COLOUR, fitting, palette, shown, typeface
 from maskwright.errors import DataError, UsageError, as_typed
@@ -74,7 +74,7 @@ def _row(samples: TrainSamples, dataset: Dataset, item: int, num_draws: int) -> 
         drawn = samples.draw(key)
         aimed = f", aimed at {dataset.classes.names[drawn.label]}" if drawn.label is not None else ""
         _, matrix = place(mask.shape, view, samples.plan, drawn.rng, drawn.aim)
-        windows.append(_corners(matrix, view.size))
+        windows.append(corners_of(matrix, view.size))
         found, labels = samples[key]
         draws.append(Shot(shown(found), labels, f"epoch {key[0] + 1}{aimed}"))
     name, size = dataset.items[item].record.id, (mask.shape[0], mask.shape[1])
@@ -84,12 +84,6 @@ def _row(samples: TrainSamples, dataset: Dataset, item: int, num_draws: int) -> 
         )
     plain, labels = augment(image, mask, view, (), np.random.default_rng(0))
     return PreviewRow(name, size, Shot(shown(plain), labels, "not augmented"), tuple(draws))
-
-
-def _corners(matrix: np.ndarray, size: int) -> np.ndarray:
-    """Where an input's corners lie in the source. → 4 2"""
-    corners = matrix @ np.array([[0, size, size, 0], [0, 0, size, size], [1, 1, 1, 1.0]])
-    return (corners[:2] / corners[2]).T
 
 
 def draw_sheet(rows: Sequence[PreviewRow], dataset: Dataset, heading: Sequence[str]) -> np.ndarray:

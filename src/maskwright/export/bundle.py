@@ -176,7 +176,7 @@ def _write_model(
         document["input"]["least_side"] = least_side(program)
         return None
     view, names = predictor.view, predictor.classes.names
-    side, overlap = (view.size, 0) if view.kind == "whole" else (view.tiling.side, view.tiling.overlap)
+    side, overlap = (max(view.shape), 0) if view.kind == "whole" else (view.tiling.side, view.tiling.overlap)
     metadata = deepness_metadata(
         names, side, overlap, predictor.threshold, document["resolution_cm"], predictor.bands.num_channels
     )  # fmt: skip

@@ -39,10 +39,11 @@ def real_tiles(
     each = -(-most // len(chosen))
     for _, image, _ in read_split({**document, "splits": {split: chosen}}, split, data):
         inner = shrink_to(image, *view.inner_size(*image.shape[:2]))
-        spare = [max(0, length - view.size) for length in inner.shape[:2]]
+        height, width = view.shape
+        spare = [max(0, length - side) for length, side in zip(inner.shape, view.shape, strict=False)]
         for _ in range(min(each, view.windows(*image.shape[:2]))):
             top, left = (int(rng.integers(length + 1)) for length in spare)
-            tile = inner[top : top + view.size, left : left + view.size]
+            tile = inner[top : top + height, left : left + width]
             tiles.append(np.ascontiguousarray(tile.transpose(2, 0, 1)[None]))
     return tiles[:most], [entry["id"] for entry in chosen]
 

@@ -43,7 +43,8 @@ def load_bundle(path: str | Path) -> Bundle:
 
 def bundle_of(root: Path, document: dict[str, Any]) -> Bundle:
     """The bundle of a folder that holds the model's files, as bundle.json describes it."""
-    view = dict(document["view"], tiling=Tiling(**document["view"]["tiling"]))
+    size, tiling = document["view"]["size"], Tiling(**document["view"]["tiling"])
+    view = {**document["view"], "size": tuple(size) if isinstance(size, list) else size, "tiling": tiling}
     names = tuple(document["classes"])
     return Bundle(
         forward=load_forward(root, document["format"], document["precision"]),

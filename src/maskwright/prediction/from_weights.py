@@ -19,6 +19,7 @@ import numpy as np
 from maskwright.config import Config
 from maskwright.config.models import AutoModelConfig
 from maskwright.data.dataset import RGB, Bands, ClassMap
+from maskwright.data.geometry import Size, size_text
 from maskwright.data.masks import named_values
 from maskwright.errors import ConfigError, DataError, ModelError, counted, listed, must
 from maskwright.files import file_digest
@@ -89,11 +90,10 @@ def predictor_for(config: Config, files: Sequence[Path]) -> tuple[Predictor, lis
     return replace(predictor, identity=identity, name=path.stem), remarks + notes
 
 
-def view_note(kind: str, size: int) -> str:
+def view_note(kind: str, size: Size) -> str:
     """How a network sees images where nobody said it."""
-    seen = (
-        f"whole, resized to {size} × {size}" if kind == "whole" else f"in windows of {size} × {size} at their own scale"
-    )
+    sides = size_text(size)
+    seen = f"whole, resized to {sides}" if kind == "whole" else f"in windows of {sides} at their own scale"
     return f"images are seen {seen}: if it was trained otherwise, give --size and --data.view"
 
 

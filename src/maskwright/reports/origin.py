@@ -10,6 +10,7 @@ from maskwright.config import Config
 from maskwright.config.augment import AlbumentationsOp, AugmentOp, CustomOp
 from maskwright.config.losses import LossTerm
 from maskwright.config.optim import OptimConfig
+from maskwright.data.geometry import size_text
 from maskwright.data.record import class_map
 from maskwright.errors import counted, listed
 from maskwright.reports.facts import Facts
@@ -25,10 +26,11 @@ def training_terms(facts: Facts) -> Terms:
     model = config.model.model_dump(exclude={"pixels", "hash"}, exclude_none=True)
     settings = ", ".join(f"{key} {value}" for key, value in model.items() if key != "name")
     augment = config.augment if isinstance(config.augment, str) else listed(map(_step_name, config.augment), limit=20)
-    optim, train, size = config.optim, config.train, config.data.size
+    optim, train = config.optim, config.train
+    size = config.data.size if config.data.size == "auto" else size_text(config.data.size)
     view = {
-        "whole": f"whole images at {size} × {size}",
-        "crop": f"crops of {size} × {size} at scale {config.data.scale}",
+        "whole": f"whole images at {size}",
+        "crop": f"crops of {size} at scale {config.data.scale}",
     }
     weights = facts.environment.get("weights")  # nothing for a model that began at random
     return [

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from maskwright.config import Config
 from maskwright.data.augment import resolve as resolve_augment
+from maskwright.data.geometry import size_text
 from maskwright.data.loader import Batch, EpochKeys, TrainSamples, train_loader
 from maskwright.data.opening import Opened
 from maskwright.data.sampling import aimer, image_weights
@@ -156,22 +157,20 @@ def effort_of(config: Config, opened: Opened, keys: EpochKeys) -> Effort:
 
 
 def padding_notes(model: Segmenter, config: Config, samples: TrainSamples) -> list[str]:
-    """Inputs whose side the network pads, at every step of training: time that teaches nothing."""
+    """Inputs whose sides the network pads, at every step of training: time that teaches nothing."""
     lines: list[str] = []
-    for size in _sides(samples):
-        padded = max(-(-size // model.stride) * model.stride, model.smallest)
-        if padded != size:
-            below = padded - model.stride
-            better = (
-                f"--size {below} or {padded}"
-                if model.smallest <= below < size == config.data.size
-                else f"--size {padded}"
-            )
-            fix = f"; {better} pads nothing" if size == config.data.size else ", while they have half the size"
-            takes = f"multiples of {model.stride}" if padded > model.smallest else f"{padded} pixels and more"
-            lines.append(
-                f"inputs of {size} x {size} are padded to {padded} x {padded}, as the network takes {takes}{fix}"
-            )
+    for shape in _shapes(samples):
+        height, width = (max(-(-side // model.stride) * model.stride, model.smallest) for side in shape)
+        padded = height, width
+        if padded != shape:
+            below, is_full = padded[0] - model.stride, shape == samples.view.shape
+            is_either = shape[0] == shape[1] and model.smallest <= below < shape[0]
+            sides = "x".join(map(str, dict.fromkeys(padded)))
+            better = f"--size {below} or {sides}" if is_either else f"--size {sides}"
+            fix = f"; {better} pads nothing" if is_full else ", while they have half the size"
+            takes = f"multiples of {model.stride}" if padded[0] > model.smallest else f"{padded[0]} pixels and more"
+            message = f"inputs of {size_text(shape)} are padded to {size_text(padded)}"
+            lines.append(f"{message}, as the network takes {takes}{fix}")
     return lines
 
 
@@ -185,12 +184,12 @@ def validate_smallest_batch(model: Segmenter, config: Config, samples: TrainSamp
         return
     trial = copy.deepcopy(model).train()
     Freezer(trial, config.optim).at_the_end()
-    side = min(_sides(samples))
+    shape = _shapes(samples)[0]
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        trial.training_logits(torch.zeros(1, samples.store.bands.num_channels, side, side, dtype=torch.uint8))
+        trial.training_logits(torch.zeros(1, samples.store.bands.num_channels, *shape, dtype=torch.uint8))
 
 
-def _sides(samples: TrainSamples) -> list[int]:
-    """The sides inputs have in the course of training."""
-    halved = [samples.view.halved().size] if samples.small_epochs else []
-    return [*halved, samples.view.size]
+def _shapes(samples: TrainSamples) -> list[tuple[int, int]]:
+    """Height and width of inputs in the course of training, the smallest first."""
+    halved = [samples.view.halved().shape] if samples.small_epochs else []
+    return [*halved, samples.view.shape]

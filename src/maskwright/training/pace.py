@@ -271,8 +271,8 @@ def pace_of(
     assert train.budget is not None and train.grow != "auto"
     batch, items = keys.batch_size * train.accumulate, opened.dataset.items
     portions = {
-        False: Portion(batch, batch * view.size**2),
-        True: Portion(2 * batch, 2 * batch * view.halved().size ** 2),
+        False: Portion(batch, batch * math.prod(view.shape)),
+        True: Portion(2 * batch, 2 * batch * math.prod(view.halved().shape)),
     }
     shown = sum(view.windows(items[index].height, items[index].width) for index in opened.dataset.split("val"))
     bn_inputs = num_bn_batches(len(keys)) * keys.batch_size if train.average == "ema" else 0
@@ -283,7 +283,7 @@ def pace_of(
         message = f"starting and reading the data took {spent:.1f} s of {budget:g}"
         raise UsageError(f"`--budget` must leave time for training; {message}. {fix}")
     keep = partial(write_stretches, run) if ranks.rank == 0 else lambda stretches: None
-    val_pixels = (shown / ranks.world + bn_inputs) * view.size**2
+    val_pixels = (shown / ranks.world + bn_inputs) * math.prod(view.shape)
     return Pace(budget, spent, train.grow, portions, round(val_pixels), kept, keep, ranks=ranks)
 
 

@@ -14,7 +14,7 @@ from maskwright.config.augment import AlbumentationsOp, CustomOp
 from maskwright.config.base import seconds_of
 from maskwright.data.augment import choose_augment
 from maskwright.data.dataset import Dataset
-from maskwright.data.geometry import Tiling, View
+from maskwright.data.geometry import Size, Tiling, View, sides_of, size_text
 from maskwright.data.sampling import choose_focus, choose_sampling
 from maskwright.data.store import PixelStore
 from maskwright.data.tiles import EVEN
@@ -100,7 +100,7 @@ def resolve(
     to.decide("optim.name", lambda: choose_optimizer(config.replace(to.changes)))
     validate_precision(to.decide("train.precision", lambda: choose_precision(device)), device)
     to.decide("train.workers", lambda: _workers(device, config.train.num_devices))
-    window = (size / scale) ** 2 if kind == "crop" else None
+    window = math.prod(sides_of(size)) / scale**2 if kind == "crop" else None
     to.changes["loss"], why = resolve_loss(config.loss, dataset, sampling, focus, window)
     to.reasons.update(why)
     resolved = config.replace(to.changes)
@@ -112,15 +112,36 @@ def resolve(
     return resolve_schedule(config.replace(to.changes), to.reasons), to.reasons
 
 
-def _resolve_inputs(to: Resolver, dataset: Dataset, traits: Traits | None, device: str) -> tuple[str, int, float]:
+def _resolve_inputs(to: Resolver, dataset: Dataset, traits: Traits | None, device: str) -> tuple[str, Size, float]:
     """What the network sees of an image: view, size and scale, from the images' sides and their thinnest classes."""
-    sides = [max(dataset.items[index].height, dataset.items[index].width) for index in dataset.split("train")]
-    sides = sides or [max(item.height, item.width) for item in dataset.items]
+    shapes = [(dataset.items[index].height, dataset.items[index].width) for index in dataset.split("train")]
+    shapes = shapes or [(item.height, item.width) for item in dataset.items]
+    sides = [max(shape) for shape in shapes]
     longest = statistics.median(sides)
     kind = to.decide("data.view", lambda: _kind(sides))
     thinness = traits.thinness if traits else math.inf
     scale = to.decide("data.scale", lambda: _scale(kind, longest, thinness, device))
-    return kind, to.decide("data.size", lambda: _window_size(kind, longest * scale, thinness * scale, device)), scale
+    step = 64 if device == "cpu" and to.config.model.name != "auto" else 32  # a stride of 32 is to divide half of it
+    size = to.decide("data.size", lambda: _fitting_size(kind, shapes, scale, thinness * scale, device, step))
+    return kind, size, scale
+
+
+def _fitting_size(
+    kind: str, shapes: list[tuple[int, int]], scale: float, thinness: float, device: str, step: int
+) -> tuple[Size, str]:
+    """Windows no higher or wider than the images: what would be shown beyond them are reflections."""
+    size, why = _window_size(kind, statistics.median(map(max, shapes)) * scale, thinness, device)
+    if kind == "whole":
+        return size, why
+    ends = [scale * _ninth_tenth([shape[side] for shape in shapes]) for side in (0, 1)]
+    height, width = (min(size, math.ceil(end / step) * step) for end in ends)
+    if height == width == size:
+        return size, why
+    return (height, width), f"{why}; images of {ends[0]:.0f} × {ends[1]:.0f} have nothing to show beyond"
+
+
+def _ninth_tenth(sides: list[int]) -> float:
+    return statistics.quantiles(sides, n=10, method="inclusive")[-1] if len(sides) > 1 else sides[0]
 
 
 def _kind(sides: list[int]) -> tuple[str, str]:
@@ -152,7 +173,7 @@ def _window_size(kind: str, longest: float, thinness: float, device: str) -> tup
     return size, f"the images' longest side is {longest:.0f} pixels"
 
 
-def resolve_view(to: Resolver, longest: float, device: str) -> tuple[str, int, float]:
+def resolve_view(to: Resolver, longest: float, device: str) -> tuple[str, Size, float]:
     """What the network sees of an image: kind of view, size and scale, from the images' longest side."""
     kind = to.decide("data.view", lambda: _view(longest))
     size = to.decide("data.size", lambda: _size(kind, longest, device))
@@ -186,9 +207,9 @@ def view_of(config: Config) -> View:
     )
 
 
-def _tile(config: Config, size: int) -> tuple[int, str]:
+def _tile(config: Config, size: Size) -> tuple[int, str]:
     """Tiles no smaller than the windows trained on, of a side that strides divide."""
-    least = max(LEAST_TILE, size, 2 * config.data.tiles.overlap)
+    least = max(LEAST_TILE, *sides_of(size), 2 * config.data.tiles.overlap)
     return math.ceil(least / 32) * 32, "no smaller than what was trained on, and large beside the overlap"
 
 
@@ -211,7 +232,7 @@ def _size(kind: str, longest: float, device: str) -> tuple[int, str]:
     return size, f"the images' longest side is {longest:.0f} pixels"
 
 
-def _grow(config: Config, size: int, device: str, thinness: float) -> tuple[float, str]:
+def _grow(config: Config, size: Size, device: str, thinness: float) -> tuple[float, str]:
     """Most is learned on inputs of half the size, at a quarter of the cost; the last epochs learn the borders."""
     if device == "gpu":
         return 0.0, "a GPU can bear the full size throughout"
@@ -219,8 +240,8 @@ def _grow(config: Config, size: int, device: str, thinness: float) -> tuple[floa
         isinstance(step, AlbumentationsOp | CustomOp) for step in config.augment
     ):
         return 0.0, "steps of Albumentations or your own may depend on the inputs' size"
-    if size < 2 * LEAST_GROWN:
-        return 0.0, f"half of {size} pixels would show too little"
+    if math.prod(sides_of(size)) < (2 * LEAST_GROWN) ** 2:
+        return 0.0, f"half of {size_text(size)} pixels would show too little"
     if thinness < LEAST_THICK:
         return 0.0, f"what is to be found is {thinness:.1f} pixels thick and would vanish at half the size"
     return GROWN_SHARE, "on a CPU most is learned at half the size, at a quarter of the cost"
@@ -268,10 +289,10 @@ def _repeats(config: Config, dataset: Dataset) -> tuple[int, str]:
     return math.ceil(least), f"{few}; {LEAST_INPUTS_EPOCH} inputs keep validation a small part"
 
 
-def _batch_size(size: int, device: str, inputs: int) -> tuple[int, str]:
-    pixels = PIXELS_A_STEP[device]
-    batch = max(2, min(MOST_BATCH[device], round(pixels / size**2), max(2, inputs)))
-    return batch, f"so that a step sees about {batch * size**2 // 1024} thousand pixels, which suits a {device}"
+def _batch_size(size: Size, device: str, inputs: int) -> tuple[int, str]:
+    pixels = math.prod(sides_of(size))
+    batch = max(2, min(MOST_BATCH[device], round(PIXELS_A_STEP[device] / pixels), max(2, inputs)))
+    return batch, f"so that a step sees about {batch * pixels // 1024} thousand pixels, which suits a {device}"
 
 
 def _is_seen_seldom(budget: str | None, dataset: Dataset, scale: float) -> bool:

@@ -11,8 +11,10 @@ from maskwright.config.base import MONITORS
 from maskwright.config.models import UnetConfig
 from maskwright.data.augment import resolve
 from maskwright.data.description import check_command
+from maskwright.data.geometry import size_text
 from maskwright.errors import counted, listed
 from maskwright.training.pace import takes_last
+from maskwright.training.resolve import view_of
 
 if TYPE_CHECKING:
     from maskwright.config import Config
@@ -136,16 +138,17 @@ def _augmented(config: Config) -> str:
 
 def _shown(config: Config) -> str:
     """What the network sees of an image."""
-    data, grow = config.data, config.train.grow
+    data, grow, sides = config.data, config.train.grow, size_text(view_of(config).size)
     if data.view == "whole":
         kept = ", its shape kept by a border" if data.letterbox else ""
-        message = f"each image whole, resized to {data.size} × {data.size} pixels{kept}"
+        message = f"each image whole, resized to {sides} pixels{kept}"
     else:
         scaled = "" if data.scale == 1 else f" after scaling it by {data.scale:g}"
-        message = f"windows of {data.size} × {data.size} pixels out of each image{scaled}"
-    if grow != "auto" and grow > 0 and data.size != "auto":
+        message = f"windows of {sides} pixels out of each image{scaled}"
+    if grow != "auto" and grow > 0:
+        half = view_of(config).halved().size
         part = "epochs" if config.train.budget is None else "time"
-        message += f"; the first {grow:.0%} of the {part} at {data.size // 2} × {data.size // 2}, which is faster"
+        message += f"; the first {grow:.0%} of the {part} at {size_text(half)}, which is faster"
     return message
 
 
