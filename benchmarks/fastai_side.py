@@ -1,15 +1,17 @@
 """fastai as its course teaches segmentation, for a given time: unet_learner on ResNet34, its augmentation, one cycle.
 
-Called by quality_per_minute.py; random weights, as on all sides. An epoch is timed first, and as many as fit make the
-cycle.
+Called by quality_per_minute.py; random weights, as on all sides. A few batches are timed first; as many epochs as fit
+make the cycle, and where less than one fits, one of fewer images.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -48,25 +50,39 @@ def main() -> None:
             Image.fromarray(
                 np.asarray(LABELS.get(data, np.asarray)(np.asarray(Image.open(mask)))).astype(np.uint8)
             ).save(truth[image])
-    items, val = list(truth), {image for image, _ in found["val"]}
+    val = {image for image, _ in found["val"]}
     block = fastai.DataBlock(
         blocks=(fastai.ImageBlock, fastai.MaskBlock(codes=[str(n) for n in range(CLASSES.get(data, 2))])),
-        get_items=lambda _: items, get_y=lambda image: truth[image],
+        get_items=list, get_y=lambda image: truth[image],
         splitter=fastai.FuncSplitter(lambda image: image in val), item_tfms=fastai.Resize(SIZES[data], method="squish"),
         batch_tfms=[*fastai.aug_transforms(), fastai.Normalize.from_stats(*fastai.imagenet_stats)],
     )  # fmt: skip
-    loaders = block.dataloaders(None, bs=16 if data == "pets128" else 4, num_workers=0)
+    size = 16 if data == "pets128" else 4
+    loaders = block.dataloaders(list(truth), bs=size, num_workers=0)
     loss = fastai.CrossEntropyLossFlat(axis=1, ignore_index=IGNORE)
     learner = fastai.unet_learner(
         loaders, fastai.resnet34, pretrained=False, loss_func=loss, n_out=CLASSES.get(data, 2)
     )
+
+    class Timed(fastai.Callback):
+        times: ClassVar[list[float]] = []
+
+        def after_batch(self) -> None:
+            self.times.append(time.perf_counter())
+            if len(self.times) == 4:
+                raise fastai.CancelFitException
+
     with learner.no_bar(), learner.no_logging():
-        started = time.perf_counter()
-        learner.fit_one_cycle(1, 1e-3)
-        epoch = time.perf_counter() - started
+        learner.fit(1, 1e-4, cbs=Timed())
+        batch = (Timed.times[-1] - Timed.times[0]) / (len(Timed.times) - 1)
+        epoch = batch * (len(loaders.train) + 0.5 * len(loaders.valid))
         left = asked.budget - (time.perf_counter() - began)
-        if left > epoch:
-            learner.fit_one_cycle(int(left / epoch), 1e-3)
+        if left < epoch:
+            fitting = max(1, int(left / batch)) * size
+            train = [image for image in truth if image not in val]
+            chosen = random.Random(asked.seed).sample(train, min(fitting, len(train)))
+            learner.dls = block.dataloaders([*chosen, *list(val)[:1]], bs=size, num_workers=0)
+        learner.fit_one_cycle(max(1, int(left / epoch)), 1e-3)
         took = time.perf_counter() - began
         probabilities, _ = learner.get_preds(dl=learner.dls.test_dl([image for image, _ in found["test"]]))
     (out / "pred_test").mkdir()

@@ -18,9 +18,9 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_demo_made_before_is_gone_on_with(tmp_path: Path) -> None:
-    first = maskwright("demo", "--out", tmp_path / "demo", "--epochs", 1)
+    first = maskwright("demo", "--out", tmp_path / "demo", "--budget", "15s")
     weights = (tmp_path / "demo" / "run" / "model.safetensors").read_bytes()
-    again = maskwright("demo", "--out", tmp_path / "demo", "--epochs", 1)
+    again = maskwright("demo", "--out", tmp_path / "demo", "--budget", "15s")
     assert first.code == again.code == 0
     assert "was begun before; going on with it" in again.err
     assert (tmp_path / "demo" / "run" / "model.safetensors").read_bytes() == weights

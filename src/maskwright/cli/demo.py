@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = False) -> None:
-    """Make the embedded puzzle data, train a small U-Net, evaluate it and write the report.
+def demo(*, out: str = "demo", budget: str = "2m", seed: int = 0, json: Flag = False) -> None:
+    """Make the embedded puzzle data, train on it for two minutes, evaluate and write the report.
 
     maskwright demo
-    maskwright demo --out try --epochs 5
+    maskwright demo --out try --budget 30s
 
     Parameters
     ----------
     out
         The folder for data and run; a demo that was interrupted there goes on.
-    epochs
-        How long to train; 20 take about three minutes on 2 idle cores.
+    budget
+        Time to train: 30s, 5m. Drawing, evaluating and the report come on top.
     seed
         Of the data and of training.
     json
@@ -37,10 +37,10 @@ def demo(*, out: str = "demo", epochs: int = 20, seed: int = 0, json: Flag = Fal
     begun = "run/config.yaml"
     is_begun = (root / begun).is_file()
     with lock_folder(root) if is_begun else new_folder(root, partial(refuse_used, root), begun, ("puzzle", "run")):
-        _make_and_train(root, is_begun, epochs, seed, json)
+        _make_and_train(root, is_begun, budget, seed, json)
 
 
-def _make_and_train(root: Path, is_begun: bool, epochs: int, seed: int, json: bool) -> None:
+def _make_and_train(root: Path, is_begun: bool, budget: str, seed: int, json: bool) -> None:
     from maskwright.cli.output import counting, say, say_json, stderr
     from maskwright.config.files import load_config
     from maskwright.data.synthetic import make
@@ -49,16 +49,7 @@ def _make_and_train(root: Path, is_begun: bool, epochs: int, seed: int, json: bo
     from maskwright.training.summary import print_plan
 
     data, run_folder = root / "puzzle", root / "run"
-    keys = {
-        "data.root": str(data),
-        "data.view": "whole",
-        "data.size": 256,
-        "model.width": 16,
-        "augment": "standard",
-        "train.grow": 0,  # at 256 pixels the pieces are small enough already
-        "train.epochs": epochs,
-        "train.seed": seed,
-    }
+    keys = {"data.root": str(data), "train.budget": budget, "train.seed": seed}
     config = load_config(None, [(key, value, "demo") for key, value in keys.items()])
     console = stderr()
     if is_begun:
