@@ -4,6 +4,7 @@ unknown.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,10 @@ def test_the_search_ends_with_its_time() -> None:
     now = iter(range(100))
     found, why, _ = choose_batch_size(device(lambda n: 1.0, 0.001), 1000, seconds=2, clock=lambda: next(now))
     assert found == 8 and "16 were not tried for want of time" in why
+    for memory, size in ((0.001, 16), (0.1, 8), (0.5, 2)):
+        clock = itertools.count().__next__
+        found, why, _ = choose_batch_size(device(lambda n: 1.0, memory), 1000, 1, 0.5, clock, usual=16)
+        assert found == size and ("is usual" in why) == (size > 2), (memory, why)
 
 
 @pytest.mark.parametrize(

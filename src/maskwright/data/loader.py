@@ -41,7 +41,9 @@ class Batch:
     def pin_memory(self) -> Batch:
         return Batch(self.images.pin_memory(), self.masks.pin_memory(), self.items)
 
-    def to(self, device: torch.device, non_blocking: bool = True) -> Batch:
+    def to(self, device: torch.device) -> Batch:
+        # Apple's GPUs read memory that isn't pinned after it may have been given back
+        non_blocking = device.type == "cuda"
         images = self.images.to(device, non_blocking=non_blocking)
         return Batch(images, self.masks.to(device, non_blocking=non_blocking), self.items)
 

@@ -40,12 +40,17 @@ def is_foreground(planes: Any, threshold: float) -> Any:
 
 
 def predict_whole(
-    pixels: np.ndarray, view: View, forward: Forward, reduce: Callable[[np.ndarray], np.ndarray] | None = None
+    pixels: np.ndarray,
+    view: View,
+    forward: Forward,
+    reduce: Callable[[np.ndarray], np.ndarray] | None = None,
+    batch_size: int = 1,
 ) -> np.ndarray:
     """What `predict_bands` gives of an image in memory, in one. H W C → K H W float32, or what `reduce` makes of it"""
     height, width = pixels.shape[:2]
     whole = np.empty(0)
-    for top, band in predict_bands(lambda first, last: pixels[first:last], height, width, view, forward, reduce=reduce):
+    bands = predict_bands(lambda first, last: pixels[first:last], height, width, view, forward, batch_size, reduce)
+    for top, band in bands:
         if band.shape[-2] == height:
             return band
         whole = whole if top else np.empty((*band.shape[:-2], height, width), band.dtype)

@@ -103,7 +103,9 @@ def logits_at_own_size(model: nn.Module, image: np.ndarray, view: View, device: 
     """
     height, width = image.shape[:2]
     if view.tiled(height, width):
-        full = torch.from_numpy(predict_whole(image, view, probabilities_of(model, device))).to(device)
+        tiles_a_pass = 1 if device.type == "cpu" else 8
+        found = predict_whole(image, view, probabilities_of(model, device), batch_size=tiles_a_pass)
+        full = torch.from_numpy(found).to(device)
         return full.clamp_min_(1e-7).log_().unsqueeze(0)
     inner = np.ascontiguousarray(shrink_to(image, *view.inner_size(height, width)))
     logits = model(torch.from_numpy(inner).to(device).permute(2, 0, 1).unsqueeze(0))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import torch
 
 from maskwright.config.base import seconds_of
@@ -57,7 +58,7 @@ def measure_batch(plan: Plan, model: Segmenter, samples: TrainSamples, device: t
     try_batch, size = trials(plan, model, samples, device), -(-train.batch_size // world)
     if "train.batch_size" in reasons:
         limit = _SECONDS if train.budget is None else _BUDGET_SHARE * seconds_of(train.budget)
-        size, reasons["train.batch_size"], trial = choose_batch_size(try_batch, len(samples), world, limit)
+        size, reasons["train.batch_size"], trial = choose_batch_size(try_batch, len(samples), world, limit, usual=size)
         changes["train.batch_size"] = size * world
     trial = trial or try_batch(size)
     if "train.workers" in reasons and trial:
@@ -67,10 +68,11 @@ def measure_batch(plan: Plan, model: Segmenter, samples: TrainSamples, device: t
 
 def choose_batch_size(
     try_batch: TryBatch, num_inputs: int, num_devices: int = 1, seconds: float = math.inf,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = time.perf_counter, usual: int = 2,
 ) -> tuple[int, str, Trial | None]:  # fmt: skip
-    """Doubled for as long as it fits and more images a second come of it: the size on each device, why, and what its
-    step took.
+    """Doubled for as long as it fits and more images a second come of it: the size on each device, why, and a trial.
+
+    Where time is over before, `usual` inputs, or as many of them as would fit by what was seen.
 
     >>> choose_batch_size(lambda size: Trial(0.1 + 0.01 * size, 0.1, 0.1 * size), 100)[:2]
     (8, '8 inputs take 80% of the free memory, and 16 would take 160%')
@@ -82,7 +84,10 @@ def choose_batch_size(
     while 2 * size <= most:
         message = f"{size} inputs take {best.memory:.0%} of the free memory, and {2 * size}"
         if clock() - began > seconds:
-            return size, f"{message} were not tried for want of time", best
+            fitting = int(MEMORY_SHARE / best.memory * size) if best.memory else usual
+            taken = max(size, min(usual, most, fitting))
+            usually = f"; {taken} is usual for their size" if taken > size else ""
+            return taken, f"{message} were not tried for want of time{usually}", best
         trial = try_batch(2 * size)
         if trial is None:
             return size, f"{message} do not fit", best
@@ -119,25 +124,33 @@ def trials(plan: Plan, model: Segmenter, samples: TrainSamples, device: torch.de
     tune_gpu(device)
     is_cuda = device.type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) if is_cuda else math.inf
+    cv2.setNumThreads(1)  # as in the processes that make batches
     copied = copy.deepcopy(model).to(device)
     Freezer(copied, plan.config.optim).at_the_end()  # what thaws later needs its memory then
+
+    def release() -> None:
+        if is_cuda:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
 
     def try_batch(size: int) -> Trial | None:
         try:
             started = time.perf_counter()
             batch = samples.batch([(0, number % len(samples), False) for number in range(size)])
             make = time.perf_counter() - started
-            step = min(step_seconds(plan.config, copied, batch.to(device), _STEPS))
+            batch = batch.to(device)
+            step_seconds(plan.config, copied, batch, 1)  # cuDNN tries its ways, in memory that no later step needs
+            release()
+            step = min(step_seconds(plan.config, copied, batch, _STEPS))
             taken = torch.cuda.max_memory_reserved(device) if is_cuda else 0
             return Trial(step, make, taken / free)
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            # what cuDNN says where none of its ways finds room
+            if not is_out_of_memory(error) and "unable to find an engine" not in str(error):
                 raise
             return None
         finally:
             copied.zero_grad()
-            if is_cuda:
-                torch.cuda.empty_cache()
-                torch.cuda.reset_peak_memory_stats(device)
+            release()
 
     return try_batch

@@ -7,6 +7,7 @@ model = seeded_model(config, opened)
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 from collections.abc import Iterable
 from dataclasses import replace
@@ -117,8 +118,9 @@ def _module(
     bn_keys = EpochKeys(len(samples), keys.batch_size, config.train.seed)
     bn_keys.set_epoch(_BN_EPOCH)
 
+    @functools.cache  # the same at every validation
     def bn_batches() -> Iterable[Batch]:
-        return (samples.batch(step) for step in itertools.islice(bn_keys, num_bn))
+        return [samples.batch(step) for step in itertools.islice(bn_keys, num_bn)]
 
     return SegmentationTraining(
         model=model,

@@ -52,6 +52,7 @@ class SegmentationTraining(pl.LightningModule):
         self.steps_an_epoch, self.share_of, self.pace = steps_an_epoch, share_of, pace
         self.mask_threshold, self.compiled, self.ranks = mask_threshold, compiled, ranks
         self._is_step, self._weight = True, 0
+        self._launched: Any = None  # the event behind the last step that a GPU was given
         self.freezer = Freezer(model, optim)
         plateau = Plateau(monitor, optim.patience, optim.factor)
         self.plateau = plateau if optim.schedule == "plateau" else None
@@ -93,7 +94,11 @@ class SegmentationTraining(pl.LightningModule):
     def on_train_start(self) -> None:
         if self.compiled:
             torch._dynamo.config.suppress_errors = True  # what can't be compiled runs as it is
-            self.model.net.compile()  # in place, so that weights keep their names
+            net: Any = self.model.net
+            if hasattr(net, "training_outputs"):  # called by name in training, where `compile` would not be heeded
+                net.training_outputs = torch.compile(net.training_outputs)
+            else:
+                net.compile()  # in place, so that weights keep their names
 
     def on_train_epoch_start(self) -> None:
         # dropout and the like draw from torch; a seed an epoch makes a resumed epoch draw the same
@@ -130,6 +135,11 @@ class SegmentationTraining(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if not self._is_step:
             return
+        if self.device.type == "cuda":  # one step ahead at the most, so that clocks see steps that were made
+            before, self._launched = self._launched, torch.cuda.Event(blocking=True)
+            self._launched.record()
+            if before is not None:
+                before.synchronize()
         if self.pace:
             self.pace.ran_step()
         if self.average:
@@ -148,7 +158,8 @@ class SegmentationTraining(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.validate_losses()
-        # validation images have many sizes, for each of which it would be compiled anew
+        # validation images have many sizes, for each of which it would be compiled, and cuDNN's way searched for, anew
+        self._searches, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, False
         self._compiled_call, self.model.net._compiled_call_impl = self.model.net._compiled_call_impl, None
         self._val_losses: list[torch.Tensor] = []
         self._val_counts = np.zeros((self.num_classes, self.num_classes), np.int64)
@@ -185,6 +196,7 @@ class SegmentationTraining(pl.LightningModule):
         # loggers and panels have seen the averaged weights by now; training goes on with the raw ones
         self._swap.close()
         self.model.net._compiled_call_impl = self._compiled_call
+        torch.backends.cudnn.benchmark = self._searches
         self.model.train()
         self._freeze()
 
@@ -241,8 +253,12 @@ def confusion_on_device(masks: torch.Tensor, labels: torch.Tensor, num_classes: 
     """Counts K K, truth by prediction, without a wait for a GPU: bincount would read its largest value back."""
     codes = masks.long() * num_classes + labels
     codes = torch.where(masks < num_classes, codes, num_classes**2).flatten()
-    counts = torch.zeros(num_classes**2 + 1, dtype=torch.long, device=codes.device)
-    return counts.scatter_add_(0, codes, torch.ones_like(codes))[:-1].view(num_classes, -1)
+    bins = num_classes**2 + 1
+    # neighbours mostly have one code, and additions to one place wait for each other: they are spread over 256 tables
+    codes += torch.arange(len(codes), device=codes.device) % 256 * bins
+    counts = torch.zeros(256 * bins, dtype=torch.long, device=codes.device)
+    counts.scatter_add_(0, codes, torch.ones_like(codes))
+    return counts.view(256, bins).sum(0)[:-1].view(num_classes, -1)
 
 
 def training_loss(model: Segmenter, loss: Loss, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

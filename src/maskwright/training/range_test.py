@@ -160,7 +160,8 @@ def _losses(
     optim = config.optim.model_copy(update={"lr": 1.0})
     freezer = Freezer(trial.train(), optim)
     freezer.at(0)
-    optimizer: Any = build_optimizer(trial, optim)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.train.precision == "fp16")
+    optimizer: Any = build_optimizer(trial, optim, fused=not scaler.is_enabled())
     seen: list[float] = []
     for rate, step in zip(rising_rates(), steps, strict=False):
         for group in optimizer.param_groups:
@@ -171,7 +172,7 @@ def _losses(
             moved = batch.to(device)
             with autocast(device, config.train.precision):
                 value, _ = training_loss(trial, loss, moved)
-            (value * share).backward()
+            scaler.scale(value * share).backward()
             total += value.item() * share
         if not math.isfinite(total):
             return
@@ -179,5 +180,7 @@ def _losses(
         yield total
         if len(seen) > 2 * _LOOK and statistics.mean(seen[-_LOOK:]) > _EXPLODED * statistics.mean(seen[:_LOOK]):
             return
+        scaler.unscale_(optimizer)
         clip_gradients(trial, optim)
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()

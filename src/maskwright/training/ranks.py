@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +68,7 @@ class Ranks:
     def average_gradients(self, parameters: Iterable[nn.Parameter], weight: float, scale: float) -> None:
         """Put the sum of all processes' gradients, over their weights' sum, times `scale`, in each one's place."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        flat = torch.cat([*(gradient.flatten() for gradient in gradients), gradients[0].new_tensor([weight])])
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), gradients[0].new_full((1,), weight)])
         distributed.all_reduce(flat)
         flat *= scale / flat[-1]
         for gradient, mean in zip(
@@ -103,6 +104,7 @@ def start_ranks(run: Run, plan: Plan, checkpoint: Path | None) -> Iterator[Ranks
         # in sessions of their own: an interrupt is rank 0's to answer
         others = [subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
                   for _ in range(1, world)]  # fmt: skip
+        over = threading.Event()
         try:
             for rank, process in enumerate(others, 1):
                 assert process.stdin
@@ -112,7 +114,11 @@ def start_ranks(run: Run, plan: Plan, checkpoint: Path | None) -> Iterator[Ranks
             if not all(process.stdout and process.stdout.readline() for process in others):
                 raise RuntimeError("a process of another device has ended")
             _join(Ranks(0, world), folder, plan.config.train.devices)
+            if plan.config.train.devices == "gpu":
+                threading.Thread(target=_watch, args=(others, over), daemon=True).start()
             yield Ranks(0, world)
+            over.set()
+            distributed.destroy_process_group()  # as the others do now: NCCL's is a call of all, or it waits
             with contextlib.suppress(subprocess.TimeoutExpired):
                 for process in others:
                     process.wait(_END)
@@ -122,11 +128,30 @@ def start_ranks(run: Run, plan: Plan, checkpoint: Path | None) -> Iterator[Ranks
                 raise
             raise TrainingError(lines[0]) from error
         finally:
+            over.set()
             for process in others:
                 process.kill()
                 process.communicate()
             if distributed.is_initialized():
-                distributed.destroy_process_group()
+                _leave()
+
+
+def _leave() -> None:
+    """End this process's part alone: NCCL would wait for the others, and even its abort may."""
+    is_nccl = distributed.is_nccl_available() and torch.cuda.is_available()
+    end = distributed.distributed_c10d._abort_process_group if is_nccl else distributed.destroy_process_group
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    thread.join(10)
+
+
+def _watch(others: list[subprocess.Popen[bytes]], over: threading.Event) -> None:
+    """End this process where another one is gone and it does not find out by itself, which NCCL may never."""
+    while not over.wait(1):
+        gone = next((process for process in others if process.poll()), None)
+        if gone and not over.wait(20):
+            print(f"maskwright: {_sentence(gone)}", file=sys.stderr, flush=True)
+            os._exit(2)
 
 
 def follow() -> None:
@@ -147,12 +172,13 @@ def follow() -> None:
         _join(ranks, folder, plan.config.train.devices)
         fit_rank(Run.open(root), plan, checkpoint, ranks)
         distributed.destroy_process_group()
-    except Exception as error:
-        if not isinstance(error, MaskwrightError) and not is_out_of_memory(error):
-            raise
-        answers.write(str(error))
-        answers.flush()
-        os._exit(1)
+    except Exception as error:  # noqa: BLE001 - whatever it is, rank 0 is to be told
+        if isinstance(error, MaskwrightError) or is_out_of_memory(error):
+            answers.write(str(error))
+            answers.flush()
+        else:
+            traceback.print_exc()
+        os._exit(1)  # at once: what NCCL does as Python ends may wait for the others
 
 
 def _join(ranks: Ranks, folder: str, device: str) -> None:

@@ -64,6 +64,7 @@ def run_to_the_end(trainer: pl.Trainer, module: Any, loader: Any, val: Any, chec
     except SystemExit as stop:  # how Lightning answers an interrupt
         raise KeyboardInterrupt from stop
     finally:
+        torch.backends.cudnn.benchmark = False  # what follows in this process sees images of many sizes
         if handler is not None and signal.getsignal(signal.SIGINT) is not handler:
             # Lightning leaves interrupts ignored, which a notebook would go on doing
             signal.signal(signal.SIGINT, handler)
