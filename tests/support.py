@@ -193,12 +193,14 @@ def disc_data(root: Path, sizes: Sequence[tuple[int, int]], splits: Sequence[str
     return root
 
 
-def _in_child(words: list[str], log: str) -> None:
+def _in_child(words: list[str], log: str, as_program: bool = False) -> None:
     with Path(log).open("w", buffering=1) as file:
         sys.stdout = sys.stderr = file
         from maskwright.cli import main
 
-        main(words)
+        if as_program:
+            sys.argv = [PROGRAM, *words]
+        main(None if as_program else words)
 
 
 @functools.cache
@@ -213,6 +215,11 @@ def _server() -> Any:
 def start(log: Path, *words: object) -> Any:
     """A command in a process of its own, to be killed; forked from one that has torch imported, to save the seconds."""
     return start_call(_in_child, [str(word) for word in words], str(log))
+
+
+def start_program(log: Path, *words: object) -> Any:
+    """The same, as the installed program begins: it takes no more memory than there is."""
+    return start_call(_in_child, [str(word) for word in words], str(log), True)
 
 
 def start_call(function: Callable[..., object], *arguments: object) -> Any:

@@ -37,11 +37,15 @@ WORDS = ("--epochs", 1, "--batch-size", 2, "--lr", 0.001, "--size", 32, "--train
 @pytest.fixture(autouse=True)
 def as_in_a_new_process(monkeypatch, tmp_path):
     """Nothing handed over before, no code named before."""
+    forget_all(monkeypatch, tmp_path / "state")
+
+
+def forget_all(patch, state):
     for name in ("_objects", "_modules"):
-        monkeypatch.setattr(custom, name, {})
-    monkeypatch.setattr(custom, "_named", set())
-    monkeypatch.setattr(custom, "trust_code", False)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        patch.setattr(custom, name, {})
+    patch.setattr(custom, "_named", set())
+    patch.setattr(custom, "trust_code", False)
+    patch.setenv("XDG_STATE_HOME", str(state))
 
 
 def forgotten(record=True):
@@ -158,21 +162,53 @@ def test_parts_are_frozen_where_there_are_any(freeze, tmp_path):
 # ------------------------------------------------------------------ FILE.py:NAME
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A person's folder: their code, a YAML that names it beside it, and one run of it."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "helper.py").write_text("WIDTH = 5\n")
+def write_code(folder):
+    """A person's code, and a YAML that names it beside it."""
+    (folder / "mine").mkdir(parents=True)
+    (folder / "mine" / "helper.py").write_text("WIDTH = 5\n")
     text = OWN.read_text().replace("width=4", "width=WIDTH")
-    (tmp_path / "mine" / "net.py").write_text(f"from helper import WIDTH\n{text}")
-    (tmp_path / "mine" / "my.yaml").write_text(
+    (folder / "mine" / "net.py").write_text(f"from helper import WIDTH\n{text}")
+    (folder / "mine" / "my.yaml").write_text(
         "model: {source: net.py:Net}\nloss: [ce, {source: net.py:loss, weight: 0.5}]\n"
         "augment: [hflip, {source: net.py:jitter, options: {amount: 3}}]\n".replace("hflip", "{name: hflip}")
     )
-    done = maskwright("train", "mine/my.yaml", "--data", data(), *WORDS, "--out", "run")
-    assert done.code == 0, done.err
+
+
+@pytest.fixture
+def code(tmp_path, monkeypatch):
+    """A person's folder with their code."""
+    write_code(tmp_path)
+    monkeypatch.chdir(tmp_path)
     yield tmp_path
+    sys.modules.pop("helper", None)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A person's folder with one run of their code, a copy of all that, and what was named meanwhile."""
+    root = tmp_path_factory.mktemp("person")
+    write_code(root / "folder")
+    with pytest.MonkeyPatch.context() as patch:
+        forget_all(patch, root / "folder" / "state")
+        patch.chdir(root / "folder")
+        done = maskwright("train", "mine/my.yaml", "--data", data(), *WORDS, "--out", "run")
+        named = set(custom._named)
+    assert done.code == 0, done.err
+    sys.modules.pop("helper", None)
+    shutil.copytree(root / "folder", root / "kept")
+    return root / "folder", root / "kept", named
+
+
+@pytest.fixture
+def folder(trained, monkeypatch):
+    """A person's folder: their code, a YAML that names it beside it, and one run of it, which holds their places."""
+    place, kept, named = trained
+    shutil.rmtree(place)
+    shutil.copytree(kept, place)
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("XDG_STATE_HOME", str(place / "state"))
+    monkeypatch.setattr(custom, "_named", set(named))
+    yield place
     sys.modules.pop("helper", None)
 
 
@@ -290,15 +326,15 @@ def test_a_comparison_of_somebody_else_executes_nothing(folder):
         (("--model", "mine/net.py"), "`model.source`: must be FILE.py:NAME"),
     ],
 )
-def test_code_that_cannot_be_used_is_one_sentence(words, told, folder):
-    with (folder / "mine" / "net.py").open("a") as file:
+def test_code_that_cannot_be_used_is_one_sentence(words, told, code):
+    with (code / "mine" / "net.py").open("a") as file:
         file.write("\ndef enlarge(image, mask):\n    return image.repeat(2, 0), mask.repeat(2, 0)\n")
         file.write("\ndef each(logits, masks):\n    return logits.mean((1, 2, 3))\n")
         file.write("\ndef floats(image, mask):\n    return image / 255, mask\n")
-    (folder / "mine" / "broken.py").write_text("x = 1 / 0\n")
+    (code / "mine" / "broken.py").write_text("x = 1 / 0\n")
     refused = maskwright("train", "--data", data(), *WORDS, *words, "--out", "new")
-    assert refused.code == 2 and told.format(cwd=folder) in refused.sentence
-    assert not (folder / "new" / "model.safetensors").exists()
+    assert refused.code == 2 and told.format(cwd=code) in refused.sentence
+    assert not (code / "new" / "model.safetensors").exists()
 
 
 # ------------------------------------------------------------------ losses and augmentations from Python

@@ -26,6 +26,7 @@ from support import (
     maskwright,
     rows,
     start,
+    start_program,
     wait_until,
 )
 
@@ -107,24 +108,13 @@ def test_output_that_is_not_taken_is_told(words, buffering):
 
 def test_a_size_beyond_the_memory_is_told_and_leaves_no_folder(tmp_path):
     """Refused by the system while a batch is made; the machine's other programs are left in peace."""
-    words = [
-        "--data",
-        str(data()),
-        *TINY,
-        "--size",
-        "8192",
-        "--batch-size",
-        "4096",
-        "--epochs",
-        "1",
-        "--train.repeats",
-        "9999",
-    ]
-    command = [PROGRAM, "train", *words, "--train.workers", "0", "--out", str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, timeout=120)
-    assert done.returncode == 2 and not (tmp_path / "run").exists()
-    (told,) = [line for line in done.stderr.splitlines() if line.startswith("maskwright: ")]
-    assert told.startswith("maskwright: there must be enough memory") and "Traceback" not in done.stderr
+    large = ("--size", 8192, "--batch-size", 4096, "--epochs", 1, "--train.repeats", 9999, "--train.workers", 0)
+    child = start_program(tmp_path / "log", "train", "--data", data(), *TINY, *large, "--out", tmp_path / "run")
+    child.join(120)
+    said = (tmp_path / "log").read_text()
+    assert child.exitcode == 2 and not (tmp_path / "run").exists()
+    (told,) = [line for line in said.splitlines() if line.startswith("maskwright: ")]
+    assert told.startswith("maskwright: there must be enough memory") and "Traceback" not in said
 
 
 def test_memory_is_limited_to_what_is_free():
@@ -142,7 +132,7 @@ def test_a_worker_that_the_system_ends_is_told(tmp_path):
         data(),
         *TINY,
         "--train.repeats",
-        400,
+        150,
         "--epochs",
         500,
         "--train.workers",
@@ -198,7 +188,7 @@ def test_training_says_nothing_but_what_we_say(tmp_path):
 
 def test_an_interrupted_training_exits_with_130_and_goes_on_afterwards(tmp_path):
     run = tmp_path / "run"
-    command = [PROGRAM, "train", "--data", str(data()), *TINY, "--epochs", "60", "--out", str(run)]
+    command = [PROGRAM, "train", "--data", str(data()), *TINY, "--epochs", "30", "--out", str(run)]
     child = subprocess.Popen(
         interruptible(*command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     )
@@ -213,7 +203,7 @@ def test_an_interrupted_training_exits_with_130_and_goes_on_afterwards(tmp_path)
     assert out == "" and leftovers(run) == [] and not (run / "model.safetensors").exists()
     outcome = maskwright("train", "--resume", run)
     assert outcome.code == 0, outcome.err
-    assert rows(run) == 60
+    assert rows(run) == 30
 
 
 def test_an_interrupt_that_an_import_turned_into_an_error_is_told_as_one():

@@ -52,6 +52,12 @@ def sizes_run(request, tmp_path_factory) -> mw.TrainedRun:
     return mw.load_run(root / "run")
 
 
+@pytest.fixture(scope="module")
+def scores(sizes_run) -> mw.Evaluation:
+    """Its scores on test, for tests that need no file of them."""
+    return sizes_run.evaluate()
+
+
 def predictions(run: mw.TrainedRun, split: str = "test") -> dict[str, np.ndarray]:
     folder = run.root / "evaluation" / "predictions" / split
     entries = run.data["splits"][split]
@@ -230,12 +236,22 @@ def test_what_is_not_defined_is_null_and_left_out(tmp_path):
 # ------------------------------------------------------------------ refusals
 
 
+@pytest.fixture(scope="module")
+def spare(tmp_path_factory) -> Path:
+    """A run on five images and its data, to be copied."""
+    root = tmp_path_factory.mktemp("spare")
+    made = disc_data(root / "data", [(32, 32)] * 5, ["train"] * 2 + ["val"] + ["test"] * 2)
+    assert maskwright("train", "--data", made, *TINY, "--epochs", 1, "--out", root / "run").code == 0
+    return root
+
+
 @pytest.fixture
-def own_run(tmp_path):
+def own_run(spare, tmp_path):
     """A run and data of its own, to be spoilt."""
-    root = disc_data(tmp_path / "data", [(32, 32)] * 5, ["train"] * 2 + ["val"] + ["test"] * 2)
-    assert maskwright("train", "--data", root, *TINY, "--epochs", 1, "--out", tmp_path / "run").code == 0
-    return mw.load_run(tmp_path / "run")
+    shutil.copytree(spare / "data", tmp_path / "data")
+    run = mw.load_run(copy_of(spare / "run", tmp_path / "run"))
+    run.write_json("data.json", {**run.data, "root": str(tmp_path / "data")})
+    return run
 
 
 @pytest.mark.parametrize("kind", ["image", "mask"])
@@ -340,23 +356,21 @@ def test_one_image_has_no_interval_but_a_latency_and_prints(tmp_path):
     assert "no intervals: one image" in str(result) and "nan" not in str(result).lower()
 
 
-def test_a_network_worse_than_an_answer_without_looking_is_told_in_one_line(sizes_run):
-    result = sizes_run.evaluate()
-    counts = replace(result.counts, matrix=np.tile([[30, 30], [15, 25]], (4, 1, 1)))
+def test_a_network_worse_than_an_answer_without_looking_is_told_in_one_line(scores):
+    counts = replace(scores.counts, matrix=np.tile([[30, 30], [15, 25]], (4, 1, 1)))
     line = "  only 55.0 % of the pixels are right; always answering background would get 60.0 % right"
-    assert line in str(replace(result, counts=counts, classes=("background", "disc"))).splitlines()
+    assert line in str(replace(scores, counts=counts, classes=("background", "disc"))).splitlines()
     assert "would get" not in str(
-        replace(result, counts=replace(counts, matrix=np.tile([[50, 10], [5, 35]], (4, 1, 1))))
+        replace(scores, counts=replace(counts, matrix=np.tile([[50, 10], [5, 35]], (4, 1, 1))))
     )
 
 
-def test_the_interval_of_a_distance_keeps_to_the_images(sizes_run):
-    found = sizes_run.evaluate()
-    assert found.intervals["hd95"][1] <= found.counts.diagonal.max() < 100
+def test_the_interval_of_a_distance_keeps_to_the_images(scores):
+    assert scores.intervals["hd95"][1] <= scores.counts.diagonal.max() < 100
 
 
-def test_cost_is_of_this_run(sizes_run):
-    cost = sizes_run.evaluate().to_json()["cost"]
+def test_cost_is_of_this_run(sizes_run, scores):
+    cost = scores.to_json()["cost"]
     size = measure(sizes_run.config.model, side=32)
     assert cost["parameters"] == size.parameters
     if sizes_run.config.data.view == "whole" and not sizes_run.config.data.letterbox:
@@ -405,21 +419,19 @@ def test_latency_is_measured_once_a_run_and_machine(sizes_run, tmp_path, monkeyp
         assert len(measured) == before + 1, change
 
 
-def test_iou_is_printed_first_and_accuracy_last_beside_that_of_one_answer(sizes_run):
-    result = sizes_run.evaluate()
-    counts = replace(result.counts, matrix=np.tile([[50, 10], [5, 35]], (4, 1, 1)))
-    told = [line.split() for line in str(replace(result, counts=counts, classes=("background", "disc"))).splitlines()]
+def test_iou_is_printed_first_and_accuracy_last_beside_that_of_one_answer(scores):
+    counts = replace(scores.counts, matrix=np.tile([[50, 10], [5, 35]], (4, 1, 1)))
+    told = [line.split() for line in str(replace(scores, counts=counts, classes=("background", "disc"))).splitlines()]
     names = ["iou", "dice", "precision", "recall", "boundary_iou", "boundary_f", "hd95", "accuracy"]
     assert [words[0] for words in told[1:9]] == names
     assert told[8][-3:] == ["answering", "background:", "0.6000)"]
 
 
-def test_a_class_that_is_predicted_where_there_is_none_is_told_to_count_as_0(sizes_run):
-    result = sizes_run.evaluate()
-    counts = replace(result.counts, matrix=np.tile([[50, 3, 2], [5, 35, 0], [0, 0, 0]], (4, 1, 1)))
-    made = replace(result, counts=counts, classes=("background", "disc", "ring"))
+def test_a_class_that_is_predicted_where_there_is_none_is_told_to_count_as_0(scores):
+    counts = replace(scores.counts, matrix=np.tile([[50, 3, 2], [5, 35, 0], [0, 0, 0]], (4, 1, 1)))
+    made = replace(scores, counts=counts, classes=("background", "disc", "ring"))
     assert "  ring counts as 0: predicted where there is none" in str(made).splitlines()
-    assert "counts as 0" not in str(result)
+    assert "counts as 0" not in str(scores)
 
 
 def test_the_table_of_classes_holds_the_outlines(tmp_path):

@@ -94,15 +94,23 @@ def test_the_model_takes_any_batch_and_a_neighbour_changes_nothing(format):
         assert np.allclose(forward(tile[None])[0], found, atol=1e-5)
 
 
-@pytest.mark.parametrize("format", ["onnx", "openvino"])
-def test_windows_at_another_scale_in_tiles_are_the_runs(format, tmp_path):
-    done = maskwright("export", cropped(), "--format", format, "--out", tmp_path / "bundle", "--json")
+@functools.cache
+def of_cropped(format: str) -> tuple[Path, Outcome]:
+    """A bundle of `cropped()`, not to be changed, and what was said of it."""
+    out = session_folder() / "bundles" / f"cropped-{format}"
+    done = maskwright("export", cropped(), "--format", format, "--out", out, "--json")
     assert done.code == 0, done.err
+    return out, done
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_windows_at_another_scale_in_tiles_are_the_runs(format):
+    folder, done = of_cropped(format)
     assert done.json["view"]["tiling"] == {"side": 32, "overlap": 8, "whole": 1024}
     assert done.json["verification"]["largest_difference"] < 1e-4
     image = cv2.resize(np.asarray(Image.open(next((session_folder() / "landcover" / "images").iterdir()))), (211, 150))
     ours, own = (
-        mw.load_bundle(tmp_path / "bundle").predict(image),
+        mw.load_bundle(folder).predict(image),
         Predictor.from_run(Run.open(cropped())).predict(image),
     )
     sure = clear(own.probabilities)
@@ -343,15 +351,14 @@ def test_what_cannot_be_exported_is_a_sentence(tmp_path):
 
 def test_a_bundle_of_three_classes_predicts_as_its_run(tmp_path):
     """They have no threshold: the likeliest class is taken."""
-    assert maskwright("export", cropped(), "--out", tmp_path / "bundle").code == 0
-    image = tmp_path / "x.png"
+    folder, image = of_cropped("onnx")[0], tmp_path / "x.png"
     Image.fromarray(noise(90, 121)).save(image)
-    for name, model in (("run", cropped()), ("bundle", tmp_path / "bundle")):
+    for name, model in (("run", cropped()), ("bundle", folder)):
         done = maskwright("predict", model, image, "--out", tmp_path / f"of-{name}")
         assert done.code == 0, done.err
     ours, own = (np.asarray(Image.open(tmp_path / f"of-{name}" / "x.png")) for name in ("bundle", "run"))
     assert (ours == own)[clear(Predictor.from_run(Run.open(cropped())).predict(image).probabilities)].all()
-    refused = maskwright("predict", tmp_path / "bundle", image, "--out", tmp_path / "no", "--mask-threshold", 0.4)
+    refused = maskwright("predict", folder, image, "--out", tmp_path / "no", "--mask-threshold", 0.4)
     assert refused.code == 2 and "more than two classes" in refused.sentence
 
 

@@ -439,24 +439,26 @@ import sys
 from maskwright.config.files import load_config
 from maskwright.data.dataset import ClassMap
 from maskwright.models import build_model
-keys = {"model": sys.argv[1], "model.weights": "none"} | ({"model.width": 8} if sys.argv[1] == "unet" else {})
-config = load_config(None, [(key, value, "test") for key, value in keys.items()])
-build_model(config.model, ClassMap(("a", "b"), (0, 1)))
+for model in sys.argv[1:]:
+    keys = {"model": model, "model.weights": "none"} | ({"model.width": 8} if model == "unet" else {})
+    config = load_config(None, [(key, value, "test") for key, value in keys.items()])
+    build_model(config.model, ClassMap(("a", "b"), (0, 1)))
 heavy = ("segmentation_models_pytorch", "timm", "torchvision", "transformers", "lightning")
 print(*(name for name in heavy if name in sys.modules))
 """
 
 
 @pytest.mark.parametrize(
-    ("model", "wanted"),
+    ("models", "wanted"),
     [
-        ("unet", set()),
-        ("resnet34_unet", set()),
-        pytest.param("torchvision", {"torchvision"}, marks=pytest.mark.slow),
-        pytest.param("unet/resnet18", {"segmentation_models_pytorch", "timm", "torchvision"}, marks=pytest.mark.slow),
+        (("unet", "resnet34_unet"), set()),
+        pytest.param(("torchvision",), {"torchvision"}, marks=pytest.mark.slow),
+        pytest.param(
+            ("unet/resnet18",), {"segmentation_models_pytorch", "timm", "torchvision"}, marks=pytest.mark.slow
+        ),
     ],
 )
-def test_no_library_is_imported_that_the_model_does_not_need(model: str, wanted: set[str]) -> None:
-    done = subprocess.run([sys.executable, "-c", _IMPORTS, model], capture_output=True, text=True, check=False)
+def test_no_library_is_imported_that_the_model_does_not_need(models: tuple[str, ...], wanted: set[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", _IMPORTS, *models], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == wanted

@@ -24,6 +24,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 import maskwright as mw
+from maskwright.config.files import load_config
+from maskwright.config.flags import parse_overrides
 from maskwright.data.dataset import IGNORE, Bands
 from maskwright.prediction.combine import combine, entropy, uncertainty
 from maskwright.prediction.network import FLIPS, open_network
@@ -314,7 +316,9 @@ def test_a_run_knows_the_mirror_images_that_training_saw(augment: str, flips: tu
 
 
 def test_a_bundle_knows_them_too(tmp_path: Path) -> None:
-    run, bundle = augmented(tmp_path / "run", "[{name: hflip}]"), tmp_path / "bundle"
+    run, bundle = tmp_path / "run", tmp_path / "bundle"
+    trained = maskwright("train", "--data", data(), *TINY, "--augment", "[{name: hflip}]", "--epochs", 1, "--out", run)
+    assert trained.code == 0, trained.err
     exported = maskwright("export", run, "--max-iou-drop", 1, "--out", bundle)
     assert exported.code == 0, exported.err
     assert open_network(bundle).flips == open_network(run).flips == ("hflip",)
@@ -329,10 +333,12 @@ def test_flips_of_a_run_that_saw_none_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def augmented(run: Path, augment: str) -> Path:
-    trained = maskwright("train", "--data", data(), *TINY, "--augment", augment, "--epochs", 1, "--out", run)
-    assert trained.code == 0, trained.err
-    return run
+def augmented(to: Path, augment: str) -> Path:
+    """A run whose configuration is that of a training with these; to train each would take the seconds."""
+    run = Run.open(copy_of(finished(), to))
+    asked = load_config(None, parse_overrides(["--augment", augment])).model_dump()["augment"]
+    run.write_config(run.config.replace({"augment": asked}), {})
+    return to
 
 
 def test_runs_predict_together_by_the_mean_and_tell_their_disagreement(tiled: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from support import session_folder
 pytestmark = pytest.mark.xdist_group("puzzle-lab")
 TEXTS = sorted((RECIPE / "notebooks").glob("[0-9]*.py"))
 PICTURES = {"1-baseline": 4, "2-overfitting": 3, "3-comparison": 1, "4-findings": 0}
+in_ci = pytest.mark.slow  # whatever takes `executed`, two minutes of kernels; .ci/run runs it after the others
 
 
 def test_there_are_four_of_them():
@@ -74,7 +75,7 @@ def executed():
     return {path.stem: nbformat.read(path, as_version=4) for path in paths}
 
 
-@pytest.mark.slow  # two minutes of kernels; .ci/run runs it after the others
+@in_ci
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_notebook_runs_and_shows_its_plots(executed, name):
     outputs = [output for cell in executed[name].cells if cell.cell_type == "code" for output in cell.outputs]
@@ -91,6 +92,7 @@ def printed(executed, name: str) -> str:
     return "\n".join(output.get("text", "") + output.get("data", {}).get("text/markdown", "") for output in outputs)
 
 
+@in_ci
 def test_the_baseline_tells_figure_1_and_both_variants(executed):
     said = printed(executed, "1-baseline")
     assert "ConvTranspose2d(1024, 512, kernel_size=(2, 2), stride=(2, 2))" in said and "parameters: 31,0" in said
@@ -103,18 +105,21 @@ def test_the_baseline_tells_figure_1_and_both_variants(executed):
     assert "up transposed" in said and "up bilinear" in said and "On 4 test images" in said
 
 
+@in_ci
 def test_overfitting_is_read_in_all_eight(executed):
     said = printed(executed, "2-overfitting")
     assert said.count("── ") == 8 and said.count("Next: ") >= 8
     assert said.count("not logged to W&B") == 8
 
 
+@in_ci
 def test_the_comparison_has_a_row_for_each_of_eight(executed):
     said = printed(executed, "3-comparison")
     table = said[said.rindex("| model") :]
     assert len([line for line in table.splitlines()[2:] if line.startswith("| ")][:8]) == 8
 
 
+@in_ci
 def test_the_findings_answer_each_point_with_figures(executed):
     said = printed(executed, "4-findings")
     assert "encoders start from: none" in said

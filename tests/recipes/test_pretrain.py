@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -58,10 +59,16 @@ def test_an_edge_runs_where_one_thing_ends(scenes):
     assert edge[:, 4:7].any(axis=1).all() and not edge[:, :4].any() and not edge[:, 7:].any()
 
 
-def test_what_the_recipe_learns_is_a_start_for_the_network_that_auto_chooses(tmp_path):
+def test_what_the_recipe_learns_is_a_start_for_the_network_that_auto_chooses(scenes, tmp_path, monkeypatch):
+    """Begun in this process, to save the seconds, and gone on with as it is typed."""
+    import pretrain  # beside the module of the fixture
+
     out = tmp_path / "weights.safetensors"
     words = ["--pictures", "8", "--size", "32", "--batch", "2", "--workers", "0", "--out", str(out)]
-    subprocess.run([sys.executable, FOLDER / "pretrain.py", *words], check=True, timeout=120)
+    monkeypatch.setattr(sys, "argv", ["pretrain.py", *words])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as where a script runs alone: they are told, and end nothing
+        pretrain.main()
     words[1] = "12"
     went_on = subprocess.run([sys.executable, FOLDER / "pretrain.py", *words, "--resume"], check=True, timeout=120,
                              capture_output=True, text=True)  # fmt: skip

@@ -6,9 +6,13 @@ import contextlib
 import functools
 import importlib.util
 import io
+import runpy
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
+
+import pytest
 
 from support import Outcome, session_folder
 
@@ -45,8 +49,24 @@ def recipe(*words: object) -> Outcome:
 
 @functools.cache
 def said(name: str) -> Outcome:
-    """What a recipe said at its smallest, on data it drew itself."""
-    return recipe(name, "--tiny", "--out", session_folder() / name, "--precision", "fp32", "--devices", "cpu")
+    """What a recipe said at its smallest, on data it drew itself; its own scripts run in this process, too."""
+    run = runner().run
+
+    def here(command: list[str]) -> int:
+        if command[0] != "python":
+            return run(command)
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            patch.setattr(sys, "argv", command[1:])
+            warnings.simplefilter("ignore")  # as where a script runs alone: they are told, and end nothing
+            try:
+                runpy.run_path(command[1], run_name="__main__")
+            except SystemExit as stop:
+                return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner(), "run", here)
+        return recipe(name, "--tiny", "--out", session_folder() / name, "--precision", "fp32", "--devices", "cpu")
 
 
 def whole(name: str) -> Path:

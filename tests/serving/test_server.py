@@ -125,14 +125,20 @@ DAMAGED = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def small():
+    """A server of images up to 4,000 pixels."""
+    with serving(network(), Settings(Limits(pixels=4000))) as opened:
+        yield opened
+
+
 @pytest.mark.parametrize("name", DAMAGED)
-def test_what_cannot_be_predicted_is_a_sentence_and_harms_nobody(name):
+def test_what_cannot_be_predicted_is_a_sentence_and_harms_nobody(small, name):
     content, status, words = DAMAGED[name]
-    with serving(network(), Settings(Limits(pixels=4000))) as client:
-        answer = client.post("/predict", content=content)
-        assert (answer.status_code, list(answer.json())) == (status, ["error"]), answer.text
-        assert words in answer.json()["error"] and "Traceback" not in answer.text
-        assert client.post("/predict", content=png(sun())).status_code == 200
+    answer = small.post("/predict", content=content)
+    assert (answer.status_code, list(answer.json())) == (status, ["error"]), answer.text
+    assert words in answer.json()["error"] and "Traceback" not in answer.text
+    assert small.post("/predict", content=png(sun())).status_code == 200
 
 
 @pytest.mark.parametrize("stated", [True, False], ids=["with Content-Length", "chunked"])
@@ -225,6 +231,13 @@ def test_the_page_of_routes_needs_nothing_from_elsewhere(client):
     assert client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]["required"]
 
 
+@pytest.fixture(scope="module")
+def named():
+    """A server that goes by a name."""
+    with serving(network(), Settings(hosts=("masks.example",))) as opened:
+        yield opened
+
+
 @pytest.mark.parametrize(
     ("host", "taken"),
     [("127.0.0.1:8000", True), ("localhost", True), ("[::1]:80", True), ("10.1.2.3:8000", True),
@@ -232,14 +245,20 @@ def test_the_page_of_routes_needs_nothing_from_elsewhere(client):
      ("evil.example", False), ("localhost.evil.example", False), ("", False), ("[::1", False),
      ("a@localhost@b", False)],
 )  # fmt: skip
-def test_another_host_is_refused(host, taken):
-    with serving(network(), Settings(hosts=("masks.example",))) as client:
-        answer = client.get("/health", headers={"Host": host})
-        assert answer.status_code == (200 if taken else 421)
+def test_another_host_is_refused(named, host, taken):
+    answer = named.get("/health", headers={"Host": host})
+    assert answer.status_code == (200 if taken else 421)
 
 
 def _basic(password: str) -> str:
     return "Basic " + base64.b64encode(f"any:{password}".encode()).decode()
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    """A server that asks for a token."""
+    with serving(network(), Settings(token="a-token-of-16-letters")) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(
@@ -252,10 +271,9 @@ def _basic(password: str) -> str:
         ("/health", "", 200), ("/v2/health/live", "", 200), ("/v2/health/ready", "", 200),
     ],
 )  # fmt: skip
-def test_a_token_is_asked_for(path, authorization, status):
-    with serving(network(), Settings(token="a-token-of-16-letters")) as client:
-        headers = {"Authorization": authorization.encode("latin-1")} if authorization else {}
-        assert client.get(path, headers=headers).status_code == status
+def test_a_token_is_asked_for(guarded, path, authorization, status):
+    headers = {"Authorization": authorization.encode("latin-1")} if authorization else {}
+    assert guarded.get(path, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import tracemalloc
 from pathlib import Path
@@ -17,6 +18,7 @@ from maskwright.data.checks.findings import CODES, Audit
 from maskwright.data.checks.repair_operations import OF_PAIRS, OPERATIONS
 from maskwright.data.opening import open_dataset
 from maskwright.errors import DataError
+from support import session_folder
 
 OF_DUPLICATES = {"exact-duplicates", "exact-leak", "near-duplicates", "near-leak", "different-masks"}
 IDS = [f"{case.code} {case.name}".strip() for case in CASES]
@@ -27,18 +29,26 @@ def audited(maker: Maker, root: Path) -> tuple[Audit, DataConfig]:
     return audit(config), config
 
 
+@functools.cache
+def of_case(case: Case, which: str) -> tuple[Audit, DataConfig]:
+    """The audit of what a case `has`, or of what is `near` it; each is made once, and not to be changed."""
+    root = session_folder() / "cases" / f"{CASES.index(case)}-{which}"
+    root.mkdir(parents=True)
+    return audited(getattr(case, which), root)
+
+
 def test_every_code_has_its_case() -> None:
     assert {case.code for case in CASES} == set(CODES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_what_is_wrong_is_found(case: Case, tmp_path: Path) -> None:
-    found, _ = audited(case.has, tmp_path)
+def test_what_is_wrong_is_found(case: Case) -> None:
+    found, config = of_case(case, "has")
     finding = next((one for one in found.findings if one.code == case.code), None)
     assert finding is not None, [one.code for one in found.findings]
     assert finding.severity == case.severity
     assert set(case.files) <= set(finding.files)
-    assert all((tmp_path / file).exists() for file in finding.files)
+    assert config.root and all((Path(config.root) / file).exists() for file in finding.files)
     assert finding.evidence.endswith((".", "?")) and "\n" not in finding.evidence
     assert (finding.proposal.op if finding.proposal else "") == case.op or case.code.split("-")[0] in (
         "exact",
@@ -51,16 +61,16 @@ def test_what_is_wrong_is_found(case: Case, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_what_is_near_is_not_found(case: Case, tmp_path: Path) -> None:
-    found, _ = audited(case.near, tmp_path)
+def test_what_is_near_is_not_found(case: Case) -> None:
+    found, _ = of_case(case, "near")
     assert not [one.evidence for one in found.findings if one.code == case.code and one.severity == case.severity]
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 @pytest.mark.parametrize("which", ["has", "near"])
-def test_an_audit_without_errors_means_that_the_data_can_be_opened(case: Case, which: str, tmp_path: Path) -> None:
+def test_an_audit_without_errors_means_that_the_data_can_be_opened(case: Case, which: str) -> None:
     """And the other way round: what cannot be opened is never called clean."""
-    found, config = audited(getattr(case, which), tmp_path)
+    found, config = of_case(case, which)
     try:
         open_dataset(config).store.close()
         opened = True
