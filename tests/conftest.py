@@ -12,6 +12,7 @@ import gc
 import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], True)
 
 # nothing here need outlive a power cut: a file that is written whole waits 4 ms for the disk, and a training writes 20
 os.fsync = lambda file: None
+# a shell without job control starts `make test &` with interrupts ignored, and children would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WriteImage = Callable[..., Path]
 MakeSet = Callable[..., Path]

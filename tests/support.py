@@ -260,15 +260,6 @@ def leftovers(folder: Path) -> list[str]:
     return [str(path) for path in folder.rglob("*") if path.name.startswith(".")]
 
 
-def interruptible(*command: object) -> list[str]:
-    """The command, begun with Ctrl-C as a terminal has it.
-
-    A shell without job control starts `make test &` with interrupts ignored, and children inherit that.
-    """
-    begin = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
-    return [sys.executable, "-c", begin, *(str(word) for word in command)]
-
-
 _watched: list[list[str]] = []
 
 

@@ -26,7 +26,7 @@ PLAIN = {
     "them",
     "value",
     "below",
-    "padded",
+    "sides",
     "augment",
     "evidence.run",
     "evidence.check",

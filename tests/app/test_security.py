@@ -18,7 +18,7 @@ from app_pages import client_of, png, served, wait_for
 from PIL import Image
 
 from maskwright.app.answers import MOST_BYTES
-from support import TINY, data, environment, interruptible, maskwright, noise, picture
+from support import TINY, data, environment, maskwright, noise, picture
 
 SECRET = "the secret that stands outside"
 TOKEN = "a-token-of-sixteen-and-more"
@@ -213,7 +213,7 @@ def test_hostile_names_in_folders(tmp_path):
 
 
 def test_the_command_serves_and_ends(runs, tmp_path):
-    command = interruptible(sys.executable, "-m", "maskwright", "app", runs, "--data", data(), "--no-browser")
+    command = [sys.executable, "-m", "maskwright", "app", str(runs), "--data", str(data()), "--no-browser"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     ) as process:

@@ -14,7 +14,7 @@ import pytest
 from maskwright.cli.get import _Progress
 from maskwright.data.download import DOWNLOADS
 from petserver import Answer, Web, pets_archives, serving, source_of
-from support import PROGRAM, environment, interruptible, maskwright, wait_until
+from support import PROGRAM, environment, maskwright, wait_until
 
 ARCHIVES = pets_archives()
 
@@ -118,7 +118,7 @@ DOWNLOADS["oxford-pet"] = {DOWNLOADS["oxford-pet"]!r}
 from maskwright.cli import main
 main(["data", "get", "oxford-pet", {str(out)!r}])
 """
-    command = interruptible(sys.executable, "-c", program)
+    command = [sys.executable, "-c", program]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     part = out / "images.tar.gz.part"
     wait_until(lambda: part.is_file() and part.stat().st_size == 500, lambda: child.poll() is None, 20)

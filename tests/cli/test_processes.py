@@ -21,7 +21,6 @@ from support import (
     data,
     environment,
     finished,
-    interruptible,
     leftovers,
     maskwright,
     rows,
@@ -189,9 +188,7 @@ def test_training_says_nothing_but_what_we_say(tmp_path):
 def test_an_interrupted_training_exits_with_130_and_goes_on_afterwards(tmp_path):
     run = tmp_path / "run"
     command = [PROGRAM, "train", "--data", str(data()), *TINY, "--epochs", "30", "--out", str(run)]
-    child = subprocess.Popen(
-        interruptible(*command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
-    )
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
     wait_until(lambda: rows(run) >= 2, lambda: child.poll() is None)
     time.sleep(0.05)
     child.send_signal(signal.SIGINT)
@@ -224,7 +221,7 @@ maskwright.cli.names.losses = losses
 sys.argv = ["maskwright", "losses"]
 main()
 """
-    done = subprocess.run(interruptible(sys.executable, "-c", program), capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "maskwright: interrupted\n")
 
 

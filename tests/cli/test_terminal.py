@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from support import PROGRAM, TINY, data, environment, finished, interruptible, picture, rows
+from support import PROGRAM, TINY, data, environment, finished, picture, rows
 
 pty = pytest.importorskip("pty")
 fcntl = pytest.importorskip("fcntl")
@@ -30,7 +30,7 @@ class Terminal:
     """A command at a terminal of so many columns; `said` is everything it printed, control codes included."""
 
     def __init__(self, *words: object, columns: int = 60, **variables: str) -> None:
-        command = interruptible(PROGRAM, *words)
+        command = [PROGRAM, *map(str, words)]
         env = {key: value for key, value in environment().items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
         self.pid, self.file = pty.fork()
         if self.pid == 0:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maskwright.config import Config
 from maskwright.runs import Run
 from maskwright.training.forecast import likely_gain, more_time
+from maskwright.training.plan import prepare
 from support import TINY, data, finished, maskwright
 
 
@@ -110,15 +112,16 @@ def test_scale_and_stages_follow_from_the_images(tmp_path, monkeypatch, draw, sh
     assert shown in line and ("which is faster" in line) == grown
 
 
-def test_windows_are_no_higher_than_the_images_and_a_model_of_stride_32_can_halve_them(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_windows_are_no_higher_than_the_images_and_a_model_of_stride_32_can_halve_them(tmp_path):
     root = write_set(tmp_path / "set", 6, large)
-    words = ("--data", root, "--weights", "none", "--budget", "30s", "--devices", "cpu", "--plan", "--json")
-    told = maskwright("train", *words).json
-    assert told["config"]["data"]["size"] == [192, 384] and "nothing to show beyond" in told["reasons"]["data.size"]
-    assert maskwright("train", *words, "--data.scale", 0.3).json["config"]["data"]["size"] == [128, 384]
-    strided = maskwright("train", *words[:-1], "--data.scale", 0.4, "--model", "unet/resnet18")
-    assert "windows of 192 × 384" in strided.err and "padded" not in strided.err  # half of 160 rows would be padded
+
+    def size(scale: float | str = "auto", **model: str) -> object:
+        config = {"data": {"root": str(root), "scale": scale}, "model": {"weights": "none"} | model}
+        return prepare(Config.model_validate({**config, "train": {"devices": "cpu", "budget": "30s"}})).config.data.size
+
+    assert size() == (192, 384) and size(0.3) == (128, 384)  # of 171 and 120 rows
+    assert size(0.4) == (160, 384)
+    assert size(0.4, name="smp", arch="unet", encoder="resnet18") == (192, 384)  # half of 160 rows would be padded
 
 
 def test_a_power_of_time_is_continued_and_a_flat_curve_gains_nothing():

@@ -13,8 +13,9 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from maskwright.app.answers import pixels_shown, png, read_body, send, text_of, thumb
-from maskwright.app.dataset import DataSet, Item, stamp_of
+from maskwright.app.dataset import DataSet, Item
 from maskwright.app.models import Unwanted
+from maskwright.app.runs import stamp_of
 from maskwright.app.state import App, some, wish_of
 from maskwright.app.sure import judges, suspected
 from maskwright.errors import MaskwrightError

@@ -18,7 +18,7 @@ import numpy as np
 from fastapi import HTTPException
 
 from maskwright.app.answers import text_of
-from maskwright.app.runs import classes_of
+from maskwright.app.runs import classes_of, stamp_of
 from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import audit, folder_of, list_tolerantly
 from maskwright.data.checks.findings import CODES, Audit, format_audit
@@ -52,7 +52,6 @@ class DataSet:
         self.path, self.root = path, folder_of(self.config.root)
         self.lock = threading.RLock()
         self._items: list[Item] | None = None
-        self._by_image: dict[Path, int] = {}
         self._heads: dict[Path, tuple[Any, tuple[int, int]]] = {}
         self._audit: Audit | None = None
         self._error = ""
@@ -79,7 +78,6 @@ class DataSet:
                     Item(str(len(records) + place), os.path.relpath(path, self.root), path, None)
                     for place, path in enumerate(more)
                 ]
-                self._by_image = {item.image: int(item.id) for item in self._items}
             return self._items
 
     def item(self, id: str) -> Item:
@@ -286,12 +284,3 @@ class DataSet:
             "changed": sum(one["files"] for one in fixed.done) + len(fixed.left_out),
             "told": str(fixed),
         }
-
-
-def stamp_of(path: Path) -> tuple[int, int, int] | None:
-    """Another where a file is another."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns

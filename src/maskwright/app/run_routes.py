@@ -13,10 +13,9 @@ from fastapi.responses import FileResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from maskwright.app.answers import pixels_shown, png, read_body, send, thumb
-from maskwright.app.dataset import stamp_of
 from maskwright.app.models import Maps, curve
 from maskwright.app.predicting import FILES
-from maskwright.app.runs import Shown, Wish, image_of, inside, read_image
+from maskwright.app.runs import Shown, Wish, image_of, inside, read_image, stamp_of
 from maskwright.app.state import App, some, wish_of
 from maskwright.app.training import panels_of
 from maskwright.data.decoding import open_picture

@@ -116,7 +116,7 @@ class Runs:
 
     def row(self, one: Found) -> dict[str, Any]:
         """What the list shows of a run, read again when a file of it changed."""
-        stamp = tuple(_stamp(one.root / name) for name in _OF_ROW)
+        stamp = tuple(stamp_of(one.root / name) for name in _OF_ROW)
         kept = self._rows.get(one.root)
         if kept is None or kept[0] != stamp:
             kept = stamp, _row(one)
@@ -286,7 +286,8 @@ def _id_of(root: Path, folder: Path) -> str:
     return name
 
 
-def _stamp(path: Path) -> Any:
+def stamp_of(path: Path) -> tuple[int, int, int] | None:
+    """Another where a file is another."""
     try:
         stat = path.stat()
     except OSError:

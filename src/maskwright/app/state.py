@@ -11,11 +11,11 @@ import numpy as np
 from fastapi import HTTPException
 
 from maskwright.app.answers import Cache
-from maskwright.app.dataset import DataSet, Item, stamp_of
+from maskwright.app.dataset import DataSet, Item
 from maskwright.app.label import Labels
 from maskwright.app.models import Models
 from maskwright.app.predicting import Jobs
-from maskwright.app.runs import Runs
+from maskwright.app.runs import Runs, stamp_of
 from maskwright.app.sure import Unsure
 from maskwright.app.training import Trainings
 

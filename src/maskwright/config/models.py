@@ -9,8 +9,6 @@ from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 from maskwright.config.base import Auto, CustomCode, Fraction, Section, option
 from maskwright.custom import is_source, name_of
 
-_Width = Annotated[int, Field(gt=0, le=4096)]
-
 
 class PixelsConfig(Section):
     """What is subtracted from each band's 0 to 255 and what it is then divided by."""
