@@ -45,11 +45,11 @@ def network(name: str, *flags: str) -> Segmenter:
     return model
 
 
-@pytest.mark.parametrize("outputs", ["softmax", "sigmoid"])
-def test_a_small_network_in_each_format(outputs, tmp_path):
+@pytest.mark.parametrize(("outputs", "multiscale"), [("softmax", True), ("sigmoid", True), ("sigmoid", False)])
+def test_a_small_network_in_each_format(outputs, multiscale, tmp_path):
     config = load_config(None, parse_overrides(["--model", "unet", "--model.width", "4", "--model.outputs", outputs]))
     names = ("background", "foreground")
-    check(build_model(config.model, ClassMap(names, (0, 1)), start=False).eval(), tmp_path)
+    check(build_model(config.model, ClassMap(names, (0, 1)), start=False, multiscale=multiscale).eval(), tmp_path)
 
 
 @pytest.mark.slow

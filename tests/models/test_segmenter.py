@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from maskwright.config.models import UnetConfig
 from maskwright.data.dataset import ClassMap
@@ -46,6 +47,22 @@ def test_networks_see_multiples_of_their_stride() -> None:
     for height, width in ((1, 1), (8, 8), (9, 23)):
         assert model(torch.zeros(2, 3, height, width, dtype=torch.uint8)).shape == (2, 2, height, width)
     assert model.net.seen == [(2, 3, 8, 8), (2, 3, 8, 8), (2, 3, 16, 24)]
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 48), (9, 23), (1, 1)])
+def test_at_both_sizes_it_is_the_mean_of_two_predictions(height: int, width: int) -> None:
+    """That of the image and that of the image at half its size, brought back; in training only the image's."""
+    model = Segmenter(Brightness(), multiscale=True).eval()
+    images = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pad_h, pad_w = -height % 16, -width % 16  # half of each side is a multiple of the stride of 8
+    x = functional.pad(model.normalise(images), (0, pad_w, 0, pad_h), mode="replicate")
+    half = functional.interpolate(x, scale_factor=0.5, mode="area")
+    answers = [torch.cat([-one[:, :1], one[:, :1]], dim=1).softmax(dim=1) for one in (x, half)]
+    answers[1] = functional.interpolate(answers[1], size=x.shape[-2:], mode="bilinear")
+    mean = sum(answers)[..., :height, :width] / 2
+    torch.testing.assert_close(model(images).softmax(dim=1), mean, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(model(images).exp(), mean, rtol=1e-4, atol=1e-6)
+    assert len(model.train()(images)) == 2 and model.net.seen[-1][-2:] == (-(-height // 8) * 8, -(-width // 8) * 8)
 
 
 @pytest.mark.parametrize("num_classes", [2, 3, 21])

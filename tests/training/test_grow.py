@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import maskwright as mw
 from maskwright.config import Config
 from maskwright.data.geometry import View
 from maskwright.training.build import training_inputs
 from maskwright.training.plan import prepare
-from support import data
+from support import TINY, data, maskwright
 
 
 def test_half_the_size_shows_the_same_part() -> None:
@@ -35,6 +38,21 @@ def test_the_first_epochs_are_small(grow: float, sizes: list[int]) -> None:
         assert batch.images.shape[2:] == batch.masks.shape[1:]
         seen.append(batch.images.shape[-1])
     assert seen == sizes
+
+
+def test_what_is_trained_at_both_sizes_is_predicted_at_both(tmp_path: Path) -> None:
+    words = ("train", "--data", data(), *TINY, "--epochs", 2, "--train.grow", 0.5, "--out")
+    assert maskwright(*words, tmp_path / "run").code == 0
+    run = mw.load_run(tmp_path / "run")
+    assert run.config.data.multiscale is True
+    assert "multiscale: true" in (run.root / "config.yaml").read_text()
+    image = next((data() / "images").iterdir())
+    both = run.predict(image).probabilities
+    text = (run.root / "config.yaml").read_text()
+    (run.root / "config.yaml").write_text(text.replace("multiscale: true", "multiscale: false"))
+    assert abs(both - mw.load_run(run.root).predict(image).probabilities).max() > 1e-3
+    assert maskwright(*words[:-2], 0, "--out", tmp_path / "one").code == 0
+    assert mw.load_run(tmp_path / "one").config.data.multiscale is False
 
 
 def test_auto_grows_where_half_the_size_still_shows_something() -> None:

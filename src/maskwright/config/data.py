@@ -128,6 +128,7 @@ class DataConfig(Section):
     )
     ignore_index: Ignored | None = option(255, "mask value, or a list of them, that is neither scored nor learned")
     foreground_from: int | None = option(None, "binary masks: read values from here up as foreground", ge=1, le=65535)
+    multiscale: bool | Auto = option("auto", "predict at half the size too, and average; auto: if trained at both")
     outside: Literal["reflect", "ignore"] = option("reflect", "what lies beyond the image's border")
     sampling: Literal["auto", "uniform", "balanced"] = option("auto", "balanced: images of rare classes more often")
     crop_focus: Probability | Auto = option("auto", "view crop: share of the windows aimed at a rare class, 0 to 1")

@@ -23,6 +23,7 @@ from torch import nn
 
 from maskwright.errors import ModelError, install_command, listed
 from maskwright.models import Segmenter
+from maskwright.models.wrapper import two_classes
 
 INPUT, OUTPUT = "images", "probabilities"
 _AXES = ("batch", None, "height", "width")
@@ -49,18 +50,16 @@ class ExportedSegmenter(nn.Module):
         height, width = images.shape[-2:]
         x = (images.float() - self.model.mean) / self.model.std
         x = x.index_select(2, self._padded(height)).index_select(3, self._padded(width))
-        logits = self.model.net(x)
-        logits = logits.index_select(2, torch.arange(height)).index_select(3, torch.arange(width)).float()
-        if logits.shape[1] == 1:
-            logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
-        return logits.softmax(dim=1)
+        logits = self.model.at_both_sizes(x) if self.model.multiscale else self.model.net(x)
+        logits = logits.index_select(2, torch.arange(height)).index_select(3, torch.arange(width))
+        return two_classes(logits).softmax(dim=1)
 
     def _padded(self, side: int) -> torch.Tensor:
         """Which row or column stands at each place of the padded input."""
-        stride = self.model.stride
+        stride, smallest = self.model.grid
         full = (side + stride - 1) // stride * stride
-        if self.model.smallest > stride:
-            full = torch.sym_max(full, self.model.smallest)
+        if smallest > stride:
+            full = torch.sym_max(full, smallest)
         return torch.arange(full).clamp(max=side - 1)
 
 
@@ -111,7 +110,7 @@ def export_program(model: Segmenter, num_channels: int) -> torch.export.Exported
     """The network traced once, on the CPU, with batch, height and width left open."""
     dynamic = torch.export.Dim.DYNAMIC
     # sides that are no multiple of the stride, and unequal: what is 1 or alike would be taken for a constant
-    side = max(model.stride, model.smallest)
+    side = max(model.grid)
     images = torch.zeros((2, num_channels, 3 * side + 5, 4 * side + 3), dtype=torch.uint8)
     graph = ExportedSegmenter(model).eval()
     try:

@@ -38,7 +38,9 @@ MODELS: dict[str, Callable[[Any, int, int], nn.Module]] = {
 }
 
 
-def build_model(config: AnyModelConfig, classes: ClassMap, num_channels: int = 3, start: bool = True) -> Segmenter:
+def build_model(
+    config: AnyModelConfig, classes: ClassMap, num_channels: int = 3, start: bool = True, multiscale: bool = False
+) -> Segmenter:
     """The network a configuration asks for, ready to take uint8 images of any size.
 
     `start=False` leaves `model.weights` out: for a run's own weights, which are loaded anyway.
@@ -59,7 +61,7 @@ def build_model(config: AnyModelConfig, classes: ClassMap, num_channels: int = 3
         adopt_pixels(net, own, config, num_channels)
     if isinstance(pixels, PixelsConfig):
         net.mean, net.std = tuple(pixels.mean), tuple(pixels.std)  # pyright: ignore[reportArgumentType]
-    model = Segmenter(net, num_channels)
+    model = Segmenter(net, num_channels, multiscale)
     if own is not None and config.weights == DRAWN:
         model.loaded = load_drawn(model, config, classes, num_channels)
     elif own is not None:

@@ -28,14 +28,16 @@ class Segmenter(nn.Module):
     0 to 255), pads to the network's stride, and to its `smallest` side where it needs more than one
     stride, by repeating the border; crops back. A network with one output channel z becomes two logits
     (0, z): their softmax is its sigmoid, so everything downstream knows a single form.
+
+    With `multiscale` it predicts at half the size as well, and its logits are the logarithm of the mean probabilities.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, net: nn.Module, num_channels: int = 3) -> None:
+    def __init__(self, net: nn.Module, num_channels: int = 3, multiscale: bool = False) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.multiscale = net, multiscale
         self.stride = int(cast(int, net.stride))
         self.smallest = int(getattr(net, "smallest", self.stride))
         self.loaded: Loaded | None = getattr(net, "loaded", None)
@@ -49,7 +51,22 @@ class Segmenter(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return _one_form(self.net(self._padded(images)), images)
+        if self.multiscale and not self.training:
+            return _one_form(self.at_both_sizes(self._padded(images, *self.grid)), images)
+        return _one_form(self.net(self._padded(images, self.stride, self.smallest)), images)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """What sides are padded to for a prediction: multiples of the first, and no less than the second."""
+        times = 2 if self.multiscale else 1
+        return times * self.stride, times * self.smallest
+
+    def at_both_sizes(self, x: torch.Tensor) -> torch.Tensor:
+        """Of normalised images, padded so that both sizes fit the stride: the logarithm of the mean probabilities."""
+        full, half = (two_classes(self.net(one)).softmax(dim=1) for one in (x, functional.avg_pool2d(x, 2)))
+        # planes, not channels last: the CPU's bilinear kernel for few channels is much faster on them
+        half = functional.interpolate(half.contiguous(), scale_factor=2, mode="bilinear", align_corners=False)
+        return ((full + half) / 2).clamp_min(1e-7).log()
 
     def training_logits(self, images: torch.Tensor) -> list[tuple[float, torch.Tensor]]:
         """(weight, logits) of all that the loss is taken of in training: the network's own first, auxiliary heads
@@ -60,7 +77,7 @@ class Segmenter(nn.Module):
         try:
             if not hasattr(self.net, "training_outputs"):
                 return [(1.0, self(images))]
-            outputs = cast(Any, self.net).training_outputs(self._padded(images))
+            outputs = cast(Any, self.net).training_outputs(self._padded(images, self.stride, self.smallest))
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -71,11 +88,11 @@ class Segmenter(nn.Module):
             ) from None
         return [(weight, _one_form(logits, images)) for weight, logits in outputs]
 
-    def _padded(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalised, and padded to the stride by repeating the border."""
+    def _padded(self, images: torch.Tensor, stride: int, smallest: int) -> torch.Tensor:
+        """Normalised, and padded to multiples of the stride by repeating the border."""
         height, width = images.shape[-2:]
         x = self.normalise(images)
-        pad_h, pad_w = (max(-side % self.stride, self.smallest - side) for side in (height, width))
+        pad_h, pad_w = (max(-side % stride, smallest - side) for side in (height, width))
         return functional.pad(x, (0, pad_w, 0, pad_h), mode="replicate") if pad_h or pad_w else x
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
@@ -91,7 +108,12 @@ class Segmenter(nn.Module):
 def _one_form(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """A network's output, cut to the images' size; of one channel, two."""
     height, width = images.shape[-2:]
-    logits = logits[..., :height, :width].float()
+    return two_classes(logits[..., :height, :width])
+
+
+def two_classes(logits: torch.Tensor) -> torch.Tensor:
+    """Logits in full precision; of one channel, two."""
+    logits = logits.float()
     return torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits
 
 

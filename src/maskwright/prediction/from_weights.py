@@ -61,7 +61,7 @@ def load_network(
             f"`{path}` must give a channel for each class; it gives {outputs} and the classes are {names}. {fix}"
         )
     validate_bands(config.model, num_channels)
-    model = build_model(config.model, classes, num_channels, start=False)
+    model = build_model(config.model, classes, num_channels, False, config.data.multiscale is True)
     notes, renamed = take_whole(model, tensors, path, config.model)
     model.eval()
     given = getattr(config.model, "pixels", "auto") != "auto"

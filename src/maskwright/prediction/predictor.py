@@ -65,14 +65,15 @@ class Predictor(Network):
             raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")
         runtime.tune_allocator()
         # what the run holds is loaded into it
-        model = build_model(config.model, classes, bands.num_channels, start=False)
+        multiscale = config.data.multiscale is True
+        model = build_model(config.model, classes, bands.num_channels, start=False, multiscale=multiscale)
         load_weights(run.weights, model)
         loaded = cls.of(config, model, classes, bands, device, precision)
         weights = file_digest(run.weights)
         settled = read_settled(run, document, weights)
         temperature, tuned = ((settled or {}).get(key) or {} for key in ("temperature", "threshold"))
         temperature = temperature.get("value")
-        identity = f"{weights} {loaded.device.type} {loaded.precision} {temperature}"
+        identity = f"{weights} {loaded.device.type} {loaded.precision} {temperature} {multiscale}"
         return replace(loaded, identity=identity, temperature=temperature, tuned=tuned.get("value"), root=run.root,
                        name=run.name, data=(document,), weights=weights, settled=settled)  # fmt: skip
 

@@ -48,7 +48,7 @@ def seeded_model(config: Config, opened: Opened, run: Run | None = None, resumed
     """The network before its first step; a run that has begun needs no pretrained weights, whatever it started from."""
     torch.manual_seed(config.train.seed)
     classes, num_channels = opened.dataset.classes, opened.dataset.bands.num_channels
-    model = build_model(config.model, classes, num_channels, start=run is None)
+    model = build_model(config.model, classes, num_channels, run is None, config.data.multiscale is True)
     if run is not None and not resumed:
         load_initial_weights(run, model, config)
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
