@@ -37,7 +37,7 @@ from maskwright.training.pace import Pace, PacedKeys, pace_of, takes_last
 from maskwright.training.plan import Plan
 from maskwright.training.progress import Effort
 from maskwright.training.ranks import Ranks
-from maskwright.training.resolve import view_of
+from maskwright.training.resolve import val_inputs, view_of
 from maskwright.training.schedules import BUDGET_EPOCHS
 
 _SCHEDULE_STEPS = 1000  # of a part of a budget's schedule: as fine as anybody needs
@@ -151,10 +151,8 @@ def num_epochs(config: Config) -> int:
 def effort_of(config: Config, opened: Opened, keys: EpochKeys) -> Effort:
     """What the epochs will cost; a forward pass is a third of a training step."""
     assert config.train.epochs != "auto" and config.train.grow != "auto"
-    view, items = view_of(config), opened.dataset.items
-    shown = sum(view.windows(items[index].height, items[index].width) for index in opened.dataset.split("val"))
     bn_batches = num_bn_batches(len(keys)) if config.train.average == "ema" else 0
-    validation = (shown / keys.batch_size + bn_batches) / 3
+    validation = (val_inputs(config, opened.dataset) / keys.batch_size + bn_batches) / 3
     return Effort(config.train.epochs, len(keys), int(config.train.grow * config.train.epochs), validation)
 
 

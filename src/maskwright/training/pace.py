@@ -29,7 +29,7 @@ from maskwright.errors import RunError, UsageError
 from maskwright.runs import Run
 from maskwright.training.average import num_bn_batches
 from maskwright.training.ranks import Ranks
-from maskwright.training.resolve import view_of
+from maskwright.training.resolve import val_inputs, view_of
 
 FILE = "pace.json"
 MIN_VAL_IMAGES = 20  # fewer cannot tell which epoch is better: the best of many looks at four images is luck
@@ -269,12 +269,11 @@ def pace_of(
     """The pace of a run's budget, spent from `began` on; half-size inputs come in batches of twice as many."""
     train, view = config.train, view_of(config)
     assert train.budget is not None and train.grow != "auto"
-    batch, items = keys.batch_size * train.accumulate, opened.dataset.items
+    batch = keys.batch_size * train.accumulate
     portions = {
         False: Portion(batch, batch * math.prod(view.shape)),
         True: Portion(2 * batch, 2 * batch * math.prod(view.halved().shape)),
     }
-    shown = sum(view.windows(items[index].height, items[index].width) for index in opened.dataset.split("val"))
     bn_inputs = num_bn_batches(len(keys)) * keys.batch_size if train.average == "ema" else 0
     budget, spent = seconds_of(train.budget), time.perf_counter() - began
     kept = read_stretches(run)
@@ -283,7 +282,7 @@ def pace_of(
         message = f"starting and reading the data took {spent:.1f} s of {budget:g}"
         raise UsageError(f"`--budget` must leave time for training; {message}. {fix}")
     keep = partial(write_stretches, run) if ranks.rank == 0 else lambda stretches: None
-    val_pixels = (shown / ranks.world + bn_inputs) * math.prod(view.shape)
+    val_pixels = (val_inputs(config, opened.dataset) / ranks.world + bn_inputs) * math.prod(view.shape)
     return Pace(budget, spent, train.grow, portions, round(val_pixels), kept, keep, ranks=ranks)
 
 
