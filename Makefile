@@ -42,7 +42,7 @@ install: .venv/installed
 
 # what the tests of the app drive it with; what is missing is said before every test run, and those tests are skipped
 .venv/installed-browser: .venv/installed-dev tests/app/js/package.json
-	@{ command -v chromium && command -v npm; } >/dev/null || { test "$$(id -u)" = 0 && apt-get -qq install -y chromium npm >/dev/null 2>&1; } \
+	@{ command -v chromium && command -v npm; } >/dev/null || { test "$$(id -u)" = 0 && { apt-get -qq update; apt-get -qq install -y chromium npm; } >/dev/null 2>&1; } \
 		|| { echo "tests of the app in a browser are skipped. To run them: sudo apt-get install -y chromium npm && make test"; exit 0; }; \
 		npm install --silent --no-audit --no-fund --prefix tests/app/js && touch $@ \
 		|| echo "tests of the app's accessibility and types are skipped. To run them: npm install --prefix tests/app/js && make test"

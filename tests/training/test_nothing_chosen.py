@@ -109,7 +109,7 @@ def test_scale_and_stages_follow_from_the_images(tmp_path, monkeypatch, draw, sh
     outcome = maskwright("train", "--data", root, *words)
     assert outcome.code == 0, outcome.err
     line = next(line for line in outcome.err.splitlines() if line.startswith("shown"))
-    assert shown in line and ("which is faster" in line) == grown
+    assert shown in line and ("which is faster" in line) == ("predicted at both sizes" in line) == grown
 
 
 def test_windows_are_no_higher_than_the_images_and_a_model_of_stride_32_can_halve_them(tmp_path):

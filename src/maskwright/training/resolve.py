@@ -210,10 +210,9 @@ def view_of(config: Config) -> View:
 
 def val_inputs(config: Config, dataset: Dataset) -> float:
     """How many training inputs' pixels a validation comes to; half the size is a quarter of them more."""
-    view, items = view_of(config), [dataset.items[index] for index in dataset.split("val")]
-    return sum(view.windows(item.height, item.width) for item in items) * (
-        1.25 if config.data.multiscale is True else 1
-    )
+    view, sizes = view_of(config), 1.25 if config.data.multiscale is True else 1
+    items = [dataset.items[index] for index in dataset.split("val")]
+    return sizes * sum(view.windows(item.height, item.width) for item in items)
 
 
 def _tile(config: Config, size: Size) -> tuple[int, str]:

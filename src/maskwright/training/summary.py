@@ -149,6 +149,8 @@ def _shown(config: Config) -> str:
         half = view_of(config).halved().size
         part = "epochs" if config.train.budget is None else "time"
         message += f"; the first {grow:.0%} of the {part} at {size_text(half)}, which is faster"
+    if config.data.multiscale is True:
+        message += "; predicted at both sizes, of which the mean is taken"
     return message
 
 
