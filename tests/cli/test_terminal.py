@@ -8,7 +8,6 @@ import re
 import select
 import shutil
 import struct
-import sys
 import time
 from collections.abc import Callable
 
@@ -34,7 +33,7 @@ class Terminal:
         env = {key: value for key, value in environment().items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
         self.pid, self.file = pty.fork()
         if self.pid == 0:
-            os.execve(sys.executable, command, {**env, "TERM": "xterm-256color", **variables})
+            os.execve(PROGRAM, command, {**env, "TERM": "xterm-256color", **variables})
         fcntl.ioctl(self.file, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.said, self.code = "", None
 
