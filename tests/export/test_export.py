@@ -20,7 +20,9 @@ import pytest
 from PIL import Image
 
 import maskwright as mw
+from maskwright.data.geometry import View, sides_of
 from maskwright.data.record import read_split
+from maskwright.export.card import plain_lines
 from maskwright.export.quantise import calibration_tiles
 from maskwright.prediction.bundle import is_bundle
 from maskwright.prediction.network import open_network
@@ -286,6 +288,20 @@ def test_the_cards_ten_lines_run(format, tmp_path):
     found = mw.load_bundle(folder).predict(image)
     labels = np.asarray(Image.open(folder / "labels.png"))
     assert (labels == found.labels)[clear(found.probabilities)].all()
+
+
+@pytest.mark.parametrize("letterbox", [False, True])
+@pytest.mark.parametrize("size", [[24, 48], [48, 24], 32])
+def test_the_cards_lines_see_whole_images_as_the_program_does(size, letterbox):
+    """Sizes of two sides are height × width in bundle.json, and the other way round for OpenCV."""
+    document = json.loads((bundle("onnx") / "bundle.json").read_text())
+    document["view"] |= {"kind": "whole", "size": size, "letterbox": letterbox}
+    (line,) = [one for one in plain_lines(document).split("\n") if one.startswith("tile")]
+    for height, width in ((100, 100), (30, 90), (70, 20)):
+        image = np.zeros((height, width, 3), np.uint8)
+        names = {"cv2": cv2, "np": np, "image": image, "height": height, "width": width, "how": cv2.INTER_AREA}
+        exec(line, names)
+        assert names["tile"].shape[2:] == View("whole", tuple(sides_of(size)), 1.0, letterbox).inner_size(height, width)
 
 
 def test_the_card_says_what_a_reader_must_know():

@@ -296,6 +296,20 @@ def test_without_splits_every_image_is_scored_and_that_is_said(tmp_path):
     assert "must be a new or empty folder" in again.sentence
 
 
+@pytest.mark.parametrize("size", [(), ("--size", 224)])
+def test_evaluating_weights_sees_images_as_predicting_with_them_does(tmp_path, size):
+    """Large enough that a training would look at windows, at full and at half the size."""
+    unsplit = disc_data(tmp_path / "data", [(240, 320)] * 2)
+    words = ("--model", "unet", "--weights", finished() / "model.safetensors", "--devices", "cpu", *size)
+    assert maskwright("evaluate", *words, "--data", unsplit, "--out", tmp_path / "run").code == 0
+    outcome = maskwright("predict", *words, unsplit / "images", "--out", tmp_path / "plain")
+    assert outcome.code == 0, outcome.err
+    assert maskwright("predict", tmp_path / "run", unsplit / "images", "--out", tmp_path / "of-run").code == 0
+    for mask in (tmp_path / "plain").iterdir():
+        assert mask.read_bytes() == (tmp_path / "of-run" / mask.name).read_bytes(), mask.name
+    assert "multiscale: false" in (tmp_path / "run" / "config.yaml").read_text()
+
+
 def test_smp_and_torchvision_state_dicts_are_taken_by_name(tmp_path):
     import segmentation_models_pytorch as smp
 

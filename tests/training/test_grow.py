@@ -55,6 +55,12 @@ def test_what_is_trained_at_both_sizes_is_predicted_at_both(tmp_path: Path) -> N
     assert mw.load_run(tmp_path / "one").config.data.multiscale is False
 
 
+def test_one_epoch_has_no_part_at_half_the_size_and_is_predicted_at_one() -> None:
+    for epochs, both in ((1, False), (2, True)):
+        keys = {"data": {"root": str(data()), "size": 32}, "train": {"epochs": epochs, "grow": 0.5}}
+        assert prepare(Config.model_validate(keys)).config.data.multiscale is both
+
+
 def test_auto_grows_where_half_the_size_still_shows_something() -> None:
     def settled(size: int, **train: object) -> object:
         config = Config.model_validate(

@@ -7,6 +7,7 @@ evaluate(run, "test")
 from __future__ import annotations
 
 import datetime
+import statistics
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,17 +15,18 @@ from pathlib import Path
 
 from maskwright.config import Config
 from maskwright.data.dataset import Dataset
-from maskwright.data.opening import open_dataset
+from maskwright.data.opening import Opened, open_dataset
 from maskwright.data.record import data_document, validate_outside_data
 from maskwright.errors import counted
 from maskwright.folders import new_folder
+from maskwright.models.devices import choose_device
 from maskwright.models.weights import UNKNOWN, Loaded
 from maskwright.models.whole import config_for
 from maskwright.prediction.from_weights import load_network, read_weights, view_note
 from maskwright.runs import MADE, Run, command_line, provenance
 from maskwright.training.callbacks import write_weights
 from maskwright.training.initial_weights import describe_initial_weights, resolve_paths_and_pixels
-from maskwright.training.resolve import resolve
+from maskwright.training.resolve import Resolver, resolve, resolve_view
 
 
 def run_from_weights(
@@ -39,8 +41,9 @@ def run_from_weights(
     opened = open_dataset(config.data.model_copy(update={"cache": "none"}), None, progress)
     try:
         network = config_for(config.model, tensors, opened.dataset.bands.num_channels)
-        whole = config.model_copy(update={"data": opened.config, "model": network})
+        whole, seen = _seen_as_predicted(config.model_copy(update={"data": opened.config, "model": network}), opened)
         resolved, reasons = resolve(whole, opened.dataset, ("none", "each image is read once"))
+        reasons |= seen
         images = [opened.store.get(index)[0] for index in range(min(4, len(opened.dataset.items)))]
     finally:
         opened.store.close()
@@ -66,6 +69,15 @@ def run_from_weights(
         write_weights(run, {"state_dict": model.state_dict(), "source": str(path)})
         run.write_config(resolved, reasons | why)
     return run, remarks + notes
+
+
+def _seen_as_predicted(config: Config, opened: Opened) -> tuple[Config, dict[str, str]]:
+    """What `auto` leaves open of view and sizes, as `predict` decides it for weights whose training nobody knows."""
+    to = Resolver(config)
+    device = to.decide("train.devices", choose_device)
+    to.decide("train.grow", lambda: (0.0, "nothing is trained"))  # and so `data.multiscale` is false
+    resolve_view(to, statistics.median(max(item.height, item.width) for item in opened.dataset.items), device)
+    return config.replace(to.changes), to.reasons
 
 
 def _to_score(dataset: Dataset, config: Config) -> tuple[Dataset, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from maskwright.data.geometry import sides_of, size_text
 from maskwright.errors import counted, listed, one_line
 
 _SHOWN = ("iou", "dice", "precision", "recall", "boundary_iou")
@@ -99,7 +100,7 @@ def _use(document: dict[str, Any]) -> str:
             f"{tiling['overlap']}."
         )
     else:
-        seen = f"Images are seen whole, resized to {view['size']} × {view['size']}"
+        seen = f"Images are seen whole, resized to {size_text(view['size'])} (height × width)"
         seen += " with their sides' ratio kept." if view["letterbox"] else "."
     ours = "    maskwright predict . photo.jpg --out predictions\n\n"
     ours += '    import maskwright as mw\n    mw.load_bundle(".").predict("photo.jpg").labels'
@@ -131,10 +132,12 @@ def plain_lines(document: dict[str, Any]) -> str:
             else f"(max(1, round(width * {view['scale']!r})), max(1, round(height * {view['scale']!r})))"
         )
     elif view["letterbox"]:
-        part = f"{{}} * {view['size']} / max(height, width)"
+        high, wide = sides_of(view["size"])
+        part = f"{{}} * min({wide} / width, {high} / height)"
         size = f"(max(1, round({part.format('width')})), max(1, round({part.format('height')})))"
     else:
-        size = f"({view['size']}, {view['size']})"
+        high, wide = sides_of(view["size"])
+        size = f"({wide}, {high})"
     if document["input"]["channels"] == 3:
         read = 'cv2.cvtColor(cv2.imread("photo.jpg"), cv2.COLOR_BGR2RGB)  # H W 3 uint8'
     else:

@@ -107,7 +107,7 @@ def resolve(
     per_image = to.decide("train.repeats", lambda: _repeats(resolved, dataset))
     inputs = per_image * len(dataset.split("train"))
     to.decide("train.grow", lambda: _grow(config, size, device, traits.thinness * scale if traits else math.inf))
-    to.decide("data.multiscale", lambda: _multiscale(to.changes.get("train.grow", config.train.grow)))
+    to.decide("data.multiscale", lambda: _multiscale(config.replace(to.changes)))
     to.decide("train.batch_size", lambda: _batch_size(size, device, inputs))
     to.decide("train.compile", lambda: _compile(config.replace(to.changes), device))
     return resolve_schedule(config.replace(to.changes), to.reasons), to.reasons
@@ -255,8 +255,9 @@ def _grow(config: Config, size: Size, device: str, thinness: float) -> tuple[flo
     return GROWN_SHARE, "on a CPU most is learned at half the size, at a quarter of the cost"
 
 
-def _multiscale(grow: float) -> tuple[bool, str]:
-    if not grow:
+def _multiscale(config: Config) -> tuple[bool, str]:
+    grow, epochs = config.train.grow, config.train.epochs
+    if grow in ("auto", 0) or (epochs != "auto" and int(grow * epochs) == 0):
         return False, "it is trained at one size"
     return True, "it is trained at full and at half the size, and the mean of both errs less, for a quarter more work"
 
