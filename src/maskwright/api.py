@@ -9,10 +9,9 @@ run.predict("photo.jpg").labels
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, overload
 
 from maskwright import custom
 from maskwright.config.base import higher_is_better
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from maskwright.evaluation.cross_validation import CrossValidation
     from maskwright.metrics.counts import Counts
     from maskwright.prediction import Prediction, Predictor
+    from maskwright.prediction.network import Picture
     from maskwright.training.diagnose import Diagnosis
     from maskwright.training.fit import TrainResult
 
@@ -71,10 +71,15 @@ class TrainedRun(Run, ShownInNotebook):
 
         return evaluate(self, split, moved_data(data), threshold, boundary_width=boundary_width, device=device)
 
-    def predict(self, image: str | Path | np.ndarray, threshold: str | float | None = None) -> Prediction:
-        """Predict one image of any size: a path, or height × width × 3 of uint8; `threshold` as for `evaluate`.
+    @overload
+    def predict(self, image: Picture, threshold: str | float | None = None) -> Prediction: ...
+    @overload
+    def predict(self, image: Iterable[Picture], threshold: str | float | None = None) -> Iterator[Prediction]: ...
+    def predict(self, image: Any, threshold: str | float | None = None) -> Prediction | Iterator[Prediction]:
+        """Predict an image of any size: a path, a PIL image, an array H W C or a tensor C H W of uint8.
 
-        Once the run was evaluated, probabilities are calibrated by the temperature fitted on val.
+        Of an iterable of such each is predicted when it is asked for. `threshold` is as for `evaluate`. Once the run
+        was evaluated, probabilities are calibrated by the temperature fitted on val.
         """
         return _predictor(self.root.resolve(), _stamps(self)).predict(image, threshold)
 

@@ -104,7 +104,8 @@ def measure(task: Task) -> Measured | str:
         if 2 * weights > _MEMORY_SHARE * free_memory() > 0:  # weights and their gradients
             return OUT_OF_MEMORY
     torch.manual_seed(task.plan.config.train.seed)
-    model = build_model(task.plan.config.model, opened.dataset.classes, bands)
+    both = task.plan.config.data.multiscale is True
+    model = build_model(task.plan.config.model, opened.dataset.classes, bands, multiscale=both)
     config = resolve_batch_size(task.plan, model, training_inputs(task.plan.config, opened)[0]).config
     train = config.train
     at_full_size = config.replace({"train.epochs": "auto"})  # from the first epoch on

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from numbers import Real
 from typing import Annotated, Literal, cast
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -22,13 +23,18 @@ def _size(value: object) -> object:
         sides = [int(word) if re.fullmatch("[0-9]{1,9}", word) else 0 for word in re.split(" *[xX×] *", value.strip())]
     elif isinstance(value, list | tuple) and len(value) == 2:
         sides = list(value)
-    if len(sides) > 2 or not all(type(side) is int and 0 < side <= 16384 for side in sides):
+    numbers = [float(side) for side in sides if isinstance(side, Real) and not isinstance(side, bool)]  # numpy's too
+    whole = [int(side) for side in numbers if side in range(1, 16385)]
+    if len(whole) != len(sides) or len(sides) > 2:
         raise ValueError(f"must be auto, or one side or HEIGHTxWIDTH, from 1 to 16384 pixels; got {value!r}")
-    return sides[0] if len(set(sides)) == 1 else tuple(sides)
+    return whole[0] if len(set(whole)) == 1 else tuple(whole)
 
 
+_SizeInput = _Side | tuple[_Side, _Side] | Literal["auto"] | Annotated[str, Field(pattern="^[0-9]+ *[xX×] *[0-9]+$")]
 # what a training input measures: its side, or its height and width
-Size = Annotated[_Side | tuple[_Side, _Side] | Literal["auto"], BeforeValidator(_size)]
+Size = Annotated[
+    _Side | tuple[_Side, _Side] | Literal["auto"], BeforeValidator(_size, json_schema_input_type=_SizeInput)
+]
 _Scale = Annotated[float, Field(ge=0.01, le=16)]
 Label = Annotated[int, Field(ge=0, le=65535)]
 

@@ -19,6 +19,7 @@ from maskwright.models.weights import Loaded
 
 MEAN = (123.675, 116.28, 103.53)  # ImageNet's, which pretrained encoders expect and any other network tolerates
 STD = (58.395, 57.12, 57.375)
+_PIXELS_A_PASS = 8 * 512**2  # of tiles, on a GPU: enough to fill it, far from filling its memory
 
 
 class Segmenter(nn.Module):
@@ -125,7 +126,7 @@ def logits_at_own_size(model: nn.Module, image: np.ndarray, view: View, device: 
     """
     height, width = image.shape[:2]
     if view.tiled(height, width):
-        tiles_a_pass = 1 if device.type == "cpu" else 8
+        tiles_a_pass = 1 if device.type == "cpu" else max(1, _PIXELS_A_PASS // view.tiling.side**2)
         found = predict_whole(image, view, probabilities_of(model, device), batch_size=tiles_a_pass)
         full = torch.from_numpy(found).to(device)
         return full.clamp_min_(1e-7).log_().unsqueeze(0)

@@ -199,11 +199,13 @@ def _end_with_rank_0() -> None:
 
 
 def _sentence(process: subprocess.Popen[bytes]) -> str:
-    """Why a process ended, in its own words; empty where it goes on."""
+    """Why a process ended, in its own words; empty where it goes on, or ended well."""
     try:
         code = process.wait(5)
     except subprocess.TimeoutExpired:
         return ""
     assert process.stdout
     output = process.stdout.read().decode()
-    return output or f"the process of another device ended with code {code}; what it said stands above"
+    return output or (
+        f"the process of another device ended with code {code}; what it said stands above" if code else ""
+    )
