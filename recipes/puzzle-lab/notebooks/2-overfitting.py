@@ -90,8 +90,8 @@ for name, run in runs.items():
 display(lab.dashboard(runs))
 
 # %% [markdown]
-# With `MASKWRIGHT_FLAGS="--log csv,tensorboard,wandb"` (and `pip install 'maskwright[wandb]'`) the same numbers, panels and
-# curves are written for W&B: offline into the run folder, or online where `WANDB_MODE=online` is set and
+# With `MASKWRIGHT_FLAGS="--log csv,tensorboard,wandb"` (and `pip install -c constraints.txt -e '.[wandb]'`)
+# the same numbers, panels and curves are written for W&B: offline into the run folder, or online where `WANDB_MODE=online` is set and
 # `wandb login` was done.
 
 # %%
