@@ -308,6 +308,15 @@ def test_a_batch_of_one_where_batch_norm_is_left_one_value(tmp_path, words):
     assert outcome.sentence.startswith("`train.batch_size` must leave batch-norm more than one value; got 1 of 32 × 32")
 
 
+def test_a_batch_of_one_is_told_of_half_the_size_too_where_it_is_predicted_at(tmp_path):
+    """Batch-norm statistics are measured at both sizes; half of 64 leaves a stride of 32 one value."""
+    keys = ("--model", "unet/resnet18", "--weights", "none", "--size", 64, "--train.grow", 0, "--batch-size", 1)
+    both = ("--data.multiscale", "true", "--epochs", 1, "--out", tmp_path / "run")
+    outcome = maskwright("train", "--data", data(), *keys, *both)
+    assert outcome.code == 2 and not (tmp_path / "run").exists()
+    assert outcome.sentence.startswith("`train.batch_size` must leave batch-norm more than one value; got 1 of 32 × 32")
+
+
 def test_inputs_the_network_pads_are_told(tmp_path):
     """Smaller than the stride of 4 once, and no multiple of it; and nothing where they fit."""
     said = {size: maskwright("train", "--data", data(), *TINY, "--size", size, "--epochs", 1, "--out",

@@ -82,6 +82,8 @@ def num_bn_batches(batches_an_epoch: int) -> int:
 def update_bn_stats(model: nn.Module, batches: Iterable[torch.Tensor], still: Collection[nn.Module] = ()) -> None:
     """Measure batch-norm statistics as the plain mean over some batches of training inputs (N 3 H W each).
 
+    The model passes them as it predicts, at both sizes where it does that: a mean over both is no worse than
+    statistics of the full size, or of each size its own (docs/log).
     Modules in `still`, and norms whose own weights are frozen, keep theirs.
     """
     norms = [module for module in model.modules() if isinstance(module, _BATCH_NORM) and module.track_running_stats]

@@ -37,7 +37,7 @@ from maskwright.training.pace import Pace, PacedKeys, pace_of, takes_last
 from maskwright.training.plan import Plan
 from maskwright.training.progress import Effort
 from maskwright.training.ranks import Ranks
-from maskwright.training.resolve import val_inputs, view_of
+from maskwright.training.resolve import both_sizes, val_inputs, view_of
 from maskwright.training.schedules import BUDGET_EPOCHS
 
 _SCHEDULE_STEPS = 1000  # of a part of a budget's schedule: as fine as anybody needs
@@ -151,7 +151,7 @@ def num_epochs(config: Config) -> int:
 def effort_of(config: Config, opened: Opened, keys: EpochKeys) -> Effort:
     """What the epochs will cost; a forward pass is a third of a training step."""
     assert config.train.epochs != "auto" and config.train.grow != "auto"
-    bn_batches = num_bn_batches(len(keys)) if config.train.average == "ema" else 0
+    bn_batches = both_sizes(config) * num_bn_batches(len(keys)) if config.train.average == "ema" else 0
     validation = (val_inputs(config, opened.dataset) / keys.batch_size + bn_batches) / 3
     return Effort(config.train.epochs, len(keys), int(config.train.grow * config.train.epochs), validation)
 
@@ -184,7 +184,7 @@ def validate_smallest_batch(model: Segmenter, config: Config, samples: TrainSamp
         return
     trial = copy.deepcopy(model).train()
     Freezer(trial, config.optim).at_the_end()
-    shape = _shapes(samples)[0]
+    shape = samples.view.halved().shape if model.multiscale else _shapes(samples)[0]
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         trial.training_logits(torch.zeros(1, samples.store.bands.num_channels, *shape, dtype=torch.uint8))
 
