@@ -40,7 +40,7 @@ VALIDATION = 0.08  # of the time may go into validation
 _MARGIN = 1.1  # the last validation, with the writing of weights, may take so many times as long as the one before
 _WRITING = 1.0  # seconds for the last checkpoint, the weights and the end of the process
 _REMEMBERED = 5  # steps by which the next are foreseen
-_START_UP, _FIRST = 0.2, 1.5  # seconds of the first validation, and so many times as long: its memory was never touched
+_START_UP, _FIRST = 0.2, 1.2  # seconds of the first validation, and so many times as long: its memory was never touched
 
 
 @dataclass(frozen=True)
