@@ -323,7 +323,7 @@ def test_a_comparison_of_somebody_else_executes_nothing(folder):
         (("--augment", "mine/net.py:loss"), "must be a transform that works on these inputs"),
         (("--augment", "mine/net.py:enlarge"), "must give inputs of 32x32, which is data.size"),
         (("--augment", "mine/net.py:floats"), "must give images of uint8; got float64"),
-        (("--model", "mine/net.py"), "`model.source`: must be FILE.py:NAME"),
+        (("--model", "mine/net.py"), "`model.source` must be FILE.py:NAME"),
     ],
 )
 def test_code_that_cannot_be_used_is_one_sentence(words, told, code):

@@ -14,8 +14,13 @@ A message says in a sentence or two what must hold, what was found and how to fi
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # control characters but for line breaks and tabs, marks of text from right to left, bytes of names in old encodings
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -96,14 +101,30 @@ def unknown(kind: str, name: object, known: Iterable[str], fix: str = "", key: s
     return " ".join(filter(None, (f"Unknown {kind} {str(name)!r}{f' in `{key}`' if key else ''}.", choose, fix)))
 
 
-def did_you_mean(near: Iterable[str]) -> str:
+def did_you_mean(near: Iterable[str | Path]) -> str:
     """A question that offers names; nothing where there is none.
 
     >>> did_you_mean(["fpn", "pan"])
     "Did you mean 'fpn' or 'pan'?"
     """
-    names = [repr(name) for name in near]
+    names = [repr(str(name)) for name in near]
     return f"Did you mean {listed(names, 'or')}?" if names else ""
+
+
+def check_path(path: str | Path) -> str:
+    """What to do about a path that leads nowhere: a question that offers the names beside it that are near, if any.
+
+    >>> check_path("maskwrite")
+    'Check the path.'
+    """
+    from pathlib import Path  # late: the bare --help needs little
+
+    path = Path(path)
+    try:
+        near = closest(path.name, filter(is_text, os.listdir(path.parent)), 2)  # noqa: PTH208
+    except (OSError, ValueError):
+        near = []
+    return did_you_mean(path.parent / name for name in near) or "Check the path."
 
 
 def listed(items: Iterable[object], last: str = "and", limit: int = 5) -> str:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from maskwright.errors import RunError, as_typed, listed, one_line
+from maskwright.errors import RunError, as_typed, check_path, listed, one_line
 from maskwright.files import read_json, refuse_no_file, write_atomically, write_json, write_text, writing
 
 if TYPE_CHECKING:  # late, where it is read: predicting with a bundle needs none
@@ -197,7 +197,7 @@ def _refuse_links_out(root: Path) -> None:
 def described(root: Path) -> str:
     """What a path is that is no run, and what to do with it: the end of the sentence `got ROOT, which …`."""
     if not root.is_dir():
-        return f"is {'a file' if root.exists() else 'not there'}. Check the path."
+        return "is a file. Check the path." if root.exists() else f"is not there. {check_path(root)}"
     return of_other_kind(root) or "holds no config.yaml. Check the path."
 
 

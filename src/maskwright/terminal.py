@@ -35,8 +35,17 @@ class PrintableConsole(Console):
 
 def stderr() -> Console:
     """The console for progress and remarks."""
+    return _console(stderr=True)
+
+
+def stdout() -> Console:
+    """The console for a result that breaks between words in a terminal."""
+    return _console(stderr=False)
+
+
+def _console(stderr: bool) -> Console:
     # a path may hold [brackets] or :colons:
-    return PrintableConsole(stderr=True, highlight=False, markup=False, emoji=False)
+    return PrintableConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def print_on_stderr(sentence: str) -> None:

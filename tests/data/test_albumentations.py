@@ -295,7 +295,7 @@ def test_a_wrong_shape_is_told_with_file_and_line(tmp_path, what: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     (problem,) = caught.value.problems
-    assert problem.startswith(f"{path}, line 3: `augment.1.albumentations`: must be {{name: …}}")
+    assert problem.startswith(f"{path}, line 3: `augment.1.albumentations` must be {{name: …}}")
 
 
 def test_mistakes_in_both_forms_are_told_with_the_nearest_key(tmp_path) -> None:

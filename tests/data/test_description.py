@@ -74,7 +74,7 @@ def test_beside_a_csv_it_is_found_too(root):
         ("classes: [a, b]\nroot: /elsewhere\n", "line 2: `root` must stand in the configuration"),
         ("classes: [a, b\n", "must be valid YAML"),
         ("<<: {clases: [a, b]}\nreader: folders\n", "dataset.yaml, line 1: Unknown key 'clases'"),
-        ("tones: [200, 10]\n", "`tones`: must be a lower and a higher value; got 200 and 10"),
+        ("tones: [200, 10]\n", "`tones` must be a lower and a higher value; got 200 and 10"),
     ],
 )
 def test_a_wrong_description_is_told_with_its_line(root, text, told):

@@ -71,8 +71,8 @@ def test_runs_of_before_load(tmp_path: Path) -> None:
             "xyz",
             "Unknown loss 'xyz'. Choose from bce, ce, dice, jaccard, tversky, focal, lovasz, topk, boundary and auto.",
         ),
-        ("[]", "`loss`: must have at least one term; got an empty list."),
-        ("3", "`loss`: must be auto, the name of a loss, or a list of names and {name: …}; got 3."),
+        ("[]", "`loss` must have at least one term; got an empty list."),
+        ("3", "`loss` must be auto, the name of a loss, or a list of names and {name: …}; got 3."),
         ("[{weight: 2}]", "`loss.0.name` must be given. Write {name: …}; losses are bce, ce, "),
         ("[{name: ce}, {name: focall}]", "Unknown loss 'focall' in `loss.1.name`. Did you mean 'focal'?"),
         ("[{name: focal, gama: 3}]", "Unknown key 'loss.0.gama'. Did you mean 'loss.0.gamma'?"),
@@ -84,13 +84,13 @@ def test_runs_of_before_load(tmp_path: Path) -> None:
         ("[{name: tversky, alpha: 0, beta: 0}]", "`loss.0`: alpha or beta must be above 0; got 0 for both."),
         ("[{name: topk, share: 0}]", "`loss.0.share` must be greater than 0; got 0."),
         ("[{name: ce, smoothing: 1}]", "`loss.0.smoothing` must be less than 1; got 1."),
-        ("[{name: ce, class_weights: autoo}]", "`loss.0.class_weights`: must be auto, a list of numbers in"),
+        ("[{name: ce, class_weights: autoo}]", "`loss.0.class_weights` must be auto, a list of numbers in"),
         (
             "[{name: ce, class_weights: [1, -2]}]",
             "`loss.0.class_weights.1` must be greater than or equal to 0; got -2.",
         ),
         ("[{name: ce, class_weights: {road: x}}]", "`loss.0.class_weights.road` must be a number; got 'x'."),
-        ("[{name: ce, class_weights: [0, 0]}]", "`loss.0.class_weights`: must hold a weight above 0; got [0, 0]."),
+        ("[{name: ce, class_weights: [0, 0]}]", "`loss.0.class_weights` must hold a weight above 0; got [0, 0]."),
     ],
 )
 def test_a_mistake_is_told_once_with_its_line(tmp_path: Path, loss: str, told: str) -> None:

@@ -62,7 +62,7 @@ def test_bad_files_are_told_at_the_end_and_the_rest_is_done(tmp_path):
     )
     outcome = maskwright(*words)
     assert outcome.code == 1
-    assert outcome.out == f"2 images predicted into {tmp_path / 'out'}, 2 could not be\n"
+    assert outcome.out == f"2 images predicted into {tmp_path / 'out'}; 2 could not be predicted\n"
     head, *lines = outcome.err.splitlines()
     assert head == "maskwright: 2 of 4 images could not be predicted:"
     assert len(lines) == 2 and "a.png" in lines[0] and "none.png" in lines[1]

@@ -150,7 +150,7 @@ def test_what_is_measured_is_told_trained_with_written_and_replayed(
 def test_a_plan_with_a_rate_to_be_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     outcome = maskwright("train", "--data", data(), *TINY, "--lr", "auto", "--epochs", 2, "--plan")
-    assert outcome.code == 0 and "steps   4 in about" in outcome.err, outcome.err
+    assert outcome.code == 0 and "steps   4 in about" in outcome.out, outcome.err
     assert not list(tmp_path.iterdir())
 
 

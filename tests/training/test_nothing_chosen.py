@@ -20,7 +20,7 @@ def test_the_plan_of_a_training_with_nothing_chosen_is_told_and_nothing_written(
     monkeypatch.chdir(tmp_path)
     outcome = maskwright("train", "--data", data(), "--weights", "none", "--plan")
     assert outcome.code == 0, outcome.err
-    heads = {line.split()[0]: line for line in outcome.err.splitlines() if line}
+    heads = {line.split()[0]: line for line in outcome.out.splitlines() if line}
     assert heads["model"].startswith("model   unet/resnet18 – ") and "slim decoder" in heads["model"]
     assert heads["augment"].count(" – ") == 1 and "hflip" in heads["augment"]
     assert heads["train"].startswith("train   60s in all, by the clock") and "megapixels in all" in heads["train"]
@@ -55,7 +55,7 @@ def test_the_plan_as_json(tmp_path, monkeypatch):
 def test_the_plan_of_epochs_counts_their_steps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     outcome = maskwright("train", "--data", data(), *TINY, "--epochs", 3, "--plan")
-    assert "steps   6 in about" in outcome.err and not list(tmp_path.iterdir())
+    assert "steps   6 in about" in outcome.out and not list(tmp_path.iterdir())
 
 
 def write_set(root, num, draw):
@@ -108,7 +108,7 @@ def test_scale_and_stages_follow_from_the_images(tmp_path, monkeypatch, draw, sh
     words = ("--weights", "none", "--budget", "30s", "--devices", "cpu", "--batch-size", 2, "--plan")
     outcome = maskwright("train", "--data", root, *words)
     assert outcome.code == 0, outcome.err
-    line = next(line for line in outcome.err.splitlines() if line.startswith("shown"))
+    line = next(line for line in outcome.out.splitlines() if line.startswith("shown"))
     assert shown in line and ("which is faster" in line) == ("predicted at both sizes" in line) == grown
 
 

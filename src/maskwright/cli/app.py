@@ -45,7 +45,7 @@ def app(
     from pathlib import Path
     from urllib.parse import quote
 
-    from maskwright.errors import UsageError, install_command, must
+    from maskwright.errors import UsageError, check_path, install_command, must
 
     if not 0 <= port < 1 << 16:
         raise UsageError(must("--port", "from 0 to 65535", port))
@@ -54,7 +54,7 @@ def app(
         raise UsageError(must("RUNS", "a folder of runs", f"{folder}, a file", "Name the folder."))
     if place is not None and not place.exists():
         raise UsageError(
-            must("--data", "a folder or a CSV of pairs", f"{place}, which is not there", "Check the path.")
+            must("--data", "a folder or a CSV of pairs", f"{place}, which is not there", check_path(place))
         )
     word = token if token is not None else os.environ.get("MASKWRIGHT_TOKEN", "")
     if not word and host not in ("127.0.0.1", "localhost", "::1"):

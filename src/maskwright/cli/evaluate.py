@@ -81,6 +81,7 @@ def evaluate(
     else:
         opened, notes = run_from_weights(config, Path(out or default_out(config)), counting("reading"))
         moved = None
+        print(f"run     {opened.root}, of these weights", file=sys.stderr)
         for note in notes:
             print(f"weights {note}", file=sys.stderr)
     result = score(

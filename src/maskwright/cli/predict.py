@@ -141,7 +141,7 @@ def _tell(written: Written, json: bool) -> None:
         say_json(
             {"out": str(written.out), "images": done, "problems": list(written.problems), "replaced": written.replaced}
         )
-    else:
+    elif written.images or not written.problems:
         say(str(written))
     if written.problems:
         total = len(written.images) + len(written.problems)

@@ -69,7 +69,7 @@ def train(
     from maskwright.cli.output import say, say_json, stderr
     from maskwright.cli.source import path_and_overrides
     from maskwright.errors import as_typed
-    from maskwright.terminal import goes_on_with
+    from maskwright.terminal import goes_on_with, stdout
 
     path, overrides = path_and_overrides(config, keys)
     data = next((Path(value) for key, value, _ in reversed(overrides) if key == "data.root"), None)
@@ -90,7 +90,8 @@ def train(
     if plan and asked is not None:
         from maskwright.training.foresee import print_plan_only
 
-        foreseen = print_plan_only(of_fold(asked, 0) if folds else asked, console, began)
+        shown = console if json else stdout()
+        foreseen = print_plan_only(of_fold(asked, 0) if folds else asked, console, shown, began)
         return say_json(foreseen) if json else None
     is_folded = folds is not None or (resume is not None and is_cross_validation(resume))
     on_plan = print_plan(console, verbose)

@@ -96,16 +96,14 @@ def measure(task: Task) -> Measured | str:
     from maskwright.models.sizing import multiply_adds
     from maskwright.training import timing
     from maskwright.training.batch_size import resolve_batch_size
-    from maskwright.training.build import training_inputs
+    from maskwright.training.build import seeded_model, training_inputs
 
     opened, bands = task.plan.opened, task.plan.opened.dataset.bands.num_channels
     with contextlib.suppress(Exception), torch.device("meta"):  # nothing is allocated; networks that cannot are built
         weights = _weights(build_model(task.plan.config.model, opened.dataset.classes, bands, start=False))
         if 2 * weights > _MEMORY_SHARE * free_memory() > 0:  # weights and their gradients
             return OUT_OF_MEMORY
-    torch.manual_seed(task.plan.config.train.seed)
-    both = task.plan.config.data.multiscale is True
-    model = build_model(task.plan.config.model, opened.dataset.classes, bands, multiscale=both)
+    model = seeded_model(task.plan.config, opened)
     config = resolve_batch_size(task.plan, model, training_inputs(task.plan.config, opened)[0]).config
     train = config.train
     at_full_size = config.replace({"train.epochs": "auto"})  # from the first epoch on

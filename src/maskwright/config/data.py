@@ -26,7 +26,8 @@ def _size(value: object) -> object:
     numbers = [float(side) for side in sides if isinstance(side, Real) and not isinstance(side, bool)]  # numpy's too
     whole = [int(side) for side in numbers if side in range(1, 16385)]
     if len(whole) != len(sides) or len(sides) > 2:
-        raise ValueError(f"must be auto, or one side or HEIGHTxWIDTH, from 1 to 16384 pixels; got {value!r}")
+        fix = "Write it as 256 or 288x384."
+        raise ValueError(f"must be auto, or one side or HEIGHTxWIDTH, from 1 to 16384 pixels; got {value!r}. {fix}")
     return whole[0] if len(set(whole)) == 1 else tuple(whole)
 
 

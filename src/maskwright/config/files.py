@@ -18,7 +18,7 @@ from maskwright.config.models import model_shorthand
 from maskwright.config.sentences import Sources, sentences_of
 from maskwright.config.yaml_text import MERGE, PlainLoader, RepeatedKeyError, flag_value, load_yaml
 from maskwright.custom import absolute, is_source
-from maskwright.errors import ConfigError, as_typed, listed, one_line
+from maskwright.errors import ConfigError, as_typed, check_path, listed, one_line
 
 Override = tuple[str, Any, str]  # dotted key, value (text is read as YAML), where it was given
 
@@ -116,7 +116,7 @@ def to_yaml(config: Config, reasons: Mapping[str, str] | None = None) -> str:
 def read_yaml(path: Path) -> tuple[dict[str, Any], Sources]:
     """The tree of keys a YAML file holds, and where each stands."""
     if not path.is_file():
-        fix = f"Did you mean --data {as_typed(path)}?" if path.is_dir() or not path.suffix else "Check the path."
+        fix = f"Did you mean --data {as_typed(path)}?" if path.is_dir() or not path.suffix else check_path(path)
         what = "a folder" if path.is_dir() else "no file to be read" if path.exists() else "not there"
         raise ConfigError([f"`CONFIG` must be a YAML file; got {path}, which is {what}. {fix}"])
     try:

@@ -58,7 +58,8 @@ def sentences_of(errors: Sequence[Any], tree: dict[str, Any], sources: Sources) 
             sentences.append(where + unknown("model", got, near or names, fix))
         elif item["type"] == "value_error":
             said = item["msg"].removeprefix("Value error, ")
-            sentences.append(f"{where}`{key}`: {said}{'' if said.endswith(('.', '?')) else '.'}")
+            joint = " " if said.startswith("must ") else ": "
+            sentences.append(f"{where}`{key}`{joint}{said}{'' if said.endswith(('.', '?')) else '.'}")
         else:
             given = (f"{where}`{key}`", f"{item['input']!r:.200}")
             constraints.setdefault(given, []).append(_constraint(item))

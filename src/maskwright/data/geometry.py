@@ -85,11 +85,13 @@ class View:
         inner = self.inner_size(height, width)
         return self.kind == "crop" and math.prod(inner) > self.tiling.whole and max(inner) > self.tiling.side
 
+    def inputs(self, height: int, width: int) -> float:
+        """How many inputs an image's pixels come to."""
+        return 1.0 if self.kind == "whole" else height * width * self.scale**2 / math.prod(self.shape)
+
     def windows(self, height: int, width: int) -> int:
         """How many inputs cover an image about once; so many an epoch draws from it."""
-        if self.kind == "whole":
-            return 1
-        return max(1, round(height * width * self.scale**2 / math.prod(self.shape)))
+        return max(1, round(self.inputs(height, width)))
 
     def base_matrix(self, height: int, width: int, rng: np.random.Generator, aim: Aim | None = None) -> np.ndarray:
         """Output → source: the resize, or a window at a random place or about `aim`."""

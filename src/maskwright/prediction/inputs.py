@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from maskwright.data.layout import SUFFIXES, files_below
-from maskwright.errors import MaskwrightError, UsageError, counted, listed
+from maskwright.errors import MaskwrightError, UsageError, check_path, counted, listed
 from maskwright.prediction.ledger import LEDGER, UNFINISHED
 from maskwright.prediction.outputs import ENDS, LEGEND
 
@@ -55,7 +55,8 @@ def find_inputs(named: Iterable[str | Path], stdin: TextIO | None = None) -> Inp
             notes += [f"{path} is a data set: {counted(len(masks), 'mask')} in it left aside"] if masks else []
             notes += [f"not read in {listed([f'{path}: {one}' for one in unread])}"] if unread else []
         elif not path.suffix and not path.exists():
-            raise UsageError(f"`IMAGES` must be image files or folders of them; {path} is not there. Check the path.")
+            fix = check_path(path)
+            raise UsageError(f"`IMAGES` must be image files or folders of them; {path} is not there. {fix}")
         else:
             files.append(path)
     return Inputs(files, folders, notes)

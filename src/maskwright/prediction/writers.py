@@ -49,7 +49,7 @@ class Written:
         message = f"{counted(len(self.images), 'image')} predicted into {self.out}"
         message += f", {self.earlier} of them before" if self.earlier else ""
         message += f", {counted(self.replaced, 'file')} there replaced" if self.replaced else ""
-        return message + (f", {len(self.problems)} could not be" if self.problems else "")
+        return message + (f"; {len(self.problems)} could not be predicted" if self.problems else "")
 
 
 def predict_files(

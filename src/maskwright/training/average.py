@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from maskwright.config import Config
+from maskwright.training.resolve import both_sizes
+
 WINDOW = 0.04  # the average reaches back over about this share of all steps
 _BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -76,6 +79,11 @@ class Average:
 def num_bn_batches(batches_an_epoch: int) -> int:
     """How many batches measure the statistics: enough to be steady, at most a tenth of an epoch's work."""
     return max(1, min(8, batches_an_epoch // 4))
+
+
+def bn_passes(config: Config, batches_an_epoch: int) -> float:
+    """What measuring them costs, in passes of a batch at the full size."""
+    return both_sizes(config) * num_bn_batches(batches_an_epoch) if config.train.average == "ema" else 0.0
 
 
 @torch.no_grad()

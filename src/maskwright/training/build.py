@@ -27,7 +27,7 @@ from maskwright.errors import UsageError, must
 from maskwright.losses import build_loss
 from maskwright.models import Segmenter, build_model
 from maskwright.runs import Run
-from maskwright.training.average import num_bn_batches
+from maskwright.training.average import bn_passes, num_bn_batches
 from maskwright.training.batch_size import resolve_batch_size
 from maskwright.training.callbacks import CheckpointManager
 from maskwright.training.freeze import Freezer, validate_freeze
@@ -37,7 +37,7 @@ from maskwright.training.pace import Pace, PacedKeys, pace_of, takes_last
 from maskwright.training.plan import Plan
 from maskwright.training.progress import Effort
 from maskwright.training.ranks import Ranks
-from maskwright.training.resolve import both_sizes, val_inputs, view_of
+from maskwright.training.resolve import val_inputs, view_of
 from maskwright.training.schedules import BUDGET_EPOCHS
 
 _SCHEDULE_STEPS = 1000  # of a part of a budget's schedule: as fine as anybody needs
@@ -151,8 +151,7 @@ def num_epochs(config: Config) -> int:
 def effort_of(config: Config, opened: Opened, keys: EpochKeys) -> Effort:
     """What the epochs will cost; a forward pass is a third of a training step."""
     assert config.train.epochs != "auto" and config.train.grow != "auto"
-    bn_batches = both_sizes(config) * num_bn_batches(len(keys)) if config.train.average == "ema" else 0
-    validation = (val_inputs(config, opened.dataset) / keys.batch_size + bn_batches) / 3
+    validation = (val_inputs(config, opened.dataset) / keys.batch_size + bn_passes(config, len(keys))) / 3
     return Effort(config.train.epochs, len(keys), int(config.train.grow * config.train.epochs), validation)
 
 

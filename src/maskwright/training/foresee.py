@@ -17,16 +17,16 @@ from maskwright.training.summary import print_plan
 from maskwright.training.timing import epoch_seconds, measure
 
 
-def print_plan_only(config: Config, console: Console, began: float) -> dict[str, Any]:
-    """The plan of a training and what a step of it takes here, without training or writing anything."""
+def print_plan_only(config: Config, console: Console, shown: Console, began: float) -> dict[str, Any]:
+    """The plan of a training and what a step of it takes here, `shown`, without training or writing anything."""
     plan = prepare(config, None, console)
     try:
         plan, model = with_model(plan)
-        print_plan(console, verbose=True)(plan)
+        print_plan(shown, verbose=True)(plan)
         steps = foreseen_steps(plan, model, time.perf_counter() - began)
     finally:
         plan.opened.store.close()
-    console.print(f"steps   {steps}", soft_wrap=True, markup=False)
+    shown.print(f"steps   {steps}", soft_wrap=True, markup=False)
     return {"config": plan.config.model_dump(mode="json"), "reasons": plan.reasons, "steps": steps}
 
 

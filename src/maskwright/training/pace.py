@@ -27,9 +27,9 @@ from maskwright.data.loader import EpochKeys, Key, epoch_order
 from maskwright.data.opening import Opened
 from maskwright.errors import RunError, UsageError
 from maskwright.runs import Run
-from maskwright.training.average import num_bn_batches
+from maskwright.training.average import bn_passes
 from maskwright.training.ranks import Ranks
-from maskwright.training.resolve import both_sizes, val_inputs, view_of
+from maskwright.training.resolve import val_inputs, view_of
 
 FILE = "pace.json"
 MIN_VAL_IMAGES = 20  # fewer cannot tell which epoch is better: the best of many looks at four images is luck
@@ -274,7 +274,7 @@ def pace_of(
         False: Portion(batch, batch * math.prod(view.shape)),
         True: Portion(2 * batch, 2 * batch * math.prod(view.halved().shape)),
     }
-    bn_inputs = both_sizes(config) * num_bn_batches(len(keys)) * keys.batch_size if train.average == "ema" else 0
+    bn_inputs = bn_passes(config, len(keys)) * keys.batch_size
     budget, spent = seconds_of(train.budget), time.perf_counter() - began
     kept = read_stretches(run)
     if not kept and spent > 0.9 * budget:

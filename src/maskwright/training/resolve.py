@@ -161,7 +161,7 @@ def _scale(kind: str, longest: float, thinness: float, device: str) -> tuple[flo
     if thinness * scale < LEAST_THICK:
         scale = min(1.0, LEAST_THICK / thinness)
         return round(scale, 3), f"what is to be found is {thinness:.0f} pixels thick: scaled down more, it would vanish"
-    return round(scale, 3), f"images are {longest:.0f} pixels long; at {most} a {device} sees several times as many"
+    return round(scale, 3), f"{_long(longest)}; at {most} a {device} sees several times as many"
 
 
 def _window_size(kind: str, longest: float, thinness: float, device: str) -> tuple[int, str]:
@@ -171,7 +171,7 @@ def _window_size(kind: str, longest: float, thinness: float, device: str) -> tup
     size = max(32, math.ceil(longest / 32) * 32)
     if kind == "whole" or size >= most:
         return most, f"{most} pixels show texture and enough around it at a cost a {device} can bear"
-    return size, f"the images' longest side is {longest:.0f} pixels"
+    return size, _long(longest)
 
 
 def resolve_view(to: Resolver, longest: float, device: str) -> tuple[str, Size, float]:
@@ -212,7 +212,7 @@ def val_inputs(config: Config, dataset: Dataset) -> float:
     """How many training inputs' pixels a validation comes to."""
     view = view_of(config)
     items = [dataset.items[index] for index in dataset.split("val")]
-    return both_sizes(config) * sum(view.windows(item.height, item.width) for item in items)
+    return both_sizes(config) * sum(view.inputs(item.height, item.width) for item in items)
 
 
 def both_sizes(config: Config) -> float:
@@ -231,10 +231,14 @@ def _window(dataset: Dataset) -> tuple[int | str, str]:
     return (max(sides), "scenes are larger than one window") if sides else ("none", "every image is read whole")
 
 
+def _long(longest: float) -> str:
+    return f"the images' longest side is {longest:.0f} pixels (median)"
+
+
 def _view(longest: float) -> tuple[str, str]:
     if longest <= MOST_WHOLE:
-        return "whole", f"the images' longest side is {longest:.0f} pixels; up to {MOST_WHOLE} they are shown whole"
-    return "crop", f"the images' longest side is {longest:.0f} pixels; above {MOST_WHOLE} they are shown in windows"
+        return "whole", f"{_long(longest)}; up to {MOST_WHOLE} they are shown whole"
+    return "crop", f"{_long(longest)}; above {MOST_WHOLE} they are shown in windows"
 
 
 def _size(kind: str, longest: float, device: str) -> tuple[int, str]:
@@ -242,7 +246,7 @@ def _size(kind: str, longest: float, device: str) -> tuple[int, str]:
     if kind == "crop" or longest >= largest:
         return largest, f"{largest} pixels show texture and enough around it at a cost a {device} can bear"
     size = max(32, math.ceil(longest / 32) * 32)
-    return size, f"the images' longest side is {longest:.0f} pixels"
+    return size, _long(longest)
 
 
 def _grow(config: Config, size: Size, device: str, thinness: float) -> tuple[float, str]:

@@ -14,11 +14,11 @@ from maskwright.losses import build_loss
 from maskwright.models import Segmenter
 from maskwright.models.devices import autocast, torch_device
 from maskwright.models.wrapper import logits_at_own_size
-from maskwright.training.average import Average, num_bn_batches
+from maskwright.training.average import Average, bn_passes
 from maskwright.training.freeze import Freezer
 from maskwright.training.module import training_loss
 from maskwright.training.optim import build_optimizer, clip_gradients
-from maskwright.training.resolve import both_sizes, view_of
+from maskwright.training.resolve import view_of
 
 _STEPS = 6
 _MARGIN = 1.08  # saving, panels and a noisy machine
@@ -29,8 +29,7 @@ def epoch_seconds(config: Config, step: float, image: float, keys: EpochKeys, nu
     assert config.train.grow != "auto"
     # half the size has a quarter of the pixels
     mean = step * (1 - config.train.grow * 3 / 4)
-    bn_seconds = both_sizes(config) * num_bn_batches(len(keys)) * step / 3 if config.train.average == "ema" else 0.0
-    return (len(keys) * mean + num_val * image + bn_seconds) * _MARGIN
+    return (len(keys) * mean + num_val * image + bn_passes(config, len(keys)) * step / 3) * _MARGIN
 
 
 def measure(

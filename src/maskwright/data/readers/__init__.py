@@ -15,7 +15,7 @@ from maskwright.data.layout import remembering_walks
 from maskwright.data.readers import coco, folders, geotiff, instances, labelme, oxford_pet, pairs_csv, voc, workshop
 from maskwright.data.readers.lists import with_unique_ids
 from maskwright.data.readers.sidecars import with_listed_splits, with_matlab_names
-from maskwright.errors import DataError, as_typed, is_text, listed
+from maskwright.errors import DataError, as_typed, check_path, is_text, listed
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def list_records(config: DataConfig) -> Listing:
         raise DataError("`data.root` must be named; got nothing. Pass --data FOLDER or set data: {root: FOLDER}.")
     root = Path(config.root)
     if not root.exists():
-        raise DataError(f"`data.root` must be a folder or a CSV of pairs; {root} is not there. Check the path.")
+        raise DataError(f"`data.root` must be a folder or a CSV of pairs; {root} is not there. {check_path(root)}")
     with remembering_walks():
         try:
             listing = _completed(_reader_for(config, root).read(config, root), root)
