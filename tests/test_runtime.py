@@ -23,24 +23,6 @@ def test_elsewhere_the_allocator_is_left_alone(monkeypatch):
     assert tune_allocator.__wrapped__() is False
 
 
-@pytest.mark.parametrize(
-    ("chosen", "spins"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "")]
-)
-def test_threads_spin_shortly_before_torch_is_loaded(chosen, spins):
-    """Unless the user has chosen; a program that imports torch itself, after maskwright, has it too."""
-    program = (
-        "import sys, os, maskwright; print(os.environ.get('GOMP_SPINCOUNT', ''), 'torch' in sys.modules);"
-        "import maskwright.cli; print('torch' in sys.modules)"
-    )
-    without = {
-        name: value for name, value in environment().items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=without | chosen, capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout.split() == ([spins] if spins else []) + ["False", "False"]
-
-
 def test_torchvision_works_on_this_torch():
     """In a process of its own, as the import can only be mended before it happened."""
     program = """

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from maskwright import runtime
-
 if TYPE_CHECKING:
     from maskwright.api import (
         TrainedRun,
@@ -54,9 +52,6 @@ _HOMES = {
     "SearchResult": "comparison.search_result",
     "load_bundle": "prediction.bundle",
 }  # all others are of the api
-
-
-runtime.shorten_spinning()  # here, as a program may import torch itself after maskwright
 
 
 def __getattr__(name: str) -> Any:

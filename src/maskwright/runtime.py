@@ -1,7 +1,7 @@
 """What has to be set right in this process before torch and its family are at work.
 
-Each in this one place: how long threads spin, the memory allocator and how much there is, torchvision on a CPU-only
-torch, and matplotlib's settings.
+Each in this one place: the memory allocator and how much there is, torchvision on a CPU-only torch, and matplotlib's
+settings.
 """
 
 from __future__ import annotations
@@ -15,20 +15,8 @@ import sys
 import types
 from pathlib import Path
 
-# turns a thread of libgomp spins before it sleeps. Its own default, 300,000, lets two programs on two cores starve each
-# other, to a twentieth of their steps and less; a thirtieth of it costs a program alone nothing (docs/log)
-_SPINS = 10_000
 # mallopt's parameter numbers, from glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
-
-
-def shorten_spinning() -> None:
-    """Let OpenMP's threads that wait for one another sleep soon, so that another program can have their cores.
-
-    libgomp reads this once, as torch loads it: call it before. What the user has set stays.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", str(_SPINS))
 
 
 @functools.cache

@@ -285,6 +285,7 @@ class Stretch(TypedDict):
     end: _Share
     seconds: Annotated[float, Field(strict=True, ge=0, le=1e9)]
     planned: NotRequired[_Natural | None]
+    threads: NotRequired[Annotated[int, Field(strict=True, gt=0, le=4096)] | None]
 
 
 class _Place(TypedDict):

@@ -79,8 +79,9 @@ def busy_cores() -> str | None:
     if threads == 1 or load < _BUSY * cores:
         return None
     return (
-        f"{load:.1f} over the last minute on {cores} cores: torch's {threads} threads spin while they wait for one "
-        "another. Set OMP_NUM_THREADS=1 for training beside others (an epoch of 57 s took 5.5 s so, on two cores)"
+        f"{load:.1f} over the last minute on {cores} cores: torch's {threads} threads wait for each other, so all do "
+        "where one has no core. Training with a budget takes fewer by itself; set OMP_NUM_THREADS=1 for what else is to "
+        "run beside others (an epoch of 57 s took 5.5 s so, on two cores)"
     )
 
 

@@ -39,6 +39,7 @@ from maskwright.training.progress import Effort
 from maskwright.training.ranks import Ranks
 from maskwright.training.resolve import val_inputs, view_of
 from maskwright.training.schedules import BUDGET_EPOCHS
+from maskwright.training.threads import SpareCores
 
 _SCHEDULE_STEPS = 1000  # of a part of a budget's schedule: as fine as anybody needs
 _BN_EPOCH = 1 << 40  # never reached by training; batch-norm is measured on the same inputs every time
@@ -92,7 +93,8 @@ def build_training(
     assert config.train.workers != "auto"
     pace, fed = None, keys
     if config.train.budget is not None:
-        pace = pace_of(run, config, opened, keys, began, ranks)
+        alone = config.train.devices == "cpu" and ranks.world == 1
+        pace = pace_of(run, config, opened, keys, began, ranks, *([SpareCores().threads] if alone else []))
         fed = PacedKeys(len(samples), config.train.seed, pace, config.train.accumulate)
     model = seeded_model(config, opened, run, checkpoint is not None)
     if checkpoint:

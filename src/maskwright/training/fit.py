@@ -68,6 +68,7 @@ from maskwright.training.range_test import STEPS as RANGE_STEPS
 from maskwright.training.range_test import RangeTest, range_test
 from maskwright.training.range_test import write as write_range_test
 from maskwright.training.ranks import Ranks, start_ranks
+from maskwright.training.threads import ComputeThreads
 from maskwright.training.trainer import build_trainer, quiet_lightning, run_to_the_end, val_loader
 
 
@@ -255,6 +256,7 @@ def _fit(
             if pace and nobody_asked and not takes_last(config, len(opened.dataset.split("val"))):
                 callbacks.append(EndWhenFlat(history, pace, _printer(console)))
             callbacks += [interrupt] if interrupt else []
+            callbacks += [ComputeThreads(pace, _printer(console))] if pace and ranks.world == 1 else []
             callbacks += [EpochEnd(checkpoints, ranks, pace, after_epoch, num_epochs(config))]
             trainer = build_trainer(config, callbacks, batches_a_step)
             (run.root / FAILURE).unlink(missing_ok=True)

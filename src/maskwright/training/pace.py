@@ -61,6 +61,7 @@ class Stretch:
     end: float
     seconds: float  # of the budget that are over
     planned: int | None = None
+    threads: int | None = None  # that compute it; all there are, where nothing is said
 
     def share(self, steps: int) -> float:
         """Share of the budget that is over after so many of its steps."""
@@ -91,10 +92,11 @@ class Pace:
         self, budget: float, spent: float, grow: float, portions: Mapping[bool, Portion], val_pixels: int = 0,
         kept: Sequence[Stretch] = (), keep: Callable[[list[Stretch]], object] = lambda stretches: None,
         clock: Callable[[], float] = time.perf_counter, ranks: Ranks = Ranks(),  # noqa: B008
+        threads: Callable[[], int | None] = lambda: None,
     ) -> None:  # fmt: skip
         self.budget, self.grow, self.portions, self.val_pixels = budget, grow, portions, val_pixels
         self.stretches, self.done = list(kept), False
-        self._keep, self._clock, self._ranks = keep, clock, ranks
+        self._keep, self._clock, self._ranks, self._threads = keep, clock, ranks, threads
         self._zero = clock() - spent
         self._first = self.stretches[0].seconds if self.stretches else spent
         self._place, self._epoch = 0, -1  # of the next stretch
@@ -194,6 +196,10 @@ class Pace:
         last = next((one for one in reversed(self.stretches[: self._place]) if one.step <= step), None)
         return last.share(step - last.step) if last else 0.0
 
+    def threads_at(self, step: int) -> int | None:
+        """The threads that were decided on for a step."""
+        return next((one.threads for one in reversed(self.stretches) if one.step <= step), None)
+
     def num_steps(self, step: int) -> float:
         """All steps there will be, as far as can be told at this one."""
         return (step + 1) / max(self.share(step + 1), 1e-3)
@@ -222,7 +228,8 @@ class Pace:
             length = min(max(_STRETCH * self.budget, _LEAST_STRETCH), left)
             steps = max(1, min(round(length / took), 2 * last.steps))
         end = max(start, min(1.0, share + steps * took / max(1e-6, now + left - self._first)))
-        return Stretch(epoch, step, steps, seen, batch, small, round(start, 6), round(end, 6), round(now, 3))
+        shares = round(start, 6), round(end, 6)
+        return Stretch(epoch, step, steps, seen, batch, small, *shares, round(now, 3), threads=self._threads())
 
     def _step_seconds(self, small: bool) -> float:
         """What a step takes, by the last that were run; of another size, in proportion to the pixels; 0 at first."""
@@ -264,7 +271,8 @@ class PacedKeys(Sampler[list[Key]]):
 
 
 def pace_of(
-    run: Run, config: Config, opened: Opened, keys: EpochKeys, began: float, ranks: Ranks = Ranks()  # noqa: B008
+    run: Run, config: Config, opened: Opened, keys: EpochKeys, began: float, ranks: Ranks = Ranks(),  # noqa: B008
+    threads: Callable[[], int | None] = lambda: None,
 ) -> Pace:  # fmt: skip
     """The pace of a run's budget, spent from `began` on; half-size inputs come in batches of twice as many."""
     train, view = config.train, view_of(config)
@@ -283,7 +291,7 @@ def pace_of(
         raise UsageError(f"`--budget` must leave time for training; {message}. {fix}")
     keep = partial(write_stretches, run) if ranks.rank == 0 else lambda stretches: None
     val_pixels = (val_inputs(config, opened.dataset) / ranks.world + bn_inputs) * math.prod(view.shape)
-    return Pace(budget, spent, train.grow, portions, round(val_pixels), kept, keep, ranks=ranks)
+    return Pace(budget, spent, train.grow, portions, round(val_pixels), kept, keep, ranks=ranks, threads=threads)
 
 
 def takes_last(config: Config, num_val: int) -> bool:
