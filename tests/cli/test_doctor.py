@@ -38,7 +38,7 @@ def test_spinning_threads_are_told_where_others_want_the_cores_and_only_there(
     told = maskwright("doctor", "--json").json
     assert ("load" in told) == busy
     if busy:
-        assert told["load"].startswith("3.0 over the last minute on 2 cores: torch's 2 threads spin")
+        assert told["load"].startswith("3.0 over the last minute on 2 cores: torch's 2 threads wait for each other")
         assert "OMP_NUM_THREADS=1" in told["load"] and "OMP_NUM_THREADS=1" in maskwright("doctor").out
 
 
