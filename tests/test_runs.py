@@ -226,7 +226,7 @@ def test_the_environment_tells_versions_machine_command_and_reasons():
 def test_the_git_state_is_that_of_the_folder_worked_in(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert provenance([], "", {})["git"] is None
+    assert provenance({})["git"] is None
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
     for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first", "--no-verify"]):
         subprocess.run([*git, *words], check=True, capture_output=True)
@@ -246,7 +246,7 @@ def test_the_git_state_runs_no_program_that_the_repository_names(tmp_path, monke
     for words in (["init", "-q"], ["add", ".gitattributes"], commit, ["config", setting, str(hook)]):
         subprocess.run([*git, *words], check=True, capture_output=True)
     os.utime(tmp_path / ".gitattributes", (0, 0))  # touched: `git status` would read it through the filter
-    assert provenance([], "", {})["git"] is not None
+    assert provenance({})["git"] is not None
     assert not (tmp_path / "ran").exists()
 
 

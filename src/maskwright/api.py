@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from maskwright import custom
-from maskwright.config.base import higher_is_better
+from maskwright.config.base import best_index
 from maskwright.config.files import Override, load_config
 from maskwright.config.flags import SHORT
 from maskwright.custom import is_source
@@ -119,8 +119,7 @@ class TrainedRun(Run, ShownInNotebook):
         if not rows:
             return f"Run {self.root}: not trained yet"
         monitor = self.config.train.monitor
-        scored = [row for row in rows if row[monitor] == row[monitor]] or rows
-        best = (max if higher_is_better(monitor) else min)(scored, key=lambda row: row[monitor])
+        best = rows[best_index([row[monitor] for row in rows], monitor) or 0]
         epochs, number = counted(len(rows), "epoch"), f"{best['epoch'] + 1:.0f}"
         return f"Run {self.root}: {epochs}, best {number} with val IoU {best['val_iou']:.4f}"
 

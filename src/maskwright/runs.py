@@ -10,6 +10,7 @@ reader finds the old file or the new one, whole.
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import itertools
 import math
@@ -268,11 +269,11 @@ def _read_history(path: Path) -> list[dict[str, float]]:
     return rows
 
 
-def provenance(command: Sequence[str], started: str, reasons: Mapping[str, str]) -> dict[str, Any]:
+def provenance(reasons: Mapping[str, str]) -> dict[str, Any]:
     """Versions, machine, git state and command line, for environment.json."""
     return {
-        "command": list(command),
-        "started": started,
+        "command": command_line(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "machine": {"system": platform.platform(), "processor": processor_name(), "cores": usable_cores()},

@@ -58,7 +58,8 @@ def fake_run(
     run.write_config(config, {})
     run.write_json("data.json", data_document(open_dataset(config.data).dataset))
     why = {"data.size": "it is small", "loss": "both <together>"}
-    run.write_json("environment.json", provenance(["maskwright", "train", "a b"], "2026-01-02T03:04:05+00:00", why))
+    told = {"command": ["maskwright", "train", "a b"], "started": "2026-01-02T03:04:05+00:00"}
+    run.write_json("environment.json", provenance(why) | told)
     run.write_rows("history.csv", history(epochs))
     score(run, "test" if sizes[2] else "val")
     return run

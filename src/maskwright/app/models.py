@@ -209,7 +209,7 @@ def curve(steps: np.ndarray, truth: np.ndarray) -> dict[str, list[int]]:
     )[:2, : CERTAIN + 1]
     above = np.cumsum(found[:, ::-1], axis=1)[:, ::-1]  # pixels at least as probable
     below = found.sum(1, keepdims=True) - above
-    return {"tp": above[1].tolist(), "fp": above[0].tolist(), "fn": below[1].tolist(), "tn": below[0].tolist()}
+    return {"tp": above[1].tolist(), "fp": above[0].tolist(), "fn": below[1].tolist()}
 
 
 def _classes(one: Found) -> list[str]:

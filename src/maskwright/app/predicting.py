@@ -119,12 +119,7 @@ class Jobs:
     def file(self, id: str, kind: str) -> tuple[Path, str, str]:
         """A file of an image that is done: where it is, its kind, and the name it is downloaded under."""
         job, (name, media) = self._done(id), FILES[kind]
-        stem = Path(job.name).stem
-        return (
-            job.out / name,
-            media,
-            {"label.png": f"{stem}.png", "overlay.jpg": f"{stem}-overlay.jpg"}.get(kind, f"{stem}-{kind}"),
-        )
+        return job.out / name, media, name.replace("image", Path(job.name).stem, 1)
 
     def pixels(self, id: str) -> np.ndarray:
         """The image as the network saw it. H W C"""

@@ -24,7 +24,7 @@ from fastapi import HTTPException
 
 from maskwright import schemas
 from maskwright.app.answers import text_of
-from maskwright.config.base import higher_is_better, seconds_of
+from maskwright.config.base import best_index, seconds_of
 from maskwright.data.pictures import css, palette
 from maskwright.data.record import class_map, read_split, split_entries
 from maskwright.errors import MaskwrightError, RunError
@@ -132,16 +132,13 @@ class Runs:
         row, document, config = self.row(self.get(id)), run.data, run.config
         rows, classes = run.history, class_map(document)
         watched = [one[config.train.monitor] for one in rows]
-        known = [place for place, value in enumerate(watched) if math.isfinite(value)]
-        best = (
-            (max if higher_is_better(config.train.monitor) else min)(known, key=watched.__getitem__) if known else None
-        )
+        best = best_index(watched, config.train.monitor)
         scores, confusion = {}, {}
         for split in document["splits"]:
             if (run.root / "evaluation" / f"{split}.json").is_file():
                 found = run.evaluation(split)
                 scores[split] = {**found["metrics"], "per_class": found["per_class"], "intervals": found["intervals"],
-                                 "interval": found["intervals"].get("iou"), "images": found["images"]}  # fmt: skip
+                                 "images": found["images"]}  # fmt: skip
                 if (run.root / "evaluation" / f"{split}-counts.npz").is_file():
                     confusion[split] = {
                         "names": list(classes.names),
@@ -335,8 +332,8 @@ def _settings(config: dict[str, Any], history: list[dict[str, float]]) -> dict[s
     model, train = config.get("model") or {}, config.get("train") or {}
     monitor = str(train.get("monitor") or "val_iou")
     values = [row.get(monitor, math.nan) for row in history]
-    finite = [value for value in values if math.isfinite(value)]
-    best = (max if higher_is_better(monitor) else min)(finite) if finite else None
+    place = best_index(values, monitor)
+    best = None if place is None else values[place]
     seconds = sum(row["seconds"] for row in history)
     epochs = train.get("epochs") if isinstance(train.get("epochs"), int) else None
     budget = str(train["budget"]) if train.get("budget") else None

@@ -57,7 +57,8 @@ class Trainings:
             raise HTTPException(
                 504, f"a plan must be ready within {_PLAN_SECONDS} seconds; it was not. Train without it."
             ) from None
-        lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        told = (done.stdout + done.stderr).decode("utf-8", "replace")
+        lines = [line for line in told.splitlines() if line.strip()]
         return {"lines": [line.removeprefix("maskwright: ") for line in lines], "ok": done.returncode == 0}
 
     def train(self, wish: dict[str, Any], data: str = "", flags: Sequence[str] = ()) -> str:

@@ -31,7 +31,7 @@ def doctor(*, json: Flag = False) -> None:
 
     device, why_device = choose_device()
     precision, why_precision = choose_precision(device)
-    packages = provenance([], "", {})["packages"]
+    packages = provenance({})["packages"]
     busy = busy_cores()
     rows = {
         "processor": f"{processor_name()}, {counted(usable_cores(), 'core')} usable",

@@ -21,12 +21,13 @@ from maskwright.comparison.compatibility import (
 )  # fmt: skip
 from maskwright.comparison.entries import Comparison, Cost, Entry, Failure
 from maskwright.comparison.naming import SEED, model_name, unlike
-from maskwright.config.base import higher_is_better
+from maskwright.config.base import best_index
 from maskwright.config.keys import flat_keys
 from maskwright.config.log import LogEntry
 from maskwright.data.record import class_map, split_entries
 from maskwright.errors import UsageError, one_line
 from maskwright.metrics.counts import Counts
+from maskwright.metrics.scores import nanmean
 from maskwright.runs import Run
 
 Progress = Callable[[int, int], None]
@@ -128,10 +129,8 @@ def counts_of(run: Run, split: str, images: Sequence[str]) -> Counts:
 def best_val(run: Run, monitor: str) -> float:
     """The score of the epoch whose weights the run keeps, which its own monitor picked; NaN where it has none."""
     watched = run.config.train.monitor
-    rows = [row for row in run.history if not math.isnan(row[watched])]
-    if not rows:
-        return math.nan
-    return (max if higher_is_better(watched) else min)(rows, key=lambda row: row[watched])[monitor]
+    best = best_index([row[watched] for row in run.history], watched)
+    return math.nan if best is None else run.history[best][monitor]
 
 
 def cost_of(runs: Sequence[Run], split: str) -> Cost:
@@ -150,8 +149,7 @@ def _known(values: Iterable[float | None]) -> list[float]:
 
 
 def _mean(values: Iterable[float | None]) -> float:
-    known = _known(values)
-    return sum(known) / len(known) if known else math.nan
+    return nanmean(np.array(_known(values)))
 
 
 def _grouped(runs: Sequence[Run]) -> list[list[Run]]:

@@ -7,7 +7,6 @@ environment.json  versions, machine and command              standings.json, tab
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields, replace
@@ -26,7 +25,7 @@ from maskwright.config.files import read_yaml
 from maskwright.errors import RunError, as_typed
 from maskwright.files import plain, read_json, write_json, write_text
 from maskwright.folders import new_folder
-from maskwright.runs import COMPARISON, Run, command_line, first_free, provenance, refuse_used
+from maskwright.runs import COMPARISON, Run, first_free, provenance, refuse_used
 
 GIVEN, PLAN, STATES, CELLS = COMPARISON, "plan.json", "cells.json", "cells"
 ENVIRONMENT = "environment.json"
@@ -131,8 +130,7 @@ def read_plan(root: Path) -> Plan:
 def begin(root: Path, document: Mapping[str, Any], plan: Plan, done: Iterable[Place] = ()) -> None:
     """Make the folder of a new comparison, some of its places done; what makes it one is written last."""
     write_plan(root, plan)
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    write_json(root / ENVIRONMENT, provenance(command_line(), now, {}))
+    write_json(root / ENVIRONMENT, provenance({}))
     states = States(root, [place.name for place in plan.places])
     for place in done:
         states.known[place.name] = CellState("done")

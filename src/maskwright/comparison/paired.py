@@ -23,6 +23,7 @@ import numpy as np
 
 from maskwright.evaluation.intervals import LEVEL, resampled_scores, spread_interval
 from maskwright.metrics.counts import Counts
+from maskwright.metrics.scores import nanmeans
 from maskwright.metrics.student import student_quantile
 
 _STILL = 1e-12  # a spread below this is rounding
@@ -38,7 +39,7 @@ class Scores:
     @property
     def value(self) -> float:
         """The mean over the seeds; a seed without a score is left out."""
-        return float(_mean(self.seeds[None])[0])
+        return float(nanmeans(self.seeds))
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,11 @@ def seed_scores(runs: Sequence[Counts], draws: np.ndarray) -> dict[str, Scores]:
     once = np.ones((1, draws.shape[1]))
     points = [resampled_scores(counts, once, in_truth=True) for counts in runs]
     drawn = [resampled_scores(counts, draws, in_truth=True) for counts in runs]
-    return {
-        name: Scores(np.array([point[name][0] for point in points]), _mean(np.stack([one[name] for one in drawn], 1)))
-        for name in points[0]
-    }
+    found = {}
+    for name in points[0]:
+        seeds = np.array([point[name][0] for point in points])
+        found[name] = Scores(seeds, nanmeans(np.stack([one[name] for one in drawn], 1)))
+    return found
 
 
 def spreads(entries: Sequence[Scores], seed: int = 0) -> tuple[Spread, ...]:
@@ -181,10 +183,3 @@ def _degrees(from_images: float, num_units: int, entries: Sequence[Spread]) -> i
     shares = [(variance, degrees) for variance, degrees in parts if variance > 0 and degrees > 0]
     total = sum(variance for variance, _ in shares)
     return max(1, math.floor(total**2 / sum(variance**2 / degrees for variance, degrees in shares) + 1e-9))
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis without NaN, NaN where nothing is left."""
-    kept = np.isfinite(values)
-    total, num = np.where(kept, values, 0).sum(-1), kept.sum(-1)
-    return np.divide(total, num, out=np.full(total.shape, np.nan), where=num > 0)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskwright.comparison.naming import value_name
-from maskwright.config.base import MONITORS, higher_is_better
+from maskwright.config.base import MONITORS, best_index, higher_is_better
 from maskwright.errors import counted, listed
 from maskwright.files import plain
 from maskwright.runs import ShownInNotebook
@@ -61,8 +61,8 @@ class SearchResult(ShownInNotebook):
     def best(self) -> Trial | None:
         """The best trial that ran to its end."""
         done = [trial for trial in self.trials if trial.state == "done" and not math.isnan(trial.score)]
-        pick = max if higher_is_better(self.monitor) else min
-        return pick(done, key=lambda trial: trial.score) if done else None
+        place = best_index([trial.score for trial in done], self.monitor)
+        return None if place is None else done[place]
 
     @property
     def best_config(self) -> Path:

@@ -6,13 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from maskwright.comparison.entries import DISTANCES, SCORES, Comparison, Standing, Standings, Verdict
 from maskwright.comparison.paired import Difference, Spread, difference, pair_rate, score_interval, seed_scores, spreads
 from maskwright.comparison.pareto import front_cost, on_front
 from maskwright.comparison.sentences import in_words, remarks, verdict
-from maskwright.config.base import higher_is_better
+from maskwright.config.base import best_index
 from maskwright.errors import UsageError, unknown
 from maskwright.evaluation.intervals import RESAMPLES, draw, most_of, num_units
+from maskwright.metrics.scores import nanmeans
 
 
 def standings(comparison: Comparison, metric: str = "iou", resamples: int = RESAMPLES) -> Standings:
@@ -46,8 +49,8 @@ def _rows(
     order = sorted(range(len(entries)), key=lambda index: (math.isnan(values[index]), -values[index]))
     best = ranked[order[0]]
     front = on_front([float(getattr(cost, front_cost(costs))) for cost in costs], values)
-    vals = [_mean(entry.val) for entry in entries]
-    chosen = _chosen(vals, comparison.monitor) if comparison.same_val else None
+    vals = [float(nanmeans(np.array(entry.val))) for entry in entries]
+    chosen = best_index(vals, comparison.monitor) if comparison.same_val else None
     most = {name: most_of(name, *(counts for entry in entries for counts in entry.counts)) for name in SCORES}
     rows = []
     for index in order:
@@ -78,14 +81,6 @@ def _verdict(to_best: Difference) -> Verdict:
     return "tie" if to_best.holds_zero else "worse"
 
 
-def _chosen(vals: Sequence[float], monitor: str) -> int | None:
-    """The best on validation; the first of several alike."""
-    known = [index for index, val in enumerate(vals) if math.isfinite(val)]
-    if not known:
-        return None
-    return min(known, key=lambda index: -vals[index] if higher_is_better(monitor) else vals[index])
-
-
 def _subject(comparison: Comparison, metric: str) -> str:
     """What the ranking score is of, in words."""
     classes = comparison.classes
@@ -103,8 +98,3 @@ def _absent(comparison: Comparison) -> tuple[str, ...]:
         return ()
     pixels = comparison.entries[0].counts[0].total().sum(1)
     return tuple(name for name, number in zip(comparison.classes, pixels, strict=True) if not number)
-
-
-def _mean(values: Sequence[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return sum(finite) / len(finite) if finite else math.nan

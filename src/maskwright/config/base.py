@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -24,6 +26,17 @@ def higher_is_better(monitor: str) -> bool:
     (True, False)
     """
     return monitor != "val_loss"
+
+
+def best_index(scores: Sequence[float], monitor: str) -> int | None:
+    """The first of the best monitored scores, as training picks it; None where none is finite.
+
+    >>> best_index([0.5, 0.7, 0.7], "val_iou")
+    1
+    """
+    known = [index for index, score in enumerate(scores) if math.isfinite(score)]
+    pick = max if higher_is_better(monitor) else min
+    return pick(known, key=scores.__getitem__, default=None)
 
 
 Count = Annotated[int, Field(gt=0, le=1_000_000)]

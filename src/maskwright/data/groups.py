@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import re
 import statistics
 from collections import Counter, defaultdict
@@ -232,11 +233,7 @@ def _without_names(pattern: str) -> str:
 
 def _common_tail(names: Sequence[str]) -> str:
     """The ending all names share, from its first sign that is no digit on: `_leftImg8bit` of street_1_leftImg8bit."""
-    first, last = min(names, key=lambda name: name[::-1]), max(names, key=lambda name: name[::-1])
-    shared = 0
-    while shared < min(len(first), len(last)) and first[-1 - shared] == last[-1 - shared]:
-        shared += 1
-    ending = first[len(first) - shared :]
+    ending = os.path.commonprefix([name[::-1] for name in names])[::-1]  # noqa: RUF071
     found = re.search(r"[^\d].*", ending)
     tail = found.group(0) if found else ""
     return "" if re.search(r"\d$", tail) or "/" in tail else tail

@@ -6,7 +6,6 @@ evaluate(run, "test")
 
 from __future__ import annotations
 
-import datetime
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +22,7 @@ from maskwright.models.devices import choose_device
 from maskwright.models.weights import UNKNOWN, Loaded
 from maskwright.models.whole import config_for
 from maskwright.prediction.from_weights import load_network, read_weights, view_note
-from maskwright.runs import MADE, Run, command_line, provenance
+from maskwright.runs import MADE, Run, provenance
 from maskwright.training.callbacks import write_weights
 from maskwright.training.initial_weights import describe_initial_weights, resolve_paths_and_pixels
 from maskwright.training.resolve import Resolver, resolve, resolve_view
@@ -59,12 +58,9 @@ def run_from_weights(
     if data.root is not None:
         resolved = resolved.replace({"data.root": str(Path(data.root).absolute())})
     validate_outside_data(out, dataset)
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     with new_folder(out, partial(Run.refuse_taken, out), "config.yaml", (*MADE, "model.safetensors")):
         run = Run.create(out)
-        run.write_json(
-            "environment.json", {**provenance(command_line(), now, reasons | why), **describe_initial_weights(model)}
-        )
+        run.write_json("environment.json", {**provenance(reasons | why), **describe_initial_weights(model)})
         run.write_json("data.json", data_document(dataset))
         write_weights(run, {"state_dict": model.state_dict(), "source": str(path)})
         run.write_config(resolved, reasons | why)

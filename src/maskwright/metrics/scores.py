@@ -9,7 +9,6 @@ Legend: C … × K × K counts, C[t, p] = pixels of truth t predicted as p.
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
@@ -164,7 +163,7 @@ def headline_scores(sums: Sums, in_truth: bool = False) -> dict[str, np.ndarray]
     columns = {
         name: column if binary else np.where(kept, column, np.nan) for name, column in class_scores(sums).items()
     }
-    found = {name: column[..., 1] if binary else _means(column) for name, column in columns.items()}
+    found = {name: column[..., 1] if binary else nanmeans(column) for name, column in columns.items()}
     return found | {"accuracy": _ratio(sums.hits.sum(-1), sums.truth.sum(-1))}
 
 
@@ -188,12 +187,12 @@ def averages(counts: Counts) -> dict[str, Scores]:
     found = {
         "micro": {name: float(score[0]) for name, score in class_scores(_over_classes(split)).items()},
         "macro": {name: nanmean(score) for name, score in class_scores(split).items()},
-        "imagewise": {name: nanmean(_means(score)) for name, score in class_scores(images).items()},
+        "imagewise": {name: nanmean(nanmeans(score)) for name, score in class_scores(images).items()},
         "imagewise_micro": {name: nanmean(score[:, 0]) for name, score in class_scores(_over_classes(images)).items()},
     }
     by_class = METRICS["accuracy"]  # which counts the pixels of other classes too, so not those scored alone
     found["macro"]["accuracy"] = nanmean(by_class(counts.total())[scored])
-    found["imagewise"]["accuracy"] = nanmean(_means(by_class(counts.matrix)[:, scored]))
+    found["imagewise"]["accuracy"] = nanmean(nanmeans(by_class(counts.matrix)[:, scored]))
     found["micro"]["accuracy"] = float(accuracy(counts.total()))
     found["imagewise_micro"]["accuracy"] = nanmean(np.atleast_1d(accuracies))
     for way in ("micro", "imagewise_micro"):
@@ -304,7 +303,8 @@ def nanmean(values: np.ndarray) -> float:
     return float(kept.mean()) if kept.size else float("nan")
 
 
-def _means(rows: np.ndarray) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # where no class has a score there is no mean
-        return np.nanmean(rows, axis=-1)
+def nanmeans(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Means along an axis without NaN; NaN where nothing is left."""
+    kept = np.isfinite(values)
+    total, num = np.where(kept, values, 0).sum(axis), kept.sum(axis)
+    return np.divide(total, num, out=np.full(total.shape, np.nan), where=num > 0)

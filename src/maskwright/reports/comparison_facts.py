@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +17,11 @@ from maskwright.comparison.naming import BETWEEN
 from maskwright.comparison.pareto import Point, fronts
 from maskwright.comparison.standings import standings
 from maskwright.config import Config
+from maskwright.config.base import best_index
 from maskwright.errors import MaskwrightError, RunError
 from maskwright.files import read_json
-from maskwright.metrics.scores import headline_iou
-from maskwright.reports.facts import ImageScore, best_index
+from maskwright.metrics.scores import headline_iou, nanmeans
+from maskwright.reports.facts import ImageScore
 from maskwright.reports.pages import short_names
 from maskwright.reports.plots import NUMBERED_FROM, finite
 from maskwright.runs import Run
@@ -68,7 +70,8 @@ class Contender:
 
     def image_scores(self) -> np.ndarray:
         """The IoU of every image, the mean over the seeds; NaN where nothing is scored. → N"""
-        return _mean([[headline_iou(matrix) for matrix in counts.matrix] for counts in self.entry.counts])
+        scores = [[headline_iou(matrix) for matrix in counts.matrix] for counts in self.entry.counts]
+        return nanmeans(np.array(scores), axis=0)
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ class ComparisonFacts:
 
     def image_scores(self) -> list[ImageScore]:
         """Every image's mean IoU over the models, worst first, those without a score last."""
-        mean = _mean([one.image_scores() for one in self.contenders])
+        mean = nanmeans(np.array([one.image_scores() for one in self.contenders]), axis=0)
         return [
             ImageScore(self.comparison.images[place], float(mean[place])) for place in np.argsort(mean, kind="stable")
         ]
@@ -222,9 +225,8 @@ def _shared_start(names: Sequence[str]) -> int:
     """How many characters all names begin with, up to the end of a word; 0 where one name would vanish."""
     if len(names) < 2:
         return 0
-    first, last = min(names), max(names)
-    num = next((index for index, (a, b) in enumerate(zip(first, last)) if a != b), min(len(first), len(last)))
-    ends = [match.end() for match in re.finditer(r"[^0-9A-Za-z]+", first[:num])]
+    shared = os.path.commonprefix(names)  # noqa: RUF071 - of letters, not of folders
+    ends = [match.end() for match in re.finditer(r"[^0-9A-Za-z]+", shared)]
     return ends[-1] if ends and all(len(name) > ends[-1] for name in names) else 0
 
 
@@ -258,11 +260,3 @@ def of_run(read: Callable[[Run], Any], run: Run) -> Any:
         return read(run)
     except MaskwrightError:
         return None
-
-
-def _mean(rows: Sequence[Sequence[float] | np.ndarray]) -> np.ndarray:
-    """The mean over rows of what is known; NaN where nothing is. R N → N"""
-    scores = np.array(rows)
-    known = np.isfinite(scores)
-    total = np.where(known, scores, 0).sum(0)
-    return np.divide(total, known.sum(0), out=np.full(scores.shape[1], math.nan), where=known.any(0))

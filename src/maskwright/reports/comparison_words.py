@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from maskwright.config.base import best_index
 from maskwright.errors import counted, listed
 from maskwright.reports.comparison_facts import ComparisonFacts, Contender, of_run
-from maskwright.reports.facts import best_index
 from maskwright.reports.pages import DASH, PERCENT, SPLIT_WORDS, brief, score
 from maskwright.reports.plots import finite
 

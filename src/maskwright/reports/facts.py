@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from maskwright.config import Config
-from maskwright.config.base import higher_is_better
+from maskwright.config.base import best_index
 from maskwright.data.record import split_entries
 from maskwright.errors import RunError, as_typed, counted
 from maskwright.metrics.counts import Counts
@@ -120,15 +118,3 @@ def gather(run: Run, split: str = "test", data: Path | None = None) -> Facts:
     history, evaluation = run.history, run.evaluation(chosen)
     diagnosis = diagnose(run) if history else ()
     return Facts(run.name, chosen, split, run.config, document, run.environment, history, evaluation, counts, diagnosis)
-
-
-def best_index(scores: Sequence[float], monitor: str) -> int | None:
-    """The first of the best monitored scores, as training picks it; None where none is finite.
-
-    >>> best_index([0.5, 0.7, 0.7], "val_iou")
-    1
-    """
-    values = np.array(scores, float)
-    if not np.isfinite(values).any():
-        return None
-    return int(np.nanargmax(values) if higher_is_better(monitor) else np.nanargmin(values))

@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from maskwright.data.pictures import fitting, typeface
-from maskwright.errors import DataError
 from maskwright.files import write_atomically
 from maskwright.reports.facts import Facts, gather
 from maskwright.reports.gallery import Gallery, Pick, Row, make_row, shrink
@@ -38,9 +37,6 @@ def write_sheets(
     """
     facts = gather(run, split, data)
     root = data or Path(facts.document["root"])
-    if not root.is_dir():
-        fix = "Pass --data FOLDER with where it is now."
-        raise DataError(f"`{root}` must be the folder of the run's data; it is not there. {fix}")
     images = facts.images()
     written: list[Path] = []
     for number, image in enumerate(images, start=1):

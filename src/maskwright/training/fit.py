@@ -6,7 +6,6 @@ result.run.weights
 
 from __future__ import annotations
 
-import datetime
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +28,7 @@ from maskwright.folders import lock_folder, new_folder
 from maskwright.losses import build_loss
 from maskwright.models.devices import validate_device
 from maskwright.models.weights import can_be_mapped
-from maskwright.runs import MADE, Run, command_line, provenance
+from maskwright.runs import MADE, Run, provenance
 from maskwright.terminal import print_on_stderr
 from maskwright.training.build import (
     build_training,
@@ -201,14 +200,11 @@ def _train_new(
     run = Run.create(out)
     if tested:
         write_range_test(run, tested)
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     allowed = [{"code": one.code, "files": list(one.files), "evidence": one.evidence} for one in plan.passed.allowed]
     findings = [{"code": one.code, "severity": one.severity, "files": len(one.files), "evidence": one.evidence}
                 for one in plan.passed.findings]  # fmt: skip
     seen = {"allowed": allowed, "findings": findings}
-    run.write_json(
-        "environment.json", {**provenance(command_line(), now, reasons), **seen, **describe_initial_weights(model)}
-    )
+    run.write_json("environment.json", {**provenance(reasons), **seen, **describe_initial_weights(model)})
     run.write_json("data.json", data_document(plan.opened.dataset))
     save_initial_weights(run, model, config)
     run.write_config(config, reasons)
@@ -247,7 +243,7 @@ def _fit(
             callbacks: list[pl.Callback] = [
                 history,
                 checkpoints,
-                Logging(loggers, history, panel_samples(opened), num_epochs(config)),
+                Logging(loggers, history, panel_samples(opened, ranks), num_epochs(config)),
             ]
             if console:
                 effort = pace or effort_of(config, opened, training_inputs(config, opened)[1])

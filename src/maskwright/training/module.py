@@ -168,9 +168,9 @@ class SegmentationTraining(pl.LightningModule):
             self._swap.enter_context(self.average.in_place(self._update_bn_stats))
         self.model.eval()
 
-    def validation_step(self, item: ValItem | None, _: int) -> None:
+    def validation_step(self, item: ValItem | None, _: int) -> dict[str, Any] | None:
         if item is None:  # of fewer images than processes
-            return
+            return None
         image, mask = item
         logits = logits_at_own_size(self.model, image, self.view, self.device)
         truth = torch.from_numpy(mask).to(self.device).unsqueeze(0)
@@ -178,6 +178,7 @@ class SegmentationTraining(pl.LightningModule):
             self._val_losses.append(self.loss(logits, truth))
         labels = labels_from_logits(logits, self.mask_threshold)[0].cpu().numpy()
         self._val_counts += confusion(mask, labels, self.num_classes)
+        return {"labels": labels}
 
     def on_validation_epoch_end(self) -> None:
         val_counts = torch.from_numpy(self._val_counts)

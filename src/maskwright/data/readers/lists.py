@@ -14,6 +14,11 @@ from maskwright.data.layout import image_files
 from maskwright.errors import DataError, listed
 
 
+def place_in(base: Path, root: Path) -> str:
+    """A folder below the data set's, as the beginning of a path; empty where it is the data set's own."""
+    return "" if base == root else f"{base.relative_to(root).as_posix()}/"
+
+
 def read_lines(path: Path) -> list[tuple[int, str]]:
     """The lines of a text file that say something, with their numbers; `#` begins a remark.
 

@@ -11,7 +11,15 @@ from pathlib import Path
 
 from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Gap, Listing, MaskForm, Record
-from maskwright.data.readers.lists import files_by_name, missing_files, others_note, read_lines, record_id, whole
+from maskwright.data.readers.lists import (
+    files_by_name,
+    missing_files,
+    others_note,
+    place_in,
+    read_lines,
+    record_id,
+    whole,
+)
 from maskwright.errors import DataError, listed
 
 PET, BACKGROUND, BOUNDARY = 1, 2, 3  # the values in the trimaps
@@ -42,7 +50,7 @@ def recognise(config: DataConfig, root: Path) -> str | None:
     return (
         None
         if base is None
-        else f"{_place(base, root)}annotations/ holds trimaps/ and Oxford-IIIT Pet's lists of names"
+        else f"{place_in(base, root)}annotations/ holds trimaps/ and Oxford-IIIT Pet's lists of names"
     )
 
 
@@ -72,15 +80,11 @@ def read(config: DataConfig, root: Path) -> Listing:
     records = [Record(record_id(images[e.name], root), images[e.name], trimaps[e.name], e.split, None, _form(config, e))
                for e in entries if e.name in images and e.name in trimaps]  # fmt: skip
     ignore = (BOUNDARY,) if config.boundary == "ignore" and config.target != "trimap" else ()
-    reason = f"Oxford-IIIT Pet by the lists in {_place(base, root)}annotations/, target {config.target}"
+    reason = f"Oxford-IIIT Pet by the lists in {place_in(base, root)}annotations/, target {config.target}"
     detail = "the trimaps of Oxford-IIIT Pet"
     listing = Listing(tuple(records), "oxford-pet", reason, _classes(config, entries), (*notes, *others_note(others)),
                       ignore, classes_from=detail)  # fmt: skip
     return whole(listing, gaps)
-
-
-def _place(base: Path, root: Path) -> str:
-    return "" if base == root else f"{base.relative_to(root).as_posix()}/"
 
 
 def _base(root: Path) -> Path | None:

@@ -15,7 +15,15 @@ from maskwright.config.data import DataConfig
 from maskwright.data.dataset import Gap, Listing, Record
 from maskwright.data.decoding import read_bytes
 from maskwright.data.layout import IMAGE_NAMES, SPLIT_NAMES, SUFFIXES
-from maskwright.data.readers.lists import files_by_name, missing_files, others_note, read_lines, record_id, whole
+from maskwright.data.readers.lists import (
+    files_by_name,
+    missing_files,
+    others_note,
+    place_in,
+    read_lines,
+    record_id,
+    whole,
+)
 from maskwright.errors import DataError, listed
 
 LABELMAP = "labelmap.txt"
@@ -117,7 +125,7 @@ class Found:
 def recognise(config: DataConfig, root: Path) -> str | None:
     """JPEGImages/ beside SegmentationClass/, here or in VOCdevkit/VOC2012."""
     found = [] if config.images else _bases(root)
-    return f"{_place(found[0], root)}{IMAGES}/ is beside {MASKS}/" if found else None
+    return f"{place_in(found[0], root)}{IMAGES}/ is beside {MASKS}/" if found else None
 
 
 def read(config: DataConfig, root: Path) -> Listing:
@@ -129,7 +137,7 @@ def read(config: DataConfig, root: Path) -> Listing:
         raise DataError(f"`{root}` must hold one {IMAGES}/ beside one {MASKS}/ for reader voc; got {got}. {fix}")
     base = bases[0]
     found = read_records(root, base, base / IMAGES)
-    reason = f"{_place(base, root)}{IMAGES}/ beside {MASKS}/, {found.how}"
+    reason = f"{place_in(base, root)}{IMAGES}/ beside {MASKS}/, {found.how}"
     listing = Listing(found.records, "voc", reason, None, found.notes, (VOID,), classes_from="Pascal VOC")
     if (base / LABELMAP).exists():
         classes, coloured = read_labelmap(base / LABELMAP)
@@ -226,10 +234,6 @@ def _name(line: str, files: set[str]) -> str:
     """A listed name; some tools write the file's suffix with it."""
     path = Path(line)
     return path.with_suffix("").as_posix() if line not in files and path.suffix.lower() in SUFFIXES else line
-
-
-def _place(base: Path, root: Path) -> str:
-    return "" if base == root else f"{base.relative_to(root).as_posix()}/"
 
 
 def _bases(root: Path) -> list[Path]:

@@ -109,9 +109,10 @@ class WandbRun(Logger):
         settings = wandb.Settings(**{name: value for name, value in wanted.items() if name in known})
 
         def begin(mode: Any) -> Any:
+            plain = config.model_dump(mode="json", exclude={"log"})  # where it logs to may hold a server's password
             return wandb.init(
                 mode=mode, project=entry["project"], entity=entry["entity"], id=self.id, name=run.name,
-                group=options.group, tags=options.tags, config=_flat(config), resume="allow", reinit="create_new",
+                group=options.group, tags=options.tags, config=plain, resume="allow", reinit="create_new",
                 settings=settings,
             )  # fmt: skip
 
@@ -161,11 +162,6 @@ class WandbRun(Logger):
                 wandb.teardown()
         self._environment.restore()
         shutil.rmtree(self.folder / "cache", ignore_errors=True)  # its own logs, and copies of what it keeps elsewhere
-
-
-def _flat(config: Config) -> dict[str, Any]:
-    """The configuration, less where it is logged to, which may hold a server's password."""
-    return config.model_dump(mode="json", exclude={"log"})
 
 
 def _table(table: Table) -> Any:

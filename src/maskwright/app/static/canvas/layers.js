@@ -95,12 +95,12 @@ export function atThreshold(probability, step, into = new Uint8Array(probability
   return into;
 }
 
-/** @typedef {{tp: number[], fp: number[], fn: number[], tn: number[]}} Curve */
-/** @typedef {{iou: number|null, dice: number|null, precision: number|null, recall: number|null, accuracy: number|null}} Scores */
+/** @typedef {{tp: number[], fp: number[], fn: number[]}} Curve */
+/** @typedef {{iou: number|null, dice: number|null, precision: number|null, recall: number|null}} Scores */
 
 /** The scores of the foreground at a threshold; null where there is nothing to divide by. @param {Curve} curve @param {number} step @returns {Scores} */
 export function scoresAt(curve, step) {
-  const [tp, fp, fn, tn] = [curve.tp[step], curve.fp[step], curve.fn[step], curve.tn[step]];
+  const [tp, fp, fn] = [curve.tp[step], curve.fp[step], curve.fn[step]];
   /** @param {number} part @param {number} whole */
   const share = (part, whole) => (whole > 0 ? part / whole : null);
   return {
@@ -108,6 +108,5 @@ export function scoresAt(curve, step) {
     dice: share(2 * tp, 2 * tp + fp + fn),
     precision: share(tp, tp + fp),
     recall: share(tp, tp + fn),
-    accuracy: share(tp + tn, tp + fp + fn + tn),
   };
 }

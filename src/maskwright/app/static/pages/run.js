@@ -161,17 +161,12 @@ function scoreTables(run) {
   const scalar = (/** @type {any} */ value) => typeof value === "number" || value === null;
   const metrics = [...new Set(splits.flatMap(([, set]) => Object.keys(set).filter((key) => key !== "images" && scalar(set[key]))))];
   const overall = table("Scores by split", ["split", ...metrics.map(metricName)], splits.map(([split, set]) => [split, ...metrics.map((metric) => {
-    const interval = set.intervals?.[metric] ?? (metric === run.metric ? set.interval : null);
+    const interval = set.intervals?.[metric];
     return [h("span", { class: "value" }, number(set[metric])), interval ? h("small", null, `${number(interval[0])} to ${number(interval[1])}`) : null];
   })]));
   const perClass = splits.filter(([, set]) => set.per_class && Object.keys(set.per_class).length).map(([split, set]) => {
-    const entries = Object.entries(set.per_class);
-    // {metric: [value a class]} or {metric: {class: value}} or {class: {metric: value}} or {class: value}
-    const names = run.classes.map((each) => each.name);
     /** @type {[string, {[metric: string]: number|null}][]} */
-    let rows;
-    if (entries.every(([name]) => names.includes(name))) rows = entries.map(([name, value]) => [name, scalar(value) ? { [run.metric]: /** @type {any} */ (value) } : /** @type {any} */ (value)]);
-    else rows = names.map((name, index) => [name, Object.fromEntries(entries.map(([metric, value]) => [metric, Array.isArray(value) ? value[index] : /** @type {any} */ (value)?.[name] ?? null]))]);
+    const rows = Object.entries(set.per_class);
     const columns = [...new Set(rows.flatMap(([, values]) => Object.keys(values ?? {})))].filter((key) => rows.some(([, values]) => scalar(values?.[key])));
     return [h("h3", null, `By class, ${split}`), table(`Scores by class on ${split}`, ["class", ...columns.map(metricName)], rows.map(([name, values]) => {
       const found = run.classes.find((each) => each.name === name);
