@@ -1,7 +1,7 @@
 """What has to be set right in this process before torch and its family are at work.
 
-Each in this one place: the memory allocator and how much there is, torchvision on a CPU-only torch, and matplotlib's
-settings.
+Each in this one place: the memory allocator and how much there is, quick imports, torchvision on a CPU-only torch, and
+matplotlib's settings.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import gc
 import importlib
 import os
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 # mallopt's parameter numbers, from glibc's malloc.h
@@ -44,6 +46,18 @@ def share_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, 1)
+
+
+@contextlib.contextmanager
+def quick_imports() -> Iterator[None]:
+    """Import without looking for garbage again and again in all that comes: with torch's family a fifth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def free_memory() -> int:

@@ -57,7 +57,7 @@ def simulate(
     ahead, as Lightning does. From the first validation beyond `flat_from` on, half of what is left is enough.
     """
     now = 1.0
-    val_pixels = round(validation / step * 3 * FULL.pixels)
+    val_pixels = round(validation / step * 4 * FULL.pixels)
     pace = Pace(budget, now, 0.7, {False: FULL, True: SMALL}, val_pixels, clock=lambda: now)
     pace._zero = 0.0
     spent, epoch = Spent(0.0, pace.stretches, [], [], 0), 0

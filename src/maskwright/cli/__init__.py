@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import importlib
 import io
 import os
@@ -145,6 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(error, OSError) and not error.filename:
             _leave(sys.stdout)
         code = _print_error("interrupted", 130) if pressed() else _print_error(_sentence(error, words), 2)
+    if arguments is None:
+        gc.freeze()  # after torch's family Python looks for garbage as it ends, for one to two seconds
     sys.exit(code if isinstance(code, int) else 0)
 
 

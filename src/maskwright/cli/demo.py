@@ -58,9 +58,12 @@ def _make_and_train(root: Path, is_begun: bool, budget: str, seed: int, json: bo
         made = make("puzzle", data, 150, seed=seed, on_progress=counting("drawing"))
         console.print(f"made {counted(made.num_images, 'image')} of jigsaw pieces in {data}", soft_wrap=True)
 
-    from maskwright.evaluation import evaluate
-    from maskwright.reports import write_report
-    from maskwright.training import fit
+    from maskwright.runtime import quick_imports
+
+    with quick_imports():
+        from maskwright.evaluation import evaluate
+        from maskwright.reports import write_report
+        from maskwright.training import fit
 
     saved = run_folder / "checkpoints" / "last.ckpt"
     with goes_on_with(f"maskwright demo --out {as_typed(root)}", run_folder / "config.yaml", saved):

@@ -71,10 +71,13 @@ def evaluate(
     split = split or "test"
 
     from maskwright.data.record import moved_data
-    from maskwright.evaluation import evaluate as score
-    from maskwright.evaluation.from_weights import run_from_weights
-    from maskwright.models.devices import named_device
     from maskwright.runs import Run, default_out
+    from maskwright.runtime import quick_imports
+
+    with quick_imports():
+        from maskwright.evaluation import evaluate as score
+        from maskwright.evaluation.from_weights import run_from_weights
+        from maskwright.models.devices import named_device
 
     if config is None:
         opened, moved = Run.open(runs[0]), moved_data(data)

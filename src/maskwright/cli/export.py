@@ -38,8 +38,11 @@ def export(
     """
     from maskwright.cli.output import counting, say, say_json, say_next
     from maskwright.errors import as_typed
-    from maskwright.export import export_run
     from maskwright.runs import Run
+    from maskwright.runtime import quick_imports
+
+    with quick_imports():
+        from maskwright.export import export_run
 
     done = export_run(Run.open(run), format, int8, max_iou_drop, out, data, counting("verifying"))
     if json:

@@ -70,11 +70,14 @@ def predict(
     from maskwright.cli.output import counting
     from maskwright.cli.source import read_source
     from maskwright.errors import UsageError, listed, must
-    from maskwright.prediction.combine import combine
-    from maskwright.prediction.inputs import find_inputs
-    from maskwright.prediction.network import open_network
-    from maskwright.prediction.outputs import Wanted, read_kinds
-    from maskwright.prediction.writers import predict_files
+    from maskwright.runtime import quick_imports
+
+    with quick_imports():
+        from maskwright.prediction.combine import combine
+        from maskwright.prediction.inputs import find_inputs
+        from maskwright.prediction.network import open_network
+        from maskwright.prediction.outputs import Wanted, read_kinds
+        from maskwright.prediction.writers import predict_files
 
     flags = ["--precision", precision] if precision and any(name.startswith("--") for name in names) else []
     config, words = read_source([*names, *flags])

@@ -77,12 +77,15 @@ def train(
         overrides.append(("data.split.folds", folds, "--folds"))
     asked = _asked_for(path, overrides, resume, out, plan)
 
-    from maskwright.evaluation.cross_validation import cross_validate, of_fold
-    from maskwright.evaluation.cross_validation import resume as resume_folds
     from maskwright.folders import out_folder
     from maskwright.runs import FOLDS, default_out, is_cross_validation
-    from maskwright.training import fit
-    from maskwright.training.summary import print_plan
+    from maskwright.runtime import quick_imports
+
+    with quick_imports():
+        from maskwright.evaluation.cross_validation import cross_validate, of_fold
+        from maskwright.evaluation.cross_validation import resume as resume_folds
+        from maskwright.training import fit
+        from maskwright.training.summary import print_plan
 
     console = stderr()
     if asked is not None and resume is not None:

@@ -37,7 +37,7 @@ from maskwright.training.pace import Pace, PacedKeys, pace_of, takes_last
 from maskwright.training.plan import Plan
 from maskwright.training.progress import Effort
 from maskwright.training.ranks import Ranks
-from maskwright.training.resolve import val_inputs, view_of
+from maskwright.training.resolve import FORWARD, val_inputs, view_of
 from maskwright.training.schedules import BUDGET_EPOCHS
 from maskwright.training.threads import SpareCores
 
@@ -151,9 +151,9 @@ def num_epochs(config: Config) -> int:
 
 
 def effort_of(config: Config, opened: Opened, keys: EpochKeys) -> Effort:
-    """What the epochs will cost; a forward pass is a third of a training step."""
+    """What the epochs will cost; a forward pass is a part of a training step."""
     assert config.train.epochs != "auto" and config.train.grow != "auto"
-    validation = (val_inputs(config, opened.dataset) / keys.batch_size + bn_passes(config, len(keys))) / 3
+    validation = FORWARD * (val_inputs(config, opened.dataset) / keys.batch_size + bn_passes(config, len(keys)))
     return Effort(config.train.epochs, len(keys), int(config.train.grow * config.train.epochs), validation)
 
 

@@ -29,7 +29,7 @@ from maskwright.errors import RunError, UsageError
 from maskwright.runs import Run
 from maskwright.training.average import bn_passes
 from maskwright.training.ranks import Ranks
-from maskwright.training.resolve import val_inputs, view_of
+from maskwright.training.resolve import FORWARD, val_inputs, view_of
 
 FILE = "pace.json"
 MIN_VAL_IMAGES = 20  # fewer cannot tell which epoch is better: the best of many looks at four images is luck
@@ -40,7 +40,7 @@ VALIDATION = 0.08  # of the time may go into validation
 _MARGIN = 1.1  # the last validation, with the writing of weights, may take so many times as long as the one before
 _WRITING = 1.0  # seconds for the last checkpoint, the weights and the end of the process
 _REMEMBERED = 5  # steps by which the next are foreseen
-_START_UP, _FIRST = 0.2, 1.2  # seconds of the first validation, and so many times as long: its memory was never touched
+_START_UP = 0.2  # seconds of the first validation
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ class Pace:
         # seconds a step
         self._took: dict[bool, deque[float]] = {small: deque(maxlen=_REMEMBERED) for small in (False, True)}
         self._epoch_began = spent
-        # seconds of the last validation, with all that is done between two epochs, and of a full step then
-        self._pause: tuple[float, float] | None = None
+        # seconds of each validation, with all that is done between two epochs, and of a full step then
+        self._pauses: list[tuple[float, float]] = []
         self._pause_ran = 0
 
     def now(self) -> float:
@@ -137,7 +137,8 @@ class Pace:
     def begin_epoch(self) -> None:
         """Call before an epoch's first stretch."""
         if self._ran_at is not None:
-            self._pause, self._pause_ran = (self.now() - self._ran_at, self._step_seconds(False)), self._ran
+            self._pauses.append((self.now() - self._ran_at, self._step_seconds(False)))
+            self._pause_ran = self._ran
         if self._place < len(self.stretches):
             coming = self.stretches[self._place]
             self._epoch, self._zero = coming.epoch, self._clock() - coming.seconds
@@ -156,8 +157,9 @@ class Pace:
             self._took[small].append(now - self._ran_at)
         self._ran, self._ran_at = self._ran + 1, now
         # between what steps took before it and after
-        if self._pause and self._ran == self._pause_ran + _REMEMBERED + 1:
-            self._pause = self._pause[0], math.sqrt(self._pause[1] * self._step_seconds(False))
+        if self._pauses and self._ran == self._pause_ran + _REMEMBERED + 1:
+            seconds, before = self._pauses[-1]
+            self._pauses[-1] = seconds, math.sqrt(before * self._step_seconds(False))
 
     def end_epoch(self, step: int) -> None:
         """End the epoch before this step: what was decided beyond it is taken back."""
@@ -240,12 +242,11 @@ class Pace:
         return self._step_seconds(not small) * self.portions[small].pixels / self.portions[not small].pixels
 
     def _pause_seconds(self) -> float:
-        """What a validation takes, as fast as the machine is now; before any, a forward pass is a third of a step."""
+        """What a validation takes, as fast as the machine is now; before any, by the pixels it passes forward."""
         step = self._step_seconds(False)
-        if self._pause is None:
-            return _START_UP + _FIRST * step * self.val_pixels / self.portions[False].pixels / 3
-        seconds, before = self._pause
-        return seconds * (step / before if before else 1.0)
+        if not self._pauses:
+            return _START_UP + FORWARD * step * self.val_pixels / self.portions[False].pixels
+        return statistics.median(seconds * (step / before if before else 1.0) for seconds, before in self._pauses)
 
 
 class PacedKeys(Sampler[list[Key]]):

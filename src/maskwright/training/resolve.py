@@ -34,6 +34,7 @@ LEAST_GROWN = 96  # pixels below which half-size inputs show too little to learn
 SPARED = 0.25  # of the rate, for pretrained encoders
 GROWN_SHARE = 0.75
 UNLIKE = 2.4  # times as long, the larger images as the smaller: their scale means nothing then
+FORWARD = 1 / 4  # of the time of a step, what passing the same inputs forward alone takes
 WORKING_SIDE = {"cpu": 512, "gpu": 1024}  # pixels that an image's longest side is brought down to
 WINDOW = {"cpu": 384, "gpu": 512}
 THIN_WINDOW = 256

@@ -18,7 +18,7 @@ from maskwright.training.average import Average, bn_passes
 from maskwright.training.freeze import Freezer
 from maskwright.training.module import training_loss
 from maskwright.training.optim import build_optimizer, clip_gradients
-from maskwright.training.resolve import view_of
+from maskwright.training.resolve import FORWARD, view_of
 
 _STEPS = 6
 _MARGIN = 1.08  # saving, panels and a noisy machine
@@ -29,7 +29,7 @@ def epoch_seconds(config: Config, step: float, image: float, keys: EpochKeys, nu
     assert config.train.grow != "auto"
     # half the size has a quarter of the pixels
     mean = step * (1 - config.train.grow * 3 / 4)
-    return (len(keys) * mean + num_val * image + bn_passes(config, len(keys)) * step / 3) * _MARGIN
+    return (len(keys) * mean + num_val * image + FORWARD * bn_passes(config, len(keys)) * step) * _MARGIN
 
 
 def measure(
