@@ -301,3 +301,32 @@ def test_names_in_an_old_encoding_are_told_in_json_that_can_be_read(tmp_path):
 )
 def test_a_mistyped_command_line_names_the_help_that_tells_more(words, help_of):
     assert maskwright(*words).sentence.endswith(f"See maskwright {help_of}--help.")
+
+
+# ------------------------------------------------------------------ what a mistake is answered with
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_a_key_of_training_beside_a_run_says_that_a_run_has_its_own(command):
+    outcome = maskwright(command, finished(), "--size", "288x384")
+    assert outcome.code == 2 and "`--size` must stand beside a configuration or --weights; a run has its own." in (
+        outcome.err
+    )
+    assert "Did you mean" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [(("train", "--data", "{}/pictres"), "pictures"), (("predict", "{}/pictres", "x.png"), "pictures"),
+     (("evaluate", "{}/pictres"), "pictures"), (("train", "{}/modle.yaml"), "model.yaml")],
+)  # fmt: skip
+def test_a_misspelt_path_is_answered_with_the_name_that_is_near(words, near, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "model.yaml").write_text("{}")
+    outcome = maskwright(*(word.format(tmp_path) for word in words))
+    assert outcome.code == 2 and f"Did you mean '{tmp_path / near}'?" in outcome.err
+
+
+def test_an_image_that_is_not_there_is_one_sentence_and_no_count(tmp_path):
+    outcome = maskwright("predict", finished(), tmp_path / "photo.png", "--out", tmp_path / "out")
+    assert outcome.code == 2 and outcome.out == "" and "photo.png` must be there; it is missing" in outcome.err

@@ -295,13 +295,15 @@ def _is_usage_error(error: Exception) -> bool:
 
 def _usage_sentence(error: Exception, words: Sequence[str]) -> str:
     """cyclopts' message on one line, which already names the nearest option or command, and whose help tells more."""
-    from maskwright.config.flags import SHORT
-
-    command = command_of(words)
     flag = getattr(getattr(error, "token", None), "keyword", None) or ""
-    if command in WITH_WEIGHTS and (flag in SHORT or "." in flag):
-        fix = "Leave it out, or train another run with it."
-        return f"`{flag}` must stand beside a configuration or --weights; a run has its own. {fix}"
+    token = getattr(error, "token", None)
+    if token and command_of(words) in WITH_WEIGHTS:
+        from maskwright.config.flags import SHORT
+
+        flag = token.keyword or token.value
+        if flag in SHORT or (flag.startswith("--") and "." in flag):
+            fix = "Leave it out, or train another run with it."
+            return f"`{flag}` must stand beside a configuration or --weights; a run has its own. {fix}"
     text = " ".join(str(error).replace('"', "`").split()) or "the arguments could not be understood."
     return f"{text} See {' '.join(['maskwright', *command_of(words).split(), '--help'])}."
 

@@ -55,10 +55,12 @@ def evaluate(
         without = "--model NAME --weights FILE --data FOLDER without one"
         raise UsageError(f"`RUN` must be one run folder, or {without}; got {got}.")
 
-    from maskwright.evaluation.cross_validation import finished_folds
-    from maskwright.runs import is_cross_validation
+    from maskwright.runs import Run, default_out, is_cross_validation
+    from maskwright.runtime import quick_imports
 
     if config is None and is_cross_validation(runs[0]):
+        from maskwright.evaluation.cross_validation import finished_folds
+
         folds = finished_folds(runs[0])
         flags = {"--split": split, "--data": data, "--mask-threshold": mask_threshold, "--pictures": pictures or None,
                  "--device": device, "--boundary-width": None if boundary_width == 3 else boundary_width}  # fmt: skip
@@ -69,21 +71,18 @@ def evaluate(
         say_json(folds.to_json()) if json else say(str(folds))
         return
     split = split or "test"
-
-    from maskwright.data.record import moved_data
-    from maskwright.runs import Run, default_out
-    from maskwright.runtime import quick_imports
+    opened = Run.open(runs[0]) if config is None else None  # what is no run is refused at once
 
     with quick_imports():
+        from maskwright.data.record import moved_data
         from maskwright.evaluation import evaluate as score
         from maskwright.evaluation.from_weights import run_from_weights
         from maskwright.models.devices import named_device
 
-    if config is None:
-        opened, moved = Run.open(runs[0]), moved_data(data)
-    else:
+    moved = moved_data(data) if config is None else None
+    if opened is None:
+        assert config is not None
         opened, notes = run_from_weights(config, Path(out or default_out(config)), counting("reading"))
-        moved = None
         print(f"run     {opened.root}, of these weights", file=sys.stderr)
         for note in notes:
             print(f"weights {note}", file=sys.stderr)

@@ -41,10 +41,11 @@ def export(
     from maskwright.runs import Run
     from maskwright.runtime import quick_imports
 
+    opened = Run.open(run)  # what is no run is refused at once
     with quick_imports():
         from maskwright.export import export_run
 
-    done = export_run(Run.open(run), format, int8, max_iou_drop, out, data, counting("verifying"))
+    done = export_run(opened, format, int8, max_iou_drop, out, data, counting("verifying"))
     if json:
         say_json(done.to_json())
     else:

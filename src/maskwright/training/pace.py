@@ -38,7 +38,7 @@ _LEAST_STRETCH = 0.25  # seconds; shorter ones measure noise
 _EPOCHS = 20  # validations a budget, where they are cheap
 VALIDATION = 0.08  # of the time may go into validation
 _MARGIN = 1.1  # the last validation, with the writing of weights, may take so many times as long as the one before
-_WRITING = 1.0  # seconds for the last checkpoint, the weights and the end of the process
+_WRITING = 1.5  # seconds for the last checkpoint, the weights and the end of the process
 _REMEMBERED = 5  # steps by which the next are foreseen
 _START_UP = 0.2  # seconds of the first validation
 
