@@ -26,18 +26,21 @@ def main(rounds: int = 2) -> bool:
     for _ in range(rounds):
         for side, found in steps.items():
             other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if side == "beside a program" else None
-            for count, seconds in _train(root, 2 if side == "beside a training" else 1):
-                print(f"  {side}: {count} steps in {seconds:.1f} s", flush=True)
-                found.append(count)
-                off.append(abs(seconds / SECONDS - 1))
-            if other:
-                other.kill()
-                other.wait()
+            try:
+                for count, seconds in _train(root, 2 if side == "beside a training" else 1):
+                    print(f"  {side}: {count} steps in {seconds:.1f} s", flush=True)
+                    found.append(count)
+                    off.append(abs(seconds / SECONDS - 1))
+            finally:
+                if other:
+                    other.kill()
+                    other.wait()
     shutil.rmtree(root.parent)
     alone = statistics.mean(steps.pop("alone"))
     figures = []
     for side, found in steps.items():
-        share, detail = statistics.mean(found) / alone, {"alone_steps": alone, "steps": statistics.mean(found)}
+        share = statistics.mean(found) / alone
+        detail: dict[str, object] = {"alone_steps": alone, "steps": statistics.mean(found)}
         figures.append(Figure(f"steps {side} / alone", share, ">= 0.4", share >= 0.4, detail))
     figures.append(Figure("largest error of the time", max(off), "<= 0.05", max(off) <= 0.05, {}))
     return publish("beside", figures)

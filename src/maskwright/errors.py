@@ -14,6 +14,7 @@ A message says in a sentence or two what must hold, what was found and how to fi
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -101,13 +102,13 @@ def unknown(kind: str, name: object, known: Iterable[str], fix: str = "", key: s
     return " ".join(filter(None, (f"Unknown {kind} {str(name)!r}{f' in `{key}`' if key else ''}.", choose, fix)))
 
 
-def did_you_mean(near: Iterable[str | Path]) -> str:
+def did_you_mean(near: Iterable[str]) -> str:
     """A question that offers names; nothing where there is none.
 
     >>> did_you_mean(["fpn", "pan"])
     "Did you mean 'fpn' or 'pan'?"
     """
-    names = [repr(str(name)) for name in near]
+    names = [f"'{name}'" for name in near]
     return f"Did you mean {listed(names, 'or')}?" if names else ""
 
 
@@ -121,10 +122,12 @@ def check_path(path: str | Path) -> str:
 
     path = Path(path)
     try:
-        near = closest(path.name, filter(is_text, os.listdir(path.parent)), 2)  # noqa: PTH208
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in itertools.islice(entries, 5000)]
     except (OSError, ValueError):
-        near = []
-    return did_you_mean(path.parent / name for name in near) or "Check the path."
+        names = []
+    near = closest(path.name, [name for name in names if is_text(name) and name != path.name], 2)
+    return did_you_mean(str(path.parent / name) for name in near) or "Check the path."
 
 
 def listed(items: Iterable[object], last: str = "and", limit: int = 5) -> str:

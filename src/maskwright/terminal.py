@@ -32,6 +32,10 @@ class PrintableConsole(Console):
     def print(self, *objects: Any, **options: Any) -> None:
         super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)
 
+    def on_broken_pipe(self) -> None:
+        """Whoever read has gone, as in `… | head`: the command line ends as for any such."""
+        raise BrokenPipeError
+
 
 def stderr() -> Console:
     """The console for progress and remarks."""

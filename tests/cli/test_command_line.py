@@ -313,6 +313,9 @@ def test_a_key_of_training_beside_a_run_says_that_a_run_has_its_own(command):
         outcome.err
     )
     assert "Did you mean" not in outcome.err
+    assert maskwright(command, finished(), "--size=288x384").err == outcome.err
+    twice = maskwright(command, finished(), "--mask-threshold", "0.4", "--mask-threshold", "0.5")
+    assert twice.code == 2 and "must stand beside" not in twice.err
 
 
 @pytest.mark.parametrize(

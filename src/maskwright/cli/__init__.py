@@ -295,14 +295,13 @@ def _is_usage_error(error: Exception) -> bool:
 
 def _usage_sentence(error: Exception, words: Sequence[str]) -> str:
     """cyclopts' message on one line, which already names the nearest option or command, and whose help tells more."""
-    flag = getattr(getattr(error, "token", None), "keyword", None) or ""
     text = " ".join(str(error).replace('"', "`").split()) or "the arguments could not be understood."
-    token = getattr(error, "token", None)
+    token = getattr(error, "token", None) if type(error).__name__ == "UnknownOptionError" else None
     if token and command_of(words) in WITH_WEIGHTS:
         from maskwright.config.flags import SHORT
 
-        flag = token.keyword or token.value
-        if flag in SHORT or (flag.startswith("--") and "." in flag):
+        flag = (token.keyword or token.value).partition("=")[0]
+        if flag in SHORT or "." in flag:
             fix = "Leave it out, or train another run with it."
             text = f"`{flag}` must stand beside a configuration or --weights; a run has its own. {fix}"
     return f"{text} See {' '.join(['maskwright', *command_of(words).split(), '--help'])}."

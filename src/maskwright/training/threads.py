@@ -44,28 +44,31 @@ class SpareCores:
         if self._before and seen and seen[0] - self._before[0] >= _LEAST:
             clock, all_programs, this = (now - before for now, before in zip(seen, self._before, strict=True))
             left = self.num_cores - max(0.0, all_programs - this) / clock
-            if left < self._now - _TAKEN or left > self._now + _FREE:
-                self._now = max(1, min(self.most, round(left)))
+            is_whole = this >= 0  # a worker that ended is in neither figure for a moment
+            if is_whole and (left < self._now - _TAKEN or left > self._now + _FREE):
+                # half the cores at least: what is given up a program of many threads takes, and would take on
+                self._now = min(self.most, max(1, self.num_cores // 2, round(left)))
             self._before = seen
         return self._now if self._now < self.most else None
 
 
 class ComputeThreads(pl.Callback):
-    """Each step computes with the threads that its pace decided on, and what comes after training with all again."""
+    """Each step computes with the threads that its pace decided on; this thread of the program has all again after."""
 
     def __init__(self, pace: Pace, print_line: Callable[[str], None]) -> None:
         self.pace, self.print_line = pace, print_line
         self.most, self.told = torch.get_num_threads(), False
 
-    def on_train_batch_start(self, trainer: pl.Trainer, *arguments: Any) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         wanted = min(self.pace.threads_at(trainer.global_step) or self.most, self.most)
         if wanted != torch.get_num_threads():
             torch.set_num_threads(wanted)
             if not self.told:
                 self.told = True
                 self.print_line(
-                    f"threads other programs take cores: {wanted} of {self.most} threads while they do, as those that "
-                    "wait for a core make all wait"
+                    f"threads {wanted} of {self.most} where other programs take cores: one without makes all wait"
                 )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -86,8 +89,9 @@ def spent_so_far() -> Spent | None:
         lines = [line.split() for line in Path("/proc/stat").read_text().splitlines() if line.startswith("cpu")]
         # user, nice, system, idle, iowait, irq, softirq; what a host took for other machines is none of these
         busy = sum(sum(map(int, [*line[1:4], *line[6:8]])) for line in lines if line[0] in names)
+        children = multiprocessing.active_children()  # takes leave of those that ended, whom os.times then counts
         own = sum(os.times()[:4])
-        for child in multiprocessing.active_children():
+        for child in children:
             fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
             own += sum(map(int, fields[11:13])) / tick
     except (OSError, ValueError, AttributeError):

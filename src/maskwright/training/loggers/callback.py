@@ -50,8 +50,9 @@ class Logging(pl.Callback):
         self.loggers.open(len(self.history.rows), self.history.rows)
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: int
-    ) -> None:
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
         if len(self._labels) < len(self.samples):
             self._labels.append(outputs["labels"].astype(np.uint8))
 
