@@ -51,7 +51,9 @@ def _train(root: Path, programs: int) -> list[tuple[int, float]]:
     began = time.perf_counter()
     running = {
         root.parent / f"run-{number}": subprocess.Popen(
-            [*TRAIN, "--data", root, "--out", root.parent / f"run-{number}"], stderr=subprocess.DEVNULL
+            [*TRAIN, "--data", root, "--out", root.parent / f"run-{number}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         for number in range(programs)
     }
