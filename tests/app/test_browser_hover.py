@@ -86,13 +86,15 @@ def test_the_region_under_the_cursors_rest_is_outlined_and_a_click_takes_it(app,
     page.on("request", lambda one: "suggestion" in one.url and asked.append(one.url))
     page.keyboard.press("r")
     x, y = 1111, 999
-    # found before: asked on the way, a busy machine's answer would be a rest
     place = on_screen(page, x + 0.5, y + 0.5, height, width)
     way = [on_screen(page, 710 + 40 * step, 800, height, width) for step in range(12)]
+    page.clock.install()  # the page's time is the test's: a busy machine's delay on the way is no rest
+    page.clock.pause_at(time.time() + 60)
     for step in way:  # one that moves on asks for nothing
         page.mouse.move(*step)
-        page.wait_for_timeout(20)
+        page.clock.run_for(20)
     assert not asked
+    page.clock.resume()
     started = time.perf_counter()
     page.mouse.move(*place)
     page.wait_for_selector('.readout:has-text("pixels. Click or Enter")')
