@@ -1,5 +1,7 @@
 """Steps of `train --budget 40s`, and the time it keeps, beside a program that takes a core and beside another training.
 
+Beside a program also with all threads throughout, which is what the choice of threads is worth.
+
 python benchmarks/beside.py [ROUNDS]
 """
 
@@ -16,28 +18,38 @@ from pathlib import Path
 from common import Figure, made, publish
 
 SECONDS = 40
-TRAIN = [sys.executable, "-m", "maskwright", "train", "--budget", f"{SECONDS}s"]
+TRAIN = ["train", "--budget", f"{SECONDS}s"]
+ALL_THREADS = """
+import maskwright.cli, maskwright.training.threads as threads
+threads.SpareCores.threads = lambda self: None
+maskwright.cli.main()
+"""
 
 
 def main(rounds: int = 2) -> bool:
     root = made("landcover", 60, 512, 512)
-    steps: dict[str, list[int]] = {"alone": [], "beside a program": [], "beside a training": []}
+    fixed = "beside a program, all threads"
+    steps: dict[str, list[int]] = {"alone": [], "beside a program": [], fixed: [], "beside a training": []}
     off: list[float] = []
     for _ in range(rounds):
         for side, found in steps.items():
-            other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if side == "beside a program" else None
+            busy = side in ("beside a program", fixed)
+            other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
+            how = ["-c", ALL_THREADS] if side == fixed else ["-m", "maskwright"]
             try:
-                for count, seconds in _train(root, 2 if side == "beside a training" else 1):
+                for count, seconds in _train(how, root, 2 if side == "beside a training" else 1):
                     print(f"  {side}: {count} steps in {seconds:.1f} s", flush=True)
                     found.append(count)
-                    off.append(abs(seconds / SECONDS - 1))
+                    if side != fixed:
+                        off.append(abs(seconds / SECONDS - 1))
             finally:
                 if other:
                     other.kill()
                     other.wait()
     shutil.rmtree(root.parent)
     alone = statistics.mean(steps.pop("alone"))
-    figures = []
+    worth = statistics.mean(steps["beside a program"]) / statistics.mean(steps.pop(fixed))
+    figures = [Figure("steps beside a program / with all threads", worth, ">= 1.5", worth >= 1.5, {})]
     for side, found in steps.items():
         share = statistics.mean(found) / alone
         detail: dict[str, object] = {"alone_steps": alone, "steps": statistics.mean(found)}
@@ -46,12 +58,12 @@ def main(rounds: int = 2) -> bool:
     return publish("beside", figures)
 
 
-def _train(root: Path, programs: int) -> list[tuple[int, float]]:
+def _train(how: list[str], root: Path, programs: int) -> list[tuple[int, float]]:
     """Steps and seconds of each of so many trainings at once."""
     began = time.perf_counter()
     running = {
         root.parent / f"run-{number}": subprocess.Popen(
-            [*TRAIN, "--data", root, "--out", root.parent / f"run-{number}"],
+            [sys.executable, *how, *TRAIN, "--data", root, "--out", root.parent / f"run-{number}"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -33,8 +33,9 @@ class PrintableConsole(Console):
         super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)
 
     def on_broken_pipe(self) -> None:
-        """Whoever read has gone, as in `… | head`: the command line ends as for any such."""
-        raise BrokenPipeError
+        if self.stderr:
+            super().on_broken_pipe()
+        raise BrokenPipeError  # whoever read the result has enough, as in `… | head`: no failure
 
 
 def stderr() -> Console:

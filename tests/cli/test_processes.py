@@ -91,6 +91,18 @@ def test_a_reader_that_goes_away_is_no_error(words, buffering):
     assert done.returncode in (0, 1, 141)  # rich, which prints a command's help, ends with 1
 
 
+def test_a_reader_of_a_plan_that_goes_away_is_no_error():
+    """As in `maskwright train --plan | head -1`: what is told on the way goes to stderr, which stays."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = ["train", "--data", str(data()), *(str(word) for word in TINY), "--budget", "20s", "--plan"]
+    done = subprocess.run(
+        [PROGRAM, *words], stdout=writer, stderr=subprocess.PIPE, text=True, env=environment(), check=False
+    )
+    os.close(writer)
+    assert done.returncode in (0, 141) and "Traceback" not in done.stderr and "maskwright: " not in done.stderr
+
+
 @pytest.mark.parametrize(
     "words", [["config", "show"], ["config", "show", "--json"], ["--help"], ["--version"]], ids=" ".join
 )

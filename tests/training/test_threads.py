@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ import torch
 from maskwright.runs import Run
 from maskwright.training.pace import FILE, Pace, Stretch, read_stretches, write_stretches
 from maskwright.training.threads import ComputeThreads, SpareCores, spent_so_far
+from support import TINY, columns, data, maskwright
 
 
 @pytest.fixture
@@ -107,3 +110,28 @@ def test_a_pace_asks_for_threads_with_each_stretch():
         assert stretch
     assert [one.threads for one in pace.stretches] == [None, 1, 1]
     assert pace.threads_at(pace.stretches[1].step) == 1 and pace.threads_at(0) is None
+
+
+def test_a_training_whose_threads_change_is_replayed_to_the_same_bits(tmp_path, monkeypatch):
+    """The machine's load is a fake, which changes at each look; what it changes is the real training's."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    looks, given = itertools.cycle([None, 1]), []
+    set_threads = torch.set_num_threads
+    monkeypatch.setattr("torch.set_num_threads", lambda number: (given.append(number), set_threads(number)))
+    monkeypatch.setattr("maskwright.training.build.SpareCores", lambda: SimpleNamespace(threads=lambda: next(looks)))
+    root = tmp_path / "run"
+    try:
+        assert maskwright("train", "--data", data(), *TINY, "--budget", "4s", "--out", root).code == 0
+        stretches = read_stretches(Run(root))
+        assert {one.threads for one in stretches} == {None, 1} and 1 in given and torch.get_num_threads() == 2
+        first, weights, scores = list(given), (root / "model.safetensors").read_bytes(), columns(root)
+        (root / "model.safetensors").unlink()
+        shutil.rmtree(root / "checkpoints")
+        given.clear()
+        monkeypatch.setattr("maskwright.training.build.SpareCores", lambda: SimpleNamespace(threads=lambda: None))
+        assert maskwright("train", "--resume", root).code == 0
+        assert given == first and read_stretches(Run(root)) == stretches
+        assert (root / "model.safetensors").read_bytes() == weights and columns(root) == scores
+    finally:
+        set_threads(before)

@@ -59,16 +59,9 @@ def evaluate(
     from maskwright.runtime import quick_imports
 
     if config is None and is_cross_validation(runs[0]):
-        from maskwright.evaluation.cross_validation import finished_folds
-
-        folds = finished_folds(runs[0])
         flags = {"--split": split, "--data": data, "--mask-threshold": mask_threshold, "--pictures": pictures or None,
                  "--device": device, "--boundary-width": None if boundary_width == 3 else boundary_width}  # fmt: skip
-        if given := [flag for flag, value in flags.items() if value is not None]:
-            fix = f"Name one of its runs: {as_typed('maskwright', 'evaluate', folds.runs[0].root)} {given[0]} …"
-            what = "A cross-validation is scored on the images held out, as it was trained"
-            raise UsageError(f"{what}; got {given[0]}. {fix}")
-        say_json(folds.to_json()) if json else say(str(folds))
+        _tell_folds(runs[0], [flag for flag, value in flags.items() if value is not None], json)
         return
     split = split or "test"
     opened = Run.open(runs[0]) if config is None else None  # what is no run is refused at once
@@ -108,3 +101,17 @@ def evaluate(
         say(f"pictures of {counted(len(result.counts.images), 'image')} in {opened.root}/evaluation/pictures/{split}")
     words = [] if split == "test" else ["--split", split]
     say(f"written to {opened.root / 'evaluation'}; next: {as_typed('maskwright', 'report', opened.root, *words)}")
+
+
+def _tell_folds(root: str, given: list[str], json: bool) -> None:
+    """The scores of a finished cross-validation over the images that each of its runs had not seen."""
+    from maskwright.cli.output import say, say_json
+    from maskwright.errors import UsageError, as_typed
+    from maskwright.evaluation.cross_validation import finished_folds
+
+    folds = finished_folds(root)
+    if given:
+        fix = f"Name one of its runs: {as_typed('maskwright', 'evaluate', folds.runs[0].root)} {given[0]} …"
+        what = "A cross-validation is scored on the images held out, as it was trained"
+        raise UsageError(f"{what}; got {given[0]}. {fix}")
+    say_json(folds.to_json()) if json else say(str(folds))

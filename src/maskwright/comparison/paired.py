@@ -23,7 +23,7 @@ import numpy as np
 
 from maskwright.evaluation.intervals import LEVEL, resampled_scores, spread_interval
 from maskwright.metrics.counts import Counts
-from maskwright.metrics.scores import nanmeans
+from maskwright.metrics.scores import nanmean, nanmeans
 from maskwright.metrics.student import student_quantile
 
 _STILL = 1e-12  # a spread below this is rounding
@@ -39,7 +39,7 @@ class Scores:
     @property
     def value(self) -> float:
         """The mean over the seeds; a seed without a score is left out."""
-        return float(nanmeans(self.seeds))
+        return nanmean(self.seeds)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from maskwright.comparison.sentences import in_words, remarks, verdict
 from maskwright.config.base import best_index
 from maskwright.errors import UsageError, unknown
 from maskwright.evaluation.intervals import RESAMPLES, draw, most_of, num_units
-from maskwright.metrics.scores import nanmeans
+from maskwright.metrics.scores import nanmean
 
 
 def standings(comparison: Comparison, metric: str = "iou", resamples: int = RESAMPLES) -> Standings:
@@ -49,7 +49,7 @@ def _rows(
     order = sorted(range(len(entries)), key=lambda index: (math.isnan(values[index]), -values[index]))
     best = ranked[order[0]]
     front = on_front([float(getattr(cost, front_cost(costs))) for cost in costs], values)
-    vals = [float(nanmeans(np.array(entry.val))) for entry in entries]
+    vals = [nanmean(np.array(entry.val)) for entry in entries]
     chosen = best_index(vals, comparison.monitor) if comparison.same_val else None
     most = {name: most_of(name, *(counts for entry in entries for counts in entry.counts)) for name in SCORES}
     rows = []

@@ -299,8 +299,7 @@ def _headline(scores: np.ndarray) -> float:
 
 def nanmean(values: np.ndarray) -> float:
     """Mean without NaN; NaN when nothing is left."""
-    kept = values[~np.isnan(values)]
-    return float(kept.mean()) if kept.size else float("nan")
+    return float(nanmeans(values))
 
 
 def nanmeans(values: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -81,7 +81,7 @@ def busy_cores() -> str | None:
     return (
         f"{load:.1f} over the last minute on {cores} cores: torch's {threads} threads wait for each other, so all do "
         "where one has no core. On Linux, training with a budget takes fewer by itself; set OMP_NUM_THREADS=1 for "
-        "what else is to run beside others (an epoch of 57 s took 5.5 s so, on two cores)"
+        "what else is to run beside others"
     )
 
 

@@ -93,8 +93,8 @@ def build_training(
     assert config.train.workers != "auto"
     pace, fed = None, keys
     if config.train.budget is not None:
-        alone = config.train.devices == "cpu" and ranks.world == 1
-        pace = pace_of(run, config, opened, keys, began, ranks, *([SpareCores().threads] if alone else []))
+        threads = SpareCores().threads if config.train.devices == "cpu" and ranks.world == 1 else None
+        pace = pace_of(run, config, opened, keys, began, ranks, threads)
         fed = PacedKeys(len(samples), config.train.seed, pace, config.train.accumulate)
     model = seeded_model(config, opened, run, checkpoint is not None)
     if checkpoint:
@@ -151,7 +151,7 @@ def num_epochs(config: Config) -> int:
 
 
 def effort_of(config: Config, opened: Opened, keys: EpochKeys) -> Effort:
-    """What the epochs will cost; a forward pass is a part of a training step."""
+    """What the epochs will cost."""
     assert config.train.epochs != "auto" and config.train.grow != "auto"
     validation = FORWARD * (val_inputs(config, opened.dataset) / keys.batch_size + bn_passes(config, len(keys)))
     return Effort(config.train.epochs, len(keys), int(config.train.grow * config.train.epochs), validation)

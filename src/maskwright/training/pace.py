@@ -92,7 +92,7 @@ class Pace:
         self, budget: float, spent: float, grow: float, portions: Mapping[bool, Portion], val_pixels: int = 0,
         kept: Sequence[Stretch] = (), keep: Callable[[list[Stretch]], object] = lambda stretches: None,
         clock: Callable[[], float] = time.perf_counter, ranks: Ranks = Ranks(),  # noqa: B008
-        threads: Callable[[], int | None] = lambda: None,
+        threads: Callable[[], int | None] | None = None,
     ) -> None:  # fmt: skip
         self.budget, self.grow, self.portions, self.val_pixels = budget, grow, portions, val_pixels
         self.stretches, self.done = list(kept), False
@@ -230,8 +230,10 @@ class Pace:
             length = min(max(_STRETCH * self.budget, _LEAST_STRETCH), left)
             steps = max(1, min(round(length / took), 2 * last.steps))
         end = max(start, min(1.0, share + steps * took / max(1e-6, now + left - self._first)))
-        shares = round(start, 6), round(end, 6)
-        return Stretch(epoch, step, steps, seen, batch, small, *shares, round(now, 3), threads=self._threads())
+        threads = self._threads() if self._threads else None
+        return Stretch(
+            epoch, step, steps, seen, batch, small, round(start, 6), round(end, 6), round(now, 3), threads=threads
+        )
 
     def _step_seconds(self, small: bool) -> float:
         """What a step takes, by the last that were run; of another size, in proportion to the pixels; 0 at first."""
@@ -273,7 +275,7 @@ class PacedKeys(Sampler[list[Key]]):
 
 def pace_of(
     run: Run, config: Config, opened: Opened, keys: EpochKeys, began: float, ranks: Ranks = Ranks(),  # noqa: B008
-    threads: Callable[[], int | None] = lambda: None,
+    threads: Callable[[], int | None] | None = None,
 ) -> Pace:  # fmt: skip
     """The pace of a run's budget, spent from `began` on; half-size inputs come in batches of twice as many."""
     train, view = config.train, view_of(config)

@@ -19,7 +19,7 @@ from maskwright.data.readers.lists import (
     read_lines,
     record_id,
     whole,
-)
+)  # fmt: skip
 from maskwright.errors import DataError, listed
 
 PET, BACKGROUND, BOUNDARY = 1, 2, 3  # the values in the trimaps

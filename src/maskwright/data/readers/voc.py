@@ -23,7 +23,7 @@ from maskwright.data.readers.lists import (
     read_lines,
     record_id,
     whole,
-)
+)  # fmt: skip
 from maskwright.errors import DataError, listed
 
 LABELMAP = "labelmap.txt"
