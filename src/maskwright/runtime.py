@@ -50,7 +50,7 @@ def share_memory() -> None:
 
 @contextlib.contextmanager
 def quick_imports() -> Iterator[None]:
-    """Import without looking for garbage again and again in all that comes: with torch's family an eighth of the time."""
+    """Import without looking for garbage in all that comes: an eighth of the time with torch's family."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
