@@ -10,7 +10,7 @@ import tifffile
 
 from maskwright.data.augment import AFTER
 from maskwright.data.geometry import View, warp_pair
-from maskwright.data.near_duplicates import signature
+from maskwright.data.signatures import signature
 from support import TINY, discs, maskwright, picture
 
 

@@ -15,7 +15,8 @@ from maskwright.app.models import Models
 from maskwright.app.runs import Runs, inside
 from maskwright.data.checks.audit import folder_of
 from maskwright.data.dataset import IGNORE
-from maskwright.data.near_duplicates import Signature, nearly_the_same, signature
+from maskwright.data.near_duplicates import nearly_the_same
+from maskwright.data.signatures import Signature, signature
 from maskwright.errors import MaskwrightError, as_typed
 
 _MOST = 400  # labelled images that others are compared with, and images that are looked at

@@ -26,9 +26,10 @@ from maskwright.data.forms.pictures import CLAIMS
 from maskwright.data.grouping import Near
 from maskwright.data.images import Head
 from maskwright.data.masks import decide_classes, uses_colours, validate_mask_values
-from maskwright.data.near_duplicates import Signature, nearly_the_same, signature
+from maskwright.data.near_duplicates import nearly_the_same
 from maskwright.data.raw import Raw, code_labels, decide_bands, read_heads, read_record
 from maskwright.data.readers import list_records
+from maskwright.data.signatures import Signature, signature
 from maskwright.data.splits import SplitAssignment, assign_splits, indices_to_split
 from maskwright.data.store import PixelStore, choose_place
 from maskwright.errors import DataError, listed

@@ -22,9 +22,9 @@ from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import Record
 from maskwright.data.description import check_command, described
 from maskwright.data.images import Head
-from maskwright.data.near_duplicates import Signature
 from maskwright.data.opening import Opened, Progress, open_dataset
 from maskwright.data.raw import Raw
+from maskwright.data.signatures import Signature
 from maskwright.errors import ConfigError, DataError, listed, unknown
 
 # of `data`, what is done with pixels after they are read

@@ -22,7 +22,8 @@ from maskwright.data.checks.findings import Finding
 from maskwright.data.dataset import Record
 from maskwright.data.grouping import Clusters
 from maskwright.data.images import Head
-from maskwright.data.near_duplicates import check_sum, nearly_the_same, signature, turned, turned_picture
+from maskwright.data.near_duplicates import nearly_the_same, turned, turned_picture
+from maskwright.data.signatures import check_sum, signature
 from maskwright.data.synthetic import GENERATORS
 
 HEIGHT, WIDTH = 120, 160

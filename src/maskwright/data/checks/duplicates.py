@@ -17,7 +17,8 @@ from typing import Literal
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import CODES, Finding, Repair
 from maskwright.data.grouping import Clusters
-from maskwright.data.near_duplicates import Match, Signature, find_matches
+from maskwright.data.near_duplicates import Match, find_matches
+from maskwright.data.signatures import Signature
 from maskwright.errors import counted, listed
 
 _SHOWN = 3  # pairs named in the evidence; all are in the details

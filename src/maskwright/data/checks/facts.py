@@ -19,8 +19,8 @@ from maskwright.data.forms import load_mask
 from maskwright.data.forms.pictures import LoadedMask
 from maskwright.data.images import TURNED, Head, decode_colours, to_uint8, turn
 from maskwright.data.layout import ARRAY_SUFFIXES, SPLIT_NAMES
-from maskwright.data.near_duplicates import Signature, check_sum, signature
 from maskwright.data.raw import NO_DATA, Raw, compact, read_image, read_raw_image
+from maskwright.data.signatures import Signature, check_sum, signature
 from maskwright.errors import DataError
 
 NEARLY_GREY = 40  # colours whose channels differ by less are greys that JPEG has tinted
