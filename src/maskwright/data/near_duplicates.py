@@ -252,9 +252,12 @@ def _verified(pictures: Sequence[np.ndarray], candidate: _Candidate, same_view: 
     if score < _ALIKE:
         return None
     one, two = _detail(first, 1.2, 2.5, 1.0, 0.5), _detail(second, 1.2, 2.5, 1.0, 0.5)
-    score, weakest, overlap = _agreement(one, two, matrix)
+    moved, both = _over(one, two, matrix)
+    inside, overlap = both.astype(np.float32), float(both.sum()) / min(one.size, two.size)
+    a, b = moved * inside, two * inside
+    score, weakest = _agreement(a, b, inside)
     whole, quarter = _FINE if candidate.turn == 0 and overlap >= _ASIDE else _FINE_APART
-    if score < whole or weakest < quarter or overlap < _SMALLEST or not _particular(one, two, matrix):
+    if score < whole or weakest < quarter or overlap < _SMALLEST or not _particular(a, b, inside):
         return None
     scale = 1 / float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     shift = _shift(matrix, one.shape, two.shape)
@@ -316,28 +319,23 @@ def _blurred(picture: np.ndarray, width: float) -> np.ndarray:
     return cv2.GaussianBlur(picture, (0, 0), width, borderType=cv2.BORDER_REFLECT)
 
 
-def _agreement(one: np.ndarray, two: np.ndarray, matrix: np.ndarray) -> tuple[float, float, float]:
-    """Correlation over the overlap, in the quarter of its blocks that agrees least, and its share of the smaller."""
-    moved, both = _over(one, two, matrix)
-    a, b = moved * both, two * both
+def _agreement(one: np.ndarray, two: np.ndarray, inside: np.ndarray) -> tuple[float, float]:
+    """Correlation of two pictures over their overlap, and in the quarter of its blocks that agrees least."""
     steps = [np.arange(0, side, -(-side // _BLOCKS)) for side in two.shape]
     agreed, power, covered = (
         np.add.reduceat(np.add.reduceat(values, steps[0], 0), steps[1], 1)
-        for values in (a * b, (a * a + b * b) / 2, both.astype(np.float32))
+        for values in (one * two, (one * one + two * two) / 2, inside)
     )
     filled = covered > covered.max() / 2
     if not filled.any():
-        return 0.0, 0.0, 0.0
-    score = float(agreed.sum() / max(1e-6, float(np.sqrt((a * a).sum() * (b * b).sum()))))
-    weakest = float(np.quantile(agreed[filled] / (power[filled] + 1e-6), 0.25))
-    return score, weakest, float(both.sum()) / min(one.size, two.size)
+        return 0.0, 0.0
+    score = float(agreed.sum() / max(1e-6, float(np.sqrt((one * one).sum() * (two * two).sum()))))
+    return score, float(np.quantile(agreed[filled] / (power[filled] + 1e-6), 0.25))
 
 
-def _particular(one: np.ndarray, two: np.ndarray, matrix: np.ndarray) -> bool:
+def _particular(one: np.ndarray, two: np.ndarray, inside: np.ndarray) -> bool:
     """Whether what agrees is more than lines in one direction, and agrees nowhere else as well."""
-    moved, both = _over(one, two, matrix)
-    inside = both.astype(np.float32)
-    a, b = _without_lines(moved * inside, two * inside, inside)
+    a, b = _without_lines(one, two, inside)
     score = float((a * b).sum() / max(1e-6, float(np.sqrt((a * a).sum() * (b * b).sum()))))
     return score >= _PARTICULAR and 1 - score <= _ELSEWHERE * (1 - _best_elsewhere(a, b, inside))
 
