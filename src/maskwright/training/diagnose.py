@@ -3,8 +3,8 @@
     for one in diagnose(Run.open("runs/first")):
         print(one.title, one.evidence, one.advice)
 
-Evidence is gathered first (`diagnose_evidence`); each rule (`diagnose_curves`, `diagnose_images`) judges it and says in
-words what it found. Scores of the test images are never read.
+Evidence is gathered first (`diagnose_evidence`); each rule (`diagnose_curves`, `diagnose_rate`, `diagnose_images`)
+judges it and says in words what it found. Scores of the test images are never read.
 """
 
 from __future__ import annotations
@@ -16,14 +16,10 @@ from itertools import takewhile
 
 from maskwright.runs import Run
 from maskwright.training.diagnose_curves import (
-    diverged,
     healthy,
-    late,
-    lr_low,
     not_converged,
     overconfident,
     overfitting,
-    rough,
     too_few_epochs,
     underfitting,
     unfinished,
@@ -38,6 +34,7 @@ from maskwright.training.diagnose_images import (
     val_small,
     weak_images,
 )
+from maskwright.training.diagnose_rate import diverged, late, lr_low, rough
 
 __all__ = ["Diagnosis", "Shared", "diagnose", "diagnose_evidence", "shared_findings"]
 
