@@ -22,8 +22,9 @@ from maskwright.data.checks.audit import audit
 from maskwright.data.checks.findings import CODES, Audit, Finding, Repair, by_severity
 from maskwright.errors import UsageError
 from maskwright.reports import audit_page
-from maskwright.reports.audit_examples import examples_of, scene_of, sheet
+from maskwright.reports.audit_examples import examples_of, sheet
 from maskwright.reports.audit_page import render, write_audit_page
+from maskwright.reports.audit_scene import scene_of
 from maskwright.reports.audit_words import ADVICE, next_step, sizes_in_words, verdict, what_to_do
 from maskwright.reports.pages import TEMPLATES
 

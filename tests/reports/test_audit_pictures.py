@@ -18,7 +18,7 @@ from maskwright.data.checks.findings import Finding
 from maskwright.data.dataset import RGB, Bands, ClassMap, Record
 from maskwright.data.pictures import NEAR, contrasting, css, overlay, palette
 from maskwright.prediction import Prediction
-from maskwright.reports.audit_examples import Example, examples_of, scene_of
+from maskwright.reports.audit_examples import Example, examples_of
 from maskwright.reports.audit_page import render
 from maskwright.reports.audit_pictures import (
     LONGEST,
@@ -32,6 +32,7 @@ from maskwright.reports.audit_pictures import (
     read_lone,
     read_pair,
 )
+from maskwright.reports.audit_scene import scene_of
 from maskwright.reports.gallery import Picture, encode
 from support import picture as save
 

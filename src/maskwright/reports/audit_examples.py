@@ -5,29 +5,26 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from maskwright.config.data import parse_value
-from maskwright.data.checks.findings import Audit, Finding
+from maskwright.data.checks.findings import Finding
 from maskwright.data.checks.repair_operations import nearest
-from maskwright.data.dataset import IGNORE, SPLITS, ClassMap
+from maskwright.data.dataset import SPLITS, ClassMap
 from maskwright.data.decoding import read_bytes
 from maskwright.data.images import decode_colours, turn
-from maskwright.data.pictures import contrasting, palette
 from maskwright.errors import MaskwrightError, listed
 from maskwright.reports import audit_pictures as draw
 from maskwright.reports.audit_pictures import Meaning, Seen
+from maskwright.reports.audit_scene import Pair, Scene, evenly, mask_picture
 from maskwright.reports.gallery import Picture
 from maskwright.reports.pages import SPLIT_WORDS, fine_share, share, sides
 
 SHEET = 12  # pairs that show the set as it is
-LOOKED_AT = 8  # images whose colours decide in which one masks are shown over them
-_NAMED = 3  # classes named in words
 _TURNS = {3: "by 180°", 6: "to the right", 8: "to the left"}
 
 
@@ -47,113 +44,6 @@ class Example:
     def ratio(self) -> float:
         """Width to height of all pictures side by side."""
         return sum(picture.width / picture.height for picture in self.pictures)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """An audit and how its pairs are drawn, at most `limit` of a finding; `places` are the records of each file."""
-
-    audit: Audit
-    root: Path
-    meaning: Meaning
-    limit: int
-    places: dict[str, list[int]] = field(default_factory=dict, repr=False)
-
-    def pair(self, place: int) -> Pair:
-        """A pair, read now."""
-        return Pair(self, place, draw.read_pair(self.audit.records[place], self.audit.bands))
-
-    def place(self, file: str, split: str | None = None) -> int | None:
-        """The record of a file, in that split if it is in several."""
-        places = self.places.get(file, [])
-        return next((at for at in places if self.audit.pairs[at]["split"] == split), places[0] if places else None)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A pair as far as it could be read, and the pictures there are of it."""
-
-    scene: Scene
-    place: int
-    seen: Seen
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        return self.scene.audit.pairs[self.place]
-
-    @property
-    def split(self) -> str:
-        return SPLIT_WORDS.get(self.facts["split"] or "", "")
-
-    @property
-    def areas(self) -> str:
-        """The largest classes of the mask in words."""
-        pixels: dict[str, int] = self.facts["pixels"]
-        order = sorted((name for name in pixels if pixels[name]), key=lambda name: -pixels[name])
-        parts = [f"{name} {share(pixels[name] / sum(pixels.values()))}" for name in order]
-        return listed(parts, limit=_NAMED) if parts else ""
-
-    def image(self, title: str = "Image") -> list[Picture]:
-        """The image alone, if it could be read."""
-        if self.seen.image is None:
-            return []
-        return [Picture(title, f"Image {self.facts['image']}", draw.plain(self.seen.image))]
-
-    def mask(self, title: str = "Mask") -> list[Picture]:
-        """The mask alone, if it could be read."""
-        if self.seen.raw is None:
-            return []
-        pixels, legend = draw.mask_alone(self.seen, self.scene.meaning)
-        return [Picture(title, f"Mask {self.facts['mask']}", pixels, legend=tuple(legend))]
-
-    def both(self, title: str = "", raw: np.ndarray | None = None, valid: np.ndarray | None = None) -> list[Picture]:
-        """The mask, or another in its place, over the image; beside it if they do not fit; one alone if one lacks."""
-        pair = self if raw is None else replace(self, seen=replace(self.seen, raw=raw, valid=valid))
-        if not pair.seen.fits:
-            return [*pair.image(), *pair.mask()]
-        pixels, legend = draw.overlaid(pair.seen, self.scene.meaning)
-        alt = f"{self.facts['image']} with its mask{f': {self.areas}' if self.areas else ''}"
-        return [Picture(title, alt, pixels, legend=tuple(legend))]
-
-    def marked(self, where: np.ndarray, title: str, alt: str) -> Picture:
-        """Where something is in the image, and how much of it that is."""
-        assert self.seen.image is not None
-        return Picture(title, f"{alt}: {share(float(where.mean()))} of it", draw.marked(self.seen.image, where))
-
-
-def scene_of(audit: Audit, root: Path, limit: int) -> Scene:
-    """What all examples of an audit are drawn by."""
-    classes = audit.class_map
-    repairs = [one.proposal for one in audit.findings if one.code == "smoothed" and one.proposal]
-    if classes is None and repairs and repairs[0].op == "threshold":  # shown as its repair would read them
-        at = int(repairs[0].values["at"])
-        classes = ClassMap((f"below {at}", f"{at} and up"), (0, at), (), at)
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, pair in enumerate(audit.pairs):
-        for file in {pair["image"]: None, pair["mask"]: None}:
-            places[file].append(place)
-    return Scene(audit, root, Meaning(classes, _colours(audit, classes)), limit, dict(places))
-
-
-def _colours(audit: Audit, classes: ClassMap | None) -> np.ndarray:
-    """Of two classes, one colour for all pictures that some of the images have little of."""
-    colours = palette(classes.num_classes if classes else IGNORE)
-    if classes is None or classes.num_classes != 2:
-        return colours
-    images = [draw.read_pair(record, audit.bands).image for record in evenly(audit.records, LOOKED_AT)]
-    small = [cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA) for image in images if image is not None]
-    return contrasting(np.concatenate(small), colours) if small else colours
-
-
-def evenly(items: Sequence[Any], limit: int) -> list[Any]:
-    """At most `limit` of them, spread over all.
-
-    >>> evenly("abcdefg", 3)
-    ['a', 'd', 'g']
-    """
-    if len(items) <= limit:
-        return list(items)
-    return [items[place] for place in np.linspace(0, len(items) - 1, limit).round().astype(int)] if limit else []
 
 
 def sheet(scene: Scene) -> list[Example]:
@@ -210,9 +100,9 @@ def _in_own_colours(finding: Finding, pair: Pair) -> list[Picture]:
     if pair.seen.raw is None or finding.code != "palette":
         return [*pair.image(), *pair.mask()]
     mask = pair.scene.audit.records[pair.place].mask
-    pixels, legend = draw.mask_alone(Seen(raw=decode_colours(read_bytes(mask), mask), has_colours=True), Meaning())
+    seen = Seen(raw=decode_colours(read_bytes(mask), mask), has_colours=True)
     alt = f"Mask {pair.facts['mask']} in the colours of its palette"
-    return [*pair.image(), Picture("Mask in its palette's colours", alt, pixels, legend=tuple(legend))]
+    return [*pair.image(), mask_picture("Mask in its palette's colours", alt, seen, Meaning())]
 
 
 def _values_marked(finding: Finding, pair: Pair) -> list[Picture]:
@@ -299,8 +189,7 @@ def _lone(finding: Finding, scene: Scene) -> list[Example]:
         if seen.image is not None:
             pictures = [Picture("", f"Picture {file}", draw.plain(seen.image))]
         elif seen.raw is not None:
-            pixels, legend = draw.mask_alone(seen, scene.meaning)
-            pictures = [Picture("", f"Mask {file}", pixels, legend=tuple(legend))]
+            pictures = [mask_picture("", f"Mask {file}", seen, scene.meaning)]
         found.append(Example(file, "", pictures, seen.problem))
     return found
 

@@ -24,7 +24,8 @@ from maskwright.data.pictures import css, palette
 from maskwright.errors import UsageError, as_typed
 from maskwright.files import write_text
 from maskwright.reports import audit_words as words
-from maskwright.reports.audit_examples import Example, Scene, evenly, examples_of, scene_of, sheet
+from maskwright.reports.audit_examples import Example, examples_of, sheet
+from maskwright.reports.audit_scene import Scene, evenly, scene_of
 from maskwright.reports.gallery import encode
 from maskwright.reports.pages import SPLIT_WORDS, fine_share, sentence, short_names, sides, template
 

@@ -114,7 +114,8 @@ def _of_audit(found: Audit) -> Card:
     from maskwright.data.checks.facts import folder_of
     from maskwright.data.checks.findings import CODES
     from maskwright.reports import audit_words as words
-    from maskwright.reports.audit_examples import evenly, examples_of, scene_of, sheet
+    from maskwright.reports.audit_examples import examples_of, sheet
+    from maskwright.reports.audit_scene import evenly, scene_of
 
     scene = scene_of(found, folder_of(found.config.root), 1)
     first = [(one, example) for one in found.findings[:2] for example in examples_of(one, scene) if example.pictures]
