@@ -151,6 +151,18 @@ def test_overfitting_is_told_from_when_and_by_how_much() -> None:
         assert "--augment heavy" in one.advice and "--train.early_stop" in one.advice
 
 
+def test_where_all_is_tried_no_way_is_advised():
+    tried = Settings(epochs=EPOCHS, lr=2e-3, augment="heavy", model="unet/resnet34", weight_decay=0.1, patience=5)
+    advice = told(overfitted(0, settings=tried))["overfitting"].advice
+    assert advice.startswith("More training images help most (there are 100).") and "none" not in advice
+
+
+def test_a_validation_iou_that_is_none_throughout_held_nothing():
+    unknown = np.full(EPOCHS, np.nan)
+    found = told(dataclasses.replace(overfitted(0), val_iou=unknown, lr=unknown))
+    assert "overconfident" not in found and "nan" not in str(list(found.values()))
+
+
 def test_a_loss_that_rises_while_the_iou_holds_is_overconfidence_and_a_note() -> None:
     def gentle(seed: int) -> Evidence:
         return dataclasses.replace(overfitted(seed, iou_fall=0.0), train_iou=healthy(seed).train_iou)

@@ -128,15 +128,16 @@ def _more_regular(evidence: Evidence, early: bool) -> str:
     if early and settings.patience is None:
         ways.append(f"--train.early_stop {max(5, evidence.num_epochs // 10)} to save the time")
     now = "there is 1" if evidence.num_train == 1 else f"there are {evidence.num_train:,}"
-    return f"More training images help most ({now}); otherwise try {listed(ways, 'or')}."
+    otherwise = f"; otherwise try {listed(ways, 'or')}" if ways else ""
+    return f"More training images help most ({now}){otherwise}."
 
 
 def _rise(evidence: Evidence) -> dict[str, Any] | None:
     """How the validation loss rises after its lowest, where it does beyond doubt."""
     start = evidence.start
     val, train, scores = (column[start:] for column in (evidence.val_loss, evidence.train_loss, evidence.val_iou))
-    if len(val) < FEW_EPOCHS or not np.isfinite(val).all():
-        return None
+    if len(val) < FEW_EPOCHS or not np.isfinite(val).all() or not np.isfinite(scores).any():
+        return None  # without a validation IoU nobody can say whether it held
     line = smooth(val, max(1, len(val) // 20))
     lowest = int(line.argmin())
     level, ends = float(line[lowest]), end_of(val)
@@ -270,6 +271,8 @@ def healthy(evidence: Evidence) -> Diagnosis:
     best, gap = evidence.best, evidence.gap()
     number, score = (None, math.nan) if best is None else (best + 1, float(evidence.val_iou[best]))
     message = f"Best epoch {number} of {evidence.num_epochs} with validation IoU {format_iou(score)}."
+    if math.isnan(score):
+        message = f"None of {evidence.num_epochs} epochs has a validation IoU."
     if gap > 0.005:
         message += f" The IoU is {format_iou(gap)} higher on training than on validation images."
     elif math.isfinite(gap):

@@ -127,7 +127,7 @@ class Evidence:
         """The highest learning rate; NaN where none is known."""
         if self.settings.lr is not None:
             return self.settings.lr
-        return float(np.nanmax(self.lr)) if self.num_epochs else math.nan
+        return float(np.nanmax(self.lr)) if np.isfinite(self.lr).any() else math.nan
 
     @property
     def are_both_evaluated(self) -> bool:
