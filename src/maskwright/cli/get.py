@@ -38,8 +38,9 @@ def get(
         Print one JSON document on stdout.
     """
     from maskwright.cli.output import say, say_json
-    from maskwright.data.download import LICENCE_FILE, Retries
+    from maskwright.data.download import LICENCE_FILE
     from maskwright.data.download import get as get_set
+    from maskwright.data.transfer import Retries
     from maskwright.errors import UsageError, as_typed, counted, must
 
     if not 1 <= tries <= 1000:

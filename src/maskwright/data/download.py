@@ -2,9 +2,8 @@
 
     get("oxford-pet", "pets")      # pets/images, pets/annotations, pets/LICENCE.txt
 
-An archive is fetched into OUT/NAME.part; the next request asks for the rest of it (`Range`), and its SHA-256 decides
-whether the pieces are the file. Archives are unpacked into a hidden folder inside OUT that is renamed into place when
-it is whole. The marker, a hidden file, comes last and lists every file.
+An archive is fetched into OUT/NAME.part (`transfer`). Archives are unpacked into a hidden folder inside OUT that is
+renamed into place when it is whole. The marker, a hidden file, comes last and lists every file.
 """
 
 from __future__ import annotations
@@ -14,22 +13,16 @@ import json
 import os
 import re
 import shutil
-import ssl
 import tarfile
-import time
-import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from gzip import BadGzipFile
-from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
+from maskwright.data.transfer import NotFetched, Retries, Transfer, size_of, writing_download
 from maskwright.errors import DataError, UsageError, as_typed, listed, must, unknown
-from maskwright.files import file_digest, os_reason
+from maskwright.files import file_digest
 from maskwright.folders import lock_folder
 from maskwright.runs import size_name
 
@@ -39,8 +32,6 @@ _UNPACKING, _UNPACKED = ".unpacking", ".unpacked"
 _AFRESH = (
     "Move the folder away and run the command again for a fresh copy; to use it as it is, nothing needs to be done."
 )
-_BLOCK = 1 << 16
-_TEMPORARY_STATUSES = (408, 425, 429)  # and those from 500 on: the same request may succeed later
 Facts = tuple[int, str]  # a file's size and CRC-32
 
 
@@ -65,16 +56,6 @@ class Source:
     licence: str
     terms: str
     citation: str
-
-
-@dataclass(frozen=True)
-class Retries:
-    """How long to bear with a bad line. A try that brought `progress` new bytes starts the count of tries anew."""
-
-    tries: int = 5
-    timeout: float = 30.0  # seconds without a byte
-    wait: float = 1.0  # seconds before the second try, doubled before each further one
-    progress: int = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -134,14 +115,6 @@ DOWNLOADS: dict[str, Source] = {
 }
 
 
-class _Interrupted(Exception):
-    """This try failed; another may not."""
-
-
-class _Refused(Exception):
-    """This address will not give the file, however often it is asked."""
-
-
 def get(
     name: str,
     out: str | Path,
@@ -174,7 +147,7 @@ def get(
             files = job.unpack_all()
         gone = [archive.name for archive in source.archives if not (out / archive.name).exists()]
         for archive in source.archives:
-            with _writing(part := job.part(archive)):
+            with writing_download(part := job.part(archive)):
                 if keep_archives and part.is_file():
                     part.replace(out / archive.name)
                 part.unlink(missing_ok=True)
@@ -233,7 +206,7 @@ class _Job:
         by_hand = [archive for archive in source.archives if self._is_by_hand(archive)]
         missing = [archive for archive in source.archives if archive not in by_hand]
         # unpacked, the files need at least what the archives do: said now, not after an hour
-        need = size + sum(archive.size - _size(self.part(archive)) for archive in missing)
+        need = size + sum(archive.size - size_of(self.part(archive)) for archive in missing)
         if (free := shutil.disk_usage(self.out).free) < need:
             fix = "Free some space or choose another OUT; what was downloaded is kept."
             got = f"{size_name(free)} free at {self.out}"
@@ -241,7 +214,7 @@ class _Job:
         came = {archive.name: "already there" for archive in by_hand}
         with self._keeping("the same command goes on from there"):
             for archive in missing:
-                came[archive.name] = self._fetch(archive, [one for one in missing if one.name not in came])
+                came[archive.name] = self._fetch(archive, [one.name for one in missing if one.name not in came])
         return came
 
     def _is_by_hand(self, archive: Archive) -> bool:
@@ -250,48 +223,33 @@ class _Job:
         if not path.exists():
             return False
         self.on_message(f"{archive.name} is there; verifying it")
-        found = file_digest(path) if _size(path) == archive.size else None
+        found = file_digest(path) if size_of(path) == archive.size else None
         if found != archive.sha256:
             wanted = f"the {archive.size:,} bytes with the SHA-256 {archive.sha256}"
-            got = f"{_size(path):,} bytes" + (f" with {found}" if found else "")
+            got = f"{size_of(path):,} bytes" + (f" with {found}" if found else "")
             fix = "Put the right file there, or remove this one and it is downloaded."
             raise DataError(must(str(path), wanted, got, fix))
         return True
 
-    def _fetch(self, archive: Archive, missing: list[Archive]) -> str:
-        """Download one archive from the first address that gives it, going on where a try broke off."""
-        part, left, problems = self.part(archive), [f"{base}/{archive.name}" for base in self.bases], dict[str, str]()
-        most, failed, waited = _size(part), 0, 0.0
-        while left:
-            try:
-                self._request(left[0], archive)
-                return left[0]
-            except _Refused as error:
-                problems[left.pop(0)] = str(error)
-                continue
-            except _Interrupted as error:
-                problem = problems[left[0]] = str(error)
-            size = _size(part)
-            failed = 1 if size - most >= self.retries.progress else failed + 1
-            if size <= most:
-                left.append(left.pop(0))  # nothing new from there: ask the next one
-            most = max(most, size)
-            if failed >= self.retries.tries:
-                break
-            pause = self.retries.wait * 2 ** (failed - 1)
-            again = f"trying again in {pause:g} s, {failed + 1} of {self.retries.tries}"
-            self.on_message(f"{archive.name}: {problem}; {again}")
-            time.sleep(pause)
-            waited += pause
-        reasons = ", ".join(f"{url} ({reason})" for url, reason in problems.items())
-        if left:
-            tries = f"{self.retries.tries} {'try' if self.retries.tries == 1 else 'tries'}"
-            reasons += f"; given up after {tries} and {waited:g} s of waiting"
-        raise DataError(self._by_hand(reasons, [one.name for one in missing]))
+    def _fetch(self, archive: Archive, missing: list[str]) -> str:
+        """Download one archive; returns the address that gave it."""
+        transfer = Transfer(
+            archive.name,
+            self.part(archive),
+            archive.size,
+            archive.sha256,
+            self.retries,
+            self.on_progress,
+            self.on_message,
+        )
+        try:
+            return transfer.fetch(f"{base}/{archive.name}" for base in self.bases)
+        except NotFetched as error:
+            raise DataError(self._by_hand(str(error), missing)) from None
 
     def _by_hand(self, problem: str, names: list[str]) -> str:
         """What a person without network can do: get the files elsewhere, and put them where they are looked for."""
-        kept = f" {self._kept()}." if any(_size(self.part(archive)) for archive in self.source.archives) else ""
+        kept = f" {self._kept()}." if any(size_of(self.part(archive)) for archive in self.source.archives) else ""
         return (
             f"`{self.name}` could not be downloaded: {problem}.{kept} Run the command again, name a mirror with --url, "
             f"or download {listed(names)} from {self.source.homepage} on another machine and put "
@@ -299,63 +257,13 @@ class _Job:
             "then goes on from there."
         )
 
-    def _request(self, url: str, archive: Archive) -> None:
-        """Ask one address once for what is missing, and verify the whole."""
-        part = self.part(archive)
-        start = _size(part)
-        if start < archive.size:
-            answer, begins = self._open(url, archive, start)
-            with answer:
-                self._receive(answer, archive, begins)
-        if (found := file_digest(part)) != archive.sha256:
-            with _writing(part):
-                part.unlink()
-            if start:
-                raise _Interrupted(f"the pieces do not make the file (SHA-256 {found}); starting over")
-            raise _Refused(f"gives another file: its SHA-256 is {found}, not {archive.sha256}; it was removed")
-
-    def _open(self, url: str, archive: Archive, start: int) -> tuple[Any, int]:
-        """An open answer and the byte it begins at: where `part` ends, or else at the first one."""
-        answer = _ask(url, start, self.retries.timeout)
-        if start and answer is not None and _first_byte(answer) == start:
-            self.on_message(f"{archive.name}: going on at {100 * start // archive.size} %")
-        elif start:
-            self.on_message(f"{archive.name}: the server gives no parts of it; starting over")
-            if answer is None or _first_byte(answer):
-                start, answer = 0, _ask(url, 0, self.retries.timeout)
-        begins = None if answer is None else _first_byte(answer)
-        if answer is None or begins not in (0, start):
-            raise _Refused("answers with a part where the whole was asked for")
-        length = answer.headers.get("Content-Length", "")
-        if length.isdigit() and int(length) + begins != archive.size:
-            answer.close()
-            kind = answer.headers.get_content_type()
-            raise _Refused(f"offers {int(length) + begins:,} bytes of {kind} where {archive.size:,} are wanted")
-        return answer, begins
-
-    def _receive(self, answer: Any, archive: Archive, done: int) -> None:
-        part = self.part(archive)
-        with _writing(part), part.open("ab" if done else "wb") as file:
-            while block := _read(answer, self.retries.timeout):
-                done += len(block)
-                if done > archive.size:
-                    break
-                file.write(block)
-                file.flush()  # what a killed process had received is kept too
-                self.on_progress(archive.name, done, archive.size)
-        if done > archive.size:
-            part.unlink()
-            raise _Refused(f"sends more than the {archive.size:,} bytes wanted")
-        if done < archive.size:
-            raise _Interrupted(f"broke off at {done:,} of {archive.size:,} bytes")
-
     def unpack_all(self) -> dict[str, Facts]:
         """Unpack every archive into a hidden folder, which appears only when it is whole."""
         staging, source = self.out / _UNPACKING, self.source
         files: dict[str, Facts] = {}
         try:
             with self._keeping("the same command unpacks again"):
-                with _writing(staging):
+                with writing_download(staging):
                     staging.mkdir()
                 for archive in source.archives:
                     files |= self._unpack(archive, staging)
@@ -365,7 +273,7 @@ class _Job:
                     "Unpacked from", *(f"{name}  SHA-256 {digest}" for name, digest in sums.items()), "",
                 ])  # fmt: skip
                 marker = {"data": self.name, "archives": sums, "files": files}
-                with _writing(staging):
+                with writing_download(staging):
                     (staging / LICENCE_FILE).write_text(licence, encoding="utf-8")
                     (staging / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
                     staging.rename(self.out / _UNPACKED)
@@ -384,7 +292,7 @@ class _Job:
                 for member in tar:
                     place = _validated_place(member, into, archive)
                     if place is not None and member.isdir():
-                        with _writing(place):
+                        with writing_download(place):
                             place.mkdir(parents=True, exist_ok=True)
                     elif place is not None:
                         files[place.relative_to(into).as_posix()] = _extract(tar, member, place)
@@ -407,9 +315,9 @@ class _Job:
         unpacked = self.out / _UNPACKED
         if unpacked.is_dir():
             for path in sorted(unpacked.iterdir(), key=lambda path: path.name == MARKER):
-                with _writing(self.out / path.name):
+                with writing_download(self.out / path.name):
                     path.rename(self.out / path.name)
-            with _writing(unpacked):
+            with writing_download(unpacked):
                 unpacked.rmdir()
 
     def verify(self) -> dict[str, Facts]:
@@ -429,7 +337,7 @@ class _Job:
             file = self.out / name
             if not file.is_file():
                 odd["missing"].append(name)
-            elif _size(file) != facts[0] or f"{zlib.crc32(file.read_bytes()):08x}" != facts[1]:
+            elif size_of(file) != facts[0] or f"{zlib.crc32(file.read_bytes()):08x}" != facts[1]:
                 odd["changed"].append(name)
             self.on_progress("verifying files", done, len(files))
         found = [f"{len(names)} {what}: {listed(names)}" for what, names in odd.items() if names]
@@ -448,58 +356,9 @@ class _Job:
 
     def _kept(self) -> str:
         """How much of the archives is in `out` by now."""
-        sizes = {one: _size(self.out / one.name) or _size(self.part(one)) for one in self.source.archives}
+        sizes = {one: size_of(self.out / one.name) or size_of(self.part(one)) for one in self.source.archives}
         parts = [f"{100 * size // archive.size} % of {archive.name}" for archive, size in sizes.items() if size]
         return f"kept in {self.out}: {listed(parts) if parts else 'nothing yet'}"
-
-
-def _ask(url: str, start: int, timeout: float) -> Any:
-    """An open answer; None where the server has nothing from `start` on."""
-    headers = {"User-Agent": "maskwright", "Accept-Encoding": "identity"} | (
-        {"Range": f"bytes={start}-"} if start else {}
-    )
-    try:
-        return urllib.request.build_opener().open(urllib.request.Request(url, headers=headers), timeout=timeout)
-    except HTTPError as error:
-        with error:
-            if error.code == 416 and start:
-                return None
-            reason = f"answered {error.code} {' '.join(str(error.reason).split())}"
-            again = error.code >= 500 or error.code in _TEMPORARY_STATUSES
-        raise (_Interrupted if again else _Refused)(reason) from None
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", None)
-        reason = reason if isinstance(reason, BaseException) else error
-        if isinstance(reason, TimeoutError):
-            raise _Interrupted(f"sent nothing for {timeout:g} s") from None
-        if isinstance(reason, ssl.SSLCertVerificationError):
-            raise _Refused(f"could not be trusted: {reason.verify_message}") from None
-        if isinstance(reason, FileNotFoundError):
-            raise _Refused(str(reason.strerror)) from None
-        words = getattr(reason, "strerror", None) or " ".join(str(reason).split()) or type(reason).__name__
-        raise _Interrupted(f"could not be reached: {words}") from None
-
-
-def _first_byte(answer: Any) -> int | None:
-    """Where in the file an answer begins; None where it does not say."""
-    if answer.status == 206:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
-        return int(found[1]) if found else None
-    if answer.status not in (200, None):  # a file has no status
-        answer.close()
-        raise _Refused(f"answered {answer.status}")
-    return 0
-
-
-def _read(answer: Any, timeout: float) -> bytes:
-    """What has come so far, at most a block: a slow line is seen moving, and Ctrl-C is heard at once."""
-    try:
-        return answer.read1(_BLOCK)
-    except TimeoutError:
-        raise _Interrupted(f"sent nothing for {timeout:g} s") from None
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "strerror", None)
-        raise _Interrupted(f"broke off ({reason})" if reason else "broke off") from None
 
 
 def _validated_place(member: tarfile.TarInfo, into: Path, archive: Archive) -> Path | None:
@@ -525,28 +384,9 @@ def _validated_place(member: tarfile.TarInfo, into: Path, archive: Archive) -> P
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> Facts:
     source = tar.extractfile(member)
     assert source is not None, "plain files have contents"
-    with _writing(place), source:
-        place.parent.mkdir(parents=True, exist_ok=True)
+    with source:
         data = source.read()
+    with writing_download(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
     return len(data), f"{zlib.crc32(data):08x}"
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into a sentence that says what is safe and how to go on."""
-    try:
-        yield
-    except BadGzipFile:
-        raise
-    except OSError as error:
-        fix = (
-            "Free some space or change the folder's rights; what was downloaded is kept, and the same command goes on "
-            "from it."
-        )
-        raise DataError(f"could not write {path}: {os_reason(error)}. {fix}") from error
-
-
-def _size(path: Path) -> int:
-    """Size of a file, 0 when it is not there."""
-    return path.stat().st_size if path.is_file() else 0

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from maskwright.data.download import DOWNLOADS, LICENCE_FILE, MARKER, Download, Retries, get
+from maskwright.data.download import DOWNLOADS, LICENCE_FILE, MARKER, Download, get
+from maskwright.data.transfer import Retries
 from maskwright.errors import MaskwrightError
 from petserver import Web, pets_archives, pets_files, source_of
 

@@ -17,7 +17,8 @@ from dataclasses import replace
 import pytest
 from downloading import ARCHIVES, IMAGES, QUICK, Told, assert_complete, failing, inside, pets
 
-from maskwright.data.download import DOWNLOADS, Retries
+from maskwright.data.download import DOWNLOADS
+from maskwright.data.transfer import Retries
 from petserver import Answer, serving, source_of
 
 # ------------------------------------------------------------------ stalls, statuses, redirections
