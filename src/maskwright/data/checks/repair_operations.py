@@ -151,7 +151,7 @@ OPERATIONS: dict[str, Operation] = {
     "remap": remap,
     "threshold": threshold,
 }
-OF_SIZE, OF_VALUES = ("resize-mask", "fit-mask"), ("colours", "remap", "threshold")
+OF_VALUES = ("colours", "remap", "threshold")
 OF_PAIRS = ("leave-out", "regroup")  # which pairs the copy holds and in which groups: no mask is changed
 
 

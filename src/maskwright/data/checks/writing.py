@@ -11,7 +11,7 @@ from maskwright.config.data import DataConfig
 from maskwright.data.checks.facts import pair_folders
 from maskwright.data.checks.findings import Audit
 from maskwright.data.dataset import ClassMap
-from maskwright.data.description import FILE, description_file
+from maskwright.data.description import description_file
 from maskwright.errors import DataError, one_line
 from maskwright.files import write_text
 
@@ -101,6 +101,3 @@ def _groups(audit: Audit, config: DataConfig) -> list[str]:
     if "group" in said or found is None or not found.details["kept"]:
         return [_key("split", said, "as configured")] if said else []
     return [_key("split", {**said, "group": found.details["pattern"]}, found.evidence)]
-
-
-__all__ = ["FILE", "description", "place_for", "write_description"]
