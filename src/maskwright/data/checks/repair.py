@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
+import io
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,26 +26,25 @@ from typing import Any, TypeVar
 
 import yaml
 
-from maskwright.config.data import DataConfig, ignored_values
+from maskwright.config.data import DataConfig
 from maskwright.data.checks.audit import list_tolerantly
 from maskwright.data.checks.facts import folder_of, name_in
 from maskwright.data.checks.findings import Audit
+from maskwright.data.checks.repair_meaning import MaskValues, Meaning, decide_meaning, numbers_of_named
 from maskwright.data.checks.repair_operations import OF_VALUES, OPERATIONS, Counts, Pair
-from maskwright.data.checks.repair_plan import OF_MEANING, Plan, RepairQuestion, Step, plan_repairs
-from maskwright.data.dataset import IGNORE, ClassMap, Listing, Record
+from maskwright.data.checks.repair_plan import Plan, RepairQuestion, Step, plan_repairs
+from maskwright.data.dataset import IGNORE, Listing, Record
 from maskwright.data.decoding import map_ahead, quiet, read_bytes
 from maskwright.data.layout import IMAGE_NAMES
-from maskwright.data.masks import decide_classes, labels_of, named_classes, named_values, uses_colours
 from maskwright.data.opening import Progress, open_dataset
 from maskwright.data.pictures import indexed_png
 from maskwright.errors import DataError, UsageError, counted, listed, must
-from maskwright.files import write_atomically, write_text
+from maskwright.files import write_json, write_text
 from maskwright.folders import whole_folder
 from maskwright.runs import command_line, refuse_used, usable_cores
 
-__all__ = ["OPERATIONS", "Fixed", "RepairQuestion", "fix"]
+__all__ = ["Fixed", "RepairQuestion", "fix"]
 RECORD_FILE = "repairs.json"
-_GENERIC = re.compile(r"class_\d+")
 Result = TypeVar("Result")
 
 
@@ -100,12 +98,12 @@ def fix(
     out = Path(out)
     config, listing, _ = list_tolerantly(config)
     _validate_place(out, audit)
-    plan = plan_repairs(audit, leave, _numbers_of_named(config, listing), out)
+    plan = plan_repairs(audit, leave, numbers_of_named(config, listing), out)
     repair = _Repair(audit, config, listing, plan, tuple(leave))
     repair.inspect_masks(progress)
     with whole_folder(out, partial(refuse_used, out, "--fix"), "--fix") as folder:
         document = repair.write(folder, progress)
-        write_text(folder / RECORD_FILE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        write_json(folder / RECORD_FILE, document)
     return repair.summary(out, document)
 
 
@@ -117,18 +115,6 @@ class _Files:
     mask: str
 
 
-@dataclass(frozen=True)
-class _Meaning:
-    """names: the classes of the copy, in the order of their numbers; empty where nobody can say.
-
-    table: what values no repair speaks of become; source: what they meant, where that is known.
-    """
-
-    names: tuple[str, ...] = ()
-    table: dict[int, int] = field(default_factory=dict)
-    source: ClassMap | None = None
-
-
 @dataclass
 class _Repair:
     """One repair: what is to be done, then what the masks hold, then the copy."""
@@ -138,7 +124,7 @@ class _Repair:
     listing: Listing
     plan: Plan
     leave: tuple[str, ...]
-    meaning: _Meaning = field(default_factory=_Meaning)
+    meaning: Meaning = field(default_factory=Meaning)
     rewrite: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -153,17 +139,10 @@ class _Repair:
 
     def inspect_masks(self, progress: Progress | None) -> None:
         """Read every mask once, in memory that does not grow with their number, and decide what its values become."""
-        plain: Counter[int] = Counter()  # values no repair speaks of
-        labels: Counter[int] = Counter()  # the class numbers repairs give
-        files: dict[int, list[str]] = defaultdict(list)
+        values = MaskValues()
         for place, (counts, given) in _each(self._values, self.kept, progress, 0).items():
-            for value, count in counts.items():
-                if value in given:
-                    labels[given[value]] += count
-                else:
-                    plain[value] += count
-                    files[value].append(self.kept[place].mask.name)
-        self.meaning = self._decide_meaning(plain, labels, files)
+            values.add(self.kept[place].mask.name, counts, given)
+        self.meaning = decide_meaning(self.audit, self.config, self.listing, self.plan, self.leave, values)
         self.rewrite = self._must_rewrite()
 
     def write(self, folder: Path, progress: Progress | None) -> dict[str, Any]:
@@ -256,19 +235,15 @@ class _Repair:
         """pairs.csv with the columns that say something, and classes.yaml where the classes are known."""
         rows: list[dict[str, str]] = []
         for place, record in self.kept.items():
-            listed = self.listed.get(record.id, record)
-            group = groups[place].values["groups"][record.id] if place in groups else listed.group
-            split = listed.split
-            rows.append({**asdict(files[place]), "split": split or "", "group": group or ""})
+            source = self.listed.get(record.id, record)
+            group = groups[place].values["groups"][record.id] if place in groups else source.group
+            rows.append({**asdict(files[place]), "split": source.split or "", "group": group or ""})
         columns = [name for name in ("image", "mask", "split", "group") if any(row[name] for row in rows)]
-
-        def fill(path: Path) -> None:
-            with path.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-
-        write_atomically(folder / "pairs.csv", fill)
+        out = io.StringIO()
+        writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(folder / "pairs.csv", out.getvalue())
         if classes := self._classes():
             write_text(folder / "classes.yaml", yaml.safe_dump(classes, sort_keys=False, allow_unicode=True))
 
@@ -308,11 +283,10 @@ class _Repair:
         if not Path(self.audit.root).is_dir():
             return []
         used = {path.absolute() for record in self.audit.records for path in (record.image, record.mask)}
+        left = {one["file"] for one in left_out}
         files = [path for path in sorted(self.root.rglob("*")) if path.is_file() and path.absolute() not in used]
-        others = [
-            name_in(self.root, path) for path in files if not used & {parent.absolute() for parent in path.parents}
-        ]
-        return [file for file in others if file not in {one["file"] for one in left_out}]
+        others = [path for path in files if not used & {parent.absolute() for parent in path.parents}]
+        return [name for path in others if (name := name_in(self.root, path)) not in left]
 
     def _notes(self) -> tuple[str, ...]:
         unnamed = "the copy has no classes.yaml: nobody could say what the masks' values mean"
@@ -350,88 +324,6 @@ class _Repair:
             "not_copied": self._not_copied(left_out),
             "notes": list(self._notes()),
         }
-
-    # what the numbers in the copy mean: the repairs' own class numbers, and every other value as the class map has it
-
-    def _decide_meaning(
-        self, plain: Counter[int], labels: Counter[int], files: Mapping[int, Sequence[str]]
-    ) -> _Meaning:
-        source = self._class_map(plain, labels)
-        table = _known(source, plain)
-        strange = sorted(set(plain) - set(table))
-        numbers = {*labels, *table.values()} - {IGNORE}
-        names = self._names(max(numbers, default=0) + 1, source)
-        if not strange:
-            return _Meaning(names, table, source)
-        if not set(self.leave) & OF_MEANING:
-            shown = listed(map(source.format_value if source else str, strange), "and", 8)
-            holding = listed(dict.fromkeys(name for value in strange for name in files[value]))
-            raise DataError(
-                "mask values must be known before masks are written anew; no finding and no class explains "
-                f"{shown} in {holding}. Say what they mean with --data.classes, or leave them as they are with "
-                "--leave unknown-values."
-            )
-        taken = numbers | (set(range(source.num_classes)) if source else set())
-        clash = [value for value in strange if value in taken or value >= IGNORE]
-        if clash:
-            raise DataError(
-                f"values that are left as they are must not look like class numbers in the copy; {listed(clash)} "
-                "would. Say what they mean with --data.classes, or let them be repaired."
-            )
-        return _Meaning(names if source or labels else (), table | {value: value for value in strange}, source)
-
-    def _class_map(self, plain: Counter[int], labels: Counter[int]) -> ClassMap | None:
-        """What values mean by the configuration, the folder, the audit, or themselves."""
-        config, listing, audited = self.config, self.listing, self.audit.class_map
-        if config.foreground_from is not None:
-            return decide_classes(config, listing, {})
-        named = named_classes(config, listing)
-        if named is not None:
-            colours = uses_colours(config, listing)
-            ignored = [*ignored_values(config, colours), *listing.ignore]
-            spare = tuple(value for value in ignored if value not in named.values())
-            return ClassMap(tuple(named), tuple(named.values()), spare, None, "as named", colours)
-        if not plain or (audited is not None and set(_known(audited, plain)) == set(plain)):
-            return audited
-        others = Counter({value: count for value, count in labels.items() if value != IGNORE})
-        for values in (plain, plain + others):
-            try:
-                return decide_classes(config, listing, {"masks": values})
-            except DataError:
-                continue
-        return None
-
-    def _names(self, number: int, source: ClassMap | None) -> tuple[str, ...]:
-        """Names for the classes, those a person gave first; names made of numbers only for classes that occur."""
-        proposed = (
-            step.values["names"] for steps in self.plan.steps.values() for step in steps if step.values.get("names")
-        )
-        given = list(named_values(self.config.classes)) if self.config.classes is not None else list(next(proposed, ()))
-        if not given and source is not None:
-            given = list(source.names)
-        if not given:
-            few = ["background", "foreground"] if number <= 2 else []
-            given = list(self.audit.classes) if len(self.audit.classes) == number else few
-        while len(given) > max(2, number) and _GENERIC.fullmatch(given[-1]):
-            given.pop()
-        return (*given, *(f"class_{index}" for index in range(len(given), number)))
-
-
-def _numbers_of_named(config: DataConfig, listing: Listing) -> dict[int, int]:
-    """The class number of each value that has a name, in the order of the names; empty where values have none."""
-    if config.foreground_from is not None or uses_colours(config, listing):
-        return {}
-    return {value: number for number, value in enumerate((named_classes(config, listing) or {}).values())}
-
-
-def _known(source: ClassMap | None, values: Collection[int]) -> dict[int, int]:
-    """The class number of each value that has one, and IGNORE for those that mean nothing."""
-    if source is None:
-        return {}
-    known = list(values)
-    if source.foreground_from is None:
-        known = [value for value in values if value in source.values or value in source.ignore_values]
-    return dict(zip(known, labels_of(source, known).tolist(), strict=True))
 
 
 def _validate_place(out: Path, audit: Audit) -> None:
