@@ -10,9 +10,11 @@ or the new one, whole.
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import functools
 import hashlib
+import io
 import itertools
 import json
 import math
@@ -22,7 +24,7 @@ import re
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +110,17 @@ def write_text(path: Path, text: str, safe: str = UNHARMED) -> Path:
     """Write a text file whole, or leave the old one; names of an old encoding, which are no text, are escaped."""
     write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"), safe)
     return path
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV; None is an empty cell.
+
+    >>> csv_text([("class", "iou"), ("a, b", 0.5), ("c", None)])
+    'class,iou\\n"a, b",0.5\\nc,\\n'
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def append_line(path: Path, line: str) -> None:

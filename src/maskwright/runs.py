@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import datetime
-import io
 import itertools
 import math
 import os
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from maskwright.errors import RunError, as_typed, check_path, listed, one_line
-from maskwright.files import read_json, refuse_no_file, write_atomically, write_json, write_text, writing
+from maskwright.files import csv_text, read_json, refuse_no_file, write_atomically, write_json, write_text, writing
 
 if TYPE_CHECKING:  # late, where it is read: predicting with a bundle needs none
     from maskwright.config import Config
@@ -171,9 +170,7 @@ class Run:
     def write_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
         """Write a CSV whose columns are the rows' keys; a row of an earlier version may lack some."""
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows([columns, *([row.get(key) for key in columns] for row in rows)])
-        return self.write_text(name, out.getvalue())
+        return self.write_text(name, csv_text([columns, *([row.get(key) for key in columns] for row in rows)]))
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file."""

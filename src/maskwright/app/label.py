@@ -9,9 +9,7 @@ In DATA/.maskwright stand originals/ (a mask before its first change), drafts/ (
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
 import json
 import os
 import time
@@ -30,7 +28,7 @@ from maskwright.data.dataset import IGNORE, ClassMap
 from maskwright.data.mask_files import encode_mask, refuse_unwritable
 from maskwright.data.pictures import indexed_png
 from maskwright.errors import DataError, RunError
-from maskwright.files import append_line, write_atomically, write_text
+from maskwright.files import append_line, csv_text, write_atomically, write_text
 from maskwright.folders import lock_folder
 
 OWN = ".maskwright"
@@ -168,13 +166,9 @@ class Labels:
 
     def _write_pairs(self, path: Path, root: Path) -> None:
         """The labelled images as every command reads them."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(OWN_HEAD.split(","))
-        for item in self.data.items():
-            if item.record:
-                writer.writerow([Path(os.path.relpath(one, root)).as_posix() for one in (item.image, item.record.mask)])
-        write_text(path, out.getvalue())
+        pairs = [(item.image, item.record.mask) for item in self.data.items() if item.record]
+        rows = [[Path(os.path.relpath(one, root)).as_posix() for one in pair] for pair in pairs]
+        write_text(path, csv_text([OWN_HEAD.split(","), *rows]))
 
     def _note(self, item: Item, who: str, version: str, changed: int) -> None:
         line = {"who": who[:200], "when": datetime.now(UTC).isoformat(timespec="seconds"), "image": item.name,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from maskwright.comparison.naming import value_name
 from maskwright.config.base import MONITORS, best_index, higher_is_better
 from maskwright.errors import counted, listed
-from maskwright.files import plain
+from maskwright.files import csv_text, plain
 from maskwright.runs import ShownInNotebook
 
 if TYPE_CHECKING:
@@ -147,14 +145,12 @@ def _columns(result: SearchResult, space: Space) -> list[str]:
 
 def as_csv(result: SearchResult, space: Space) -> str:
     """The trials in the order they were made, a row each."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*_columns(result, space), "reason"])
+    rows: list[list[object]] = [[*_columns(result, space), "reason"]]
     for trial in result.trials:
         values = [trial.values[axis.key] for axis in space.axes]
         score = "" if math.isnan(trial.score) else trial.score
-        writer.writerow([trial.number, *values, score, trial.state, trial.epochs, trial.seconds, trial.reason])
-    return buffer.getvalue()
+        rows.append([trial.number, *values, score, trial.state, trial.epochs, trial.seconds, trial.reason])
+    return csv_text(rows)
 
 
 def in_words(result: SearchResult) -> tuple[str, ...]:

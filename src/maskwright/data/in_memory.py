@@ -7,7 +7,6 @@ the images later (a resume, an evaluation, a report) finds them, and the same ar
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import os
@@ -22,7 +21,7 @@ import numpy as np
 
 from maskwright.data.readers.pairs_csv import PAIRS_FILE
 from maskwright.errors import DataError
-from maskwright.files import writing
+from maskwright.files import csv_text, writing
 
 _FORM = "pairs of (image, mask) or (image, mask, group)"
 
@@ -43,12 +42,9 @@ def pairs_folder(pairs: Any, parent: Path) -> Path:
             rows.append([*kept, group])
         if len(rows) == 1:
             raise DataError("`data` must hold at least one pair of image and mask; it holds none.")
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(
-            rows if any(row[2] for row in rows[1:]) else [row[:2] for row in rows]
-        )
-        digest.update(text.getvalue().encode())
-        (made / PAIRS_FILE).write_text(text.getvalue(), encoding="utf-8", newline="")
+        text = csv_text(rows if any(row[2] for row in rows[1:]) else [row[:2] for row in rows])
+        digest.update(text.encode())
+        (made / PAIRS_FILE).write_text(text, encoding="utf-8", newline="")
         place = parent / f"data-{digest.hexdigest()[:12]}"
         if not place.exists():
             made.chmod(0o755)

@@ -9,7 +9,6 @@ cannot be finished.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from PIL import Image
 from maskwright.data.synthetic import landcover, puzzle
 from maskwright.data.synthetic.texture import Bytes
 from maskwright.errors import UsageError, must, unknown
+from maskwright.files import csv_text
 from maskwright.folders import whole_folder
 from maskwright.runs import refuse_used
 
@@ -66,8 +66,8 @@ def _pairs_csv(folder: Path, style: Style, class_names: Sequence[str], rows: Seq
     if style.classes_file:
         lines = "".join(f"{name}: {value}\n" for value, name in enumerate(class_names))
         (folder / "classes.yaml").write_text(lines, encoding="utf-8")
-    with (folder / "pairs.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([("image", "mask", "split"), *rows])
+    text = csv_text([("image", "mask", "split"), *rows])
+    (folder / "pairs.csv").write_text(text, encoding="utf-8", newline="")
 
 
 def _in_workshop(style: Style, index: int, split: str) -> tuple[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +15,7 @@ import numpy as np
 
 from maskwright.data.geometry import shrink_to
 from maskwright.data.pictures import colourise, palette, shown
+from maskwright.files import csv_text
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import Sums, headline_scores
 from maskwright.runs import Run
@@ -32,16 +31,8 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
     def as_csv(self) -> str:
-        """The table as CSV text; an undefined score is an empty cell.
-
-        >>> Table(("class", "iou"), (("a, b", 0.5), ("c", None))).as_csv()
-        'class,iou\\n"a, b",0.5\\nc,\\n'
-        """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(["" if cell is None else cell for cell in row] for row in self.rows)
-        return text.getvalue()
+        """The table as CSV text; an undefined score is an empty cell."""
+        return csv_text([self.columns, *self.rows])
 
 
 @dataclass(frozen=True)
