@@ -7,7 +7,8 @@ anew: a value that has no meaning stops with the files that hold it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from maskwright.config.data import DataConfig, MaskValue, ignored_values, is_col
 from maskwright.data.dataset import IGNORE, ClassMap, Listing
 from maskwright.errors import DataError, as_typed, is_text, listed
 
+Key = TypeVar("Key")
 _MAX_CLASSES = IGNORE
 
 
@@ -23,9 +25,7 @@ def decide_classes(config: DataConfig, listing: Listing, values: Mapping[str, Ma
 
     `values` holds, for each mask's name, how many pixels have each value.
     """
-    total: Counter[int] = Counter()
-    for found in values.values():
-        total.update(found)
+    total = summed(values.values())
     colours = uses_colours(config, listing)
     configured = ignored_values(config, colours)
     ignored = tuple(dict.fromkeys([*configured, *listing.ignore]))
@@ -45,6 +45,14 @@ def decide_classes(config: DataConfig, listing: Listing, values: Mapping[str, Ma
     if odd := [ascii(name)[1:-1] for name in classes.names if not is_text(name)]:
         raise DataError(f"names of classes must be text that can be written; got {listed(odd)}. Rename them.")
     return classes
+
+
+def summed(counts: Iterable[Mapping[Key, int]]) -> Counter[Key]:
+    """What several masks count, together."""
+    total: Counter[Key] = Counter()
+    for one in counts:
+        total.update(one)
+    return total
 
 
 def _fits(named: Mapping[str, int], total: Counter[int], ignored: tuple[int, ...]) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from maskwright.config.data import ignored_values
 from maskwright.data.checks.facts import PairFacts
 from maskwright.data.checks.findings import Answer, Finding, Repair
@@ -11,6 +9,7 @@ from maskwright.data.checks.rules_smoothing import has_ramp, smoothed
 from maskwright.data.checks.smoothing import sort_values
 from maskwright.data.checks.survey import Survey, is_lossy, mask_files, name_values
 from maskwright.data.dataset import IGNORE
+from maskwright.data.masks import summed
 from maskwright.errors import counted, listed
 
 _SHOWN_COLOURS = 12
@@ -21,13 +20,8 @@ def colour_masks(survey: Survey) -> list[Finding]:
     found = survey.coloured
     if not found:
         return []
-    total: Counter[int] = Counter()
-    for facts in found:
-        total.update(facts.values)
+    total, between = summed(facts.values for facts in found), summed(facts.between for facts in found)
     pixels = max(1, sum(total.values()))
-    between: Counter[int] = Counter()
-    for facts in found:
-        between.update(facts.between)
     drawn = sort_values(total, between, True, any(map(is_lossy, found)))
     unsaid = set(drawn.classes) - set(ignored_values(survey.config, True))
     clear = sorted(unsaid, key=lambda value: (-drawn.pixels[value], value))[:IGNORE]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from maskwright.data.checks.findings import Answer, Finding, Repair
 from maskwright.data.checks.rules_masks import next_value, odd_values, off_by_one, pairs_with
 from maskwright.data.checks.survey import Survey, mask_files
 from maskwright.data.dataset import IGNORE
+from maskwright.data.masks import summed
 from maskwright.errors import counted, listed
 
 _BORDER = 0.25  # of all class borders touch the value: real classes touch far fewer, unless they are large
@@ -84,9 +83,7 @@ def inverted(survey: Survey) -> list[Finding]:
     other = values[0] if values[1] == background else values[1]
     both = [facts for facts in survey.valued if facts.values.get(background) and facts.values.get(other)]
     turned = sum(1 for facts in both if facts.frame.get(other, 0) > facts.frame.get(background, 0))
-    frame: Counter[int] = Counter()
-    for facts in both:
-        frame.update(facts.frame)
+    frame = summed(facts.frame for facts in both)
     on_frame = frame[background] / max(1, frame[background] + frame[other])
     inside = survey.totals[background] / max(1, survey.totals[background] + survey.totals[other])
     if len(both) < 3 or turned < _MOST * len(both) or on_frame > _FRAME or inside < 1.5 * on_frame:

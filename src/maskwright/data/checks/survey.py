@@ -15,7 +15,7 @@ from maskwright.data.checks.facts import NEARLY_GREY, PairFacts
 from maskwright.data.checks.smoothing import Sorted, sort_values
 from maskwright.data.dataset import ClassMap, Gap, Listing
 from maskwright.data.grouping import Near
-from maskwright.data.masks import known_values, named_classes, uses_colours
+from maskwright.data.masks import known_values, named_classes, summed, uses_colours
 from maskwright.data.near_duplicates import nearly_the_same
 from maskwright.errors import listed
 
@@ -67,10 +67,7 @@ class Survey:
     @cached_property
     def totals(self) -> Counter[int]:
         """Pixels of each value over all those masks."""
-        total: Counter[int] = Counter()
-        for facts in self.valued:
-            total.update(facts.values)
-        return total
+        return summed(facts.values for facts in self.valued)
 
     @cached_property
     def named(self) -> dict[str, int] | None:
@@ -117,10 +114,7 @@ class Survey:
     @cached_property
     def between(self) -> Counter[int]:
         """Pixels of each value that lie between others."""
-        total: Counter[int] = Counter()
-        for facts in self.valued:
-            total.update(facts.between)
-        return total
+        return summed(facts.between for facts in self.valued)
 
     @cached_property
     def has_colours(self) -> bool:
@@ -146,10 +140,7 @@ class Survey:
     @cached_property
     def touching(self) -> Counter[tuple[int, int]]:
         """How often unequal values lie side by side, smaller first."""
-        total: Counter[tuple[int, int]] = Counter()
-        for facts in self.valued:
-            total.update(facts.touching)
-        return total
+        return summed(facts.touching for facts in self.valued)
 
     def named_with(self, values: Iterable[int]) -> dict[str, MaskValue]:
         """The named classes and one for each of these values, to be named; as `data.classes` takes them."""
