@@ -126,6 +126,14 @@ def labels_of(classes: ClassMap, values: Sequence[int]) -> np.ndarray:
     return np.array([meaning.get(value, IGNORE) for value in values], np.uint8)
 
 
+def pixels_of_labels(classes: ClassMap, values: Mapping[int, int]) -> dict[int, int]:
+    """Pixels of each class number (IGNORE among them), from those of each value."""
+    found: dict[int, int] = {}
+    for value, label in zip(values, labels_of(classes, list(values)).tolist(), strict=True):
+        found[label] = found.get(label, 0) + values[value]
+    return found
+
+
 def _from_threshold(config: DataConfig, named: Mapping[str, int] | None, threshold: int) -> ClassMap:
     names = config.classes if config.classes is not None else named
     labels = tuple(names) if names is not None else ("background", "foreground")

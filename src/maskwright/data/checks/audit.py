@@ -27,7 +27,7 @@ from maskwright.data.decoding import map_ahead, quiet
 from maskwright.data.description import described
 from maskwright.data.grouping import AUTO, Clusters
 from maskwright.data.images import Head
-from maskwright.data.masks import decide_classes, known_values, labels_of, uses_colours
+from maskwright.data.masks import decide_classes, known_values, pixels_of_labels, uses_colours
 from maskwright.data.opening import Progress, as_colours, mask_name
 from maskwright.data.raw import decide_bands, read_heads
 from maskwright.data.readers import list_records
@@ -192,23 +192,14 @@ def _look_at_all(
 def _item(facts: PairFacts, classes: ClassMap | None) -> Item:
     """What assigning splits asks of a pair."""
     height, width = (facts.head.height, facts.head.width) if facts.head else (0, 0)
-    pixels = _pixels(facts, classes) if classes else {}
+    pixels = pixels_of_labels(classes, facts.values) if classes else {}
     counts = tuple(pixels.get(label, 0) for label in range(classes.num_classes)) if classes else (0,)
     return Item(facts.record, height, width, *facts.hashes, counts, pixels.get(IGNORE, 0))
 
 
-def _pixels(facts: PairFacts, classes: ClassMap) -> dict[int, int]:
-    """Pixels by class number."""
-    found: dict[int, int] = {}
-    values = list(facts.values)
-    for value, label in zip(values, labels_of(classes, values).tolist(), strict=True):
-        found[label] = found.get(label, 0) + facts.values[value]
-    return found
-
-
 def _page_facts(facts: PairFacts, classes: ClassMap | None) -> dict[str, object]:
     """The small facts of a pair that pages show."""
-    pixels = _pixels(facts, classes) if classes else {}
+    pixels = pixels_of_labels(classes, facts.values) if classes else {}
     names = dict(enumerate(classes.names)) if classes else {}
     return {
         "id": facts.record.id,

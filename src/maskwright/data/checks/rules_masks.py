@@ -50,7 +50,7 @@ def zero_255(survey: Survey) -> list[Finding]:
         return []
     values = set((survey.named or {}).values())
     share = f"{survey.share(survey.totals[255]):.1%} of the pixels"
-    files = [facts for facts in survey.valued if facts.values.get(255)]
+    files = pairs_with(survey, 255)
     if values >= {0, 1} and 255 not in values and set(survey.totals) == {0, 255}:
         lost = listed([name for name, value in (survey.named or {}).items() if value != 0], "and", 4)
         evidence = (
@@ -65,7 +65,7 @@ def zero_255(survey: Survey) -> list[Finding]:
     apart = not any(facts.values.get(1) and facts.values.get(255) for facts in survey.valued)
     said = {"classes", "ignore_index"} & survey.config.model_fields_set
     if set(survey.totals) == {0, 1, 255} and apart and not said:
-        ones = sum(1 for facts in survey.valued if facts.values.get(1))
+        ones = len(pairs_with(survey, 1))
         evidence = (
             f"{counted(ones, 'mask holds', 'masks hold')} 0 and 1, {len(files)} hold 0 and 255, none holds both 1 and "
             f"255: {share} are 255 and are left out as unlabelled."

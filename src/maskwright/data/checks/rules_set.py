@@ -9,7 +9,7 @@ from maskwright.data.checks.survey import Survey
 from maskwright.data.dataset import SPLITS, ClassMap
 from maskwright.data.grouping import AUTO, contradicting
 from maskwright.data.groups import guess_groups, torn
-from maskwright.data.masks import labels_of
+from maskwright.data.masks import pixels_of_labels
 from maskwright.errors import counted, listed
 
 _RARE = 0.01  # of the labelled pixels: a class that a loss sees too little of
@@ -108,10 +108,9 @@ def class_pixels(survey: Survey, classes: ClassMap) -> dict[str | None, list[int
     found: dict[str | None, list[int]] = {}
     for facts in survey.valued:
         sums = found.setdefault(facts.record.split, [0] * classes.num_classes)
-        values = list(facts.values)
-        for value, label in zip(values, labels_of(classes, values).tolist(), strict=True):
+        for label, pixels in pixels_of_labels(classes, facts.values).items():
             if label < classes.num_classes:
-                sums[label] += facts.values[value]
+                sums[label] += pixels
     return found
 
 
