@@ -23,6 +23,7 @@ from maskwright.errors import printable
 
 PULSE = 30.0  # seconds after which something is said where nothing else was
 WIDE = 200  # columns of a line that no terminal cuts
+DASH = "–"  # what is undefined
 _SHORTEST_BAR, _LONGEST_BAR = 8, 40
 
 
@@ -212,6 +213,25 @@ def duration(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def score(value: float | None, digits: int = 3) -> str:
+    """A score, or a dash when it is undefined.
+
+    >>> score(0.80499), score(None)
+    ('0.805', '–')
+    """
+    return DASH if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A difference with its sign, a true minus.
+
+    >>> signed(-0.0214), signed(0.003), signed(0)
+    ('−0.021', '+0.003', '0.000')
+    """
+    text = score(abs(value), digits)
+    return text if text == DASH or float(text) == 0 else f"{'−' if value < 0 else '+'}{text}"
+
+
 def format_number(value: float) -> str:
     """A large number in thousands, millions or thousands of millions.
 
@@ -219,7 +239,7 @@ def format_number(value: float) -> str:
     ('23.4 M', '812', '–')
     """
     if not math.isfinite(value):
-        return "–"
+        return DASH
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.1f} {letter}"

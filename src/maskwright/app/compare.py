@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +17,7 @@ from maskwright.comparison.entries import DISTANCES, SCORES
 from maskwright.comparison.standings import standings
 from maskwright.comparison.tables import cost_columns, interval_columns
 from maskwright.files import plain
+from maskwright.terminal import score
 
 _COSTS = {"parameters": "parameters", "multiply_adds": "multiply-adds", "train_seconds": "train seconds",
           "milliseconds_an_image": "time an image"}  # fmt: skip
@@ -60,8 +60,7 @@ def compare(folder: Runs, ids: list[str], split: str = "test", metric: str = "io
         cells |= {
             key: {"value": spent[key], "text": texts[title][place], "interval": None} for key, title in costs.items()
         }
-        val = f"{row.val:.3f}" if math.isfinite(row.val) else "–"
-        cells |= {"val": {"value": row.val, "text": val, "interval": None},
+        cells |= {"val": {"value": row.val, "text": score(row.val), "interval": None},
                   "verdict": {"value": row.verdict, "text": row.verdict, "interval": None},
                   "name": {"value": row.name, "text": row.name, "interval": None}}  # fmt: skip
         rows.append(

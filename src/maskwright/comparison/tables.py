@@ -20,9 +20,8 @@ from maskwright.config.base import MONITORS
 from maskwright.errors import one_line
 from maskwright.evaluation.intervals import format_latency
 from maskwright.files import write_json, write_text
-from maskwright.terminal import format_number
+from maskwright.terminal import DASH, format_number, score, signed
 
-DASH = "–"
 WIDTH = 100  # columns of a terminal that text keeps to
 _NAME = 20  # room for names where one of them is too long for the line, and gets a line of its own
 
@@ -50,7 +49,7 @@ def score_columns(standings: Standings, is_marked: bool = False) -> list[Column]
         columns.append(_column(_head(name), [_score(name, row.metrics[name]) for row in rows]))
         if name == metric:
             columns.append(_column("95 %|interval", [_interval(name, row.intervals[name]) for row in rows]))
-    vals = [_figure(row.val, 3) + ("" if is_marked else star.get(row.name, "  ")) for row in rows]
+    vals = [score(row.val) + ("" if is_marked else star.get(row.name, "  ")) for row in rows]
     verdicts = [verdict_word(row, standings.top) for row in rows]
     return [*columns, _column(f"val|{MONITORS[standings.monitor]}", vals), _column("verdict", verdicts, True)]
 
@@ -106,7 +105,7 @@ def _with_intervals(head: str, standings: Standings, names: Sequence[str]) -> li
     columns = [_column(head, [row.name for row in standings.rows], True)]
     for name in names:
         pairs = [(_score(name, row.metrics[name]), _interval(name, row.intervals[name])) for row in standings.rows]
-        columns.append(_column(_head(name), [f"{score} ({interval})" for score, interval in pairs]))
+        columns.append(_column(_head(name), [f"{value} ({interval})" for value, interval in pairs]))
     return columns
 
 
@@ -115,7 +114,7 @@ def _head(name: str) -> str:
 
 
 def _score(name: str, value: float) -> str:
-    return _figure(value, 1 if name in DISTANCES else 3)
+    return score(value, 1 if name in DISTANCES else 3)
 
 
 def _interval(name: str, bounds: tuple[float, float]) -> str:
@@ -123,22 +122,13 @@ def _interval(name: str, bounds: tuple[float, float]) -> str:
     return f"{_score(name, low)}{DASH}{_score(name, high)}" if math.isfinite(high - low) else DASH
 
 
-def _figure(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else DASH
-
-
 def _difference(row: Standing, digits: int) -> str:
     """The difference with its interval, signed; the best has none."""
     if row.verdict in ("best", "undefined"):
         return DASH
     low, high = row.difference_interval
-    around = f" ({_signed(low, digits)} to {_signed(high, digits)})" if math.isfinite(high - low) else ""
-    return _signed(row.difference, digits) + around
-
-
-def _signed(value: float, digits: int) -> str:
-    size = f"{abs(value):.{digits}f}"
-    return size if float(size) == 0 else f"{'−' if value < 0 else '+'}{size}"
+    around = f" ({signed(low, digits)} to {signed(high, digits)})" if math.isfinite(high - low) else ""
+    return signed(row.difference, digits) + around
 
 
 def _three_figures(value: float) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import Sums, headline_scores
 from maskwright.metrics.student import student_quantile
+from maskwright.terminal import DASH
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -169,6 +170,6 @@ def format_latency(median: float, low: float, high: float) -> str:
     ('12.3 ms (11–14.2)', '1,035 ms', '2.07 ms')
     """
     if not math.isfinite(median):
-        return "–"
+        return DASH
     middle, *ends = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in (median, low, high))
     return f"{middle} ms" if "nan" in ends or ends == [middle, middle] else f"{middle} ms ({ends[0]}–{ends[1]})"

@@ -7,6 +7,7 @@ from typing import Any
 
 from maskwright.data.geometry import sides_of, size_text
 from maskwright.errors import counted, listed, one_line
+from maskwright.terminal import score
 
 _SHOWN = ("iou", "dice", "precision", "recall", "boundary_iou")
 _OPEN = {
@@ -68,7 +69,7 @@ def _scores(document: dict[str, Any]) -> str:
     rows += [[name.replace("_", " "), *(_score(found, name) for _, found in columns)] for name in _SHOWN]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     unseen = "" if test else " Test images were not scored before the export."
-    ious = ["–" if check[name] is None else f"{check[name]:.4f}" for name in ("iou", "iou_run")]
+    ious = [score(check[name], 4) for name in ("iou", "iou_run")]
     return (
         f"{table}\n\nIn brackets 95 % intervals over images. Val chose the epoch, so its scores flatter.{unseen}\n\n"
         f"Beside the run it was exported from: IoU on val {ious[0]} instead of {ious[1]}, another label at "
@@ -79,9 +80,7 @@ def _scores(document: dict[str, Any]) -> str:
 
 def _score(found: dict[str, Any], name: str) -> str:
     value, ends = found["metrics"].get(name), found["intervals"].get(name) or (None, None)
-    if value is None:
-        return "–"
-    return f"{value:.3f}" + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if None not in ends else "")
+    return score(value) + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if None not in (value, *ends) else "")
 
 
 def _failures(val: dict[str, Any]) -> str:

@@ -29,7 +29,8 @@ from maskwright.reports.gallery import (
     scored_labels,
     shrink,
 )
-from maskwright.reports.pages import score, share
+from maskwright.reports.pages import share
+from maskwright.terminal import score
 
 ROWS = 6
 LEADING = 4  # pictures of a leading image: itself, truth, and the errors of two models (of one, and how many are wrong)

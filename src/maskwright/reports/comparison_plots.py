@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from maskwright.reports.comparison_facts import ComparisonFacts, Scale, short_labels
 from maskwright.reports.comparison_words import differing
-from maskwright.reports.pages import score, short_number, span
+from maskwright.reports.pages import short_number, span
 from maskwright.reports.plots import (
     COLOURS,
     FONT,
@@ -31,6 +31,7 @@ from maskwright.reports.plots import (
     style,
     text_size,
 )
+from maskwright.terminal import score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

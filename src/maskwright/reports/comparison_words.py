@@ -10,8 +10,9 @@ from typing import Any
 from maskwright.config.base import best_index
 from maskwright.errors import counted, listed
 from maskwright.reports.comparison_facts import ComparisonFacts, Contender, of_run
-from maskwright.reports.pages import DASH, PERCENT, SPLIT_WORDS, brief, score
+from maskwright.reports.pages import PERCENT, SPLIT_WORDS, brief
 from maskwright.reports.plots import finite
+from maskwright.terminal import DASH, score
 
 FEW_IMAGES = 10  # below this an interval rests on little
 NAMED = 3  # more names in a sentence are counted instead

@@ -14,7 +14,8 @@ import numpy as np
 
 from maskwright.data.decoding import open_picture
 from maskwright.reports.gallery import Picture, choose, data_uri, make_gallery, shrink
-from maskwright.reports.pages import DASH, score, sentence_case, short_names, signed, span, template
+from maskwright.reports.pages import sentence_case, short_names, span, template
+from maskwright.terminal import DASH, score, signed
 
 if TYPE_CHECKING:
     from maskwright.comparison import Comparison

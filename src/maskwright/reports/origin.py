@@ -14,7 +14,8 @@ from maskwright.data.geometry import size_text
 from maskwright.data.record import class_map
 from maskwright.errors import counted, listed
 from maskwright.reports.facts import Facts
-from maskwright.reports.pages import DASH, SPLIT_WORDS, duration, number, share
+from maskwright.reports.pages import SPLIT_WORDS, duration, number, share
+from maskwright.terminal import DASH
 
 Terms = list[tuple[str, str]]
 _LISTED_CLASSES = 30

@@ -12,11 +12,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from maskwright import terminal
 from maskwright.data.pictures import css, palette
 from maskwright.errors import counted
+from maskwright.terminal import DASH, score, signed
 
 TEMPLATES = Path(__file__).parent / "templates"
-DASH = "–"
 PERCENT = "\u00a0%"  # the number and its sign stay on one line
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 IN_PIXELS = frozenset({"hd95"})
@@ -85,15 +86,6 @@ def number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def score(value: float | None, digits: int = 3) -> str:
-    """A score, or a dash when it is undefined.
-
-    >>> score(0.80499), score(None)
-    ('0.805', '–')
-    """
-    return DASH if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
-
-
 def figure(value: float | None, name: str) -> str:
     """A score of this name with the digits it has: pixels have fewer."""
     return score(value, 1 if name in IN_PIXELS else 3)
@@ -110,16 +102,6 @@ def span(ends: Sequence[float | None], form: Callable[[float], str] | str = scor
         return ""
     low_text, high_text = (figure(end, form) if isinstance(form, str) else form(end) for end in (low, high))
     return f"{low_text} to {high_text}"
-
-
-def signed(value: float) -> str:
-    """A difference with its sign, a true minus.
-
-    >>> signed(-0.0214), signed(0.003), signed(0)
-    ('−0.021', '+0.003', '0.000')
-    """
-    text = score(abs(value))
-    return text if text in (DASH, "0.000") else f"{'−' if value < 0 else '+'}{text}"
 
 
 def brief(value: float | None) -> str:
@@ -164,10 +146,7 @@ def duration(seconds: float) -> str:
     """
     if not math.isfinite(seconds):
         return DASH
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, whole = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {whole} s"
+    return f"{seconds:.1f} s" if seconds < 60 else terminal.duration(seconds)
 
 
 def large(value: float) -> str:

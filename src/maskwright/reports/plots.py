@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from maskwright.reports.pages import score
+from maskwright.terminal import score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,11 +22,12 @@ from maskwright.reports.audit_summary import AuditSummary, audit_summary
 from maskwright.reports.calibration import reliability, reliability_svg
 from maskwright.reports.facts import Facts, ImageScore, gather
 from maskwright.reports.gallery import SHOW_ALL, Gallery, choose, encode, make_gallery
-from maskwright.reports.pages import DASH, IN_PIXELS, SPLIT_WORDS, figure, number, score, share, span, template
+from maskwright.reports.pages import IN_PIXELS, SPLIT_WORDS, figure, number, share, span, template
 from maskwright.reports.plots import Curves, curves_svg, run_curves, save_curves
 from maskwright.reports.suspects import FIRST, MARK, suspected_labels
 from maskwright.reports.verdict import remarks, single_unit, subject, verdict
 from maskwright.runs import Run
+from maskwright.terminal import DASH, score
 from maskwright.training.loggers.collection import log_report
 
 METRICS = {
@@ -162,7 +163,7 @@ def score_rows(facts: Facts) -> list[ScoreRow]:
             strip = None if unit or not math.isfinite(value + sum(ends)) else (value, *ends)
             text = figure(value, name) + (unit if math.isfinite(value) else "")
             rows.append(ScoreRow(label, hint.format(**words), text, interval + unit if interval else DASH, strip))
-    loss = score(number(facts.evaluation["loss"]))
+    loss = score(facts.evaluation["loss"])
     return [*rows, ScoreRow("Loss", "what training made small; lower is better", loss, DASH, None)]
 
 
@@ -183,7 +184,7 @@ def average_rows(facts: Facts) -> list[tuple[str, str, tuple[str, ...]]]:
     """Each way of averaging, what it is, and its scores; ways that come to the same, as of two classes, once."""
     alike: dict[tuple[str, ...], list[str]] = {}
     for way, row in facts.evaluation["averages"].items():
-        alike.setdefault(tuple(score(number(row.get(name))) for name in AVERAGED), []).append(way)
+        alike.setdefault(tuple(score(row.get(name)) for name in AVERAGED), []).append(way)
     return [
         (listed(way.replace("_", " ") for way in ways), "; ".join(filter(None, map(AVERAGES.get, ways))), scores)
         for scores, ways in alike.items()
@@ -212,7 +213,7 @@ def _size_cell(cell: Mapping[str, Any] | None, with_range: bool) -> tuple[str, s
         return DASH, ""
     is_known = cell.get("found") is not None
     many = f"{cell['found']:,} of {cell['objects']:,}" if is_known else counted(cell["objects"], "object")
-    return score(number(cell.get("recall"))), many + (f", {_range(cell)}" if with_range else "")
+    return score(cell.get("recall")), many + (f", {_range(cell)}" if with_range else "")
 
 
 def _range(cell: Mapping[str, Any]) -> str:

@@ -17,8 +17,8 @@ from maskwright.data.pictures import fitting, typeface
 from maskwright.files import write_atomically
 from maskwright.reports.facts import Facts, gather
 from maskwright.reports.gallery import Gallery, Pick, Row, make_row, shrink
-from maskwright.reports.pages import score
 from maskwright.runs import Run
+from maskwright.terminal import score
 
 LONGEST = 384  # pixels of a panel's longer side; smaller images are enlarged by a whole factor
 _MARGIN, _GAP, _LINE, _SWATCH, _TITLE = 24, 14, 24, 16, 72
