@@ -12,20 +12,20 @@ from maskwright.config import Config
 from maskwright.config.keys import flat_keys
 from maskwright.errors import MaskwrightError, RunError, as_typed, listed
 from maskwright.runs import Run
-from maskwright.training.gate import OpenData, open_checked
+from maskwright.training.gate import OpenData
 
 Settings = Sequence[tuple[str, Config]]
 _MOST_KEYS = 3
 
 
-def place_for(matrix: Matrix, open_data: OpenData = open_checked, parent: Path = Path("runs")) -> Path:
+def place_for(matrix: Matrix, open_data: OpenData) -> Path:
     """Without --out: the newest of the folders named for these data that was begun with the same, else a new one.
 
     Where images or masks have changed since, a new one too: what was said of the old ones would be said of these.
     """
-    new = comparison_out(matrix.base, parent)
+    new = comparison_out(matrix.base)
     stem = new.name.rpartition("-")[0]
-    numbered = [(path.name.rpartition("-"), path) for path in parent.glob("*")]
+    numbered = [(path.name.rpartition("-"), path) for path in new.parent.glob("*")]
     numbers = {path: int(number) for (name, _, number), path in numbered if name == stem and number.isdigit()}
     newest_first = sorted(numbers, key=lambda path: numbers[path], reverse=True)
     same = next((path for path in newest_first if _is_same(path, matrix)), None)

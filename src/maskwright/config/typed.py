@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -15,16 +15,14 @@ from maskwright.config.yaml_text import flag_value
 from maskwright.errors import as_typed
 
 
-def flags_of(config: DataConfig, only: Collection[str] | None = None) -> str:
-    """The data keys somebody set, as they are typed; of `only` these where named.
+def flags_of(config: DataConfig) -> str:
+    """The data keys somebody set, as they are typed.
 
     >>> flags_of(DataConfig.model_validate({"root": "x", "ignore_index": 11, "split": {"seed": 3}}))
     ' --data.ignore_index 11 --data.split.seed 3'
     """
     found: dict[str, Any] = {}
-    for key, value in config.model_dump(
-        mode="json", exclude_unset=True, include=None if only is None else set(only)
-    ).items():
+    for key, value in config.model_dump(mode="json", exclude_unset=True).items():
         if key == "split":
             found |= {f"split.{inner}": part for inner, part in value.items()}
         elif key != "root":

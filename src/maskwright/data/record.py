@@ -66,7 +66,7 @@ def moved_data(path: str | Path | None) -> Path | None:
     return Path(path).parent if Path(path).is_file() else Path(path)
 
 
-def validate_outside_data(out: Path, data: Dataset | dict[str, Any], flag: str = "--out") -> None:
+def validate_outside_data(out: Path, data: Dataset | dict[str, Any]) -> None:
     """Stop where what is written to the folder `out` would lie among the images or masks, and be read as one of them.
 
     `data` is a data set, or what data.json holds of it.
@@ -85,7 +85,8 @@ def validate_outside_data(out: Path, data: Dataset | dict[str, Any], flag: str =
     if among or {name.lower() for name in inside} & (IMAGE_NAMES | MASK_NAMES):
         detail = among[0] if among else root
         fix = "Choose a folder elsewhere."
-        raise UsageError(must(flag, "a folder apart from the images and masks", f"{out}, among those of {detail}", fix))
+        got = f"{out}, among those of {detail}"
+        raise UsageError(must("--out", "a folder apart from the images and masks", got, fix))
 
 
 def read_split(

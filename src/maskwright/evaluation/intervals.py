@@ -53,7 +53,7 @@ def resampled_scores(counts: Counts, draws: np.ndarray, in_truth: bool = False) 
     return headline_scores(Sums.of_images(counts).pooled(draws), in_truth)
 
 
-def percentile_interval(values: np.ndarray, num_units: int, level: float = LEVEL) -> tuple[float, float]:
+def percentile_interval(values: np.ndarray, num_units: int) -> tuple[float, float]:
     """The interval of resampled scores, its tails widened for few units; NaN where one unit tells nothing of the
     spread.
 
@@ -64,7 +64,7 @@ def percentile_interval(values: np.ndarray, num_units: int, level: float = LEVEL
     kept = values[~np.isnan(values)]
     if num_units < 2 or not kept.size:
         return math.nan, math.nan
-    tail = expanded_tail(num_units, level)
+    tail = expanded_tail(num_units)
     low, high = np.percentile(kept, [100 * tail, 100 * (1 - tail)])
     return float(low), float(high)
 
@@ -111,13 +111,13 @@ def _ends(values: np.ndarray, deviations: float) -> float:
 
 
 @functools.lru_cache
-def expanded_tail(num_units: int, level: float = LEVEL) -> float:
+def expanded_tail(num_units: int) -> float:
     """The share of resamples to leave out at each end, so that the interval covers what it says with `num_units` units.
 
     >>> round(expanded_tail(10**6), 4)
     0.025
     """
-    outer = math.sqrt(num_units / (num_units - 1)) * student_quantile(1 - (1 - level) / 2, num_units - 1)
+    outer = math.sqrt(num_units / (num_units - 1)) * student_quantile(1 - (1 - LEVEL) / 2, num_units - 1)
     return NormalDist().cdf(-outer)
 
 

@@ -185,7 +185,7 @@ def _pretrained(config: HfConfig) -> tuple[Any, str]:
         for parameter in net.parameters():  # out of the file's own memory, whose odd addresses change sums' last bits
             parameter.data = parameter.data.clone()
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(_out_of_reach(config, source, error)) from error
+        raise ModelError(_out_of_reach(source, error)) from error
     encoder = ("segformer.", "model.pixel_level_module.encoder.")
     fresh = [name for name in info["missing_keys"] if not name.startswith("criterion.")]
     missing = [name for name in fresh if name.startswith(encoder) and ".swin.layernorm." not in name]
@@ -268,7 +268,7 @@ def _refuse_other_pixels(source: str) -> None:
             )
 
 
-def _out_of_reach(config: HfConfig, source: str, error: Exception) -> str:
+def _out_of_reach(source: str, error: Exception) -> str:
     reason = why(error)
     files = "config.json and model.safetensors"
     if Path(source).is_dir():

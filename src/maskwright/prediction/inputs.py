@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from maskwright.data.layout import SUFFIXES, files_below
 from maskwright.errors import MaskwrightError, UsageError, check_path, counted, listed
@@ -38,12 +37,12 @@ class Inputs:
     notes: list[str]
 
 
-def find_inputs(named: Iterable[str | Path], stdin: TextIO | None = None) -> Inputs:
+def find_inputs(named: Iterable[str | Path]) -> Inputs:
     """The images of files, folders (with their sub-folders), patterns, and `-` for a list on stdin, a path a line."""
     files: list[Path] = []
     folders: list[Path] = []
     notes: list[str] = []
-    for path in (path for name in named for path in _expanded(name, stdin)):
+    for path in (path for name in named for path in _expanded(name)):
         if path.is_dir():
             there, unread = files_below(path)
             inside = [file for file in there if file.suffix.lower() in SUFFIXES]
@@ -62,7 +61,7 @@ def find_inputs(named: Iterable[str | Path], stdin: TextIO | None = None) -> Inp
     return Inputs(files, folders, notes)
 
 
-def _expanded(name: str | Path, stdin: TextIO | None) -> list[Path]:
+def _expanded(name: str | Path) -> list[Path]:
     """The paths that one name on the command line stands for."""
     if isinstance(name, Path):
         return [name]
@@ -71,7 +70,7 @@ def _expanded(name: str | Path, stdin: TextIO | None) -> list[Path]:
             "`IMAGES` must be image files or folders of them; got an empty name. The current folder is a dot."
         )
     if name == "-":
-        lines = [line.strip("\r\n") for line in stdin or sys.stdin]
+        lines = [line.strip("\r\n") for line in sys.stdin]
         if not any(lines):
             raise UsageError("`IMAGES` must be listed on stdin, a path a line, where `-` is given; got none.")
         return [Path(line) for line in lines if line]

@@ -259,9 +259,9 @@ def text_size(text: str) -> tuple[float, float]:
     return float(extents.x1) + 1, FONT * 1.1
 
 
-def save_figure(figure: Figure, path: Path, dpi: int = DPI) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """A figure as a picture on white."""
-    _save(figure, path, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+    _save(figure, path, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
 
 
 def figure_svg(figure: Figure, key: str) -> Markup:

@@ -64,7 +64,7 @@ def with_model(plan: Plan) -> tuple[Plan, Segmenter]:
     samples, keys = training_inputs(plan.config, plan.opened)
     validate_smallest_batch(model, plan.config, samples, keys)
     dataset = plan.opened.dataset
-    notes = (*dataset.notes, *padding_notes(model, plan.config, samples))
+    notes = (*dataset.notes, *padding_notes(model, samples))
     return replace(plan, opened=replace(plan.opened, dataset=replace(dataset, notes=notes))), model
 
 
@@ -157,7 +157,7 @@ def effort_of(config: Config, opened: Opened, keys: EpochKeys) -> Effort:
     return Effort(config.train.epochs, len(keys), int(config.train.grow * config.train.epochs), validation)
 
 
-def padding_notes(model: Segmenter, config: Config, samples: TrainSamples) -> list[str]:
+def padding_notes(model: Segmenter, samples: TrainSamples) -> list[str]:
     """Inputs whose sides the network pads, at every step of training: time that teaches nothing."""
     lines: list[str] = []
     for shape in _shapes(samples):

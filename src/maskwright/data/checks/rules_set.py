@@ -66,9 +66,7 @@ def groups(survey: Survey) -> list[Finding]:
     splits = [record.split for record in records]
     if any(record.group for record in survey.listing.records):
         found = torn([record.group or record.id for record in records], splits)
-        return (
-            [_torn(survey, found, "groups the data set names lie in several splits", "warning", None)] if found else []
-        )
+        return [_torn(found, "groups the data set names lie in several splits", "warning", None)] if found else []
     guess = guess_groups([record.id for record in records])
     if guess is None or (guess.strength == "strong" and contradicting(guess.groups, survey.alike)):
         return []
@@ -83,11 +81,10 @@ def groups(survey: Survey) -> list[Finding]:
         note = f"{message}; each is on one side."
         return [Finding("groups", (), note, "note", repair, details)] if guess.strength == "strong" else []
     severity = "warning" if guess.strength == "strong" else "note"
-    return [_torn(survey, found, message, severity, repair, details)]
+    return [_torn(found, message, severity, repair, details)]
 
 
 def _torn(
-    survey: Survey,
     found: dict[str, dict[str, int]],
     message: str,
     severity: Severity,

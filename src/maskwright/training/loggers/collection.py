@@ -136,10 +136,10 @@ _LATER = ("wandb", "mlflow")  # TensorBoard has no place for what is no curve
 
 
 @contextmanager
-def _after_training(run: Run, print_line: Print, log: Sequence[LogEntry] | None = None) -> Iterator[LoggerCollection]:
+def _after_training(run: Run, log: Sequence[LogEntry] | None = None) -> Iterator[LoggerCollection]:
     """The loggers of a run trained before, given what they lack of it; nothing is imported where it has none."""
     goes_on = "the run folder holds it all, and the next maskwright evaluate tries again"
-    with LoggerCollection(run, print_line, _LATER, goes_on, log) as loggers:
+    with LoggerCollection(run, names=_LATER, goes_on=goes_on, log=log) as loggers:
         if loggers.entries:
             loggers.open(None, [dict(row) for row in run.history])
             if run.weights.is_file():
@@ -148,20 +148,16 @@ def _after_training(run: Run, print_line: Print, log: Sequence[LogEntry] | None 
 
 
 def log_evaluation(
-    run: Run,
-    document: Mapping[str, Any],
-    counts: Counts,
-    print_line: Print = print_on_stderr,
-    log: Sequence[LogEntry] | None = None,
+    run: Run, document: Mapping[str, Any], counts: Counts, log: Sequence[LogEntry] | None = None
 ) -> None:
     """Give the scores and tables of a split to the run's loggers; one that fails is reported, the evaluation stands."""
-    with _after_training(run, print_line, log) as loggers:
+    with _after_training(run, log) as loggers:
         loggers.evaluation(scored(document, counts))
 
 
-def log_report(run: Run, path: Path, print_line: Print = print_on_stderr) -> None:
+def log_report(run: Run, path: Path) -> None:
     """Give report.html to the run's loggers."""
-    with _after_training(run, print_line) as loggers:
+    with _after_training(run) as loggers:
         loggers.file(path)
 
 

@@ -24,10 +24,10 @@ def note(run: Run, logger: str, entry: dict[str, Any]) -> None:
         run.write_json(FILE, {**ledger, logger: entry})
 
 
-def new_run_id(length: int = 12) -> str:
+def new_run_id() -> str:
     """A name no other run has, which no seed decides.
 
     >>> len(new_run_id())
     12
     """
-    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(length))
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(12))
