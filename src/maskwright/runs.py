@@ -192,6 +192,13 @@ def _refuse_links_out(root: Path) -> None:
                 raise RunError(f"`{path}` must be a folder of the run; it is a link to {path.resolve()}. {fix}")
 
 
+def refuse_unfinished(run: Run) -> None:
+    """Stop at a run whose training has not come to its end."""
+    if not run.weights.is_file():
+        fix = f"Finish it first: maskwright train --resume {as_typed(run.root)}"
+        raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")
+
+
 def described(root: Path) -> str:
     """What a path is that is no run, and what to do with it: the end of the sentence `got ROOT, which …`."""
     if not root.is_dir():

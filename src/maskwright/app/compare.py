@@ -11,12 +11,12 @@ from fastapi import HTTPException
 from maskwright.app.answers import text_of
 from maskwright.app.runs import Runs, images_of
 from maskwright.comparison.collect import assemble, gathered, is_scored
-from maskwright.comparison.compatibility import refuse_unfinished
 from maskwright.comparison.disagreement import least_disputed
 from maskwright.comparison.entries import DISTANCES, SCORES
 from maskwright.comparison.standings import standings
 from maskwright.comparison.tables import cost_columns, interval_columns
 from maskwright.files import plain
+from maskwright.runs import refuse_unfinished
 from maskwright.terminal import score
 
 _COSTS = {"parameters": "parameters", "multiply_adds": "multiply-adds", "train_seconds": "train seconds",

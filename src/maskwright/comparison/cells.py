@@ -15,7 +15,7 @@ from rich.console import Console
 
 from maskwright.comparison import folder as folders
 from maskwright.comparison.collect import best_val, compare_runs, ensure_scored, gathered, is_scored
-from maskwright.comparison.compatibility import refuse_other_data, refuse_other_images, refuse_unfinished
+from maskwright.comparison.compatibility import refuse_other_data, refuse_other_images
 from maskwright.comparison.entries import Comparison
 from maskwright.comparison.folder import CELLS, GIVEN, Place, Plan, States, is_comparison, open_comparison
 from maskwright.comparison.naming import unlike
@@ -31,7 +31,7 @@ from maskwright.folders import lock_folder, out_folder
 from maskwright.models.devices import release_memory
 from maskwright.models.smp import refuse_unknown as refuse_unknown_smp
 from maskwright.models.weights import own_weights, without_weights
-from maskwright.runs import Run, of_other_kind
+from maskwright.runs import Run, of_other_kind, refuse_unfinished
 from maskwright.terminal import Counter, duration, goes_on_with
 from maskwright.training import fit
 from maskwright.training.gate import OpenData, SharedData, open_checked

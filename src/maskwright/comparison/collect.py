@@ -11,14 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.comparison.compatibility import (
-    boundary_widths,
-    have_same,
-    judged_by,
-    refuse_other_images,
-    refuse_unfinished,
-    unlike_terms,
-)  # fmt: skip
+from maskwright.comparison.compatibility import boundary_widths, have_same, judged_by, refuse_other_images, unlike_terms
 from maskwright.comparison.entries import Comparison, Cost, Entry, Failure
 from maskwright.comparison.naming import SEED, model_name, unlike
 from maskwright.config.base import best_index
@@ -28,7 +21,7 @@ from maskwright.data.record import class_map, split_entries
 from maskwright.errors import UsageError, one_line
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import nanmean
-from maskwright.runs import Run
+from maskwright.runs import Run, refuse_unfinished
 
 Progress = Callable[[int, int], None]
 # where a run was made and what kept its pixels near: none of it changes what it learned

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from maskwright.data.record import class_map, split_entries
-from maskwright.errors import RunError, as_typed, listed
+from maskwright.errors import RunError, listed
 from maskwright.metrics.counts import Counts
 from maskwright.runs import Run
 
@@ -101,13 +101,6 @@ def _widths(counts: Sequence[Sequence[Counts]]) -> str | None:
 def boundary_widths(counts: Sequence[Sequence[Counts]]) -> list[int]:
     """The widths boundary F was counted at, where it was; it can be compared at one."""
     return sorted({one.boundary_width for group in counts for one in group} - {0})
-
-
-def refuse_unfinished(run: Run) -> None:
-    """Stop at a run whose training has not come to its end."""
-    if not run.weights.is_file():
-        fix = f"Finish it first: maskwright train --resume {as_typed(run.root)}"
-        raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")
 
 
 def refuse_other_images(runs: Sequence[Run], split: str) -> None:

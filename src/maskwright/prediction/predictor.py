@@ -35,7 +35,7 @@ from maskwright.models.weights import load_weights
 from maskwright.models.wrapper import labels_from_logits, logits_at_own_size, probabilities_of
 from maskwright.prediction.network import FLIPS, Network
 from maskwright.prediction.threshold import read_settled
-from maskwright.runs import Run
+from maskwright.runs import Run, refuse_unfinished
 from maskwright.training.resolve import view_of
 
 
@@ -60,9 +60,7 @@ class Predictor(Network):
         """
         config, document = run.resolved_config(), run.data
         classes, bands = class_map(document), bands_of(document)
-        if not run.weights.is_file():
-            fix = f"Finish it first: maskwright train --resume {as_typed(run.root)}"
-            raise RunError(f"`RUN` must be a finished run; {run.root} has no {run.weights.name} yet. {fix}")
+        refuse_unfinished(run)
         runtime.tune_allocator()
         # what the run holds is loaded into it
         multiscale = config.data.multiscale is True
