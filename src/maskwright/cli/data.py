@@ -99,19 +99,18 @@ def preview(
     from pathlib import Path
 
     from maskwright.cli.output import say, say_json, stderr
+    from maskwright.cli.source import path_and_overrides
     from maskwright.config.files import load_config
-    from maskwright.config.flags import parse_overrides
     from maskwright.errors import UsageError, counted, must
     from maskwright.runs import plain_name
 
     for flag, value, most in (("--count", count, 64), ("--draws", draws, 12)):
         if not 1 <= value <= most:
             raise UsageError(must(flag, f"1 to {most}", value))
-    words = [*([data] if data else []), *keys]
-    first = words.pop(0) if words and not words[0].startswith("-") else None
+    first, overrides = path_and_overrides(data, keys)
     is_config = first is not None and Path(first).suffix in (".yaml", ".yml")
     given = [("data.root", first, "DATA")] if first is not None and not is_config else []
-    config = load_config(first if is_config else None, [*given, *parse_overrides(words)])
+    config = load_config(first if is_config else None, [*given, *overrides])
     if config.data.root is None:
         raise UsageError("`DATA` must be a data set's folder; got none. Write: maskwright data preview my_data")
     path = Path(out or plain_name(f"{Path(config.data.root).absolute().stem}-preview.png"))

@@ -44,7 +44,7 @@ def read_source(words: Sequence[str], data: str | None = None) -> tuple[Config |
 
 
 def path_and_overrides(config: str | None, keys: Sequence[str]) -> tuple[str | None, list[Override]]:
-    """The YAML file of `[CONFIG.yaml] --key value …`, None without one, and the flags."""
+    """What is named in `[CONFIG.yaml] --key value …` (or data in its place), None without it, and the flags."""
     from maskwright.config.flags import parse_overrides
 
     words = [*([config] if config else []), *keys]
