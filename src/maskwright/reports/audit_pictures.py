@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from maskwright.data.checks.facts import NEARLY_GREY
+from maskwright.data.checks.facts import NEARLY_GREY, channels_of
 from maskwright.data.checks.repair_operations import nearest
 from maskwright.data.dataset import IGNORE, Bands, ClassMap, Record
 from maskwright.data.decoding import read_bytes
@@ -231,7 +231,7 @@ def _mask(record: Record, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray
         if record.form.kind != "picture":
             raise
     colours = decode_colours(read_bytes(record.mask), record.mask)
-    channels = np.stack([(colours >> shift) & 255 for shift in (16, 8, 0)]).astype(np.int16)
+    channels = channels_of(colours)
     if int((channels.max(0) - channels.min(0)).max(initial=0)) < NEARLY_GREY:  # greys that JPEG has tinted
         return np.rint(channels.mean(0)).astype(np.uint8), None, False
     return colours, None, True

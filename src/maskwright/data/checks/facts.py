@@ -24,6 +24,7 @@ from maskwright.data.signatures import Signature, check_sum, signature
 from maskwright.errors import DataError
 
 NEARLY_GREY = 40  # colours whose channels differ by less are greys that JPEG has tinted
+_KINDS = {"picture": "grey", "colour": "colour"}  # of masks, by the form they are kept in; others are "other"
 _KEPT_VALUES = 256
 _FEW_VALUES = 64  # more are no classes, and what touches what says nothing
 _ROWS_COMPARED = 128  # with the next one, of a large mask
@@ -131,7 +132,7 @@ def look(record: Record, root: Path, bands: Bands | None, head: Head | None, nam
 def facts_of(record: Record, raw: Raw, root: Path, head: Head | None, signed: Signature | None) -> PairFacts:
     """The same of a pair that is in memory already, its image signed."""
     height, width = raw.codes.shape
-    kind = {"picture": "grey", "colour": "colour"}.get(record.form.kind, "other")
+    kind = _KINDS.get(record.form.kind, "other")
     mask = _Mask((height, width), raw.codes, raw.values, raw.pixels, raw.hashes[1], kind, len(raw.counts))
     names = name_in(root, record.image), name_in(root, record.mask)
     return _facts(record, names, raw.image, mask, raw.hashes[0], head, signed)
@@ -235,11 +236,7 @@ def mask_head(record: Record) -> MaskHead:
 def _read_mask(record: Record, image: np.ndarray | None, valid: np.ndarray | None, named: Sequence[int]) -> _Mask:
     size = (image.shape[0], image.shape[1]) if image is not None else (0, 0)
     try:
-        loaded, kind, spread = (
-            load_mask(record, size),
-            {"picture": "grey", "colour": "colour"}.get(record.form.kind, "other"),
-            0,
-        )
+        loaded, kind, spread = load_mask(record, size), _KINDS.get(record.form.kind, "other"), 0
     except DataError:
         if record.form.kind != "picture" or record.mask.suffix.lower() in ARRAY_SUFFIXES:
             raise
