@@ -31,11 +31,10 @@ def decide_classes(config: DataConfig, listing: Listing, values: Mapping[str, Ma
     ignored = tuple(dict.fromkeys([*configured, *listing.ignore]))
     if config.foreground_from is not None:
         return _from_threshold(config, listing.classes, config.foreground_from)
-    if config.classes is not None:
-        named = {name: parse_value(value) for name, value in named_values(config.classes).items()}
-        classes = _from_names(named, ignored, "data.classes", total, colours)
-    elif listing.classes is not None:
-        classes = _from_names(listing.classes, ignored, listing.classes_from, total, colours)
+    named = named_classes(config, listing)
+    if named is not None:
+        source = "data.classes" if config.classes is not None else listing.classes_from
+        classes = _from_names(named, ignored, source, total, colours)
     elif listing.usual_classes is not None and _fits(listing.usual_classes, total, ignored):
         usual = {name: value for name, value in listing.usual_classes.items() if value in total or name != "background"}
         classes = _from_names(usual, ignored, listing.classes_from, total)
