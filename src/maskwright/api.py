@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, overload
 from maskwright import custom
 from maskwright.config.base import best_index
 from maskwright.config.files import Override, load_config
-from maskwright.config.flags import SHORT
+from maskwright.config.flags import SHORT_NAMES
 from maskwright.custom import is_source
 from maskwright.errors import UsageError, closest, counted, must, unknown
 from maskwright.folders import out_folder
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from maskwright.training.diagnose import Diagnosis
     from maskwright.training.fit import TrainResult
 
-_SHORT_NAMES = {flag[2:].replace("-", "_"): key for flag, key in SHORT.items()} | {"allow": "train.allow"}
+_SHORT_NAMES = SHORT_NAMES | {"allow": "train.allow"}
 
 
 def _html_of(result: object) -> str:

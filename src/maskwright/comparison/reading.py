@@ -13,7 +13,7 @@ import yaml
 
 from maskwright.config import Config
 from maskwright.config.files import Override, apply_override, make_root_absolute, read_yaml, refuse_anothers, validated
-from maskwright.config.flags import SHORT
+from maskwright.config.flags import SHORT_NAMES
 from maskwright.config.keys import FREE, known_keys
 from maskwright.config.sentences import Sources
 from maskwright.config.yaml_text import flag_value
@@ -23,7 +23,6 @@ from maskwright.errors import ConfigError, closest, listed, unknown
 SHARED = ("data.root", "data.images", "data.masks", "data.reader", "data.target", "data.boundary", "data.window",
           "data.classes", "data.ignore_index", "data.foreground_from", "data.split")  # fmt: skip
 BUDGET = ("train.epochs", "train.budget")
-_FLAGS = {flag[2:].replace("-", "_"): key for flag, key in SHORT.items()}
 Where = tuple[str | int, ...]
 
 
@@ -90,7 +89,7 @@ class Reading:
         key = key_of(name)
         if key in known or key.startswith(tuple(f"{free}." for free in FREE)):
             return key
-        near = closest(name, [*_FLAGS, *known], limit=1)
+        near = closest(name, [*SHORT_NAMES, *known], limit=1)
         same = [one for one in known if one.split(".")[-1] == name]
         near = (near or same)[:1]
         hint = "" if near else "maskwright config show lists all keys."
@@ -137,7 +136,7 @@ def key_of(name: str) -> str:
     >>> key_of("batch-size"), key_of("optim.lr")
     ('train.batch_size', 'optim.lr')
     """
-    return _FLAGS.get(name.replace("-", "_"), name)
+    return SHORT_NAMES.get(name.replace("-", "_"), name)
 
 
 def held(key: str) -> Literal["budget", "images"] | None:

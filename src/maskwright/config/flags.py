@@ -22,6 +22,7 @@ SHORT = {
     "--precision": "train.precision", "--devices": "train.devices", "--augment": "augment", "--size": "data.size",
     "--budget": "train.budget", "--mask-threshold": "train.mask_threshold",
 }  # fmt: skip
+SHORT_NAMES = {flag[2:].replace("-", "_"): key for flag, key in SHORT.items()}  # as Python and YAML have them
 ALLOW = "--allow"  # once for each code
 LOG = "--log"  # once, with commas, or once for each logger
 TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
