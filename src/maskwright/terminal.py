@@ -235,12 +235,12 @@ def signed(value: float, digits: int = 3) -> str:
 def format_number(value: float) -> str:
     """A large number in thousands, millions or thousands of millions.
 
-    >>> format_number(23_400_000), format_number(812), format_number(float("nan"))
-    ('23.4 M', '812', '–')
+    >>> format_number(23_400_000), format_number(999_970), format_number(812), format_number(float("nan"))
+    ('23.4 M', '1.0 M', '812', '–')
     """
     if not math.isfinite(value):
         return DASH
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
+        if value >= 0.99995 * size:
             return f"{value / size:.1f} {letter}"
     return f"{value:.0f}"

@@ -108,7 +108,7 @@ def preview(
         if not 1 <= value <= most:
             raise UsageError(must(flag, f"1 to {most}", value))
     first, overrides = path_and_overrides(data, keys)
-    is_config = first is not None and Path(first).suffix in (".yaml", ".yml")
+    is_config = first is not None and Path(first).suffix.lower() in (".yaml", ".yml")
     given = [("data.root", first, "DATA")] if first is not None and not is_config else []
     config = load_config(first if is_config else None, [*given, *overrides])
     if config.data.root is None:
