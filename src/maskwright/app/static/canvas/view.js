@@ -8,6 +8,7 @@
 /** @typedef {{x: number, y: number, width: number, height: number}} Rect */
 
 export const MAX_SCALE = 64;
+export const NOWHERE = { x: -1e6, y: 0 }; // where a pointer is that is not over the image
 
 /** The whole image, centred, never larger than 8 screen pixels a pixel. @param {number} width @param {number} height @param {number} screenWidth @param {number} screenHeight @returns {View} */
 export function fit(width, height, screenWidth, screenHeight) {

@@ -2,7 +2,7 @@
 import * as api from "../api.js";
 import { decodeGrey, encodeGrey } from "../canvas/png.js";
 import { announce, ask, auditProgress, command, emptyState, field, fillWith, h, left, messageOf, notify, select } from "../dom.js";
-import { createLabeller } from "../labeller.js";
+import { Labeller } from "../labeller.js";
 import { when } from "./runs.js";
 
 const REST = 1200; // milliseconds without a change before it is saved
@@ -104,7 +104,7 @@ async function showOne(main, id, models, info, signal) {
 
   /** @param {string} text @param {"saved"|"waiting"|"failed"} kind */
   const say = (text, kind) => { state.textContent = text; state.dataset.state = kind; };
-  const labeller = createLabeller(host, classes, {
+  const labeller = new Labeller(host, classes, {
     changed: () => {
       dirty = true;
       say("Not saved yet", "waiting");

@@ -1,0 +1,67 @@
+/** The brush and the eraser: a stroke, from where it is set down to where it is lifted. */
+import { stroke } from "../canvas/brush.js";
+import { union } from "../canvas/view.js";
+import { announce } from "../dom.js";
+import { wishes } from "./tools.js";
+
+/** @typedef {import("../canvas/view.js").Point} Point */
+/** @typedef {import("../canvas/view.js").Rect} Rect */
+
+export class Brush {
+  held = false; // down by a key
+  /** @type {Point|null} where it is while it is down */
+  #last = null;
+  /** @type {Rect|null} */
+  #touched = null;
+  #drawing;
+
+  /** @param {import("./drawing.js").Drawing} drawing */
+  constructor(drawing) {
+    this.#drawing = drawing;
+  }
+
+  /** @param {Point} at */
+  begin(at) {
+    this.#drawing.begin();
+    this.#touched = null;
+    this.#last = at;
+    this.extend(at);
+  }
+
+  /** @param {Point} at */
+  extend(at) {
+    if (!this.#last) return;
+    const { mask, width, height } = this.#drawing;
+    const rect = stroke(mask, width, height, this.#last.x, this.#last.y, at.x, at.y, wishes.size / 2, wishes.value);
+    this.#last = at;
+    if (!rect) return;
+    this.#touched = union(this.#touched, rect);
+    this.#drawing.repaint(rect);
+  }
+
+  end() {
+    if (!this.#last) return;
+    this.#last = null;
+    this.#drawing.finish(this.#touched, wishes.tool);
+  }
+
+  cancel() {
+    if (!this.#last) return;
+    this.#last = null;
+    this.#drawing.cancel(this.#touched);
+  }
+
+  /** A key sets it down, and lifts it. @param {Point} at */
+  toggle(at) {
+    if (this.held) this.end();
+    else this.begin(at);
+    this.held = !this.held;
+    announce(this.held ? "Pen down" : "Pen up");
+  }
+
+  /** The stroke ends where it is. */
+  drop() {
+    this.held = false;
+    this.#last = null;
+  }
+}
