@@ -1,4 +1,4 @@
-/** Drawing a mask: pointer and keys over a stage, handed to the chosen tool. The rules of saving live in pages/label.js. */
+/** Drawing a mask: pointer and keys over a stage, handed to the chosen tool. What is drawn is saved by labelling/saving.js. */
 import { fill } from "./canvas/flood.js";
 import { IGNORED, palette } from "./canvas/layers.js";
 import { NOWHERE, toScreen } from "./canvas/view.js";
