@@ -3,7 +3,8 @@ import * as api from "../api.js";
 import { chart } from "../charts.js";
 import { ask, duration, emptyState, errorState, fillWith, h, left, messageOf, metricName, notify, number, percent, select, swatch, table } from "../dom.js";
 import { windowedGrid } from "../grid.js";
-import { createViewer, prefetch } from "../viewer.js";
+import { prefetch } from "../pixels.js";
+import { Viewer } from "../viewer.js";
 import { statusBadge, when } from "./runs.js";
 
 /** @typedef {{split: string, sort: string, class: string, min_score: string, max_score: string, min_area: string, max_area: string}} Filter */
@@ -277,7 +278,7 @@ export async function showImage(main, route, signal) {
   const after = h("button", { class: "quiet", "aria-label": "Next image", onclick: () => go(1) }, "→");
   const host = h("div", { class: "viewer-host" });
   fillWith(main, h("div", { class: "viewer-head" }, h("a", { href: `${base}${api.query({ tab: "images", ...filter })}` }, run.name), h("span", { "aria-hidden": "true" }, "/"), name, h("span", { class: "actions" }, place, before, after)), host);
-  const viewer = createViewer(host, run, { go, others: runs.filter((each) => each.id !== id && each.status !== "training" && each.score !== null), signal });
+  const viewer = new Viewer(host, run, { go, others: runs.filter((each) => each.id !== id && each.status !== "training" && each.score !== null), signal });
 
   /** @param {number} step */
   function go(step) {
