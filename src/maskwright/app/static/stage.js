@@ -9,7 +9,7 @@ import { clipped, fit, overlap, pan, toImage, toScreen, union, zoom } from "./ca
 /** @typedef {import("./canvas/view.js").Point} Point */
 /** @typedef {import("./canvas/view.js").View} View */
 /** @typedef {{source: import("./tiles.js").Drawable|null, opacity: number, visible: boolean, pane: "both"|"first"|"second"}} Layer */
-/** @typedef {{down: (at: Point, event: PointerEvent) => void, move: (at: Point, event: PointerEvent) => void, up: (at: Point) => void, cancel: () => void}} Tool */
+/** @typedef {{down: (at: Point, event: PointerEvent) => void, move: (at: Point) => void, up: () => void, cancel: () => void}} Tool */
 
 export class Stage {
   /** @type {Layer[]} */
@@ -23,7 +23,7 @@ export class Stage {
   divider = 0.5;
   /** @type {Tool|null} */
   tool = null;
-  /** Draws above everything: cursors, lines that are being drawn. @type {((context: CanvasRenderingContext2D, stage: Stage) => void)|null} */
+  /** Draws above everything: cursors, lines that are being drawn. @type {((context: CanvasRenderingContext2D) => void)|null} */
   over = null;
   /** @type {((at: Point|null) => void)|null} */
   hover = null;
@@ -131,7 +131,7 @@ export class Stage {
     this.above.setTransform(1, 0, 0, 1, 0, 0);
     this.above.clearRect(0, 0, this.overCanvas.width, this.overCanvas.height);
     this.above.setTransform(ratio, 0, 0, ratio, 0, 0);
-    this.over?.(this.above, this);
+    this.over?.(this.above);
   }
 
   #draw() {
@@ -226,7 +226,7 @@ export class Stage {
     this.#pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
     if (this.#doing === "tool") {
       const all = event.getCoalescedEvents?.() ?? [];
-      for (const each of all.length ? all : [event]) this.tool?.move(this.at(each), each);
+      for (const each of all.length ? all : [event]) this.tool?.move(this.at(each));
     } else if (this.#doing === "pan") {
       this.panBy((event.clientX - before.x) * share, (event.clientY - before.y) * share);
       if (this.#pointers.size === 2) {
@@ -244,7 +244,7 @@ export class Stage {
     if (!this.#pointers.delete(event.pointerId)) return;
     if (this.#doing === "tool") {
       if (event.type === "pointercancel") this.tool?.cancel();
-      else this.tool?.up(this.at(event));
+      else this.tool?.up();
     }
     if (!this.#pointers.size) this.#doing = null;
   }
