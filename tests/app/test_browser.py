@@ -196,6 +196,54 @@ def test_a_drawn_mask_is_saved_bit_for_bit_in_the_sets_own_encoding(tmp_path: Pa
             assert (np.asarray(opened) == np.asarray(first)).all()
 
 
+def test_a_stroke_in_the_making_is_taken_back_or_kept_whole(tmp_path: Path, visit) -> None:
+    folder = encoded(tmp_path / "set", "0/255")
+    with served(tmp_path / "runs", folder) as client:
+        page = visit(str(client.base_url).rstrip("/"), "#/label/0")
+        page.wait_for_selector('.viewer-host[data-image="0"]')
+        page.get_by_label("Opacity of the mask").fill("100")
+        page.get_by_label("Brush size in pixels").fill("6")
+        page.keyboard.press("b")
+        box = page.locator(".stage").bounding_box()
+        left, top = box["x"] + box["width"] / 2 - 140, box["y"] + box["height"] / 2 - 140
+
+        def green() -> int:
+            settle(page)
+            return int((drawn(page, 40, 48) == (0, 158, 115)).all(axis=-1).sum())
+
+        def stroke(key: str) -> None:
+            page.mouse.move(left, top)
+            page.mouse.down()
+            page.mouse.move(left + 60, top, steps=3)
+            page.keyboard.press(key)
+            page.mouse.move(left + 120, top, steps=3)
+            page.mouse.up()
+
+        undo, before = page.get_by_role("button", name="Undo"), green()
+        for key in ("Escape", "Control+z"):
+            stroke(key)
+            assert green() == before and undo.is_disabled()
+        stroke("e")  # what was drawn with the brush stays, and can be taken back
+        kept = green()
+        assert kept > before and undo.is_enabled()
+        page.keyboard.press("Control+z")
+        assert green() == before
+        page.keyboard.press("Control+Shift+z")
+        assert green() == kept
+
+        page.keyboard.press("b")
+        page.locator(".stage").focus()
+        page.keyboard.press("ArrowDown")  # the cursor is moved by keys now
+        page.keyboard.press("Enter")  # pen down
+        page.keyboard.press("Shift+ArrowDown")
+        assert green() > kept
+        page.keyboard.press("Escape")
+        assert green() == kept
+        page.keyboard.press("h")
+        page.keyboard.press("Enter")  # nothing to do for what moves the picture
+        assert green() == kept
+
+
 def test_two_tabs_on_one_image_lose_nothing(tmp_path: Path, visit) -> None:
     folder = encoded(tmp_path / "set", "0/255")
     with served(tmp_path / "runs", folder) as client:

@@ -180,7 +180,7 @@ export function duration(seconds) {
 /** Whether keys belong to a field that is being typed into. @param {KeyboardEvent} event @returns {boolean} */
 export function typing(event) {
   const target = event.target;
-  if (event.ctrlKey && event.key !== "z" && event.key !== "y") return true;
+  if (event.ctrlKey && !/^[zy]$/i.test(event.key)) return true;
   if (target instanceof HTMLInputElement) return !["checkbox", "radio", "range"].includes(target.type) || (target.type === "range" && event.key.startsWith("Arrow"));
   return target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement || (target instanceof Element && target.closest("dialog") !== null);
 }

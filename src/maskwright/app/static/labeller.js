@@ -81,7 +81,7 @@ export class Labeller {
       down: (at, event) => { this.#byKeys = false; this.#begin(at, event.shiftKey || event.altKey); },
       move: (at) => this.#brush.extend(at),
       up: () => this.#brush.end(),
-      cancel: () => this.#brush.cancel(),
+      cancel: () => { this.#brush.cancel(); },
     };
     stage.hover = (at) => this.#hover(at);
     stage.over = (context) => {
@@ -91,10 +91,12 @@ export class Labeller {
     };
     document.addEventListener("keydown", (event) => { if (this.#key(event)) event.preventDefault(); }, { signal });
     document.addEventListener("keyup", (event) => { if (event.key === " ") stage.panning = wishes.tool === "pan"; }, { signal });
+    signal.addEventListener("abort", () => this.#suggestion.forget());
   }
 
   /** @param {ToolName} name */
   #choose(name) {
+    this.#brush.end(); // with the tool it was begun with
     this.#abandon();
     wishes.tool = name;
     this.#controls.show();
@@ -138,19 +140,20 @@ export class Labeller {
   }
 
   #undo() {
-    if (this.#lasso.takeBack()) return; // the last corner of what is being drawn goes first
+    if (this.#brush.cancel() || this.#lasso.takeBack()) return; // what is being drawn goes first
     const change = this.#drawing.undo();
     if (change) announce(`Took back: ${change.name}`);
   }
 
   #redo() {
+    this.#brush.end();
     const change = this.#drawing.redo();
     if (change) announce(`Did again: ${change.name}`);
   }
 
   #abandon() {
     this.#lasso.drop();
-    this.#brush.drop();
+    this.#brush.cancel();
     this.#suggestion.forget();
     this.#stage.redrawOver();
   }
@@ -161,7 +164,7 @@ export class Labeller {
     if (wishes.strokes) this.#brush.begin(at);
     else if (wishes.tool === "polygon" || wishes.tool === "magnetic") this.#lasso.click(at);
     else if (place && wishes.tool === "region") void this.#suggestion.take(place, removes);
-    else if (place) {
+    else if (place && wishes.tool === "fill") {
       const { mask, width, height } = this.#drawing;
       this.#drawing.begin();
       this.#drawing.finish(fill(mask, width, height, place.x, place.y, wishes.value), "fill");

@@ -1,6 +1,6 @@
 /** One image of a run: layers with opacity, classes on and off, the threshold, another run beside it. */
 import * as api from "./api.js";
-import { announce, fillWith, h, left, loaded, messageOf, metricName, notify, number, select, swatch, typing } from "./dom.js";
+import { announce, errorState, fillWith, h, left, messageOf, metricName, notify, number, select, swatch, typing } from "./dom.js";
 import { STEPS, atThreshold, paintErrors, paintHeat, paintLabels, palette, scoresAt } from "./canvas/layers.js";
 import { pixelsOf, sameImage } from "./pixels.js";
 import { Stage } from "./stage.js";
@@ -140,6 +140,7 @@ export class Viewer {
     const box = h("input", { type: "checkbox", checked: layer.visible, id: `layer-${kind}`, onchange: () => this.#setVisible(kind, box.checked) });
     const range = h("input", { type: "range", min: 0, max: 100, value: layer.opacity * 100, "aria-label": `Opacity of ${title.toLowerCase()}`, oninput: () => {
       layer.opacity = wishes.layers[kind].opacity = Number(range.value) / 100;
+      if (kind === "prediction") this.#otherLayer.opacity = layer.opacity;
       this.#stage.redraw();
     } });
     this.#layerBoxes.set(kind, box);
@@ -149,6 +150,7 @@ export class Viewer {
   /** @param {Kind} kind @param {boolean} visible */
   #setVisible(kind, visible) {
     this.#layers[kind].visible = wishes.layers[kind].visible = visible;
+    if (kind === "prediction") this.#otherLayer.visible = visible;
     const box = this.#layerBoxes.get(kind);
     if (box) box.checked = visible;
     this.#paint([kind]);
@@ -220,7 +222,7 @@ export class Viewer {
 
   #paintOther() {
     this.#otherLayer.source = this.#second && this.#painted("other");
-    this.#otherLayer.opacity = wishes.layers.prediction.opacity;
+    Object.assign(this.#otherLayer, wishes.layers.prediction);
     this.#stage.redraw();
   }
 
@@ -340,7 +342,7 @@ export class Viewer {
       else if (this.#stage.mode !== "one") this.#applyMode();
       if (this.#two) void this.#loadThreshold(want, mine);
     } catch (error) {
-      if (mine === this.#round && !left(error)) await loaded(this.#status, async () => { throw error; });
+      if (mine === this.#round && !left(error)) fillWith(this.#status, errorState(error, () => void this.show(wanted)));
     } finally {
       clearTimeout(slow);
       if (this.#status.textContent === "Loading …") this.#status.textContent = "";

@@ -40,28 +40,27 @@ export class Brush {
   }
 
   end() {
+    this.held = false;
     if (!this.#last) return;
     this.#last = null;
     this.#drawing.finish(this.#touched, wishes.tool);
   }
 
+  /** The stroke is taken back. @returns {boolean} whether there was one */
   cancel() {
-    if (!this.#last) return;
+    this.held = false;
+    if (!this.#last) return false;
     this.#last = null;
     this.#drawing.cancel(this.#touched);
+    return true;
   }
 
   /** A key sets it down, and lifts it. @param {Point} at */
   toggle(at) {
-    if (this.held) this.end();
+    const lifts = this.held;
+    if (lifts) this.end();
     else this.begin(at);
-    this.held = !this.held;
+    this.held = !lifts;
     announce(this.held ? "Pen down" : "Pen up");
-  }
-
-  /** The stroke ends where it is. */
-  drop() {
-    this.held = false;
-    this.#last = null;
   }
 }

@@ -88,7 +88,7 @@ export class Saving {
       api.get(this.#base).then((now) => this.#page.showRecord(/** @type {api.LabelImage} */ (now).by), () => undefined);
     } catch (error) {
       this.dirty = true;
-      if (error instanceof api.ApiError && error.status === 409) await this.#conflict(error);
+      if (error instanceof api.ApiError && error.status === 409) await this.#conflict(error).catch((again) => this.#fail(again));
       else this.#fail(error);
     }
   }
