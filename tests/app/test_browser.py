@@ -232,6 +232,14 @@ def test_a_stroke_in_the_making_is_taken_back_or_kept_whole(tmp_path: Path, visi
         assert green() == kept
 
         page.keyboard.press("b")
+        page.mouse.move(left, top + 60)
+        page.mouse.down()  # and stays so while what came before is saved
+        page.mouse.move(left + 60, top + 60, steps=3)
+        page.wait_for_selector('.save-state:text-is("Saved")')
+        page.keyboard.press("Escape")
+        page.mouse.up()
+        assert green() == kept == int((np.asarray(Image.open(folder / "masks/0.png")) == 255).sum())
+
         page.locator(".stage").focus()
         page.keyboard.press("ArrowDown")  # the cursor is moved by keys now
         page.keyboard.press("Enter")  # pen down

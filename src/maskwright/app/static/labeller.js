@@ -91,7 +91,10 @@ export class Labeller {
     };
     document.addEventListener("keydown", (event) => { if (this.#key(event)) event.preventDefault(); }, { signal });
     document.addEventListener("keyup", (event) => { if (event.key === " ") stage.panning = wishes.tool === "pan"; }, { signal });
-    signal.addEventListener("abort", () => this.#suggestion.forget());
+    signal.addEventListener("abort", () => {
+      this.#brush.end();
+      this.#suggestion.forget();
+    });
   }
 
   /** @param {ToolName} name */
@@ -287,14 +290,17 @@ export class Labeller {
   /** @param {boolean} counts whether it is the person's own doing, to be saved */
   startFromSuggestion(counts) {
     const { labels } = this.#suggestion;
+    this.#brush.end();
     if (labels) this.#drawing.replace(labels, "start from the prediction", counts);
   }
 
   /** Another's mask takes this one's place; undo brings this one back. @param {Uint8Array} labels */
   replace(labels) {
+    this.#brush.end();
     this.#drawing.replace(labels, "take over what was saved elsewhere", false);
   }
 
-  get mask() { return this.#drawing.mask; }
+  /** What is drawn, but for a stroke in the making. */
+  get mask() { return this.#drawing.settled; }
   get empty() { return this.mask.every((each) => each === 0 || each === IGNORED); }
 }

@@ -22,6 +22,7 @@ export class Brush {
 
   /** @param {Point} at */
   begin(at) {
+    this.end();
     this.#drawing.begin();
     this.#touched = null;
     this.#last = at;

@@ -16,31 +16,35 @@ export class Drawing {
   /** @type {import("../stage.js").Layer} */
   layer = { source: null, opacity: wishes.mask, visible: true, pane: "both" };
   #before = new Uint8Array(1); // the mask before the change that is being made
+  #underway = false;
   #history = createHistory();
   /** @type {Painted|null} */
   #painted = null;
   #stage;
   #table;
-  #settled;
+  #done;
 
   /**
    * @param {import("../stage.js").Stage} stage @param {Uint32Array} table the labels' colours
-   * @param {(own: boolean) => void} settled called after each change, and where there was none; own: it is the person's doing, to be saved
+   * @param {(own: boolean) => void} done called after each change, and where there was none; own: it is the person's doing, to be saved
    */
-  constructor(stage, table, settled) {
+  constructor(stage, table, done) {
     this.#stage = stage;
     this.#table = table;
-    this.#settled = settled;
+    this.#done = done;
   }
 
   /** @param {Uint8Array} labels a copy that belongs to the drawing @param {number} width @param {number} height */
   open(labels, width, height) {
     [this.mask, this.width, this.height] = [labels, width, height];
     this.#before = new Uint8Array(labels.length);
+    this.#underway = false;
     this.#history = createHistory();
     this.layer.source = this.#painted = new Painted(width, height, (out, area) => paintDrawn(out, labels, this.#table, width, area));
   }
 
+  /** The mask without a change that is being made, which may be taken back. */
+  get settled() { return this.#underway ? this.#before : this.mask; }
   get undoable() { return this.#history.done.length > 0; }
   get redoable() { return this.#history.undone.length > 0; }
 
@@ -59,17 +63,20 @@ export class Drawing {
   /** A change begins: what is there now is what undo brings back. */
   begin() {
     this.#before.set(this.mask);
+    this.#underway = true;
   }
 
   /** A change has been made. @param {Rect|null} rect what it touched @param {string} name */
   finish(rect, name) {
+    this.#underway = false;
     const changed = record(this.#history, this.#before, this.mask, this.width, rect, name);
     if (rect && changed) this.repaint(rect);
-    this.#settled(changed);
+    this.#done(changed);
   }
 
   /** A change that was begun is none. @param {Rect|null} rect what it touched */
   cancel(rect) {
+    this.#underway = false;
     this.mask.set(this.#before);
     if (rect) this.repaint(rect);
   }
@@ -78,9 +85,10 @@ export class Drawing {
   replace(labels, name, own) {
     this.begin();
     this.mask.set(labels);
+    this.#underway = false;
     const changed = record(this.#history, this.#before, this.mask, this.width, { x: 0, y: 0, width: this.width, height: this.height }, name);
     this.repaint();
-    this.#settled(changed && own);
+    this.#done(changed && own);
   }
 
   /** @returns {Change|null} what was taken back */
@@ -96,7 +104,7 @@ export class Drawing {
   /** @param {Change|null} change */
   #step(change) {
     if (change) this.repaint(change.rect);
-    this.#settled(change !== null);
+    this.#done(change !== null);
     return change;
   }
 }

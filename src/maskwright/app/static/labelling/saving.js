@@ -9,6 +9,7 @@ const REST = 1200; // milliseconds without a change before it is saved
 const bytesOf = (text) => String.fromCharCode(...new TextEncoder().encode(text));
 
 export class Saving {
+  ready = false; // the mask is there; until then there is nothing to save
   dirty = false; // something is drawn that is not saved
   /** @type {string} of the mask as it was last read or saved */
   #version;
@@ -47,6 +48,7 @@ export class Saving {
 
   /** Something has been drawn. */
   changed() {
+    if (!this.ready) return;
     this.dirty = true;
     this.say("Not saved yet", "waiting");
     clearTimeout(this.#timer);
@@ -55,6 +57,7 @@ export class Saving {
 
   /** Saves what is there, changed or not. */
   now() {
+    if (!this.ready) return;
     this.dirty = true;
     void this.save();
   }
@@ -108,8 +111,8 @@ export class Saving {
     const answer = await ask("Somebody else saved this image first", h("div", null, h("p", null, error.message), draft && h("p", null, "What you drew is kept as ", h("code", null, draft), ".")),
       [["theirs", "Go on from theirs"], ["mine", "Save mine over it"]]);
     const now = /** @type {api.LabelImage} */ (await api.get(this.#base));
-    this.#version = now.version;
-    const theirs = await this.read();
+    const theirs = await this.read(now.version);
+    this.#version = now.version; // only now: what fails before is asked about again
     if (answer === "mine") {
       const mine = this.#labeller.mask.slice();
       this.#labeller.replace(theirs);
@@ -124,10 +127,10 @@ export class Saving {
     this.#page.showRecord(now.by);
   }
 
-  /** The mask as it is saved, asked for by its version, so that no cache answers with an older one. @returns {Promise<Uint8Array>} */
-  async read() {
+  /** The mask as it is saved, asked for by its version, so that no cache answers with an older one. @param {string} [version] @returns {Promise<Uint8Array>} */
+  async read(version = this.#version) {
     try {
-      const answer = await api.grey(`${this.#base}/mask${api.query({ v: this.#version })}`);
+      const answer = await api.grey(`${this.#base}/mask${api.query({ v: version })}`);
       return answer.pixels.slice();
     } catch (error) {
       if (!(error instanceof api.ApiError) || error.status !== 422) throw error;

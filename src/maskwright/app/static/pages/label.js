@@ -192,6 +192,7 @@ async function showOne(main, id, models, info, signal) {
   const [picture, mask] = await Promise.all([api.picture(pixels), saving.read()]);
   if (signal.aborted) return;
   labeller.open(picture, api.partsOf(pixels), mask, image.width, image.height);
+  saving.ready = true;
   saving.say(image.masked ? "Saved" : "No mask yet", "saved");
   host.dataset.image = id;
   void asking.whole(labeller, saving);
