@@ -108,7 +108,7 @@ def file_digest(path: Path) -> str:
 
 def write_text(path: Path, text: str, safe: str = UNHARMED) -> Path:
     """Write a text file whole, or leave the old one; names of an old encoding, which are no text, are escaped."""
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"), safe)
+    write_atomically(path, lambda part: part.write_text(text, "utf-8", "backslashreplace", "\n"), safe)
     return path
 
 

@@ -271,7 +271,7 @@ def healthy(evidence: Evidence) -> Diagnosis:
     best, gap = evidence.best, evidence.gap()
     number, score = (None, math.nan) if best is None else (best + 1, float(evidence.val_iou[best]))
     message = f"Best epoch {number} of {evidence.num_epochs} with validation IoU {format_iou(score)}."
-    if math.isnan(score):
+    if not np.isfinite(evidence.val_iou).any():
         message = f"None of {evidence.num_epochs} epochs has a validation IoU."
     if gap > 0.005:
         message += f" The IoU is {format_iou(gap)} higher on training than on validation images."
