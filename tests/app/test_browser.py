@@ -190,7 +190,6 @@ def test_a_drawn_mask_is_saved_bit_for_bit_in_the_sets_own_encoding(tmp_path: Pa
         page.keyboard.press("Control+z")  # what was saved can be taken back, and that is saved too
         page.keyboard.press("Control+z")
         page.keyboard.press("Control+z")
-        page.wait_for_selector('.save-state:text-is("Not saved yet")')
         page.wait_for_selector('.save-state:text-is("Saved")')
         with Image.open(path) as opened, Image.open(io.BytesIO(before["0.png"])) as first:
             assert (np.asarray(opened) == np.asarray(first)).all()
