@@ -15,7 +15,7 @@ import torch
 from maskwright.runs import Run
 from maskwright.training.pace import FILE, Pace, Stretch, read_stretches, write_stretches
 from maskwright.training.threads import ComputeThreads, SpareCores, spent_so_far
-from support import TINY, columns, data, maskwright
+from support import TINY, columns, data, finished, maskwright
 
 
 @pytest.fixture
@@ -114,6 +114,7 @@ def test_a_pace_asks_for_threads_with_each_stretch():
 
 def test_a_training_whose_threads_change_is_replayed_to_the_same_bits(tmp_path, monkeypatch):
     """The machine's load is a fake, which changes at each look; what it changes is the real training's."""
+    finished()  # everything is imported
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     looks, given = itertools.cycle([None, 1]), []
