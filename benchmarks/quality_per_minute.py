@@ -79,8 +79,8 @@ def main() -> None:
     sides += ["fastai"] if _has_fastai(asked.fastai_python) else []
     sides = [side for side in sides if not asked.sides or side in asked.sides]
     results: list[Result] = []
-    earlier = _earlier() if asked.add else []
-    for budget in asked.budget:
+    earlier = _earlier() if asked.add or asked.draw else []
+    for budget in [] if asked.draw else asked.budget:
         for data in asked.data or SETS:
             for seed in asked.seeds:
                 for found in _round(sides, data, budget, seed, asked):
@@ -143,6 +143,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--peers", type=Path, default=None)
     parser.add_argument("--sides", nargs="+", default=None, help="these alone")
     parser.add_argument("--add", action="store_true", help="keep what earlier calls measured, but for the same again")
+    parser.add_argument("--draw", action="store_true", help="measure nothing, draw what earlier calls measured")
     parser.add_argument("--keep", type=Path, default=None, help="a folder for what the sides trained and predicted")
     parser.add_argument("--at-once", action="store_true", help="sides at the same time, each on its share of the cores")
     parser.add_argument("--fastai-python", default=sys.executable, help="a Python that has fastai")
@@ -249,6 +250,7 @@ def draw(results: list[Result], sides: list[str], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     sets = list(dict.fromkeys(one.data for one in results))
+    budgets = sorted({seconds_of(one.budget) / 60 for one in results})
     columns = min(4, len(sets))
     rows = -(-len(sets) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 2.6 * rows), squeeze=False)
@@ -260,12 +262,16 @@ def draw(results: list[Result], sides: list[str], path: Path) -> None:
             axis.plot(minutes, means, "o-", color=COLOURS[side], label=side, markersize=4)
         axis.set_title(data, fontsize=10)
         axis.set_xscale("log")
-        axis.set_xticks(minutes, [f"{at:g}" for at in minutes])
+        axis.set_xlim(budgets[0] / 1.3, budgets[-1] * 1.3)
+        axis.set_ylim(bottom=0)
+        axis.set_xticks(budgets, [f"{at:g}" for at in budgets])
         axis.minorticks_off()
         axis.grid(alpha=0.3)
     for axis in list(axes.flat)[len(sets) :]:
         axis.axis("off")
-    axes.flat[0].legend(fontsize=8)
+    named = {line.get_label(): line for axis in axes.flat for line in axis.get_lines()}
+    place = axes.flat[-1] if len(list(axes.flat)) > len(sets) else axes.flat[0]
+    place.legend(named.values(), named.keys(), fontsize=8, frameon=False, loc="center")
     figure.supxlabel("minutes", fontsize=9)
     figure.supylabel("test IoU", fontsize=9)
     figure.tight_layout()
