@@ -11,11 +11,14 @@ import ctypes
 import functools
 import gc
 import importlib
+import importlib.util
 import os
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # mallopt's parameter numbers, from glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
@@ -60,6 +63,74 @@ def quick_imports() -> Iterator[None]:
             gc.enable()
 
 
+@contextlib.contextmanager
+def deferred(*names: str) -> Iterator[None]:
+    """Import others without these modules, from which they take names that may never be used; the first use brings one.
+
+    torchvision takes one function from torch._dynamo, torchmetrics two classes from transformers and nothing from
+    scipy.signal: half of the time in which torch's family comes.
+    """
+    for name in names:
+        spec = None
+        with contextlib.suppress(ModuleNotFoundError, ValueError):  # of its package; of a module without a spec
+            spec = importlib.util.find_spec(name)
+        if spec is not None and name not in sys.modules:  # which looking for it may have imported
+            sys.modules[name] = module = _StandIn(name)
+            module.__spec__, module.__path__ = spec, list(spec.submodule_search_locations or [])
+    try:
+        yield
+    finally:
+        _end_deferring()
+
+
+def _end_deferring() -> None:
+    for name in [name for name, module in list(sys.modules.items()) if isinstance(module, _StandIn)]:
+        del sys.modules[name]
+
+
+class _StandIn(types.ModuleType):
+    """An empty module that has every name, for later; another thread, which may use one at once, gets the real one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._thread = threading.get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what Python itself looks for
+            raise AttributeError(name)
+        later = _Later(self.__name__, name)
+        return later if self._thread == threading.get_ident() else later._found()
+
+
+class _Later:
+    """A name of a module that is imported once the name is called or something of it is asked for."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._place = module, name
+
+    def _found(self) -> Any:
+        _end_deferring()
+        module, name = self._place
+        return getattr(importlib.import_module(module), name)
+
+    def __call__(self, *args: Any, **words: Any) -> Any:
+        return self._found()(*args, **words)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._found(), name)
+
+    def __or__(self, other: Any) -> Any:  # in an annotation
+        return self._found() | other
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[Any, ...]:  # as the base of a class
+        return (self._found(),)
+
+    def __instancecheck__(self, value: Any) -> bool:
+        return isinstance(value, self._found())
+
+
 def free_memory() -> int:
     """Bytes this process may still take: what the machine has free, less if its container allows less."""
     try:
@@ -94,6 +165,10 @@ def ensure_matplotlib() -> None:
             importlib.import_module("matplotlib")
 
 
+_IMPORTING = threading.RLock()
+_COMPILER = ("torch._dynamo", "torch._dynamo.utils")
+
+
 @functools.cache
 def ensure_torchvision() -> str:
     """Import torchvision, also where its compiled operators don't match a CPU-only torch.
@@ -103,14 +178,37 @@ def ensure_torchvision() -> str:
     empty module stands in for that one registration. Returns "whole" or "without compiled operators".
     Must run before lightning, torchmetrics, timm or segmentation-models-pytorch are imported.
     """
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError as error:
-        if "torchvision::" not in str(error):
-            raise
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")
-        importlib.import_module("torchvision")
-        return "without compiled operators"
+    with _IMPORTING, deferred(*_COMPILER):
+        try:
+            importlib.import_module("torchvision")
+        except RuntimeError as error:
+            if "torchvision::" not in str(error):
+                raise
+            for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+                del sys.modules[name]
+            sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")
+            importlib.import_module("torchvision")
+            return "without compiled operators"
     return "whole"
+
+
+@functools.cache
+def ensure_timm() -> None:
+    """Import timm, which segmentation-models-pytorch needs too, after torchvision.
+
+    It takes a few functions out of the compiler's sight as it is imported; torch's own way of that waits for a call.
+    It would also import W&B wherever that is installed, to write to it if asked.
+    """
+    ensure_torchvision()
+    with _IMPORTING, deferred(*_COMPILER, "wandb"):
+        if isinstance(compiler := sys.modules.get("torch._dynamo"), _StandIn):
+            vars(compiler)["disable"] = _disable_later
+        importlib.import_module("timm")
+
+
+def _disable_later(call: Any, recursive: bool = True, **words: Any) -> Any:
+    from torch._compile import _disable_dynamo
+
+    if call is None or call.__module__.startswith("torch."):  # torch's own wait already
+        return _Later("torch._dynamo", "disable")(call, recursive, **words)
+    return _disable_dynamo(call, recursive)

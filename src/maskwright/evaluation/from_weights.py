@@ -23,7 +23,6 @@ from maskwright.models.weights import UNKNOWN, Loaded
 from maskwright.models.whole import config_for
 from maskwright.prediction.from_weights import load_network, read_weights, view_note
 from maskwright.runs import MADE, Run, provenance
-from maskwright.training.callbacks import write_weights
 from maskwright.training.initial_weights import describe_initial_weights, resolve_paths_and_pixels
 from maskwright.training.resolve import Resolver, resolve, resolve_view
 
@@ -62,6 +61,8 @@ def run_from_weights(
         run = Run.create(out)
         run.write_json("environment.json", {**provenance(reasons | why), **describe_initial_weights(model)})
         run.write_json("data.json", data_document(dataset))
+        from maskwright.training.callbacks import write_weights  # with Lightning, which other evaluations do without
+
         write_weights(run, {"state_dict": model.state_dict(), "source": str(path)})
         run.write_config(resolved, reasons | why)
     return run, remarks + notes

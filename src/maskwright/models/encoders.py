@@ -38,7 +38,7 @@ def all_encoders(folder: Path | None = None) -> list[Encoder]:
 
 
 def _looked_up() -> list[Encoder]:
-    runtime.ensure_torchvision()
+    runtime.ensure_timm()
     import timm
 
     tags: dict[str, list[str]] = {}

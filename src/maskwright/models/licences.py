@@ -46,7 +46,7 @@ def licence_of(encoder: str, weights: str) -> str:
 
 
 def _of_timm(name: str, weights: str) -> str:
-    runtime.ensure_torchvision()
+    runtime.ensure_timm()
     import timm
 
     tagged = name if "." in name or weights in ("imagenet", "none") else f"{name}.{weights}"

@@ -156,7 +156,7 @@ class Named:
 
 def architectures() -> list[Named]:
     """One of each architecture: SMP's on resnet34, the others as they come."""
-    runtime.ensure_torchvision()
+    runtime.ensure_timm()
     import segmentation_models_pytorch as smp
 
     from maskwright.models.hf import LICENCES as HF

@@ -69,7 +69,7 @@ def build_smp(config: SmpConfig, num_channels: int, num_outputs: int) -> nn.Modu
 
 def refuse_unknown(config: SmpConfig) -> tuple[str, str | None]:
     """Stop at an architecture, encoder or set of weights that there is not; the encoder and set as they are built."""
-    runtime.ensure_torchvision()
+    runtime.ensure_timm()
     import segmentation_models_pytorch as smp
 
     architectures = dict(smp.MODEL_ARCHITECTURES_MAPPING)
@@ -139,7 +139,7 @@ def weight_sets(encoder: str) -> list[str]:
     >>> weight_sets("resnet18")
     ['imagenet', 'ssl', 'swsl']
     """
-    runtime.ensure_torchvision()
+    runtime.ensure_timm()
     if not encoder.startswith(TIMM):
         import segmentation_models_pytorch as smp
 
@@ -153,7 +153,7 @@ def weight_sets(encoder: str) -> list[str]:
 
 def encoder_names() -> list[str]:
     """SMP's own encoders and timm's, as they are written in `model.encoder`."""
-    runtime.ensure_torchvision()
+    runtime.ensure_timm()
     import segmentation_models_pytorch as smp
     import timm
 

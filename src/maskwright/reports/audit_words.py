@@ -9,6 +9,7 @@ from maskwright.config.data import DataConfig
 from maskwright.config.typed import command_on
 from maskwright.data.checks.findings import CODES, Audit, Finding, format_ranges, name_of_copy
 from maskwright.data.checks.repair_operations import OF_VALUES
+from maskwright.data.checks.repair_plan import OF_MEANING
 from maskwright.errors import counted, listed
 from maskwright.reports.pages import sentence, sides
 
@@ -43,8 +44,6 @@ ADVICE = {
     "unknown-values": "Name the values with --data.classes, or leave them out with --data.ignore_index.",
 }
 _FEW_SIZES = 3
-_OF_MEANING = {"unknown-values", "unclear-classes", "off-by-one", "void-after-last", "smoothed", "lossy-masks",
-               "colour-masks", "zero-255", "one-class"}  # fmt: skip
 
 
 def verdict(audit: Audit) -> tuple[str, str]:
@@ -122,7 +121,8 @@ def what_to_do(finding: Finding) -> tuple[str, str, str]:
 
 def why_no_classes(audit: Audit) -> str:
     """Why it is not known what mask values mean; left to the findings where they say it."""
-    if any(finding.code in _OF_MEANING and finding.severity == "error" for finding in audit.findings):
+    codes = OF_MEANING | {"zero-255"}
+    if any(finding.code in codes and finding.severity == "error" for finding in audit.findings):
         return "The errors below say why."
     return sentence(audit.classes_reason) if audit.classes_reason else ""
 

@@ -5,7 +5,8 @@ from maskwright import runtime
 runtime.ensure_matplotlib()  # before torchmetrics
 runtime.ensure_torchvision()  # before Lightning, which imports it by way of torchmetrics
 
-import lightning.pytorch as pl  # noqa: E402
-from lightning.pytorch.plugins.io import TorchCheckpointIO  # noqa: E402
+with runtime.deferred("transformers", "scipy.signal"):  # torchmetrics' texts and sounds
+    import lightning.pytorch as pl
+    from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 __all__ = ["TorchCheckpointIO", "pl"]
