@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +16,8 @@ from maskwright.config.models import UnetConfig
 from maskwright.data.dataset import ClassMap
 from maskwright.data.geometry import Tiling, View
 from maskwright.models import build_model
-from maskwright.models.wrapper import MEAN, STD, Segmenter, labels_from_logits, logits_at_own_size
+from maskwright.models.wrapper import MEAN, STD, Segmenter, labels_from_logits, logits_at_own_size, subsampling_first
+from support import environment
 
 CPU = torch.device("cpu")
 
@@ -151,3 +156,35 @@ def test_what_is_too_large_for_one_pass_is_seen_in_tiles(scale: float) -> None:
         whole = logits_at_own_size(model, image, one, CPU)
     assert logits.shape == (1, 2, 333, 500) and (labels_from_logits(logits)[0].numpy() == labels).all()
     assert (logits.softmax(1) - whole.softmax(1)).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize(("channels", "stride", "bias"), [(3, 2, False), (12, (2, 3), True)])
+def test_a_strided_1x1_convolution_of_few_channels_gives_the_same_numbers(channels, stride, bias):
+    plain = nn.Conv2d(channels, 8, 1, stride=stride, bias=bias)
+    ours = subsampling_first(nn.Sequential(copy.deepcopy(plain)))
+    assert ours.state_dict().keys() == nn.Sequential(plain).state_dict().keys()
+    images = torch.rand(2, channels, 13, 14, requires_grad=True)
+    again = images.detach().clone().requires_grad_()
+    expected, found = plain(images), ours(again)
+    torch.testing.assert_close(found, expected)
+    expected.square().sum().backward()
+    found.square().sum().backward()
+    torch.testing.assert_close(again.grad, images.grad)
+    torch.testing.assert_close(ours[0].weight.grad, plain.weight.grad)
+
+
+def test_its_gradient_does_not_write_beyond_its_memory():
+    """In a process of its own, which without it dies of a heap that is overwritten (oneDNN 3.x; see the function)."""
+    program = """
+import torch
+from torch import nn
+from maskwright.models.wrapper import subsampling_first
+net = subsampling_first(nn.Conv2d(3, 48, 1, stride=2)).to(memory_format=torch.channels_last)
+for _ in range(5):
+    images = torch.rand(6, 3, 288, 320).contiguous(memory_format=torch.channels_last)
+    net(images).square().mean().backward()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment(), check=False
+    )
+    assert done.returncode == 0, done.stderr

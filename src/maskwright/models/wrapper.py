@@ -19,6 +19,7 @@ from maskwright.models.weights import Loaded
 
 MEAN = (123.675, 116.28, 103.53)  # ImageNet's, which pretrained encoders expect and any other network tolerates
 STD = (58.395, 57.12, 57.375)
+_ONEDNN_BLOCK = 16  # channels that its kernels of AVX-512 compute at once
 _PIXELS_A_PASS = 8 * 512**2  # of tiles, on a GPU: enough to fill it, far from filling its memory
 
 
@@ -38,7 +39,7 @@ class Segmenter(nn.Module):
 
     def __init__(self, net: nn.Module, num_channels: int = 3, multiscale: bool = False) -> None:
         super().__init__()
-        self.net, self.multiscale = net, multiscale
+        self.net, self.multiscale = subsampling_first(net), multiscale
         self.stride = int(cast(int, net.stride))
         self.smallest = int(getattr(net, "smallest", self.stride))
         self.loaded: Loaded | None = getattr(net, "loaded", None)
@@ -177,3 +178,23 @@ def labels_from_logits(logits: torch.Tensor, threshold: float = EVEN) -> torch.T
         found = functional.max_pool2d(planes, (num_classes, 1), return_indices=True)[1]
         return found.view(num, height, width).to(torch.uint8)
     return logits.permute(0, 2, 3, 1).contiguous().max(dim=-1).indices.to(torch.uint8)
+
+
+def subsampling_first(net: nn.Module) -> nn.Module:
+    """The network, whose 1×1 convolutions with a stride and few channels take every second pixel themselves.
+
+    The same numbers. On a CPU, oneDNN's gradient of such a convolution writes beyond its memory where images are
+    channels last (uxlfoundation/oneDNN#6035): a process dies in RepVGG's and MobileOne's first layer, or later.
+    """
+    for module in net.modules():
+        if type(module) is not nn.Conv2d or module.kernel_size != (1, 1) or module.groups > 1 or any(module.padding):
+            continue
+        if max(module.stride) > 1 and module.in_channels < _ONEDNN_BLOCK:
+            module.__class__ = _SubsamplingConv2d
+    return net
+
+
+class _SubsamplingConv2d(nn.Conv2d):
+    def _conv_forward(self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        down, right = self.stride
+        return functional.conv2d(input[..., ::down, ::right], weight, bias)
