@@ -187,11 +187,14 @@ def subsampling_first(net: nn.Module) -> nn.Module:
     channels last (uxlfoundation/oneDNN#6035): a process dies in RepVGG's and MobileOne's first layer, or later.
     """
     for module in net.modules():
-        if type(module) is not nn.Conv2d or module.kernel_size != (1, 1) or module.groups > 1 or any(module.padding):
-            continue
-        if max(module.stride) > 1 and module.in_channels < _ONEDNN_BLOCK:
+        if isinstance(module, nn.Conv2d) and type(module) is nn.Conv2d and _overruns(module):
             module.__class__ = _SubsamplingConv2d
     return net
+
+
+def _overruns(conv: nn.Conv2d) -> bool:
+    pointwise = conv.kernel_size == (1, 1) and conv.groups == 1 and not any(conv.padding)
+    return pointwise and max(conv.stride) > 1 and conv.in_channels < _ONEDNN_BLOCK
 
 
 class _SubsamplingConv2d(nn.Conv2d):
