@@ -273,6 +273,25 @@ def test_a_missing_file_is_refused_by_name(own_run, kind):
         own_run.evaluate()
 
 
+def test_other_data_are_no_moved_data_and_are_scored_by_weights(own_run, tmp_path):
+    other = tmp_path / "other"
+    for number in range(6):
+        image, mask = discs(32, 32, seed=number)
+        picture(other / "images" / f"new{number}.png", image)
+        picture(other / "masks" / f"new{number}.png", mask)
+    refused = maskwright("evaluate", own_run.root, "--data", other)
+    assert refused.code == 2 and "none of the test images is in it" in refused.sentence
+    way = "evaluate RUN/config.yaml --weights RUN/model.safetensors --data FOLDER --data.reader auto"
+    assert way in refused.sentence
+    places = {
+        "RUN/config.yaml": own_run.root / "config.yaml",
+        "RUN/model.safetensors": own_run.weights,
+        "FOLDER": other,
+    }
+    scored = maskwright(*[places.get(word, word) for word in way.split()], "--out", tmp_path / "scored")
+    assert scored.code == 0 and "iou" in scored.out
+
+
 def test_a_split_that_is_not_known_or_empty_is_refused(own_run):
     assert "Did you mean 'test'?" in maskwright("evaluate", own_run.root, "--split", "tset").sentence
     document = own_run.data

@@ -381,6 +381,9 @@ def test_collapse_from_the_curve_alone() -> None:
 
 def test_short_and_empty_histories() -> None:
     assert told(healthy(num=3)).keys() == {"few-epochs"}
+    barely = told(healthy(num=1, num_train=40, steps=(3, 24)))["few-epochs"]
+    assert barely.severity == "warning" and "3 steps, with 24 inputs of 40 training images" in barely.evidence
+    assert told(healthy(num=1, num_train=40, steps=(5, 40)))["few-epochs"].severity == "note"
     cut = dataclasses.replace(healthy(num=9), is_finished=False, settings=Settings(epochs=40))
     assert "9 epochs of 40" in told(cut)["unfinished"].evidence and "--resume" in told(cut)["unfinished"].advice
     assert told(Evidence(is_finished=False)).keys() == {"unfinished"}
@@ -471,6 +474,9 @@ def test_the_same_image_or_group_in_two_splits_is_leakage() -> None:
     assert shared == ("a (train) and c (val) are the same image", "group g is in train and val")
     one = told(healthy(shared=shared))["leakage"]
     assert one.severity == "warning" and "A (train) and c (val) are the same image." in one.evidence
+    assert "--data.split.group auto" in one.advice
+    named = told(healthy(shared=shared, is_assigned=False))["leakage"]  # by the data set, which no flag deals anew
+    assert "--data.split" not in named.advice and "the same split in the list" in named.advice
     windows = {"train": [{**entry, "window": [0, 0, 8, 8]}], "val": [{**entry, "id": "e", "window": [0, 8, 8, 8]}]}
     assert shared_contents(windows) == ()
 

@@ -16,6 +16,7 @@ def evaluate(
     maskwright evaluate runs/first --split val --pictures
     maskwright evaluate runs/first --mask-threshold tuned
     maskwright evaluate --model unet --weights my.pth --data my_data --size 256
+    maskwright evaluate runs/first/config.yaml --weights runs/first/model.safetensors --data other --data.reader auto
 
     Parameters
     ----------

@@ -245,6 +245,14 @@ def too_few_epochs(evidence: Evidence) -> Diagnosis | None:
     if num >= 4 or not evidence.is_finished:
         return None
     few = counted(num, "validation" if budget else "epoch")
+    if evidence.steps is not None and (seen := evidence.steps[1]) < evidence.num_train:
+        steps = counted(evidence.steps[0], "step")
+        return Diagnosis(
+            "few-epochs", "warning", "Hardly trained: not every training image was seen once",
+            f"The time was enough for {steps}, with {counted(seen, 'input')} of {evidence.num_train} training images.",
+            f"Train longer, for example {train_longer(evidence, 30)}.",
+            {"epochs": num, "budget": budget, "steps": evidence.steps[0], "seen": seen},
+        )  # fmt: skip
     return Diagnosis(
         "few-epochs", "note", f"Too few {'validations' if budget else 'epochs'} to say how training went",
         f"{few} {'is' if num == 1 else 'are'} too few to judge the curves.",

@@ -21,10 +21,11 @@ from maskwright.files import plain
 from maskwright.metrics.counts import Counts
 from maskwright.metrics.scores import headline_iou
 from maskwright.runs import Run
-from maskwright.schemas import FailureReason
+from maskwright.schemas import FailureReason, Stretch
 from maskwright.training.diagnose_trend import end_of
 
 COLUMNS = ("train_loss", "val_loss", "train_iou", "val_iou", "val_dice", "val_accuracy", "lr")
+PACE = "pace.json"  # what a budget's time was spent on
 FAILURE = "failure.json"  # what stopped a training that could not go on
 Severity = Literal["fine", "note", "warning"]
 LOSSES = {"train": "training", "val": "validation"}
@@ -88,6 +89,7 @@ class Evidence:
     num_small: int = 0
     num_train: int = 0
     num_val: int = 0
+    steps: tuple[int, int] | None = None  # of a budget, and how many training inputs they saw
     is_assigned: bool = True  # by us; else the data set itself names the splits
     classes: tuple[str, ...] = ("background", "foreground")
     class_shares: tuple[float, ...] = ()
@@ -160,12 +162,14 @@ def gather(run: Run) -> Evidence:
     failure = run.read_json(FAILURE, FailureReason) if (run.root / FAILURE).exists() else {}
     low, high = (evaluation.get("intervals") or {}).get("iou") or (None, None)
     planned, grow = config.train.epochs, config.train.grow
+    pace = run.read_json(PACE, list[Stretch]) if (run.root / PACE).exists() else []
     return Evidence(
         **{name: np.array([row.get(name, math.nan) for row in rows], float) for name in COLUMNS},
         settings=settings_of(config),
         num_small=int(grow * planned) if grow != "auto" and planned != "auto" else 0,
         num_train=len(splits.get("train", ())),
         num_val=len(splits.get("val", ())),
+        steps=(pace[-1]["step"], pace[-1]["seen"]) if pace else None,
         is_assigned=(document.get("split") or {}).get("seed") is not None,
         classes=tuple(document.get("classes", {}).get("names", ())),
         class_shares=tuple(document.get("class_shares", ())),

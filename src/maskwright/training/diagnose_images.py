@@ -152,9 +152,12 @@ def leakage(evidence: Evidence) -> Diagnosis | None:
     if evidence.shared or evidence.parted:
         message = " ".join(_sentence(one) for one in (*evidence.shared[:3], *evidence.parted[:2]))
         more = f" And {len(evidence.shared) - 3} more." if len(evidence.shared) > 3 else ""
+        together = "keep them together with --data.split.group auto"
+        if not evidence.is_assigned:
+            together = "give them the same split in the list or folders that name it"
         return Diagnosis(
             "leakage", "warning", "Leakage: the same content on both sides of the split", message + more,
-            f"Remove the duplicates ({evidence.check} names them), or keep them together with --data.split.group auto.",
+            f"Remove the duplicates ({evidence.check} names them), or {together}.",
             {"shared": list(evidence.shared), "parted": list(evidence.parted)},
         )  # fmt: skip
     ahead = -evidence.gap()
