@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -281,14 +282,9 @@ def test_other_data_are_no_moved_data_and_are_scored_by_weights(own_run, tmp_pat
         picture(other / "masks" / f"new{number}.png", mask)
     refused = maskwright("evaluate", own_run.root, "--data", other)
     assert refused.code == 2 and "none of the test images is in it" in refused.sentence
-    way = "evaluate RUN/config.yaml --weights RUN/model.safetensors --data FOLDER --data.reader auto"
-    assert way in refused.sentence
-    places = {
-        "RUN/config.yaml": own_run.root / "config.yaml",
-        "RUN/model.safetensors": own_run.weights,
-        "FOLDER": other,
-    }
-    scored = maskwright(*[places.get(word, word) for word in way.split()], "--out", tmp_path / "scored")
+    command = shlex.split(refused.sentence.partition("Score other data with ")[2])
+    assert command[0] == "maskwright"
+    scored = maskwright(*command[1:], "--out", tmp_path / "scored")
     assert scored.code == 0 and "iou" in scored.out
 
 

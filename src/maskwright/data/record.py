@@ -99,13 +99,8 @@ def read_split(
     if not root.exists():
         fix = "Pass --data FOLDER with where it is now."
         raise DataError(f"`{root}` must be the folder of the run's data; it is not there. {fix}")
-    classes, bands, entries = class_map(document), bands_of(document), split_entries(document, split)
-    if not any((root / entry["image"]).exists() for entry in entries):
-        first = f"none of the {split} images is in it, such as {entries[0]['image']}"
-        given = "RUN/config.yaml --weights RUN/model.safetensors --data FOLDER --data.reader auto"
-        fix = f"Other data are scored by maskwright evaluate {given}"
-        raise DataError(f"`{root}` must be the folder of the run's data; {first}. {fix}.")
-    for entry in entries:
+    classes, bands = class_map(document), bands_of(document)
+    for entry in split_entries(document, split):
         image, mask, hashes = load_pair(_record(entry, root, split), classes, bands)
         for kind, now in zip(("image", "mask"), hashes, strict=True):
             if now != entry[f"{kind}_sha256"]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from maskwright.config.log import LogEntry
 from maskwright.data.record import read_split, split_entries
-from maskwright.errors import UsageError, counted, must
+from maskwright.errors import DataError, UsageError, as_typed, counted, must
 from maskwright.evaluation.calibration import Calibration, Calibrator
 from maskwright.evaluation.costs import PeakMemory, PredictionCost, cost_of
 from maskwright.evaluation.intervals import intervals, num_units, spread_in_words
@@ -142,6 +142,11 @@ def evaluate(
         )
     document = run.data
     entries = split_entries(document, split)
+    if data is not None and data.is_dir() and not any((data / entry["image"]).exists() for entry in entries):
+        moved = f"where the run's data are now; none of the {split} images is in it, such as {entries[0]['image']}"
+        weights = ("--weights", run.weights, "--data", data, "--data.reader", "auto")
+        fix = f"Score other data with {as_typed('maskwright', 'evaluate', run.root / 'config.yaml', *weights)}"
+        raise DataError(f"`--data` must be {moved}. {fix}")
     predictor = Predictor.from_run(run, device)
     names = predictor.classes.names
     wish = read_threshold(threshold, len(names))
